@@ -1,12 +1,14 @@
 import Glibc
 
-/// A regular file mapped into memory, read-only. `bytes` is valid for as long as this object
-/// lives. Another process that shortens the file meanwhile would crash this one, so files
-/// are replaced by ``AtomicFile`` (which never touches a mapped one), not rewritten in place.
+/// A regular file mapped into memory, read-only, for as long as this object lives. Another
+/// process that shortens the file meanwhile would crash this one, so files are replaced by
+/// ``AtomicFile`` (which never touches a mapped one), not rewritten in place.
 public final class MappedFile: @unchecked Sendable {
   // Unchecked because of the pointer; it is never written through or changed.
   public let path: String
-  public let bytes: UnsafeRawBufferPointer
+  /// Bytes in the file.
+  public var count: Int { bytes.count }
+  private let bytes: UnsafeRawBufferPointer
 
   public init(_ path: String) throws {
     // Non-blocking, so that opening a pipe fails below instead of waiting for its writer.
@@ -26,6 +28,14 @@ public final class MappedFile: @unchecked Sendable {
       start != MAP_FAILED
     else { throw Files.failure(path, "map") }
     bytes = UnsafeRawBufferPointer(start: start, count: size)
+  }
+
+  /// Lends the content to `body`. The pointer must not leave it: Swift may release this object,
+  /// and unmap the file, right after its last use.
+  public func withBytes<Result>(
+    _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) rethrows -> Result {
+    try withExtendedLifetime(self) { try body(bytes) }
   }
 
   deinit {

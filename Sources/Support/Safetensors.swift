@@ -34,7 +34,7 @@ public enum StoredType: String, Sendable, CaseIterable {
 
 /// A safetensors file, mapped and validated: an 8-byte little-endian header length, a JSON
 /// header, then the tensors' bytes without gaps. Everything in the header is checked when
-/// the file is opened, so ``bytes(of:)`` needs no further care, except that the bytes may
+/// the file is opened, so ``withBytes(of:_:)`` needs no further care, except that the bytes may
 /// lie at any address: load them unaligned.
 public final class SafetensorsFile: Sendable {
   public struct Entry: Sendable, Equatable {
@@ -58,7 +58,8 @@ public final class SafetensorsFile: Sendable {
     file = try MappedFile(path)
     self.path = path
     let header: SafetensorsHeader
-    do { header = try SafetensorsHeader(file.bytes) } catch let error as LunervError {
+    do { header = try file.withBytes { try SafetensorsHeader($0) } } catch let error as LunervError
+    {
       throw error.adding("in '\(path.printable)'")
     }
     entries = header.entries
@@ -75,16 +76,15 @@ public final class SafetensorsFile: Sendable {
     metadata.first { $0.key == key }?.value
   }
 
-  /// The raw little-endian bytes of one of this file's entries, valid while the file lives.
-  public func bytes(of entry: Entry) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
-  }
-
-  /// The same for as long as `body` runs, during which the file is kept alive.
+  /// Lends the raw little-endian bytes of one of this file's entries to `body`. The pointer
+  /// must not leave it, since the file is unmapped after its last use.
   public func withBytes<Result>(
     of entry: Entry, _ body: (UnsafeRawBufferPointer) throws -> Result
   ) rethrows -> Result {
-    try withExtendedLifetime(self) { try body(bytes(of: entry)) }
+    try file.withBytes { bytes in
+      precondition(entry.range.upperBound <= bytes.count, "an entry of another file")
+      return try body(UnsafeRawBufferPointer(rebasing: bytes[entry.range]))
+    }
   }
 }
 
