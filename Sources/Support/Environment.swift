@@ -50,9 +50,11 @@ public enum Environment {
   /// Whether a stream (0 input, 1 output, 2 errors) is a terminal.
   public static func isTerminal(_ stream: Int32) -> Bool { isatty(stream) == 1 }
 
-  /// Throws when this processor lacks instructions that the program was compiled to use; it
-  /// would die of an illegal instruction at the first kernel. A build with
-  /// `LUNERV_MARCH=baseline` defines LUNERV_BASELINE and needs none of them.
+  /// Throws when this processor lacks instructions that the program was compiled to use. A
+  /// build with `LUNERV_MARCH=baseline` defines LUNERV_BASELINE and needs none of them.
+  ///
+  /// Gives a report its words; it cannot guard the start of a process, because the compiler
+  /// uses the same instructions in any Swift function, this one included.
   public static func requireProcessor() throws {
     #if arch(x86_64) && !LUNERV_BASELINE
       // Not readable: nothing known against it.
