@@ -40,6 +40,9 @@ public final class EventFile {
   /// Adds one point of the curve `tag`. It reaches the file when enough of them have come,
   /// or with ``flush()``.
   public func scalar(_ tag: String, _ value: Double, step: Int) throws {
+    guard descriptor.number >= 0 else {
+      throw LunervError(.io, "the event file '\(path.printable)' is closed already")
+    }
     append(step: step) { event in
       event.field(5) { summary in
         summary.field(1) { point in

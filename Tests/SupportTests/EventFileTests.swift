@@ -25,6 +25,7 @@ import Testing
       try events.scalar("psnr", .nan, step: 1 << 40)
       try events.close()
       try events.close()
+      #expect(failure { try events.scalar("psnr", 1, step: 2) }.message.contains("closed"))
 
       let read = try readEvents(events.path)
       #expect(read.map(\.step) == [0, 1, 300, 1 << 40])
