@@ -26,7 +26,8 @@ def report(name, deviation, tolerance, note=""):
 
 
 def relative(ours, golden):
-    return abs(float(torch.as_tensor(ours).detach()) - float(golden)) / max(abs(float(golden)), 1e-30)
+    golden = float(golden)
+    return abs(ours.item() - golden) / max(abs(golden), 1e-30)
 
 
 def compare_gradients(model, tensors, prefix, tolerance):
@@ -55,7 +56,7 @@ def main(path):
     if "input/pe_bases" in tensors:
         bases = torch.from_numpy(tensors["input/pe_bases"])
         differing = int((bases != model.pe.bases).sum())
-        print(f"     positional bases: {differing} of {len(bases)} differ from ours; the file's used")
+        print(f"     {differing} of {len(bases)} positional bases differ from ours; used the file's")
         model.pe.bases.copy_(bases)
     frames = torch.from_numpy(tensors["input/frames"].astype(np.float32) / np.float32(255))
     times = torch.from_numpy(tensors["input/norm_idx"])

@@ -89,7 +89,8 @@ class Sine(nn.Module):
 
 def activation(name):
     """A new activation module: sin, gelu (erf form), silu or relu."""
-    return {"sin": Sine, "gelu": nn.GELU, "silu": nn.SiLU, "swish": nn.SiLU, "relu": nn.ReLU}[name]()
+    known = {"sin": Sine, "gelu": nn.GELU, "silu": nn.SiLU, "swish": nn.SiLU, "relu": nn.ReLU}
+    return known[name]()
 
 
 def mlp(widths, act):
@@ -214,8 +215,8 @@ def out_image(x, bias):
     return torch.sigmoid(x) if bias == "sigmoid" else x + float(bias)
 
 
-def stages(channels, full, next_width, first_width=None):
-    """Yields (inputs, outputs, stride, kernel, first-of-its-stage) for every decoder block.
+def stages(channels, full, next_width):
+    """Yields (inputs, outputs, stride, kernel) for every decoder block.
 
     `next_width(stage, channels, stride)` is the stage's output width. Boosted kernels stop at 3.
     """
@@ -225,7 +226,7 @@ def stages(channels, full, next_width, first_width=None):
         kernel = min(kernel, 3) if full["boost"] else kernel
         outputs = next_width(stage, channels, stride)
         for repeat in range(repeats):
-            yield channels, outputs, stride if repeat == 0 else 1, kernel, repeat == 0
+            yield channels, outputs, stride if repeat == 0 else 1, kernel
             channels = outputs
 
 
@@ -303,7 +304,7 @@ class HNeRV(nn.Module):
         def narrower(stage, channels, stride):
             return max(round(channels / full["reduce"]), full["lower_width"])
 
-        for inputs, channels, stride, kernel, _ in stages(channels, full, narrower):
+        for inputs, channels, stride, kernel in stages(channels, full, narrower):
             blocks.append(Block(UpConv(inputs, channels, stride, kernel), channels, full))
         self.decoder = nn.ModuleList(blocks)
         self.head_layer = nn.Conv2d(channels, 3, 3, padding=1)
@@ -352,7 +353,7 @@ class NeRV(nn.Module):
         if boost:
             self.stem_t = mlp([self.pe.width, 2 * full["ch_t"], full["ch_t"]], full["act"])
         blocks = []
-        for inputs, channels, stride, kernel, _ in stages(
+        for inputs, channels, stride, kernel in stages(
                 channels, full, halving(full, channels)):
             blocks.append(Block(UpConv(inputs, channels, stride, kernel), channels, full))
         self.layers = nn.ModuleList(blocks)
@@ -435,7 +436,7 @@ class ENeRV(nn.Module):
         condition = full["ch_t"] if boost else 128
         self.t_branch = mlp([self.pe.width, 2 * condition if boost else 128, condition], act)
         blocks, affines = [], []
-        for inputs, channels, stride, kernel, _ in stages(
+        for inputs, channels, stride, kernel in stages(
                 channels, full, halving(full, 3 * channels)):
             affines.append(mlp([128, 2 * inputs], act))
             if not blocks:
@@ -474,7 +475,7 @@ class ENeRV(nn.Module):
 
 
 def build(kind, config):
-    """A freshly initialised model. `model.encode(frame)`, `.decode(embedding, t)`, `model(frame, t)`.
+    """A new model: `model.encode(frame)`, `model.decode(embedding, t)`, `model(frame, t)`.
 
     frame: fp32 (B, 3, H, W) in [0, 1]; t: Double (B,). The t-only kinds ignore the frame.
     """
