@@ -56,7 +56,7 @@ def main(path):
     if "input/pe_bases" in tensors:
         bases = torch.from_numpy(tensors["input/pe_bases"])
         differing = int((bases != model.pe.bases).sum())
-        print(f"     {differing} of {len(bases)} positional bases differ from ours; used the file's")
+        print(f"     {differing} of {len(bases)} positional bases differ from ours; file's used")
         model.pe.bases.copy_(bases)
     frames = torch.from_numpy(tensors["input/frames"].astype(np.float32) / np.float32(255))
     times = torch.from_numpy(tensors["input/norm_idx"])

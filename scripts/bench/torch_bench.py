@@ -153,6 +153,8 @@ def measure(options):
     """The JSON object's fields beyond the request's own."""
     allocator = "default"
     if options.variant.endswith("jemalloc"):
+        if not sys.platform.startswith("linux"):
+            return {"skipped": "allocators are exchanged through LD_PRELOAD, on Linux only"}
         allocator = retain_pages(options)
         if allocator == "jemalloc" and not jemalloc_loaded():
             return {"skipped": "libjemalloc was found but the loader refused it"}

@@ -21,7 +21,7 @@ DEFAULTS = {
     "act": None,            # None: the kind's own (sin for boosted kinds, gelu, silu for nerv)
     "boost": None,          # None: by kind; conditional decoder (TAT) or not
     "ch_t": 32,
-    "embed": "pe_1.25_80",  # pe_BASE_LEVELS
+    "embed": None,          # pe_BASE_LEVELS; None: pe_1.25_80, for nerv pe_1.25_40
     "enc_strds": [5, 2, 2, 2, 2], "enc_dim": "64_16", "enc_blks": 1,
     "dec_strds": [5, 2, 2, 2, 2], "dec_blks": None,
     "ks": None,             # "k-enc_k1_k2"; None: 0_1_5 for HNeRV kinds, 0_3_3 for t-only kinds
@@ -47,6 +47,7 @@ def settle(kind, config):
     own_act = "sin" if boost else {"nerv": "silu"}.get(kind, "gelu")
     implied = {
         "act": own_act, "boost": boost, "ks": "0_1_5" if frame_based else "0_3_3",
+        "embed": "pe_1.25_40" if kind == "nerv" else "pe_1.25_80",
         "reduce": 1.2 if frame_based else 2.0,
         "dec_blks": ([1, 1, 2, 2, 2] if boost else [1] * 5)[: len(full["dec_strds"])],
     }
