@@ -1,1 +1,380 @@
-#include "CLuaBridge.h"
+// States, memory, and the trampoline between Lua and Swift.
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+const char lunerv_key_path, lunerv_key_last, lunerv_key_traceback, lunerv_key_origin,
+    lunerv_key_origin_traceback, lunerv_key_kept, lunerv_key_depths;
+
+// Memory
+
+static void *allocate(void *context, void *block, size_t old_size, size_t size) {
+  lunerv_bridge *b = context;
+  size_t old = block ? old_size : 0;  // for a new block Lua passes its type there
+  if (size == 0) {
+    free(block);
+    b->used -= old;
+    return NULL;
+  }
+  if (size > old && b->limit && !b->swift_on_stack && b->used + (size - old) > b->limit)
+    return NULL;
+  void *moved = realloc(block, size);
+  if (!moved) {
+    // The machine itself has no more. Swift dies of that too; a jump across its frames
+    // would be worse.
+    if (b->swift_on_stack) abort();
+    return NULL;
+  }
+  b->used += size - old;
+  return moved;
+}
+
+/// After Swift has returned: whether what it overdrew remains after a full collection.
+static bool beyond_limit(lua_State *L, lunerv_bridge *b) {
+  bool refused = b->overdrawn;
+  b->overdrawn = false;
+  if (!b->limit) return false;
+  if (refused) return true;
+  if (b->used <= b->limit) return false;
+  lua_gc(L, LUA_GCCOLLECT);
+  return b->used > b->limit;
+}
+
+static int raise_memory(lua_State *L) {
+  lua_settop(L, 0);
+  lua_gc(L, LUA_GCCOLLECT);  // what Swift pushed is garbage now
+  lua_pushliteral(L, "not enough memory");
+  return lua_error(L);
+}
+
+void lunerv_collect(lua_State *L) { lua_gc(L, LUA_GCCOLLECT); }
+void lunerv_collect_step(lua_State *L) { lua_gc(L, LUA_GCSTEP, 0); }
+
+// The trampoline
+
+static int call_swift(lua_State *L) {
+  lunerv_bridge *b = lunerv_bridge_of(L);
+  // Enough for data nested as deep as Swift pushes or reads it, so that it never lacks room.
+  luaL_checkstack(L, 300, "too many arguments");
+  b->running = L;
+  bool outer = b->swift_on_stack;
+  b->swift_on_stack = true;
+  int status = b->callbacks.call(lua_touserdata(L, lua_upvalueindex(1)), L);
+  b->swift_on_stack = outer;
+  if (b->collect_requested) {
+    b->collect_requested = false;
+    lua_gc(L, LUA_GCCOLLECT);
+  }
+  if ((b->overdrawn || (b->limit && b->used > b->limit)) && beyond_limit(L, b))
+    return raise_memory(L);
+  return status >= 0 ? status : lunerv_raise_failure(L, b, status);
+}
+
+static int call_swift_polling(lua_State *L) {
+  if (lunerv_interrupt_pending()) return lunerv_raise_interrupt(L);
+  return call_swift(L);
+}
+
+void lunerv_push_function(lua_State *L, void *function, bool polls) {
+  lua_pushlightuserdata(L, function);
+  lua_pushcclosure(L, polls ? call_swift_polling : call_swift, 1);
+}
+
+// Swift → Lua
+
+int lunerv_call(lua_State *L, int arguments, int results, bool report) {
+  lunerv_bridge *b = lunerv_bridge_of(L);
+  int handler = 0;
+  if (!lua_checkstack(L, LUA_MINSTACK)) {
+    lua_settop(L, -arguments - 2);
+    lua_pushnil(L);
+    return LUA_ERRRUN;
+  }
+  if (report) {
+    handler = lua_gettop(L) - arguments;
+    lua_pushcfunction(L, lunerv_report);
+    lua_insert(L, handler);
+  }
+  bool outer = b->swift_on_stack;
+  lua_State *running = b->running;
+  lunerv_bridge *previous = lunerv_enter(b);
+  b->swift_on_stack = false;
+  b->running = L;
+  if (lunerv_interrupt_requested()) lunerv_arm(L);
+  int status = lua_pcall(L, arguments, results, handler);
+  b->running = running;
+  b->swift_on_stack = outer;
+  lunerv_leave(previous);
+  if (report) lua_remove(L, handler);
+  return status;
+}
+
+static int load_file(lua_State *L) {
+  const char *path = lua_touserdata(L, 1);
+  if (luaL_loadfilex(L, path, "t") != LUA_OK) return lua_error(L);
+  return 1;
+}
+
+int lunerv_load_file(lua_State *L, const char *path) {
+  lua_pushcfunction(L, load_file);
+  lua_pushlightuserdata(L, (void *)path);
+  return lunerv_call(L, 1, 1, false);
+}
+
+typedef struct buffer {
+  const char *bytes;
+  size_t count;
+  const char *name;
+} buffer;
+
+static int load_buffer(lua_State *L) {
+  const buffer *b = lua_touserdata(L, 1);
+  if (luaL_loadbufferx(L, b->bytes, b->count, b->name, "t") != LUA_OK) return lua_error(L);
+  return 1;
+}
+
+int lunerv_load_buffer(lua_State *L, const void *bytes, size_t count, const char *name) {
+  buffer b = {bytes ? bytes : "", count, name};
+  lua_pushcfunction(L, load_buffer);
+  lua_pushlightuserdata(L, &b);
+  return lunerv_call(L, 1, 1, false);
+}
+
+void lunerv_keep_error(lua_State *L) { lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept); }
+void lunerv_push_kept_error(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept);
+}
+bool lunerv_push_traceback(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_traceback) == LUA_TSTRING) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+// The allocator overdraws while Swift calls these, so that they cannot raise.
+int lunerv_reference(lua_State *L) { return luaL_ref(L, LUA_REGISTRYINDEX); }
+void lunerv_push_reference(lua_State *L, int reference) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
+}
+void lunerv_unreference(lua_State *L, int reference) {
+  luaL_unref(L, LUA_REGISTRYINDEX, reference);
+}
+
+// Modules and sources
+
+static int prepend_path(lua_State *L) {
+  const char *folder = lua_touserdata(L, 1);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, "path");
+  const char *path = lua_tostring(L, -1);
+  lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s", folder, folder, path ? path : "");
+  lua_setfield(L, -3, "path");
+  return 0;
+}
+
+int lunerv_prepend_path(lua_State *L, const char *folder) {
+  lua_pushcfunction(L, prepend_path);
+  lua_pushlightuserdata(L, (void *)folder);
+  return lunerv_call(L, 1, 0, false);
+}
+
+/// A searcher: asks its upvalue, a function name → (source, chunk name) or nil.
+static int search_source(lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 2);
+  size_t count;
+  const char *bytes = lua_tolstring(L, -2, &count);
+  const char *chunk = lua_tostring(L, -1);
+  if (!bytes || !chunk) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (luaL_loadbufferx(L, bytes, count, chunk, "t") != LUA_OK)
+    return luaL_error(
+        L, "error loading module '%s':\n\t%s", name, lua_tostring(L, -1));
+  lua_pushstring(L, *chunk == '@' || *chunk == '=' ? chunk + 1 : chunk);
+  return 2;
+}
+
+static int add_searcher(lua_State *L) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, -1, LUA_LOADLIBNAME);
+  lua_getfield(L, -1, "searchers");
+  int searchers = lua_gettop(L);
+  luaL_checktype(L, searchers, LUA_TTABLE);
+  // The first searcher looks into package.preload; ours comes next, before any folder.
+  for (lua_Integer i = (lua_Integer)lua_rawlen(L, searchers); i >= 2; i--) {
+    lua_rawgeti(L, searchers, i);
+    lua_rawseti(L, searchers, i + 1);
+  }
+  lua_pushvalue(L, 1);
+  lua_pushcclosure(L, search_source, 1);
+  lua_rawseti(L, searchers, 2);
+  return 0;
+}
+
+int lunerv_add_searcher(lua_State *L) {
+  lua_pushcfunction(L, add_searcher);
+  lua_insert(L, -2);
+  return lunerv_call(L, 1, 0, false);
+}
+
+static int load_upvalue(lua_State *L) {
+  lua_pushvalue(L, lua_upvalueindex(1));
+  return 1;
+}
+
+static int preload(lua_State *L) {
+  const char *name = lua_touserdata(L, 2);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushvalue(L, 1);
+  lua_pushcclosure(L, load_upvalue, 1);
+  lua_setfield(L, -2, name);
+  return 0;
+}
+
+int lunerv_preload(lua_State *L, const char *name) {
+  lua_pushcfunction(L, preload);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, (void *)name);
+  return lunerv_call(L, 2, 0, false);
+}
+
+// The module "lunerv.bridge": what the stdlib needs from the host's machinery.
+
+static int set_error_path(lua_State *L) {
+  if (!lua_isnoneornil(L, 1)) luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_settop(L, 1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_path);
+  return 0;
+}
+
+static int interrupted(lua_State *L) {
+  lua_pushboolean(L, lunerv_interrupt_requested());
+  return 1;
+}
+
+static int note_origin(lua_State *L) {
+  lunerv_note_origin(L, L, 1);
+  return 1;
+}
+
+static int finish_shield(lua_State *L, int status) {
+  lunerv_shield(-1);
+  if (lunerv_interrupt_requested()) lunerv_arm(L);
+  return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
+}
+
+/// shield(f, ...): f's results; Ctrl-C waits until it is done.
+static int shield(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_pushcfunction(L, note_origin);
+  lua_insert(L, 1);
+  lunerv_shield(1);
+  return finish_shield(L, lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1));
+}
+
+/// Stack: handler of messages, cleanup, results or error.
+static int finish_finally(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;
+  lunerv_shield(1);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  lua_pcall(L, 1, 0, 0);  // the first error is the one to report
+  lunerv_shield(-1);
+  if (lunerv_interrupt_requested()) lunerv_arm(L);
+  lua_settop(L, 3);
+  return lua_error(L);
+}
+
+/// finally(f, cleanup, ...): f's results. After an error, Ctrl-C included, cleanup(error)
+/// runs shielded, and the error goes on.
+static int finally(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  lua_pushcfunction(L, note_origin);
+  lua_insert(L, 1);
+  lua_pushvalue(L, 3);  // cleanup
+  lua_remove(L, 3);
+  lua_insert(L, 2);
+  int arguments = lua_gettop(L) - 3;
+  return finish_finally(L, lua_pcallk(L, arguments, LUA_MULTRET, 1, 0, finish_finally), 0);
+}
+
+static int finish_nested(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  lunerv_bridge_of(L)->depth--;
+  return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 1 : lua_error(L);
+}
+
+/// nested(f, ...): f's results, with `depth` one higher until it returns or fails. The
+/// increment belongs to the coroutine: it is taken back while f has yielded.
+static int nested(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  lua_pushcfunction(L, note_origin);
+  lua_insert(L, 1);
+  lunerv_bridge_of(L)->depth++;
+  int arguments = lua_gettop(L) - 2;
+  return finish_nested(L, lua_pcallk(L, arguments, LUA_MULTRET, 1, 0, finish_nested), 0);
+}
+
+void lunerv_push_bridge_module(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"set_error_path", set_error_path},
+      {"interrupted", interrupted},
+      {"shield", shield},
+      {"finally", finally},
+      {"nested", nested},
+      {NULL, NULL},
+  };
+  lua_createtable(L, 0, 8);
+  for (const luaL_Reg *f = functions; f->name; f++) {
+    lua_pushstring(L, f->name);
+    lua_pushcfunction(L, f->func);
+    lua_rawset(L, -3);
+  }
+}
+
+// Opening and closing
+
+static int set_up(lua_State *L) {
+  luaL_openlibs(L);
+  lunerv_open_coroutines(L);
+  lua_pushcfunction(L, lunerv_error);
+  lua_setglobal(L, "error");
+  // The generational mode of 5.4.4 is young; steps of this one are short and well tried.
+  lua_gc(L, LUA_GCINC, 0, 0, 0);
+  return 0;
+}
+
+lunerv_bridge *lunerv_open(lunerv_callbacks callbacks, void *host) {
+  lunerv_bridge *b = calloc(1, sizeof *b);
+  if (!b) return NULL;
+  b->callbacks = callbacks;
+  b->host = host;
+  lua_State *L = lua_newstate(allocate, b);
+  if (!L) {
+    free(b);
+    return NULL;
+  }
+  b->main = b->running = L;
+  *(lunerv_bridge **)lua_getextraspace(L) = b;
+  lua_pushcfunction(L, set_up);
+  if (lunerv_call(L, 0, 0, false) != LUA_OK) {
+    lunerv_close(b);
+    return NULL;
+  }
+  b->swift_on_stack = true;  // from here on Swift is outermost
+  return b;
+}
+
+void lunerv_close(lunerv_bridge *b) {
+  b->limit = 0;
+  lua_close(b->main);
+  free(b);
+}

@@ -1,1 +1,145 @@
 #pragma once
+
+// The only place in the project that may raise a Lua error. Swift returns a status; the C
+// function that called it raises when no Swift frame is left on the stack.
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// What a Swift function returns instead of its number of results. The strings named here
+// lie on top of the Lua stack.
+static const int LUNERV_RAISE = -1;         // message
+static const int LUNERV_BAD_ARGUMENT = -2;  // name, detail; `argument` says which
+static const int LUNERV_TOO_MANY = -3;      // name; `argument` says how many there may be
+static const int LUNERV_RERAISE = -4;       // an error value, raised as it is
+static const int LUNERV_INTERRUPT = -5;     // nothing
+
+static const int LUNERV_REGISTRY = LUA_REGISTRYINDEX;
+static const int64_t LUNERV_GLOBALS = LUA_RIDX_GLOBALS;
+
+/// A chunk whose name starts so belongs to the stdlib: errors are never placed there.
+#define LUNERV_STDLIB_PREFIX "@lunerv:"
+
+typedef struct lunerv_callbacks {
+  /// Runs a registered function; returns the number of results pushed or a status above.
+  int (*_Nonnull call)(void *_Nonnull function, lua_State *_Nonnull L);
+  /// Gives up the one reference a userdata holds.
+  void (*_Nonnull release)(void *_Nonnull object);
+} lunerv_callbacks;
+
+/// The thread that resumed a coroutine, and the one that resumed that, and so on.
+typedef struct lunerv_resumer {
+  lua_State *_Nonnull thread;
+  struct lunerv_resumer *_Nullable outer;
+} lunerv_resumer;
+
+/// What belongs to one Lua state; found from any of its threads through the extra space.
+typedef struct lunerv_bridge {
+  lua_State *_Nullable main;
+  /// The coroutine whose code runs now: the one a signal must hook.
+  lua_State *_Nullable volatile running;
+  lunerv_resumer *_Nullable resumers;
+  void *_Nullable host;
+  lunerv_callbacks callbacks;
+
+  size_t used;
+  size_t limit;  // 0: none
+  /// Set while Swift stands above the innermost Lua frame: a failed allocation would then
+  /// jump across it, so the allocator overdraws and the trampoline settles afterwards.
+  bool swift_on_stack;
+  /// Swift refused to build a value too large for the limit.
+  bool overdrawn;
+  bool collect_requested;
+  bool interrupt_raised;
+  bool forming_path;
+  int argument;
+  /// A counter that follows the flow of control through coroutines (see `nested`).
+  int64_t depth;
+  bool depths_stored;
+} lunerv_bridge;
+
+/// A Swift object held by Lua. `object` is one retained pointer, or null once closed.
+typedef struct lunerv_block {
+  uint64_t magic;
+  const void *_Nullable metatable;
+  const void *_Nullable info;
+  void *_Nullable object;
+} lunerv_block;
+
+static inline lunerv_bridge *_Nonnull lunerv_bridge_of(lua_State *_Nonnull L) {
+  return *(lunerv_bridge **)lua_getextraspace(L);
+}
+
+// States
+
+/// A state with the standard libraries, or null when memory is short.
+lunerv_bridge *_Nullable lunerv_open(lunerv_callbacks callbacks, void *_Nullable host);
+void lunerv_close(lunerv_bridge *_Nonnull bridge);
+void lunerv_collect(lua_State *_Nonnull L);
+void lunerv_collect_step(lua_State *_Nonnull L);
+
+// Swift → Lua. All run protected and leave the result, or an error value, on top.
+
+int lunerv_load_file(lua_State *_Nonnull L, const char *_Nonnull path);
+int lunerv_load_buffer(
+    lua_State *_Nonnull L, const void *_Nullable bytes, size_t count, const char *_Nonnull name);
+/// Calls the function below `arguments` values. With `report`, the error becomes a string
+/// placed in the user's file, and its traceback is kept for `lunerv_push_traceback`.
+int lunerv_call(lua_State *_Nonnull L, int arguments, int results, bool report);
+bool lunerv_push_traceback(lua_State *_Nonnull L);
+/// Whether the string on top is, or contains, the last message a Swift error was given.
+bool lunerv_is_last_failure(lua_State *_Nonnull L);
+int lunerv_prepend_path(lua_State *_Nonnull L, const char *_Nonnull folder);
+/// Installs the function on top as a searcher of sources and pops it.
+int lunerv_add_searcher(lua_State *_Nonnull L);
+/// package.preload[name] = a loader of the value on top, which is popped.
+int lunerv_preload(lua_State *_Nonnull L, const char *_Nonnull name);
+void lunerv_push_bridge_module(lua_State *_Nonnull L);
+
+/// Keeps the error value on top for a later LUNERV_RERAISE and pops it.
+void lunerv_keep_error(lua_State *_Nonnull L);
+void lunerv_push_kept_error(lua_State *_Nonnull L);
+
+int lunerv_reference(lua_State *_Nonnull L);  // pops
+void lunerv_push_reference(lua_State *_Nonnull L, int reference);
+void lunerv_unreference(lua_State *_Nonnull L, int reference);
+
+// Functions and objects
+
+/// Pushes a Lua function that runs `function`; with `polls` it first looks for Ctrl-C.
+void lunerv_push_function(lua_State *_Nonnull L, void *_Nonnull function, bool polls);
+lunerv_block *_Nullable lunerv_to_block(lua_State *_Nonnull L, int index);
+/// Pushes a userdata that takes over one reference to `object`, with the metatable that
+/// the registry holds under `info`.
+void lunerv_push_object(lua_State *_Nonnull L, void *_Nonnull object, const void *_Nonnull info);
+/// With methods, getters, setters and metamethods (tables) on top: builds the metatable,
+/// puts it in the registry under `info` and pops the four.
+int lunerv_make_class(
+    lua_State *_Nonnull L, const char *_Nonnull name, const void *_Nonnull info);
+
+/// The bytes of a string, or null when the value is anything else (numbers included,
+/// which Lua would convert in place).
+static inline const char *_Nullable lunerv_string(
+    lua_State *_Nonnull L, int index, size_t *_Nonnull count) {
+  return lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, count) : NULL;
+}
+static inline void lunerv_pop(lua_State *_Nonnull L, int count) { lua_settop(L, -count - 1); }
+static inline bool lunerv_would_overdraw(lua_State *_Nonnull L, size_t count) {
+  lunerv_bridge *b = lunerv_bridge_of(L);
+  return b->limit && (b->used > 2 * b->limit || count > 2 * b->limit - b->used);
+}
+
+// Ctrl-C
+
+void lunerv_interrupt_install(void);
+void lunerv_interrupt_uninstall(void);
+void lunerv_interrupt_request(void);
+void lunerv_interrupt_clear(void);
+/// Whether work should stop now: asked for, and not inside a shield.
+bool lunerv_interrupt_pending(void);
+/// Whether the user asked to stop, shielded or not.
+bool lunerv_interrupt_requested(void);

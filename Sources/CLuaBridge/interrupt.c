@@ -1,0 +1,103 @@
+// Ctrl-C: a flag that trampolines and kernels poll, and a hook on the running coroutine
+// for Lua code that calls neither.
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "internal.h"
+
+static atomic_bool requested;
+static atomic_int shields;
+static struct sigaction before;
+static bool installed;
+
+// The state whose Lua code this thread is executing. A hook may be set only from that
+// thread, so a handler that finds itself elsewhere passes the signal on.
+static _Thread_local lunerv_bridge *volatile active;
+static atomic_bool owner_known;
+static pthread_t owner;
+
+bool lunerv_interrupt_requested(void) {
+  return atomic_load_explicit(&requested, memory_order_relaxed);
+}
+bool lunerv_interrupt_pending(void) {
+  return lunerv_interrupt_requested() &&
+         atomic_load_explicit(&shields, memory_order_relaxed) == 0;
+}
+void lunerv_interrupt_request(void) { atomic_store(&requested, true); }
+void lunerv_shield(int change) { atomic_fetch_add(&shields, change); }
+
+lunerv_bridge *lunerv_enter(lunerv_bridge *b) {
+  lunerv_bridge *previous = active;
+  active = b;
+  if (!previous) {
+    owner = pthread_self();
+    atomic_store(&owner_known, true);
+  }
+  return previous;
+}
+
+void lunerv_leave(lunerv_bridge *previous) {
+  active = previous;
+  if (!previous && atomic_load(&owner_known) && pthread_equal(owner, pthread_self()))
+    atomic_store(&owner_known, false);
+}
+
+static void hook(lua_State *L, lua_Debug *frame) {
+  (void)frame;
+  if (!lunerv_interrupt_requested())
+    lua_sethook(L, NULL, 0, 0);
+  else if (!lunerv_interrupt_pending())
+    lua_sethook(L, hook, LUA_MASKCOUNT, 1000);  // shielded: look again, but rarely
+  else
+    lunerv_raise_interrupt(L);
+}
+
+/// From the next instruction on, every instruction of a Lua function raises: so a `pcall`
+/// that caught the error has no time to go on, and a loop around it ends as well. C
+/// functions still run, among them the `__close` and `__gc` of objects.
+void lunerv_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
+
+int lunerv_raise_interrupt(lua_State *L) {
+  lunerv_bridge_of(L)->interrupt_raised = true;
+  lunerv_arm(L);
+  luaL_checkstack(L, 4, NULL);
+  lunerv_push_where(L, 0);
+  lua_pushliteral(L, "interrupted");
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+static void handle(int signal) {
+  atomic_store(&requested, true);
+  lunerv_bridge *b = active;
+  if (!b && atomic_load(&owner_known) && !pthread_equal(owner, pthread_self())) {
+    pthread_kill(owner, signal);
+    return;
+  }
+  // Only functions that POSIX and Lua allow in a handler from here on.
+  sigaction(signal, &before, NULL);  // the second Ctrl-C kills
+  if (b && b->running) lunerv_arm(b->running);
+}
+
+void lunerv_interrupt_install(void) {
+  if (installed) lunerv_interrupt_uninstall();
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handle;
+  sigemptyset(&action.sa_mask);
+  // No SA_RESTART: a script that waits for input is to notice.
+  installed = sigaction(SIGINT, &action, &before) == 0;
+}
+
+void lunerv_interrupt_uninstall(void) {
+  if (installed) sigaction(SIGINT, &before, NULL);
+  installed = false;
+}
+
+void lunerv_interrupt_clear(void) {
+  atomic_store(&requested, false);
+  if (installed) lunerv_interrupt_install();
+}

@@ -1,0 +1,48 @@
+import CLua
+import CLuaBridge
+import Support
+
+/// An error raised by Lua code that Swift called. Thrown on, it reaches Lua unchanged.
+public struct LuaRaisedError: Error, CustomStringConvertible {
+  public let error: LunervError
+  let serial: Int
+  public var description: String { error.description }
+}
+
+/// A Lua function that Swift may keep and call; it must not outlive its state's use.
+public final class LuaFunction: LuaArgument, LuaResult {
+  private let reference: Int32
+  private weak var state: LuaState?
+
+  private init(reference: Int32, state: LuaState) {
+    self.reference = reference
+    self.state = state
+  }
+
+  deinit {
+    if let state { lunerv_unreference(state.main, reference) }
+  }
+
+  public static var luaTypeName: String { "function" }
+
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaFunction {
+    guard L.type(at: index) == .function else { throw LuaTypeMismatch(expected: "function") }
+    L.room()
+    lua_pushvalue(L.L, index)
+    return LuaFunction(reference: lunerv_reference(L.L), state: L.state)
+  }
+
+  public func push(to L: LuaStack) {
+    L.room()
+    lunerv_push_reference(L.L, reference)
+  }
+
+  /// Calls the function in the coroutine that runs now. It cannot yield out of this call.
+  ///
+  /// - Throws: ``LuaRaisedError``; leave it uncaught to pass the error on.
+  @discardableResult
+  public func call(_ arguments: (any LuaResult)?...) throws -> [LuaValue] {
+    guard let state else { throw LunervError(.argument, "the function's Lua state is closed") }
+    return try state.call(arguments) { lunerv_push_reference($0.L, reference) }
+  }
+}

@@ -1,0 +1,27 @@
+import CLuaBridge
+
+/// Ctrl-C, once per process.
+///
+/// The first SIGINT sets a flag, which every native function polls before it runs, and
+/// hooks the running coroutine; the script stops with an error of kind `.interrupted` that
+/// `pcall` cannot hold back. The second SIGINT kills.
+public enum LuaInterrupt {
+  /// Installs the SIGINT handler.
+  public static func install() { lunerv_interrupt_install() }
+
+  /// Puts back the handler that was there before ``install()``.
+  public static func uninstall() { lunerv_interrupt_uninstall() }
+
+  /// Asks for a stop as Ctrl-C does, from any thread; noticed by the next native function.
+  public static func request() { lunerv_interrupt_request() }
+
+  /// Whether to stop now. Cheap: for kernels to poll. False inside `bridge.shield`, so that
+  /// a checkpoint can be written.
+  public static var isRequested: Bool { lunerv_interrupt_pending() }
+
+  /// Whether the user asked to stop, shielded or not.
+  public static var wasRequested: Bool { lunerv_interrupt_requested() }
+
+  /// Forgets the request; scripts can run again and the next SIGINT counts as the first.
+  public static func clear() { lunerv_interrupt_clear() }
+}

@@ -1,0 +1,77 @@
+import Support
+
+/// A Lua module made of typed Swift functions.
+///
+/// ```swift
+/// let module = LuaModule("lunerv.native")
+/// module.define("conv2d", params: ["x", "w", "b", "options"]) {
+///   (x: Tensor, w: Tensor, b: Tensor?, options: ConvOptions) in try x.conv2d(w, b, options)
+/// }
+/// ```
+/// Arguments are checked before the body runs: it never sees a wrong type. The body may
+/// throw; the message reaches Lua as `file:line: name: message`.
+public final class LuaModule {
+  public let name: String
+  private(set) var functions: [NativeFunction] = []
+  private(set) var constants: [(name: String, value: LuaValue)] = []
+
+  public init(_ name: String) { self.name = name }
+
+  /// The functions in the order of definition.
+  public var signatures: [LuaSignature] { functions.map(\.signature) }
+
+  /// Defines a function with one result.
+  ///
+  /// - Parameters:
+  ///   - params: the parameters' names for documentation.
+  ///   - polls: whether a pending Ctrl-C stops the script here. False for what must stay
+  ///     callable then.
+  public func define<each A: LuaArgument, R: LuaResult>(
+    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
+    _ body: @escaping (repeat each A) throws -> R
+  ) {
+    functions.append(NativeFunction(name, params: params, doc: doc, polls: polls, body))
+  }
+
+  /// Defines a function without results.
+  public func define<each A: LuaArgument>(
+    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
+    _ body: @escaping (repeat each A) throws -> Void
+  ) {
+    functions.append(
+      NativeFunction(name, params: params, doc: doc, polls: polls) {
+        (arguments: repeat each A) in
+        try body(repeat each arguments)
+        return LuaNothing()
+      })
+  }
+
+  /// Defines a function with two results.
+  public func define<each A: LuaArgument, R1: LuaResult, R2: LuaResult>(
+    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
+    _ body: @escaping (repeat each A) throws -> (R1, R2)
+  ) {
+    functions.append(
+      NativeFunction(name, params: params, doc: doc, polls: polls) {
+        (arguments: repeat each A) in
+        let (a, b) = try body(repeat each arguments)
+        return LuaTuple(a, b)
+      })
+  }
+
+  /// Defines a function with three results.
+  public func define<each A: LuaArgument, R1: LuaResult, R2: LuaResult, R3: LuaResult>(
+    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
+    _ body: @escaping (repeat each A) throws -> (R1, R2, R3)
+  ) {
+    functions.append(
+      NativeFunction(name, params: params, doc: doc, polls: polls) {
+        (arguments: repeat each A) in
+        let (a, b, c) = try body(repeat each arguments)
+        return LuaTuple(a, b, c)
+      })
+  }
+
+  /// Defines a field that holds a value.
+  public func constant(_ name: String, _ value: LuaValue) { constants.append((name, value)) }
+}

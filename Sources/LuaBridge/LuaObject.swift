@@ -1,0 +1,67 @@
+import CLua
+import CLuaBridge
+
+/// A Swift class whose instances Lua holds as userdata, each by one retained reference.
+public protocol LuaObject: AnyObject, LuaArgument, LuaResult {
+  /// The type's name in messages: "tensor".
+  static var luaName: String { get }
+  /// How many bytes the object keeps alive, for the collector's pressure.
+  var luaByteCount: Int { get }
+}
+
+extension LuaObject {
+  public static var luaTypeName: String { luaName }
+  public var luaByteCount: Int { 0 }
+
+  /// The object of a userdata, recognised by its metatable.
+  ///
+  /// - Throws: when the value is something else or a closed object.
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
+    guard let block = lunerv_to_block(L.L, index), let info = block.pointee.info,
+      Unmanaged<LuaObjectInfo>.fromOpaque(info)._withUnsafeGuaranteedRef({
+        $0.type == ObjectIdentifier(Self.self)
+      })
+    else { throw LuaTypeMismatch(expected: luaName) }
+    guard let object = block.pointee.object else { throw LuaTypeMismatch("\(luaName) is closed") }
+    return unsafeDowncast(
+      Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue(), to: Self.self)
+  }
+
+  public func push(to L: LuaStack) {
+    L.room()
+    guard let info = L.state.info(of: ObjectIdentifier(Self.self)) else {
+      L.failLater(.init(.argument, "no Lua class is registered for \(Self.luaName)"))
+      return L.pushNil()
+    }
+    lunerv_push_object(
+      L.L, Unmanaged.passRetained(self as AnyObject).toOpaque(),
+      Unmanaged.passUnretained(info).toOpaque())
+    L.state.onObjectPush?(luaByteCount)
+  }
+}
+
+/// What is known of a registered class; its address names the metatable in the registry.
+final class LuaObjectInfo {
+  let name: String
+  let type: ObjectIdentifier
+  let cast: (AnyObject) -> (any LuaObject)?
+
+  init<T: LuaObject>(_: T.Type) {
+    name = T.luaName
+    type = ObjectIdentifier(T.self)
+    cast = { $0 as? T }
+  }
+}
+
+extension LuaStack {
+  /// The object of any registered class.
+  func anyObject(at index: Int32) throws(LuaTypeMismatch) -> any LuaObject {
+    guard let block = lunerv_to_block(L, index), let info = objectInfo(at: index) else {
+      throw LuaTypeMismatch("\(typeName(at: index)) cannot be copied")
+    }
+    guard let pointer = block.pointee.object,
+      let object = info.cast(Unmanaged<AnyObject>.fromOpaque(pointer).takeUnretainedValue())
+    else { throw LuaTypeMismatch("\(info.name) is closed") }
+    return object
+  }
+}

@@ -1,0 +1,80 @@
+import CLua
+
+/// The named options of a function: the fields of one table, each with a default.
+///
+/// ```swift
+/// struct ConvOptions: LuaOptions {
+///   var stride = 1
+///   var padding = 0
+///   static var luaFields: [LuaField<ConvOptions>] {
+///     [LuaField("stride", \.stride), LuaField("padding", \.padding)]
+///   }
+/// }
+/// ```
+public protocol LuaOptions: LuaArgument {
+  /// The defaults.
+  init()
+  static var luaFields: [LuaField<Self>] { get }
+}
+
+/// One option: its name in Lua and the property it sets.
+public struct LuaField<Options> {
+  public let name: String
+  public let typeName: String
+  public let doc: String
+  let read: (inout Options, LuaStack, Int32) throws(LuaTypeMismatch) -> Void
+
+  public init<Value: LuaArgument>(
+    _ name: String, _ property: WritableKeyPath<Options, Value>, doc: String = ""
+  ) {
+    self.name = name
+    self.doc = doc
+    typeName = Value.luaTypeName
+    read = { (options: inout Options, stack, index) throws(LuaTypeMismatch) in
+      options[keyPath: property] = try Value.read(stack, at: index)
+    }
+  }
+}
+
+/// The fields of one options type, kept by the state so that they are built once.
+private final class LuaOptionTable<Options: LuaOptions> {
+  let fields = Options.luaFields
+}
+
+extension LuaOptions {
+  public static var luaTypeName: String { "table" }
+  public static var luaMayBeAbsent: Bool { true }
+
+  /// Absent or nil: all defaults.
+  ///
+  /// - Throws: on unknown keys, naming the known ones, and on values of the wrong type,
+  ///   naming the option.
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
+    var options = Self()
+    if L.isNil(at: index) { return options }
+    guard L.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
+    let fields = optionTable(L).fields
+    try L.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
+      let name = L.keyDescription(at: key)
+      guard L.type(at: key) == .string, let field = fields.first(where: { $0.name == name })
+      else {
+        let known = fields.map(\.name).joined(separator: ", ")
+        throw LuaTypeMismatch("unknown option '\(name)' (known: \(known))")
+      }
+      do throws(LuaTypeMismatch) {
+        try field.read(&options, L, value)
+      } catch {
+        throw error.resolved(L, at: value, prefix: "option '\(name)': ")
+      }
+    }
+    return options
+  }
+
+  private static func optionTable(_ L: LuaStack) -> LuaOptionTable<Self> {
+    let id = ObjectIdentifier(Self.self)
+    if let table = L.state.optionTables[id] as? LuaOptionTable<Self> { return table }
+    let table = LuaOptionTable<Self>()
+    L.state.optionTables[id] = table
+    return table
+  }
+}

@@ -1,0 +1,324 @@
+import CLua
+import CLuaBridge
+import Support
+
+/// A Lua state with the standard libraries, owned by one thread.
+///
+/// A raised Lua error never crosses a Swift frame: Swift calls Lua only through protected
+/// calls, and Lua calls Swift only through a trampoline in C that raises afterwards.
+public final class LuaState {
+  let bridge: UnsafeMutablePointer<lunerv_bridge>
+  let main: OpaquePointer
+
+  /// Called with ``LuaObject/luaByteCount`` when Lua receives an object. May call
+  /// ``requestCollect()``, but nothing that runs Lua code.
+  public var onObjectPush: ((_ bytes: Int) -> Void)?
+
+  /// Objects and functions that Lua refers to by address; never removed.
+  private var functions: [NativeFunction] = []
+  private var infos: [LuaObjectInfo] = []
+  var optionTables: [ObjectIdentifier: AnyObject] = [:]
+
+  /// An error met while pushing results, which cannot throw.
+  var pushFailure: LunervError?
+  /// The last error a Swift function failed with; its kind survives to ``run(file:arguments:)``.
+  var lastFailure: LunervError?
+  /// The running function's error message is complete as it is.
+  var isVerbatim = false
+  private(set) var keptSerial = 0
+
+  /// - Parameter memoryLimit: bytes the Lua heap may hold, the libraries' own included.
+  ///   Swift objects are not counted.
+  public init(memoryLimit: Int? = nil) {
+    let callbacks = lunerv_callbacks(call: callNative, release: releaseNative)
+    guard let bridge = lunerv_open(callbacks, nil), let main = bridge.pointee.main else {
+      fatalError("no memory for a Lua state")
+    }
+    self.bridge = bridge
+    self.main = main
+    bridge.pointee.host = Unmanaged.passUnretained(self).toOpaque()
+    bridge.pointee.limit = memoryLimit.map { max($0, 1) } ?? 0
+    registerBridgeModule()
+  }
+
+  deinit { lunerv_close(bridge) }
+
+  /// The stack of the coroutine that runs now, or of the main thread.
+  private var current: LuaStack { LuaStack(bridge.pointee.running ?? main, self) }
+
+  // MARK: Registration
+
+  /// Makes a module available to `require`.
+  public func register(_ module: LuaModule) {
+    let stack = current
+    stack.pushTable(fields: module.functions.count + module.constants.count)
+    fill(stack, with: module)
+    _ = lunerv_preload(stack.L, module.name)
+  }
+
+  /// Tells the state how to treat objects of a class; before the first one is pushed.
+  public func register<T>(_ cls: LuaClass<T>) {
+    let stack = current
+    for list in [cls.methods, cls.getters, cls.setters] {
+      stack.pushTable(fields: list.count)
+      for function in list { setFunction(function, named: function.signature.name, on: stack) }
+    }
+    stack.pushTable(fields: cls.events.count + 8)
+    for (event, function) in cls.events { setFunction(function, named: event, on: stack) }
+    let info = LuaObjectInfo(T.self)
+    infos.removeAll { $0.type == info.type }
+    infos.append(info)
+    _ = lunerv_make_class(stack.L, T.luaName, Unmanaged.passRetained(info).toOpaque())
+  }
+
+  /// Provides the source of one module. "lunerv.nn.conv" becomes the chunk
+  /// "@lunerv:nn/conv.lua".
+  ///
+  /// - Parameter text: the source, or nil when there is none after all.
+  public func addSource(_ name: String, _ text: @escaping () throws -> [UInt8]?) {
+    let path = name.split(separator: ".", omittingEmptySubsequences: false)
+    let inside = path.first == "lunerv" && path.count > 1 ? path.dropFirst() : path[...]
+    let chunk = "@lunerv:" + inside.joined(separator: "/") + ".lua"
+    addSource { module in
+      guard module == name, let bytes = try text() else { return nil }
+      return (bytes, chunk)
+    }
+  }
+
+  /// Provides sources of modules, asked before any folder is.
+  ///
+  /// - Parameter provider: module name → source and chunk name ("@lunerv:…" for the
+  ///   stdlib), or nil for a module it does not know.
+  public func addSource(
+    _ provider: @escaping (_ module: String) throws -> (bytes: [UInt8], chunkName: String)?
+  ) {
+    let stack = current
+    let function = NativeFunction("require") { (module: String) -> LuaResults in
+      guard let source = try provider(module) else { return LuaResults(nil, nil) }
+      return LuaResults(LuaBytes(source.bytes), source.chunkName)
+    }
+    push(function, on: stack)
+    _ = lunerv_add_searcher(stack.L)
+  }
+
+  private func registerBridgeModule() {
+    let module = LuaModule("lunerv.bridge")
+    module.define("fail", params: ["kind", "message"]) {
+      [unowned(unsafe) self] (kind: String, message: String) throws -> LuaResults in
+      guard let kind = LunervError.Kind(rawValue: kind) else {
+        throw LunervError(.argument, "unknown kind of error '\(kind)'")
+      }
+      isVerbatim = true
+      throw LunervError(kind, message)
+    }
+    let stack = current
+    lunerv_push_bridge_module(stack.L)
+    fill(stack, with: module)
+    _ = lunerv_preload(stack.L, module.name)
+  }
+
+  private func fill(_ stack: LuaStack, with module: LuaModule) {
+    for function in module.functions {
+      setFunction(function, named: function.signature.name, on: stack)
+    }
+    for (name, value) in module.constants {
+      value.push(to: stack)
+      stack.setField(name)
+    }
+  }
+
+  private func push(_ function: NativeFunction, on stack: LuaStack) {
+    functions.append(function)
+    stack.room()
+    lunerv_push_function(
+      stack.L, Unmanaged.passUnretained(function).toOpaque(), function.polls)
+  }
+
+  private func setFunction(_ function: NativeFunction, named name: String, on stack: LuaStack) {
+    push(function, on: stack)
+    stack.setField(name)
+  }
+
+  func info(of type: ObjectIdentifier) -> LuaObjectInfo? {
+    for info in infos where info.type == type { return info }
+    return nil
+  }
+
+  // MARK: Running
+
+  /// Runs a script: sets `arg`, passes the arguments as `...`, and lets `require` find
+  /// modules beside the script.
+  ///
+  /// - Throws: a `LunervError` with a one-line message and, in its context, the traceback.
+  public func run(file path: String, arguments: [String]) throws {
+    let stack = current
+    setArguments(path, arguments, on: stack)
+    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    try check(lunerv_prepend_path(stack.L, folder.isEmpty ? "/" : folder), stack)
+    try check(lunerv_load_file(stack.L, path), stack, loading: true)
+    _ = try call(on: stack, arguments, report: true)
+  }
+
+  /// Runs source text and returns copies of its results.
+  ///
+  /// - Parameter chunkName: "@name" shows as "name:line:" in messages, "=name" the same;
+  ///   anything else is shown as source.
+  /// - Throws: as ``run(file:arguments:)``.
+  @discardableResult
+  public func run(source: String, chunkName: String, arguments: [String] = []) throws
+    -> [LuaValue]
+  {
+    let stack = current
+    var source = source
+    let status = source.withUTF8 { lunerv_load_buffer(stack.L, $0.baseAddress, $0.count, chunkName) }
+    try check(status, stack, loading: true)
+    return try call(on: stack, arguments, report: true)
+  }
+
+  private func setArguments(_ path: String, _ arguments: [String], on stack: LuaStack) {
+    stack.room()
+    lua_rawgeti(stack.L, LUNERV_REGISTRY, LUNERV_GLOBALS)
+    arguments.push(to: stack)
+    stack.push(path)
+    stack.setElement(0)
+    stack.setField("arg")
+    lunerv_pop(stack.L, 1)
+  }
+
+  /// Calls the function that `push` pushes, for ``LuaFunction``.
+  func call(_ arguments: [(any LuaResult)?], push: (LuaStack) -> Void) throws -> [LuaValue] {
+    let stack = current
+    stack.room()
+    push(stack)
+    return try call(on: stack, arguments, report: false)
+  }
+
+  /// Calls the function on top of the stack and pops its results.
+  private func call(on stack: LuaStack, _ arguments: [(any LuaResult)?], report: Bool) throws
+    -> [LuaValue]
+  {
+    let L = stack.L
+    let base = stack.count - 1
+    defer { lua_settop(L, base) }
+    LuaResults(list: arguments).push(to: stack)
+    if let failure = pushFailure {
+      pushFailure = nil
+      throw failure
+    }
+    let depth = bridge.pointee.depth
+    let status = lunerv_call(L, stack.count - base - 1, LUA_MULTRET, report)
+    bridge.pointee.depth = depth
+    if status != LUA_OK {
+      if report { throw reportedError(stack, status) }
+      throw raisedError(stack, status)
+    }
+    var results: [LuaValue] = []
+    var index = base + 1
+    while index <= stack.count {
+      do {
+        results.append(try LuaValue.read(stack, at: index))
+      } catch {
+        throw LunervError(.argument, "result \(index - base): " + error.text(stack, at: index))
+      }
+      index += 1
+    }
+    return results
+  }
+
+  /// Throws the error value on top of the stack, if `status` says there is one.
+  private func check(_ status: Int32, _ stack: LuaStack, loading: Bool = false) throws {
+    guard status != LUA_OK else { return }
+    defer { lunerv_pop(stack.L, 1) }
+    let message = stack.string(at: -1) ?? "unknown error"
+    if status == LUA_ERRMEM { throw LunervError(.memory, message) }
+    throw LunervError(message.hasPrefix("cannot open") ? .io : .data, message)
+  }
+
+  /// The error of a call with a report: a string on top, the traceback kept by C.
+  private func reportedError(_ stack: LuaStack, _ status: Int32) -> LunervError {
+    var error = plainError(stack, status)
+    // A script may have wrapped the message itself: the innermost traceback tells most.
+    if let (message, traceback) = error.message.split(before: "\nstack traceback:") {
+      error.message = message
+      error.context.append(String(traceback.dropFirst()))
+    } else if status != LUA_ERRMEM, lunerv_push_traceback(stack.L) {
+      error.context.append(stack.string(at: -1) ?? "")
+      lunerv_pop(stack.L, 1)
+    }
+    return error
+  }
+
+  private func raisedError(_ stack: LuaStack, _ status: Int32) -> LuaRaisedError {
+    let error = plainError(stack, status)
+    lunerv_keep_error(stack.L)
+    keptSerial += 1
+    return LuaRaisedError(error: error, serial: keptSerial)
+  }
+
+  private func plainError(_ stack: LuaStack, _ status: Int32) -> LunervError {
+    let message =
+      stack.string(at: -1) ?? "(error object is a \(stack.typeName(at: -1)) value)"
+    if status == LUA_ERRMEM || message.hasSuffix("not enough memory") {
+      return LunervError(.memory, message)
+    }
+    if bridge.pointee.interrupt_raised, LuaInterrupt.wasRequested {
+      return LunervError(.interrupted, message)
+    }
+    if let lastFailure, lunerv_is_last_failure(stack.L) {
+      return LunervError(lastFailure.kind, message)
+    }
+    return LunervError(.argument, message)
+  }
+
+  // MARK: Memory
+
+  /// Collects all garbage now. Not from inside a function that Lua called: finalizers run.
+  public func collect() { lunerv_collect(main) }
+
+  /// One step of the incremental collector.
+  public func collectStep() { lunerv_collect_step(main) }
+
+  /// Has all garbage collected as soon as the running Swift function has returned.
+  public func requestCollect() { bridge.pointee.collect_requested = true }
+
+  /// The size of the Lua heap.
+  public var heapBytes: Int { Int(bridge.pointee.used) }
+
+  /// How many calls of `bridge.nested` the running code is inside of. It follows the flow
+  /// of control: a coroutine takes its own share along when it yields.
+  public var nestedDepth: Int { Int(bridge.pointee.depth) }
+}
+
+extension LunervError {
+  /// The Lua traceback of an error thrown by ``LuaState``, if it has one.
+  public var traceback: String? { context.last { $0.hasPrefix("stack traceback:") } }
+}
+
+extension String {
+  /// The text before and from the first occurrence of a separator.
+  fileprivate func split(before separator: String) -> (String, Substring)? {
+    let bytes = Array(utf8)
+    let pattern = Array(separator.utf8)
+    guard bytes.count >= pattern.count else { return nil }
+    for start in 0...(bytes.count - pattern.count)
+    where bytes[start] == pattern[0] && bytes[start..<(start + pattern.count)] == pattern[...] {
+      let index = utf8.index(startIndex, offsetBy: start)
+      return (String(self[..<index]), self[index...])
+    }
+    return nil
+  }
+}
+
+/// What the trampoline calls: the function's address and the stack.
+private func callNative(_ function: UnsafeMutableRawPointer, _ L: OpaquePointer) -> Int32 {
+  guard let host = lunerv_bridge_of(L).pointee.host else { return 0 }
+  return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
+    Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef {
+      $0.call(LuaStack(L, state))
+    }
+  }
+}
+
+private func releaseNative(_ object: UnsafeMutableRawPointer) {
+  Unmanaged<AnyObject>.fromOpaque(object).release()
+}

@@ -1,0 +1,151 @@
+import CLua
+import Support
+
+/// A deep copy of Lua data.
+public indirect enum LuaValue: LuaArgument, LuaResult {
+  case nil_
+  case bool(Bool)
+  case int(Int)
+  case number(Double)
+  case string(String)
+  /// A table whose keys are 1…n; the empty table too.
+  case array([LuaValue])
+  /// Any other table, in no particular order.
+  case table([(LuaValue, LuaValue)])
+  case object(any LuaObject)
+  /// A function or coroutine: seen, not copied. Pushed as nil.
+  case function
+
+  public static var luaTypeName: String { "value" }
+  public static var luaMayBeAbsent: Bool { true }
+
+  /// How deep tables may nest.
+  public static let maximumDepth = 100
+  /// How many values one copy may hold.
+  public static let maximumCount = 1 << 24
+
+  /// - Throws: on tables that contain themselves, nest deeper than ``maximumDepth`` or hold
+  ///   more than ``maximumCount`` values, and on objects that are closed or unknown.
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaValue {
+    var reader = LuaValueReader(stack: L)
+    return try reader.read(at: index)
+  }
+
+  public func push(to L: LuaStack) { push(to: L, depth: 0) }
+
+  private func push(to L: LuaStack, depth: Int) {
+    switch self {
+    case .nil_, .function: L.pushNil()
+    case .bool(let value): L.push(value)
+    case .int(let value): L.push(value)
+    case .number(let value): L.push(value)
+    case .string(let value): L.push(value)
+    case .object(let object): object.push(to: L)
+    case .array, .table:
+      if depth == LuaValue.maximumDepth {
+        L.failLater(
+          LunervError(.data, "data nested deeper than \(LuaValue.maximumDepth) levels"))
+        return L.pushNil()
+      }
+      pushElements(to: L, depth: depth + 1)
+    }
+  }
+
+  private func pushElements(to L: LuaStack, depth: Int) {
+    switch self {
+    case .array(let elements):
+      L.pushTable(elements: elements.count)
+      for (position, element) in elements.enumerated() {
+        element.push(to: L, depth: depth)
+        L.setElement(position + 1)
+      }
+    case .table(let pairs):
+      L.pushTable(fields: pairs.count)
+      for (key, value) in pairs where key.canBeKey {
+        key.push(to: L, depth: depth)
+        value.push(to: L, depth: depth)
+        lua_rawset(L.L, -3)
+      }
+    default: break
+    }
+  }
+
+  /// Lua raises on nil and NaN as keys, which must not happen below Swift.
+  private var canBeKey: Bool {
+    switch self {
+    case .nil_, .function: false
+    case .number(let value): !value.isNaN
+    case .array, .table: false
+    default: true
+    }
+  }
+}
+
+extension LuaValue: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
+  ExpressibleByStringLiteral, ExpressibleByBooleanLiteral
+{
+  public init(integerLiteral value: Int) { self = .int(value) }
+  public init(floatLiteral value: Double) { self = .number(value) }
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+}
+
+/// What one deep copy keeps track of.
+private struct LuaValueReader {
+  let stack: LuaStack
+  /// The tables being read, outermost first: one that comes again contains itself.
+  var open: [UnsafeRawPointer] = []
+  var count = 0
+
+  mutating func read(at index: Int32) throws(LuaTypeMismatch) -> LuaValue {
+    count += 1
+    if count > LuaValue.maximumCount {
+      throw LuaTypeMismatch("table holds more than \(LuaValue.maximumCount) values")
+    }
+    switch stack.type(at: index) {
+    case .none, .nil_: return .nil_
+    case .boolean: return .bool(stack.bool(at: index) ?? false)
+    case .number:
+      if stack.isInteger(at: index), let value = stack.integer(at: index) { return .int(value) }
+      return .number(stack.number(at: index) ?? 0)
+    case .string: return .string(stack.string(at: index) ?? "")
+    case .function, .thread: return .function
+    case .userdata: return .object(try stack.anyObject(at: index))
+    case .table: return try readTable(at: lua_absindex(stack.L, index))
+    }
+  }
+
+  private mutating func readTable(at index: Int32) throws(LuaTypeMismatch) -> LuaValue {
+    guard let identity = lua_topointer(stack.L, index) else { return .nil_ }
+    if open.contains(identity) { throw LuaTypeMismatch("table contains itself") }
+    if open.count == LuaValue.maximumDepth {
+      throw LuaTypeMismatch("table nested deeper than \(LuaValue.maximumDepth) levels")
+    }
+    open.append(identity)
+    defer { open.removeLast() }
+
+    stack.room()
+    let L = stack.L
+    let top = lua_gettop(L)
+    defer { lua_settop(L, top) }
+    var elements: [LuaValue] = []
+    let length = stack.length(at: index)
+    elements.reserveCapacity(Swift.min(length, LuaValue.maximumCount))
+    for position in 0..<length {
+      lua_rawgeti(L, index, lua_Integer(position + 1))
+      elements.append(try read(at: top + 1))
+      lua_settop(L, top)
+    }
+    var pairs: [(LuaValue, LuaValue)] = []
+    lua_pushnil(L)
+    while lua_next(L, index) != 0 {
+      let isElement =
+        stack.isInteger(at: top + 1)
+        && (1...Swift.max(length, 1)).contains(stack.integer(at: top + 1) ?? 0) && length > 0
+      if !isElement { pairs.append((try read(at: top + 1), try read(at: top + 2))) }
+      lua_settop(L, top + 1)
+    }
+    if pairs.isEmpty { return .array(elements) }
+    return .table(elements.enumerated().map { (.int($0.offset + 1), $0.element) } + pairs)
+  }
+}

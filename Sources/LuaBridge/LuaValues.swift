@@ -1,0 +1,248 @@
+import CLua
+import CLuaBridge
+import Support
+
+/// Why an argument cannot be read: the wrong type, or something said in words.
+public struct LuaTypeMismatch: Error, Sendable {
+  let expected: String?
+  let words: String
+
+  /// "tensor expected, got nil": what came is filled in where the argument is known.
+  public init(expected: String) {
+    self.expected = expected
+    words = ""
+  }
+
+  /// Any other reason, such as "number has no integer representation".
+  public init(_ words: String) {
+    expected = nil
+    self.words = words
+  }
+
+  func text(_ stack: LuaStack, at index: Int32) -> String {
+    guard let expected else { return words }
+    return "\(expected) expected, got \(stack.typeName(at: index))"
+  }
+
+  /// The same with what came written out, for a value that is about to leave the stack.
+  func resolved(_ stack: LuaStack, at index: Int32, prefix: String) -> LuaTypeMismatch {
+    LuaTypeMismatch(prefix + text(stack, at: index))
+  }
+}
+
+/// A type that a Lua value can be read as.
+public protocol LuaArgument {
+  /// The type's name in messages and documentation: "tensor", "number", "table".
+  static var luaTypeName: String { get }
+  /// Whether it takes all remaining arguments.
+  static var luaTakesRest: Bool { get }
+  /// Whether the argument may be left out.
+  static var luaMayBeAbsent: Bool { get }
+  /// Reads the value at `index` and leaves the stack as it was.
+  static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self
+}
+
+extension LuaArgument {
+  public static var luaTakesRest: Bool { false }
+  public static var luaMayBeAbsent: Bool { false }
+}
+
+/// A type that can be handed to Lua.
+public protocol LuaResult {
+  /// Pushes the value (several for ``LuaResults``, none for an empty one).
+  func push(to L: LuaStack)
+}
+
+extension Int: LuaArgument, LuaResult {
+  public static var luaTypeName: String { "integer" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
+    if let value = L.integer(at: index) { return value }
+    if L.type(at: index) == .number {
+      throw LuaTypeMismatch("number has no integer representation")
+    }
+    throw LuaTypeMismatch(expected: "number")
+  }
+  public func push(to L: LuaStack) { L.push(self) }
+}
+
+extension Double: LuaArgument, LuaResult {
+  public static var luaTypeName: String { "number" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Double {
+    guard let value = L.number(at: index) else { throw LuaTypeMismatch(expected: "number") }
+    return value
+  }
+  public func push(to L: LuaStack) { L.push(self) }
+}
+
+extension Float: LuaArgument, LuaResult {
+  public static var luaTypeName: String { "number" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Float {
+    Float(try Double.read(L, at: index))
+  }
+  public func push(to L: LuaStack) { L.push(Double(self)) }
+}
+
+extension Bool: LuaArgument, LuaResult {
+  public static var luaTypeName: String { "boolean" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Bool {
+    guard let value = L.bool(at: index) else { throw LuaTypeMismatch(expected: "boolean") }
+    return value
+  }
+  public func push(to L: LuaStack) { L.push(self) }
+}
+
+/// Text. What is not UTF-8 is replaced on reading; ``LuaBytes`` keeps bytes as they are.
+extension String: LuaArgument, LuaResult {
+  public static var luaTypeName: String { "string" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> String {
+    guard let value = L.string(at: index) else { throw LuaTypeMismatch(expected: "string") }
+    return value
+  }
+  public func push(to L: LuaStack) { L.push(self) }
+}
+
+/// A Lua string as the bytes it is.
+public struct LuaBytes: LuaArgument, LuaResult, Equatable, Sendable {
+  public var bytes: [UInt8]
+
+  public init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  public static var luaTypeName: String { "string" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaBytes {
+    guard let value = L.withBytes(at: index, { LuaBytes([UInt8]($0)) }) else {
+      throw LuaTypeMismatch(expected: "string")
+    }
+    return value
+  }
+  public func push(to L: LuaStack) { bytes.withUnsafeBytes { L.push(bytes: $0) } }
+}
+
+/// nil for nil and for an argument left out; anything else must be a `Wrapped`.
+extension Optional: LuaArgument where Wrapped: LuaArgument {
+  public static var luaTypeName: String { Wrapped.luaTypeName }
+  public static var luaMayBeAbsent: Bool { true }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Wrapped? {
+    if L.isNil(at: index) { return nil }
+    return try Wrapped.read(L, at: index)
+  }
+}
+
+extension Optional: LuaResult where Wrapped: LuaResult {
+  public func push(to L: LuaStack) {
+    if let self { self.push(to: L) } else { L.pushNil() }
+  }
+}
+
+/// A table's sequence.
+extension Array: LuaArgument where Element: LuaArgument {
+  public static var luaTypeName: String { "table" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> [Element] {
+    guard L.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
+    let count = L.length(at: index)
+    let table = lua_absindex(L.L, index)
+    var result: [Element] = []
+    result.reserveCapacity(count)
+    for position in 0..<count {
+      let element = try L.withElement(position + 1, of: table) {
+        (at: Int32) throws(LuaTypeMismatch) -> Element in
+        do throws(LuaTypeMismatch) {
+          return try Element.read(L, at: at)
+        } catch {
+          throw error.resolved(L, at: at, prefix: "element \(position + 1): ")
+        }
+      }
+      result.append(element)
+    }
+    return result
+  }
+}
+
+extension Array: LuaResult where Element: LuaResult {
+  public func push(to L: LuaStack) {
+    L.pushTable(elements: count)
+    for (position, element) in enumerated() {
+      element.push(to: L)
+      L.setElement(position + 1)
+    }
+  }
+}
+
+/// A table whose keys are all strings.
+extension Dictionary: LuaArgument where Key == String, Value: LuaArgument {
+  public static var luaTypeName: String { "table" }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch)
+    -> [String: Value]
+  {
+    guard L.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
+    var result: [String: Value] = [:]
+    try L.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
+      guard let name = L.string(at: key) else {
+        throw LuaTypeMismatch("string keys expected, got \(L.keyDescription(at: key))")
+      }
+      do throws(LuaTypeMismatch) {
+        result[name] = try Value.read(L, at: value)
+      } catch {
+        throw error.resolved(L, at: value, prefix: "field '\(name)': ")
+      }
+    }
+    return result
+  }
+}
+
+extension Dictionary: LuaResult where Key == String, Value: LuaResult {
+  public func push(to L: LuaStack) {
+    L.pushTable(fields: count)
+    for (name, value) in self {
+      value.push(to: L)
+      L.setField(name)
+    }
+  }
+}
+
+/// Any number of results, decided at run time: `LuaResults(nil, message)`.
+public struct LuaResults: LuaResult {
+  public var values: [(any LuaResult)?]
+
+  public init(_ values: (any LuaResult)?...) { self.values = values }
+  public init(list: [(any LuaResult)?]) { values = list }
+
+  public func push(to L: LuaStack) {
+    guard lua_checkstack(L.L, Int32(clamping: values.count + 8)) != 0 else {
+      return L.failLater(LunervError(.argument, "too many results (\(values.count))"))
+    }
+    for value in values {
+      if let value { value.push(to: L) } else { L.pushNil() }
+    }
+  }
+}
+
+/// All remaining arguments, as plain data; must be the last parameter.
+public struct LuaVarargs: LuaArgument {
+  public var values: [LuaValue]
+
+  public init(_ values: [LuaValue]) { self.values = values }
+
+  public static var luaTypeName: String { "..." }
+  public static var luaTakesRest: Bool { true }
+  public static var luaMayBeAbsent: Bool { true }
+  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaVarargs {
+    let count = L.count
+    var values: [LuaValue] = []
+    var at = index
+    while at <= count {
+      values.append(try LuaValue.read(L, at: at))
+      at += 1
+    }
+    return LuaVarargs(values)
+  }
+}
+
+extension LuaStack {
+  /// A table key as messages show it.
+  func keyDescription(at index: Int32) -> String {
+    if let text = string(at: index) { return text }
+    if let value = integer(at: index) { return String(value) }
+    if let value = number(at: index) { return String(value) }
+    return typeName(at: index)
+  }
+}

@@ -1,0 +1,191 @@
+import CLua
+import CLuaBridge
+import Support
+
+/// How a function is described to people: the one source for documentation and editors.
+public struct LuaSignature: Sendable {
+  public struct Parameter: Sendable {
+    public let name: String
+    public let type: String
+    public let isOptional: Bool
+  }
+  public let name: String
+  public let parameters: [Parameter]
+  /// The Lua types of the results, "any" where Swift does not tell.
+  public let results: [String]
+  public let doc: String
+}
+
+/// A typed Swift closure as the trampoline calls it.
+final class NativeFunction {
+  enum Role {
+    case function, property
+    /// A metamethod, with the operator as users write it.
+    case meta(String)
+  }
+
+  let signature: LuaSignature
+  let role: Role
+  let polls: Bool
+  /// The number of arguments beyond which a call is refused; -1 for any.
+  private let maximum: Int32
+  private let body: (LuaStack) throws -> Void
+
+  init(
+    signature: LuaSignature, role: Role, polls: Bool, maximum: Int32,
+    body: @escaping (LuaStack) throws -> Void
+  ) {
+    self.signature = signature
+    self.role = role
+    self.polls = polls
+    self.maximum = maximum
+    self.body = body
+  }
+
+  convenience init<each A: LuaArgument, R: LuaResult>(
+    _ name: String, role: Role = .function, params: [String] = [], doc: String = "",
+    polls: Bool = true, _ body: @escaping (repeat each A) throws -> R
+  ) {
+    let arguments = ArgumentList<repeat each A>()
+    self.init(
+      signature: LuaSignature(
+        name: name, parameters: arguments.parameters(named: params), results: resultNames(R.self),
+        doc: doc),
+      role: role, polls: polls, maximum: arguments.maximum
+    ) { stack in
+      var index: Int32 = 0
+      let result = try body(repeat try stack.argument((each A).self, &index))
+      result.push(to: stack)
+    }
+  }
+
+  /// Runs the function; the number of results, or a status of CLuaBridge.h.
+  func call(_ stack: LuaStack) -> Int32 {
+    let top = stack.count
+    do {
+      if maximum >= 0, top > maximum, case .function = role {
+        for index in (maximum + 1)...top where !stack.isNil(at: index) {
+          stack.push(signature.name)
+          stack.bridge.pointee.argument = maximum
+          return LUNERV_TOO_MANY
+        }
+      }
+      try body(stack)
+      if let failure = stack.state.pushFailure {
+        stack.state.pushFailure = nil
+        throw failure
+      }
+      return stack.count - top
+    } catch {
+      lua_settop(stack.L, top)
+      stack.state.pushFailure = nil
+      return stack.fail(with: error, in: self)
+    }
+  }
+
+  /// The message of an error thrown inside, led by the function's name.
+  fileprivate func named(_ message: String) -> String {
+    let name =
+      switch role {
+      case .function, .property: signature.name
+      case .meta(let symbol): symbol
+      }
+    return name.isEmpty || message.hasPrefix(name + ":") ? message : "\(name): \(message)"
+  }
+}
+
+/// What parameter packs say about a list of arguments.
+private struct ArgumentList<each A: LuaArgument> {
+  var maximum: Int32 {
+    var count: Int32 = 0
+    for type in repeat (each A).self {
+      if type.luaTakesRest { return -1 }
+      count += 1
+    }
+    return count
+  }
+
+  func parameters(named names: [String]) -> [LuaSignature.Parameter] {
+    var result: [LuaSignature.Parameter] = []
+    for type in repeat (each A).self {
+      let position = result.count
+      let name =
+        type.luaTakesRest ? "..." : position < names.count ? names[position] : "a\(position + 1)"
+      result.append(.init(name: name, type: type.luaTypeName, isOptional: type.luaMayBeAbsent))
+    }
+    return result
+  }
+}
+
+private func resultNames<R: LuaResult>(_: R.Type) -> [String] {
+  if R.self == LuaNothing.self { return [] }
+  return [(R.self as? any LuaArgument.Type)?.luaTypeName ?? "any"]
+}
+
+/// The result of functions that return none.
+struct LuaNothing: LuaResult {
+  func push(to L: LuaStack) {}
+}
+
+/// A fixed number of results.
+struct LuaTuple<each R: LuaResult>: LuaResult {
+  let values: (repeat each R)
+  init(_ values: repeat each R) { self.values = (repeat each values) }
+  func push(to L: LuaStack) { repeat (each values).push(to: L) }
+}
+
+/// A mismatch with the argument it concerns.
+private struct BadArgument: Error {
+  let index: Int32
+  let mismatch: LuaTypeMismatch
+}
+
+extension LuaStack {
+  var bridge: UnsafeMutablePointer<lunerv_bridge> { lunerv_bridge_of(L) }
+
+  fileprivate func argument<T: LuaArgument>(_: T.Type, _ index: inout Int32) throws -> T {
+    index += 1
+    do {
+      return try T.read(self, at: index)
+    } catch {
+      throw BadArgument(index: index, mismatch: error)
+    }
+  }
+
+  /// Leaves on the stack what C needs to raise `error`, and returns the status for it.
+  fileprivate func fail(with error: any Error, in function: NativeFunction) -> Int32 {
+    switch error {
+    case let bad as BadArgument:
+      let detail = bad.mismatch.text(self, at: bad.index)
+      switch function.role {
+      case .function:
+        state.lastFailure = LunervError(.argument, detail)
+        bridge.pointee.argument = bad.index
+        push(function.signature.name)
+        push(detail)
+        return LUNERV_BAD_ARGUMENT
+      case .property: return raise(.init(.argument, function.named(detail)))
+      case .meta(let symbol):
+        return raise(.init(.argument, "bad operand #\(bad.index) to \(symbol) (\(detail))"))
+      }
+    case let raised as LuaRaisedError where raised.serial == state.keptSerial:
+      lunerv_push_kept_error(L)
+      return LUNERV_RERAISE
+    case let raised as LuaRaisedError:
+      return raise(raised.error)
+    case var error as LunervError:
+      if error.kind == .interrupted, LuaInterrupt.isRequested { return LUNERV_INTERRUPT }
+      if !state.isVerbatim { error.message = function.named(error.message) }
+      state.isVerbatim = false
+      return raise(error)
+    default:
+      return raise(.init(.argument, function.named("\(error)")))
+    }
+  }
+
+  private func raise(_ error: LunervError) -> Int32 {
+    state.lastFailure = error
+    push(error.description)
+    return LUNERV_RAISE
+  }
+}
