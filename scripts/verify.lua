@@ -4,7 +4,7 @@ local lv <const> = require "lunerv"
 
 local path <const> = arg[1]
 if not path or arg[2] or path:match "^%-" then
-  lv.usage_error "usage: lunerv run scripts/verify.lua FILE.safetensors"
+  require("lunerv.bridge").fail("usage", "usage: lunerv run scripts/verify.lua FILE.safetensors")
 end
 
 -- Comparisons -------------------------------------------------------------------------------

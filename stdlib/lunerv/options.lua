@@ -3,7 +3,7 @@
 --   lv.options(given, defaults, optional)   checks and completes an options table
 --   lv.options.parse(arg, spec)             reads a command line
 --   lv.options.for_model(kind, given)       the options of a model, with its kind's defaults
-local native <const> = require "lunerv.native"
+local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 
 local options <const> = {}
@@ -233,6 +233,9 @@ end
 
 -- Command lines -----------------------------------------------------------------------------
 
+-- A wrong command line: the program prints one line and exits with 2.
+local function usage_error(message, ...) bridge.fail("usage", message:format(...)) end
+
 local function flag(name) return "--" .. name:gsub("_", "-") end
 
 local readers <const> = {
@@ -271,17 +274,17 @@ local expectations <const> = {
 local function read(option, text)
   local value = readers[option.type](text)
   if option.name == "model" and not contains(option.choices, value) then
-    native.usage_error(("unknown model '%s' (known: %s)"):format(text, errors.list(option.choices)))
+    usage_error("unknown model '%s' (known: %s)", text, errors.list(option.choices))
   end
   local expected = value == nil and expectations[option.type] or checks[option.type](value, option)
   if expected then
-    native.usage_error(("%s: %s expected, got '%s'"):format(flag(option.name), expected, text))
+    usage_error("%s: %s expected, got '%s'", flag(option.name), expected, text)
   end
   return value
 end
 
 local placeholders <const> = {
-  string = "TEXT", integer = "N", number = "X", bytes = "BYTES", list = "N,N…",
+  string = "TEXT", integer = "N", number = "X", bytes = "BYTES", list = "N,N",
   text_or_number = "NAME|X",
 }
 
@@ -353,8 +356,7 @@ function options.parse(arguments, spec)
       if not option then
         local flags = {}
         for known_name in pairs(known) do flags[#flags + 1] = flag(known_name) end
-        native.usage_error(("unknown option '%s' (known: %s)"):format(
-          argument:match "^[^=]+", errors.list(flags)))
+        usage_error("unknown option '%s' (known: %s)", argument:match "^[^=]+", errors.list(flags))
       end
       if option.type == "boolean" and not value then
         given[option.name] = option == known[name]
@@ -363,7 +365,7 @@ function options.parse(arguments, spec)
           i = i + 1
           value = arguments[i]
           if not value or value:match "^%-%-%a" then
-            native.usage_error(flag(option.name) .. " needs a value")
+            usage_error("%s needs a value", flag(option.name))
           end
         end
         given[option.name] = read(option, value)
@@ -374,12 +376,12 @@ function options.parse(arguments, spec)
 
   for index, name in ipairs(spec.positional) do
     if not positional[index] then
-      native.usage_error(("%s is missing: lunerv run %s"):format(name:upper(), spec.usage))
+      usage_error("%s is missing: lunerv run %s", name:upper(), spec.usage)
     end
     given[name] = positional[index]
   end
   if #positional > #spec.positional then
-    native.usage_error(("unexpected argument '%s'"):format(positional[#spec.positional + 1]))
+    usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
   end
 
   local kind = given.model or options.default("model")
@@ -388,11 +390,11 @@ function options.parse(arguments, spec)
     if given[name] == nil and applies then
       given[name] = options.default(name, kind)
     elseif given[name] ~= nil and not applies then
-      native.usage_error(("%s does not apply to model '%s'"):format(flag(name), kind))
+      usage_error("%s does not apply to model '%s'", flag(name), kind)
     end
   end
   for _, name in ipairs(spec.required or {}) do
-    if given[name] == nil then native.usage_error(flag(name) .. " is missing") end
+    if given[name] == nil then usage_error("%s is missing", flag(name)) end
   end
   return given
 end

@@ -26,8 +26,6 @@ function Progress:clear()
   if self.shown and self.last >= 0 then native.stderr "\r\27[K" end
 end
 
-Progress.__close = Progress.clear
-
 -- "3 h 05 min", "12 min 40 s", "8.4 s".
 function Progress.duration(seconds)
   if seconds < 60 then return ("%.1f s"):format(seconds) end

@@ -1,4 +1,5 @@
 -- lv.train { model =, clip =, … }: the training loop, with checkpoints, reports and resume.
+local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local loss <const> = require "lunerv.loss"
@@ -63,7 +64,7 @@ local function start(o)
     optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr }),
     rate = o.schedule
       or schedule.warmup_cosine { lr = o.lr, warmup = o.warmup, steps = steps },
-    sequence = video.sequence(#o.clip, true),
+    sequence = video.sequence(#o.clip, true), progress = Progress.new(),
     identity = identity(o),
     steps = steps, step = 0, seconds = 0, epoch_over = false, finished = false,
     epoch_sums = { loss = 0, mse = 0, count = 0 },
@@ -118,8 +119,8 @@ end
 local function fail_numerically(self, what)
   self.diverged = true
   local path = self.out and checkpoint.newest_path(self.out)
-  errors.raise("%s after step %d (lr %.3g); %s", what, self.step, self.optimiser.lr,
-    path and "the last good checkpoint is " .. path or "there is no checkpoint")
+  bridge.fail("numeric", ("%s after step %d (lr %.3g); %s"):format(what, self.step,
+    self.optimiser.lr, path and "the last good checkpoint is " .. path or "there is no checkpoint"))
 end
 
 -- Writes the state as of the last mark.
@@ -167,9 +168,24 @@ end
 
 local function psnr(mse) return -10 * math.log(mse + 1e-9, 10) end
 
+-- Changes the parameters, and everything that says so.
+local function update(self, number, mse)
+  self.updating = true
+  self.optimiser:step()
+  local sequence, sums = self.sequence, self.epoch_sums
+  if sequence.position == 1 then sums.loss, sums.mse, sums.count = 0, 0, 0 end
+  sums.loss, sums.mse, sums.count = sums.loss + number, sums.mse + mse, sums.count + 1
+  self.step = self.step + 1
+  self.epoch_over = sequence.position == #sequence.order
+  self.took = native.time() - self.began
+  self.seconds = self.seconds + self.took
+  mark(self)
+  self.updating = false
+end
+
 -- One frame: forward, backward, update. Returns its loss and squared error.
 local function train_step(self)
-  local began = native.time()
+  self.began = native.time()
   local index, following = self.sequence:advance()
   local frame = self.clip:sample(index)
   if following then self.clip:prefetch(following) end
@@ -184,18 +200,7 @@ local function train_step(self)
   local mse = native.no_grad(native.mse_loss, output, frame.image):item()
   self.optimiser:zero_grad()
   value:backward()
-
-  self.updating = true
-  self.optimiser:step()
-  local sums = self.epoch_sums
-  if self.sequence.position == 1 then sums.loss, sums.mse, sums.count = 0, 0, 0 end
-  sums.loss, sums.mse, sums.count = sums.loss + number, sums.mse + mse, sums.count + 1
-  self.step = self.step + 1
-  self.epoch_over = following == nil
-  self.took = native.time() - began
-  self.seconds = self.seconds + self.took
-  mark(self)
-  self.updating = false
+  bridge.shield(update, self, number, mse) -- Ctrl-C waits
   return number, mse
 end
 
@@ -211,7 +216,7 @@ local function evaluate(self, on_frame)
 end
 
 -- Tells everyone who asked about the step.
-local function report_step(self, progress, number, mse)
+local function report_step(self, number, mse)
   local o, took, decibels = self.o, self.took, psnr(mse)
   -- The first step of a run pays for memory and plans.
   self.run_steps = (self.run_steps or 0) + 1
@@ -223,11 +228,12 @@ local function report_step(self, progress, number, mse)
     o.on_step { step = self.step, steps = self.steps, epoch = self.sequence.epoch, loss = number,
       psnr = decibels, seconds = took, seconds_per_step = self.per_step }
   end
-  if progress:due() then
+  if self.progress:due() then
     local per_step = self.per_step or took
-    progress:show(("epoch %d/%d  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
-      self.sequence.epoch, o.epochs, self.step, self.steps, number, decibels, per_step,
-      Progress.duration((self.steps - self.step) * per_step)))
+    local left = Progress.duration((self.steps - self.step) * per_step)
+    self.progress:show(
+      ("epoch %d/%d  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
+        self.sequence.epoch, o.epochs, self.step, self.steps, number, decibels, per_step, left))
   end
 end
 
@@ -253,37 +259,32 @@ local function is_due(self)
     or native.time() - self.saved_at >= self.o.checkpoint_every
 end
 
--- Whatever ends the loop early (an interrupt, an error in a callback), what was true after the
--- last complete step is on disk; only a run that diverged leaves the checkpoint it has.
-local function rescue(self)
-  return setmetatable({}, {
-    __close = function(_, problem)
-      local complete = not (self.diverged or self.updating)
-      if problem == nil or not complete or self.saved == self.state then return end
-      local ok, message = pcall(save, self)
-      if not ok then native.stderr(("warning: %s\n"):format(tostring(message))) end
-    end,
-  })
-end
-
 local function loop(self)
-  local progress <close> = Progress.new()
-  local _ <close> = rescue(self)
   self.saved, self.saved_at = self.saved or {}, native.time()
   while not self.finished do
-    if native.interrupted() then
-      save(self)
-      native.raise_interrupted()
-    end
     if self.epoch_over then
       end_epoch(self)
     elseif self.step == self.steps then
       self.finished = true
     else
-      report_step(self, progress, train_step(self))
+      report_step(self, train_step(self))
     end
     mark(self)
     if self.out and is_due(self) then save(self) end
+  end
+end
+
+-- Whatever ends the loop early (Ctrl-C, an error in a callback), what was true after the last
+-- complete step is on disk; only a run that diverged keeps the checkpoint it has.
+local function rescue(self)
+  self.progress:clear()
+  if self.diverged or self.updating or self.saved == self.state then return end
+  local ok, message = pcall(save, self)
+  if not ok then
+    native.stderr(("warning: %s\n"):format(tostring(message)))
+  elseif self.out and bridge.interrupted() then
+    native.stderr(("note: step %d is in %s; resume continues there\n"):format(
+      self.step, self.checkpoint))
   end
 end
 
@@ -339,7 +340,8 @@ return function(given)
     self.events = native.event_writer(o.out)
   end
 
-  loop(self)
+  bridge.finally(loop, function() rescue(self) end, self)
+  self.progress:clear()
   if self.saved ~= self.state then save(self) end
   local result = evaluate(self, o.on_frame)
   if self.out then write_metrics(self, result) end

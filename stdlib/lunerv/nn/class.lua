@@ -57,7 +57,6 @@ local function current_path()
   end
 end
 
-errors.module_path = current_path
 bridge.set_error_path(current_path)
 
 -- What every module can do ------------------------------------------------------------------
