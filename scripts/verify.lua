@@ -86,8 +86,7 @@ local function fresh_model()
   return model
 end
 
--- Kinds trained with the boosted loss have `loss/ms_ssim` and `loss/freq`, and gradients of both.
-local boosted <const> = golden["loss/freq"] ~= nil
+local boosted <const> = kind:match "_boost$" ~= nil
 local total_loss <const> = boosted and lv.loss.boosted or lv.loss.l2
 
 local function check_gradients(prefix, loss, tolerance)
