@@ -25,8 +25,16 @@ enum Tape {
   nonisolated(unsafe) private static var doomed: [Int] = []
   nonisolated(unsafe) private static var draining = false
 
-  /// Whether operators record. Switched by `no_grad`.
-  nonisolated(unsafe) static var isRecording = true
+  /// Off while gradients are computed: they are not differentiated again.
+  nonisolated(unsafe) private static var isOn = true
+  /// Asked before an operator records: the host knows whether the running coroutine is
+  /// inside `no_grad`.
+  nonisolated(unsafe) static var gate: (() -> Bool)?
+
+  static var isRecording: Bool {
+    get { isOn && (gate?() ?? true) }
+    set { isOn = newValue }
+  }
 
   /// Living entries, for tests of leaks.
   static var count: Int { entries.count - free.count }
@@ -88,9 +96,9 @@ enum Tape {
     }
     let order = reached.sorted { entries[$0].sequence > entries[$1].sequence }
     var gradients: [Int: Value] = [root: seed]
-    let recording = isRecording
-    isRecording = false
-    defer { isRecording = recording }
+    let wasOn = isOn
+    isOn = false
+    defer { isOn = wasOn }
     for slot in order {
       guard let gradient = gradients.removeValue(forKey: slot) else { continue }
       if entries[slot].isLeaf {

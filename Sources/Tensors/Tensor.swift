@@ -94,6 +94,11 @@ public final class Tensor {
     get { Tape.isRecording }
     set { Tape.isRecording = newValue }
   }
+  /// Asked before an operator records; nil says always.
+  public static var recordingGate: (() -> Bool)? {
+    get { Tape.gate }
+    set { Tape.gate = newValue }
+  }
   public static var tapeEntries: Int { Tape.count }
 
   // MARK: - Making

@@ -11,3 +11,8 @@ typedef struct {
 /// Every module under stdlib/lunerv, by name.
 extern const lunerv_stdlib_file lunerv_stdlib_files[];
 extern const size_t lunerv_stdlib_count;
+
+/// One entry of the table, for languages that do not see arrays of unknown size.
+static inline lunerv_stdlib_file lunerv_stdlib_file_at(size_t index) {
+  return lunerv_stdlib_files[index];
+}
