@@ -85,6 +85,8 @@ public enum FourierTransform {
   }
 
   /// The forward transform of each of `planes` planes: x[p][h][w] → y[p][h][w/2+1][2].
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func forwardAll<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, _ x: UnsafePointer<T>, _ y: UnsafeMutablePointer<T>
   ) {
@@ -101,6 +103,8 @@ public enum FourierTransform {
   }
 
   /// The adjoint of ``forwardAll``: from the gradient of the stored half spectrum alone.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func adjointAll<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, _ g: UnsafePointer<T>, _ x: UnsafeMutablePointer<T>
   ) {
@@ -146,6 +150,8 @@ public enum FourierTransform {
   /// Mean |Re| + |Im| over the full unnormalised spectra of `planes` planes of a program,
   /// and, when asked, its gradient by the plane's values. The mean counts real and
   /// imaginary parts as elements of their own (SPEC: frequency loss).
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func absoluteMean<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, _ program: PointwiseProgramOf<T>,
     gradient: UnsafeMutablePointer<T>?

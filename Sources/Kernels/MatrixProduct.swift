@@ -6,6 +6,8 @@ private let singleThreaded: Void = openblas_set_num_threads(1)
 /// Matrix products by OpenBLAS, cut by shape and shared among our own threads.
 public enum MatrixProduct {
   /// C[m×n] = A[m×k]·B[k×n], row-major; a transposed operand lies as k×m (n×k).
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func multiply<T: PointwiseScalar>(
     m: Int, n: Int, k: Int, a: UnsafePointer<T>, transposeA: Bool, b: UnsafePointer<T>,
     transposeB: Bool, c: UnsafeMutablePointer<T>

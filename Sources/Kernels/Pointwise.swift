@@ -51,7 +51,6 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     public var op: PointwiseOperator
     public var a: Int, b: Int, c: Int
     public var p: Double, q: Double
-
     public init(
       _ op: PointwiseOperator, _ a: Int, _ b: Int = -1, _ c: Int = -1, p: Double = 0, q: Double = 0
     ) {
@@ -78,6 +77,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   private let piece: Int
 
   /// `slots` reuses buffers as soon as their last reader is done.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public init(
     count: Int, leaves: [Leaf], instructions: [Instruction], lanes: Int, channels: Int,
     owners: [AnyObject]
@@ -124,6 +125,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   }
 
   /// Values `start..<start+count`, in order; `start` on a pixel boundary.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public func evaluate(start: Int, count: Int, into out: UnsafeMutablePointer<T>) {
     if let memory {
       out.update(from: memory + start, count: count)
@@ -137,6 +140,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   }
 
   /// Calls `body(offset, count, values)` for consecutive pieces of `start..<start+count`.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public func forEachPiece(
     start: Int, count: Int, _ body: (_ offset: Int, _ count: Int, _ values: UnsafePointer<T>) -> Void
   ) {
@@ -271,6 +276,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   }
 
   /// The whole result, shared among the threads.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public func evaluateAll(into out: UnsafeMutablePointer<T>) {
     let block = blockSize
     ThreadPool.shared.run((count + block - 1) / block) { i in

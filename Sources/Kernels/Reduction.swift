@@ -5,6 +5,8 @@ public enum ReductionOperator: Sendable { case sum, maximum, minimum }
 /// to `out[outer][inner]`. Only the first `valid` of `length` values take part (padding
 /// lanes are no channels). How work is cut depends on the shape alone; sums of long runs
 /// are carried in f64.
+@_specialize(where T == Float)
+@_specialize(where T == Double)
 public func reduce<T: PointwiseScalar>(
   _ program: PointwiseProgramOf<T>, _ op: ReductionOperator, outer: Int, length: Int, inner: Int,
   valid: Int, into out: UnsafeMutablePointer<T>

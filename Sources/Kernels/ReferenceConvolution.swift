@@ -5,7 +5,6 @@ public struct ConvolutionShape: Equatable, Sendable {
   public var n: Int, inputs: Int, height: Int, width: Int
   public var outputs: Int, kh: Int, kw: Int
   public var stride: Int, padY: Int, padX: Int, groups: Int
-
   public init(
     n: Int, inputs: Int, height: Int, width: Int, outputs: Int, kh: Int, kw: Int, stride: Int,
     padY: Int, padX: Int, groups: Int
@@ -47,7 +46,8 @@ public enum ReferenceConvolution {
       }
     }
   }
-
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func forward<T: BinaryFloatingPoint>(
     _ s: ConvolutionShape, x: UnsafePointer<T>, w: UnsafePointer<T>, b: UnsafePointer<T>?,
     y: UnsafeMutablePointer<T>
@@ -65,7 +65,8 @@ public enum ReferenceConvolution {
       }
     }
   }
-
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func dataGradient<T: BinaryFloatingPoint>(
     _ s: ConvolutionShape, g: UnsafePointer<T>, w: UnsafePointer<T>, dx: UnsafeMutablePointer<T>
   ) {
@@ -83,7 +84,8 @@ public enum ReferenceConvolution {
       }
     }
   }
-
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func weightGradient<T: BinaryFloatingPoint>(
     _ s: ConvolutionShape, x: UnsafePointer<T>, g: UnsafePointer<T>, dw: UnsafeMutablePointer<T>,
     db: UnsafeMutablePointer<T>?

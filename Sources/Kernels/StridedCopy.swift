@@ -1,5 +1,9 @@
 /// Copies between two strided views of the same sizes: every change of layout, permutation,
 /// slice and pad. Strides are in elements; a source stride of 0 repeats.
+@_specialize(where T == Float)
+@_specialize(where T == Double)
+@_specialize(where T == Int32)
+@_specialize(where T == UInt8)
 public func stridedCopy<T>(
   sizes: [Int], from source: UnsafePointer<T>, strides sourceStrides: [Int],
   to target: UnsafeMutablePointer<T>, strides targetStrides: [Int]

@@ -1,6 +1,8 @@
 /// A separable window slid over planes without padding (SSIM's Gaussian), and its adjoint.
 public enum WindowFilter {
   /// out[p][h−k+1][w−k+1] from x[p][h][w] with the window applied along both axes.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func forward<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, window: [T], _ x: UnsafePointer<T>, _ out: UnsafeMutablePointer<T>
   ) {
@@ -36,6 +38,8 @@ public enum WindowFilter {
   }
 
   /// The adjoint: x[p][h][w] from g[p][h−k+1][w−k+1].
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func adjoint<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, window: [T], _ g: UnsafePointer<T>, _ x: UnsafeMutablePointer<T>
   ) {
@@ -73,7 +77,8 @@ public enum WindowFilter {
 /// either side and count, an incomplete last window is dropped.
 public enum MeanPool {
   public static func size(_ n: Int, pad: Int) -> Int { (n + 2 * pad) / 2 }
-
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func forward<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, padY: Int, padX: Int, _ x: UnsafePointer<T>,
     _ out: UnsafeMutablePointer<T>
@@ -95,7 +100,8 @@ public enum MeanPool {
       }
     }
   }
-
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
   public static func adjoint<T: PointwiseScalar>(
     planes: Int, h: Int, w: Int, padY: Int, padX: Int, _ g: UnsafePointer<T>,
     _ x: UnsafeMutablePointer<T>
