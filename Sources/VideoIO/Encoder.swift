@@ -78,7 +78,8 @@ final class Encoder {
   /// Encodes a frame of 3 × height × width bytes; `nil` ends the stream. Packets that are
   /// ready go to `body`, which may take their content over.
   func encode(
-    _ rgb: UnsafePointer<UInt8>?, pts: Int64, _ body: (UnsafeMutablePointer<AVPacket>) throws -> Void
+    _ rgb: UnsafePointer<UInt8>?, pts: Int64,
+    _ body: (UnsafeMutablePointer<AVPacket>) throws -> Void
   ) throws {
     var frame: UnsafeMutablePointer<AVFrame>?
     if let rgb {

@@ -120,7 +120,10 @@ final class MuxedSink: FrameSink {
 /// Headerless RGB or Y4M, to a file or to standard output ("-").
 final class PlainSink: FrameSink {
   /// What is written per frame.
-  enum Layout { case rgb24, y4m(AVPixelFormat) }
+  enum Layout {
+    case rgb24
+    case y4m(AVPixelFormat)
+  }
 
   private let file: PendingFile?
   private let sink: ByteSink

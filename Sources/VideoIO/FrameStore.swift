@@ -75,7 +75,8 @@ final class FrameStore {
       let written = pwrite(file, block + done, blockBytes - done, off_t(offset + done))
       if written < 0, errno == EINTR { continue }
       guard written > 0 else {
-        throw systemError("\(folder): the frame cache cannot be written", written < 0 ? errno : ENOSPC)
+        throw systemError(
+          "\(folder): the frame cache cannot be written", written < 0 ? errno : ENOSPC)
       }
       done += written
     }

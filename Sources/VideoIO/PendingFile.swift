@@ -12,6 +12,8 @@ final class PendingFile {
   let temporary: String
 
   private let isFolder: Bool
+  /// What an existing folder held at first; replaced when the new files come.
+  private let stale: [String]
   private var isPending = true
 
   /// Makes the temporary file.
@@ -23,6 +25,7 @@ final class PendingFile {
     case .absent: self.target = target
     }
     isFolder = false
+    stale = []
     temporary = try Self.make(beside: self.target) { name in
       let file = Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       guard file >= 0 else { return false }
@@ -38,13 +41,15 @@ final class PendingFile {
   init(folder target: String, isOurs: (String) -> Bool) throws {
     switch try PathKind(target) {
     case .folder:
-      if let other = try names(in: target).first(where: { !isOurs($0) }) {
+      stale = try names(in: target)
+      if let other = stale.first(where: { !isOurs($0) }) {
         throw LunervError(
           .io, "\(target): the folder holds other files ('\(other)'), name a new one")
       }
       self.target = Self.resolved(target)
       temporary = try Self.make(beside: self.target + "/frames") { mkdir($0, 0o777) == 0 }
     case .absent:
+      stale = []
       var trimmed = target
       while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
       self.target = trimmed
@@ -64,8 +69,8 @@ final class PendingFile {
       guard rename(temporary, target) == 0 else { throw systemError(target) }
     } else if try PathKind(target) == .folder {
       // An existing folder stays: it may be a mount point or someone's current directory.
-      for name in try names(in: target) where target + "/" + name != temporary {
-        guard unlink(target + "/" + name) == 0 else { throw systemError(target + "/" + name) }
+      for name in stale where unlink(target + "/" + name) != 0 && errno != ENOENT {
+        throw systemError(target + "/" + name)
       }
       for name in try names(in: temporary) {
         guard rename(temporary + "/" + name, target + "/" + name) == 0 else {
@@ -142,9 +147,12 @@ struct ByteSink {
 
   func write(_ bytes: UnsafeRawBufferPointer) throws {
     guard let base = bytes.baseAddress else { return }
-    let code = ownsDescriptor ? Self.writeAll(descriptor, base, bytes.count) : withoutSIGPIPE {
-      Self.writeAll(descriptor, base, bytes.count)
-    }
+    let code =
+      ownsDescriptor
+      ? Self.writeAll(descriptor, base, bytes.count)
+      : withoutSIGPIPE {
+        Self.writeAll(descriptor, base, bytes.count)
+      }
     if code == EPIPE {
       throw LunervError(.io, "\(name): the reader closed the pipe")
     }

@@ -24,6 +24,9 @@ final class StreamDecoder: FrameSource {
   private var isAtEnd = false
   private var packets = 0
   private var failures = 0
+  /// The decoder conceals damage and tells of it in the log alone.
+  private var tellsByLog = false
+  private var nextIsConcealed = false
   private var lastPTS: Int64?
   private var tail = PacketTail()
 
@@ -108,7 +111,12 @@ final class StreamDecoder: FrameSource {
     codec.pointee.thread_count = Int32(options.threads)
     codec.pointee.err_recognition |= AV_EF_CRCCHECK
     // Pictures that stand alone have nothing to conceal errors with.
-    if isImage || id == AV_CODEC_ID_FFV1 { codec.pointee.err_recognition |= AV_EF_EXPLODE }
+    if isImage { codec.pointee.err_recognition |= AV_EF_EXPLODE }
+    if id == AV_CODEC_ID_FFV1 {
+      // Checksum errors are logged, on this thread unless whole frames are threaded.
+      tellsByLog = true
+      codec.pointee.thread_type = FF_THREAD_SLICE
+    }
     let opened = Libav.listening { avcodec_open2(codec, decoder, nil) }
     guard opened.code >= 0 else {
       throw LunervError(
@@ -169,6 +177,7 @@ final class StreamDecoder: FrameSource {
     while true {
       try input.stopIfInterrupted()
       let received = Libav.listening { avcodec_receive_frame(codec, frame) }
+      listen(received)
       switch received.code {
       case 0...:
         guard frame.pointee.width > 0, frame.pointee.height > 0 else {
@@ -232,6 +241,7 @@ final class StreamDecoder: FrameSource {
       }
       let sent = Libav.listening { avcodec_send_packet(codec, packet) }
       if sent.code == Libav.outOfMemory { throw Libav.noMemory("decoding \(path)") }
+      listen(sent)
       if sent.code < 0 { try note(failure: Libav.text(sent)) }
       return
     }
@@ -246,6 +256,13 @@ final class StreamDecoder: FrameSource {
     record(failure)
   }
 
+  /// Takes note of what a call that did not fail had to say all the same.
+  private func listen(_ result: (code: Int32, line: String)) {
+    guard tellsByLog, result.code >= 0, !result.line.isEmpty else { return }
+    record(result.line)
+    nextIsConcealed = true
+  }
+
   private func record(_ what: String, promised: Int? = nil, atEnd: Bool = false) {
     if damage == nil { damage = Damage(what: what, isOnlyTruncation: atEnd) }
     if !atEnd { damage?.isOnlyTruncation = false }
@@ -256,8 +273,10 @@ final class StreamDecoder: FrameSource {
   private func inspect() {
     if frame.pointee.decode_error_flags != 0 || frame.pointee.flags & AV_FRAME_FLAG_CORRUPT != 0 {
       record("a picture is damaged")
-      damage?.concealed += 1
+      nextIsConcealed = true
     }
+    if nextIsConcealed { damage?.concealed += 1 }
+    nextIsConcealed = false
     if let stream, av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, nil) == nil {
       // Image formats and some streams carry the rotation per frame.
       if let side = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX),
