@@ -47,7 +47,9 @@ local reconstruction, side_by_side
 local function write_videos(frame, output)
   if not reconstruction then
     reconstruction = assert(writer("reconstruction.mkv", 1))
-    side_by_side = writer("side_by_side.mp4", 2) or assert(writer("side_by_side.mkv", 2))
+    -- H.264 halves the rows of its colours.
+    side_by_side = clip.height % 2 == 0 and writer("side_by_side.mp4", 2)
+      or assert(writer("side_by_side.mkv", 2))
   end
   reconstruction:write(output)
   side_by_side:write(lv.video.side_by_side(frame.image, output))
