@@ -47,19 +47,21 @@ local reconstruction, side_by_side
 local function write_videos(frame, output)
   if not reconstruction then
     reconstruction = assert(writer("reconstruction.mkv", 1))
-    side_by_side = writer("side_by_side.mp4", 2) or assert(writer("side_by_side.mkv", 2))
+    -- H.264 halves the rows of its colours.
+    side_by_side = clip.height % 2 == 0 and writer("side_by_side.mp4", 2)
+      or assert(writer("side_by_side.mkv", 2))
   end
   reconstruction:write(output)
   side_by_side:write(lv.video.side_by_side(frame.image, output))
 end
 
-local estimated = false
+local steps_made = 0
 local training <const> = chosen(lv.options.train_names())
 training.model, training.clip, training.on_frame = model, clip, write_videos
 
 function training.on_step(e)
-  if estimated or not e.seconds_per_step or e.steps - e.step < 1 then return end
-  estimated = true
+  steps_made = steps_made + 1
+  if steps_made ~= 4 then return end -- the first ones say little
   print(("%.3g s a step: about %s for the %d steps left"):format(
     e.seconds_per_step, Progress.duration(e.seconds_per_step * (e.steps - e.step)),
     e.steps - e.step))

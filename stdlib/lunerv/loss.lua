@@ -7,8 +7,8 @@ local ssim <const>, ms_ssim <const> = native.ssim, native.ms_ssim
 
 local loss <const> = {}
 
-loss.l1 = l1
-loss.l2 = mse
+function loss.l1(output, image) return l1(output, image) end
+function loss.l2(output, image) return mse(output, image) end
 
 -- NeRV and E-NeRV.
 function loss.l1_ssim(output, image)

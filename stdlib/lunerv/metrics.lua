@@ -47,6 +47,7 @@ function metrics.evaluate(model, clip, on_frame)
       sum.ms_ssim = sum.ms_ssim + metrics.ms_ssim(output, frame.image)
       if on_frame then on_frame(frame, output) end
     end)
+    native.step_boundary()
   end
   for name, value in pairs(sum) do sum[name] = value / #clip end
   return setmetatable(sum, Result)

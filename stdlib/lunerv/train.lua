@@ -337,7 +337,7 @@ return function(given)
     elseif not o.resume then
       checkpoint.set_aside(o.out)
     end
-    self.events = native.event_writer(o.out)
+    self.events = native.event_writer(o.out, found and self.step + 1 or nil)
   end
 
   bridge.finally(loop, function() rescue(self) end, self)

@@ -17,6 +17,10 @@ local function is_module(value)
   return type(value) == "table" and rawget(value, ORDER) ~= nil
 end
 
+local function is_tensor(value)
+  return type(value) == "userdata" and native.is_tensor(value)
+end
+
 -- Where we are ------------------------------------------------------------------------------
 
 -- The modules being computed, outermost first, for each coroutine. A stack is its own guard: a
@@ -80,7 +84,7 @@ local function walk(module, prefix, seen, visit, enter_module)
     local name = prefix == "" and tostring(key) or prefix .. "." .. tostring(key)
     if is_module(value) then
       walk(value, name, seen, visit, enter_module)
-    elseif native.is_tensor(value) and not seen[value] then
+    elseif is_tensor(value) and not seen[value] then
       seen[value] = true
       visit(name, value)
     end
