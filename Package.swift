@@ -33,9 +33,11 @@ let package = Package(
 
     .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: c),
     .target(name: "CStdlib", cSettings: c),
+    .target(name: "CVector", cSettings: c),
 
     .target(name: "Support", swiftSettings: swift),
-    .target(name: "Kernels", dependencies: ["COpenBLAS", "CFFTW"], swiftSettings: kernel),
+    .target(
+      name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
     .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
     .target(name: "VideoIO", dependencies: ["Support", "CFFmpeg"], swiftSettings: swift),
     .target(

@@ -1,3 +1,5 @@
+import CVector
+
 /// The one inner loop of convolution and matrix products.
 ///
 ///     C[r][n] (+)= Σ_tap Σ_k A[tapOffsets[tap] + r·rowStride + k·kStride] · B[(tap·K + k)·ldb + n]
@@ -28,10 +30,10 @@ nonisolated(unsafe) let zeroOffset: UnsafePointer<Int> = {
 }()
 
 @inline(__always) func load8(_ p: UnsafePointer<Float>) -> V8 {
-  UnsafeRawPointer(p).loadUnaligned(as: V8.self)
+  lunerv_load8(p)
 }
 @inline(__always) func store8(_ v: V8, _ p: UnsafeMutablePointer<Float>) {
-  UnsafeMutableRawPointer(p).storeBytes(of: v, as: V8.self)
+  lunerv_store8(v, p)
 }
 @inline(__always) func fma(_ a: V8, _ b: V8, _ c: V8) -> V8 { c.addingProduct(a, b) }
 

@@ -172,6 +172,11 @@ extension Value {
     return ImageOperand(imageLayout(shuffle: 1), .memory(try memory(Float.self)))
   }
 
+  /// Stores what a convolution would otherwise compute each time it reads this image.
+  func settled() throws {
+    if case .unshuffled(let source, _) = state { try source.materialise() } else { try materialise() }
+  }
+
   /// PixelShuffle(s): channel c·s²+a·s+b goes to channel c at (row offset a, column offset b).
   func pixelShuffled(_ s: Int) throws -> Value {
     guard shape.count == 4, s >= 1, s < 1 << 15, shape[1] % (s * s) == 0 else {

@@ -62,6 +62,8 @@ extension Tensor {
     let needW = w.node >= 0 || (b.map { $0.node >= 0 } ?? false)
     let inputs = [self, w] + (b.map { [$0] } ?? [])
     return Tensor.result(try call.value(), of: inputs) { g in
+      // Both products read the gradient: computing it once beats computing it twice.
+      if needX, needW { try g.settled() }
       let dx = needX ? try call.dataGradient(g) : nil
       guard needW else { return inputs.count == 3 ? [dx, nil, nil] : [dx, nil] }
       let (dw, db) = try call.weightGradient(g)
