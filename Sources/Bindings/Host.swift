@@ -20,10 +20,12 @@ public final class Host {
     let module = LuaModule("lunerv.native")
     let tensors = LuaClass<Tensor>()
     let surface = TensorSurface(module: module, tensors: tensors)
-    TensorModule.define(surface, random: random)
-    LayerModule.define(surface)
-    lua.register(tensors)
     let pressure = self.pressure
+    TensorModule.define(surface, random: random) { [unowned pressure] in
+      pressure.beforeBackward()
+    }
+        LayerModule.define(surface)
+    lua.register(tensors)
     lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
     FileModule.define(module) { events, null in
       lua.register(events)
@@ -116,38 +118,47 @@ public final class Host {
 /// Lua sees userdata of a few bytes where tensors of megabytes hang: this asks for
 /// collections on their behalf.
 ///
-/// At the end of a step everything the step left is garbage: it is collected once it exceeds
-/// 64 MB. Between steps a soft limit protects loops that never reach an end.
-private final class Pressure {
+/// When backward begins, the handles that the forward pass left are garbage, and what they
+/// hold beyond the tape's own needs would only be in the way; at the end of a step all it
+/// made is. Either collects once more than 64 MB have come since the last such moment.
+/// Between steps a soft limit protects loops that never reach an end.
+final class Pressure {
   private let lua: LuaState
   private var survivors = 0
   private var softLimit = 256 << 20
-  private var isWaiting = false
+  private var isSettling = false
+  private var isBoundary = false
 
   init(_ lua: LuaState) { self.lua = lua }
 
-  private func collect() {
+  private func request(boundary: Bool) {
     lua.requestCollect()
-    isWaiting = true
+    isSettling = true
+    isBoundary = boundary
   }
 
   /// What lives right after a collection is what the next one will find again.
-  private func settle(_ live: Int) {
-    guard isWaiting else { return }
-    isWaiting = false
-    survivors = live
+  private func settle() {
+    guard isSettling else { return }
+    isSettling = false
+    let live = Arena.statistics.liveBytes
+    if isBoundary { survivors = live }
     softLimit = max(256 << 20, live + live / 2)
   }
 
   func pushed() {
-    let live = Arena.statistics.liveBytes
-    settle(live)
-    if live > softLimit { collect() }
+    settle()
+    if Arena.statistics.liveBytes > softLimit { request(boundary: false) }
+  }
+
+  /// Collects at once: nothing of the caller's is under way yet.
+  func beforeBackward() {
+    settle()
+    if Arena.statistics.liveBytes - survivors > 64 << 20 { lua.collect() }
   }
 
   func boundary() {
-    let live = Arena.statistics.liveBytes
-    settle(live)
-    if live - survivors > 64 << 20 { collect() }
+    settle()
+    if Arena.statistics.liveBytes - survivors > 64 << 20 { request(boundary: true) }
   }
 }

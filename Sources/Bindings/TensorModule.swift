@@ -10,14 +10,16 @@ final class RandomSource {
 
 /// Tensors: making, reading, writing, arithmetic, shapes, reductions.
 enum TensorModule {
-  static func define(_ s: TensorSurface, random: RandomSource) {
+  static func define(
+    _ s: TensorSurface, random: RandomSource, beforeBackward: @escaping () -> Void
+  ) {
     making(s.module, random)
     reading(s)
     writing(s, random)
     arithmetic(s)
     shapes(s)
     reductions(s)
-    autograd(s)
+    autograd(s, beforeBackward)
   }
 
   private static func making(_ m: LuaModule, _ random: RandomSource) {
@@ -446,9 +448,10 @@ enum TensorModule {
     }
   }
 
-  private static func autograd(_ s: TensorSurface) {
+  private static func autograd(_ s: TensorSurface, _ beforeBackward: @escaping () -> Void) {
     s.op("backward", doc: "Adds this scalar's gradients to the grad of what it came from.") {
       (x: Tensor) in
+      beforeBackward()
       try x.backward()
       return LuaResults()
     }
