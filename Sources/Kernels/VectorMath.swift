@@ -56,7 +56,7 @@ private let roundingMagic: Float = 12_582_912
 }
 
 @inline(__always) func vexp(_ x: V8) -> V8 {
-  let top = V8(repeating: 88.72), bottom = V8(repeating: -87.33)
+  let top = V8(repeating: 88.722_84), bottom = V8(repeating: -103.98)
   let inside = x.replacing(with: top, where: x .> top).replacing(with: bottom, where: x .< bottom)
   let shifted = fma(inside, V8(repeating: 1.442_695), V8(repeating: roundingMagic))
   let n = shifted - roundingMagic
