@@ -21,7 +21,8 @@ public func reduce<T: PointwiseScalar>(
     return
   }
   // Few results, long sums: cut the length.
-  let rows = max(1, 32768 / max(1, inner))
+  // A part begins on a whole pixel, as programs that zero padding lanes need.
+  let rows = inner == 1 ? roundUp(32768, program.lanes) : max(1, 32768 / max(1, inner))
   let parts = (length + rows - 1) / rows
   let cells = outer * inner
   withScratch { scratch in
