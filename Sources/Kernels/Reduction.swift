@@ -10,6 +10,10 @@ public func reduce<T: PointwiseScalar>(
   valid: Int, into out: UnsafeMutablePointer<T>
 ) {
   let first: T = op == .sum ? 0 : op == .maximum ? -.infinity : .infinity
+  if length == 0 {
+    out.update(repeating: first, count: outer * inner)
+    return
+  }
   if outer >= 32 {
     let block = max(1, 32768 / max(1, length * inner))
     ThreadPool.shared.run((outer + block - 1) / block) { i in
