@@ -101,8 +101,15 @@ private func reduceRange<T: PointwiseScalar>(
         let source = values + j
         switch op {
         case .sum: for k in 0..<run { target[k] += source[k] }
-        case .maximum: for k in 0..<run where !(source[k] <= target[k]) { target[k] = source[k] }
-        case .minimum: for k in 0..<run where !(source[k] >= target[k]) { target[k] = source[k] }
+        // A not-a-number is taken, and stays.
+        case .maximum:
+          for k in 0..<run where !(source[k] <= target[k]) && target[k] == target[k] {
+            target[k] = source[k]
+          }
+        case .minimum:
+          for k in 0..<run where !(source[k] >= target[k]) && target[k] == target[k] {
+            target[k] = source[k]
+          }
         }
       }
       j += run
