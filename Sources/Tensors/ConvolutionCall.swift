@@ -54,6 +54,13 @@ struct ConvolutionCall {
     x.dtype == .f32 ? Convolution.algorithm(for: shape) : nil
   }
 
+  /// An operand as the algorithm can read it. Depthwise convolution wants the channels of
+  /// both sides in the same lanes, so no view as PixelShuffle left it.
+  private func operand(_ v: Value) throws -> ImageOperand {
+    if algorithm == .depthwise, case .unshuffled = v.state { try v.materialise() }
+    return try v.image()
+  }
+
   /// The pending result.
   func value() throws -> Value {
     let (s, r) = (shape, shuffle)
@@ -89,7 +96,7 @@ struct ConvolutionCall {
       return try target.converted(to: layout)
     }
     Convolution.forward(
-      shape, by: algorithm, try x.image(), w: try w.memory(Float.self),
+      shape, by: algorithm, try operand(x), w: try w.memory(Float.self),
       b: try b?.memory(Float.self),
       ImageTarget(result.imageLayout(shuffle: shuffle), try result.memory(Float.self)))
     return result
@@ -115,7 +122,7 @@ struct ConvolutionCall {
     let layout = Value.imageLayout(channels: x.shape[1], dtype: x.dtype)
     let dx = try Value.allocate(x.shape, x.dtype, layout)
     Convolution.dataGradient(
-      shape, by: algorithm, try g.image(), w: try w.memory(Float.self),
+      shape, by: algorithm, try operand(g), w: try w.memory(Float.self),
       ImageTarget(dx.imageLayout(shuffle: 1), try dx.memory(Float.self)))
     return dx
   }
@@ -138,7 +145,7 @@ struct ConvolutionCall {
       return (dw, db)
     }
     Convolution.weightGradient(
-      shape, by: algorithm, try x.image(), try g.image(), dw: try dw.memory(Float.self),
+      shape, by: algorithm, try operand(x), try operand(g), dw: try dw.memory(Float.self),
       db: try db?.memory(Float.self))
     return (dw, db)
   }
