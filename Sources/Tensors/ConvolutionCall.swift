@@ -30,7 +30,7 @@ struct ConvolutionCall {
     guard x.shape[1] % groups == 0, w.shape[0] % groups == 0, w.shape[1] == x.shape[1] / groups
     else {
       throw fail(
-        "weight \(Shape.describe(w.shape)) wants \(w.shape[1] * groups) input channels in \(groups) group(s), x has \(x.shape[1])"
+        "weight \(Shape.describe(w.shape)) wants \(w.shape[1] &* groups) input channels in \(groups) group(s), x has \(x.shape[1])"
       )
     }
     if let b, b.shape != [w.shape[0]] {
