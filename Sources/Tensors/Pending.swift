@@ -113,6 +113,7 @@ extension Value {
     }
 
     private mutating func leaf(for v: Value) throws -> Program.Leaf {
+      if root.count == 0 { return .constant(0) }
       if v.count == 1 { return .constant(try stored(v)[0]) }
       if v.shape == root.shape {
         return .flat(try stored(v.converted(to: root.layout)))
