@@ -10,6 +10,8 @@ struct ConvolutionCall {
   var b: Value?
   /// PixelShuffle factor of the result, 1 for none.
   var shuffle = 1
+  /// This one and the pending ones below it.
+  var nesting = 1
 
   static func checked(x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int) throws
     -> ConvolutionCall
@@ -47,7 +49,8 @@ struct ConvolutionCall {
       throw fail(
         "a \(s.kh)×\(s.kw) kernel does not fit \(s.height)×\(s.width) with padding \(padding)")
     }
-    return ConvolutionCall(shape: s, x: x, w: w, b: b)
+    return ConvolutionCall(
+      shape: s, x: x, w: w, b: b, nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])))
   }
 
   private var algorithm: ConvolutionAlgorithm? {

@@ -6,11 +6,29 @@ import Support
 
 /// Longer chains are cut by storing an intermediate value.
 private let deepest = 64
+private let deepestNesting = 64
 
 extension Value {
   private var depth: Int {
     if case .pointwise(let node) = state { return node.depth }
     return 0
+  }
+
+  /// Pending convolutions that computing this value would run inside one another.
+  private var nesting: Int {
+    switch state {
+    case .stored: 0
+    case .pointwise(let node): node.nesting
+    case .convolution(let call): call.nesting
+    case .unshuffled(let source, _): source.nesting
+    }
+  }
+
+  /// How deep a convolution over these operands is nested; those that are too deep already
+  /// are computed now.
+  static func nesting(over operands: [Value]) throws -> Int {
+    for v in operands where v.nesting >= deepestNesting { try v.materialise() }
+    return 1 + (operands.map(\.nesting).max() ?? 0)
   }
 
   /// A pending pointwise value over the broadcast shape of its operands.
@@ -46,7 +64,10 @@ extension Value {
     let depth = 1 + (operands.map(\.depth).max() ?? 0)
     return Value(
       shape: shape, dtype: first.dtype, layout: layout,
-      state: .pointwise(.init(op: op, operands: operands, p: p, q: q, depth: depth)))
+      state: .pointwise(
+        .init(
+          op: op, operands: operands, p: p, q: q, depth: depth,
+          nesting: operands.map(\.nesting).max() ?? 0)))
   }
 
   /// The program that yields this value over its physical index space. A stored value is a
