@@ -214,15 +214,17 @@ extension Value {
         owners: owners)
     }
 
-    /// Whether padding lanes come out zero by themselves: tried on zeros, with two
-    /// different numbers for whatever is not zero there.
+    /// Whether padding lanes come out zero by themselves: tried on zeros, with different
+    /// numbers for whatever is not zero there (one value a pixel, zero among them).
     private func keepsZero(_ instructions: [Program.Instruction]) -> Bool {
-      for probe in [1.7, -0.3] {
-        var r: [Double] = leaves.map {
-          switch $0 {
+      for probe in [1.7, -0.3, 0] {
+        var r: [Double] = leaves.enumerated().map { i, leaf in
+          switch leaf {
           case .flat, .periodic: 0
           case .constant(let v): Double(v)
-          case .repeated, .strided: probe
+          // A leaf that varies with the channel has padding of its own.
+          case .strided(_, _, let strides) where strides.last != 0: 0
+          case .repeated, .strided: probe * (1 + 0.37 * Double(i))
           }
         }
         for ins in instructions {
