@@ -176,7 +176,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
         let fill = scratch.take(piece, of: T.self)
         fill.update(repeating: v, count: min(piece, count))
         registers[i] = UnsafePointer(fill)
-      case .periodic(let p, let n) where n <= 1024 || n <= piece:
+      case .periodic(let p, let n) where n <= 1024:
         let fill = scratch.take(piece, of: T.self)
         var at = start % n
         for j in 0..<min(piece, count) {
@@ -193,7 +193,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
       var n = min(piece, count - done)
       let at = start + done
       for leaf in leaves {
-        if case .periodic(_, let period) = leaf, period > 1024, period > piece {
+        if case .periodic(_, let period) = leaf, period > 1024 {
           n = min(n, period - at % period)
         }
       }

@@ -12,6 +12,10 @@ public func reduce<T: PointwiseScalar>(
   valid: Int, into out: UnsafeMutablePointer<T>
 ) {
   let first: T = op == .sum ? 0 : op == .maximum ? -.infinity : .infinity
+  if length == 0 {
+    out.update(repeating: first, count: outer * inner)
+    return
+  }
   if outer >= 32 {
     let block = max(1, 32768 / max(1, length * inner))
     ThreadPool.shared.run((outer + block - 1) / block) { i in
@@ -23,7 +27,8 @@ public func reduce<T: PointwiseScalar>(
     return
   }
   // Few results, long sums: cut the length.
-  let rows = max(1, 32768 / max(1, inner))
+  // A part begins on a whole pixel, as programs that zero padding lanes need.
+  let rows = inner == 1 ? roundUp(32768, program.lanes) : max(1, 32768 / max(1, inner))
   let parts = (length + rows - 1) / rows
   let cells = outer * inner
   withScratch { scratch in
@@ -98,8 +103,15 @@ private func reduceRange<T: PointwiseScalar>(
         let source = values + j
         switch op {
         case .sum: for k in 0..<run { target[k] += source[k] }
-        case .maximum: for k in 0..<run where !(source[k] <= target[k]) { target[k] = source[k] }
-        case .minimum: for k in 0..<run where !(source[k] >= target[k]) { target[k] = source[k] }
+        // A not-a-number is taken, and stays.
+        case .maximum:
+          for k in 0..<run where !(source[k] <= target[k]) && target[k] == target[k] {
+            target[k] = source[k]
+          }
+        case .minimum:
+          for k in 0..<run where !(source[k] >= target[k]) && target[k] == target[k] {
+            target[k] = source[k]
+          }
         }
       }
       j += run

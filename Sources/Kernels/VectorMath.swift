@@ -56,7 +56,7 @@ private let roundingMagic: Float = 12_582_912
 }
 
 @inline(__always) func vexp(_ x: V8) -> V8 {
-  let top = V8(repeating: 88.72), bottom = V8(repeating: -87.33)
+  let top = V8(repeating: 88.722_84), bottom = V8(repeating: -103.98)
   let inside = x.replacing(with: top, where: x .> top).replacing(with: bottom, where: x .< bottom)
   let shifted = fma(inside, V8(repeating: 1.442_695), V8(repeating: roundingMagic))
   let n = shifted - roundingMagic
@@ -93,7 +93,7 @@ private let roundingMagic: Float = 12_582_912
   return signed.replacing(with: small, where: x2 .< V8(repeating: 0.390_625))
 }
 
-/// The error function by a rational approximation on [−4, 4], ±1 beyond.
+/// The error function by a rational approximation, ±1 from where that is its rounded value.
 @inline(__always) func verf(_ v: V8) -> V8 {
   let four = V8(repeating: 4)
   let x = v.replacing(with: four, where: v .> four).replacing(with: -four, where: v .< -four)
@@ -108,7 +108,9 @@ private let roundingMagic: Float = 12_582_912
   b = poly(x2, -1.682_827e-3, b)
   b = poly(x2, -7.373_329_2e-3, b)
   b = poly(x2, -1.426_473_9e-2, b)
-  return x * a / b
+  let sign = bits(v) & Int32(bitPattern: 0x8000_0000)
+  let one = floats(sign | bits(V8(repeating: 1)))
+  return (x * (a / b)).replacing(with: one, where: floats(bits(v) ^ sign) .>= V8(repeating: 3.92))
 }
 
 @inline(__always) private func normalCDF(_ x: V8) -> V8 {

@@ -10,6 +10,8 @@ struct ConvolutionCall {
   var b: Value?
   /// PixelShuffle factor of the result, 1 for none.
   var shuffle = 1
+  /// This one and the pending ones below it.
+  var nesting = 1
 
   static func checked(x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int) throws
     -> ConvolutionCall
@@ -30,7 +32,7 @@ struct ConvolutionCall {
     guard x.shape[1] % groups == 0, w.shape[0] % groups == 0, w.shape[1] == x.shape[1] / groups
     else {
       throw fail(
-        "weight \(Shape.describe(w.shape)) wants \(w.shape[1] * groups) input channels in \(groups) group(s), x has \(x.shape[1])"
+        "weight \(Shape.describe(w.shape)) wants \(w.shape[1] &* groups) input channels in \(groups) group(s), x has \(x.shape[1])"
       )
     }
     if let b, b.shape != [w.shape[0]] {
@@ -47,11 +49,19 @@ struct ConvolutionCall {
       throw fail(
         "a \(s.kh)×\(s.kw) kernel does not fit \(s.height)×\(s.width) with padding \(padding)")
     }
-    return ConvolutionCall(shape: s, x: x, w: w, b: b)
+    return ConvolutionCall(
+      shape: s, x: x, w: w, b: b, nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])))
   }
 
   private var algorithm: ConvolutionAlgorithm? {
     x.dtype == .f32 ? Convolution.algorithm(for: shape) : nil
+  }
+
+  /// An operand as the algorithm can read it. Depthwise convolution wants the channels of
+  /// both sides in the same lanes, so no view as PixelShuffle left it.
+  private func operand(_ v: Value) throws -> ImageOperand {
+    if algorithm == .depthwise, case .unshuffled = v.state { try v.materialise() }
+    return try v.image()
   }
 
   /// The pending result.
@@ -89,7 +99,7 @@ struct ConvolutionCall {
       return try target.converted(to: layout)
     }
     Convolution.forward(
-      shape, by: algorithm, try x.image(), w: try w.memory(Float.self),
+      shape, by: algorithm, try operand(x), w: try w.memory(Float.self),
       b: try b?.memory(Float.self),
       ImageTarget(result.imageLayout(shuffle: shuffle), try result.memory(Float.self)))
     return result
@@ -115,7 +125,7 @@ struct ConvolutionCall {
     let layout = Value.imageLayout(channels: x.shape[1], dtype: x.dtype)
     let dx = try Value.allocate(x.shape, x.dtype, layout)
     Convolution.dataGradient(
-      shape, by: algorithm, try g.image(), w: try w.memory(Float.self),
+      shape, by: algorithm, try operand(g), w: try w.memory(Float.self),
       ImageTarget(dx.imageLayout(shuffle: 1), try dx.memory(Float.self)))
     return dx
   }
@@ -138,7 +148,7 @@ struct ConvolutionCall {
       return (dw, db)
     }
     Convolution.weightGradient(
-      shape, by: algorithm, try x.image(), try g.image(), dw: try dw.memory(Float.self),
+      shape, by: algorithm, try operand(x), try operand(g), dw: try dw.memory(Float.self),
       db: try db?.memory(Float.self))
     return (dw, db)
   }

@@ -6,11 +6,29 @@ import Support
 
 /// Longer chains are cut by storing an intermediate value.
 private let deepest = 64
+private let deepestNesting = 64
 
 extension Value {
   private var depth: Int {
     if case .pointwise(let node) = state { return node.depth }
     return 0
+  }
+
+  /// Pending convolutions that computing this value would run inside one another.
+  private var nesting: Int {
+    switch state {
+    case .stored: 0
+    case .pointwise(let node): node.nesting
+    case .convolution(let call): call.nesting
+    case .unshuffled(let source, _): source.nesting
+    }
+  }
+
+  /// How deep a convolution over these operands is nested; those that are too deep already
+  /// are computed now.
+  static func nesting(over operands: [Value]) throws -> Int {
+    for v in operands where v.nesting >= deepestNesting { try v.materialise() }
+    return 1 + (operands.map(\.nesting).max() ?? 0)
   }
 
   /// A pending pointwise value over the broadcast shape of its operands.
@@ -46,7 +64,10 @@ extension Value {
     let depth = 1 + (operands.map(\.depth).max() ?? 0)
     return Value(
       shape: shape, dtype: first.dtype, layout: layout,
-      state: .pointwise(.init(op: op, operands: operands, p: p, q: q, depth: depth)))
+      state: .pointwise(
+        .init(
+          op: op, operands: operands, p: p, q: q, depth: depth,
+          nesting: operands.map(\.nesting).max() ?? 0)))
   }
 
   /// The program that yields this value over its physical index space. A stored value is a
@@ -113,6 +134,7 @@ extension Value {
     }
 
     private mutating func leaf(for v: Value) throws -> Program.Leaf {
+      if root.count == 0 { return .constant(0) }
       if v.count == 1 { return .constant(try stored(v)[0]) }
       if v.shape == root.shape {
         return .flat(try stored(v.converted(to: root.layout)))
@@ -192,15 +214,17 @@ extension Value {
         owners: owners)
     }
 
-    /// Whether padding lanes come out zero by themselves: tried on zeros, with two
-    /// different numbers for whatever is not zero there.
+    /// Whether padding lanes come out zero by themselves: tried on zeros, with different
+    /// numbers for whatever is not zero there (one value a pixel, zero among them).
     private func keepsZero(_ instructions: [Program.Instruction]) -> Bool {
-      for probe in [1.7, -0.3] {
-        var r: [Double] = leaves.map {
-          switch $0 {
+      for probe in [1.7, -0.3, 0] {
+        var r: [Double] = leaves.enumerated().map { i, leaf in
+          switch leaf {
           case .flat, .periodic: 0
           case .constant(let v): Double(v)
-          case .repeated, .strided: probe
+          // A leaf that varies with the channel has padding of its own.
+          case .strided(_, _, let strides) where strides.last != 0: 0
+          case .repeated, .strided: probe * (1 + 0.37 * Double(i))
           }
         }
         for ins in instructions {

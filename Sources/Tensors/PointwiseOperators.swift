@@ -180,6 +180,7 @@ extension Tensor {
       throw LunervError(
         .argument, "expand: \(Shape.describe(from)) does not stretch to \(Shape.describe(shape))")
     }
+    if from == shape { return self }
     let y = try Value.pointwise(.copy, [value], shape: shape)
     return Tensor.result(y, of: [self]) { [try $0.summed(to: from)] }
   }

@@ -30,6 +30,8 @@ public final class Value {
     var operands: [Value]
     var p = 0.0, q = 0.0
     var depth: Int
+    /// Convolutions below this value that wait for each other.
+    var nesting = 0
   }
 
   init(shape: [Int], dtype: DType, layout: Layout, state: State) {

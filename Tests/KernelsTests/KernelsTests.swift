@@ -1,58 +1,70 @@
-import Glibc
 import Testing
 
 @testable import Kernels
 
-func fill(_ n: Int, seed: UInt64, scale: Float = 1) -> [Float] {
-  var s = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-  return (0..<n).map { _ in
-    s ^= s << 13
-    s ^= s >> 7
-    s ^= s << 17
-    return (Float(s >> 40) / Float(1 << 24) - 0.5) * 2 * scale
+/// Every test of the kernels, one at a time: some set the number of threads, and a kernel
+/// that finds the pool occupied would run on its caller's thread alone.
+@Suite(.serialized) struct KernelsTests {}
+
+/// Numbers that look random and are the same on every run (xorshift).
+struct Noise {
+  private var state: UInt64
+
+  init(_ seed: Int) { state = UInt64(truncatingIfNeeded: seed) &* 0x9E37_79B9_7F4A_7C15 | 1 }
+
+  mutating func word() -> UInt64 {
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return state
+  }
+
+  /// Uniform in [−1, 1).
+  mutating func number() -> Float { Float(word() >> 40) / Float(1 << 23) - 1 }
+  mutating func numbers(_ count: Int) -> [Float] { (0..<count).map { _ in number() } }
+  mutating func below(_ n: Int) -> Int { Int(word() >> 33) % n }
+  mutating func pick<T>(_ from: [T]) -> T { from[below(from.count)] }
+}
+
+/// Memory between two walls of not-a-numbers: a read beyond it shows in the result, a write
+/// in `isIntact`.
+final class Guarded<T: BinaryFloatingPoint> {
+  private static var wall: Int { 512 }
+  let count: Int
+  private let base: UnsafeMutablePointer<T>
+
+  /// `count` elements, all not-a-number until somebody writes them.
+  init(_ count: Int) {
+    self.count = count
+    base = .allocate(capacity: count + 2 * Guarded.wall)
+    base.initialize(repeating: .nan, count: count + 2 * Guarded.wall)
+  }
+
+  convenience init(_ values: [T]) {
+    self.init(values.count)
+    for (i, v) in values.enumerated() { p[i] = v }
+  }
+
+  deinit { base.deallocate() }
+
+  var p: UnsafeMutablePointer<T> { base + Guarded.wall }
+  var values: [T] { (0..<count).map { p[$0] } }
+  var isIntact: Bool {
+    (0..<Guarded.wall).allSatisfy { base[$0].isNaN && p[count + $0].isNaN }
   }
 }
 
-func seconds() -> Double {
-  var t = timespec()
-  clock_gettime(CLOCK_MONOTONIC, &t)
-  return Double(t.tv_sec) + Double(t.tv_nsec) * 1e-9
-}
+func areIntact<T>(_ memory: [Guarded<T>]) -> Bool { memory.allSatisfy { $0.isIntact } }
 
-@Test func convBench() {
-  guard getenv("KB") != nil else { return }
-  let (h, w, c) = (720, 1280, 35)
-  let layout = ImageLayout(n: 1, channels: c, height: h, width: w, planar: false)
-  let x = UnsafeMutablePointer<Float>.allocate(capacity: h * w * 40)
-  x.initialize(repeating: 0, count: h * w * 40)
-  let y = UnsafeMutablePointer<Float>.allocate(capacity: h * w * 40)
-  y.initialize(repeating: 0, count: h * w * 40)
-  for p in 0..<h * w { for k in 0..<c { x[p * 40 + k] = Float((p * 7 + k * 13) % 17) / 17 - 0.5 } }
-  let wt = fill(c * c * 9, seed: 3)
-  let s = ConvolutionShape(
-    n: 1, inputs: c, height: h, width: w, outputs: c, kh: 3, kw: 3, stride: 1, padY: 1, padX: 1,
-    groups: 1)
-  let flop = 2.0 * Double(c * c * 9 * h * w)
-  var dw = [Float](repeating: 0, count: c * c * 9)
-  var db = [Float](repeating: 0, count: c)
-  for alg in [ConvolutionAlgorithm.winograd, .direct] {
-    for rep in 0..<4 {
-      let t0 = seconds()
-      Convolution.forward(
-        s, by: alg, ImageOperand(layout, .memory(x)), w: wt, b: nil, ImageTarget(layout, y))
-      let t1 = seconds()
-      Convolution.dataGradient(
-        s, by: alg, ImageOperand(layout, .memory(y)), w: wt, ImageTarget(layout, x))
-      let t2 = seconds()
-      Convolution.weightGradient(
-        s, by: alg, ImageOperand(layout, .memory(x)), ImageOperand(layout, .memory(y)), dw: &dw,
-        db: &db)
-      let t3 = seconds()
-      if rep > 0 {
-        print(
-          alg, "fwd", flop / (t1 - t0) / 1e9, "data", flop / (t2 - t1) / 1e9, "weight",
-          flop / (t3 - t2) / 1e9)
-      }
-    }
+/// The largest difference, as a part of the largest magnitude expected; infinite when a
+/// value is missing or not a number.
+func relativeError<A: BinaryFloatingPoint>(_ got: [A], _ expected: [Double]) -> Double {
+  guard got.count == expected.count else { return .infinity }
+  var (worst, largest) = (0.0, 0.0)
+  for (g, e) in zip(got, expected) {
+    let difference = abs(Double(g) - e)
+    worst = difference >= 0 ? max(worst, difference) : .infinity
+    largest = max(largest, abs(e))
   }
+  return worst == 0 ? 0 : worst / max(largest, 1e-30)
 }

@@ -1,0 +1,130 @@
+import Glibc
+import Testing
+
+@testable import Kernels
+
+/// The largest errors of a function against libm in Double.
+private struct Measured {
+  /// In units in the last place of the correctly rounded result.
+  var ulps = 0.0
+  var absolute = 0.0
+  var at: Float = 0
+
+  /// Over all of `inputs`; an error no larger than `floor` counts for nothing in `ulps`.
+  init(
+    _ inputs: [Float], floor: Double = 0, _ f: (SIMD8<Float>) -> SIMD8<Float>,
+    _ exact: (Double) -> Double
+  ) {
+    for start in stride(from: 0, to: inputs.count, by: 8) {
+      var v = SIMD8<Float>.zero
+      let n = min(8, inputs.count - start)
+      for i in 0..<n { v[i] = inputs[start + i] }
+      let r = f(v)
+      for i in 0..<n {
+        let expected = exact(Double(v[i]))
+        let rounded = Float(expected)
+        if rounded.isInfinite || rounded.isNaN {
+          if r[i] != rounded && !(r[i].isNaN && rounded.isNaN) { (ulps, at) = (.infinity, v[i]) }
+          continue
+        }
+        let error = abs(Double(r[i]) - expected)
+        absolute = error >= 0 ? max(absolute, error) : .infinity
+        if error <= floor { continue }
+        let units = error / Double(rounded.ulp)
+        if !(units <= ulps) { (ulps, at) = (units, v[i]) }
+      }
+    }
+  }
+}
+
+/// Floats of both signs, spread over all exponents up to `limit`.
+private func floats(upTo limit: Float, step: UInt32 = 2741) -> [Float] {
+  stride(from: 0, through: limit.bitPattern, by: Int(step)).flatMap {
+    [Float(bitPattern: $0), -Float(bitPattern: $0)]
+  }
+}
+
+private func floats(_ lo: Float, _ hi: Float, count: Int = 200_000) -> [Float] {
+  (0...count).map { lo + (hi - lo) * Float($0) / Float(count) }
+}
+
+extension KernelsTests {
+  @Suite struct VectorMathTests {
+    @Test func exponential() {
+      let range = Measured(floats(-87.3, 89), vexp, exp)
+      #expect(range.ulps < 2, "at \(range.at)")
+      let all = Measured(floats(upTo: .greatestFiniteMagnitude), vexp, exp)
+      #expect(all.ulps < 2, "at \(all.at)")
+      // Results below the smallest normal number, and the last one before infinity.
+      let edges = Measured(floats(-104, -87) + [88.72283, 88.722_84, 88.8, -103.97, -103.98], vexp, exp)
+      #expect(edges.ulps < 2, "at \(edges.at)")
+    }
+
+    @Test func sineAndCosine() {
+      // Near a multiple of π the result is small: its absolute error stays that of 1.
+      for (name, f, exact) in [
+        ("sin", vsin as (SIMD8<Float>) -> SIMD8<Float>, sin as (Double) -> Double), ("cos", vcos, cos),
+      ] {
+        let near = Measured(floats(-30, 30), f, exact)
+        #expect(near.absolute < 1.2e-7, "\(name)")
+        #expect(Measured(floats(-3, 3), floor: 2e-8, f, exact).ulps < 2, "\(name)")
+        let far = Measured(floats(-10_000, 10_000), f, exact)
+        #expect(far.absolute < 1.5e-7, "\(name)")
+        let huge = Measured(floats(upTo: .greatestFiniteMagnitude, step: 20_011), f, exact)
+        #expect(huge.absolute < 1.5e-7, "\(name)")
+      }
+      let small = Measured(floats(upTo: 0.7), vsin, sin)
+      #expect(small.ulps < 2, "at \(small.at)")
+    }
+
+    @Test func sigmoidAndHyperbolicTangent() {
+      let s = Measured(floats(-80, 80) + floats(upTo: 80), vsigmoid) { 1 / (1 + exp(-$0)) }
+      #expect(s.ulps < 4, "at \(s.at)")
+      let wide = Measured(floats(upTo: .greatestFiniteMagnitude), vsigmoid) { 1 / (1 + exp(-$0)) }
+      #expect(wide.absolute < 1.5e-7, "at \(wide.at)")
+      let t = Measured(floats(upTo: .greatestFiniteMagnitude) + floats(-2, 2), vtanh, tanh)
+      #expect(t.ulps < 3, "at \(t.at)")
+    }
+
+    @Test func errorFunction() {
+      let e = Measured(floats(upTo: .greatestFiniteMagnitude) + floats(-5, 5), verf, erf)
+      #expect(e.ulps < 7, "at \(e.at)")
+    }
+
+    @Test func activations() {
+      func cdf(_ x: Double) -> Double { 0.5 * erfc(-x * 0.5.squareRoot()) }
+      func sigmoid(_ x: Double) -> Double { 1 / (1 + exp(-x)) }
+      let inputs = floats(-20, 20) + floats(upTo: 1e30)
+      let gelu = Measured(inputs, floor: 1.2e-6, vgelu) { $0 * cdf($0) }
+      #expect(gelu.ulps < 6, "at \(gelu.at)")
+      let slope = Measured(inputs, vgeluGradient) {
+        cdf($0) + $0 * exp(-0.5 * $0 * $0) / (2 * Double.pi).squareRoot()
+      }
+      #expect(slope.absolute < 5e-7, "at \(slope.at)")
+      let silu = Measured(inputs, floor: 1e-35, vsilu) { $0 * sigmoid($0) }
+      #expect(silu.ulps < 5, "at \(silu.at)")
+      let rise = Measured(inputs, vsiluGradient) { sigmoid($0) * (1 + $0 * (1 - sigmoid($0))) }
+      // 1 − σ cancels: a unit of it, times x.
+      #expect(rise.absolute < 1.5e-6, "at \(rise.at)")
+    }
+
+    @Test func infinitiesAndNotANumbers() {
+      typealias Function = (SIMD8<Float>) -> SIMD8<Float>
+      let functions: [(String, Function, atInfinity: Float, atMinusInfinity: Float)] = [
+        ("exp", vexp, .infinity, 0), ("sin", vsin, .nan, .nan), ("cos", vcos, .nan, .nan),
+        ("tanh", vtanh, 1, -1), ("sigmoid", vsigmoid, 1, 0), ("erf", verf, 1, -1),
+      ]
+      for (name, f, above, below) in functions {
+        // The other lanes must not suffer from their neighbours.
+        let v = SIMD8<Float>(.infinity, 0.5, -.infinity, 0.5, .nan, 0.5, -0.0, 0.5)
+        let r = f(v), calm = f(SIMD8(repeating: 0.5))
+        func same(_ a: Float, _ b: Float) -> Bool { a == b || (a.isNaN && b.isNaN) }
+        #expect(same(r[0], above) && same(r[2], below) && r[4].isNaN, "\(name) gives \(r)")
+        for i in [1, 3, 5, 7] { #expect(abs(r[i] - calm[i]) <= calm[i].ulp, "\(name)") }
+      }
+      #expect(vgelu(SIMD8(repeating: .infinity))[0] == .infinity)
+      #expect(vgelu(SIMD8(repeating: .nan))[0].isNaN && vsilu(SIMD8(repeating: .nan))[0].isNaN)
+      #expect(vgelu(SIMD8(repeating: -1e30))[0] == 0)
+    }
+  }
+}
