@@ -12,7 +12,8 @@ import PackageDescription
 #endif
 let march = Context.environment["LUNERV_MARCH"] ?? defaultMarch
 let clangMarch = march == "baseline" ? [] : ["-march=\(march)"]
-let swiftMarch = clangMarch.flatMap { ["-Xcc", $0] }
+let swiftMarch =
+  march == "baseline" ? ["-DLUNERV_BASELINE"] : clangMarch.flatMap { ["-Xcc", $0] }
 
 let c: [CSetting] = [.unsafeFlags(clangMarch)]
 let swift: [SwiftSetting] = [.unsafeFlags(swiftMarch)]
@@ -37,14 +38,16 @@ let package = Package(
     .target(name: "Kernels", dependencies: ["COpenBLAS", "CFFTW"], swiftSettings: kernel),
     .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
     .target(name: "VideoIO", dependencies: ["Support", "CFFmpeg"], swiftSettings: swift),
-    .target(name: "LuaBridge", dependencies: ["Support", "CLua", "CLuaBridge"], swiftSettings: swift),
     .target(
-      name: "Bindings", dependencies: ["Tensors", "VideoIO", "LuaBridge", "CStdlib"],
+      name: "LuaBridge", dependencies: ["Support", "CLua", "CLuaBridge"], swiftSettings: swift),
+    .target(
+      name: "Bindings",
+      dependencies: ["Support", "Kernels", "Tensors", "VideoIO", "LuaBridge", "CStdlib"],
       swiftSettings: swift),
     .executableTarget(
       name: "lunerv",
       dependencies: [
-        "Bindings", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Bindings", "LuaBridge", "Support", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
 

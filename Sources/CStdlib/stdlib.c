@@ -1,1 +1,148 @@
+// The standard library inside the program. A file added under stdlib/lunerv gets two lines here;
+// Tests/lua/embedding.lua fails until it has them.
 #include "CStdlib.h"
+
+#pragma clang diagnostic ignored "-Wc23-extensions"  // #embed
+
+static const unsigned char lunerv[] = {
+#embed "../../stdlib/lunerv/init.lua"
+};
+static const unsigned char lunerv_checkpoint[] = {
+#embed "../../stdlib/lunerv/checkpoint.lua"
+};
+static const unsigned char lunerv_errors[] = {
+#embed "../../stdlib/lunerv/errors.lua"
+};
+static const unsigned char lunerv_interop[] = {
+#embed "../../stdlib/lunerv/interop.lua"
+};
+static const unsigned char lunerv_loss[] = {
+#embed "../../stdlib/lunerv/loss.lua"
+};
+static const unsigned char lunerv_metrics[] = {
+#embed "../../stdlib/lunerv/metrics.lua"
+};
+static const unsigned char lunerv_models[] = {
+#embed "../../stdlib/lunerv/models/init.lua"
+};
+static const unsigned char lunerv_models_budget[] = {
+#embed "../../stdlib/lunerv/models/budget.lua"
+};
+static const unsigned char lunerv_models_geometry[] = {
+#embed "../../stdlib/lunerv/models/geometry.lua"
+};
+static const unsigned char lunerv_models_hnerv[] = {
+#embed "../../stdlib/lunerv/models/hnerv.lua"
+};
+static const unsigned char lunerv_models_hnerv_boost[] = {
+#embed "../../stdlib/lunerv/models/hnerv_boost.lua"
+};
+static const unsigned char lunerv_nn[] = {
+#embed "../../stdlib/lunerv/nn/init.lua"
+};
+static const unsigned char lunerv_nn_activation[] = {
+#embed "../../stdlib/lunerv/nn/activation.lua"
+};
+static const unsigned char lunerv_nn_class[] = {
+#embed "../../stdlib/lunerv/nn/class.lua"
+};
+static const unsigned char lunerv_nn_conv2d[] = {
+#embed "../../stdlib/lunerv/nn/conv2d.lua"
+};
+static const unsigned char lunerv_nn_convnext[] = {
+#embed "../../stdlib/lunerv/nn/convnext.lua"
+};
+static const unsigned char lunerv_nn_layer_norm[] = {
+#embed "../../stdlib/lunerv/nn/layer_norm.lua"
+};
+static const unsigned char lunerv_nn_linear[] = {
+#embed "../../stdlib/lunerv/nn/linear.lua"
+};
+static const unsigned char lunerv_nn_list[] = {
+#embed "../../stdlib/lunerv/nn/list.lua"
+};
+static const unsigned char lunerv_nn_mlp[] = {
+#embed "../../stdlib/lunerv/nn/mlp.lua"
+};
+static const unsigned char lunerv_nn_nerv_block[] = {
+#embed "../../stdlib/lunerv/nn/nerv_block.lua"
+};
+static const unsigned char lunerv_nn_out_image[] = {
+#embed "../../stdlib/lunerv/nn/out_image.lua"
+};
+static const unsigned char lunerv_nn_parameter[] = {
+#embed "../../stdlib/lunerv/nn/parameter.lua"
+};
+static const unsigned char lunerv_nn_position_encoding[] = {
+#embed "../../stdlib/lunerv/nn/position_encoding.lua"
+};
+static const unsigned char lunerv_nn_sequential[] = {
+#embed "../../stdlib/lunerv/nn/sequential.lua"
+};
+static const unsigned char lunerv_nn_snerv_block[] = {
+#embed "../../stdlib/lunerv/nn/snerv_block.lua"
+};
+static const unsigned char lunerv_nn_tat[] = {
+#embed "../../stdlib/lunerv/nn/tat.lua"
+};
+static const unsigned char lunerv_nn_tat_residual[] = {
+#embed "../../stdlib/lunerv/nn/tat_residual.lua"
+};
+static const unsigned char lunerv_optim[] = {
+#embed "../../stdlib/lunerv/optim.lua"
+};
+static const unsigned char lunerv_options[] = {
+#embed "../../stdlib/lunerv/options.lua"
+};
+static const unsigned char lunerv_progress[] = {
+#embed "../../stdlib/lunerv/progress.lua"
+};
+static const unsigned char lunerv_schedule[] = {
+#embed "../../stdlib/lunerv/schedule.lua"
+};
+static const unsigned char lunerv_train[] = {
+#embed "../../stdlib/lunerv/train.lua"
+};
+static const unsigned char lunerv_video[] = {
+#embed "../../stdlib/lunerv/video.lua"
+};
+
+const lunerv_stdlib_file lunerv_stdlib_files[] = {
+  {"lunerv", lunerv, sizeof(lunerv)},
+  {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
+  {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
+  {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
+  {"lunerv.loss", lunerv_loss, sizeof(lunerv_loss)},
+  {"lunerv.metrics", lunerv_metrics, sizeof(lunerv_metrics)},
+  {"lunerv.models", lunerv_models, sizeof(lunerv_models)},
+  {"lunerv.models.budget", lunerv_models_budget, sizeof(lunerv_models_budget)},
+  {"lunerv.models.geometry", lunerv_models_geometry, sizeof(lunerv_models_geometry)},
+  {"lunerv.models.hnerv", lunerv_models_hnerv, sizeof(lunerv_models_hnerv)},
+  {"lunerv.models.hnerv_boost", lunerv_models_hnerv_boost, sizeof(lunerv_models_hnerv_boost)},
+  {"lunerv.nn", lunerv_nn, sizeof(lunerv_nn)},
+  {"lunerv.nn.activation", lunerv_nn_activation, sizeof(lunerv_nn_activation)},
+  {"lunerv.nn.class", lunerv_nn_class, sizeof(lunerv_nn_class)},
+  {"lunerv.nn.conv2d", lunerv_nn_conv2d, sizeof(lunerv_nn_conv2d)},
+  {"lunerv.nn.convnext", lunerv_nn_convnext, sizeof(lunerv_nn_convnext)},
+  {"lunerv.nn.layer_norm", lunerv_nn_layer_norm, sizeof(lunerv_nn_layer_norm)},
+  {"lunerv.nn.linear", lunerv_nn_linear, sizeof(lunerv_nn_linear)},
+  {"lunerv.nn.list", lunerv_nn_list, sizeof(lunerv_nn_list)},
+  {"lunerv.nn.mlp", lunerv_nn_mlp, sizeof(lunerv_nn_mlp)},
+  {"lunerv.nn.nerv_block", lunerv_nn_nerv_block, sizeof(lunerv_nn_nerv_block)},
+  {"lunerv.nn.out_image", lunerv_nn_out_image, sizeof(lunerv_nn_out_image)},
+  {"lunerv.nn.parameter", lunerv_nn_parameter, sizeof(lunerv_nn_parameter)},
+  {"lunerv.nn.position_encoding", lunerv_nn_position_encoding, sizeof(lunerv_nn_position_encoding)},
+  {"lunerv.nn.sequential", lunerv_nn_sequential, sizeof(lunerv_nn_sequential)},
+  {"lunerv.nn.snerv_block", lunerv_nn_snerv_block, sizeof(lunerv_nn_snerv_block)},
+  {"lunerv.nn.tat", lunerv_nn_tat, sizeof(lunerv_nn_tat)},
+  {"lunerv.nn.tat_residual", lunerv_nn_tat_residual, sizeof(lunerv_nn_tat_residual)},
+  {"lunerv.optim", lunerv_optim, sizeof(lunerv_optim)},
+  {"lunerv.options", lunerv_options, sizeof(lunerv_options)},
+  {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
+  {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
+  {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
+  {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
+};
+
+const size_t lunerv_stdlib_count =
+    sizeof(lunerv_stdlib_files) / sizeof(lunerv_stdlib_files[0]);

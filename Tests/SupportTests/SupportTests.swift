@@ -1,2 +1,68 @@
+import Glibc
 import Testing
+
 @testable import Support
+
+/// A folder of its own for a test, removed with its content afterwards.
+func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
+  let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  let folder = "\(base)/lunerv-test-\(UInt64.random(in: 0 ... .max))"
+  try Files.makeDirectories(folder)
+  defer { removeTree(folder) }
+  return try body(folder)
+}
+
+private func removeTree(_ path: String) {
+  for name in (try? Files.list(path)) ?? [] {
+    let inner = path + "/" + name
+    if (try? Files.remove(inner)) == nil { removeTree(inner) }
+  }
+  try? Files.remove(path)
+}
+
+/// The error that `body` must throw.
+func failure(
+  _ body: () throws -> Void, sourceLocation: SourceLocation = #_sourceLocation
+) -> LunervError {
+  do { try body() } catch let error as LunervError {
+    return error
+  } catch {
+    Issue.record("not a LunervError: \(error)", sourceLocation: sourceLocation)
+    return LunervError(.io, "")
+  }
+  Issue.record("no error was thrown", sourceLocation: sourceLocation)
+  return LunervError(.io, "")
+}
+
+@Test func printableEscapesWhatSteersATerminal() {
+  #expect("naïve 文字 #1".printable == "naïve 文字 #1")
+  #expect("a\u{1B}[2J\n\u{202E}b".printable == #"a\u{1B}[2J\u{A}\u{202E}b"#)
+  #expect(String(repeating: "x", count: 500).printable.count == 201)
+}
+
+@Test func environmentTellsPlausibleFigures() throws {
+  #expect(Environment.memory() > 64 << 20)
+  #expect((1...4096).contains(Environment.coreCount()))
+  let block = [UInt8](repeating: 1, count: 32 << 20)
+  #expect(Environment.peakResidentBytes() > block.count)
+  let before = Environment.pageFaults().minor
+  #expect([UInt8](repeating: UInt8(block.count & 1), count: 64 << 20).last == 0)
+  #expect(Environment.pageFaults().minor > before)
+  let start = Environment.monotonicTime()
+  usleep(2000)
+  #expect((0.002..<10).contains(Environment.monotonicTime() - start))
+  #expect(Environment.wallTime() > 1.7e9)
+  let null = open("/dev/null", O_RDONLY)
+  defer { close(null) }
+  #expect(!Environment.isTerminal(null))
+}
+
+@Test func processorCheckNamesWhatIsMissing() {
+  let old = "processor\t: 0\nflags\t\t: fpu sse4_2 avx movbe f16c abm\nbugs\t\t: avx2\n"
+  #expect(Environment.missingFeatures(old) == ["avx2", "fma", "bmi1", "bmi2"])
+  let new = "flags\t\t: avx avx2 fma f16c bmi1 bmi2 movbe abm avx512f\n"
+  #expect(Environment.missingFeatures(new).isEmpty)
+  #expect(Environment.missingFeatures("Features : neon\n").isEmpty)
+  // These tests run compiled for the processor they run on.
+  #expect(throws: Never.self) { try Environment.requireProcessor() }
+}

@@ -1,0 +1,237 @@
+import LuaBridge
+import Support
+import Tensors
+
+extension EventFile: LuaObject {
+  public static var luaName: String { "event_writer" }
+}
+
+/// JSON's null, which Lua's nil cannot stand for in a table.
+public final class JSONNull: LuaObject {
+  public static let value = JSONNull()
+  public static var luaName: String { "json_null" }
+}
+extension JSONNull: @unchecked Sendable {}
+
+/// Files, JSON, safetensors, TensorBoard events, time.
+enum FileModule {
+  static func define(_ m: LuaModule, register: (LuaClass<EventFile>, LuaClass<JSONNull>) -> Void) {
+    files(m)
+    json(m)
+    safetensors(m)
+    environment(m)
+    let null = LuaClass<JSONNull>()
+    null.meta("__tostring") { (_: JSONNull) -> String in "null" }
+    register(events(m), null)
+    m.constant("json_null", .object(JSONNull.value))
+  }
+
+  /// An expected failure of input or output becomes nil and a message.
+  static func attempt(_ body: () throws -> (any LuaResult)?...) throws -> LuaResults {
+    do {
+      return LuaResults(list: try body.map { try $0() })
+    } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
+      return LuaResults(nil, error.description)
+    }
+  }
+
+  private static func files(_ m: LuaModule) {
+    m.define("read_file", params: ["path"], doc: "The bytes of a file, or nil and a message.") {
+      (path: String) in try attempt({ LuaBytes(try Files.read(path)) })
+    }
+    m.define(
+      "write_file", params: ["path", "text"],
+      doc: "Writes a file whole or not at all; true, or nil and a message."
+    ) { (path: String, text: LuaBytes) in
+      try attempt({
+        try Files.writeAtomically(path, bytes: text.bytes)
+        return true
+      })
+    }
+    m.define("make_dirs", params: ["path"], doc: "Makes a folder and those above it.") {
+      (path: String) in try Files.makeDirectories(path)
+    }
+    m.define("exists", params: ["path"], doc: "Whether there is a file or folder.") {
+      (path: String) -> Bool in Files.exists(path)
+    }
+    m.define("list_dir", params: ["path"], doc: "The names in a folder, sorted.") {
+      (path: String) -> [String] in try Files.list(path)
+    }
+    m.define("remove", params: ["path"], doc: "Removes a file.") { (path: String) in
+      try Files.remove(path)
+    }
+    m.define("rename", params: ["from", "to"], doc: "Renames a file.") {
+      (from: String, to: String) in try Files.rename(from, to: to)
+    }
+  }
+
+  private static func json(_ m: LuaModule) {
+    m.define("json_encode", params: ["value"], doc: "Plain data as JSON text, keys sorted.") {
+      (value: LuaValue) -> String in try encoded(value).text()
+    }
+    m.define("json_decode", params: ["text"], doc: "The data of JSON text; null is json_null.") {
+      (text: String) -> LuaValue in decoded(try JSON.parse(text))
+    }
+  }
+
+  private static func encoded(_ value: LuaValue) throws -> JSON {
+    switch value {
+    case .nil_: return .null
+    case .bool(let b): return .bool(b)
+    case .int(let n): return .int(Int64(n))
+    case .number(let n): return .number(n)
+    case .string(let s): return .string(s)
+    case .array(let list): return .array(try list.map(encoded))
+    case .table(let pairs):
+      let members = try pairs.map { key, value -> JSON.Member in
+        switch key {
+        case .string(let s): return JSON.Member(s, try encoded(value))
+        default: throw LunervError(.argument, "json_encode: a table's keys must be strings or 1…n")
+        }
+      }
+      return .object(members.sorted { $0.key < $1.key })
+    case .object(let o):
+      if o is JSONNull { return .null }
+      throw LunervError(.argument, "json_encode: a \(type(of: o).luaName) is no plain data")
+    case .function: throw LunervError(.argument, "json_encode: a function is no plain data")
+    }
+  }
+
+  private static func decoded(_ json: JSON) -> LuaValue {
+    switch json {
+    case .null: .object(JSONNull.value)
+    case .bool(let b): .bool(b)
+    case .int(let n): .int(Int(n))
+    case .number(let n): .number(n)
+    case .string(let s): .string(s)
+    case .array(let list): .array(list.map(decoded))
+    case .object(let members): .table(members.map { (.string($0.key), decoded($0.value)) })
+    }
+  }
+
+  private static func safetensors(_ m: LuaModule) {
+    m.define(
+      "save_safetensors", params: ["path", "tensors", "metadata"],
+      doc: "Writes a list of {name, tensor} durably; true, or nil and a message."
+    ) { (path: String, list: [LuaValue], metadata: [String: String]?) in
+      var items: [Safetensors.Item] = []
+      for entry in list {
+        guard case .array(let pair) = entry, pair.count == 2, case .string(let name) = pair[0],
+          case .object(let object) = pair[1], let tensor = object as? Tensor
+        else {
+          throw LunervError(.argument, "save_safetensors: expected a list of {name, tensor}")
+        }
+        items.append(
+          Safetensors.Item(name: name, type: storedType(tensor.dtype), shape: tensor.shape) { sink in
+            try tensor.withBytes(sink)
+          })
+      }
+      let sorted = (metadata ?? [:]).sorted { $0.key < $1.key }
+      return try attempt({
+        try Safetensors.write(path, items, metadata: sorted.map { (key: $0.key, value: $0.value) })
+        return true
+      })
+    }
+    m.define(
+      "load_safetensors", params: ["path"],
+      doc: "Tensors by name, the metadata, and the names in order; or nil and a message. Half precision is widened to f32."
+    ) { (path: String) -> LuaResults in
+      do {
+        let file = try SafetensorsFile(path)
+        let pairs = try file.entries.map { entry in
+          (LuaValue.string(entry.name), LuaValue.object(try tensor(of: entry, in: file)))
+        }
+        let metadata = file.metadata.map { (LuaValue.string($0.key), LuaValue.string($0.value)) }
+        return LuaResults(
+          LuaValue.table(pairs), LuaValue.table(metadata), file.entries.map(\.name))
+      } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
+        return LuaResults(nil, error.description)
+      }
+    }
+  }
+
+  private static func storedType(_ d: DType) -> StoredType {
+    switch d {
+    case .f32: .f32
+    case .f64: .f64
+    case .i32: .i32
+    case .u8: .u8
+    case .bool: .bool
+    }
+  }
+
+  private static func tensor(of entry: SafetensorsFile.Entry, in file: SafetensorsFile) throws
+    -> Tensor
+  {
+    try file.withBytes(of: entry) { bytes in
+      func halves(_ widen: (UInt16) -> Float) throws -> Tensor {
+        let numbers = (0..<bytes.count / 2).map {
+          widen(bytes.loadUnaligned(fromByteOffset: 2 * $0, as: UInt16.self))
+        }
+        return try numbers.withUnsafeBytes { try Tensor.from(bytes: $0, entry.shape, .f32) }
+      }
+      switch entry.type {
+      case .f32: return try Tensor.from(bytes: bytes, entry.shape, .f32)
+      case .f64: return try Tensor.from(bytes: bytes, entry.shape, .f64)
+      case .i32: return try Tensor.from(bytes: bytes, entry.shape, .i32)
+      case .u8: return try Tensor.from(bytes: bytes, entry.shape, .u8)
+      case .bool: return try Tensor.from(bytes: bytes, entry.shape, .bool)
+      case .bf16: return try halves { Float(bitPattern: UInt32($0) << 16) }
+      case .f16: return try halves(widenedHalf)
+      case .i64:
+        let numbers = try (0..<bytes.count / 8).map {
+          let n = bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Int64.self)
+          guard Int32(exactly: n) != nil else {
+            throw LunervError(.data, "\(file.path): '\(entry.name)' holds \(n), beyond 32 bits")
+          }
+          return Double(n)
+        }
+        return try Tensor.from(numbers, entry.shape, .i32)
+      }
+    }
+  }
+
+  /// IEEE half precision to single, subnormals included.
+  private static func widenedHalf(_ h: UInt16) -> Float {
+    let sign = UInt32(h & 0x8000) << 16
+    let exponent = UInt32(h >> 10) & 0x1f
+    let fraction = UInt32(h & 0x3ff)
+    if exponent == 0 {
+      let magnitude = Float(fraction) * 0x1p-24
+      return sign == 0 ? magnitude : -magnitude
+    }
+    if exponent == 31 { return Float(bitPattern: sign | 0x7f80_0000 | fraction << 13) }
+    return Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
+  }
+
+  private static func events(_ m: LuaModule) -> LuaClass<EventFile> {
+    m.define(
+      "event_writer", params: ["folder", "resumed_at"],
+      doc: "A TensorBoard event file; steps from resumed_at on replace earlier ones."
+    ) { (folder: String, step: Int?) in try EventFile(folder: folder, resumedAt: step) }
+    let c = LuaClass<EventFile>()
+    c.method("scalar", params: ["tag", "value", "step"], doc: "Adds one number.") {
+      (w: EventFile, tag: String, value: Double, step: Int) in
+      try w.scalar(tag, value, step: step)
+    }
+    c.method("flush", doc: "Writes what is pending.") { (w: EventFile) in try w.flush() }
+    c.method("close", doc: "Ends the file.", polls: false) { (w: EventFile) in try w.close() }
+    return c
+  }
+
+  private static func environment(_ m: LuaModule) {
+    m.define("time", doc: "Seconds on a clock that never goes back.") { () -> Double in
+      Environment.monotonicTime()
+    }
+    m.define("wall_time", doc: "Seconds since 1970.") { () -> Double in Environment.wallTime() }
+    m.define("is_tty", params: ["stream"], doc: "Whether 'stdout' or 'stderr' is a terminal.") {
+      (stream: String) -> Bool in
+      switch stream {
+      case "stdin": Environment.isTerminal(0)
+      case "stdout": Environment.isTerminal(1)
+      case "stderr": Environment.isTerminal(2)
+      default: throw LunervError(.argument, "is_tty: unknown stream '\(stream)'")
+      }
+    }
+  }
+}

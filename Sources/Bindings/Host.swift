@@ -1,0 +1,153 @@
+import CStdlib
+@preconcurrency import Glibc
+import Kernels
+import LuaBridge
+import Support
+import Tensors
+
+/// A Lua state with everything lunerv has: the native module, the standard library inside
+/// the program, and the collector's policy for memory that Lua cannot see.
+public final class Host {
+  public let lua: LuaState
+  private let random = RandomSource()
+  private let pressure: Pressure
+
+  /// - Parameter stdlib: a folder to read the standard library from in place of the
+  ///   embedded copy (LUNERV_STDLIB).
+  public init(stdlib: String? = nil) throws {
+    lua = LuaState()
+    pressure = Pressure(lua)
+    let module = LuaModule("lunerv.native")
+    let tensors = LuaClass<Tensor>()
+    let surface = TensorSurface(module: module, tensors: tensors)
+    TensorModule.define(surface, random: random)
+    LayerModule.define(surface)
+    lua.register(tensors)
+    let pressure = self.pressure
+    lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
+    FileModule.define(module) { events, null in
+      lua.register(events)
+      lua.register(null)
+    }
+    let (clips, writers) = VideoModule.define(module)
+    lua.register(clips)
+    lua.register(writers)
+    Host.process(module) { [unowned pressure] in pressure.boundary() }
+    lua.register(module)
+    Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }
+    lua.onObjectPush = { [unowned pressure] _ in pressure.pushed() }
+    addStdlib(stdlib)
+    // no_grad is a call that says how deep it is, so that it belongs to its coroutine.
+    try lua.run(
+      source: "require('lunerv.native').no_grad = require('lunerv.bridge').nested",
+      chunkName: "@lunerv:boot.lua")
+  }
+
+  private func addStdlib(_ folder: String?) {
+    if let folder {
+      lua.addSource { name in
+        guard name == "lunerv" || name.hasPrefix("lunerv.") else { return nil }
+        let inside = name.split(separator: ".").joined(separator: "/")
+        for path in [inside + ".lua", inside + "/init.lua"] {
+          let file = folder + "/" + path
+          if Files.exists(file) {
+            return (try Files.read(file), "@lunerv:" + path.dropFirst("lunerv/".count))
+          }
+        }
+        return nil
+      }
+      return
+    }
+    var sources: [String: UnsafeBufferPointer<UInt8>] = [:]
+    for i in 0..<lunerv_stdlib_count {
+      let file = lunerv_stdlib_file_at(i)
+      guard let name = file.name, let bytes = file.bytes else { continue }
+      sources[String(cString: name)] = UnsafeBufferPointer(start: bytes, count: file.count)
+    }
+    lua.addSource { name in
+      guard let bytes = sources[name] else { return nil }
+      let inside = name == "lunerv" ? "init" : name.dropFirst("lunerv.".count)
+        .split(separator: ".").joined(separator: "/")
+      return (Array(bytes), "@lunerv:" + inside + ".lua")
+    }
+  }
+
+  private static func process(_ m: LuaModule, _ boundary: @escaping () -> Void) {
+    m.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
+      boundary()
+    }
+    m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
+      () -> [String: Int] in
+      let arena = Arena.statistics
+      return [
+        "live_tensors": arena.blocks, "live_bytes": arena.liveBytes,
+        "idle_bytes": arena.idleBytes, "tape_entries": Tensor.tapeEntries,
+        "peak_rss_bytes": Environment.peakResidentBytes(),
+        "minor_faults": Environment.pageFaults().minor,
+      ]
+    }
+    m.define("threads", doc: "How many threads share the work.") { () -> Int in
+      ThreadPool.shared.threads
+    }
+    m.define("set_threads", params: ["n"], doc: "Sets how many threads share the work.") {
+      (n: Int) in
+      guard (1...256).contains(n) else {
+        throw LunervError(.argument, "set_threads: expected 1 to 256, got \(n)")
+      }
+      ThreadPool.shared.threads = n
+    }
+    m.define("interrupted", doc: "Whether the user asked to stop.", polls: false) {
+      () -> Bool in LuaInterrupt.wasRequested
+    }
+    m.define("stderr", params: ["text"], doc: "Writes to the error stream.", polls: false) {
+      (text: LuaBytes) in
+      text.bytes.withUnsafeBytes { bytes in
+        var done = 0
+        while done < bytes.count {
+          let n = write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+          if n <= 0 { break }
+          done += n
+        }
+      }
+    }
+  }
+}
+
+/// Lua sees userdata of a few bytes where tensors of megabytes hang: this asks for
+/// collections on their behalf.
+///
+/// At the end of a step everything the step left is garbage: it is collected once it exceeds
+/// 64 MB. Between steps a soft limit protects loops that never reach an end.
+private final class Pressure {
+  private let lua: LuaState
+  private var survivors = 0
+  private var softLimit = 256 << 20
+  private var isWaiting = false
+
+  init(_ lua: LuaState) { self.lua = lua }
+
+  private func collect() {
+    lua.requestCollect()
+    isWaiting = true
+  }
+
+  /// What lives right after a collection is what the next one will find again.
+  private func settle(_ live: Int) {
+    guard isWaiting else { return }
+    isWaiting = false
+    survivors = live
+    softLimit = max(256 << 20, live + live / 2)
+  }
+
+  func pushed() {
+    let live = Arena.statistics.liveBytes
+    settle(live)
+    if live > softLimit { collect() }
+  }
+
+  func boundary() {
+    let live = Arena.statistics.liveBytes
+    settle(live)
+    if live - survivors > 64 << 20 { collect() }
+  }
+}

@@ -1,0 +1,212 @@
+import LuaBridge
+import Support
+import Tensors
+import VideoIO
+
+extension Clip: LuaObject {
+  public static var luaName: String { "clip" }
+}
+
+/// Frames out of files and into files.
+enum VideoModule {
+  private struct Open: LuaOptions {
+    var size: [Int]?
+    var crop: [Int]?
+    var first: Int?
+    var last: Int?
+    var every: Int?
+    var rate: Double?
+    var cache: Int?
+    var cacheDir: String?
+    var pixelFormat: String?
+    var width: Int?
+    var height: Int?
+    var allowTruncated = false
+    static var luaFields: [LuaField<Open>] {
+      [
+        LuaField("size", \.size), LuaField("crop", \.crop), LuaField("first", \.first),
+        LuaField("last", \.last), LuaField("every", \.every), LuaField("rate", \.rate),
+        LuaField("cache", \.cache), LuaField("cache_dir", \.cacheDir),
+        LuaField("pixel_format", \.pixelFormat), LuaField("width", \.width),
+        LuaField("height", \.height), LuaField("allow_truncated", \.allowTruncated),
+      ]
+    }
+
+    func options() throws -> VideoOptions {
+      var o = VideoOptions()
+      if let size {
+        guard size.count == 2 else { throw LunervError(.argument, "size: expected {height, width}") }
+        o.size = .init(height: size[0], width: size[1])
+      }
+      if let crop {
+        guard crop.count == 4 else {
+          throw LunervError(.argument, "crop: expected {y, x, height, width}")
+        }
+        guard crop[0] >= 1, crop[1] >= 1 else {
+          throw LunervError(.argument, "crop: rows and columns count from 1")
+        }
+        o.crop = .init(y: crop[0] - 1, x: crop[1] - 1, height: crop[2], width: crop[3])
+      }
+      for (name, value) in [("first", first), ("last", last)] {
+        if let value, value < 1 {
+          throw LunervError(.argument, "\(name): frames count from 1, got \(value)")
+        }
+      }
+      o.first = first.map { $0 - 1 }
+      o.last = last.map { $0 - 1 }
+      if let every { o.every = every }
+      if let rate { o.rate = Rational(approximating: rate) }
+      if let width, let height {
+        o.raw = .init(width: width, height: height, pixelFormat: pixelFormat ?? "rgb24")
+      }
+      o.allowTruncated = allowTruncated
+      o.interrupted = { LuaInterrupt.isRequested }
+      return o
+    }
+  }
+
+  private struct Write: LuaOptions {
+    var width: Int?
+    var height: Int?
+    var fps: Double?
+    var timestamps: [Double]?
+    var format: String?
+    var crf: Double?
+    static var luaFields: [LuaField<Write>] {
+      [
+        LuaField("width", \.width), LuaField("height", \.height), LuaField("fps", \.fps),
+        LuaField("timestamps", \.timestamps), LuaField("format", \.format), LuaField("crf", \.crf),
+      ]
+    }
+  }
+
+  static func define(_ m: LuaModule) -> (LuaClass<Clip>, LuaClass<FrameWriter>) {
+    m.define(
+      "open_video", params: ["path", "options"],
+      doc: "A clip of a video file, an image folder or a raw pipe; or nil and a message."
+    ) { (path: String, o: Open) in
+      let options = try o.options()
+      return try FileModule.attempt({
+        try Clip(path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir)
+      })
+    }
+    m.define(
+      "open_writer", params: ["path", "options"],
+      doc: "A writer of frames: width, height, fps, timestamps, format; or nil and a message."
+    ) { (path: String, o: Write) in
+      guard let width = o.width, let height = o.height else {
+        throw LunervError(.argument, "open_writer: width and height expected")
+      }
+      var options = WriterOptions()
+      if let format = o.format {
+        guard let known = VideoFormat(rawValue: format) else {
+          let names = VideoFormat.allCases.map(\.rawValue).joined(separator: ", ")
+          throw LunervError(.argument, "open_writer: unknown format '\(format)' (known: \(names))")
+        }
+        options.format = known
+      }
+      if let fps = o.fps, fps > 0 { options.frameRate = Rational(approximating: fps) }
+      if let crf = o.crf { options.crf = crf }
+      return try FileModule.attempt({
+        FrameWriter(
+          try VideoWriter(path: path, width: width, height: height, options: options),
+          timestamps: o.timestamps)
+      })
+    }
+    return (clips(), writers())
+  }
+
+  private static func clips() -> LuaClass<Clip> {
+    let c = LuaClass<Clip>()
+    c.meta("__len") { (clip: Clip) -> Int in clip.count }
+    c.property("width", doc: "Pixels across.") { (clip: Clip) -> Int in clip.width }
+    c.property("height", doc: "Pixels down.") { (clip: Clip) -> Int in clip.height }
+    c.property("frames", doc: "How many frames.") { (clip: Clip) -> Int in clip.count }
+    c.property("fps", doc: "Frames a second.") { (clip: Clip) -> Double in clip.frameRate.value }
+    c.property("path") { (clip: Clip) -> String in clip.path }
+    c.property("warnings", doc: "What was left out, as text.") { (clip: Clip) -> [String] in
+      clip.warnings
+    }
+    c.property("has_audio") { (clip: Clip) -> Bool in clip.hasAudio }
+    c.property("timestamps", doc: "Seconds, for every frame.") { (clip: Clip) -> [Double] in
+      clip.timestamps
+    }
+    c.method("frame", params: ["i"], doc: "Frame i as f32 (1, 3, H, W) in [0, 1].") {
+      (clip: Clip, i: Int) -> Tensor in
+      try clip.withFrame(position(i, count: clip.count, "frame")) {
+        try Tensor.image(u8: $0, height: clip.height, width: clip.width)
+      }
+    }
+    c.method("frame_u8", params: ["i"], doc: "Frame i as u8 (1, 3, H, W).") {
+      (clip: Clip, i: Int) -> Tensor in
+      try clip.withFrame(position(i, count: clip.count, "frame_u8")) {
+        try Tensor.from(
+          bytes: UnsafeRawBufferPointer($0), [1, 3, clip.height, clip.width], .u8)
+      }
+    }
+    c.method("prefetch", params: ["i"], doc: "Says that frame i comes next.") {
+      (clip: Clip, i: Int) in clip.prefetch(try position(i, count: clip.count, "prefetch"))
+    }
+    c.method("close", doc: "Lets go of the frames.", polls: false) { (clip: Clip) in clip.close() }
+    c.meta("__close") { (clip: Clip, _: LuaValue) in clip.close() }
+    return c
+  }
+
+  private static func writers() -> LuaClass<FrameWriter> {
+    let c = LuaClass<FrameWriter>()
+    c.method("write", params: ["frame"], doc: "Adds a frame (1, 3, H, W): f32 in [0, 1], or u8.") {
+      (w: FrameWriter, frame: Tensor) in try w.write(frame)
+    }
+    c.method("close", doc: "Completes the file.", polls: false) { (w: FrameWriter) in
+      try w.writer.close()
+    }
+    c.method("cancel", doc: "Leaves no file.", polls: false) { (w: FrameWriter) in
+      w.writer.cancel()
+    }
+    c.meta("__close") { (w: FrameWriter, error: LuaValue) in
+      if case .nil_ = error { try w.writer.close() } else { w.writer.cancel() }
+    }
+    return c
+  }
+}
+
+/// A video writer that takes tensors.
+final class FrameWriter: LuaObject {
+  static var luaName: String { "writer" }
+  let writer: VideoWriter
+  private let timestamps: [Double]?
+  private var levels: [UInt8] = []
+
+  init(_ writer: VideoWriter, timestamps: [Double]?) {
+    self.writer = writer
+    self.timestamps = timestamps
+  }
+
+  func write(_ frame: Tensor) throws {
+    let expected = [3, writer.height, writer.width]
+    guard frame.shape == expected || frame.shape == [1] + expected else {
+      throw LunervError(
+        .argument,
+        "write: a frame of (1, 3, \(writer.height), \(writer.width)) expected, got (\(frame.shape.map(String.init).joined(separator: ", ")))"
+      )
+    }
+    switch frame.dtype {
+    case .u8: try frame.withBytes { levels = Array($0) }
+    case .f32:
+      try frame.withBytes { bytes in
+        let values = bytes.bindMemory(to: Float.self)
+        if levels.count != values.count { levels = [UInt8](repeating: 0, count: values.count) }
+        for (i, v) in values.enumerated() {
+          // A not-a-number is written as 0.
+          let level = (v * 255).rounded(.toNearestOrEven)
+          levels[i] = level >= 255 ? 255 : level > 0 ? UInt8(level) : 0
+        }
+      }
+    default:
+      throw LunervError(.argument, "write: f32 or u8 expected, got \(frame.dtype.rawValue)")
+    }
+    let n = writer.framesWritten
+    let time = timestamps.flatMap { n < $0.count ? FrameTime(seconds: $0[n]) : nil }
+    try writer.write(levels, at: time)
+  }
+}

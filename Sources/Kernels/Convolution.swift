@@ -1,0 +1,81 @@
+/// The choice of a convolution's algorithm, by shape alone.
+public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
+  /// F(4×4, 3×3): 3×3, stride 1.
+  case winograd
+  /// Matrix products over packed rows: every kernel and stride, one group.
+  case direct
+  /// One filter per channel, stride 1.
+  case depthwise
+}
+
+/// f32 convolution over image operands in any layout (``ImageLayout``).
+public enum Convolution {
+  /// The algorithm that serves a shape best; nil when only the reference path can.
+  /// Winograd wins wherever there are tiles enough to fill its products.
+  public static func algorithm(for s: ConvolutionShape) -> ConvolutionAlgorithm? {
+    if s.groups == s.inputs, s.groups == s.outputs, s.groups > 1 {
+      return s.stride == 1 ? .depthwise : nil
+    }
+    if s.groups > 1 { return nil }
+    if s.kh == 3, s.kw == 3, s.stride == 1, s.padY == s.padX, s.padY <= 2,
+      min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
+      s.outHeight * s.outWidth >= 512
+    {
+      return .winograd
+    }
+    return .direct
+  }
+
+  public static func forward(
+    _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ x: ImageOperand,
+    w: UnsafePointer<Float>, b: UnsafePointer<Float>?, _ y: ImageTarget
+  ) {
+    let view = WeightView(
+      memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: false)
+    switch algorithm {
+    case .winograd: Winograd.forward(x, weights: view, bias: b, padding: s.padY, y)
+    case .direct:
+      DirectConvolution.forward(
+        x, weights: view, bias: b, stride: s.stride, padY: s.padY, padX: s.padX, y)
+    case .depthwise:
+      DepthwiseConvolution.forward(
+        x, weights: w, turned: false, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, bias: b, y)
+    }
+  }
+
+  /// The gradient of the input from `g`, that of the output.
+  public static func dataGradient(
+    _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ g: ImageOperand,
+    w: UnsafePointer<Float>, _ dx: ImageTarget
+  ) {
+    let view = WeightView(
+      memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: true)
+    switch algorithm {
+    case .winograd: Winograd.forward(g, weights: view, bias: nil, padding: 2 - s.padY, dx)
+    case .direct:
+      DirectConvolution.dataGradient(
+        g, weights: view, stride: s.stride, padY: s.padY, padX: s.padX, dx)
+    case .depthwise:
+      DepthwiseConvolution.forward(
+        g, weights: w, turned: true, kh: s.kh, kw: s.kw, padY: s.kh - 1 - s.padY,
+        padX: s.kw - 1 - s.padX, bias: nil, dx)
+    }
+  }
+
+  /// The gradients of the weights and, when asked, of the bias; both overwritten.
+  public static func weightGradient(
+    _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ x: ImageOperand,
+    _ g: ImageOperand, dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?
+  ) {
+    switch algorithm {
+    case .winograd: Winograd.weightGradient(x, gradient: g, padding: s.padY, dw: dw, db: db)
+    case .direct:
+      DirectConvolution.weightGradient(
+        x, gradient: g, kh: s.kh, kw: s.kw, stride: s.stride, padY: s.padY, padX: s.padX, dw: dw,
+        db: db)
+    case .depthwise:
+      DepthwiseConvolution.weightGradient(
+        x, gradient: g, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, dw: dw, db: db)
+    }
+  }
+}

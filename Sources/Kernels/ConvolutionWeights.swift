@@ -1,0 +1,30 @@
+/// A convolution's weights, O×I×kh×kw contiguous, as one of its three products reads them.
+///
+/// `inputs`/`outputs` are the images on either side *of this product*: for the gradient by
+/// data the roles are swapped and the kernel is turned by 180°, `transposed` true.
+struct WeightView {
+  var memory: UnsafePointer<Float>
+  var o: Int
+  var i: Int
+  var kh: Int
+  var kw: Int
+  var transposed: Bool
+
+  /// The weight from seen channel `from` of the product's input to channel `to` of its
+  /// output, at tap (y, x) of the stored kernel.
+  @inline(__always) func at(from: Int, to: Int, _ y: Int, _ x: Int) -> Float {
+    let (out, inp) = transposed ? (from, to) : (to, from)
+    return memory[((out * i + inp) * kh + y) * kw + x]
+  }
+  var inputs: Int { transposed ? o : i }
+  var outputs: Int { transposed ? i : o }
+}
+
+/// Bias by lane of the output, zero where there is none.
+func laneBias(
+  _ bias: UnsafePointer<Float>?, layout: ImageLayout, into out: UnsafeMutablePointer<Float>
+) {
+  out.update(repeating: 0, count: layout.lanes)
+  guard let bias else { return }
+  for c in 0..<layout.seenChannels { out[layout.lane(of: c)] = bias[c] }
+}

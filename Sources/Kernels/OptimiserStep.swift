@@ -1,0 +1,89 @@
+import Glibc
+
+/// One tensor of an optimiser: its values, its gradient and up to four states alike.
+public struct OptimiserSlice {
+  public var count: Int
+  public var parameter: UnsafeMutablePointer<Float>
+  public var gradient: UnsafePointer<Float>
+  public var state: [UnsafeMutablePointer<Float>]
+
+  public init(
+    count: Int, parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    state: [UnsafeMutablePointer<Float>]
+  ) {
+    self.count = count
+    self.parameter = parameter
+    self.gradient = gradient
+    self.state = state
+  }
+}
+
+public enum OptimiserStep {
+  /// All tensors in one pass, in pieces that depend on their sizes alone.
+  private static func forEachPiece(
+    _ slices: [OptimiserSlice], _ body: (OptimiserSlice, Range<Int>) -> Void
+  ) {
+    var pieces: [(Int, Range<Int>)] = []
+    for (i, s) in slices.enumerated() {
+      for start in Swift.stride(from: 0, to: s.count, by: 16384) {
+        pieces.append((i, start..<min(s.count, start + 16384)))
+      }
+    }
+    ThreadPool.shared.run(pieces.count) { body(slices[pieces[$0].0], pieces[$0].1) }
+  }
+
+  /// Adam (Kingma & Ba): states m, v. `step` counts from 1.
+  public static func adam(
+    _ slices: [OptimiserSlice], lr: Double, beta1: Double, beta2: Double, epsilon: Double,
+    step: Int
+  ) {
+    let c1 = 1 - Glibc.pow(beta1, Double(step)), c2 = 1 - Glibc.pow(beta2, Double(step))
+    let (b1, b2, e) = (Float(beta1), Float(beta2), Float(epsilon))
+    let (f1, f2) = (Float(1 - beta1), Float(1 - beta2))
+    let size = Float(lr / c1)
+    let root = Float(1 / c2.squareRoot())
+    forEachPiece(slices) { s, range in
+      let (p, g, m, v) = (s.parameter, s.gradient, s.state[0], s.state[1])
+      for i in range {
+        let gi = g[i]
+        let mi = b1 * m[i] + f1 * gi
+        let vi = b2 * v[i] + f2 * gi * gi
+        m[i] = mi
+        v[i] = vi
+        p[i] -= size * mi / (vi.squareRoot() * root + e)
+      }
+    }
+  }
+
+  /// Adan (Xie et al., arXiv 2208.06677), no decay: states m, d (`difference`), n and the
+  /// previous gradient. `step` counts from 1; at the first the previous gradient is g.
+  public static func adan(
+    _ slices: [OptimiserSlice], lr: Double, beta1: Double, beta2: Double, beta3: Double,
+    epsilon: Double, step: Int
+  ) {
+    let k = Double(step)
+    let c1 = 1 - Glibc.pow(beta1, k), c2 = 1 - Glibc.pow(beta2, k), c3 = 1 - Glibc.pow(beta3, k)
+    let (b1, b2, b3, e) = (Float(beta1), Float(beta2), Float(beta3), Float(epsilon))
+    let (f1, f2, f3) = (Float(1 - beta1), Float(1 - beta2), Float(1 - beta3))
+    let (s1, s2) = (Float(lr / c1), Float(lr * beta2 / c2))
+    let root = Float(1 / c3.squareRoot())
+    let first = step == 1
+    forEachPiece(slices) { s, range in
+      let (p, g) = (s.parameter, s.gradient)
+      let (m, d, n, before) = (s.state[0], s.state[1], s.state[2], s.state[3])
+      for i in range {
+        let gi = g[i]
+        let change = first ? 0 : gi - before[i]
+        let u = gi + b2 * change
+        let mi = b1 * m[i] + f1 * gi
+        let di = b2 * d[i] + f2 * change
+        let ni = b3 * n[i] + f3 * u * u
+        m[i] = mi
+        d[i] = di
+        n[i] = ni
+        before[i] = gi
+        p[i] -= (s1 * mi + s2 * di) / (ni.squareRoot() * root + e)
+      }
+    }
+  }
+}

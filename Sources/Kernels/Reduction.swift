@@ -1,0 +1,131 @@
+/// What a reduction combines values with.
+public enum ReductionOperator: Sendable { case sum, maximum, minimum }
+
+/// Reduces a program's physical index space, seen as [outer][length][inner], over `length`
+/// to `out[outer][inner]`. Only the first `valid` of `length` values take part (padding
+/// lanes are no channels). How work is cut depends on the shape alone; sums of long runs
+/// are carried in f64.
+@_specialize(where T == Float)
+@_specialize(where T == Double)
+public func reduce<T: PointwiseScalar>(
+  _ program: PointwiseProgramOf<T>, _ op: ReductionOperator, outer: Int, length: Int, inner: Int,
+  valid: Int, into out: UnsafeMutablePointer<T>
+) {
+  let first: T = op == .sum ? 0 : op == .maximum ? -.infinity : .infinity
+  if outer >= 32 {
+    let block = max(1, 32768 / max(1, length * inner))
+    ThreadPool.shared.run((outer + block - 1) / block) { i in
+      let (from, to) = (i * block, min(outer, (i + 1) * block))
+      reduceRange(
+        program, op, start: from * length * inner, count: (to - from) * length * inner,
+        length: length, inner: inner, valid: valid, first: first, into: out + from * inner)
+    }
+    return
+  }
+  // Few results, long sums: cut the length.
+  let rows = max(1, 32768 / max(1, inner))
+  let parts = (length + rows - 1) / rows
+  let cells = outer * inner
+  withScratch { scratch in
+    let partial = scratch.take(parts * cells, of: T.self)
+    ThreadPool.shared.run(parts * outer) { i in
+      let (o, part) = (i / parts, i % parts)
+      let from = part * rows, to = min(length, from + rows)
+      reduceRange(
+        program, op, start: (o * length + from) * inner, count: (to - from) * inner,
+        length: to - from, inner: inner, valid: max(0, min(valid - from, to - from)), first: first,
+        into: partial + (part * outer + o) * inner)
+    }
+    for cell in 0..<cells {
+      switch op {
+      case .sum:
+        var total = 0.0
+        for part in 0..<parts { total += Double(partial[part * cells + cell]) }
+        out[cell] = T(total)
+      case .maximum, .minimum:
+        var best = first
+        for part in 0..<parts {
+          let v = partial[part * cells + cell]
+          // A not-a-number wins over everything.
+          if v != v || (op == .maximum ? v > best : v < best) { best = v }
+        }
+        out[cell] = best
+      }
+    }
+  }
+}
+
+private func reduceRange<T: PointwiseScalar>(
+  _ program: PointwiseProgramOf<T>, _ op: ReductionOperator, start: Int, count: Int, length: Int,
+  inner: Int, valid: Int, first: T, into out: UnsafeMutablePointer<T>
+) {
+  guard count > 0 else { return }
+  let results = count / (length * inner) * inner
+  for i in 0..<results { out[i] = first }
+  if inner == 1 {
+    var sum = 0.0
+    program.forEachPiece(start: start, count: count) { offset, n, values in
+      var j = 0
+      while j < n {
+        let at = offset + j
+        let (row, within) = (at / length, at % length)
+        let run = min(length - within, n - j)
+        let use = max(0, min(valid - within, run))
+        if op == .sum {
+          if within == 0 { sum = 0 }
+          sum += runSum(values + j, use)
+          out[row] = T(sum)
+        } else {
+          for k in 0..<use {
+            let v = values[j + k]
+            if v != v || (op == .maximum ? v > out[row] : v < out[row]) { out[row] = v }
+          }
+        }
+        j += run
+      }
+    }
+    return
+  }
+  program.forEachPiece(start: start, count: count) { offset, n, values in
+    var j = 0
+    while j < n {
+      let at = offset + j
+      let column = at % inner
+      let (row, within) = (at / inner / length, at / inner % length)
+      let run = min(inner - column, n - j)
+      if within < valid {
+        let target = out + row * inner + column
+        let source = values + j
+        switch op {
+        case .sum: for k in 0..<run { target[k] += source[k] }
+        case .maximum: for k in 0..<run where !(source[k] <= target[k]) { target[k] = source[k] }
+        case .minimum: for k in 0..<run where !(source[k] >= target[k]) { target[k] = source[k] }
+        }
+      }
+      j += run
+    }
+  }
+}
+
+/// Eight partial sums, whatever the type: the order never depends on the threads.
+@inline(__always) private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Double {
+  var s: (T, T, T, T, T, T, T, T) = (0, 0, 0, 0, 0, 0, 0, 0)
+  var i = 0
+  while i + 8 <= n {
+    s.0 += p[i]
+    s.1 += p[i + 1]
+    s.2 += p[i + 2]
+    s.3 += p[i + 3]
+    s.4 += p[i + 4]
+    s.5 += p[i + 5]
+    s.6 += p[i + 6]
+    s.7 += p[i + 7]
+    i += 8
+  }
+  while i < n {
+    s.0 += p[i]
+    i += 1
+  }
+  return (Double(s.0) + Double(s.1)) + (Double(s.2) + Double(s.3))
+    + ((Double(s.4) + Double(s.5)) + (Double(s.6) + Double(s.7)))
+}

@@ -1,0 +1,69 @@
+import Glibc
+
+/// A stack of working memory for each thread, grown on demand and kept: after the first
+/// step of a training no kernel asks the system for pages.
+final class Scratch {
+  private var blocks: [(base: UnsafeMutableRawPointer, size: Int)] = []
+  private var block = 0
+  private var used = 0
+
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    pthread_key_create(&key) { raw in
+      guard let raw else { return }
+      Unmanaged<Scratch>.fromOpaque(raw).release()
+    }
+    return key
+  }()
+
+  static var current: Scratch {
+    if let raw = pthread_getspecific(key) {
+      return Unmanaged<Scratch>.fromOpaque(raw).takeUnretainedValue()
+    }
+    let fresh = Scratch()
+    pthread_setspecific(key, Unmanaged.passRetained(fresh).toOpaque())
+    return fresh
+  }
+
+  deinit { for b in blocks { free(b.base) } }
+
+  struct Mark {
+    var block: Int
+    var used: Int
+  }
+
+  func mark() -> Mark { Mark(block: block, used: used) }
+
+  func release(to mark: Mark) { (block, used) = (mark.block, mark.used) }
+
+  /// Uninitialised memory, 64-byte aligned, valid until `release(to:)` of an earlier mark.
+  func take<T>(_ count: Int, of type: T.Type) -> UnsafeMutablePointer<T> {
+    let bytes = roundUp(max(count, 1) * MemoryLayout<T>.stride, 64)
+    while block < blocks.count, used + bytes > blocks[block].size {
+      block += 1
+      used = 0
+    }
+    if block == blocks.count {
+      let size = max(bytes, 4 << 20)
+      var raw: UnsafeMutableRawPointer?
+      guard posix_memalign(&raw, 64, size) == 0, let base = raw else {
+        fatalError("lunerv: out of memory for \(size) bytes of kernel scratch")
+      }
+      blocks.append((base, size))
+      used = 0
+    }
+    let p = (blocks[block].base + used).assumingMemoryBound(to: T.self)
+    used += bytes
+    return p
+  }
+
+  func floats(_ count: Int) -> UnsafeMutablePointer<Float> { take(count, of: Float.self) }
+}
+
+/// Runs `body` with the calling thread's scratch and frees what it took.
+@inline(__always) func withScratch<R>(_ body: (Scratch) -> R) -> R {
+  let scratch = Scratch.current
+  let mark = scratch.mark()
+  defer { scratch.release(to: mark) }
+  return body(scratch)
+}

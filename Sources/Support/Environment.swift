@@ -1,0 +1,118 @@
+import Glibc
+
+/// What the machine and the process offer: memory, cores, clocks, processor.
+public enum Environment {
+  /// Bytes of memory this process may use: the machine's, or less in a container that says so.
+  public static func memory() -> Int {
+    let pages = sysconf(Int32(_SC_PHYS_PAGES))
+    let physical = max(pages, 0) * sysconf(Int32(_SC_PAGESIZE))
+    let limits = controlGroupValues("memory.max").compactMap { Int($0) }
+    return limits.reduce(physical) { min($0, $1) }
+  }
+
+  /// Threads worth starting: the processors this process may run on, or fewer in a container
+  /// with a smaller share of their time. At least 1.
+  public static func coreCount() -> Int {
+    // Its affinity mask as hexadecimal digits (sched_getaffinity is not visible to Swift).
+    let mask = processStatus("Cpus_allowed") ?? ""
+    var count = mask.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) }
+    if count == 0 { count = sysconf(Int32(_SC_NPROCESSORS_ONLN)) }
+    for limit in controlGroupValues("cpu.max") {
+      let words = limit.split(separator: " ")
+      if words.count == 2, let quota = Int(words[0]), let period = Int(words[1]), period > 0 {
+        count = min(count, max(quota / period, 1))
+      }
+    }
+    return max(count, 1)
+  }
+
+  /// The most memory in bytes that this process has held in RAM at once so far.
+  public static func peakResidentBytes() -> Int {
+    // Unlike getrusage's, this figure does not start from that of the parent process.
+    let peak = processStatus("VmHWM")?.split(separator: " ").first
+    if let peak, let kilobytes = Int(peak) { return kilobytes * 1024 }
+    return usage().ru_maxrss * 1024
+  }
+
+  /// Page faults of the process so far: minor ones were served from memory, major ones waited
+  /// for a disk.
+  public static func pageFaults() -> (minor: Int, major: Int) {
+    let usage = usage()
+    return (usage.ru_minflt, usage.ru_majflt)
+  }
+
+  /// Seconds that never jump, from an arbitrary start. For durations.
+  public static func monotonicTime() -> Double { seconds(CLOCK_MONOTONIC) }
+
+  /// Seconds since 1970, UTC.
+  public static func wallTime() -> Double { seconds(CLOCK_REALTIME) }
+
+  /// Whether a stream (0 input, 1 output, 2 errors) is a terminal.
+  public static func isTerminal(_ stream: Int32) -> Bool { isatty(stream) == 1 }
+
+  /// Throws when this processor lacks instructions that the program was compiled to use. A
+  /// build with `LUNERV_MARCH=baseline` defines LUNERV_BASELINE and needs none of them.
+  ///
+  /// Gives a report its words; it cannot guard the start of a process, because the compiler
+  /// uses the same instructions in any Swift function, this one included.
+  public static func requireProcessor() throws {
+    #if arch(x86_64) && !LUNERV_BASELINE
+      // Not readable: nothing known against it.
+      guard let info = try? Files.readText("/proc/cpuinfo") else { return }
+      let missing = missingFeatures(info)
+      guard missing.isEmpty else {
+        throw LunervError(
+          .argument,
+          "this program needs a processor with AVX2 and FMA (x86-64-v3); yours lacks "
+            + missing.joined(separator: ", ")
+            + ". Build it with LUNERV_MARCH=baseline to run here, slowly")
+      }
+    #endif
+  }
+
+  /// Which features of x86-64-v3 the first processor of a `/proc/cpuinfo` lacks; none when
+  /// the text lists no features at all.
+  static func missingFeatures(_ info: String) -> [String] {
+    let flags = info.split(separator: "\n").first { $0.hasPrefix("flags") }
+    guard let flags else { return [] }
+    let present = Set(flags.split { $0 == " " || $0 == "\t" || $0 == ":" })
+    return ["avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"].filter {
+      !present.contains(Substring($0))
+    }
+  }
+
+  private static func usage() -> rusage {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage
+  }
+
+  /// The value of a line of `/proc/self/status`.
+  private static func processStatus(_ key: String) -> String? {
+    let lines = try? Files.readText("/proc/self/status").split(separator: "\n")
+    guard let line = lines?.first(where: { $0.hasPrefix(key + ":") }) else { return nil }
+    return String(line.dropFirst(key.count + 1).drop { $0 == "\t" || $0 == " " })
+  }
+
+  private static func seconds(_ clock: clockid_t) -> Double {
+    var now = timespec()
+    clock_gettime(clock, &now)
+    return Double(now.tv_sec) + Double(now.tv_nsec) * 1e-9
+  }
+
+  /// A limit of this process's control group (version 2) and of all groups around it.
+  private static func controlGroupValues(_ name: String) -> [String] {
+    guard let groups = try? Files.readText("/proc/self/cgroup"),
+      let group = groups.split(separator: "\n").first(where: { $0.hasPrefix("0::/") })
+    else { return [] }
+    var components = group.dropFirst(4).split(separator: "/")
+    var values: [String] = []
+    while true {
+      let path = (["/sys/fs/cgroup"] + components + [Substring(name)]).joined(separator: "/")
+      if let text = try? Files.readText(path) {
+        values.append(String(text.prefix { $0 != "\n" }))
+      }
+      if components.popLast() == nil { return values }
+    }
+  }
+}

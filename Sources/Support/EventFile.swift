@@ -1,0 +1,146 @@
+import Glibc
+
+/// Writes scalars to a TensorBoard event file.
+///
+/// Each process writes a new file, as TensorBoard expects; a resumed run says from which step
+/// it goes on, and TensorBoard then forgets what older files of the folder hold from that
+/// step on. The format is TFRecord framing around the Event message of TensorFlow's
+/// `event.proto`. Not to be shared between threads.
+public final class EventFile {
+  public let path: String
+  private let descriptor: Descriptor
+  private var pending: [UInt8] = []
+  /// Bytes of whole records in the file.
+  private var written = 0
+
+  /// Starts a new event file in `folder`, which is created when missing. `resumedAt` is the
+  /// first step that this process will compute anew; nil for a fresh start.
+  public init(folder: String, resumedAt step: Int? = nil) throws {
+    try Files.makeDirectories(folder)
+    // TensorBoard reads the files of a folder in the order of their names and never returns
+    // to an earlier one, so a clock set back must not put this file before the others.
+    let last = try Files.list(folder).compactMap(EventFile.timestamp).max()
+    let stamp = max(Int(time(nil)), last.map { $0 + 1 } ?? 0)
+    let digits = String(stamp)
+    let padded = String(repeating: "0", count: max(0, 10 - digits.count)) + digits
+    path = "\(folder)/\(EventFile.prefix)\(padded).\(getpid()).lunerv"
+    descriptor = try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
+    append(step: 0) { $0.field(3, text: "brain.Event:2") }
+    if let step {
+      // SessionLog START: TensorBoard's purge of the steps from here on.
+      append(step: step) { $0.field(7) { $0.field(1, varint: 1) } }
+    }
+    try flush()
+  }
+
+  deinit {
+    try? flush()
+  }
+
+  /// Adds one point of the curve `tag`. It reaches the file when enough of them have come,
+  /// or with ``flush()``.
+  public func scalar(_ tag: String, _ value: Double, step: Int) throws {
+    guard descriptor.number >= 0 else {
+      throw LunervError(.io, "the event file '\(path.printable)' is closed already")
+    }
+    append(step: step) { event in
+      event.field(5) { summary in
+        summary.field(1) { point in
+          point.field(1, text: tag)
+          point.field(2, float: Float(value))
+        }
+      }
+    }
+    if pending.count >= 1 << 14 { try flush() }
+  }
+
+  /// Hands everything to the kernel, so that other programs see it. When that fails (a full
+  /// disk), the file keeps its whole records and the points stay pending for the next try.
+  public func flush() throws {
+    do { try pending.withUnsafeBytes { try descriptor.write($0) } } catch {
+      if ftruncate(descriptor.number, written) == 0 {
+        lseek(descriptor.number, written, SEEK_SET)
+      }
+      throw error
+    }
+    written += pending.count
+    pending.removeAll(keepingCapacity: true)
+  }
+
+  /// Flushes and closes. Nothing can be added afterwards.
+  public func close() throws {
+    guard descriptor.number >= 0 else { return }
+    try flush()
+    try descriptor.close()
+  }
+
+  private static let prefix = "events.out.tfevents."
+
+  private static func timestamp(_ name: String) -> Int? {
+    guard name.hasPrefix(prefix) else { return nil }
+    return Int(name.dropFirst(prefix.count).prefix { $0.isASCII && $0.isNumber })
+  }
+
+  private func append(step: Int, _ body: (inout ProtobufWriter) -> Void) {
+    var event = ProtobufWriter()
+    event.field(1, double: Environment.wallTime())
+    if step != 0 { event.field(2, varint: UInt64(bitPattern: Int64(step))) }
+    body(&event)
+    let length = withUnsafeBytes(of: UInt64(event.bytes.count).littleEndian) { Array($0) }
+    pending += length + EventFile.maskedChecksum(length)
+    pending += event.bytes + EventFile.maskedChecksum(event.bytes)
+  }
+
+  /// TFRecord rotates and shifts its checksums, so that those of data that contains
+  /// checksums stay good ones.
+  private static func maskedChecksum(_ bytes: [UInt8]) -> [UInt8] {
+    let crc = CRC32C.checksum(bytes)
+    let masked = (crc >> 15 | crc << 17) &+ 0xA282_EAD8
+    return withUnsafeBytes(of: masked.littleEndian) { Array($0) }
+  }
+}
+
+/// The few wire types of protocol buffers that events need.
+private struct ProtobufWriter {
+  private(set) var bytes: [UInt8] = []
+
+  mutating func field(_ number: UInt64, varint value: UInt64) {
+    varint(number << 3)
+    varint(value)
+  }
+
+  mutating func field(_ number: UInt64, double value: Double) {
+    varint(number << 3 | 1)
+    withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  mutating func field(_ number: UInt64, float value: Float) {
+    varint(number << 3 | 5)
+    withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  mutating func field(_ number: UInt64, text: String) {
+    field(number, content: Array(text.utf8))
+  }
+
+  mutating func field(_ number: UInt64, message body: (inout ProtobufWriter) -> Void) {
+    var inner = ProtobufWriter()
+    body(&inner)
+    field(number, content: inner.bytes)
+  }
+
+  private mutating func field(_ number: UInt64, content: [UInt8]) {
+    varint(number << 3 | 2)
+    varint(UInt64(content.count))
+    bytes.append(contentsOf: content)
+  }
+
+  private mutating func varint(_ value: UInt64) {
+    var rest = value
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(rest))
+  }
+}

@@ -1,0 +1,357 @@
+/// The element types that safetensors files may hold here, by their names in the format.
+public enum StoredType: String, Sendable, CaseIterable {
+  case f64 = "F64"
+  case f32 = "F32"
+  case f16 = "F16"
+  case bf16 = "BF16"
+  case i64 = "I64"
+  case i32 = "I32"
+  case u8 = "U8"
+  /// One byte per element; readers take every byte but 0 as true.
+  case bool = "BOOL"
+
+  /// Bytes per element.
+  public var size: Int {
+    switch self {
+    case .f64, .i64: 8
+    case .f32, .i32: 4
+    case .f16, .bf16: 2
+    case .u8, .bool: 1
+    }
+  }
+
+  /// Bytes of a tensor of this type; nil when that is more than an `Int` counts.
+  public func byteCount(shape: [Int]) -> Int? {
+    var total = size
+    for extent in shape where extent != 0 {
+      let (product, overflow) = total.multipliedReportingOverflow(by: extent)
+      if overflow || extent < 0 { return nil }
+      total = product
+    }
+    return shape.contains(0) ? 0 : total
+  }
+}
+
+/// A safetensors file, mapped and validated: an 8-byte little-endian header length, a JSON
+/// header, then the tensors' bytes without gaps. Everything in the header is checked when
+/// the file is opened, so ``withBytes(of:_:)`` needs no further care, except that the bytes may
+/// lie at any address: load them unaligned.
+public final class SafetensorsFile: Sendable {
+  public struct Entry: Sendable, Equatable {
+    public let name: String
+    public let type: StoredType
+    /// Outermost dimension first; empty for a scalar.
+    public let shape: [Int]
+    /// Where its bytes lie, counted from the start of the file.
+    public let range: Range<Int>
+  }
+
+  public let path: String
+  /// The tensors in the order of their bytes.
+  public let entries: [Entry]
+  /// The string pairs of `__metadata__`, in their order.
+  public let metadata: [(key: String, value: String)]
+  private let indices: [String: Int]
+  private let file: MappedFile
+
+  public init(_ path: String) throws {
+    file = try MappedFile(path)
+    self.path = path
+    let header: SafetensorsHeader
+    do { header = try file.withBytes { try SafetensorsHeader($0) } } catch let error as LunervError
+    {
+      throw error.adding("in '\(path.printable)'")
+    }
+    entries = header.entries
+    metadata = header.metadata
+    indices = header.indices
+  }
+
+  public func entry(_ name: String) -> Entry? {
+    indices[name].map { entries[$0] }
+  }
+
+  /// The value of a metadata key.
+  public func metadataValue(_ key: String) -> String? {
+    metadata.first { $0.key == key }?.value
+  }
+
+  /// Lends the raw little-endian bytes of one of this file's entries to `body`. The pointer
+  /// must not leave it, since the file is unmapped after its last use.
+  public func withBytes<Result>(
+    of entry: Entry, _ body: (UnsafeRawBufferPointer) throws -> Result
+  ) rethrows -> Result {
+    try file.withBytes { bytes in
+      precondition(entry.range.upperBound <= bytes.count, "an entry of another file")
+      return try body(UnsafeRawBufferPointer(rebasing: bytes[entry.range]))
+    }
+  }
+}
+
+/// The validated header of a safetensors image in memory.
+public struct SafetensorsHeader: Sendable {
+  public let entries: [SafetensorsFile.Entry]
+  public let metadata: [(key: String, value: String)]
+  let indices: [String: Int]
+
+  /// A longer header is refused before it is parsed.
+  public static let lengthLimit = 16 << 20
+  static let rankLimit = 32
+  static let metadataKey = "__metadata__"
+
+  /// Reads and checks the header of `image`, a whole safetensors file.
+  public init(_ image: UnsafeRawBufferPointer) throws {
+    guard image.count >= 8 else {
+      throw LunervError(.data, "no safetensors file: it has only \(image.count) bytes")
+    }
+    let length = UInt64(littleEndian: image.loadUnaligned(as: UInt64.self))
+    guard length <= SafetensorsHeader.lengthLimit else {
+      throw LunervError(
+        .data,
+        "no safetensors file: a header of \(length) bytes is announced, of which at most "
+          + "\(SafetensorsHeader.lengthLimit) are allowed")
+    }
+    let dataStart = 8 + Int(length)
+    guard dataStart <= image.count else {
+      throw LunervError(
+        .data,
+        "truncated safetensors file: a header of \(length) bytes is announced, "
+          + "\(image.count - 8) are there")
+    }
+    let text = UnsafeRawBufferPointer(rebasing: image[8..<dataStart])
+    guard text.first == UInt8(ascii: "{") else {
+      throw LunervError(.data, "no safetensors file: its header is no JSON object")
+    }
+    let limits = JSON.Limits(depth: 4, bytes: SafetensorsHeader.lengthLimit)
+    guard case .object(let members) = try JSON.parse(text, limits: limits) else {
+      throw LunervError(.data, "no safetensors file: its header is no JSON object")
+    }
+
+    var entries: [SafetensorsFile.Entry] = []
+    var metadata: [(key: String, value: String)] = []
+    entries.reserveCapacity(members.count)
+    for member in members {
+      if member.key == SafetensorsHeader.metadataKey {
+        metadata = try SafetensorsHeader.readMetadata(member.value)
+      } else {
+        do {
+          entries.append(
+            try SafetensorsHeader.readEntry(
+              member.key, member.value, dataStart: dataStart, dataEnd: image.count))
+        } catch let error as LunervError {
+          throw error.adding("tensor '\(member.key.printable)'")
+        }
+      }
+    }
+    // Empty tensors share their start with the tensor behind them: by end, then.
+    entries.sort {
+      ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+    }
+    self.indices = try SafetensorsHeader.index(entries)
+    self.entries = entries
+    self.metadata = metadata
+    try checkContiguous(from: dataStart, to: image.count)
+  }
+
+  private static func readMetadata(_ json: JSON) throws -> [(key: String, value: String)] {
+    guard case .object(let members) = json else {
+      throw LunervError(.data, "'\(metadataKey)' is no object")
+    }
+    return try members.map { member in
+      guard case .string(let text) = member.value else {
+        throw LunervError(.data, "metadata '\(member.key.printable)' is no string")
+      }
+      return (member.key, text)
+    }
+  }
+
+  private static func readEntry(
+    _ name: String, _ json: JSON, dataStart: Int, dataEnd: Int
+  ) throws -> SafetensorsFile.Entry {
+    guard case .object(let members) = json, members.count == 3,
+      let typeName = json["dtype"]?.stringValue,
+      let shapeList = json["shape"]?.arrayValue,
+      let offsetList = json["data_offsets"]?.arrayValue
+    else {
+      throw LunervError(
+        .data, "an object of 'dtype', 'shape' and 'data_offsets' expected, and nothing else")
+    }
+    guard let type = StoredType(rawValue: typeName) else {
+      let known = StoredType.allCases.map(\.rawValue).joined(separator: " ")
+      throw LunervError(
+        .data, "unsupported dtype '\(typeName.printable)' (supported: \(known))")
+    }
+    guard shapeList.count <= rankLimit else {
+      throw LunervError(
+        .data, "\(shapeList.count) dimensions, more than the \(rankLimit) allowed")
+    }
+    let shape = shapeList.compactMap { naturalNumber($0) }
+    guard shape.count == shapeList.count else {
+      throw LunervError(.data, "a shape of whole numbers from 0 expected")
+    }
+    guard let byteCount = type.byteCount(shape: shape) else {
+      throw LunervError(.data, "the size of shape \(shape) overflows")
+    }
+    let offsets = offsetList.compactMap { naturalNumber($0) }
+    guard offsetList.count == 2, offsets.count == 2, offsets[0] <= offsets[1],
+      offsets[1] <= dataEnd - dataStart
+    else {
+      throw LunervError(
+        .data,
+        "'data_offsets' must be two ascending positions within the "
+          + "\(dataEnd - dataStart) bytes of data")
+    }
+    guard offsets[1] - offsets[0] == byteCount else {
+      throw LunervError(
+        .data,
+        "\(typeName) of shape \(shape) takes \(byteCount) bytes, but 'data_offsets' "
+          + "spans \(offsets[1] - offsets[0])")
+    }
+    return SafetensorsFile.Entry(
+      name: name, type: type, shape: shape,
+      range: dataStart + offsets[0]..<dataStart + offsets[1])
+  }
+
+  /// Sizes and positions must be written as integers: 2.0 is no shape.
+  private static func naturalNumber(_ json: JSON) -> Int? {
+    if case .int(let value) = json, value >= 0 { Int(exactly: value) } else { nil }
+  }
+
+  /// The JSON parser refused equal names; names that only look equal (é composed in two
+  /// ways) would be one key in every table, so they are refused here.
+  private static func index(_ entries: [SafetensorsFile.Entry]) throws -> [String: Int] {
+    var indices: [String: Int] = [:]
+    for (index, entry) in entries.enumerated() {
+      guard indices.updateValue(index, forKey: entry.name) == nil else {
+        throw LunervError(.data, "two tensors are named '\(entry.name.printable)'")
+      }
+    }
+    return indices
+  }
+
+  private func checkContiguous(from start: Int, to end: Int) throws {
+    var position = start
+    for entry in entries {
+      guard entry.range.lowerBound == position else {
+        let what = entry.range.lowerBound < position ? "overlaps" : "leaves a gap behind"
+        throw LunervError(
+          .data,
+          "its bytes start at \(entry.range.lowerBound - start), which \(what) what "
+            + "stands before it (ends at \(position - start))",
+          context: ["tensor '\(entry.name.printable)'"])
+      }
+      position = entry.range.upperBound
+    }
+    guard position == end else {
+      throw LunervError(
+        .data, "\(end - position) bytes behind the last tensor belong to none")
+    }
+  }
+}
+
+/// Writes safetensors files.
+public enum Safetensors {
+  /// One tensor to be written. `produce` hands its little-endian, densely packed, row-major
+  /// bytes to the closure it gets, in as many pieces as it likes.
+  public struct Item {
+    public var name: String
+    public var type: StoredType
+    public var shape: [Int]
+    public var produce: ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+
+    public init(
+      name: String, type: StoredType, shape: [Int],
+      produce: @escaping ((UnsafeRawBufferPointer) throws -> Void) throws -> Void
+    ) {
+      self.name = name
+      self.type = type
+      self.shape = shape
+      self.produce = produce
+    }
+
+    /// `bytes` must stay valid until the item has been written.
+    public init(name: String, type: StoredType, shape: [Int], bytes: UnsafeRawBufferPointer) {
+      self.init(name: name, type: type, shape: shape) { emit in try emit(bytes) }
+    }
+  }
+
+  /// Writes `items` in their order, atomically and durably (``AtomicFile``). Everything is
+  /// checked before the first byte is written, but for the number of bytes that items
+  /// produce, which is checked before the file is published.
+  public static func write(
+    _ path: String, _ items: [Item], metadata: [(key: String, value: String)] = []
+  ) throws {
+    do {
+      let (header, sizes) = try makeHeader(items, metadata)
+      let file = try AtomicFile(path)
+      try file.write(header)
+      for (item, size) in zip(items, sizes) {
+        let end = file.count + size
+        try item.produce { try file.write($0) }
+        guard file.count == end else {
+          throw LunervError(
+            .argument,
+            "\(file.count - (end - size)) bytes came for \(item.type.rawValue) of "
+              + "shape \(item.shape), which takes \(size)",
+            context: ["tensor '\(item.name.printable)'"])
+        }
+      }
+      try file.commit()
+    } catch let error as LunervError where error.kind == .argument {
+      throw error.adding("writing '\(path.printable)'")
+    }
+  }
+
+  private static func makeHeader(
+    _ items: [Item], _ metadata: [(key: String, value: String)]
+  ) throws -> (bytes: [UInt8], sizes: [Int]) {
+    var members: [JSON.Member] = []
+    if !metadata.isEmpty {
+      try requireDistinct(metadata.map(\.key), "metadata keys")
+      let pairs = metadata.map { JSON.Member($0.key, .string($0.value)) }
+      members.append(JSON.Member(SafetensorsHeader.metadataKey, .object(pairs)))
+    }
+    try requireDistinct(items.map(\.name), "tensors")
+    var sizes: [Int] = []
+    var offset = 0
+    for item in items {
+      guard item.name != SafetensorsHeader.metadataKey else {
+        throw LunervError(.argument, "no tensor can be named '\(item.name)'")
+      }
+      guard item.shape.allSatisfy({ $0 >= 0 }), item.shape.count <= SafetensorsHeader.rankLimit,
+        let size = item.type.byteCount(shape: item.shape),
+        case let (end, overflow) = offset.addingReportingOverflow(size), !overflow
+      else {
+        throw LunervError(
+          .argument, "shape \(item.shape) cannot be stored",
+          context: ["tensor '\(item.name.printable)'"])
+      }
+      let description: JSON = [
+        "dtype": .string(item.type.rawValue),
+        "shape": .array(item.shape.map { .int(Int64($0)) }),
+        "data_offsets": [.int(Int64(offset)), .int(Int64(end))],
+      ]
+      members.append(JSON.Member(item.name, description))
+      sizes.append(size)
+      offset = end
+    }
+    var text = Array(JSON.object(members).text().utf8)
+    // Padded with spaces, so that the data starts at a multiple of 8.
+    text.append(contentsOf: repeatElement(UInt8(ascii: " "), count: -text.count & 7))
+    guard text.count <= SafetensorsHeader.lengthLimit else {
+      throw LunervError(
+        .argument,
+        "names and metadata make a header of \(text.count) bytes, more than the "
+          + "\(SafetensorsHeader.lengthLimit) allowed")
+    }
+    let length = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) }
+    return (length + text, sizes)
+  }
+
+  private static func requireDistinct(_ names: [String], _ what: String) throws {
+    var seen: Set<String> = []
+    for name in names where !seen.insert(name).inserted {
+      throw LunervError(.argument, "two \(what) are named '\(name.printable)'")
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import Glibc
+import Support
+
+/// Element types. Pointwise and linear operators take f32 and f64; the others carry
+/// indices, pixels and masks. Nothing is promoted implicitly.
+public enum DType: String, Sendable, CaseIterable {
+  case f32, f64, i32, u8, bool
+
+  public var size: Int {
+    switch self {
+    case .f32, .i32: 4
+    case .f64: 8
+    case .u8, .bool: 1
+    }
+  }
+}
+
+/// Where tensor memory comes from. Freed blocks are kept and handed out again, so that a
+/// training step after the first touches no fresh page; `trim` gives idle ones back.
+public enum Arena {
+  private struct Block {
+    var base: UnsafeMutableRawPointer
+    var size: Int
+  }
+
+  nonisolated(unsafe) private static var idle: [Int: [UnsafeMutableRawPointer]] = [:]
+  nonisolated(unsafe) private static let mutex: UnsafeMutablePointer<pthread_mutex_t> = {
+    let m = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    pthread_mutex_init(m, nil)
+    return m
+  }()
+  nonisolated(unsafe) private static var live = 0
+  nonisolated(unsafe) private static var kept = 0
+  nonisolated(unsafe) private static var count = 0
+
+  /// Bytes held by living tensors, bytes kept idle for the next, living blocks.
+  public static var statistics: (liveBytes: Int, idleBytes: Int, blocks: Int) {
+    locked { (live, kept, count) }
+  }
+
+  /// No single tensor may ask for more than this many bytes (2⁴⁰ unless set lower).
+  nonisolated(unsafe) public static var largestBlock = 1 << 40
+
+  private static func locked<R>(_ body: () throws -> R) rethrows -> R {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    return try body()
+  }
+
+  /// Sizes are rounded to eighths of a power of two: at most 12 % is wasted, and tensors of
+  /// nearby sizes share blocks.
+  static func rounded(_ bytes: Int) -> Int {
+    if bytes <= 64 { return 64 }
+    let step = max(64, (1 << (Int.bitWidth - 1 - (bytes - 1).leadingZeroBitCount)) / 8)
+    return (bytes + step - 1) / step * step
+  }
+
+  static func allocate(_ bytes: Int) throws -> (base: UnsafeMutableRawPointer, size: Int) {
+    guard bytes >= 0, bytes <= largestBlock else {
+      throw LunervError(.memory, "a tensor of \(bytes) bytes exceeds the limit of \(largestBlock)")
+    }
+    let size = rounded(bytes)
+    let reused = locked { () -> UnsafeMutableRawPointer? in
+      live += size
+      count += 1
+      guard let p = idle[size]?.popLast() else { return nil }
+      kept -= size
+      return p
+    }
+    if let reused { return (reused, size) }
+    if let fresh = fresh(size) { return (fresh, size) }
+    trim()
+    if let fresh = fresh(size) { return (fresh, size) }
+    locked {
+      live -= size
+      count -= 1
+    }
+    throw LunervError(.memory, "not enough memory for a tensor of \(bytes) bytes")
+  }
+
+  private static let large = 1 << 21
+
+  private static func fresh(_ size: Int) -> UnsafeMutableRawPointer? {
+    if size >= large {
+      let p = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      guard let p, p != MAP_FAILED else { return nil }
+      madvise(p, size, 14 /* MADV_HUGEPAGE: fewer faults on the first touch */)
+      return p
+    }
+    var p: UnsafeMutableRawPointer?
+    return posix_memalign(&p, 64, size) == 0 ? p : nil
+  }
+
+  static func release(_ base: UnsafeMutableRawPointer, size: Int) {
+    locked {
+      live -= size
+      count -= 1
+      kept += size
+      idle[size, default: []].append(base)
+    }
+  }
+
+  /// Returns idle blocks to the system.
+  public static func trim() {
+    locked {
+      for (size, blocks) in idle {
+        for p in blocks { if size >= large { munmap(p, size) } else { free(p) } }
+      }
+      idle = [:]
+      kept = 0
+    }
+  }
+}
+
+/// One block of the arena, freed with its last owner.
+final class Storage {
+  let base: UnsafeMutableRawPointer
+  let size: Int
+
+  init(bytes: Int) throws { (base, size) = try Arena.allocate(bytes) }
+
+  deinit { Arena.release(base, size: size) }
+
+  func pointer<T>(_ type: T.Type = T.self) -> UnsafeMutablePointer<T> {
+    base.assumingMemoryBound(to: T.self)
+  }
+}

@@ -1,0 +1,218 @@
+import Kernels
+import Support
+
+// Pending pointwise values: how they are built, and how a reader's program is compiled
+// from as much of the expression as shares its index space.
+
+/// Longer chains are cut by storing an intermediate value.
+private let deepest = 64
+
+extension Value {
+  private var depth: Int {
+    if case .pointwise(let node) = state { return node.depth }
+    return 0
+  }
+
+  /// A pending pointwise value over the broadcast shape of its operands.
+  static func pointwise(
+    _ op: PointwiseOperator, _ operands: [Value], p: Double = 0, q: Double = 0,
+    shape given: [Int]? = nil, prefer: Layout? = nil
+  ) throws -> Value {
+    guard let first = operands.first, first.isFloating else {
+      throw LunervError(
+        .argument,
+        "\(op): expected f32 or f64, got \(operands.first?.dtype.rawValue ?? "nothing") (use :to)")
+    }
+    var shape = given ?? first.shape
+    for other in operands.dropFirst() {
+      guard other.dtype == first.dtype else {
+        throw LunervError(
+          .argument,
+          "\(op): \(first.dtype.rawValue) and \(other.dtype.rawValue) do not mix (use :to)")
+      }
+      shape = try Shape.broadcast(shape, other.shape, for: "\(op)")
+    }
+    var layout = Layout.contiguous
+    if shape.count == 4, first.dtype == .f32 {
+      // The largest operand decides; channels-last wins ties.
+      var best = -1
+      for v in operands where v.shape.count == 4 && v.count >= best && v.count > 1 {
+        if v.count > best || v.layout == .channelsLast { layout = v.layout }
+        best = v.count
+      }
+      if let prefer { layout = prefer }
+    }
+    for v in operands where v.depth >= deepest { try v.materialise() }
+    let depth = 1 + (operands.map(\.depth).max() ?? 0)
+    return Value(
+      shape: shape, dtype: first.dtype, layout: layout,
+      state: .pointwise(.init(op: op, operands: operands, p: p, q: q, depth: depth)))
+  }
+
+  /// The program that yields this value over its physical index space. A stored value is a
+  /// program of one leaf and no instruction.
+  func program<T: PointwiseScalar>(of type: T.Type) throws -> PointwiseProgramOf<T> {
+    var compiler = Compiler<T>(root: self)
+    let result = try compiler.register(for: self)
+    return compiler.finish(result)
+  }
+
+  /// How many full-size arrays the program of this value reads.
+  var fullLeaves: Int {
+    var seen: Set<ObjectIdentifier> = []
+    var stack = [self]
+    var leaves = 0
+    while let v = stack.popLast() {
+      guard seen.insert(ObjectIdentifier(v)).inserted else { continue }
+      if v.shape == shape, v.layout == layout, case .pointwise(let node) = v.state {
+        stack.append(contentsOf: node.operands)
+      } else if v.count == count {
+        leaves += 1
+      }
+    }
+    return leaves
+  }
+
+  private struct Compiler<T: PointwiseScalar> {
+    typealias Program = PointwiseProgramOf<T>
+    let root: Value
+    var leaves: [Program.Leaf] = []
+    var owners: [AnyObject] = []
+    var code: [(instruction: Program.Instruction, operands: [Register])] = []
+    var known: [ObjectIdentifier: Register] = [:]
+
+    enum Register {
+      case leaf(Int)
+      case result(Int)
+    }
+
+    init(root: Value) { self.root = root }
+
+    mutating func register(for v: Value) throws -> Register {
+      if let r = known[ObjectIdentifier(v)] { return r }
+      let r: Register
+      if v.shape == root.shape, v.layout == root.layout, case .pointwise(let node) = v.state {
+        var operands: [Register] = []
+        for o in node.operands { operands.append(try register(for: o)) }
+        code.append((.init(node.op, -1, p: node.p, q: node.q), operands))
+        r = .result(code.count - 1)
+      } else {
+        leaves.append(try leaf(for: v))
+        r = .leaf(leaves.count - 1)
+      }
+      known[ObjectIdentifier(v)] = r
+      // The identity of an operand is its address: it must outlive the compilation.
+      owners.append(v)
+      return r
+    }
+
+    private mutating func stored(_ v: Value) throws -> UnsafePointer<T> {
+      let p = try v.memory(T.self)
+      if case .stored(let storage, _) = v.state { owners.append(storage) }
+      return UnsafePointer(p)
+    }
+
+    private mutating func leaf(for v: Value) throws -> Program.Leaf {
+      if v.count == 1 { return .constant(try stored(v)[0]) }
+      if v.shape == root.shape {
+        return .flat(try stored(v.converted(to: root.layout)))
+      }
+      let shape = Shape.padded(v.shape, rank: root.shape.count)
+      return root.layout == .channelsLast
+        ? try channelsLastLeaf(v, shape) : try contiguousLeaf(v, shape)
+    }
+
+    private mutating func channelsLastLeaf(_ v: Value, _ shape: [Int]) throws -> Program.Leaf {
+      let s = root.shape
+      var v = v
+      if v.shape.count < 4 { v = try v.reinterpreted(shape: shape) }
+      if shape[1] == 1 {
+        v = try v.contiguous()
+        let p = try stored(v)
+        if shape == [s[0], 1, s[2], s[3]] { return .repeated(p, count: root.lanes) }
+        return .strided(
+          p, sizes: [s[0], s[2], s[3], root.lanes],
+          strides: strides(Shape.contiguousStrides(shape), shape, order: [0, 2, 3, 1]))
+      }
+      v = try v.converted(to: .channelsLast)
+      let p = try stored(v)
+      if shape == [1, s[1], 1, 1] { return .periodic(p, count: root.lanes) }
+      return .strided(
+        p, sizes: [s[0], s[2], s[3], root.lanes],
+        strides: strides(v.strides, shape, order: [0, 2, 3, 1]))
+    }
+
+    private mutating func contiguousLeaf(_ v: Value, _ shape: [Int]) throws -> Program.Leaf {
+      let s = root.shape
+      let p = try stored(v.contiguous())
+      let n = v.count
+      // Leading dimensions broadcast, or trailing ones.
+      if let split = s.indices.first(where: { Array(shape[$0...]) == Array(s[$0...]) }),
+        shape[..<split].allSatisfy({ $0 == 1 })
+      {
+        return .periodic(p, count: n)
+      }
+      if let split = s.indices.last(where: { Array(shape[..<$0]) == Array(s[..<$0]) }),
+        shape[split...].allSatisfy({ $0 == 1 })
+      {
+        return .repeated(p, count: root.count / n)
+      }
+      return .strided(
+        p, sizes: s,
+        strides: strides(Shape.contiguousStrides(shape), shape, order: Array(s.indices)))
+    }
+
+    private func strides(_ strides: [Int], _ shape: [Int], order: [Int]) -> [Int] {
+      order.map { shape[$0] == 1 ? 0 : strides[$0] }
+    }
+
+    func finish(_ result: Register) -> Program {
+      func index(_ r: Register) -> Int {
+        switch r {
+        case .leaf(let i): i
+        case .result(let i): leaves.count + i
+        }
+      }
+      var instructions = code.map { item in
+        let r = item.operands.map(index)
+        return Program.Instruction(
+          item.instruction.op, r[0], r.count > 1 ? r[1] : -1, r.count > 2 ? r[2] : -1,
+          p: item.instruction.p, q: item.instruction.q)
+      }
+      if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {} else if instructions.isEmpty
+      {
+        instructions.append(.init(.copy, 0))
+      }
+      let padded = root.layout == .channelsLast && root.lanes != root.shape[1]
+      let mask = padded && !keepsZero(instructions)
+      return Program(
+        count: root.physicalCount, leaves: leaves, instructions: instructions,
+        lanes: root.layout == .channelsLast ? root.lanes : 1,
+        channels: mask ? root.shape[1] : (root.layout == .channelsLast ? root.lanes : 1),
+        owners: owners)
+    }
+
+    /// Whether padding lanes come out zero by themselves: tried on zeros, with two
+    /// different numbers for whatever is not zero there.
+    private func keepsZero(_ instructions: [Program.Instruction]) -> Bool {
+      for probe in [1.7, -0.3] {
+        var r: [Double] = leaves.map {
+          switch $0 {
+          case .flat, .periodic: 0
+          case .constant(let v): Double(v)
+          case .repeated, .strided: probe
+          }
+        }
+        for ins in instructions {
+          var (a, b, c, out) = (
+            r[ins.a], ins.b >= 0 ? r[ins.b] : 0, ins.c >= 0 ? r[ins.c] : 0, 0.0
+          )
+          Double.apply(ins.op, p: ins.p, q: ins.q, 1, &a, &b, &c, &out)
+          r.append(out)
+        }
+        if r.last != 0 { return false }
+      }
+      return true
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import Support
+
+/// The record of what was computed from what: a flat array of entries with counted
+/// references, so that neither recording, walking nor freeing a chain of a million
+/// operations recurses.
+///
+/// An entry lives while the tensor it describes does, or while a later entry needs it.
+/// Backward visits the reachable entries from the last to the first and frees what they
+/// saved. One thread owns the tape: the one that owns the Lua state.
+enum Tape {
+  typealias Backward = (Value) throws -> [Value?]
+
+  private struct Entry {
+    var sequence = 0
+    var references = 0
+    var inputs: [Int] = []
+    var backward: Backward?
+    weak var leaf: Tensor?
+    var isLeaf = false
+  }
+
+  nonisolated(unsafe) private static var entries: ContiguousArray<Entry> = []
+  nonisolated(unsafe) private static var free: [Int] = []
+  nonisolated(unsafe) private static var sequence = 0
+  nonisolated(unsafe) private static var doomed: [Int] = []
+  nonisolated(unsafe) private static var draining = false
+
+  /// Off while gradients are computed: they are not differentiated again.
+  nonisolated(unsafe) private static var isOn = true
+  /// Asked before an operator records: the host knows whether the running coroutine is
+  /// inside `no_grad`.
+  nonisolated(unsafe) static var gate: (() -> Bool)?
+
+  static var isRecording: Bool {
+    get { isOn && (gate?() ?? true) }
+    set { isOn = newValue }
+  }
+
+  /// Living entries, for tests of leaks.
+  static var count: Int { entries.count - free.count }
+
+  private static func append(_ entry: Entry) -> Int {
+    sequence += 1
+    var entry = entry
+    entry.sequence = sequence
+    entry.references = 1
+    if let slot = free.popLast() {
+      entries[slot] = entry
+      return slot
+    }
+    entries.append(entry)
+    return entries.count - 1
+  }
+
+  /// An entry for a parameter; gradients arrive in its `grad`.
+  static func leaf(_ tensor: Tensor) -> Int {
+    var entry = Entry()
+    entry.leaf = tensor
+    entry.isLeaf = true
+    return append(entry)
+  }
+
+  /// An entry for the result of an operator over the entries `inputs`.
+  static func record(inputs: [Int], _ backward: @escaping Backward) -> Int {
+    for i in inputs { entries[i].references += 1 }
+    var entry = Entry()
+    entry.inputs = inputs
+    entry.backward = backward
+    return append(entry)
+  }
+
+  /// Gives up one reference. What an entry saved may hold the last reference to tensors
+  /// whose entries then go too; they queue up here instead of nesting.
+  static func release(_ slot: Int) {
+    doomed.append(slot)
+    if draining { return }
+    draining = true
+    defer { draining = false }
+    while let slot = doomed.popLast() {
+      entries[slot].references -= 1
+      if entries[slot].references > 0 { continue }
+      let dead = entries[slot]
+      entries[slot] = Entry()
+      free.append(slot)
+      doomed.append(contentsOf: dead.inputs)
+      withExtendedLifetime(dead) {}
+    }
+  }
+
+  /// Gradients of the scalar at `root` for every leaf below it, added to their `grad`.
+  static func backward(from root: Int, _ seed: Value) throws {
+    var reached: Set<Int> = [root]
+    var stack = [root]
+    while let slot = stack.popLast() {
+      for i in entries[slot].inputs where reached.insert(i).inserted { stack.append(i) }
+    }
+    let order = reached.sorted { entries[$0].sequence > entries[$1].sequence }
+    var gradients: [Int: Value] = [root: seed]
+    let wasOn = isOn
+    isOn = false
+    defer { isOn = wasOn }
+    for slot in order {
+      guard let gradient = gradients.removeValue(forKey: slot) else { continue }
+      if entries[slot].isLeaf {
+        if let tensor = entries[slot].leaf { try tensor.accumulate(gradient) }
+        continue
+      }
+      guard let backward = entries[slot].backward else {
+        throw LunervError(
+          .argument,
+          "backward: this graph was already walked once and what it saved is freed; compute the loss again"
+        )
+      }
+      let inputs = entries[slot].inputs
+      entries[slot].backward = nil
+      for (input, g) in zip(inputs, try backward(gradient)) {
+        guard let g else { continue }
+        if let sum = gradients[input] {
+          gradients[input] = try Value.pointwise(.add, [sum, g])
+        } else {
+          gradients[input] = g
+        }
+      }
+    }
+  }
+}

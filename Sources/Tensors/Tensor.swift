@@ -1,0 +1,268 @@
+import Kernels
+import Support
+
+/// A tensor as users hold it: a variable with a value, and perhaps a place on the tape.
+///
+/// Dimensions count from 0 here; the Lua surface counts from 1.
+public final class Tensor {
+  var value: Value
+  /// The entry on the tape, −1 for none.
+  var node = -1
+  public private(set) var grad: Tensor?
+  private var wantsGrad = false
+
+  init(_ value: Value) { self.value = value }
+
+  deinit { if node >= 0 { Tape.release(node) } }
+
+  public var shape: [Int] { value.shape }
+  public var dtype: DType { value.dtype }
+  public var count: Int { value.count }
+  /// Bytes that the tensor's own memory takes; 0 while its value is pending.
+  public var byteCount: Int { value.isStored ? value.physicalCount * dtype.size : 0 }
+  public var isLeaf: Bool { node < 0 || wantsGrad }
+
+  /// Whether gradients are wanted for this tensor. Only leaves can be switched.
+  public var requiresGrad: Bool { node >= 0 }
+
+  public func setRequiresGrad(_ on: Bool) throws {
+    guard isLeaf else {
+      throw LunervError(.argument, "requires_grad: only a tensor that was not computed can be switched (use :detach)")
+    }
+    if on, !value.isFloating {
+      throw LunervError(.argument, "requires_grad: gradients exist for f32 and f64, not \(dtype.rawValue)")
+    }
+    if on, node < 0 {
+      try value.materialise()
+      wantsGrad = true
+      node = Tape.leaf(self)
+    } else if !on, node >= 0 {
+      wantsGrad = false
+      Tape.release(node)
+      node = -1
+    }
+  }
+
+  public func clearGrad() { grad = nil }
+
+  func accumulate(_ gradient: Value) throws {
+    let sum = try grad.map { try Value.pointwise(.add, [$0.value, gradient]) } ?? gradient
+    let settled = try sum.converted(to: value.layout)
+    try settled.materialise()
+    grad = Tensor(settled)
+  }
+
+  // MARK: - Recording
+
+  /// The tensor of an operator's result. `backward` yields one gradient for each input in
+  /// order, nil where `needs` is false; it is dropped when nothing wants a gradient.
+  static func result(
+    _ value: Value, of inputs: [Tensor], _ backward: @escaping (_ g: Value) throws -> [Value?]
+  ) -> Tensor {
+    let out = Tensor(value)
+    guard Tape.isRecording, inputs.contains(where: { $0.node >= 0 }) else { return out }
+    let nodes = inputs.map(\.node)
+    if nodes.allSatisfy({ $0 >= 0 }) {
+      out.node = Tape.record(inputs: nodes, backward)
+    } else {
+      let kept = nodes.indices.filter { nodes[$0] >= 0 }
+      out.node = Tape.record(inputs: kept.map { nodes[$0] }) { g in
+        let all = try backward(g)
+        return kept.map { all[$0] }
+      }
+    }
+    return out
+  }
+
+  /// Gradients of this scalar for every tensor that requires them.
+  public func backward() throws {
+    guard value.count == 1 else {
+      throw LunervError(
+        .argument, "backward: expected a scalar, got shape \(Shape.describe(shape)) (sum or mean first)")
+    }
+    guard node >= 0 else {
+      throw LunervError(.argument, "backward: nothing this value was computed from requires a gradient")
+    }
+    try value.materialise()
+    try Tape.backward(from: node, Value.filled(1, shape: shape, dtype: dtype))
+  }
+
+  public func detach() -> Tensor { Tensor(value) }
+
+  /// Whether operators record for backward, for this thread's Lua code.
+  public static var isRecording: Bool {
+    get { Tape.isRecording }
+    set { Tape.isRecording = newValue }
+  }
+  /// Asked before an operator records; nil says always.
+  public static var recordingGate: (() -> Bool)? {
+    get { Tape.gate }
+    set { Tape.gate = newValue }
+  }
+  public static var tapeEntries: Int { Tape.count }
+
+  // MARK: - Making
+
+  public static func full(_ number: Double, _ shape: [Int], _ dtype: DType = .f32) throws -> Tensor
+  { Tensor(try Value.filled(number, shape: Shape.checked(shape), dtype: dtype)) }
+
+  public static func from(_ numbers: [Double], _ shape: [Int], _ dtype: DType = .f32) throws
+    -> Tensor
+  {
+    guard numbers.count == Shape.count(try Shape.checked(shape)) else {
+      throw LunervError(
+        .argument, "\(numbers.count) numbers do not fill shape \(Shape.describe(shape))")
+    }
+    return Tensor(try Value.from(numbers, shape: shape, dtype: dtype))
+  }
+
+  /// A tensor over a copy of raw little-endian elements.
+  public static func from(bytes: UnsafeRawBufferPointer, _ shape: [Int], _ dtype: DType) throws
+    -> Tensor
+  {
+    let value = try Value.allocate(shape, dtype)
+    guard bytes.count == value.count * dtype.size else {
+      throw LunervError(
+        .data, "\(bytes.count) bytes do not fill \(dtype.rawValue) \(Shape.describe(shape))")
+    }
+    if let source = bytes.baseAddress {
+      UnsafeMutableRawPointer(try value.memory(UInt8.self)).copyMemory(
+        from: source, byteCount: bytes.count)
+    }
+    return Tensor(value)
+  }
+
+  /// Runs `body` over the contiguous elements, computed now if they are pending.
+  public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
+    let source = try value.contiguous()
+    let p = try source.memory(UInt8.self)
+    return try withExtendedLifetime(source) {
+      try body(UnsafeRawBufferPointer(start: p, count: source.count * dtype.size))
+    }
+  }
+
+  /// An f32 image (1, 3, H, W) in [0, 1] from planar u8.
+  public static func image(u8 planes: UnsafeBufferPointer<UInt8>, height: Int, width: Int) throws
+    -> Tensor
+  {
+    let value = try Value.allocate([1, 3, height, width], .f32)
+    let p = try value.memory(Float.self)
+    guard planes.count >= value.count else {
+      throw LunervError(.data, "a frame of \(width)×\(height) needs \(value.count) bytes, got \(planes.count)")
+    }
+    for i in 0..<value.count { p[i] = Float(planes[i]) / 255 }
+    return Tensor(value)
+  }
+
+  /// Every element in logical order.
+  public func numbers() throws -> [Double] { try value.numbers() }
+
+  public func item() throws -> Double {
+    guard count == 1 else {
+      throw LunervError(.argument, "item: expected one element, got shape \(Shape.describe(shape))")
+    }
+    return try value.numbers()[0]
+  }
+
+  /// Computes a pending value now.
+  public func materialise() throws { try value.materialise() }
+
+  public func cast(to dtype: DType) throws -> Tensor {
+    if dtype == self.dtype { return self }
+    let from = self.dtype
+    let out = try value.cast(to: dtype)
+    guard out.isFloating, value.isFloating else { return Tensor(out) }
+    return Tensor.result(out, of: [self]) { [try $0.cast(to: from)] }
+  }
+
+  public func clone() throws -> Tensor {
+    let source = value
+    try source.materialise()
+    let copy = try Value.allocate(source.shape, source.dtype, source.layout)
+    UnsafeMutableRawPointer(try copy.memory(UInt8.self)).copyMemory(
+      from: try source.memory(UInt8.self), byteCount: source.physicalCount * source.dtype.size)
+    return Tensor.result(copy, of: [self]) { [$0] }
+  }
+
+  // MARK: - In place
+
+  private func checkWritable(_ name: String) throws {
+    guard node < 0 || (wantsGrad && !Tape.isRecording) else {
+      throw LunervError(
+        .argument,
+        "\(name): a tensor that gradients flow through cannot be written in place (use no_grad or :detach)"
+      )
+    }
+  }
+
+  /// Gives the tensor another value of the same shape and type.
+  public func assign(_ other: Tensor, as name: String = "copy_") throws {
+    try checkWritable(name)
+    guard other.shape == shape, other.dtype == dtype else {
+      throw LunervError(
+        .argument,
+        "\(name): expected \(dtype.rawValue) \(Shape.describe(shape)), got \(other.dtype.rawValue) \(Shape.describe(other.shape))"
+      )
+    }
+    let next = try other.value.converted(to: value.layout)
+    try next.materialise()
+    value = next
+  }
+
+  /// The contiguous or channels-last memory, this tensor's alone: shared or pending values
+  /// are copied first, so that nobody sees the write who should not.
+  func writableFloats() throws -> UnsafeMutablePointer<Float> {
+    try value.materialise()
+    if !isKnownUniquelyReferenced(&value) || !hasOwnStorage {
+      let copy = try Value.allocate(value.shape, value.dtype, value.layout)
+      UnsafeMutableRawPointer(try copy.memory(UInt8.self)).copyMemory(
+        from: try value.memory(UInt8.self), byteCount: value.physicalCount * dtype.size)
+      value = copy
+    }
+    return try value.memory(Float.self)
+  }
+
+  private var hasOwnStorage: Bool {
+    // Taken out of the value, the storage has one reference here unless a view shares it.
+    guard case .stored(var storage, let offset) = value.state else { return false }
+    value.state = .unshuffled(value, 1)
+    let unique = isKnownUniquelyReferenced(&storage)
+    value.state = .stored(storage, offset: offset)
+    return unique && offset == 0
+  }
+
+  /// Uniform draws from [lo, hi).
+  public func fillUniform(_ random: inout Philox, lo: Double, hi: Double) throws {
+    try refill("uniform_") { p, n in random.uniform(p, count: n, lo: lo, hi: hi) } f64: { p, n in
+      random.uniform(p, count: n, lo: lo, hi: hi)
+    }
+  }
+
+  /// Normal draws; those beyond ±bound (absolute) are drawn again.
+  public func fillNormal(
+    _ random: inout Philox, mean: Double, deviation: Double, bound: Double = .infinity
+  ) throws {
+    guard deviation >= 0, mean - 8 * deviation < bound, mean + 8 * deviation > -bound else {
+      throw LunervError(.argument, "normal_: the deviation must be at least 0 and the bound reachable")
+    }
+    try refill("normal_") { p, n in
+      random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)
+    } f64: { p, n in
+      random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)
+    }
+  }
+
+  private func refill(
+    _ name: String, f32: (UnsafeMutablePointer<Float>, Int) -> Void,
+    f64: (UnsafeMutablePointer<Double>, Int) -> Void
+  ) throws {
+    try checkWritable(name)
+    let fresh = try Value.allocate(shape, dtype)
+    switch dtype {
+    case .f32: f32(try fresh.memory(Float.self), fresh.count)
+    case .f64: f64(try fresh.memory(Double.self), fresh.count)
+    default: throw LunervError(.argument, "\(name): expected f32 or f64, got \(dtype.rawValue)")
+    }
+    value = try fresh.converted(to: value.layout)
+  }
+}

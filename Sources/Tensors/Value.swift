@@ -1,0 +1,255 @@
+import Kernels
+import Support
+
+/// How a tensor lies in memory. Users see NCHW either way.
+enum Layout { case contiguous, channelsLast }
+
+/// An immutable array of numbers, computed when somebody first reads it.
+///
+/// Pointwise operators and convolutions return pending values at once. A pointwise value is
+/// evaluated by its reader: a reduction or a convolution computes it piece by piece and
+/// keeps nothing, anything else stores it. Because values never change, what a gradient or
+/// a pending expression refers to cannot go stale: a tensor that is written in place gets a
+/// new value (or the old one's memory when nobody else holds it).
+public final class Value {
+  let shape: [Int]
+  let dtype: DType
+  let layout: Layout
+  var state: State
+
+  enum State {
+    case stored(Storage, offset: Int)
+    case pointwise(Pointwise)
+    case convolution(ConvolutionCall)
+    /// The inverse of PixelShuffle(s), read in place by convolutions.
+    case unshuffled(Value, Int)
+  }
+
+  struct Pointwise {
+    var op: PointwiseOperator
+    var operands: [Value]
+    var p = 0.0, q = 0.0
+    var depth: Int
+  }
+
+  init(shape: [Int], dtype: DType, layout: Layout, state: State) {
+    self.shape = shape
+    self.dtype = dtype
+    self.layout = layout
+    self.state = state
+  }
+
+  var count: Int { Shape.count(shape) }
+  var lanes: Int { layout == .channelsLast ? (shape[1] + 7) / 8 * 8 : 1 }
+  /// Elements in memory, padding lanes included.
+  var physicalCount: Int {
+    layout == .channelsLast ? shape[0] * shape[2] * shape[3] * lanes : count
+  }
+  /// Physical strides of the logical dimensions.
+  var strides: [Int] {
+    guard layout == .channelsLast else { return Shape.contiguousStrides(shape) }
+    return [shape[2] * shape[3] * lanes, 1, shape[3] * lanes, lanes]
+  }
+  var isFloating: Bool { dtype == .f32 || dtype == .f64 }
+  var isStored: Bool { if case .stored = state { true } else { false } }
+
+  /// Uninitialised memory for a result; padding lanes are the writer's to zero.
+  static func allocate(_ shape: [Int], _ dtype: DType, _ layout: Layout = .contiguous) throws
+    -> Value
+  {
+    let shape = try Shape.checked(shape)
+    let probe = Value(
+      shape: shape, dtype: dtype, layout: layout,
+      state: .unshuffled(Value.placeholder, 1))
+    let storage = try Storage(bytes: probe.physicalCount * dtype.size)
+    probe.state = .stored(storage, offset: 0)
+    return probe
+  }
+
+  nonisolated(unsafe) private static let placeholder: Value = Value(
+    shape: [0], dtype: .u8, layout: .contiguous, state: .pointwise(.init(op: .copy, operands: [], depth: 0)))
+
+  /// The stored memory of this value, computed now if it is pending.
+  func memory<T>(_ type: T.Type) throws -> UnsafeMutablePointer<T> {
+    if case .stored(let storage, let offset) = state { return storage.pointer(T.self) + offset }
+    try materialise()
+    guard case .stored(let storage, let offset) = state else {
+      throw LunervError(.argument, "a value could not be computed")
+    }
+    return storage.pointer(T.self) + offset
+  }
+
+  func materialise() throws {
+    let result: Value
+    switch state {
+    case .stored: return
+    case .pointwise:
+      result = try Value.allocate(shape, dtype, layout)
+      if dtype == .f32 {
+        try program(of: Float.self).evaluateAll(into: result.memory(Float.self))
+      } else {
+        try program(of: Double.self).evaluateAll(into: result.memory(Double.self))
+      }
+    case .convolution(let call): result = try call.run(shape: shape, layout: layout)
+    case .unshuffled(let source, let s): result = try source.unshuffledCopy(s)
+    }
+    state = result.state
+  }
+
+  /// The same numbers, contiguous.
+  func contiguous() throws -> Value {
+    layout == .contiguous ? self : try converted(to: .contiguous)
+  }
+
+  func converted(to target: Layout) throws -> Value {
+    if layout == target { return self }
+    if case .pointwise(let node) = state, node.operands.count == 1, node.op == .copy,
+      node.operands[0].count == 1
+    {
+      return try Value.pointwise(.copy, [node.operands[0]], shape: shape, prefer: target)
+    }
+    let out = try Value.allocate(shape, dtype, target)
+    try withType(dtype) { type in try copy(type, to: out) }
+    return out
+  }
+
+  private func copy<T>(_ type: T.Type, to out: Value) throws {
+    let target = try out.memory(T.self)
+    if out.layout == .channelsLast, out.lanes != shape[1] {
+      UnsafeMutableRawPointer(target).initializeMemory(
+        as: UInt8.self, repeating: 0, count: out.physicalCount * dtype.size)
+    }
+    stridedCopy(
+      sizes: shape, from: try memory(T.self), strides: strides, to: target, strides: out.strides)
+  }
+
+  /// Runs `body` with the Swift type of a dtype.
+  static func withType<R>(_ dtype: DType, _ body: (any (Numeric & Comparable).Type) throws -> R)
+    rethrows -> R
+  {
+    switch dtype {
+    case .f32: try body(Float.self)
+    case .f64: try body(Double.self)
+    case .i32: try body(Int32.self)
+    case .u8, .bool: try body(UInt8.self)
+    }
+  }
+  func withType<R>(_ dtype: DType, _ body: (any (Numeric & Comparable).Type) throws -> R) rethrows
+    -> R
+  { try Value.withType(dtype, body) }
+
+  /// A stored value over the memory of `self` with another shape of the same count.
+  func reinterpreted(shape: [Int]) throws -> Value {
+    let source = try contiguous()
+    try source.materialise()
+    return Value(shape: shape, dtype: dtype, layout: .contiguous, state: source.state)
+  }
+
+  // MARK: - Numbers in and out
+
+  static func filled(_ number: Double, shape: [Int], dtype: DType) throws -> Value {
+    let out = try allocate(shape, dtype)
+    let n = out.count
+    switch dtype {
+    case .f32: try out.memory(Float.self).update(repeating: Float(number), count: n)
+    case .f64: try out.memory(Double.self).update(repeating: number, count: n)
+    case .i32:
+      guard let v = Int32(exactly: number) else {
+        throw LunervError(.argument, "\(number) is no 32-bit integer")
+      }
+      try out.memory(Int32.self).update(repeating: v, count: n)
+    case .u8:
+      guard let v = UInt8(exactly: number) else {
+        throw LunervError(.argument, "\(number) is no integer from 0 to 255")
+      }
+      try out.memory(UInt8.self).update(repeating: v, count: n)
+    case .bool: try out.memory(UInt8.self).update(repeating: number != 0 ? 1 : 0, count: n)
+    }
+    return out
+  }
+
+  static func from(_ numbers: [Double], shape: [Int], dtype: DType) throws -> Value {
+    let out = try allocate(shape, dtype)
+    for (i, v) in numbers.enumerated() {
+      switch dtype {
+      case .f32: try out.memory(Float.self)[i] = Float(v)
+      case .f64: try out.memory(Double.self)[i] = v
+      case .i32: try out.memory(Int32.self)[i] = Int32(exactly: v.rounded(.towardZero)) ?? 0
+      case .u8: try out.memory(UInt8.self)[i] = UInt8(exactly: v.rounded(.towardZero)) ?? 0
+      case .bool: try out.memory(UInt8.self)[i] = v != 0 ? 1 : 0
+      }
+    }
+    return out
+  }
+
+  /// Every element in logical order, as f64.
+  func numbers() throws -> [Double] {
+    let source = try contiguous()
+    let n = count
+    switch dtype {
+    case .f32:
+      let p = try source.memory(Float.self)
+      return (0..<n).map { Double(p[$0]) }
+    case .f64:
+      let p = try source.memory(Double.self)
+      return (0..<n).map { p[$0] }
+    case .i32:
+      let p = try source.memory(Int32.self)
+      return (0..<n).map { Double(p[$0]) }
+    case .u8, .bool:
+      let p = try source.memory(UInt8.self)
+      return (0..<n).map { Double(p[$0]) }
+    }
+  }
+
+  /// The same numbers in another type. Floating to integer truncates and saturates.
+  func cast(to target: DType) throws -> Value {
+    if target == dtype { return self }
+    let source = try contiguous()
+    let out = try Value.allocate(shape, target)
+    let n = count
+    func convert<S: BinaryFloatingPoint>(_ p: UnsafePointer<S>) throws {
+      switch target {
+      case .f32:
+        let q = try out.memory(Float.self)
+        for i in 0..<n { q[i] = Float(p[i]) }
+      case .f64:
+        let q = try out.memory(Double.self)
+        for i in 0..<n { q[i] = Double(p[i]) }
+      case .i32:
+        let q = try out.memory(Int32.self)
+        for i in 0..<n {
+          let v = Double(p[i])
+          q[i] = v != v ? 0 : Int32(min(max(v, -2_147_483_648), 2_147_483_647))
+        }
+      case .u8:
+        let q = try out.memory(UInt8.self)
+        for i in 0..<n {
+          let v = Double(p[i])
+          q[i] = v != v ? 0 : UInt8(min(max(v, 0), 255))
+        }
+      case .bool:
+        let q = try out.memory(UInt8.self)
+        for i in 0..<n { q[i] = p[i] != 0 ? 1 : 0 }
+      }
+    }
+    switch dtype {
+    case .f32: try convert(UnsafePointer(source.memory(Float.self)))
+    case .f64: try convert(UnsafePointer(source.memory(Double.self)))
+    case .i32:
+      let p = try source.memory(Int32.self)
+      let wide = (0..<n).map { Double(p[$0]) }
+      try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }
+    case .u8, .bool:
+      let p = try source.memory(UInt8.self)
+      if target == .f32 {
+        let q = try out.memory(Float.self)
+        for i in 0..<n { q[i] = Float(p[i]) }
+      } else {
+        let wide = (0..<n).map { Double(p[$0]) }
+        try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }
+      }
+    }
+    return out
+  }
+}

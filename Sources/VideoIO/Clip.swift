@@ -1,0 +1,125 @@
+@preconcurrency import Glibc
+import Support
+import Synchronization
+
+/// A video whose frames are decoded once and then read in any order.
+///
+/// Frames are planar RGB bytes (3, height, width) and count from 0. They stay in memory up to
+/// `cacheBytes`; beyond that they live in an unlinked temporary file that is mapped, of which
+/// few frames are resident. Safe to use from several threads.
+public final class Clip: Sendable {
+  public let path: String
+  public let width: Int
+  public let height: Int
+  /// Number of frames, at least 1.
+  public let count: Int
+  /// When each frame is shown, exactly and in increasing order.
+  public let times: [FrameTime]
+  /// Frames per second; of variable rates the average.
+  public let frameRate: Rational
+  /// The unit of the exact times, in seconds.
+  public let timeBase: Rational
+  public let hasAudio: Bool
+  /// What the user should know: "audio dropped" and the like.
+  public let warnings: [String]
+
+  /// When each frame is shown, in seconds.
+  public var timestamps: [Double] { times.map(\.seconds) }
+
+  private struct State: @unchecked Sendable {
+    var store: FrameStore?
+    var isClosed = false
+    /// Bodies of ``withFrame(_:_:)`` that are running.
+    var readers = 0
+  }
+  private let state: Mutex<State>
+
+  /// Opens and decodes a video.
+  ///
+  /// - Parameters:
+  ///   - cacheBytes: memory for frames; nil is a quarter of the machine's.
+  ///   - cacheDirectory: where frames beyond that go; nil is `TMPDIR` or `/var/tmp`.
+  ///
+  /// Throws what ``VideoReader`` throws, and `.io` when the cache cannot be written (a full
+  /// disk).
+  public init(
+    path: String, options: VideoOptions = VideoOptions(), cacheBytes: Int? = nil,
+    cacheDirectory: String? = nil
+  ) throws {
+    let reader = try VideoReader(path: path, options: options)
+    let store = FrameStore(
+      blockBytes: reader.frameBytes, memoryBytes: cacheBytes ?? Self.quarterOfMemory(),
+      folder: cacheDirectory ?? Self.temporaryFolder())
+    var times: [FrameTime] = []
+    while let time = try reader.next(into: store.space()) {
+      try store.commit()
+      times.append(time)
+    }
+    try store.seal()
+    self.path = path
+    width = reader.width
+    height = reader.height
+    count = store.count
+    self.times = times
+    frameRate = reader.frameRate
+    timeBase = reader.timeBase
+    hasAudio = reader.hasAudio
+    warnings = reader.warnings
+    state = Mutex(State(store: store))
+  }
+
+  /// Calls `body` with the bytes of frame `index`, valid during the call.
+  ///
+  /// Throws `.argument` for a frame that does not exist and for a closed clip.
+  public func withFrame<R>(
+    _ index: Int, _ body: (UnsafeBufferPointer<UInt8>) throws -> R
+  ) throws -> R {
+    guard index >= 0, index < count else {
+      throw LunervError(
+        .argument, "\(path): there is no such frame, the clip has \(count)")
+    }
+    nonisolated(unsafe) var block: UnsafeBufferPointer<UInt8>?
+    state.withLock {
+      guard !$0.isClosed, let store = $0.store else { return }
+      $0.readers += 1
+      block = store.block(index)
+    }
+    guard let block else { throw LunervError(.argument, "\(path): the clip is closed") }
+    defer {
+      state.withLock {
+        $0.readers -= 1
+        if $0.isClosed, $0.readers == 0 { $0.store = nil }
+      }
+    }
+    return try body(block)
+  }
+
+  /// Starts fetching a frame that will be wanted soon. Does nothing for a frame that does not
+  /// exist, is in memory already, or belongs to a closed clip.
+  public func prefetch(_ index: Int) {
+    guard index >= 0, index < count else { return }
+    state.withLock { if !$0.isClosed { $0.store?.prefetch(index) } }
+  }
+
+  /// Gives back memory and disk. A frame being read by another thread stays valid until that
+  /// ends. Closing again does nothing.
+  public func close() {
+    state.withLock {
+      $0.isClosed = true
+      if $0.readers == 0 { $0.store = nil }
+    }
+  }
+
+  public var isClosed: Bool { state.withLock { $0.isClosed } }
+
+  private static func quarterOfMemory() -> Int {
+    let pages = sysconf(Int32(_SC_PHYS_PAGES))
+    let size = sysconf(Int32(_SC_PAGESIZE))
+    return pages > 0 && size > 0 ? pages / 4 * size : 1 << 30
+  }
+
+  private static func temporaryFolder() -> String {
+    if let value = getenv("TMPDIR"), value.pointee != 0 { return String(cString: value) }
+    return "/var/tmp"
+  }
+}

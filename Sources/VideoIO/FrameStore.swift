@@ -1,0 +1,135 @@
+@preconcurrency import Glibc
+import Support
+
+/// Equal blocks of bytes, the first ones in memory, the rest in an unlinked temporary file.
+///
+/// Filled once in order (``space()``, then ``commit()``), then ``seal()``ed and read. The file
+/// is written with `pwrite`, so a full disk is an error and never a fault in a mapping; it is
+/// mapped only when it is complete. No name points to it, so nothing is left behind whatever
+/// becomes of the process.
+final class FrameStore {
+  let blockBytes: Int
+  private(set) var count = 0
+
+  private let memoryBlocks: Int
+  private let folder: String
+  private let pageMask: Int
+  private var inMemory: [UnsafeMutableRawPointer] = []
+  /// Where the next block is written by the caller; handed to `inMemory` or to the file.
+  private var scratch: UnsafeMutableRawPointer?
+  private var file: Int32 = -1
+  private var mapping: UnsafeMutableRawPointer?
+  /// Mapped blocks that may be resident, least recently used first.
+  private var recent: [Int] = []
+  private static let residentBlocks = 8
+
+  /// - Parameters:
+  ///   - memoryBytes: blocks beyond this go to the file.
+  ///   - folder: where the file is made.
+  init(blockBytes: Int, memoryBytes: Int, folder: String) {
+    self.blockBytes = blockBytes
+    self.folder = folder
+    memoryBlocks = max(0, memoryBytes) / max(1, blockBytes)
+    pageMask = sysconf(Int32(_SC_PAGESIZE)) - 1
+  }
+
+  deinit {
+    for block in inMemory { free(block) }
+    free(scratch)
+    if let mapping { munmap(mapping, mappedBytes) }
+    if file >= 0 { close(file) }
+  }
+
+  /// Blocks in the file begin on pages, so that each can be dropped for itself.
+  private var pitch: Int { (blockBytes + pageMask) & ~pageMask }
+  private var mappedBytes: Int { (count - inMemory.count) * pitch }
+
+  /// Room for one more block; valid until ``commit()``.
+  func space() throws -> UnsafeMutableBufferPointer<UInt8> {
+    if scratch == nil {
+      guard posix_memalign(&scratch, 64, max(blockBytes, 64)) == 0 else {
+        scratch = nil
+        throw LunervError(.memory, "not enough memory to keep \(count + 1) frames")
+      }
+    }
+    let bytes = scratch?.assumingMemoryBound(to: UInt8.self)
+    return UnsafeMutableBufferPointer(start: bytes, count: blockBytes)
+  }
+
+  /// Keeps what was written to ``space()``.
+  func commit() throws {
+    guard let block = scratch else { return }
+    if count < memoryBlocks {
+      inMemory.append(block)
+      scratch = nil
+    } else {
+      if file < 0 { file = try Self.anonymousFile(in: folder) }
+      try write(block, at: (count - inMemory.count) * pitch)
+    }
+    count += 1
+  }
+
+  private func write(_ block: UnsafeMutableRawPointer, at offset: Int) throws {
+    var done = 0
+    while done < blockBytes {
+      let written = pwrite(file, block + done, blockBytes - done, off_t(offset + done))
+      if written < 0, errno == EINTR { continue }
+      guard written > 0 else {
+        throw systemError(
+          "\(folder): the frame cache cannot be written", written < 0 ? errno : ENOSPC)
+      }
+      done += written
+    }
+  }
+
+  /// Ends filling and makes the file readable.
+  func seal() throws {
+    free(scratch)
+    scratch = nil
+    guard file >= 0 else { return }
+    // The last block ends on a page too: what is mapped must exist.
+    guard ftruncate(file, off_t(mappedBytes)) == 0,
+      let memory = mmap(nil, mappedBytes, PROT_READ, MAP_SHARED, file, 0), memory != MAP_FAILED
+    else { throw systemError("\(folder): the frame cache cannot be mapped") }
+    mapping = memory
+  }
+
+  /// A block's bytes. The caller has checked `index`, and keeps the store alive.
+  func block(_ index: Int) -> UnsafeBufferPointer<UInt8> {
+    let address: UnsafeMutableRawPointer?
+    if index < inMemory.count {
+      address = inMemory[index]
+    } else {
+      touch(index)
+      address = mapping.map { $0 + (index - inMemory.count) * pitch }
+    }
+    return UnsafeBufferPointer(
+      start: address?.assumingMemoryBound(to: UInt8.self), count: blockBytes)
+  }
+
+  /// Starts reading a block of the file ahead.
+  func prefetch(_ index: Int) {
+    guard index >= inMemory.count, let mapping else { return }
+    touch(index)
+    madvise(mapping + (index - inMemory.count) * pitch, pitch, Int32(MADV_WILLNEED))
+  }
+
+  /// Notes a use, and lets the system take back the pages of the block used longest ago.
+  /// A block that someone still reads is only read from the file again.
+  private func touch(_ index: Int) {
+    if let place = recent.firstIndex(of: index) { recent.remove(at: place) }
+    recent.append(index)
+    guard recent.count > Self.residentBlocks, let mapping else { return }
+    let old = recent.removeFirst()
+    madvise(mapping + (old - inMemory.count) * pitch, pitch, Int32(MADV_DONTNEED))
+  }
+
+  private static func anonymousFile(in folder: String) throws -> Int32 {
+    var template = Array((folder + "/lunerv-cache-XXXXXX").utf8CString)
+    let file = mkstemp(&template)
+    guard file >= 0 else { throw systemError("\(folder): the frame cache cannot be made") }
+    _ = fcntl(file, F_SETFD, FD_CLOEXEC)
+    unlink(template)
+    return file
+  }
+}

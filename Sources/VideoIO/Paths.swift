@@ -1,0 +1,101 @@
+@preconcurrency import Glibc
+import Support
+
+/// What a path names, as far as reading and writing video cares.
+enum PathKind: Equatable {
+  case absent
+  case file(size: Int)
+  case folder
+  /// A pipe, socket or device.
+  case other
+
+  init(_ path: String) throws {
+    guard !path.isEmpty else { throw LunervError(.argument, "the path is empty") }
+    guard !path.utf8.contains(0) else {
+      throw LunervError(.argument, "the path contains a zero byte")
+    }
+    var info = stat()
+    guard stat(path, &info) == 0 else {
+      let code = errno
+      guard code == ENOENT else { throw systemError(path, code) }
+      self = .absent
+      return
+    }
+    switch info.st_mode & S_IFMT {
+    case S_IFREG: self = .file(size: Int(info.st_size))
+    case S_IFDIR: self = .folder
+    default: self = .other
+    }
+  }
+}
+
+/// An `.io` error with the system's words: "PATH: No space left on device".
+func systemError(_ what: String, _ code: Int32 = errno) -> LunervError {
+  LunervError(.io, "\(what): \(String(cString: strerror(code)))")
+}
+
+/// The names in a folder, without "." and "..", in no particular order.
+func names(in folder: String) throws -> [String] {
+  guard let stream = opendir(folder) else { throw systemError(folder) }
+  defer { closedir(stream) }
+  var names: [String] = []
+  while true {
+    errno = 0
+    guard let entry = readdir(stream) else {
+      if errno != 0 { throw systemError(folder) }
+      return names
+    }
+    let name = withUnsafePointer(to: &entry.pointee.d_name) {
+      $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+    }
+    if name != "." && name != ".." { names.append(name) }
+  }
+}
+
+/// The folder part ("." where there is none) and the last component of a path.
+func split(_ path: String) -> (folder: String, name: String) {
+  var path = Substring(path)
+  while path.count > 1, path.last == "/" { path.removeLast() }
+  guard let slash = path.lastIndex(of: "/") else { return (".", String(path)) }
+  let folder = path[..<slash]
+  return (folder.isEmpty ? "/" : String(folder), String(path[path.index(after: slash)...]))
+}
+
+/// What follows the last dot of the last component, in lower case; "" where there is none.
+func fileExtension(_ path: String) -> String {
+  let name = split(path).name
+  guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "" }
+  return name[name.index(after: dot)...].lowercased()
+}
+
+/// Orders names as people number them: runs of digits compare as numbers, of any length.
+func naturallyBefore(_ left: String, _ right: String) -> Bool {
+  let a = Array(left.utf8)
+  let b = Array(right.utf8)
+  func isDigit(_ byte: UInt8) -> Bool { byte >= 48 && byte <= 57 }
+  /// The digits from `start` on, without leading zeros, and where they end.
+  func number(_ bytes: [UInt8], _ start: Int) -> (digits: ArraySlice<UInt8>, end: Int) {
+    var end = start
+    while end < bytes.count, isDigit(bytes[end]) { end += 1 }
+    return (bytes[start..<end].drop { $0 == 48 }, end)
+  }
+  var i = 0
+  var j = 0
+  while i < a.count, j < b.count {
+    if isDigit(a[i]), isDigit(b[j]) {
+      let x = number(a, i)
+      let y = number(b, j)
+      if x.digits.count != y.digits.count { return x.digits.count < y.digits.count }
+      if x.digits != y.digits { return x.digits.lexicographicallyPrecedes(y.digits) }
+      i = x.end
+      j = y.end
+    } else {
+      if a[i] != b[j] { return a[i] < b[j] }
+      i += 1
+      j += 1
+    }
+  }
+  if i < a.count || j < b.count { return i >= a.count }
+  // Equal as numbers ("01" and "1"): any fixed order will do.
+  return a.lexicographicallyPrecedes(b)
+}

@@ -1,1 +1,0 @@
-// grows below

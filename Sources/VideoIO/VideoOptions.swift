@@ -1,0 +1,123 @@
+import CFFmpeg
+import Support
+
+/// What to read of a video, and how much may be spent on it.
+///
+/// The steps, in this order: turn upright (rotation metadata) → ``crop`` → ``size``; and on
+/// the time axis: ``rate`` → ``first``…``last`` → ``every``. Positions count from 0.
+public struct VideoOptions: Sendable {
+  /// Height and width in pixels.
+  public struct Size: Sendable, Hashable {
+    public var height: Int
+    public var width: Int
+    public init(height: Int, width: Int) {
+      self.height = height
+      self.width = width
+    }
+  }
+
+  /// A rectangle of the upright picture; `y` and `x` are its top left pixel, from 0.
+  public struct Crop: Sendable, Hashable {
+    public var y: Int
+    public var x: Int
+    public var height: Int
+    public var width: Int
+    public init(y: Int, x: Int, height: Int, width: Int) {
+      self.y = y
+      self.x = x
+      self.height = height
+      self.width = width
+    }
+  }
+
+  /// How headerless video is laid out: libav's pixel format name ("rgb24", "yuv420p", …).
+  public struct Raw: Sendable, Hashable {
+    public var width: Int
+    public var height: Int
+    public var pixelFormat: String
+    public init(width: Int, height: Int, pixelFormat: String = "rgb24") {
+      self.width = width
+      self.height = height
+      self.pixelFormat = pixelFormat
+    }
+  }
+
+  /// Scale every frame to this, bicubically, each of R, G and B for itself. nil keeps the size.
+  public var size: Size?
+  /// Keep only this part of every frame.
+  public var crop: Crop?
+  /// The first frame that is kept; nil is 0.
+  public var first: Int?
+  /// The last frame that is kept; nil reads to the end.
+  public var last: Int?
+  /// Keep each n-th frame, beginning with `first`.
+  public var every = 1
+  /// Repeat and drop frames so that they come at this constant rate, in frames per second.
+  public var rate: Rational?
+  /// Set for headerless video in a file or on a pipe; everything else says it itself.
+  public var raw: Raw?
+  /// The rate of frames that carry no times: headerless video, image folders. nil is 25.
+  public var inputRate: Rational?
+  /// Read what can be read of a damaged or truncated file: a warning instead of an error.
+  public var allowTruncated = false
+  /// Larger pictures are refused before they are decoded.
+  public var maxPixels = 1 << 26
+  /// More frames than this, after selection, are refused.
+  public var maxFrames = 1 << 20
+  /// The bound of width × height × frames, after selection.
+  public var maxTotalPixels = 1 << 36
+  /// Decoder threads; 0 lets libav choose.
+  public var threads = 0
+  /// Polled between frames: true ends reading with an `.interrupted` error.
+  public var interrupted: (@Sendable () -> Bool)?
+
+  public init() {}
+
+  /// Throws `.argument` for values that no video could fulfil.
+  func validate() throws {
+    if let size { try check(size.height, size.width, "size") }
+    if let crop {
+      try check(crop.height, crop.width, "crop")
+      if crop.y < 0 || crop.x < 0 { throw bad("crop position \(crop.y),\(crop.x) is negative") }
+    }
+    if let raw {
+      try check(raw.height, raw.width, "raw video size")
+      let format = av_get_pix_fmt(raw.pixelFormat)
+      guard format != AV_PIX_FMT_NONE, let description = av_pix_fmt_desc_get(format),
+        description.pointee.flags & UInt64(AV_PIX_FMT_FLAG_HWACCEL) == 0
+      else { throw bad("unknown pixel format '\(raw.pixelFormat)' for raw video") }
+    }
+    if let first, first < 0 { throw bad("first frame \(first) is negative") }
+    if let last, last < (first ?? 0) {
+      throw bad("last frame \(last) lies before the first, \(first ?? 0)")
+    }
+    if every < 1 { throw bad("every must be at least 1, not \(every)") }
+    if let rate, !rate.isPositive { throw bad("rate must be positive, not \(rate)") }
+    if let inputRate, !inputRate.isPositive {
+      throw bad("the input rate must be positive, not \(inputRate)")
+    }
+    if threads < 0 || threads > 1024 { throw bad("threads must be 0 to 1024, not \(threads)") }
+    if maxPixels < 1 || maxPixels > 1 << 40 || maxFrames < 1 || maxTotalPixels < 1 {
+      throw bad("the limits on pixels and frames must be positive, at most 2^40 pixels")
+    }
+  }
+
+  private func check(_ height: Int, _ width: Int, _ what: String) throws {
+    guard height >= 1, width >= 1 else { throw bad("\(what) \(width)x\(height) is empty") }
+    let (area, overflow) = height.multipliedReportingOverflow(by: width)
+    guard !overflow, area <= maxPixels, height <= Int(Int32.max), width <= Int(Int32.max) else {
+      throw LunervError(
+        .memory, "\(what) \(width)x\(height) is beyond the limit of \(maxPixels) pixels")
+    }
+  }
+
+  private func bad(_ message: String) -> LunervError { LunervError(.argument, message) }
+}
+
+/// One decoded frame: planar RGB, 3 × height × width bytes (all of R, then G, then B).
+public struct VideoFrame: Sendable {
+  public var width: Int
+  public var height: Int
+  public var pixels: [UInt8]
+  public var time: FrameTime
+}

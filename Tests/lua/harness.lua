@@ -1,0 +1,71 @@
+-- A test is a name and a function that raises when something is wrong.
+local native <const> = require "lunerv.native"
+
+local harness <const> = { passed = 0, failed = 0 }
+
+function harness.test(name, body)
+  local ok, message = xpcall(body, function(problem)
+    return debug.traceback(tostring(problem), 2)
+  end)
+  if ok then
+    harness.passed = harness.passed + 1
+  else
+    harness.failed = harness.failed + 1
+    print(("FAIL %s\n%s"):format(name, message))
+  end
+end
+
+local function show(value)
+  if type(value) ~= "table" then return tostring(value) end
+  local items = {}
+  for i, item in ipairs(value) do items[i] = show(item) end
+  return "{ " .. table.concat(items, ", ") .. " }"
+end
+
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in pairs(a) do
+    if not same(value, b[key]) then return false end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
+function harness.equal(got, expected)
+  if not same(got, expected) then
+    error(("%s expected, got %s"):format(show(expected), show(got)), 2)
+  end
+end
+
+function harness.near(got, expected, tolerance)
+  local distance = math.abs(got - expected)
+  if distance ~= distance or distance > tolerance then
+    error(("%.17g ± %g expected, got %.17g"):format(expected, tolerance, got), 2)
+  end
+end
+
+-- `body` must raise an error whose message holds each of the texts.
+function harness.raises(body, ...)
+  local ok, message = pcall(body)
+  if ok then error("an error expected, none came", 2) end
+  for _, text in ipairs { ... } do
+    if not tostring(message):find(text, 1, true) then
+      error(("an error with '%s' expected, got '%s'"):format(text, tostring(message)), 2)
+    end
+  end
+end
+
+-- A new folder, removed when the variable that holds it goes out of scope:
+-- local folder <close> = harness.folder(); folder.path
+function harness.folder()
+  local path = os.tmpname()
+  os.remove(path)
+  native.make_dirs(path)
+  return setmetatable({ path = path }, {
+    __close = function() os.execute(("rm -rf '%s'"):format(path)) end,
+  })
+end
+
+return harness

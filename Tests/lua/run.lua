@@ -1,0 +1,13 @@
+-- lunerv run Tests/lua/run.lua: all tests of the standard library.
+local folder <const> = arg[0]:match "^(.*)/[^/]*$" or "."
+package.path = folder .. "/?.lua;" .. package.path
+local harness <const> = require "harness"
+
+for _, name in ipairs {
+  "embedding", "options", "modules", "blocks", "schedule", "models", "interop", "video", "train",
+} do
+  require("test_" .. name)
+end
+
+print(("%d tests passed, %d failed"):format(harness.passed, harness.failed))
+if harness.failed > 0 then error(harness.failed .. " tests failed", 0) end

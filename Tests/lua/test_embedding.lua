@@ -1,0 +1,33 @@
+-- Every file of the standard library must be in the C file that embeds it.
+local harness <const> = require "harness"
+local native <const> = require "lunerv.native"
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+
+local function modules(folder, prefix, found)
+  for _, name in ipairs(native.list_dir(root .. "/" .. folder)) do
+    local stem = name:match "^(.+)%.lua$"
+    if stem then
+      found[folder .. "/" .. name] = stem == "init" and prefix or prefix .. "." .. stem
+    else
+      modules(folder .. "/" .. name, prefix .. "." .. name, found)
+    end
+  end
+  return found
+end
+
+harness.test("the embedded library is complete", function()
+  local source = assert(native.read_file(root .. "/Sources/CStdlib/stdlib.c"))
+  local found = modules("stdlib/lunerv", "lunerv", {})
+  local count = 0
+  for path, module in pairs(found) do
+    local variable = module:gsub("%.", "_")
+    local embed = ("unsigned char %s[] = {\n#embed \"../../%s\"\n"):format(variable, path)
+    local row = ('{"%s", %s, sizeof(%s)}'):format(module, variable, variable)
+    assert(source:find(embed, 1, true), path .. " is not embedded in Sources/CStdlib/stdlib.c")
+    assert(source:find(row, 1, true), module .. " is not in lunerv_stdlib_files")
+    count = count + 1
+  end
+  local _, embedded = source:gsub("#embed \"", "")
+  harness.equal(embedded, count)
+end)

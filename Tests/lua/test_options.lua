@@ -1,0 +1,82 @@
+local harness <const> = require "harness"
+local options <const> = require "lunerv.options"
+
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
+
+local spec <const> = {
+  command = "regress", usage = "regress.lua CLIP --out DIR", about = "A test.",
+  positional = { "clip" }, required = { "out" },
+}
+
+local function parse(...) return options.parse({ ... }, spec) end
+
+test("defaults complete what is given", function()
+  equal(options({ width = 3 }, { width = 48, act = "sin" }), { width = 3, act = "sin" })
+  equal(options(nil, { width = 48 }), { width = 48 })
+  equal(options({ kernel = 3 }, {}, { "kernel" }), { kernel = 3 })
+end)
+
+test("an unknown key is refused with the known ones", function()
+  raises(function() options({ widht = 3 }, { width = 48, act = "sin" }, { "last" }) end,
+    "'widht'", "act, last, width", "test_options.lua")
+end)
+
+test("a value of another type is refused", function()
+  raises(function() options({ width = "wide" }, { width = 48 }) end, "'width'", "number expected")
+  raises(function() options(5, { width = 48 }) end, "table of options")
+end)
+
+test("a command line is read", function()
+  local o = parse("a.mkv", "--size", "0.35", "--enc-dim", "64,8", "--strides=5_2_2",
+    "--fc_dim", "48", "--out", "x", "--resume", "--cache", "512M", "--lr=1e-3")
+  equal(o.clip, "a.mkv")
+  equal(o.size, 0.35)
+  equal(o.enc_dim, { 64, 8 })
+  equal(o.strides, { 5, 2, 2 })
+  equal(o.fc_dim, 48)
+  equal(o.resume, true)
+  equal(o.cache, 512 << 20)
+  equal(o.lr, 1e-3)
+  equal(parse("a", "--out", "x", "--no-resume").resume, false)
+  equal(parse("a", "--out", "x", "--frames", "60").frames, { 60 })
+end)
+
+test("defaults follow the model", function()
+  local boost, hnerv = parse("a", "--out", "x"), parse("a", "--out", "x", "--model", "hnerv")
+  equal({ boost.lr, boost.optimiser, boost.loss }, { 3e-3, "adan", "boosted" })
+  equal({ hnerv.lr, hnerv.optimiser, hnerv.loss }, { 1e-3, "adam", "l2" })
+  equal(boost.ch_t, 32)
+  equal(hnerv.ch_t, nil)
+  equal(hnerv.act, "gelu")
+end)
+
+test("what is wrong with a command line is said", function()
+  raises(function() parse("a", "--out", "x", "--epoch", "3") end, "'--epoch'", "--epochs")
+  raises(function() parse("a", "--out", "x", "--model", "nerf") end, "'nerf'", "hnerv_boost")
+  raises(function() parse("a", "--out", "x", "--epochs", "many") end, "--epochs", "'many'")
+  raises(function() parse("a", "--out", "x", "--epochs", "0") end, "--epochs", "at least 1")
+  raises(function() parse("a", "--out", "x", "--enc-dim", "64") end, "--enc-dim")
+  raises(function() parse("a", "--out", "x", "--enc-dim", "64,a") end, "--enc-dim")
+  raises(function() parse("a", "--out") end, "--out needs a value")
+  raises(function() parse("a", "--size", "--out", "x") end, "--size needs a value")
+  raises(function() parse("a") end, "--out is missing")
+  raises(function() parse("--out", "x") end, "CLIP is missing")
+  raises(function() parse("a", "b", "--out", "x") end, "'b'")
+  raises(function() parse("a", "--out", "x", "--model", "hnerv", "--ch-t", "8") end, "--ch-t")
+  raises(function() parse("a", "--out", "x", "-x") end, "'-x'")
+end)
+
+test("help names every option of a command", function()
+  local text = options.help(spec)
+  for _, option in ipairs(options.catalogue) do
+    assert(text:find(option.doc, 1, true), option.name)
+  end
+end)
+
+test("model options are checked by the catalogue", function()
+  local o = options.for_model("hnerv_boost", { fc_dim = 8, height = 90 }, { "height" })
+  equal({ o.fc_dim, o.height, o.ch_t, o.enc_dim }, { 8, 90, 32, { 64, 16 } })
+  raises(function() options.for_model("hnerv", { ch_t = 8 }, {}) end, "'ch_t'", "lower_width")
+  raises(function() options.for_model("hnerv", { fc_dim = 2.5 }, {}) end, "'fc_dim'", "integer")
+  raises(function() options.for_model("hnerv_boost", { act = "sine" }, {}) end, "'act'", "gelu")
+end)

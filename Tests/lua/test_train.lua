@@ -1,0 +1,183 @@
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local checkpoint <const> = require "lunerv.checkpoint"
+
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
+
+-- A clip of noise, large enough for the structural losses.
+local function noise_clip(folder)
+  local path = folder.path .. "/noise.mkv"
+  local writer = assert(lv.video.writer(path, { width = 64, height = 48, fps = 25 }))
+  lv.seed(7)
+  for _ = 1, 3 do writer:write(lv.rand(1, 3, 48, 64)) end
+  writer:close()
+  return assert(lv.video.open(path))
+end
+
+local function tiny_model(clip)
+  lv.seed(3)
+  return lv.models.hnerv_boost {
+    clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 }, ch_t = 4, pe_levels = 4,
+  }
+end
+
+-- Trains a fresh tiny model; returns the run and the loss of every step it made, by step.
+local function train(clip, given)
+  local losses = {}
+  local stop_at = given.stop_at
+  given.stop_at = nil
+  given.model, given.clip, given.epochs = tiny_model(clip), clip, given.epochs or 4
+  function given.on_step(e)
+    losses[e.step] = e.loss
+    if e.step == stop_at then error("stopped on purpose", 0) end
+  end
+  local ok, run = pcall(lv.train, given)
+  return ok and run, losses, run
+end
+
+local function values(model)
+  local list = {}
+  for i, entry in ipairs(model:state_dict()) do list[i] = entry[2]:tolist() end
+  return list
+end
+
+test("a resumed run equals one that never stopped, from any step", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local whole, expected = train(clip, { out = folder.path .. "/whole" })
+  assert(whole, "the whole run failed")
+  equal(whole.steps, 12)
+  for _, stop_at in ipairs { 1, 3, 7 } do
+    local out = ("%s/stopped-%d"):format(folder.path, stop_at)
+    local stopped, _, message = train(clip, { out = out, stop_at = stop_at })
+    equal(stopped, false)
+    assert(tostring(message):find("on purpose", 1, true), message)
+    local resumed, losses = train(clip, { out = out, resume = true })
+    for step = 1, 12 do equal(losses[step], step > stop_at and expected[step] or nil) end
+    equal(values(resumed.model), values(whole.model))
+  end
+end)
+
+test("a finished run is not trained further", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local first = train(clip, { out = folder.path .. "/run", epochs = 1 })
+  local again, losses = train(clip, { out = folder.path .. "/run", epochs = 1, resume = true })
+  equal(losses, {})
+  equal(values(again.model), values(first.model))
+end)
+
+test("on_epoch ends the training, for good", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local given = { out = folder.path .. "/run", on_epoch = function(e) return e.epoch < 2 end }
+  equal(train(clip, given).steps, 6)
+  local again = train(clip, { out = folder.path .. "/run", resume = true })
+  equal(again.steps, 6)
+end)
+
+local function checkpoints(out)
+  local names = {}
+  for _, name in ipairs(lv.list_dir(out)) do
+    if name:match "^checkpoint" then names[#names + 1] = name end
+  end
+  table.sort(names)
+  return names
+end
+
+test("the last two checkpoints are kept, and a damaged one is passed over", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local out = folder.path .. "/run"
+  local _, expected = train(clip, { out = folder.path .. "/whole" })
+  train(clip, { out = out, checkpoint_steps = 2, stop_at = 8 })
+  equal(checkpoints(out), { "checkpoint-000006.safetensors", "checkpoint-000008.safetensors" })
+  lv.write_file(out .. "/checkpoint-000008.safetensors", "damaged")
+  local resumed, losses = train(clip, { out = out, resume = true })
+  assert(resumed)
+  equal({ losses[6], losses[7], losses[12] }, { nil, expected[7], expected[12] })
+end)
+
+test("when every checkpoint is damaged, that is an error", function()
+  local folder <close> = harness.folder()
+  lv.write_file(folder.path .. "/checkpoint-000008.safetensors", "damaged")
+  raises(function() checkpoint.latest(folder.path) end, "no checkpoint", folder.path)
+end)
+
+test("other options than the stored ones are refused by name", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local out = folder.path .. "/run"
+  train(clip, { out = out, stop_at = 2 })
+  local _, _, message = train(clip, { out = out, resume = true, lr = 1e-4 })
+  assert(tostring(message):find("'lr'", 1, true), message)
+  _, _, message = train(clip, { out = out, resume = true, epochs = 9 })
+  assert(tostring(message):find("'epochs'", 1, true), message)
+end)
+
+test("a new run moves an old one's checkpoints aside", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local out = folder.path .. "/run"
+  train(clip, { out = out, stop_at = 5 })
+  train(clip, { out = out, stop_at = 2 })
+  equal(checkpoints(out), { "checkpoint-000002.safetensors" })
+  equal(checkpoints(out .. "/previous"), { "checkpoint-000005.safetensors" })
+end)
+
+test("a loss that is no number stops before the update", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local calls = 0
+  local function loss(output, image)
+    calls = calls + 1
+    return lv.loss.l2(output, image) * (calls == 5 and 0 / 0 or 1)
+  end
+  local _, losses, message =
+    train(clip, { out = folder.path .. "/run", loss = loss, checkpoint_steps = 4 })
+  equal(losses[5], nil)
+  assert(tostring(message):find("nan", 1, true), message)
+  assert(tostring(message):find("checkpoint-000004.safetensors", 1, true), message)
+end)
+
+test("metrics are written", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local out, frames = folder.path .. "/run", 0
+  local run = train(clip, {
+    out = out, epochs = 2, eval_every = 1, on_frame = function() frames = frames + 1 end,
+  })
+  equal(frames, 3)
+  local m = lv.json.decode(assert(lv.read_file(out .. "/metrics.json")))
+  equal(m.model, "hnerv_boost")
+  equal(m.steps, 6)
+  equal(m.parameters_stored, run.model:stored_parameters())
+  harness.near(m.psnr, run.metrics.psnr, 1e-9)
+  for _, name in ipairs {
+    "seconds", "seconds_per_step", "ms_ssim", "psnr_8bit", "peak_rss_bytes", "seed", "threads",
+    "command",
+  } do
+    assert(m[name] ~= nil, name)
+  end
+end)
+
+test("a model without reconstruct is a function of time", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local OfTime = lv.nn.class "OfTime"
+  function OfTime:init()
+    self.position = lv.nn.PositionEncoding { levels = 4 }
+    self.grey = lv.nn.Linear(8, 3)
+  end
+  function OfTime:forward(t)
+    return self.grey(self.position(t)):view(1, 3, 1, 1) + lv.zeros(1, 3, 48, 64)
+  end
+  local run = lv.train { model = OfTime(), clip = clip, epochs = 1, loss = "l2" }
+  equal(run.steps, 3)
+end)
+
+test("what training needs is said", function()
+  raises(function() lv.train {} end, "a model and a clip")
+  raises(function() lv.train { model = {}, clip = {}, epoch = 3 } end, "'epoch'", "epochs")
+  raises(function() lv.train { model = {}, clip = {}, epochs = 0 } end, "'epochs'")
+end)

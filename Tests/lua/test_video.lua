@@ -1,0 +1,55 @@
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
+
+-- Writes a clip of `count` grey frames and opens it.
+local function grey_clip(folder, count)
+  local path = folder.path .. "/grey.mkv"
+  local writer = assert(lv.video.writer(path, { width = 16, height = 8, fps = 25 }))
+  for i = 1, count do writer:write(lv.full(i / 255, 1, 3, 8, 16)) end
+  writer:close()
+  return assert(lv.video.open(path))
+end
+
+test("a clip says what it is", function()
+  local folder <close> = harness.folder()
+  local clip <close> = grey_clip(folder, 3)
+  equal({ clip.width, clip.height, #clip }, { 16, 8, 3 })
+  local frame = clip:sample(2)
+  equal(frame.image.shape, { 1, 3, 8, 16 })
+  equal({ frame.t, frame.index }, { 2 / 3, 2 })
+end)
+
+test("a file that is not there is no error but nil and a message", function()
+  local clip, message = lv.video.open "/no/such/missing.mkv"
+  equal(clip, nil)
+  equal(type(message), "string")
+end)
+
+test("batches count steps and visit every frame once an epoch", function()
+  local folder <close> = harness.folder()
+  local clip <close> = grey_clip(folder, 4)
+  for _, shuffle in ipairs { false, true } do
+    local steps, visits = 0, { 0, 0, 0, 0 }
+    for step, frame in clip:batches { epochs = 3, shuffle = shuffle } do
+      steps = steps + 1
+      equal(step, steps)
+      visits[frame.index] = visits[frame.index] + 1
+    end
+    equal(steps, 12)
+    equal(visits, { 3, 3, 3, 3 })
+  end
+end)
+
+test("a broken loop lets go of the file, and the clip can be used again", function()
+  local folder <close> = harness.folder()
+  local clip = grey_clip(folder, 3)
+  for step in clip:batches {} do
+    if step == 2 then break end
+  end
+  equal(clip.handle, nil)
+  equal(clip:frame(1).shape, { 1, 3, 8, 16 })
+  clip:close()
+  raises(function() clip:frame(1) end, "closed", "test_video.lua")
+end)

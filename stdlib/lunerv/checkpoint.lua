@@ -1,0 +1,125 @@
+-- Checkpoints: one safetensors file each, all that is needed to go on as if nothing had happened.
+-- Tensors are in the file as they are, everything else is JSON in its metadata.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+
+local checkpoint <const> = {}
+
+checkpoint.schema = 1
+local kept <const> = 2
+
+local function join(folder, name) return (folder:gsub("/+$", "")) .. "/" .. name end
+
+-- Steps of the checkpoints in `folder`, newest first: { { step, path }, … }.
+local function present(folder)
+  local found = {}
+  for _, name in ipairs(native.exists(folder) and native.list_dir(folder) or {}) do
+    local step = name:match "^checkpoint%-(%d+)%.safetensors$"
+    if step then found[#found + 1] = { math.tointeger(tonumber(step)), join(folder, name) } end
+  end
+  table.sort(found, function(a, b) return a[1] > b[1] end)
+  return found
+end
+
+-- Writes a checkpoint after `step` steps, then removes all but the last two. `tensors` is a list
+-- of { name, tensor }, `state` plain data. Returns its path.
+function checkpoint.save(folder, step, tensors, state)
+  native.make_dirs(folder)
+  local path = join(folder, ("checkpoint-%06d.safetensors"):format(step))
+  state.schema = checkpoint.schema
+  local ok, message = native.save_safetensors(path, tensors,
+    { format = "lunerv checkpoint", state = native.json_encode(state) })
+  if not ok then errors.raise("the checkpoint could not be written: %s", message) end
+  for i, entry in ipairs(present(folder)) do
+    if i > kept then native.remove(entry[2]) end
+  end
+  return path
+end
+
+local function read(path)
+  local tensors, metadata = native.load_safetensors(path)
+  if not tensors then return nil, metadata end
+  if not metadata.state then return nil, "it is not a checkpoint of lunerv" end
+  return { path = path, tensors = tensors, state = native.json_decode(metadata.state) }
+end
+
+-- The newest checkpoint in `folder` that can be read: { path, tensors, state }; nil when there is
+-- none at all. One that is damaged is passed over with a warning.
+function checkpoint.latest(folder)
+  local damaged = {}
+  for _, entry in ipairs(present(folder)) do
+    local path = entry[2]
+    local ok, found, message = pcall(read, path)
+    if ok and found then
+      if found.state.schema ~= checkpoint.schema then
+        errors.raise("%s: schema %d expected, got %s", path, checkpoint.schema,
+          tostring(found.state.schema))
+      end
+      return found
+    end
+    damaged[#damaged + 1] = path
+    native.stderr(("warning: %s cannot be read (%s)\n"):format(path, ok and message or found))
+  end
+  if #damaged > 0 then errors.raise("no checkpoint in %s can be read", folder) end
+end
+
+-- The path of the newest checkpoint in `folder`, or nil.
+function checkpoint.newest_path(folder)
+  local newest = present(folder)[1]
+  return newest and newest[2]
+end
+
+-- Moves the checkpoints of an earlier run out of the way of a new one. Nothing is deleted that
+-- took hours to compute, except what an even earlier run left there.
+function checkpoint.set_aside(folder)
+  local found = present(folder)
+  if #found == 0 then return end
+  local previous = join(folder, "previous")
+  native.make_dirs(previous)
+  for _, entry in ipairs(present(previous)) do native.remove(entry[2]) end
+  for _, entry in ipairs(found) do
+    native.rename(entry[2], join(previous, entry[2]:match "[^/]+$"))
+  end
+  native.stderr(("note: checkpoints of an earlier run are now in %s (resume continues one)\n")
+    :format(previous))
+end
+
+-- Options -----------------------------------------------------------------------------------
+
+local function same(a, b)
+  if type(a) == "number" and type(b) == "number" then
+    return a == b or math.abs(a - b) <= 1e-12 * math.abs(a)
+  end
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in pairs(a) do
+    if not same(value, b[key]) then return false end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
+local function show(value)
+  if type(value) ~= "table" then return value == nil and "not given" or tostring(value) end
+  return #value > 0 and table.concat(value, ",") or native.json_encode(value)
+end
+
+-- Raises an error that names the first option in which a run that is to be continued differs from
+-- what is asked for now. Both are tables of plain data by option name.
+function checkpoint.compare(path, stored, given)
+  local names = {}
+  for name in pairs(stored) do names[#names + 1] = name end
+  for name in pairs(given) do
+    if stored[name] == nil then names[#names + 1] = name end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    if not same(stored[name], given[name]) then
+      errors.raise("cannot resume: option '%s' is %s in %s, but %s now", name,
+        show(stored[name]), path, show(given[name]))
+    end
+  end
+end
+
+return checkpoint

@@ -1,0 +1,29 @@
+-- local lv = require "lunerv": tensors and their functions, and the modules beside this file.
+local native <const> = require "lunerv.native"
+
+local submodules <const> = {
+  nn = "lunerv.nn",
+  options = "lunerv.options",
+  optim = "lunerv.optim",
+  loss = "lunerv.loss",
+  metrics = "lunerv.metrics",
+  schedule = "lunerv.schedule",
+  models = "lunerv.models",
+  video = "lunerv.video",
+  train = "lunerv.train",
+  interop = "lunerv.interop",
+}
+
+local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }
+for name, value in pairs(native) do lv[name] = value end
+
+-- A submodule is loaded when it is first named: a script that only adds tensors loads none.
+return setmetatable(lv, {
+  __index = function(self, name)
+    local path = submodules[name]
+    if not path then return nil end
+    local module = require(path)
+    rawset(self, name, module)
+    return module
+  end,
+})

@@ -1,0 +1,56 @@
+-- How good a reconstruction is.
+local native <const> = require "lunerv.native"
+
+local metrics <const> = {}
+
+local function decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
+
+-- PSNR of one frame in dB, on unclamped values: the papers' number.
+function metrics.psnr(output, image)
+  return decibels(native.mse_loss(output, image):item())
+end
+
+-- PSNR in dB of the frame as it is written to a file: clamped and rounded to 8 bits.
+function metrics.psnr_8bit(output, image)
+  local levels = (output * 255):round():clamp { min = 0, max = 255 }
+  return decibels(native.mse_loss(levels, (image * 255):round()):item() / 255 ^ 2)
+end
+
+function metrics.ms_ssim(output, image)
+  return native.ms_ssim(output, image):item()
+end
+
+-- What `model` makes of a frame: `model:reconstruct(frame)` where it is defined, which gets the
+-- frame's image, t and index; a model without it is a function of time, `model(frame.t)`.
+function metrics.reconstruct(model, frame)
+  if model.reconstruct then return model:reconstruct(frame) end
+  return model(frame.t)
+end
+
+local Result <const> = {
+  __tostring = function(r)
+    return ("psnr %.2f dB, ms_ssim %.4f, psnr_8bit %.2f dB"):format(r.psnr, r.ms_ssim, r.psnr_8bit)
+  end,
+}
+
+-- Means over all frames of `clip`: { psnr, ms_ssim, psnr_8bit }, printable. `on_frame(frame,
+-- output)` is called for each frame, in order.
+function metrics.evaluate(model, clip, on_frame)
+  local sum = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }
+  for index = 1, #clip do
+    local frame = clip:sample(index)
+    if index < #clip then clip:prefetch(index + 1) end
+    native.no_grad(function()
+      local output = metrics.reconstruct(model, frame)
+      sum.psnr = sum.psnr + metrics.psnr(output, frame.image)
+      sum.psnr_8bit = sum.psnr_8bit + metrics.psnr_8bit(output, frame.image)
+      sum.ms_ssim = sum.ms_ssim + metrics.ms_ssim(output, frame.image)
+      if on_frame then on_frame(frame, output) end
+    end)
+    native.step_boundary()
+  end
+  for name, value in pairs(sum) do sum[name] = value / #clip end
+  return setmetatable(sum, Result)
+end
+
+return metrics

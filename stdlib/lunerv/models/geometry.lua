@@ -1,0 +1,78 @@
+-- Frame sizes, strides and widths: the arithmetic that models share.
+local errors <const> = require "lunerv.errors"
+
+local geometry <const> = {}
+
+function geometry.product(list)
+  local product = 1
+  for _, factor in ipairs(list) do product = product * factor end
+  return math.tointeger(product) or product
+end
+
+-- Rounds half to even, as the published programs do.
+function geometry.round(x)
+  local floor = math.floor(x)
+  local rest = x - floor
+  if rest > 0.5 or rest == 0.5 and floor % 2 == 1 then floor = floor + 1 end
+  return floor
+end
+
+-- `n` rounded up to a multiple of `unit`.
+function geometry.up(n, unit) return (n + unit - 1) // unit * unit end
+
+-- Height, width and number of frames: of the clip, or as given.
+function geometry.frame(o)
+  local clip = o.clip or {}
+  local height, width = o.height or clip.height, o.width or clip.width
+  local frames = o.frames or clip.frames
+  if not (height and width and frames) then
+    errors.raise "a clip, or height, width and frames, expected"
+  end
+  return height, width, frames
+end
+
+-- Strides for a frame size when none are given: a first factor of 2 to 5, then threes and twos,
+-- falling, so that the first grid has close to 9 × 16 cells (144) and little is padded.
+function geometry.strides(height, width)
+  local best, best_cost
+  local function consider(strides)
+    local unit = geometry.product(strides)
+    local cells = (geometry.up(height, unit) // unit) * (geometry.up(width, unit) // unit)
+    local padded = cells * unit * unit / (height * width) - 1
+    local cost = math.abs(math.log(cells / 144)) + 8 * padded + 0.01 * #strides
+    if not best or cost < best_cost then
+      best, best_cost = table.move(strides, 1, #strides, 1, {}), cost
+    end
+  end
+  local function extend(strides, largest)
+    consider(strides)
+    if #strides == 6 then return end
+    for factor = largest, 2, -1 do
+      strides[#strides + 1] = factor
+      extend(strides, factor)
+      strides[#strides] = nil
+    end
+  end
+  for first = 5, 2, -1 do extend({ first }, math.min(first, 3)) end
+  return best
+end
+
+-- The decoder stages behind a first layer of width `fc_dim`, block by block:
+-- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, dec_blks, ks, reduce,
+-- lower_width, and largest_kernel where the kind caps it.
+function geometry.stages(o, fc_dim)
+  local stages, width = {}, fc_dim
+  for i, stride in ipairs(o.strides) do
+    local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
+    local reduced = math.max(geometry.round(width / o.reduce), o.lower_width)
+    for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do
+      stages[#stages + 1] = {
+        from = width, to = reduced, scale = j == 1 and stride or 1, kernel = kernel,
+      }
+      width = reduced
+    end
+  end
+  return stages
+end
+
+return geometry

@@ -1,0 +1,220 @@
+-- Modules: objects that know their parameters, in the order in which they were assigned.
+--
+--   local Block = nn.class "Block"
+--   function Block:init(width) self.conv = nn.Conv2d(width, width, { kernel = 1 }) end
+--   function Block:forward(x) return self.conv(x):sin() end
+--   local block = Block(8)
+--   local y = block(x)
+local native <const> = require "lunerv.native"
+local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
+local options <const> = require "lunerv.options"
+
+local ORDER <const> = {} -- an object's list of field names, oldest first, is kept under this key
+local owners <const> = setmetatable({}, { __mode = "k" }) -- module → the module it is a field of
+
+local function is_module(value)
+  return type(value) == "table" and rawget(value, ORDER) ~= nil
+end
+
+local function is_tensor(value)
+  return type(value) == "userdata" and native.is_tensor(value)
+end
+
+-- Where we are ------------------------------------------------------------------------------
+
+-- The modules being computed, outermost first, for each coroutine. A stack is its own guard: a
+-- to-be-closed reference to it pops one module, whether the call returns or fails.
+local stacks <const> = setmetatable({}, { __mode = "k" })
+local Stack <const> = { __close = function(stack) stack[#stack] = nil end }
+
+local function enter(module)
+  local thread = coroutine.running()
+  local stack = stacks[thread]
+  if not stack then
+    stack = setmetatable({}, Stack)
+    stacks[thread] = stack
+  end
+  stack[#stack + 1] = module
+  return stack
+end
+
+local function field_of(parent, child)
+  for _, key in ipairs(parent[ORDER]) do
+    if rawget(parent, key) == child then
+      return math.type(key) and ("[%d]"):format(key) or "." .. tostring(key)
+    end
+  end
+end
+
+-- "Decoder.body[2].conv", or nil outside of every module.
+local function current_path()
+  local stack = stacks[coroutine.running()]
+  local module = stack and stack[#stack]
+  if not module then return nil end
+  local path = ""
+  while true do
+    local parent = owners[module]
+    local field = parent and field_of(parent, module)
+    if not field then return module.class_name .. path end
+    path, module = field .. path, parent
+  end
+end
+
+bridge.set_error_path(current_path)
+
+-- What every module can do ------------------------------------------------------------------
+
+local Module <const> = { class_name = "Module" }
+
+function Module.init() end
+
+function Module:forward()
+  errors.raise("%s has no forward", self.class_name)
+end
+
+-- Calls visit(name, tensor) for every tensor in the module and those inside it, in order of
+-- assignment, once for each; `enter_module(name, module)` before what is in a module.
+local function walk(module, prefix, seen, visit, enter_module)
+  if seen[module] then return end
+  seen[module] = true
+  if enter_module then enter_module(prefix, module) end
+  for _, key in ipairs(module[ORDER]) do
+    local value = rawget(module, key)
+    local name = prefix == "" and tostring(key) or prefix .. "." .. tostring(key)
+    if is_module(value) then
+      walk(value, name, seen, visit, enter_module)
+    elseif is_tensor(value) and not seen[value] then
+      seen[value] = true
+      visit(name, value)
+    end
+  end
+end
+
+local function entries(self, wanted)
+  local list = {}
+  walk(self, "", {}, function(name, tensor)
+    if not wanted or wanted(tensor) then list[#list + 1] = { name, tensor } end
+  end)
+  return list
+end
+
+local function is_parameter(tensor) return tensor.requires_grad end
+
+-- The tensors that are trained, as a list.
+function Module:parameters()
+  local list = entries(self, is_parameter)
+  for i, entry in ipairs(list) do list[i] = entry[2] end
+  return list
+end
+
+-- for name, tensor in module:named_parameters() do … end
+function Module:named_parameters()
+  local list, i = entries(self, is_parameter), 0
+  return function()
+    i = i + 1
+    if list[i] then return list[i][1], list[i][2] end
+  end
+end
+
+-- The number of trained values.
+function Module:parameter_count()
+  local count = 0
+  for _, tensor in ipairs(self:parameters()) do count = count + tensor:numel() end
+  return count
+end
+
+-- This module and all inside it, as a list.
+function Module:modules()
+  local list = {}
+  walk(self, "", {}, function() end, function(_, module) list[#list + 1] = module end)
+  return list
+end
+
+-- Parameters and buffers: a list of { name, tensor }, which also answers dict["name"].
+function Module:state_dict()
+  local list = entries(self)
+  local by_name = {}
+  for _, entry in ipairs(list) do by_name[entry[1]] = entry[2] end
+  return setmetatable(list, { __index = by_name })
+end
+
+local function shape_text(shape) return "(" .. table.concat(shape, ", ") .. ")" end
+
+-- Copies values from a state_dict, or from a table of tensors by name, into this module. Names
+-- that either side lacks are an error unless strict = false; a wrong shape always is.
+function Module:load_state_dict(dict, given)
+  local o = options(given, { strict = true })
+  local own, known = entries(self), {}
+  native.no_grad(function()
+    for _, entry in ipairs(own) do
+      local name, target = entry[1], entry[2]
+      local value = dict[name]
+      known[name] = true
+      if value then
+        local expected, got = shape_text(target.shape), shape_text(value.shape)
+        if expected ~= got then
+          errors.raise("%s: shape %s expected, got %s", name, expected, got)
+        end
+        target:copy_(value)
+      elseif o.strict then
+        errors.raise("'%s' is missing from the values to load", name)
+      end
+    end
+  end)
+  if not o.strict then return self end
+  local unexpected = {}
+  for key, value in pairs(dict) do
+    local name = type(key) == "number" and value[1] or key
+    if not known[name] then unexpected[#unexpected + 1] = name end
+  end
+  if #unexpected > 0 then
+    errors.raise("%s has no %s", self.class_name, errors.list(unexpected))
+  end
+  return self
+end
+
+-- Classes -----------------------------------------------------------------------------------
+
+-- Runs when a field is first set: notes its place in the order, and to whom a module belongs.
+local function assign(self, key, value)
+  if is_module(value) then
+    owners[value] = self
+  elseif type(value) == "table" and is_module(rawget(value, 1)) then
+    errors.raise("field '%s' of %s is a plain table of modules, whose parameters nobody would "
+      .. "see: make it nn.List { … }", tostring(key), self.class_name)
+  end
+  local order = self[ORDER]
+  order[#order + 1] = key
+  rawset(self, key, value)
+end
+
+local function call(self, ...)
+  local _ <close> = enter(self)
+  return self:forward(...)
+end
+
+local function describe(self)
+  return ("%s (%d parameters)"):format(self.class_name, self:parameter_count())
+end
+
+-- A class of modules called `name`; its methods are `init`, `forward` and whatever it adds.
+-- `parent` is the class it extends.
+return function(name, parent)
+  if type(name) ~= "string" then
+    errors.raise("the name of the class expected, got %s", type(name))
+  end
+  local class = { class_name = name }
+  local object = {
+    __index = class, __newindex = assign, __call = call, __tostring = describe, __name = name,
+  }
+  return setmetatable(class, {
+    __index = parent or Module,
+    __call = function(_, ...)
+      local self = setmetatable({ [ORDER] = {} }, object)
+      self:init(...)
+      return self
+    end,
+    __tostring = function() return "class " .. name end,
+  })
+end

@@ -1,0 +1,17 @@
+local class <const> = require "lunerv.nn.class"
+local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
+
+-- nn.LayerNorm(width, { dim = 2, eps = 1e-6 }): mean 0 and variance 1 over one dimension (the
+-- channels unless given), then a weight and a bias for each of its places.
+local LayerNorm <const> = class "LayerNorm"
+
+function LayerNorm:init(width, given)
+  self.geometry = options(given, { dim = 2, eps = 1e-6 })
+  self.weight = parameter.full(1, width)
+  self.bias = parameter.full(0, width)
+end
+
+function LayerNorm:forward(x) return x:layer_norm(self.weight, self.bias, self.geometry) end
+
+return LayerNorm

@@ -1,0 +1,26 @@
+local class <const> = require "lunerv.nn.class"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+
+local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
+
+-- nn.PositionEncoding { base = 1.25, levels = 80 }: a time, or a list of n, to (n, 2·levels):
+-- the sines of v·base^k·π, then the cosines. The largest argument is near 1.4e8, where one ulp of
+-- a base changes everything: the bases are a buffer, so that they travel with the parameters.
+-- `float` rounds the values to 32 bits first.
+local PositionEncoding <const> = class "PositionEncoding"
+
+function PositionEncoding:init(given)
+  local o = options(given, { base = 1.25, levels = 80, float = false })
+  local bases = {}
+  -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32.
+  for k = 1, o.levels do bases[k] = float32(o.base ^ (k - 1)) * float32(math.pi) end
+  self.bases = native.tensor(bases)
+  self.precision = { float = o.float }
+end
+
+function PositionEncoding:forward(values)
+  return native.position_encoding(values, self.bases, self.precision)
+end
+
+return PositionEncoding

@@ -1,0 +1,404 @@
+-- Every option of lunerv, once: for the command line, for Lua and for what files record.
+--
+--   lv.options(given, defaults, optional)   checks and completes an options table
+--   lv.options.parse(arg, spec)             reads a command line
+--   lv.options.for_model(kind, given)       the options of a model, with its kind's defaults
+local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
+
+local options <const> = {}
+
+options.kinds = { "hnerv", "hnerv_boost" }
+
+local regress <const> = { "regress" }
+local boosted <const> = { "hnerv_boost" }
+local hnerv_kinds <const> = { "hnerv", "hnerv_boost" }
+
+-- name, type, default (or `defaults`, one per model kind), doc; `models`: the kinds a model
+-- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
+-- Types: string, integer, number, boolean, choice (`choices`), list (of numbers; `counts`: how
+-- many may stand in it), bytes (512M, 2G), text_or_number. `least`: the smallest integer (1).
+options.catalogue = {
+  { name = "model", type = "choice", choices = options.kinds, default = "hnerv_boost",
+    commands = regress, doc = "the kind of model" },
+
+  { name = "size", type = "number", models = hnerv_kinds, commands = regress,
+    doc = "parameter budget in millions, embeddings included; sets the width" },
+  { name = "params", type = "number", models = hnerv_kinds, commands = regress,
+    doc = "exact number of stored parameters not to be exceeded; sets the width" },
+  { name = "fc_dim", type = "integer", models = hnerv_kinds, commands = regress,
+    doc = "width of the first layer; overrides size and params" },
+  { name = "strides", type = "list", models = hnerv_kinds, commands = regress,
+    doc = "upsampling of each stage (chosen from the frame size)" },
+  { name = "enc_strides", type = "list", models = hnerv_kinds, commands = regress,
+    doc = "downsampling of each encoder stage (the same as strides)" },
+  { name = "enc_dim", type = "list", counts = { 2 }, default = { 64, 16 }, models = hnerv_kinds,
+    commands = regress,
+    doc = "encoder width and embedding channels; a second number below 1 is a share of size" },
+  { name = "enc_blks", type = "integer", least = 0, default = 1, models = hnerv_kinds,
+    commands = regress,
+    doc = "ConvNeXt blocks in each encoder stage" },
+  { name = "dec_blks", type = "list", defaults = { hnerv = { 1 }, hnerv_boost = { 1, 1, 2 } },
+    models = hnerv_kinds, commands = regress,
+    doc = "blocks in each decoder stage; the last number serves all further stages" },
+  { name = "ks", type = "list", counts = { 3 }, default = { 0, 1, 5 }, models = hnerv_kinds,
+    commands = regress, doc = "kernel sizes: encoder, first decoder stage, largest" },
+  { name = "reduce", type = "number", default = 1.2, models = hnerv_kinds, commands = regress,
+    doc = "what each stage divides the width by" },
+  { name = "lower_width", type = "integer", default = 12, models = hnerv_kinds,
+    commands = regress, doc = "the width no stage goes below" },
+  { name = "act", type = "choice", defaults = { hnerv = "gelu", hnerv_boost = "sin" },
+    choices = { "gelu", "sin", "silu", "relu", "sigmoid", "tanh", "none" },
+    models = hnerv_kinds, commands = regress, doc = "the model's activation" },
+  { name = "conditioning", type = "choice", choices = { "tat", "adain", "none" },
+    default = "tat", models = boosted, commands = regress,
+    doc = "how blocks are conditioned on time" },
+  { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
+    doc = "channels of the temporal embedding" },
+  { name = "pe_base", type = "number", default = 1.25, models = boosted, commands = regress,
+    doc = "base of the positional encoding" },
+  { name = "pe_levels", type = "integer", default = 80, models = boosted, commands = regress,
+    doc = "levels of the positional encoding" },
+  { name = "out_image", type = "text_or_number", default = "tanh", models = hnerv_kinds,
+    commands = regress, doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
+
+  { name = "epochs", type = "integer", default = 300, train = true, commands = regress,
+    doc = "passes over the clip" },
+  { name = "lr", type = "number", defaults = { hnerv = 1e-3, hnerv_boost = 3e-3 },
+    default = 3e-3, train = true, commands = regress, doc = "peak learning rate" },
+  { name = "warmup", type = "number", default = 0.1, train = true, commands = regress,
+    doc = "share of the training in which the learning rate rises" },
+  { name = "optimiser", type = "choice", choices = { "adam", "adan" },
+    defaults = { hnerv = "adam", hnerv_boost = "adan" }, default = "adan", train = true,
+    commands = regress, doc = "how parameters are updated" },
+  { name = "loss", type = "choice", choices = { "boosted", "l1", "l2", "l1_ssim" },
+    defaults = { hnerv = "l2", hnerv_boost = "boosted" }, default = "boosted", train = true,
+    commands = regress, doc = "what is minimised" },
+  { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
+    doc = "seed of every random number" },
+  { name = "out", type = "string", train = true, commands = regress, placeholder = "DIR",
+    doc = "folder for checkpoints, metrics and videos" },
+  { name = "resume", type = "boolean", default = false, train = true, commands = regress,
+    doc = "continue from the last checkpoint in the folder" },
+  { name = "eval_every", type = "integer", least = 0, default = 0, train = true, commands = regress,
+    doc = "epochs between evaluations (0: only at the end)" },
+  { name = "checkpoint_every", type = "number", default = 60, train = true, commands = regress,
+    doc = "seconds between checkpoints" },
+  { name = "checkpoint_steps", type = "integer", least = 0, default = 0, train = true,
+    commands = regress,
+    doc = "steps between checkpoints, besides the seconds (0: none)" },
+
+  { name = "frames", type = "list", counts = { 1, 2 }, commands = regress,
+    doc = "the first N frames, or FIRST,LAST" },
+  { name = "resize", type = "list", counts = { 2 }, commands = regress,
+    doc = "HEIGHT,WIDTH to scale the clip to" },
+  { name = "crop", type = "list", counts = { 4 }, commands = regress,
+    doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
+  { name = "cache", type = "bytes", commands = regress,
+    doc = "memory for decoded frames (a quarter of RAM)" },
+  { name = "threads", type = "integer", commands = regress, doc = "threads (all cores)" },
+}
+
+local by_name <const> = {}
+for _, option in ipairs(options.catalogue) do by_name[option.name] = option end
+
+local function contains(list, value)
+  for _, item in ipairs(list or {}) do
+    if item == value then return true end
+  end
+  return false
+end
+
+local function copy(value)
+  if type(value) ~= "table" then return value end
+  local result = {}
+  for key, item in pairs(value) do result[key] = copy(item) end
+  return result
+end
+
+-- The default of an option for a model kind (nil: for a model of the user's own).
+function options.default(name, kind)
+  local option = by_name[name]
+  local default = option.defaults and option.defaults[kind]
+  if default == nil then default = option.default end
+  return copy(default)
+end
+
+-- Tables of options -----------------------------------------------------------------------
+
+local function refuse(key, known)
+  errors.raise("unknown option '%s' (known: %s)", key, errors.list(known))
+end
+
+-- `given` completed by `defaults`. A key that neither `defaults` nor the list `optional` names
+-- is an error, and so is a value of another type than its default.
+local function complete(given, defaults, optional)
+  if given ~= nil and type(given) ~= "table" then
+    errors.raise("a table of options expected, got %s", type(given))
+  end
+  local result = {}
+  for key, value in pairs(defaults) do result[key] = value end
+  for key, value in pairs(given or {}) do
+    local default = defaults[key]
+    if default == nil and not contains(optional, key) then
+      local known = table.move(optional or {}, 1, #(optional or {}), 1, {})
+      for name in pairs(defaults) do known[#known + 1] = name end
+      refuse(key, known)
+    end
+    if default ~= nil and type(default) ~= type(value) and type(value) ~= "function" then
+      errors.raise("option '%s': %s expected, got %s", key, type(default), type(value))
+    end
+    result[key] = value
+  end
+  return result
+end
+
+-- Names of the catalogue's options for which `wanted(option)` holds.
+local function names_where(wanted)
+  local names = {}
+  for _, option in ipairs(options.catalogue) do
+    if wanted(option) then names[#names + 1] = option.name end
+  end
+  return names
+end
+
+-- What is wrong with a value, or nil.
+local checks <const> = {
+  string = function(value) return type(value) ~= "string" and "a string" end,
+  integer = function(value, option)
+    local least = option.least or 1
+    if math.type(value) == "integer" or type(value) == "number" and value % 1 == 0 then
+      if value >= least then return nil end
+    end
+    return "an integer of at least " .. least
+  end,
+  number = function(value) return type(value) ~= "number" and "a number" end,
+  bytes = function(value) return type(value) ~= "number" and "a number of bytes" end,
+  boolean = function(value) return type(value) ~= "boolean" and "true or false" end,
+  text_or_number = function(value)
+    return type(value) ~= "string" and type(value) ~= "number" and "a name or a number"
+  end,
+  choice = function(value, option)
+    return not contains(option.choices, value) and "one of " .. errors.list(option.choices)
+  end,
+  list = function(value, option)
+    if type(value) ~= "table" or #value == 0 then return "a list of numbers" end
+    for _, item in ipairs(value) do
+      if type(item) ~= "number" then return "a list of numbers" end
+    end
+    if option.counts and not contains(option.counts, #value) then
+      return "a list of " .. table.concat(option.counts, " or ") .. " numbers"
+    end
+  end,
+}
+
+local function show(value)
+  if type(value) == "table" and type(value[1]) == "number" then return table.concat(value, ",") end
+  return tostring(value)
+end
+
+-- Raises an error unless `value` is one that the catalogue's option `name` can have.
+function options.check(name, value)
+  local expected = checks[by_name[name].type](value, by_name[name])
+  if expected then errors.raise("option '%s': %s expected, got %s", name, expected, show(value)) end
+end
+
+-- The options of a model of `kind`: `given` checked by the catalogue, the rest from its defaults.
+-- `extra` lists further keys that are let through (clip, height, …).
+function options.for_model(kind, given, extra)
+  local names = names_where(function(option) return contains(option.models, kind) end)
+  local result = {}
+  for _, name in ipairs(names) do result[name] = options.default(name, kind) end
+  for key, value in pairs(given or {}) do
+    if contains(names, key) then
+      options.check(key, value)
+      result[key] = copy(value)
+    elseif contains(extra, key) then
+      result[key] = value
+    else
+      refuse(key, table.move(extra, 1, #extra, #names + 1, names))
+    end
+  end
+  return result
+end
+
+-- Names of the options of a model kind, and of lv.train.
+function options.model_names(kind)
+  return names_where(function(option) return contains(option.models, kind) end)
+end
+
+function options.train_names()
+  return names_where(function(option) return option.train end)
+end
+
+-- Command lines -----------------------------------------------------------------------------
+
+-- A wrong command line: the program prints one line and exits with 2.
+local function usage_error(message, ...) bridge.fail("usage", message:format(...)) end
+
+local function flag(name) return "--" .. name:gsub("_", "-") end
+
+local readers <const> = {
+  string = function(text) return text end,
+  choice = function(text) return text end,
+  integer = function(text) return math.tointeger(tonumber(text)) end,
+  number = function(text) return tonumber(text) end,
+  text_or_number = function(text) return tonumber(text) or text end,
+  boolean = function(text)
+    local values = { ["true"] = true, yes = true, ["1"] = true }
+    values["false"], values.no, values["0"] = false, false, false
+    return values[text]
+  end,
+  bytes = function(text)
+    local number, unit = text:match "^([%d.]+)([KMGkmg]?)$"
+    local scale = { [""] = 0, k = 10, m = 20, g = 30 }
+    local value = tonumber(number)
+    return value and math.tointeger(value * 2 ^ scale[unit:lower()] // 1)
+  end,
+  list = function(text)
+    local list = {}
+    for item in (text .. ","):gsub("_", ","):gmatch "([^,]*)," do
+      local number = tonumber(item)
+      if not number then return nil end
+      list[#list + 1] = math.tointeger(number) or number
+    end
+    return list
+  end,
+}
+
+local expectations <const> = {
+  string = "text", integer = "an integer", number = "a number", boolean = "true or false",
+  bytes = "a number of bytes such as 512M", list = "numbers such as 64,8",
+}
+
+local function read(option, text)
+  local value = readers[option.type](text)
+  if option.name == "model" and not contains(option.choices, value) then
+    usage_error("unknown model '%s' (known: %s)", text, errors.list(option.choices))
+  end
+  local expected = value == nil and expectations[option.type] or checks[option.type](value, option)
+  if expected then
+    usage_error("%s: %s expected, got '%s'", flag(option.name), expected, text)
+  end
+  return value
+end
+
+local placeholders <const> = {
+  string = "TEXT", integer = "N", number = "X", bytes = "BYTES", list = "N,N",
+  text_or_number = "NAME|X",
+}
+
+local function default_text(option)
+  if not option.defaults then
+    return option.default ~= nil and option.type ~= "boolean" and show(option.default) or nil
+  end
+  local texts = {}
+  for _, kind in ipairs(options.kinds) do
+    if option.defaults[kind] ~= nil then
+      texts[#texts + 1] = kind .. " " .. show(option.defaults[kind])
+    end
+  end
+  return table.concat(texts, "; ")
+end
+
+-- The text that --help prints for `spec` (see `parse`).
+function options.help(spec)
+  local lines = { "usage: lunerv run " .. spec.usage, "", spec.about, "" }
+  for _, option in ipairs(options.catalogue) do
+    if contains(option.commands, spec.command) then
+      local left = flag(option.name)
+      if option.type == "boolean" then
+        left = "--[no-]" .. left:sub(3)
+      elseif option.type == "choice" then
+        left = left .. " " .. table.concat(option.choices, "|")
+      else
+        left = left .. " " .. (option.placeholder or placeholders[option.type])
+      end
+      if #left > 28 then
+        lines[#lines + 1] = "  " .. left
+        left = ""
+      end
+      local default = default_text(option)
+      lines[#lines + 1] = ("  %-28s  %s%s"):format(
+        left, option.doc, default and " [" .. default .. "]" or "")
+    end
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- Reads a command line. `spec` holds `command` (whose options of the catalogue apply), `usage`,
+-- `about`, `positional` (names, all required) and `required` (names of options). Returns a table
+-- of the values, with the defaults of the chosen model kind; nil after --help has been printed.
+-- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
+-- `--no-flag`; what is wrong is a usage error.
+function options.parse(arguments, spec)
+  local known = {}
+  for _, option in ipairs(options.catalogue) do
+    if contains(option.commands, spec.command) then known[option.name] = option end
+  end
+
+  local given, positional = {}, {}
+  local i, only_positional = 1, false
+  while i <= #arguments do
+    local argument = arguments[i]
+    if only_positional or not argument:match "^%-%-?%a" and argument ~= "--" then
+      positional[#positional + 1] = argument
+    elseif argument == "--" then
+      only_positional = true
+    elseif argument == "--help" or argument == "-h" then
+      io.write(options.help(spec))
+      return nil
+    else
+      local name, value = argument:match "^%-%-([%w_-]+)=(.*)$"
+      name = (name or argument:match "^%-%-(.+)$" or argument):gsub("-", "_")
+      local negated = known[name:match "^no_(.+)$"]
+      local option = known[name] or (negated and negated.type == "boolean" and negated)
+      if not option then
+        local flags = {}
+        for known_name in pairs(known) do flags[#flags + 1] = flag(known_name) end
+        usage_error("unknown option '%s' (known: %s)", argument:match "^[^=]+", errors.list(flags))
+      end
+      if option.type == "boolean" and not value then
+        given[option.name] = option == known[name]
+      else
+        if not value then
+          i = i + 1
+          value = arguments[i]
+          if not value or value:match "^%-%-%a" then
+            usage_error("%s needs a value", flag(option.name))
+          end
+        end
+        given[option.name] = read(option, value)
+      end
+    end
+    i = i + 1
+  end
+
+  for index, name in ipairs(spec.positional) do
+    if not positional[index] then
+      usage_error("%s is missing: lunerv run %s", name:upper(), spec.usage)
+    end
+    given[name] = positional[index]
+  end
+  if #positional > #spec.positional then
+    usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
+  end
+
+  local kind = given.model or options.default("model")
+  for name, option in pairs(known) do
+    local applies = not option.models or contains(option.models, kind)
+    if given[name] == nil and applies then
+      given[name] = options.default(name, kind)
+    elseif given[name] ~= nil and not applies then
+      usage_error("%s does not apply to model '%s'", flag(name), kind)
+    end
+  end
+  for _, name in ipairs(spec.required or {}) do
+    if given[name] == nil then usage_error("%s is missing", flag(name)) end
+  end
+  return given
+end
+
+return setmetatable(options, {
+  __call = function(_, given, defaults, optional) return complete(given, defaults, optional) end,
+})

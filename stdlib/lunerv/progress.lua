@@ -1,0 +1,37 @@
+-- One line on a terminal that is written over; silent where stderr is none.
+local native <const> = require "lunerv.native"
+
+local Progress <const> = {}
+Progress.__index = Progress
+
+function Progress.new()
+  return setmetatable({ shown = native.is_tty "stderr", last = -1 }, Progress)
+end
+
+-- True when it is time for another update: at most five a second.
+function Progress:due()
+  if not self.shown then return false end
+  local now = native.time()
+  if now - self.last < 0.2 then return false end
+  self.last = now
+  return true
+end
+
+function Progress:show(text)
+  if self.shown then native.stderr("\r" .. text .. "\27[K") end
+end
+
+-- Ends the line.
+function Progress:clear()
+  if self.shown and self.last >= 0 then native.stderr "\r\27[K" end
+end
+
+-- "3 h 05 min", "12 min 40 s", "8.4 s".
+function Progress.duration(seconds)
+  if seconds < 60 then return ("%.1f s"):format(seconds) end
+  local minutes = seconds // 60
+  if minutes < 60 then return ("%d min %02d s"):format(minutes // 1, seconds % 60 // 1) end
+  return ("%d h %02d min"):format(minutes // 60, minutes % 60)
+end
+
+return Progress
