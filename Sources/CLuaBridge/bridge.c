@@ -1,5 +1,6 @@
 // States, memory, and the trampoline between Lua and Swift.
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,8 +103,10 @@ int lunerv_call(lua_State *L, int arguments, int results, bool report) {
   lunerv_bridge *previous = lunerv_enter(b);
   b->swift_on_stack = false;
   b->running = L;
+  b->entered++;
   if (lunerv_interrupt_requested()) lunerv_arm(L);
   int status = lua_pcall(L, arguments, results, handler);
+  b->entered--;
   b->running = running;
   b->swift_on_stack = outer;
   lunerv_leave(previous);
@@ -347,9 +350,26 @@ static int set_up(lua_State *L) {
   lunerv_open_coroutines(L);
   lua_pushcfunction(L, lunerv_error);
   lua_setglobal(L, "error");
-  // The generational mode of 5.4.4 is young; steps of this one are short and well tried.
-  lua_gc(L, LUA_GCINC, 0, 0, 0);
+  // Incremental: the generational mode of 5.4.4 is young. With the default pace (200, 100)
+  // userdata outrun it, because a finalized object is freed only one cycle later: two
+  // million of them left 48 MB and rising; this pace leaves 0.1 MB in the same time.
+  lua_gc(L, LUA_GCINC, 150, 400, 0);
   return 0;
+}
+
+/// `warn`: off until `warn("@on")`, as in the stand-alone interpreter.
+static void warn(void *context, const char *message, int continues) {
+  lunerv_bridge *b = context;
+  if (!b->warning_continues && !continues && *message == '@') {
+    if (strcmp(message, "@on") == 0) b->warnings_on = true;
+    if (strcmp(message, "@off") == 0) b->warnings_on = false;
+    return;
+  }
+  if (b->warnings_on)
+    fprintf(
+        stderr, "%s%s%s", b->warning_continues ? "" : "Lua warning: ", message,
+        continues ? "" : "\n");
+  b->warning_continues = continues;
 }
 
 lunerv_bridge *lunerv_open(lunerv_callbacks callbacks, void *host) {
@@ -364,6 +384,7 @@ lunerv_bridge *lunerv_open(lunerv_callbacks callbacks, void *host) {
   }
   b->main = b->running = L;
   *(lunerv_bridge **)lua_getextraspace(L) = b;
+  lua_setwarnf(L, warn, b);
   lua_pushcfunction(L, set_up);
   if (lunerv_call(L, 0, 0, false) != LUA_OK) {
     lunerv_close(b);
@@ -375,6 +396,7 @@ lunerv_bridge *lunerv_open(lunerv_callbacks callbacks, void *host) {
 
 void lunerv_close(lunerv_bridge *b) {
   b->limit = 0;
+  b->closing = true;
   lua_close(b->main);
   free(b);
 }

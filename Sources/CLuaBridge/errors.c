@@ -199,11 +199,13 @@ int lunerv_report(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
   bool noted = lua_rawequal(L, 1, 2);
   lua_settop(L, 1);
-  place_message(L);
+  if (!lunerv_is_last_failure(L)) place_message(L);
   if (noted)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin_traceback);
   else
     luaL_traceback(L, L, NULL, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_traceback);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
   return 1;
 }

@@ -18,6 +18,9 @@ static bool installed;
 static _Thread_local lunerv_bridge *volatile active;
 static atomic_bool owner_known;
 static pthread_t owner;
+// Threads of a pool may block SIGINT; while one runs Lua it must not.
+static _Thread_local sigset_t outer_mask;
+static _Thread_local bool unblocked;
 
 bool lunerv_interrupt_requested(void) {
   return atomic_load_explicit(&requested, memory_order_relaxed);
@@ -35,12 +38,22 @@ lunerv_bridge *lunerv_enter(lunerv_bridge *b) {
   if (!previous) {
     owner = pthread_self();
     atomic_store(&owner_known, true);
+    if (installed) {
+      sigset_t mask;
+      sigemptyset(&mask);
+      sigaddset(&mask, SIGINT);
+      unblocked = pthread_sigmask(SIG_UNBLOCK, &mask, &outer_mask) == 0;
+    }
   }
   return previous;
 }
 
 void lunerv_leave(lunerv_bridge *previous) {
   active = previous;
+  if (!previous && unblocked) {
+    pthread_sigmask(SIG_SETMASK, &outer_mask, NULL);
+    unblocked = false;
+  }
   if (!previous && atomic_load(&owner_known) && pthread_equal(owner, pthread_self()))
     atomic_store(&owner_known, false);
 }
@@ -78,7 +91,10 @@ static void handle(int signal) {
     return;
   }
   // Only functions that POSIX and Lua allow in a handler from here on.
-  sigaction(signal, &before, NULL);  // the second Ctrl-C kills
+  struct sigaction standard;
+  memset(&standard, 0, sizeof standard);
+  standard.sa_handler = SIG_DFL;
+  sigaction(signal, &standard, NULL);  // the second Ctrl-C kills
   if (b && b->running) lunerv_arm(b->running);
 }
 

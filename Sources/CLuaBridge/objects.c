@@ -22,17 +22,6 @@ lunerv_block *lunerv_to_block(lua_State *L, int index) {
   return same ? block : NULL;
 }
 
-void lunerv_push_object(lua_State *L, void *object, const void *info) {
-  lunerv_block *block = lua_newuserdatauv(L, sizeof *block, 0);
-  memset(block, 0, sizeof *block);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, info);
-  block->magic = BLOCK_MAGIC;
-  block->metatable = lua_topointer(L, -1);
-  block->info = info;
-  block->object = object;
-  lua_setmetatable(L, -2);
-}
-
 static void release(lua_State *L, lunerv_block *block) {
   void *object = block->object;
   block->object = NULL;
@@ -42,6 +31,19 @@ static void release(lua_State *L, lunerv_block *block) {
   b->swift_on_stack = true;
   b->callbacks.release(object);
   b->swift_on_stack = outer;
+}
+
+void lunerv_push_object(lua_State *L, void *object, const void *info) {
+  lunerv_block *block = lua_newuserdatauv(L, sizeof *block, 0);
+  memset(block, 0, sizeof *block);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, info);
+  block->magic = BLOCK_MAGIC;
+  block->metatable = lua_topointer(L, -1);
+  block->info = info;
+  block->object = object;
+  lua_setmetatable(L, -2);
+  // A finalizer's new object would have no finalizer of its own: it is born closed.
+  if (lunerv_bridge_of(L)->closing) release(L, block);
 }
 
 /// Also called by users with whatever they like: it only ever closes blocks of ours.

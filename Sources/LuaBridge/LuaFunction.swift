@@ -25,16 +25,17 @@ public final class LuaFunction: LuaArgument, LuaResult {
 
   public static var luaTypeName: String { "function" }
 
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaFunction {
-    guard L.type(at: index) == .function else { throw LuaTypeMismatch(expected: "function") }
-    L.room()
-    lua_pushvalue(L.L, index)
-    return LuaFunction(reference: lunerv_reference(L.L), state: L.state)
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaFunction
+  {
+    guard stack.type(at: index) == .function else { throw LuaTypeMismatch(expected: "function") }
+    stack.room()
+    lua_pushvalue(stack.thread, index)
+    return LuaFunction(reference: lunerv_reference(stack.thread), state: stack.state)
   }
 
-  public func push(to L: LuaStack) {
-    L.room()
-    lunerv_push_reference(L.L, reference)
+  public func push(to stack: LuaStack) {
+    stack.room()
+    lunerv_push_reference(stack.thread, reference)
   }
 
   /// Calls the function in the coroutine that runs now. It cannot yield out of this call.
@@ -43,6 +44,6 @@ public final class LuaFunction: LuaArgument, LuaResult {
   @discardableResult
   public func call(_ arguments: (any LuaResult)?...) throws -> [LuaValue] {
     guard let state else { throw LunervError(.argument, "the function's Lua state is closed") }
-    return try state.call(arguments) { lunerv_push_reference($0.L, reference) }
+    return try state.call(arguments) { lunerv_push_reference($0.thread, reference) }
   }
 }

@@ -16,8 +16,8 @@ extension LuaObject {
   /// The object of a userdata, recognised by its metatable.
   ///
   /// - Throws: when the value is something else or a closed object.
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
-    guard let block = lunerv_to_block(L.L, index), let info = block.pointee.info,
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
+    guard let block = lunerv_to_block(stack.thread, index), let info = block.pointee.info,
       Unmanaged<LuaObjectInfo>.fromOpaque(info)._withUnsafeGuaranteedRef({
         $0.type == ObjectIdentifier(Self.self)
       })
@@ -27,16 +27,16 @@ extension LuaObject {
       Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue(), to: Self.self)
   }
 
-  public func push(to L: LuaStack) {
-    L.room()
-    guard let info = L.state.info(of: ObjectIdentifier(Self.self)) else {
-      L.failLater(.init(.argument, "no Lua class is registered for \(Self.luaName)"))
-      return L.pushNil()
+  public func push(to stack: LuaStack) {
+    stack.room()
+    guard let info = stack.state.info(of: ObjectIdentifier(Self.self)) else {
+      stack.failLater(.init(.argument, "no Lua class is registered for \(Self.luaName)"))
+      return stack.pushNil()
     }
     lunerv_push_object(
-      L.L, Unmanaged.passRetained(self as AnyObject).toOpaque(),
+      stack.thread, Unmanaged.passRetained(self as AnyObject).toOpaque(),
       Unmanaged.passUnretained(info).toOpaque())
-    L.state.onObjectPush?(luaByteCount)
+    stack.state.onObjectPush?(luaByteCount)
   }
 }
 
@@ -56,7 +56,7 @@ final class LuaObjectInfo {
 extension LuaStack {
   /// The object of any registered class.
   func anyObject(at index: Int32) throws(LuaTypeMismatch) -> any LuaObject {
-    guard let block = lunerv_to_block(L, index), let info = objectInfo(at: index) else {
+    guard let block = lunerv_to_block(thread, index), let info = objectInfo(at: index) else {
       throw LuaTypeMismatch("\(typeName(at: index)) cannot be copied")
     }
     guard let pointer = block.pointee.object,

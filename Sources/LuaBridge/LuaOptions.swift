@@ -49,32 +49,32 @@ extension LuaOptions {
   ///
   /// - Throws: on unknown keys, naming the known ones, and on values of the wrong type,
   ///   naming the option.
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
     var options = Self()
-    if L.isNil(at: index) { return options }
-    guard L.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
-    let fields = optionTable(L).fields
-    try L.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
-      let name = L.keyDescription(at: key)
-      guard L.type(at: key) == .string, let field = fields.first(where: { $0.name == name })
+    if stack.isNil(at: index) { return options }
+    guard stack.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
+    let fields = optionTable(stack).fields
+    try stack.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
+      let name = stack.keyDescription(at: key)
+      guard stack.type(at: key) == .string, let field = fields.first(where: { $0.name == name })
       else {
         let known = fields.map(\.name).joined(separator: ", ")
         throw LuaTypeMismatch("unknown option '\(name)' (known: \(known))")
       }
       do throws(LuaTypeMismatch) {
-        try field.read(&options, L, value)
+        try field.read(&options, stack, value)
       } catch {
-        throw error.resolved(L, at: value, prefix: "option '\(name)': ")
+        throw error.resolved(stack, at: value, prefix: "option '\(name)': ")
       }
     }
     return options
   }
 
-  private static func optionTable(_ L: LuaStack) -> LuaOptionTable<Self> {
+  private static func optionTable(_ stack: LuaStack) -> LuaOptionTable<Self> {
     let id = ObjectIdentifier(Self.self)
-    if let table = L.state.optionTables[id] as? LuaOptionTable<Self> { return table }
+    if let table = stack.state.optionTables[id] as? LuaOptionTable<Self> { return table }
     let table = LuaOptionTable<Self>()
-    L.state.optionTables[id] = table
+    stack.state.optionTables[id] = table
     return table
   }
 }

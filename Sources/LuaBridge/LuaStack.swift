@@ -4,6 +4,7 @@ import Support
 
 /// The kind of a Lua value.
 public enum LuaType: Sendable {
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case none, nil_, boolean, number, string, table, function, userdata, thread
 
   init(_ code: Int32) {
@@ -28,20 +29,20 @@ public enum LuaType: Sendable {
 /// at the top. Pushing allocates Lua memory past the limit if need be; the trampoline
 /// settles that when Swift has returned.
 public struct LuaStack {
-  let L: OpaquePointer
+  let thread: OpaquePointer
   /// The state this stack belongs to.
   public unowned(unsafe) let state: LuaState
 
-  init(_ L: OpaquePointer, _ state: LuaState) {
-    self.L = L
+  init(_ thread: OpaquePointer, _ state: LuaState) {
+    self.thread = thread
     self.state = state
   }
 
   /// The number of values, hence of arguments at the start of a call.
-  public var count: Int32 { lua_gettop(L) }
+  public var count: Int32 { lua_gettop(thread) }
 
   /// The type of a value; `.none` beyond the last argument.
-  public func type(at index: Int32) -> LuaType { LuaType(lua_type(L, index)) }
+  public func type(at index: Int32) -> LuaType { LuaType(lua_type(thread, index)) }
 
   /// The name of a value's type as messages give it: "number", "tensor", "no value".
   public func typeName(at index: Int32) -> String {
@@ -59,28 +60,28 @@ public struct LuaStack {
   }
 
   /// Whether the argument is absent or nil.
-  public func isNil(at index: Int32) -> Bool { lua_type(L, index) <= 0 }
+  public func isNil(at index: Int32) -> Bool { lua_type(thread, index) <= 0 }
 
   /// A Lua boolean, or nil when the value is none.
   public func bool(at index: Int32) -> Bool? {
-    lua_type(L, index) == LUA_TBOOLEAN ? lua_toboolean(L, index) != 0 : nil
+    lua_type(thread, index) == LUA_TBOOLEAN ? lua_toboolean(thread, index) != 0 : nil
   }
 
   /// A Lua number; strings are not converted.
   public func number(at index: Int32) -> Double? {
-    lua_type(L, index) == LUA_TNUMBER ? lua_tonumberx(L, index, nil) : nil
+    lua_type(thread, index) == LUA_TNUMBER ? lua_tonumberx(thread, index, nil) : nil
   }
 
   /// A Lua integer, or a float with an integral value; strings are not converted.
   public func integer(at index: Int32) -> Int? {
-    guard lua_type(L, index) == LUA_TNUMBER else { return nil }
+    guard lua_type(thread, index) == LUA_TNUMBER else { return nil }
     var exact: Int32 = 0
-    let value = lua_tointegerx(L, index, &exact)
+    let value = lua_tointegerx(thread, index, &exact)
     return exact != 0 ? Int(value) : nil
   }
 
   /// Whether the value is a number of Lua's integer subtype.
-  public func isInteger(at index: Int32) -> Bool { lua_isinteger(L, index) != 0 }
+  public func isInteger(at index: Int32) -> Bool { lua_isinteger(thread, index) != 0 }
 
   /// Calls `body` with the bytes of a string, which live as long as the string stays on the
   /// stack; nil when the value is no string.
@@ -88,7 +89,7 @@ public struct LuaStack {
     rethrows -> R?
   {
     var count = 0
-    guard let bytes = lunerv_string(L, index, &count) else { return nil }
+    guard let bytes = lunerv_string(thread, index, &count) else { return nil }
     return try body(UnsafeRawBufferPointer(start: bytes, count: count))
   }
 
@@ -98,7 +99,7 @@ public struct LuaStack {
   }
 
   /// The length of a table's sequence (raw: `__len` is not asked).
-  public func length(at index: Int32) -> Int { Int(lua_rawlen(L, index)) }
+  public func length(at index: Int32) -> Int { Int(lua_rawlen(thread, index)) }
 
   /// Calls `body` with the index of element `position` (counted from 1) of a table; the
   /// value is gone afterwards. Metamethods are not asked.
@@ -106,9 +107,9 @@ public struct LuaStack {
     _ position: Int, of table: Int32, _ body: (Int32) throws(E) -> R
   ) throws(E) -> R {
     room()
-    lua_rawgeti(L, table, lua_Integer(position))
-    defer { lunerv_pop(L, 1) }
-    return try body(lua_gettop(L))
+    lua_rawgeti(thread, table, lua_Integer(position))
+    defer { lunerv_pop(thread, 1) }
+    return try body(lua_gettop(thread))
   }
 
   /// Calls `body` with the indexes of key and value of every pair of a table, in no
@@ -117,44 +118,44 @@ public struct LuaStack {
     of table: Int32, _ body: (_ key: Int32, _ value: Int32) throws(E) -> Void
   ) throws(E) {
     room()
-    let table = lua_absindex(L, table)
-    let top = lua_gettop(L)
-    defer { lua_settop(L, top) }
-    lua_pushnil(L)
-    while lua_next(L, table) != 0 {
+    let table = lua_absindex(thread, table)
+    let top = lua_gettop(thread)
+    defer { lua_settop(thread, top) }
+    lua_pushnil(thread)
+    while lua_next(thread, table) != 0 {
       try body(top + 1, top + 2)
-      lua_settop(L, top + 1)
+      lua_settop(thread, top + 1)
     }
   }
 
   public func pushNil() {
     room()
-    lua_pushnil(L)
+    lua_pushnil(thread)
   }
 
   public func push(_ value: Bool) {
     room()
-    lua_pushboolean(L, value ? 1 : 0)
+    lua_pushboolean(thread, value ? 1 : 0)
   }
 
   public func push(_ value: Int) {
     room()
-    lua_pushinteger(L, lua_Integer(value))
+    lua_pushinteger(thread, lua_Integer(value))
   }
 
   public func push(_ value: Double) {
     room()
-    lua_pushnumber(L, value)
+    lua_pushnumber(thread, value)
   }
 
   /// Pushes a string of these bytes; too large a one for the memory limit fails the call.
   public func push(bytes: UnsafeRawBufferPointer) {
     room()
-    if lunerv_would_overdraw(L, bytes.count) {
-      lunerv_bridge_of(L).pointee.overdrawn = true
-      lua_pushnil(L)
+    if lunerv_would_overdraw(thread, bytes.count) {
+      lunerv_bridge_of(thread).pointee.overdrawn = true
+      lua_pushnil(thread)
     } else {
-      lua_pushlstring(L, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
+      lua_pushlstring(thread, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
     }
   }
 
@@ -166,17 +167,17 @@ public struct LuaStack {
   /// Pushes an empty table with room for so many elements and fields.
   public func pushTable(elements: Int = 0, fields: Int = 0) {
     room()
-    lua_createtable(L, Int32(clamping: elements), Int32(clamping: fields))
+    lua_createtable(thread, Int32(clamping: elements), Int32(clamping: fields))
   }
 
   /// Pops a value and makes it element `position` of the table below it.
-  public func setElement(_ position: Int) { lua_rawseti(L, -2, lua_Integer(position)) }
+  public func setElement(_ position: Int) { lua_rawseti(thread, -2, lua_Integer(position)) }
 
   /// Pops a value and makes it field `name` of the table below it.
   public func setField(_ name: String) {
     push(name)
-    lua_rotate(L, -2, 1)
-    lua_rawset(L, -3)
+    lua_rotate(thread, -2, 1)
+    lua_rawset(thread, -3)
   }
 
   /// Fails the running call with `error` once its results are pushed.
@@ -188,10 +189,10 @@ public struct LuaStack {
 
   /// Room for a few more values. The trampoline has made enough for everything that nests
   /// within the limits of this module; what may be longer checks for itself.
-  func room() { precondition(lua_checkstack(L, 4) != 0, "Lua stack exhausted") }
+  func room() { precondition(lua_checkstack(thread, 4) != 0, "Lua stack exhausted") }
 
   func objectInfo(at index: Int32) -> LuaObjectInfo? {
-    guard let info = lunerv_to_block(L, index)?.pointee.info else { return nil }
+    guard let info = lunerv_to_block(thread, index)?.pointee.info else { return nil }
     return Unmanaged<LuaObjectInfo>.fromOpaque(info).takeUnretainedValue()
   }
 }

@@ -23,8 +23,6 @@ public final class LuaState {
   var pushFailure: LunervError?
   /// The last error a Swift function failed with; its kind survives to ``run(file:arguments:)``.
   var lastFailure: LunervError?
-  /// The running function's error message is complete as it is.
-  var isVerbatim = false
   private(set) var keptSerial = 0
 
   /// - Parameter memoryLimit: bytes the Lua heap may hold, the libraries' own included.
@@ -53,7 +51,7 @@ public final class LuaState {
     let stack = current
     stack.pushTable(fields: module.functions.count + module.constants.count)
     fill(stack, with: module)
-    _ = lunerv_preload(stack.L, module.name)
+    _ = lunerv_preload(stack.thread, module.name)
   }
 
   /// Tells the state how to treat objects of a class; before the first one is pushed.
@@ -66,9 +64,9 @@ public final class LuaState {
     stack.pushTable(fields: cls.events.count + 8)
     for (event, function) in cls.events { setFunction(function, named: event, on: stack) }
     let info = LuaObjectInfo(T.self)
-    infos.removeAll { $0.type == info.type }
-    infos.append(info)
-    _ = lunerv_make_class(stack.L, T.luaName, Unmanaged.passRetained(info).toOpaque())
+    // A class registered again comes first; objects of before keep what they point to.
+    infos.insert(info, at: 0)
+    _ = lunerv_make_class(stack.thread, T.luaName, Unmanaged.passUnretained(info).toOpaque())
   }
 
   /// Provides the source of one module. "lunerv.nn.conv" becomes the chunk
@@ -98,23 +96,21 @@ public final class LuaState {
       return LuaResults(LuaBytes(source.bytes), source.chunkName)
     }
     push(function, on: stack)
-    _ = lunerv_add_searcher(stack.L)
+    _ = lunerv_add_searcher(stack.thread)
   }
 
   private func registerBridgeModule() {
-    let module = LuaModule("lunerv.bridge")
-    module.define("fail", params: ["kind", "message"]) {
-      [unowned(unsafe) self] (kind: String, message: String) throws -> LuaResults in
+    let fail = NativeFunction("fail", role: .verbatim, params: ["kind", "message"]) {
+      (kind: String, message: String) throws -> LuaResults in
       guard let kind = LunervError.Kind(rawValue: kind) else {
         throw LunervError(.argument, "unknown kind of error '\(kind)'")
       }
-      isVerbatim = true
       throw LunervError(kind, message)
     }
     let stack = current
-    lunerv_push_bridge_module(stack.L)
-    fill(stack, with: module)
-    _ = lunerv_preload(stack.L, module.name)
+    lunerv_push_bridge_module(stack.thread)
+    setFunction(fail, named: fail.signature.name, on: stack)
+    _ = lunerv_preload(stack.thread, "lunerv.bridge")
   }
 
   private func fill(_ stack: LuaStack, with module: LuaModule) {
@@ -131,7 +127,7 @@ public final class LuaState {
     functions.append(function)
     stack.room()
     lunerv_push_function(
-      stack.L, Unmanaged.passUnretained(function).toOpaque(), function.polls)
+      stack.thread, Unmanaged.passUnretained(function).toOpaque(), function.polls)
   }
 
   private func setFunction(_ function: NativeFunction, named name: String, on stack: LuaStack) {
@@ -154,8 +150,8 @@ public final class LuaState {
     let stack = current
     setArguments(path, arguments, on: stack)
     let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    try check(lunerv_prepend_path(stack.L, folder.isEmpty ? "/" : folder), stack)
-    try check(lunerv_load_file(stack.L, path), stack, loading: true)
+    try check(lunerv_prepend_path(stack.thread, folder.isEmpty ? "/" : folder), stack)
+    try check(lunerv_load_file(stack.thread, path), stack)
     _ = try call(on: stack, arguments, report: true)
   }
 
@@ -170,19 +166,21 @@ public final class LuaState {
   {
     let stack = current
     var source = source
-    let status = source.withUTF8 { lunerv_load_buffer(stack.L, $0.baseAddress, $0.count, chunkName) }
-    try check(status, stack, loading: true)
+    let status = source.withUTF8 {
+      lunerv_load_buffer(stack.thread, $0.baseAddress, $0.count, chunkName)
+    }
+    try check(status, stack)
     return try call(on: stack, arguments, report: true)
   }
 
   private func setArguments(_ path: String, _ arguments: [String], on stack: LuaStack) {
     stack.room()
-    lua_rawgeti(stack.L, LUNERV_REGISTRY, LUNERV_GLOBALS)
+    lua_rawgeti(stack.thread, LUNERV_REGISTRY, LUNERV_GLOBALS)
     arguments.push(to: stack)
     stack.push(path)
     stack.setElement(0)
     stack.setField("arg")
-    lunerv_pop(stack.L, 1)
+    lunerv_pop(stack.thread, 1)
   }
 
   /// Calls the function that `push` pushes, for ``LuaFunction``.
@@ -197,16 +195,16 @@ public final class LuaState {
   private func call(on stack: LuaStack, _ arguments: [(any LuaResult)?], report: Bool) throws
     -> [LuaValue]
   {
-    let L = stack.L
+    let thread = stack.thread
     let base = stack.count - 1
-    defer { lua_settop(L, base) }
+    defer { lua_settop(thread, base) }
     LuaResults(list: arguments).push(to: stack)
     if let failure = pushFailure {
       pushFailure = nil
       throw failure
     }
     let depth = bridge.pointee.depth
-    let status = lunerv_call(L, stack.count - base - 1, LUA_MULTRET, report)
+    let status = lunerv_call(thread, stack.count - base - 1, LUA_MULTRET, report)
     bridge.pointee.depth = depth
     if status != LUA_OK {
       if report { throw reportedError(stack, status) }
@@ -226,9 +224,9 @@ public final class LuaState {
   }
 
   /// Throws the error value on top of the stack, if `status` says there is one.
-  private func check(_ status: Int32, _ stack: LuaStack, loading: Bool = false) throws {
+  private func check(_ status: Int32, _ stack: LuaStack) throws {
     guard status != LUA_OK else { return }
-    defer { lunerv_pop(stack.L, 1) }
+    defer { lunerv_pop(stack.thread, 1) }
     let message = stack.string(at: -1) ?? "unknown error"
     if status == LUA_ERRMEM { throw LunervError(.memory, message) }
     throw LunervError(message.hasPrefix("cannot open") ? .io : .data, message)
@@ -241,16 +239,16 @@ public final class LuaState {
     if let (message, traceback) = error.message.split(before: "\nstack traceback:") {
       error.message = message
       error.context.append(String(traceback.dropFirst()))
-    } else if status != LUA_ERRMEM, lunerv_push_traceback(stack.L) {
+    } else if status != LUA_ERRMEM, lunerv_push_traceback(stack.thread) {
       error.context.append(stack.string(at: -1) ?? "")
-      lunerv_pop(stack.L, 1)
+      lunerv_pop(stack.thread, 1)
     }
     return error
   }
 
   private func raisedError(_ stack: LuaStack, _ status: Int32) -> LuaRaisedError {
     let error = plainError(stack, status)
-    lunerv_keep_error(stack.L)
+    lunerv_keep_error(stack.thread)
     keptSerial += 1
     return LuaRaisedError(error: error, serial: keptSerial)
   }
@@ -264,7 +262,7 @@ public final class LuaState {
     if bridge.pointee.interrupt_raised, LuaInterrupt.wasRequested {
       return LunervError(.interrupted, message)
     }
-    if let lastFailure, lunerv_is_last_failure(stack.L) {
+    if let lastFailure, lunerv_is_last_failure(stack.thread) {
       return LunervError(lastFailure.kind, message)
     }
     return LunervError(.argument, message)
@@ -272,11 +270,16 @@ public final class LuaState {
 
   // MARK: Memory
 
-  /// Collects all garbage now. Not from inside a function that Lua called: finalizers run.
-  public func collect() { lunerv_collect(main) }
+  /// Collects all garbage: now, or when Lua is running, as ``requestCollect()`` does,
+  /// because finalizers run.
+  public func collect() {
+    if bridge.pointee.entered > 0 { requestCollect() } else { lunerv_collect(main) }
+  }
 
-  /// One step of the incremental collector.
-  public func collectStep() { lunerv_collect_step(main) }
+  /// One step of the incremental collector; nothing while Lua is running.
+  public func collectStep() {
+    if bridge.pointee.entered == 0 { lunerv_collect_step(main) }
+  }
 
   /// Has all garbage collected as soon as the running Swift function has returned.
   public func requestCollect() { bridge.pointee.collect_requested = true }
@@ -310,11 +313,11 @@ extension String {
 }
 
 /// What the trampoline calls: the function's address and the stack.
-private func callNative(_ function: UnsafeMutableRawPointer, _ L: OpaquePointer) -> Int32 {
-  guard let host = lunerv_bridge_of(L).pointee.host else { return 0 }
+private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePointer) -> Int32 {
+  guard let host = lunerv_bridge_of(thread).pointee.host else { return 0 }
   return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
     Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef {
-      $0.call(LuaStack(L, state))
+      $0.call(LuaStack(thread, state))
     }
   }
 }

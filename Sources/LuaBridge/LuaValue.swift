@@ -3,6 +3,7 @@ import Support
 
 /// A deep copy of Lua data.
 public indirect enum LuaValue: LuaArgument, LuaResult {
+  // swift-format-ignore: AlwaysUseLowerCamelCase
   case nil_
   case bool(Bool)
   case int(Int)
@@ -26,45 +27,45 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
 
   /// - Throws: on tables that contain themselves, nest deeper than ``maximumDepth`` or hold
   ///   more than ``maximumCount`` values, and on objects that are closed or unknown.
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaValue {
-    var reader = LuaValueReader(stack: L)
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaValue {
+    var reader = LuaValueReader(stack: stack)
     return try reader.read(at: index)
   }
 
-  public func push(to L: LuaStack) { push(to: L, depth: 0) }
+  public func push(to stack: LuaStack) { push(to: stack, depth: 0) }
 
-  private func push(to L: LuaStack, depth: Int) {
+  private func push(to stack: LuaStack, depth: Int) {
     switch self {
-    case .nil_, .function: L.pushNil()
-    case .bool(let value): L.push(value)
-    case .int(let value): L.push(value)
-    case .number(let value): L.push(value)
-    case .string(let value): L.push(value)
-    case .object(let object): object.push(to: L)
+    case .nil_, .function: stack.pushNil()
+    case .bool(let value): stack.push(value)
+    case .int(let value): stack.push(value)
+    case .number(let value): stack.push(value)
+    case .string(let value): stack.push(value)
+    case .object(let object): object.push(to: stack)
     case .array, .table:
       if depth == LuaValue.maximumDepth {
-        L.failLater(
+        stack.failLater(
           LunervError(.data, "data nested deeper than \(LuaValue.maximumDepth) levels"))
-        return L.pushNil()
+        return stack.pushNil()
       }
-      pushElements(to: L, depth: depth + 1)
+      pushElements(to: stack, depth: depth + 1)
     }
   }
 
-  private func pushElements(to L: LuaStack, depth: Int) {
+  private func pushElements(to stack: LuaStack, depth: Int) {
     switch self {
     case .array(let elements):
-      L.pushTable(elements: elements.count)
+      stack.pushTable(elements: elements.count)
       for (position, element) in elements.enumerated() {
-        element.push(to: L, depth: depth)
-        L.setElement(position + 1)
+        element.push(to: stack, depth: depth)
+        stack.setElement(position + 1)
       }
     case .table(let pairs):
-      L.pushTable(fields: pairs.count)
+      stack.pushTable(fields: pairs.count)
       for (key, value) in pairs where key.canBeKey {
-        key.push(to: L, depth: depth)
-        value.push(to: L, depth: depth)
-        lua_rawset(L.L, -3)
+        key.push(to: stack, depth: depth)
+        value.push(to: stack, depth: depth)
+        lua_rawset(stack.thread, -3)
       }
     default: break
     }
@@ -111,12 +112,12 @@ private struct LuaValueReader {
     case .string: return .string(stack.string(at: index) ?? "")
     case .function, .thread: return .function
     case .userdata: return .object(try stack.anyObject(at: index))
-    case .table: return try readTable(at: lua_absindex(stack.L, index))
+    case .table: return try readTable(at: lua_absindex(stack.thread, index))
     }
   }
 
   private mutating func readTable(at index: Int32) throws(LuaTypeMismatch) -> LuaValue {
-    guard let identity = lua_topointer(stack.L, index) else { return .nil_ }
+    guard let identity = lua_topointer(stack.thread, index) else { return .nil_ }
     if open.contains(identity) { throw LuaTypeMismatch("table contains itself") }
     if open.count == LuaValue.maximumDepth {
       throw LuaTypeMismatch("table nested deeper than \(LuaValue.maximumDepth) levels")
@@ -125,25 +126,25 @@ private struct LuaValueReader {
     defer { open.removeLast() }
 
     stack.room()
-    let L = stack.L
-    let top = lua_gettop(L)
-    defer { lua_settop(L, top) }
+    let thread = stack.thread
+    let top = lua_gettop(thread)
+    defer { lua_settop(thread, top) }
     var elements: [LuaValue] = []
     let length = stack.length(at: index)
     elements.reserveCapacity(Swift.min(length, LuaValue.maximumCount))
     for position in 0..<length {
-      lua_rawgeti(L, index, lua_Integer(position + 1))
+      lua_rawgeti(thread, index, lua_Integer(position + 1))
       elements.append(try read(at: top + 1))
-      lua_settop(L, top)
+      lua_settop(thread, top)
     }
     var pairs: [(LuaValue, LuaValue)] = []
-    lua_pushnil(L)
-    while lua_next(L, index) != 0 {
+    lua_pushnil(thread)
+    while lua_next(thread, index) != 0 {
       let isElement =
         stack.isInteger(at: top + 1)
         && (1...Swift.max(length, 1)).contains(stack.integer(at: top + 1) ?? 0) && length > 0
       if !isElement { pairs.append((try read(at: top + 1), try read(at: top + 2))) }
-      lua_settop(L, top + 1)
+      lua_settop(thread, top + 1)
     }
     if pairs.isEmpty { return .array(elements) }
     return .table(elements.enumerated().map { (.int($0.offset + 1), $0.element) } + pairs)

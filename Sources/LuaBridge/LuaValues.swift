@@ -39,7 +39,7 @@ public protocol LuaArgument {
   /// Whether the argument may be left out.
   static var luaMayBeAbsent: Bool { get }
   /// Reads the value at `index` and leaves the stack as it was.
-  static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self
+  static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self
 }
 
 extension LuaArgument {
@@ -50,55 +50,55 @@ extension LuaArgument {
 /// A type that can be handed to Lua.
 public protocol LuaResult {
   /// Pushes the value (several for ``LuaResults``, none for an empty one).
-  func push(to L: LuaStack)
+  func push(to stack: LuaStack)
 }
 
 extension Int: LuaArgument, LuaResult {
   public static var luaTypeName: String { "integer" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
-    if let value = L.integer(at: index) { return value }
-    if L.type(at: index) == .number {
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
+    if let value = stack.integer(at: index) { return value }
+    if stack.type(at: index) == .number {
       throw LuaTypeMismatch("number has no integer representation")
     }
     throw LuaTypeMismatch(expected: "number")
   }
-  public func push(to L: LuaStack) { L.push(self) }
+  public func push(to stack: LuaStack) { stack.push(self) }
 }
 
 extension Double: LuaArgument, LuaResult {
   public static var luaTypeName: String { "number" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Double {
-    guard let value = L.number(at: index) else { throw LuaTypeMismatch(expected: "number") }
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Double {
+    guard let value = stack.number(at: index) else { throw LuaTypeMismatch(expected: "number") }
     return value
   }
-  public func push(to L: LuaStack) { L.push(self) }
+  public func push(to stack: LuaStack) { stack.push(self) }
 }
 
 extension Float: LuaArgument, LuaResult {
   public static var luaTypeName: String { "number" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Float {
-    Float(try Double.read(L, at: index))
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Float {
+    Float(try Double.read(stack, at: index))
   }
-  public func push(to L: LuaStack) { L.push(Double(self)) }
+  public func push(to stack: LuaStack) { stack.push(Double(self)) }
 }
 
 extension Bool: LuaArgument, LuaResult {
   public static var luaTypeName: String { "boolean" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Bool {
-    guard let value = L.bool(at: index) else { throw LuaTypeMismatch(expected: "boolean") }
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Bool {
+    guard let value = stack.bool(at: index) else { throw LuaTypeMismatch(expected: "boolean") }
     return value
   }
-  public func push(to L: LuaStack) { L.push(self) }
+  public func push(to stack: LuaStack) { stack.push(self) }
 }
 
 /// Text. What is not UTF-8 is replaced on reading; ``LuaBytes`` keeps bytes as they are.
 extension String: LuaArgument, LuaResult {
   public static var luaTypeName: String { "string" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> String {
-    guard let value = L.string(at: index) else { throw LuaTypeMismatch(expected: "string") }
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> String {
+    guard let value = stack.string(at: index) else { throw LuaTypeMismatch(expected: "string") }
     return value
   }
-  public func push(to L: LuaStack) { L.push(self) }
+  public func push(to stack: LuaStack) { stack.push(self) }
 }
 
 /// A Lua string as the bytes it is.
@@ -108,47 +108,47 @@ public struct LuaBytes: LuaArgument, LuaResult, Equatable, Sendable {
   public init(_ bytes: [UInt8]) { self.bytes = bytes }
 
   public static var luaTypeName: String { "string" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaBytes {
-    guard let value = L.withBytes(at: index, { LuaBytes([UInt8]($0)) }) else {
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaBytes {
+    guard let value = stack.withBytes(at: index, { LuaBytes([UInt8]($0)) }) else {
       throw LuaTypeMismatch(expected: "string")
     }
     return value
   }
-  public func push(to L: LuaStack) { bytes.withUnsafeBytes { L.push(bytes: $0) } }
+  public func push(to stack: LuaStack) { bytes.withUnsafeBytes { stack.push(bytes: $0) } }
 }
 
 /// nil for nil and for an argument left out; anything else must be a `Wrapped`.
 extension Optional: LuaArgument where Wrapped: LuaArgument {
   public static var luaTypeName: String { Wrapped.luaTypeName }
   public static var luaMayBeAbsent: Bool { true }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Wrapped? {
-    if L.isNil(at: index) { return nil }
-    return try Wrapped.read(L, at: index)
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Wrapped? {
+    if stack.isNil(at: index) { return nil }
+    return try Wrapped.read(stack, at: index)
   }
 }
 
 extension Optional: LuaResult where Wrapped: LuaResult {
-  public func push(to L: LuaStack) {
-    if let self { self.push(to: L) } else { L.pushNil() }
+  public func push(to stack: LuaStack) {
+    if let self { self.push(to: stack) } else { stack.pushNil() }
   }
 }
 
 /// A table's sequence.
 extension Array: LuaArgument where Element: LuaArgument {
   public static var luaTypeName: String { "table" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> [Element] {
-    guard L.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
-    let count = L.length(at: index)
-    let table = lua_absindex(L.L, index)
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> [Element] {
+    guard stack.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
+    let count = stack.length(at: index)
+    let table = lua_absindex(stack.thread, index)
     var result: [Element] = []
     result.reserveCapacity(count)
     for position in 0..<count {
-      let element = try L.withElement(position + 1, of: table) {
+      let element = try stack.withElement(position + 1, of: table) {
         (at: Int32) throws(LuaTypeMismatch) -> Element in
         do throws(LuaTypeMismatch) {
-          return try Element.read(L, at: at)
+          return try Element.read(stack, at: at)
         } catch {
-          throw error.resolved(L, at: at, prefix: "element \(position + 1): ")
+          throw error.resolved(stack, at: at, prefix: "element \(position + 1): ")
         }
       }
       result.append(element)
@@ -158,11 +158,11 @@ extension Array: LuaArgument where Element: LuaArgument {
 }
 
 extension Array: LuaResult where Element: LuaResult {
-  public func push(to L: LuaStack) {
-    L.pushTable(elements: count)
+  public func push(to stack: LuaStack) {
+    stack.pushTable(elements: count)
     for (position, element) in enumerated() {
-      element.push(to: L)
-      L.setElement(position + 1)
+      element.push(to: stack)
+      stack.setElement(position + 1)
     }
   }
 }
@@ -170,19 +170,19 @@ extension Array: LuaResult where Element: LuaResult {
 /// A table whose keys are all strings.
 extension Dictionary: LuaArgument where Key == String, Value: LuaArgument {
   public static var luaTypeName: String { "table" }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch)
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch)
     -> [String: Value]
   {
-    guard L.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
+    guard stack.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
     var result: [String: Value] = [:]
-    try L.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
-      guard let name = L.string(at: key) else {
-        throw LuaTypeMismatch("string keys expected, got \(L.keyDescription(at: key))")
+    try stack.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
+      guard let name = stack.string(at: key) else {
+        throw LuaTypeMismatch("string keys expected, got \(stack.keyDescription(at: key))")
       }
       do throws(LuaTypeMismatch) {
-        result[name] = try Value.read(L, at: value)
+        result[name] = try Value.read(stack, at: value)
       } catch {
-        throw error.resolved(L, at: value, prefix: "field '\(name)': ")
+        throw error.resolved(stack, at: value, prefix: "field '\(name)': ")
       }
     }
     return result
@@ -190,11 +190,11 @@ extension Dictionary: LuaArgument where Key == String, Value: LuaArgument {
 }
 
 extension Dictionary: LuaResult where Key == String, Value: LuaResult {
-  public func push(to L: LuaStack) {
-    L.pushTable(fields: count)
+  public func push(to stack: LuaStack) {
+    stack.pushTable(fields: count)
     for (name, value) in self {
-      value.push(to: L)
-      L.setField(name)
+      value.push(to: stack)
+      stack.setField(name)
     }
   }
 }
@@ -206,12 +206,12 @@ public struct LuaResults: LuaResult {
   public init(_ values: (any LuaResult)?...) { self.values = values }
   public init(list: [(any LuaResult)?]) { values = list }
 
-  public func push(to L: LuaStack) {
-    guard lua_checkstack(L.L, Int32(clamping: values.count + 8)) != 0 else {
-      return L.failLater(LunervError(.argument, "too many results (\(values.count))"))
+  public func push(to stack: LuaStack) {
+    guard lua_checkstack(stack.thread, Int32(clamping: values.count + 8)) != 0 else {
+      return stack.failLater(LunervError(.argument, "too many results (\(values.count))"))
     }
     for value in values {
-      if let value { value.push(to: L) } else { L.pushNil() }
+      if let value { value.push(to: stack) } else { stack.pushNil() }
     }
   }
 }
@@ -225,12 +225,13 @@ public struct LuaVarargs: LuaArgument {
   public static var luaTypeName: String { "..." }
   public static var luaTakesRest: Bool { true }
   public static var luaMayBeAbsent: Bool { true }
-  public static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaVarargs {
-    let count = L.count
+  public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> LuaVarargs
+  {
+    let count = stack.count
     var values: [LuaValue] = []
     var at = index
     while at <= count {
-      values.append(try LuaValue.read(L, at: at))
+      values.append(try LuaValue.read(stack, at: at))
       at += 1
     }
     return LuaVarargs(values)

@@ -20,6 +20,8 @@ public struct LuaSignature: Sendable {
 final class NativeFunction {
   enum Role {
     case function, property
+    /// A function whose messages do not get its name in front.
+    case verbatim
     /// A metamethod, with the operator as users write it.
     case meta(String)
   }
@@ -63,7 +65,7 @@ final class NativeFunction {
   func call(_ stack: LuaStack) -> Int32 {
     let top = stack.count
     do {
-      if maximum >= 0, top > maximum, case .function = role {
+      if maximum >= 0, top > maximum, isCounted {
         for index in (maximum + 1)...top where !stack.isNil(at: index) {
           stack.push(signature.name)
           stack.bridge.pointee.argument = maximum
@@ -77,9 +79,17 @@ final class NativeFunction {
       }
       return stack.count - top
     } catch {
-      lua_settop(stack.L, top)
+      lua_settop(stack.thread, top)
       stack.state.pushFailure = nil
       return stack.fail(with: error, in: self)
+    }
+  }
+
+  /// Lua hands metamethods more than they ask for.
+  private var isCounted: Bool {
+    switch role {
+    case .function, .verbatim: true
+    case .property, .meta: false
     }
   }
 
@@ -88,6 +98,7 @@ final class NativeFunction {
     let name =
       switch role {
       case .function, .property: signature.name
+      case .verbatim: ""
       case .meta(let symbol): symbol
       }
     return name.isEmpty || message.hasPrefix(name + ":") ? message : "\(name): \(message)"
@@ -124,14 +135,14 @@ private func resultNames<R: LuaResult>(_: R.Type) -> [String] {
 
 /// The result of functions that return none.
 struct LuaNothing: LuaResult {
-  func push(to L: LuaStack) {}
+  func push(to stack: LuaStack) {}
 }
 
 /// A fixed number of results.
 struct LuaTuple<each R: LuaResult>: LuaResult {
   let values: (repeat each R)
   init(_ values: repeat each R) { self.values = (repeat each values) }
-  func push(to L: LuaStack) { repeat (each values).push(to: L) }
+  func push(to stack: LuaStack) { repeat (each values).push(to: stack) }
 }
 
 /// A mismatch with the argument it concerns.
@@ -141,7 +152,7 @@ private struct BadArgument: Error {
 }
 
 extension LuaStack {
-  var bridge: UnsafeMutablePointer<lunerv_bridge> { lunerv_bridge_of(L) }
+  var bridge: UnsafeMutablePointer<lunerv_bridge> { lunerv_bridge_of(thread) }
 
   fileprivate func argument<T: LuaArgument>(_: T.Type, _ index: inout Int32) throws -> T {
     index += 1
@@ -158,7 +169,7 @@ extension LuaStack {
     case let bad as BadArgument:
       let detail = bad.mismatch.text(self, at: bad.index)
       switch function.role {
-      case .function:
+      case .function, .verbatim:
         state.lastFailure = LunervError(.argument, detail)
         bridge.pointee.argument = bad.index
         push(function.signature.name)
@@ -169,14 +180,13 @@ extension LuaStack {
         return raise(.init(.argument, "bad operand #\(bad.index) to \(symbol) (\(detail))"))
       }
     case let raised as LuaRaisedError where raised.serial == state.keptSerial:
-      lunerv_push_kept_error(L)
+      lunerv_push_kept_error(thread)
       return LUNERV_RERAISE
     case let raised as LuaRaisedError:
       return raise(raised.error)
     case var error as LunervError:
       if error.kind == .interrupted, LuaInterrupt.isRequested { return LUNERV_INTERRUPT }
-      if !state.isVerbatim { error.message = function.named(error.message) }
-      state.isVerbatim = false
+      error.message = function.named(error.message)
       return raise(error)
     default:
       return raise(.init(.argument, function.named("\(error)")))

@@ -57,6 +57,11 @@ typedef struct lunerv_bridge {
   bool interrupt_raised;
   bool forming_path;
   int argument;
+  /// How many protected calls of Lua from Swift are under way.
+  int entered;
+  bool closing;
+  bool warnings_on;
+  bool warning_continues;
   /// A counter that follows the flow of control through coroutines (see `nested`).
   int64_t depth;
   bool depths_stored;
