@@ -22,7 +22,7 @@ public final class Host {
     let surface = TensorSurface(module: module, tensors: tensors)
     let pressure = self.pressure
     TensorModule.define(surface, random: random) { [unowned pressure] in
-      pressure.beforeBackward()
+      try pressure.beforeBackward()
     }
         LayerModule.define(surface)
     lua.register(tensors)
@@ -128,6 +128,7 @@ final class Pressure {
   private var softLimit = 256 << 20
   private var isSettling = false
   private var isBoundary = false
+  private var isCollected = false
 
   init(_ lua: LuaState) { self.lua = lua }
 
@@ -151,10 +152,12 @@ final class Pressure {
     if Arena.statistics.liveBytes > softLimit { request(boundary: false) }
   }
 
-  /// Collects at once: nothing of the caller's is under way yet.
-  func beforeBackward() {
+  /// Asks to be called again after a collection, at most once for each backward.
+  func beforeBackward() throws {
     settle()
-    if Arena.statistics.liveBytes - survivors > 64 << 20 { lua.collect() }
+    let isDue = !isCollected && Arena.statistics.liveBytes - survivors > 64 << 20
+    isCollected = isDue
+    if isDue { throw LuaCollectFirst() }
   }
 
   func boundary() {

@@ -11,7 +11,7 @@ final class RandomSource {
 /// Tensors: making, reading, writing, arithmetic, shapes, reductions.
 enum TensorModule {
   static func define(
-    _ s: TensorSurface, random: RandomSource, beforeBackward: @escaping () -> Void
+    _ s: TensorSurface, random: RandomSource, beforeBackward: @escaping () throws -> Void
   ) {
     making(s.module, random)
     reading(s)
@@ -448,10 +448,10 @@ enum TensorModule {
     }
   }
 
-  private static func autograd(_ s: TensorSurface, _ beforeBackward: @escaping () -> Void) {
+  private static func autograd(_ s: TensorSurface, _ beforeBackward: @escaping () throws -> Void) {
     s.op("backward", doc: "Adds this scalar's gradients to the grad of what it came from.") {
       (x: Tensor) in
-      beforeBackward()
+      try beforeBackward()
       try x.backward()
       return LuaResults()
     }
