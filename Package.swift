@@ -49,7 +49,8 @@ let package = Package(
     .executableTarget(
       name: "lunerv",
       dependencies: [
-        "Bindings", "LuaBridge", "Support", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Bindings", "LuaBridge", "Support",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
 

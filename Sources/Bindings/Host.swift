@@ -24,7 +24,7 @@ public final class Host {
     TensorModule.define(surface, random: random) { [unowned pressure] in
       try pressure.beforeBackward()
     }
-        LayerModule.define(surface)
+    LayerModule.define(surface)
     lua.register(tensors)
     lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
     FileModule.define(module) { events, null in
@@ -68,8 +68,11 @@ public final class Host {
     }
     lua.addSource { name in
       guard let bytes = sources[name] else { return nil }
-      let inside = name == "lunerv" ? "init" : name.dropFirst("lunerv.".count)
-        .split(separator: ".").joined(separator: "/")
+      let inside =
+        name == "lunerv"
+        ? "init"
+        : name.dropFirst("lunerv.".count)
+          .split(separator: ".").joined(separator: "/")
       return (Array(bytes), "@lunerv:" + inside + ".lua")
     }
   }

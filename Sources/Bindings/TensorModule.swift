@@ -95,7 +95,9 @@ enum TensorModule {
     }
   }
 
-  private static func nested(_ shape: ArraySlice<Int>, _ numbers: ArraySlice<Double>, integral: Bool)
+  private static func nested(
+    _ shape: ArraySlice<Int>, _ numbers: ArraySlice<Double>, integral: Bool
+  )
     -> LuaValue
   {
     guard let n = shape.first else {
@@ -372,7 +374,9 @@ enum TensorModule {
       let places = try index.numbers().map { try position(Int($0), count: x.shape[d], "gather") }
       return try x.gathered(d, places, shape: index.shape)
     }
-    s.op("index_select", params: ["dim", "index"], doc: "Slices of a dimension by a table of indices.") {
+    s.op(
+      "index_select", params: ["dim", "index"], doc: "Slices of a dimension by a table of indices."
+    ) {
       (x: Tensor, d: Int, index: [Int]) -> Tensor in
       let d = try dimension(d, x, "index_select")
       return try x.selected(d, index.map { try position($0, count: x.shape[d], "index_select") })

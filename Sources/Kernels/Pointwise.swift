@@ -146,7 +146,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func forEachPiece(
-    start: Int, count: Int, _ body: (_ offset: Int, _ count: Int, _ values: UnsafePointer<T>) -> Void
+    start: Int, count: Int,
+    _ body: (_ offset: Int, _ count: Int, _ values: UnsafePointer<T>) -> Void
   ) {
     if let memory {
       body(0, count, memory + start)

@@ -38,7 +38,8 @@ extension KernelsTests {
             for c in 0..<shape[2] {
               for d in 0..<shape[3] {
                 let at = zip([a, b, c, d], order).reduce(0) { $0 + $1.0 * from[$1.1] }
-                right = right
+                right =
+                  right
                   && target.p[((a * shape[1] + b) * shape[2] + c) * shape[3] + d] == source.p[at]
               }
             }
@@ -52,7 +53,8 @@ extension KernelsTests {
       stridedCopy(sizes: [3, 0], from: source.p, strides: [1, 1], to: one.p, strides: [1, 1])
       // A stride of zero repeats.
       let repeated = Guarded<Float>(8)
-      stridedCopy(sizes: [4, 2], from: source.p, strides: [0, 1], to: repeated.p, strides: [2, 1])
+      stridedCopy(
+        sizes: [4, 2], from: source.p, strides: [0, 1], to: repeated.p, strides: [2, 1])
       #expect(repeated.values == (0..<8).map { source.p[$0 % 2] } && repeated.isIntact)
     }
 
@@ -67,7 +69,9 @@ extension KernelsTests {
         for i in 0..<m {
           for j in 0..<n {
             expected.append(
-              (0..<k).reduce(0) { $0 + a.p[ta ? $1 * m + i : i * k + $1] * b.p[tb ? j * k + $1 : $1 * n + j] })
+              (0..<k).reduce(0) {
+                $0 + a.p[ta ? $1 * m + i : i * k + $1] * b.p[tb ? j * k + $1 : $1 * n + j]
+              })
           }
         }
         #expect(relativeError(c.values, expected) < 1e-13 && c.isIntact)
@@ -118,7 +122,9 @@ extension KernelsTests {
             for i in 0..<2 {
               for j in 0..<2 {
                 let (row, column) = (2 * r + i - padY, 2 * c + j - padX)
-                if row >= 0, row < h, column >= 0, column < w { sum += x.p[(p * h + row) * w + column] }
+                if row >= 0, row < h, column >= 0, column < w {
+                  sum += x.p[(p * h + row) * w + column]
+                }
               }
             }
             expected.append(sum / 4)
@@ -145,7 +151,8 @@ extension KernelsTests {
             var (re, im) = (0.0, 0.0)
             for r in 0..<h {
               for c in 0..<w {
-                let angle = -2 * Double.pi
+                let angle =
+                  -2 * Double.pi
                   * (Double(u * r % h) / Double(h) + Double(v * c % w) / Double(w))
                 re += x.p[(p * h + r) * w + c] * cos(angle)
                 im += x.p[(p * h + r) * w + c] * sin(angle)
@@ -231,7 +238,8 @@ extension KernelsTests {
       // 24 orders of 1000: six standard deviations are 186.
       #expect(counts.count == 24 && counts.values.allSatisfy { abs($0 - 1000) < 190 })
       #expect(random.permutation(1000).sorted() == Array(0..<1000))
-      #expect(random.permutation(1) == [0] && random.permutation(0) == [] && random.permutation(-3) == [])
+      #expect(
+        random.permutation(1) == [0] && random.permutation(0) == [] && random.permutation(-3) == [])
     }
   }
 }

@@ -36,13 +36,16 @@ extension KernelsTests {
 
     @Test func specialValues() {
       let x: [Float] = [.nan, .infinity, -.infinity, -0.0, 2.5, -2.5, 0.5, -0.5, 3.5]
-      func values(_ op: PointwiseOperator, p: Double = 0, q: Double = 0, _ b: [Float]? = nil) -> [Float] {
+      func values(_ op: PointwiseOperator, p: Double = 0, q: Double = 0, _ b: [Float]? = nil)
+        -> [Float]
+      {
         apply(op, p: p, q: q, x, b ?? x, x)
       }
       #expect(values(.round)[3...] == [0, 2, -2, 0, 0, 4])
       #expect(values(.floor)[3...] == [0, 2, -3, 0, -1, 3])
       #expect(values(.sign)[1...] == [1, -1, 0, 1, -1, 1, -1, 1])
-      #expect(values(.relu)[1...] == [.infinity, 0, 0, 2.5, 0, 0.5, 0, 3.5] && values(.relu)[0].isNaN)
+      #expect(
+        values(.relu)[1...] == [.infinity, 0, 0, 2.5, 0, 0.5, 0, 3.5] && values(.relu)[0].isNaN)
       #expect(values(.absolute)[1...] == [.infinity, .infinity, 0, 2.5, 2.5, 0.5, 0.5, 3.5])
       let clamped = values(.clamp, p: -1, q: 2)
       #expect(clamped[0].isNaN && clamped[1...] == [2, -1, 0, 2, -1, 0.5, -0.5, 2])
@@ -166,11 +169,13 @@ extension KernelsTests {
       let pixels = 5000
       let zeros = Guarded([Float](repeating: 0, count: pixels * lanes))
       let program = PointwiseProgram(
-        count: pixels * lanes, leaves: [.flat(zeros.p)], instructions: [.init(.exp, 0)], lanes: lanes,
+        count: pixels * lanes, leaves: [.flat(zeros.p)], instructions: [.init(.exp, 0)],
+        lanes: lanes,
         channels: channels, owners: [])
       let out = Guarded<Float>(1)
       reduce(
-        program, .sum, outer: 1, length: pixels * lanes, inner: 1, valid: pixels * lanes, into: out.p)
+        program, .sum, outer: 1, length: pixels * lanes, inner: 1, valid: pixels * lanes,
+        into: out.p)
       #expect(out.p[0] == Float(pixels * channels))
     }
   }

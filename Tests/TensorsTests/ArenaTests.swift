@@ -40,7 +40,9 @@ extension TensorsTests {
     }
 
     @Test func sizesAreRoundedUpByAnEighth() {
-      for bytes in [0, 1, 64, 65, 100, 1000, 4096, 4097, 1 << 20, (1 << 20) + 1, 129_024_000, 1 << 40] {
+      for bytes in [
+        0, 1, 64, 65, 100, 1000, 4096, 4097, 1 << 20, (1 << 20) + 1, 129_024_000, 1 << 40,
+      ] {
         let rounded = Arena.rounded(bytes)
         #expect(rounded >= bytes && rounded % 64 == 0)
         #expect(rounded <= max(bytes + 64, bytes + bytes / 7), "\(bytes)")
@@ -49,9 +51,10 @@ extension TensorsTests {
     }
 
     @Test func absurdShapesAreErrors() throws {
-      for shape in [[1 << 41], [1 << 30, 1 << 30, 1 << 30], [.max, 2], [-1], [2, -3], [0, .max, .max],
-        [Int](repeating: 1, count: 9)]
-      {
+      for shape in [
+        [1 << 41], [1 << 30, 1 << 30, 1 << 30], [.max, 2], [-1], [2, -3], [0, .max, .max],
+        [Int](repeating: 1, count: 9),
+      ] {
         #expect(throws: LunervError.self, "\(shape)") { try Tensor.full(0, shape) }
       }
       let x = try Tensor.full(1, [1, 1, 2, 2]), w = try Tensor.full(1, [1, 1, 1, 1])
@@ -132,7 +135,9 @@ extension TensorsTests {
       try x.fillNormal(&random, mean: 0, deviation: 1, bound: 2)
       #expect(try x.numbers().allSatisfy { abs($0) <= 2 } && x.paddingIsZero())
       #expect(throws: LunervError.self) { try x.fillNormal(&random, mean: 0, deviation: -1) }
-      #expect(throws: LunervError.self) { try x.fillNormal(&random, mean: 99, deviation: 1, bound: 2) }
+      #expect(throws: LunervError.self) {
+        try x.fillNormal(&random, mean: 99, deviation: 1, bound: 2)
+      }
       #expect(throws: LunervError.self) {
         try Tensor.full(0, [2], .i32).fillUniform(&random, lo: 0, hi: 1)
       }
@@ -143,7 +148,9 @@ extension TensorsTests {
       #expect(try Tensor.from([200, 7], [2], .u8).cast(to: .f32).numbers() == [200, 7])
       #expect(try Tensor.from([-5, 300], [2], .i32).cast(to: .u8).numbers() == [0, 255])
       let planes: [UInt8] = (0..<12).map { $0 * 20 }
-      let image = try planes.withUnsafeBufferPointer { try Tensor.image(u8: $0, height: 2, width: 2) }
+      let image = try planes.withUnsafeBufferPointer {
+        try Tensor.image(u8: $0, height: 2, width: 2)
+      }
       #expect(image.shape == [1, 3, 2, 2])
       #expect(try image.numbers() == planes.map { Double(Float($0) / 255) })
       #expect(try image.withBytes { $0.count } == 48)

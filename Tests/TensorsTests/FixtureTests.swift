@@ -44,7 +44,8 @@ private struct Fixtures {
     let exponent = Int(half >> 10 & 31), fraction = Double(half & 1023)
     let size =
       exponent == 0
-      ? fraction * 0x1p-24 : (1024 + fraction) * Double(sign: .plus, exponent: exponent - 25, significand: 1)
+      ? fraction * 0x1p-24
+      : (1024 + fraction) * Double(sign: .plus, exponent: exponent - 25, significand: 1)
     return half >> 15 == 1 ? -size : size
   }
 

@@ -98,7 +98,10 @@ struct Operator: Sendable, CustomTestStringConvertible {
     let noise = zip(exact.result, weights).reduce(0) { $0 + abs($1.0 * $1.1) } * 1e-9
     for (i, values) in numbers.enumerated() {
       let largest = exact.gradients[i].map(abs).max() ?? 0
-      for at in stride(from: 0, to: values.count, by: values.count > 1000 ? values.count / 5 : max(1, values.count / 30)) {
+      for at in stride(
+        from: 0, to: values.count,
+        by: values.count > 1000 ? values.count / 5 : max(1, values.count / 30))
+      {
         let h = 1e-6
         var (above, below) = (numbers, numbers)
         above[i][at] += h

@@ -69,7 +69,8 @@ private enum Catalogue {
         })
     }
     for (from, to) in [
-      ([5, 1, 1], image), ([1, 5, 1, 1], image), ([2, 1, 3, 1], image), ([], [3, 2]), ([4], [2, 4]),
+      ([5, 1, 1], image), ([1, 5, 1, 1], image), ([2, 1, 3, 1], image), ([], [3, 2]),
+      ([4], [2, 4]),
       (image, image),
     ] {
       all.append(Operator("expand to \(to)", from) { try $0[0].expanded(to: to) })
@@ -116,7 +117,8 @@ private enum Catalogue {
               try $0[0].variance(dims, keep: keep, unbiased: shape != [3, 8, 1, 2])
             })
         }
-        all.append(Operator("amax \(dims)", shape) { try $0[0].extremum(.maximum, dims, keep: keep) })
+        all.append(
+          Operator("amax \(dims)", shape) { try $0[0].extremum(.maximum, dims, keep: keep) })
         all.append(
           Operator("amin of cos \(dims)", shape) {
             try $0[0].cos().extremum(.minimum, dims, keep: !keep)
@@ -249,8 +251,9 @@ private enum Catalogue {
 
     // The pieces a decoder is made of, where layouts and fusions meet.
     all.append(
-      Operator("block", [1, 5, 6, 7], [20, 5, 3, 3], [20], [1, 5, 1, 1], [3, 5, 1, 1], tolerance: 1e-5)
-      { t in
+      Operator(
+        "block", [1, 5, 6, 7], [20, 5, 3, 3], [20], [1, 5, 1, 1], [3, 5, 1, 1], tolerance: 1e-5
+      ) { t in
         let y = try t[0].conv2d(t[1], t[2], padding: 1).pixelShuffled(2).sin()
         let z = try y.multiplied(by: t[3].adding(1)).adding(t[3]).gelu()
         return try z.conv2d(t[4], nil).tanh().multiplied(by: 0.5).adding(0.5)
@@ -303,7 +306,9 @@ private enum Catalogue {
       Operator("window", [2, 3, 40, 9]) { try $0[0].windowFiltered([0.1, 0.2, 0.4, 0.2, 0.1]) })
     for (h, w) in [(4, 6), (5, 7), (1, 4), (6, 1), (3, 2)] {
       all.append(
-        Operator("rfft2 \(h)×\(w)", [2, 1, h, w], tolerance: 1e-5) { try $0[0].fourierTransformed() })
+        Operator("rfft2 \(h)×\(w)", [2, 1, h, w], tolerance: 1e-5) {
+          try $0[0].fourierTransformed()
+        })
     }
     all.append(Operator("rfft2", [4, 5], tolerance: 1e-5) { try $0[0].fourierTransformed() })
     return all
@@ -322,8 +327,9 @@ private enum Catalogue {
         try $0[0].frequencyLoss($0[1])
       })
     // Images that resemble each other, or contrast terms would be cut off at 0.
-    func similar(_ name: String, _ shape: [Int], _ f: @escaping @Sendable (Tensor, Tensor) throws -> Tensor)
-    {
+    func similar(
+      _ name: String, _ shape: [Int], _ f: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
+    ) {
       all.append(
         Operator(name, shape, shape, lo: 0, hi: 1, tolerance: 1e-4) {
           try f($0[0], $0[0].multiplied(by: 0.6).adding($0[1].multiplied(by: 0.3)))
@@ -417,7 +423,8 @@ extension TensorsTests {
         { try x.adding(.full(1, [4])) }, { try x.adding(.full(1, [7], .f64)) },
         { try x.cast(to: .i32).sin() }, { try x.sum([4]) }, { try x.sum([1, 1]) },
         { try x.viewed([3, 3]) }, { try x.viewed([-1, -1]) }, { try x.viewed([-2, 5]) },
-        { try x.viewed([-1, 11]) }, { try x.permuted([0, 1, 2]) }, { try x.permuted([0, 1, 2, 2]) },
+        { try x.viewed([-1, 11]) }, { try x.permuted([0, 1, 2]) },
+        { try x.permuted([0, 1, 2, 2]) },
         { try x.sliced(1, 2, 5) }, { try x.sliced(1, 3, 2) }, { try x.sliced(9, 0, 0) },
         { try x.conv2d(w, nil, stride: 0) }, { try x.conv2d(w, nil, padding: -1) },
         { try x.conv2d(w, nil, groups: 2) }, { try x.conv2d(w, nil, groups: .max) },
@@ -427,12 +434,14 @@ extension TensorsTests {
         { try x.pixelShuffled(2) }, { try x.pixelShuffled(0) }, { try x.pixelShuffled(.max) },
         { try x.pixelUnshuffled(4) }, { try x.matmul(w) }, { try x.linear(w, nil) },
         { try x.softmax(4) }, { try x.layerNorm(.full(1, [4]), nil, dim: 1, epsilon: 1e-6) },
-        { try x.instanceNorm(epsilon: 1).viewed([5]) }, { try x.gathered(1, [5], shape: [1, 1, 1, 1]) },
+        { try x.instanceNorm(epsilon: 1).viewed([5]) },
+        { try x.gathered(1, [5], shape: [1, 1, 1, 1]) },
         { try x.gathered(1, [0], shape: [3, 1, 1, 1]) }, { try x.selected(1, [-1]) },
         { try x.padded(top: -1, bottom: 0, left: 0, right: 0, edge: true) },
         { try x.padded(top: .max, bottom: 0, left: 0, right: 0, edge: true) },
         { try x.expanded(to: [5]) }, { try x.expanded(to: [2, 5, 6, 8]) }, { try x.l1Loss(w) },
-        { try x.ssim(w) }, { try Tensor.concatenated([], 0) }, { try Tensor.concatenated([x, w], 0) },
+        { try x.ssim(w) }, { try Tensor.concatenated([], 0) },
+        { try Tensor.concatenated([x, w], 0) },
         { try x.fourierTransformed().viewed([1]) }, { try Tensor.from([1, 2], [3]) },
         { try x.averagePooled(padY: 2) },
       ]

@@ -74,10 +74,12 @@ extension TensorsTests {
       let z = try y.multiplied(by: y.adding(x)).adding(y)
       try z.sum().backward()
       // z = y(y + x) + y with y = x² + x: z' = (2x+1)(2y+x+1) + y.
-      #expect(try x.grad?.numbers() == [2.0, 3].map { x in
-        let y = x * x + x
-        return (2 * x + 1) * (2 * y + x + 1) + y
-      })
+      #expect(
+        try x.grad?.numbers()
+          == [2.0, 3].map { x in
+            let y = x * x + x
+            return (2 * x + 1) * (2 * y + x + 1) + y
+          })
       let before = try #require(try x.grad?.numbers())
       try x.multiplied(by: 10).sum().backward()
       #expect(try x.grad?.numbers() == before.map { $0 + 10 })
@@ -113,13 +115,16 @@ extension TensorsTests {
       let entries = Tensor.tapeEntries
       let blocks = Arena.statistics.blocks
       for walked in [true, false] {
-        let x = try Tensor.leaf([1, 3, 24, 24], seed: 1), w = try Tensor.leaf([20, 3, 3, 3], seed: 2)
+        let x = try Tensor.leaf([1, 3, 24, 24], seed: 1),
+          w = try Tensor.leaf([20, 3, 3, 3], seed: 2)
         let v = try Tensor.leaf([3, 5, 3, 3], seed: 3)
         let y = try x.conv2d(w, nil, padding: 1).pixelShuffled(2).layerNorm(
-          nil, nil, dim: 1, epsilon: 1e-6).gelu()
+          nil, nil, dim: 1, epsilon: 1e-6
+        ).gelu()
         let out = try y.conv2d(v, nil, padding: 1).tanh()
         let target = try x.selected(2, (0..<48).map { $0 / 2 }).selected(3, (0..<48).map { $0 / 2 })
-        let loss = try out.msSsim(target).adding(out.frequencyLoss(target)).adding(out.l1Loss(target))
+        let loss = try out.msSsim(target).adding(out.frequencyLoss(target)).adding(
+          out.l1Loss(target))
         if walked { try loss.backward() }
         let same = try Tensor.concatenated([out, out], 1).extremum(.maximum, [1])
         _ = try same.softmax(1).matmul(same.permuted([0, 2, 1])).sum()
@@ -173,14 +178,16 @@ extension TensorsTests {
     @Test func memoryStaysInPlace() throws {
       for method in methods() {
         let parameters = [
-          try Tensor.leaf([5, 3, 3, 3], seed: 1), try Tensor.leaf([1, 5, 3, 4], seed: 2, channelsLast: true),
+          try Tensor.leaf([5, 3, 3, 3], seed: 1),
+          try Tensor.leaf([1, 5, 3, 4], seed: 2, channelsLast: true),
         ]
         let optimiser = try Optimiser(parameters, method, lr: 1e-2)
         var places: [[UnsafeMutablePointer<Float>]] = []
         var losses: [Double] = []
         for _ in 0..<20 {
           optimiser.clearGradients()
-          let loss = try parameters[1].conv2d(parameters[0].permuted([1, 0, 2, 3]), nil).squared().mean()
+          let loss = try parameters[1].conv2d(parameters[0].permuted([1, 0, 2, 3]), nil).squared()
+            .mean()
           losses.append(try loss.item())
           try loss.backward()
           try optimiser.update()
@@ -203,7 +210,8 @@ extension TensorsTests {
         let pending = try p.detach().multiplied(by: 1), alias = p.detach()
         let view = try p.detach().viewed([2, 1])
         try optimiser.update()
-        #expect(try pending.numbers() == [1, 2] && alias.numbers() == [1, 2] && view.numbers() == [1, 2])
+        #expect(
+          try pending.numbers() == [1, 2] && alias.numbers() == [1, 2] && view.numbers() == [1, 2])
         #expect(try p.numbers() != [1, 2])
       }
     }
@@ -229,7 +237,9 @@ extension TensorsTests {
         }
         #expect(try p.numbers() == copy.numbers() && first.step == second.step)
         #expect(throws: LunervError.self) { try second.load(step: 1, [:]) }
-        #expect(throws: LunervError.self) { try second.load(step: -1, Dictionary(uniqueKeysWithValues: states)) }
+        #expect(throws: LunervError.self) {
+          try second.load(step: -1, Dictionary(uniqueKeysWithValues: states))
+        }
       }
     }
 
