@@ -13,13 +13,19 @@ if not native.exists(path) then
   return
 end
 
--- Adding one number to every entry changes nothing in these, or nothing a number can tell:
+-- Adding one number to every entry changes nothing that can be seen in these: it raises all
+-- output channels alike, which the next LayerNorm over channels takes away.
 local invisible <const> = {
-  -- a constant has no range;
-  range = function(tensor) return (tensor:amax() - tensor:amin()):item() == 0 end,
-  -- LayerNorm over channels takes away what is added to all of them.
-  ["encoder.downsample_layers.0.0.bias"] = "the LayerNorm behind it removes it",
+  ["encoder.downsample_layers.0.0.weight"] = true,
+  ["encoder.downsample_layers.0.0.bias"] = true,
+  ["encoder.downsample_layers.1.1.weight"] = true,
+  ["encoder.downsample_layers.1.1.bias"] = true,
 }
+
+local function reason(name, tensor)
+  if (tensor:amax() - tensor:amin()):item() == 0 then return "it is constant: its range is 0" end
+  return invisible[name] and "the LayerNorm that follows takes it away"
+end
 
 local tensors <const>, metadata <const> = assert(native.load_safetensors(path))
 
@@ -43,9 +49,9 @@ harness.test("1 % of the range added to any one parameter is noticed", function(
       golden:check_values()
       if golden.disagreed == 0 then golden:check_gradients() end
       if golden.disagreed == 0 then
-        local reason = invisible[short] or invisible.range(tensor) and "it is constant"
-        if reason then
-          exceptions[#exceptions + 1] = ("%s: %s"):format(short, reason)
+        local excuse = reason(short, tensor)
+        if excuse then
+          exceptions[#exceptions + 1] = ("%s: %s"):format(short, excuse)
         else
           missed[#missed + 1] = short
         end
