@@ -49,13 +49,16 @@ let package = Package(
     .executableTarget(
       name: "lunerv",
       dependencies: [
-        "Bindings", "LuaBridge", "Support", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Bindings", "LuaBridge", "Support",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
 
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: swift),
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors"], swiftSettings: swift),
+    .testTarget(
+      name: "TensorsTests", dependencies: ["Tensors", "Support"], exclude: ["fixtures"],
+      swiftSettings: swift),
     .testTarget(name: "VideoIOTests", dependencies: ["VideoIO"], swiftSettings: swift),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"], swiftSettings: swift),
     .testTarget(name: "BindingsTests", dependencies: ["Bindings"], swiftSettings: swift),

@@ -122,7 +122,8 @@ enum FileModule {
           throw LunervError(.argument, "save_safetensors: expected a list of {name, tensor}")
         }
         items.append(
-          Safetensors.Item(name: name, type: storedType(tensor.dtype), shape: tensor.shape) { sink in
+          Safetensors.Item(name: name, type: storedType(tensor.dtype), shape: tensor.shape) {
+            sink in
             try tensor.withBytes(sink)
           })
       }
@@ -134,7 +135,8 @@ enum FileModule {
     }
     m.define(
       "load_safetensors", params: ["path"],
-      doc: "Tensors by name, the metadata, and the names in order; or nil and a message. Half precision is widened to f32."
+      doc:
+        "Tensors by name, the metadata, and the names in order; or nil and a message. Half precision is widened to f32."
     ) { (path: String) -> LuaResults in
       do {
         let file = try SafetensorsFile(path)

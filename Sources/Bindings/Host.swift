@@ -22,9 +22,9 @@ public final class Host {
     let surface = TensorSurface(module: module, tensors: tensors)
     let pressure = self.pressure
     TensorModule.define(surface, random: random) { [unowned pressure] in
-      pressure.beforeBackward()
+      try pressure.beforeBackward()
     }
-        LayerModule.define(surface)
+    LayerModule.define(surface)
     lua.register(tensors)
     lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
     FileModule.define(module) { events, null in
@@ -68,8 +68,11 @@ public final class Host {
     }
     lua.addSource { name in
       guard let bytes = sources[name] else { return nil }
-      let inside = name == "lunerv" ? "init" : name.dropFirst("lunerv.".count)
-        .split(separator: ".").joined(separator: "/")
+      let inside =
+        name == "lunerv"
+        ? "init"
+        : name.dropFirst("lunerv.".count)
+          .split(separator: ".").joined(separator: "/")
       return (Array(bytes), "@lunerv:" + inside + ".lua")
     }
   }
@@ -128,6 +131,7 @@ final class Pressure {
   private var softLimit = 256 << 20
   private var isSettling = false
   private var isBoundary = false
+  private var isCollected = false
 
   init(_ lua: LuaState) { self.lua = lua }
 
@@ -151,10 +155,12 @@ final class Pressure {
     if Arena.statistics.liveBytes > softLimit { request(boundary: false) }
   }
 
-  /// Collects at once: nothing of the caller's is under way yet.
-  func beforeBackward() {
+  /// Asks to be called again after a collection, at most once for each backward.
+  func beforeBackward() throws {
     settle()
-    if Arena.statistics.liveBytes - survivors > 64 << 20 { lua.collect() }
+    let isDue = !isCollected && Arena.statistics.liveBytes - survivors > 64 << 20
+    isCollected = isDue
+    if isDue { throw LuaCollectFirst() }
   }
 
   func boundary() {

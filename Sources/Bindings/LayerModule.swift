@@ -29,7 +29,8 @@ enum LayerModule {
   }
 
   static func define(_ s: TensorSurface) {
-    s.op("matmul", params: ["y"], doc: "(…, m, k)·(…, k, n) → (…, m, n); leading sizes broadcast.") {
+    s.op("matmul", params: ["y"], doc: "(…, m, k)·(…, k, n) → (…, m, n); leading sizes broadcast.")
+    {
       (x: Tensor, y: Tensor) in try x.matmul(y)
     }
     s.op("linear", params: ["weight", "bias"], doc: "x·weightᵀ + bias; weight is (out, in).") {
@@ -43,7 +44,8 @@ enum LayerModule {
     }
     s.op(
       "pixel_shuffle", params: ["s"],
-      doc: "(N, C·s², H, W) → (N, C, H·s, W·s), channel c·s²+a·s+b to row offset a, column offset b."
+      doc:
+        "(N, C·s², H, W) → (N, C, H·s, W·s), channel c·s²+a·s+b to row offset a, column offset b."
     ) { (x: Tensor, f: Int) in try x.pixelShuffled(f) }
     s.op("pixel_unshuffle", params: ["s"], doc: "The inverse of pixel_shuffle.") {
       (x: Tensor, f: Int) in try x.pixelUnshuffled(f)

@@ -11,7 +11,7 @@ final class RandomSource {
 /// Tensors: making, reading, writing, arithmetic, shapes, reductions.
 enum TensorModule {
   static func define(
-    _ s: TensorSurface, random: RandomSource, beforeBackward: @escaping () -> Void
+    _ s: TensorSurface, random: RandomSource, beforeBackward: @escaping () throws -> Void
   ) {
     making(s.module, random)
     reading(s)
@@ -95,7 +95,9 @@ enum TensorModule {
     }
   }
 
-  private static func nested(_ shape: ArraySlice<Int>, _ numbers: ArraySlice<Double>, integral: Bool)
+  private static func nested(
+    _ shape: ArraySlice<Int>, _ numbers: ArraySlice<Double>, integral: Bool
+  )
     -> LuaValue
   {
     guard let n = shape.first else {
@@ -372,7 +374,9 @@ enum TensorModule {
       let places = try index.numbers().map { try position(Int($0), count: x.shape[d], "gather") }
       return try x.gathered(d, places, shape: index.shape)
     }
-    s.op("index_select", params: ["dim", "index"], doc: "Slices of a dimension by a table of indices.") {
+    s.op(
+      "index_select", params: ["dim", "index"], doc: "Slices of a dimension by a table of indices."
+    ) {
       (x: Tensor, d: Int, index: [Int]) -> Tensor in
       let d = try dimension(d, x, "index_select")
       return try x.selected(d, index.map { try position($0, count: x.shape[d], "index_select") })
@@ -448,10 +452,10 @@ enum TensorModule {
     }
   }
 
-  private static func autograd(_ s: TensorSurface, _ beforeBackward: @escaping () -> Void) {
+  private static func autograd(_ s: TensorSurface, _ beforeBackward: @escaping () throws -> Void) {
     s.op("backward", doc: "Adds this scalar's gradients to the grad of what it came from.") {
       (x: Tensor) in
-      beforeBackward()
+      try beforeBackward()
       try x.backward()
       return LuaResults()
     }

@@ -35,7 +35,9 @@ enum VideoModule {
     func options() throws -> VideoOptions {
       var o = VideoOptions()
       if let size {
-        guard size.count == 2 else { throw LunervError(.argument, "size: expected {height, width}") }
+        guard size.count == 2 else {
+          throw LunervError(.argument, "size: expected {height, width}")
+        }
         o.size = .init(height: size[0], width: size[1])
       }
       if let crop {

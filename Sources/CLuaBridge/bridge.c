@@ -64,10 +64,11 @@ static int call_swift(lua_State *L) {
   b->swift_on_stack = true;
   int status = b->callbacks.call(lua_touserdata(L, lua_upvalueindex(1)), L);
   b->swift_on_stack = outer;
-  if (b->collect_requested) {
+  if (b->collect_requested || status == LUNERV_AGAIN) {
     b->collect_requested = false;
     lua_gc(L, LUA_GCCOLLECT);
   }
+  if (status == LUNERV_AGAIN) return call_swift(L);
   if ((b->overdrawn || (b->limit && b->used > b->limit)) && beyond_limit(L, b))
     return raise_memory(L);
   return status >= 0 ? status : lunerv_raise_failure(L, b, status);

@@ -103,6 +103,9 @@ static const unsigned char lunerv_schedule[] = {
 static const unsigned char lunerv_train[] = {
 #embed "../../stdlib/lunerv/train.lua"
 };
+static const unsigned char lunerv_verify[] = {
+#embed "../../stdlib/lunerv/verify.lua"
+};
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
 };
@@ -141,6 +144,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
+  {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 

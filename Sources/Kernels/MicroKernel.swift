@@ -139,6 +139,66 @@ nonisolated(unsafe) let zeroOffset: UnsafePointer<Int> = {
   store8(c31, r3 + 8)
 }
 
+@inline(never) func kernel6x16(
+  _ a: PanelA, _ b: UnsafePointer<Float>, _ ldb: Int, _ c: UnsafeMutablePointer<Float>, _ ldc: Int,
+  accumulate: Bool
+) {
+  var c00 = V8.zero, c01 = V8.zero
+  var c10 = V8.zero, c11 = V8.zero
+  var c20 = V8.zero, c21 = V8.zero
+  var c30 = V8.zero, c31 = V8.zero
+  var c40 = V8.zero, c41 = V8.zero
+  var c50 = V8.zero, c51 = V8.zero
+  if accumulate {
+    (c00, c01) = (load8(c + 0 * ldc), load8(c + 0 * ldc + 8))
+    (c10, c11) = (load8(c + 1 * ldc), load8(c + 1 * ldc + 8))
+    (c20, c21) = (load8(c + 2 * ldc), load8(c + 2 * ldc + 8))
+    (c30, c31) = (load8(c + 3 * ldc), load8(c + 3 * ldc + 8))
+    (c40, c41) = (load8(c + 4 * ldc), load8(c + 4 * ldc + 8))
+    (c50, c51) = (load8(c + 5 * ldc), load8(c + 5 * ldc + 8))
+  }
+  let rs = a.rowStride
+  var pb = b
+  for tap in 0..<a.taps {
+    var pa = a.base + a.tapOffsets[tap]
+    for _ in 0..<a.depth {
+      let b0 = load8(pb), b1 = load8(pb + 8)
+      var s = V8(repeating: pa[0])
+      c00 = fma(s, b0, c00)
+      c01 = fma(s, b1, c01)
+      s = V8(repeating: pa[1 * rs])
+      c10 = fma(s, b0, c10)
+      c11 = fma(s, b1, c11)
+      s = V8(repeating: pa[2 * rs])
+      c20 = fma(s, b0, c20)
+      c21 = fma(s, b1, c21)
+      s = V8(repeating: pa[3 * rs])
+      c30 = fma(s, b0, c30)
+      c31 = fma(s, b1, c31)
+      s = V8(repeating: pa[4 * rs])
+      c40 = fma(s, b0, c40)
+      c41 = fma(s, b1, c41)
+      s = V8(repeating: pa[5 * rs])
+      c50 = fma(s, b0, c50)
+      c51 = fma(s, b1, c51)
+      pa += a.kStride
+      pb += ldb
+    }
+  }
+  store8(c00, c + 0 * ldc)
+  store8(c01, c + 0 * ldc + 8)
+  store8(c10, c + 1 * ldc)
+  store8(c11, c + 1 * ldc + 8)
+  store8(c20, c + 2 * ldc)
+  store8(c21, c + 2 * ldc + 8)
+  store8(c30, c + 3 * ldc)
+  store8(c31, c + 3 * ldc + 8)
+  store8(c40, c + 4 * ldc)
+  store8(c41, c + 4 * ldc + 8)
+  store8(c50, c + 5 * ldc)
+  store8(c51, c + 5 * ldc + 8)
+}
+
 @inline(never) func kernel4x8(
   _ a: PanelA, _ b: UnsafePointer<Float>, _ ldb: Int, _ c: UnsafeMutablePointer<Float>, _ ldc: Int,
   accumulate: Bool
@@ -185,7 +245,14 @@ func panelWidths(vectors: Int) -> [Int] {
 ) {
   var a = a
   var c = c
-  for _ in 0..<rows / 4 {
+  // Six rows of two vectors hide the multipliers' latency, four do not quite.
+  let sixes = width == 16 ? rows / 12 * 2 : 0
+  for _ in 0..<sixes {
+    kernel6x16(a, b, ldb, c, ldc, accumulate: accumulate)
+    a.base += 6 * a.rowStride
+    c += 6 * ldc
+  }
+  for _ in 0..<(rows - 6 * sixes) / 4 {
     switch width {
     case 24: kernel4x24(a, b, ldb, c, ldc, accumulate: accumulate)
     case 16: kernel4x16(a, b, ldb, c, ldc, accumulate: accumulate)

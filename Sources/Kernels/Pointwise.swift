@@ -38,7 +38,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   public enum Leaf {
     case flat(UnsafePointer<T>)
     case constant(T)
-    /// values[i mod count]: one value a channel, or a leading dimension broadcast.
+    /// values[i mod count]: one value a channel, or a leading dimension broadcast. The
+    /// periods of one program divide each other, as products of trailing sizes do.
     case periodic(UnsafePointer<T>, count: Int)
     /// values[i div count]: one value a pixel or a row.
     case repeated(UnsafePointer<T>, count: Int)
@@ -91,7 +92,9 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     self.owners = owners
     var align = max(lanes, 1)
     for leaf in leaves {
-      if case .periodic(_, let n) = leaf, n <= 1024, align % n != 0 { align *= n }
+      if case .periodic(_, let n) = leaf, n <= 1024, align % n != 0 {
+        align = n % align == 0 ? n : align * n
+      }
     }
     piece = align >= 1024 ? align : 1024 / align * align
     var last = [Int](repeating: -1, count: leaves.count + instructions.count)
@@ -143,7 +146,8 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func forEachPiece(
-    start: Int, count: Int, _ body: (_ offset: Int, _ count: Int, _ values: UnsafePointer<T>) -> Void
+    start: Int, count: Int,
+    _ body: (_ offset: Int, _ count: Int, _ values: UnsafePointer<T>) -> Void
   ) {
     if let memory {
       body(0, count, memory + start)

@@ -120,7 +120,8 @@ private func reduceRange<T: PointwiseScalar>(
 }
 
 /// Eight partial sums, whatever the type: the order never depends on the threads.
-@inline(__always) private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Double {
+@inline(__always) private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Double
+{
   var s: (T, T, T, T, T, T, T, T) = (0, 0, 0, 0, 0, 0, 0, 0)
   var i = 0
   while i + 8 <= n {

@@ -63,7 +63,9 @@ struct TileGrid {
     blocksX = pieces
     // Taller tasks recompute less of a computed input; short images still want tasks.
     var batches = 4
-    while batches > 1, blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 16 {
+    while batches > 1,
+      blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 16
+    {
       batches -= 1
     }
     self.batches = batches
@@ -110,8 +112,10 @@ enum Winograd {
         let lane = output.lane(of: to)
         for from in 0..<w.inputs {
           let base = u + place[lane] + input.lane(of: from) * stride[lane]
-          var half = (SIMD3<Double>(), SIMD3<Double>(), SIMD3<Double>(), SIMD3<Double>(),
-            SIMD3<Double>(), SIMD3<Double>())
+          var half = (
+            SIMD3<Double>(), SIMD3<Double>(), SIMD3<Double>(), SIMD3<Double>(),
+            SIMD3<Double>(), SIMD3<Double>()
+          )
           func row(_ y: Int) -> SIMD3<Double> {
             let yy = w.transposed ? 2 - y : y
             return w.transposed

@@ -2,6 +2,12 @@ import CLua
 import CLuaBridge
 import Support
 
+/// Thrown by a native function that wants all garbage collected before it begins: it is
+/// then called once more with the same arguments.
+public struct LuaCollectFirst: Error {
+  public init() {}
+}
+
 /// A Lua state with the standard libraries, owned by one thread.
 ///
 /// A raised Lua error never crosses a Swift frame: Swift calls Lua only through protected

@@ -184,6 +184,7 @@ extension LuaStack {
       return LUNERV_RERAISE
     case let raised as LuaRaisedError:
       return raise(raised.error)
+    case is LuaCollectFirst: return LUNERV_AGAIN
     case var error as LunervError:
       if error.kind == .interrupted, LuaInterrupt.isRequested { return LUNERV_INTERRUPT }
       error.message = function.named(error.message)

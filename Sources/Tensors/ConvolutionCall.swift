@@ -21,7 +21,8 @@ struct ConvolutionCall {
       throw fail("x must have 4 dimensions (N, C, H, W), got \(Shape.describe(x.shape))")
     }
     guard w.shape.count == 4 else {
-      throw fail("weight must have 4 dimensions (O, I/groups, kh, kw), got \(Shape.describe(w.shape))")
+      throw fail(
+        "weight must have 4 dimensions (O, I/groups, kh, kw), got \(Shape.describe(w.shape))")
     }
     guard x.isFloating, x.dtype == w.dtype, b == nil || b?.dtype == x.dtype else {
       throw fail("x, weight and bias must all be f32 or all f64")
@@ -184,7 +185,11 @@ extension Value {
 
   /// Stores what a convolution would otherwise compute each time it reads this image.
   func settled() throws {
-    if case .unshuffled(let source, _) = state { try source.materialise() } else { try materialise() }
+    if case .unshuffled(let source, _) = state {
+      try source.materialise()
+    } else {
+      try materialise()
+    }
   }
 
   /// PixelShuffle(s): channel c·s²+a·s+b goes to channel c at (row offset a, column offset b).

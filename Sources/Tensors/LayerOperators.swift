@@ -30,7 +30,8 @@ extension Tensor {
     guard let inputs = shape.last, w.shape.count == 2, w.shape[1] == inputs else {
       throw LunervError(
         .argument,
-        "linear: weight \(Shape.describe(w.shape)) does not take inputs of shape \(Shape.describe(shape))")
+        "linear: weight \(Shape.describe(w.shape)) does not take inputs of shape \(Shape.describe(shape))"
+      )
     }
     if let b, b.shape != [w.shape[0]] {
       throw LunervError(
@@ -101,7 +102,8 @@ extension Tensor {
       if let p, p.shape != [shape[dim]] {
         throw LunervError(
           .argument,
-          "layer_norm: weight and bias must have shape (\(shape[dim])), got \(Shape.describe(p.shape))")
+          "layer_norm: weight and bias must have shape (\(shape[dim])), got \(Shape.describe(p.shape))"
+        )
       }
     }
     var out = try normalised([dim], epsilon: epsilon)
@@ -136,7 +138,8 @@ extension Tensor {
       shape[2] + 2 * padY >= 2, shape[3] + 2 * padX >= 2
     else {
       throw LunervError(
-        .argument, "avg_pool2d: expected (N, C, H, W) of at least 2×2, got \(Shape.describe(shape))")
+        .argument, "avg_pool2d: expected (N, C, H, W) of at least 2×2, got \(Shape.describe(shape))"
+      )
     }
     let (planes, h, w) = (shape[0] * shape[1], shape[2], shape[3])
     let full = shape
@@ -232,7 +235,8 @@ extension Value {
     }
     let (a, b) = (try a.contiguous(), try b.contiguous())
     let rank = a.shape.count
-    let (m, k) = ta ? (a.shape[rank - 1], a.shape[rank - 2]) : (a.shape[rank - 2], a.shape[rank - 1])
+    let (m, k) =
+      ta ? (a.shape[rank - 1], a.shape[rank - 2]) : (a.shape[rank - 2], a.shape[rank - 1])
     let n = tb ? b.shape[rank - 2] : b.shape[rank - 1]
     let batch = Array(a.shape.dropLast(2))
     let out = try Value.allocate(batch + [m, n], a.dtype)

@@ -112,7 +112,8 @@ extension Tensor {
   private func checkImages(_ y: Tensor, _ name: String) throws {
     try checkSame(y, name)
     guard shape.count == 4, value.isFloating, count > 0 else {
-      throw LunervError(.argument, "\(name): expected images (N, C, H, W), got \(Shape.describe(shape))")
+      throw LunervError(
+        .argument, "\(name): expected images (N, C, H, W), got \(Shape.describe(shape))")
     }
   }
 
@@ -157,7 +158,8 @@ extension Tensor {
 public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) throws -> Tensor {
   guard bases.shape.count == 1, bases.count > 0 else {
     throw LunervError(
-      .argument, "position_encoding: bases must have one dimension, got \(Shape.describe(bases.shape))")
+      .argument,
+      "position_encoding: bases must have one dimension, got \(Shape.describe(bases.shape))")
   }
   let b = try bases.numbers()
   var out: [Double] = []

@@ -132,7 +132,9 @@ extension Value {
     _ type: T.Type, into out: Value, sizes: [Int], sourceOffset: Int, targetOffset: Int
   ) throws {
     let target = try out.memory(T.self)
-    if out.layout == .channelsLast, out.lanes != out.shape[1], sourceOffset != 0 || targetOffset == 0 {
+    if out.layout == .channelsLast, out.lanes != out.shape[1],
+      sourceOffset != 0 || targetOffset == 0
+    {
       if out.shape == sizes {
         UnsafeMutableRawPointer(target).initializeMemory(
           as: UInt8.self, repeating: 0, count: out.physicalCount * dtype.size)
@@ -147,7 +149,8 @@ extension Value {
     var out = values[0].shape
     out[dim] = values.reduce(0) { $0 + $1.shape[dim] }
     let dtype = values[0].dtype
-    let layout = out.count == 4 && values.contains { $0.layout == .channelsLast }
+    let layout =
+      out.count == 4 && values.contains { $0.layout == .channelsLast }
       ? Layout.channelsLast : .contiguous
     let result = try zeros(out, dtype, layout)
     var first = 0

@@ -201,8 +201,8 @@ extension Value {
           item.instruction.op, r[0], r.count > 1 ? r[1] : -1, r.count > 2 ? r[2] : -1,
           p: item.instruction.p, q: item.instruction.q)
       }
-      if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {} else if instructions.isEmpty
-      {
+      if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {
+      } else if instructions.isEmpty {
         instructions.append(.init(.copy, 0))
       }
       let padded = root.layout == .channelsLast && root.lanes != root.shape[1]

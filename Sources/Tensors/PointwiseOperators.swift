@@ -46,7 +46,9 @@ extension Tensor {
     }
   }
   public func sigmoid() throws -> Tensor {
-    try unary(.sigmoid) { _, y, g in try times(times(g, y), apply(.addConstant, apply(.negate, y), p: 1)) }
+    try unary(.sigmoid) { _, y, g in
+      try times(times(g, y), apply(.addConstant, apply(.negate, y), p: 1))
+    }
   }
   public func relu() throws -> Tensor {
     try unary(.relu) { x, _, g in
@@ -102,9 +104,10 @@ extension Tensor {
 
   private func binary(
     _ op: PointwiseOperator, _ other: Tensor,
-    _ derivative: @escaping (_ a: Value, _ b: Value, _ y: Value, _ g: Value) throws -> (
-      () throws -> Value, () throws -> Value
-    )
+    _ derivative:
+      @escaping (_ a: Value, _ b: Value, _ y: Value, _ g: Value) throws -> (
+        () throws -> Value, () throws -> Value
+      )
   ) throws -> Tensor {
     let (a, b) = (value, other.value)
     let (needA, needB) = (node >= 0, other.node >= 0)

@@ -9,7 +9,9 @@ enum Shape {
     }
     var product = 1
     for n in shape {
-      if n < 0 { throw LunervError(.argument, "a size must not be negative, got \(describe(shape))") }
+      if n < 0 {
+        throw LunervError(.argument, "a size must not be negative, got \(describe(shape))")
+      }
       let (p, overflow) = product.multipliedReportingOverflow(by: max(n, 1))
       if overflow || p > 1 << 48 {
         throw LunervError(.memory, "a tensor of shape \(describe(shape)) is too large")

@@ -33,7 +33,8 @@ extension Tensor {
     let (full, prefer) = (shape, value.layout)
     let reduced = try value.reduced(.sum, over: dims)
     let kept = reduced.shape
-    let out = keep ? reduced : try reduced.reinterpreted(shape: Tensor.dropped(kept, dims, keep: false))
+    let out =
+      keep ? reduced : try reduced.reinterpreted(shape: Tensor.dropped(kept, dims, keep: false))
     return Tensor.result(out, of: [self]) { g in
       let g = keep ? g : try g.reinterpreted(shape: kept)
       return [try Value.pointwise(.copy, [g], shape: full, prefer: prefer)]
@@ -65,7 +66,8 @@ extension Tensor {
     let x = value
     let reduced = try x.reduced(op, over: dims)
     let kept = reduced.shape
-    let out = keep ? reduced : try reduced.reinterpreted(shape: Tensor.dropped(kept, dims, keep: false))
+    let out =
+      keep ? reduced : try reduced.reinterpreted(shape: Tensor.dropped(kept, dims, keep: false))
     return Tensor.result(out, of: [self]) { g in
       let g = keep ? g : try g.reinterpreted(shape: kept)
       let ties = try Value.pointwise(.equal, [x, reduced])
@@ -83,11 +85,13 @@ extension Tensor {
     func fail() -> LunervError {
       LunervError(
         .argument,
-        "view: \(Shape.describe(shape)) has \(count) elements, which do not fill \(Shape.describe(sizes))")
+        "view: \(Shape.describe(shape)) has \(count) elements, which do not fill \(Shape.describe(sizes))"
+      )
     }
     guard wild.count <= 1 else { throw LunervError(.argument, "view: only one size may be -1") }
     if let w = wild.first {
-      let known = Shape.count(try Shape.checked(sizes.enumerated().map { $0.offset == w ? 1 : $0.element }))
+      let known = Shape.count(
+        try Shape.checked(sizes.enumerated().map { $0.offset == w ? 1 : $0.element }))
       guard known > 0, count % known == 0 else { throw fail() }
       sizes[w] = count / known
     }
@@ -103,7 +107,8 @@ extension Tensor {
     guard order.sorted() == Array(shape.indices) else {
       throw LunervError(
         .argument,
-        "permute: expected each of 1…\(shape.count) once, got \(Shape.describe(order.map { $0 + 1 }))")
+        "permute: expected each of 1…\(shape.count) once, got \(Shape.describe(order.map { $0 + 1 }))"
+      )
     }
     var inverse = order
     for (i, d) in order.enumerated() { inverse[d] = i }

@@ -27,10 +27,13 @@ public final class Tensor {
 
   public func setRequiresGrad(_ on: Bool) throws {
     guard isLeaf else {
-      throw LunervError(.argument, "requires_grad: only a tensor that was not computed can be switched (use :detach)")
+      throw LunervError(
+        .argument,
+        "requires_grad: only a tensor that was not computed can be switched (use :detach)")
     }
     if on, !value.isFloating {
-      throw LunervError(.argument, "requires_grad: gradients exist for f32 and f64, not \(dtype.rawValue)")
+      throw LunervError(
+        .argument, "requires_grad: gradients exist for f32 and f64, not \(dtype.rawValue)")
     }
     if on, node < 0 {
       try value.materialise()
@@ -78,10 +81,12 @@ public final class Tensor {
   public func backward() throws {
     guard value.count == 1 else {
       throw LunervError(
-        .argument, "backward: expected a scalar, got shape \(Shape.describe(shape)) (sum or mean first)")
+        .argument,
+        "backward: expected a scalar, got shape \(Shape.describe(shape)) (sum or mean first)")
     }
     guard node >= 0 else {
-      throw LunervError(.argument, "backward: nothing this value was computed from requires a gradient")
+      throw LunervError(
+        .argument, "backward: nothing this value was computed from requires a gradient")
     }
     try value.materialise()
     try Tape.backward(from: node, Value.filled(1, shape: shape, dtype: dtype))
@@ -148,7 +153,8 @@ public final class Tensor {
     let value = try Value.allocate([1, 3, height, width], .f32)
     let p = try value.memory(Float.self)
     guard planes.count >= value.count else {
-      throw LunervError(.data, "a frame of \(width)×\(height) needs \(value.count) bytes, got \(planes.count)")
+      throw LunervError(
+        .data, "a frame of \(width)×\(height) needs \(value.count) bytes, got \(planes.count)")
     }
     for i in 0..<value.count { p[i] = Float(planes[i]) / 255 }
     return Tensor(value)
@@ -233,7 +239,9 @@ public final class Tensor {
 
   /// Uniform draws from [lo, hi).
   public func fillUniform(_ random: inout Philox, lo: Double, hi: Double) throws {
-    try refill("uniform_") { p, n in random.uniform(p, count: n, lo: lo, hi: hi) } f64: { p, n in
+    try refill("uniform_") { p, n in
+      random.uniform(p, count: n, lo: lo, hi: hi)
+    } f64: { p, n in
       random.uniform(p, count: n, lo: lo, hi: hi)
     }
   }
@@ -243,7 +251,8 @@ public final class Tensor {
     _ random: inout Philox, mean: Double, deviation: Double, bound: Double = .infinity
   ) throws {
     guard deviation >= 0, mean - 8 * deviation < bound, mean + 8 * deviation > -bound else {
-      throw LunervError(.argument, "normal_: the deviation must be at least 0 and the bound reachable")
+      throw LunervError(
+        .argument, "normal_: the deviation must be at least 0 and the bound reachable")
     }
     try refill("normal_") { p, n in
       random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)

@@ -69,7 +69,8 @@ public final class Value {
   }
 
   nonisolated(unsafe) private static let placeholder: Value = Value(
-    shape: [0], dtype: .u8, layout: .contiguous, state: .pointwise(.init(op: .copy, operands: [], depth: 0)))
+    shape: [0], dtype: .u8, layout: .contiguous,
+    state: .pointwise(.init(op: .copy, operands: [], depth: 0)))
 
   /// The stored memory of this value, computed now if it is pending.
   func memory<T>(_ type: T.Type) throws -> UnsafeMutablePointer<T> {

@@ -7,7 +7,9 @@ private struct Side: CustomStringConvertible {
   var planar = false
   var shuffle = 1
 
-  var description: String { (planar ? "planar" : "channels-last") + (shuffle > 1 ? "/\(shuffle)" : "") }
+  var description: String {
+    (planar ? "planar" : "channels-last") + (shuffle > 1 ? "/\(shuffle)" : "")
+  }
 
   func layout(n: Int, channels: Int, height: Int, width: Int) -> ImageLayout {
     ImageLayout(
@@ -112,7 +114,9 @@ private struct Exact {
   var y: [Double], dx: [Double], dw: [Double], db: [Double]
 
   init(_ s: ConvolutionShape, x: [Float], w: [Float], b: [Float], g: [Float]) {
-    let (x, w, b, g) = (x.map(Double.init), w.map(Double.init), b.map(Double.init), g.map(Double.init))
+    let (x, w, b, g) = (
+      x.map(Double.init), w.map(Double.init), b.map(Double.init), g.map(Double.init)
+    )
     y = [Double](repeating: 0, count: g.count)
     dx = [Double](repeating: 0, count: x.count)
     dw = [Double](repeating: 0, count: w.count)
@@ -234,13 +238,14 @@ extension KernelsTests {
     func unshuffledInput(_ s: Int, _ planar: Bool) {
       for (channels, k) in [(3, 3), (9, 3), (2, 1)] {
         check(
-          Case(n: 2, channels * s * s, 10, 6, 9, k: k, pad: k / 2,
+          Case(
+            n: 2, channels * s * s, 10, 6, 9, k: k, pad: k / 2,
             x: Side(planar: planar, shuffle: s)), seed: s + k)
       }
     }
 
     /// Whatever comes to mind: shapes that nobody chose.
-    @Test(arguments: 0..<60) func anyShape(_ seed: Int) {
+    @Test(arguments: 0..<48) func anyShape(_ seed: Int) {
       var noise = Noise(seed + 1000)
       let k = noise.pick([1, 2, 3, 3, 3, 4, 5, 7])
       let depthwise = seed % 6 == 0
@@ -252,9 +257,10 @@ extension KernelsTests {
       if depthwise && channels == 1 { return }
       check(
         Case(
-          n: 1 + noise.below(2), inputs, channels * shuffle * shuffle, k + noise.below(25),
-          k + noise.below(40), k: k, stride: stride, pad: pad, groups: depthwise ? channels : 1,
-          x: Side(planar: noise.below(2) == 0), y: Side(planar: noise.below(2) == 0, shuffle: shuffle)),
+          n: 1 + noise.below(2), inputs, channels * shuffle * shuffle, k + noise.below(20),
+          k + noise.below(30), k: k, stride: stride, pad: pad, groups: depthwise ? channels : 1,
+          x: Side(planar: noise.below(2) == 0),
+          y: Side(planar: noise.below(2) == 0, shuffle: shuffle)),
         seed: seed)
     }
 
@@ -265,11 +271,13 @@ extension KernelsTests {
       for (k, groups, shuffle) in [(3, 1, 1), (5, 1, 1), (3, 1, 2), (7, channels, 1)] {
         let outputs = groups > 1 ? channels : 12
         let c = Case(
-          n: 2, channels, outputs, 15, 34, k: k, pad: k / 2, groups: groups, x: Side(planar: planar),
+          n: 2, channels, outputs, 15, 34, k: k, pad: k / 2, groups: groups,
+          x: Side(planar: planar),
           y: Side(planar: planar, shuffle: shuffle))
         let s = c.shape
         let xLayout = c.x.layout(n: s.n, channels: s.inputs, height: s.height, width: s.width)
-        let yLayout = c.y.layout(n: s.n, channels: s.outputs, height: s.outHeight, width: s.outWidth)
+        let yLayout = c.y.layout(
+          n: s.n, channels: s.outputs, height: s.outHeight, width: s.outWidth)
         let x = xLayout.stored(noise.numbers(s.n * s.inputs * s.height * s.width))
         let g = yLayout.stored(noise.numbers(s.outCount))
         let rows = Guarded(noise.numbers(max(xLayout.elements, yLayout.elements)))

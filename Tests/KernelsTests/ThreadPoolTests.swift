@@ -140,9 +140,10 @@ extension KernelsTests {
           program.evaluateAll(into: out.p)
           return out.values
         })
-      for (outer, length, inner) in [(1, count, 1), (3, count / 3, 1), (100, 3000, 1), (1, 3000, 100),
-        (40, 1500, 5)]
-      {
+      for (outer, length, inner) in [
+        (1, count, 1), (3, count / 3, 1), (100, 3000, 1), (1, 3000, 100),
+        (40, 1500, 5),
+      ] {
         for op in [ReductionOperator.sum, .maximum, .minimum] {
           #expect(
             sameForAllThreads {

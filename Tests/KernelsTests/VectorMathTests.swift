@@ -56,14 +56,16 @@ extension KernelsTests {
       let all = Measured(floats(upTo: .greatestFiniteMagnitude), vexp, exp)
       #expect(all.ulps < 2, "at \(all.at)")
       // Results below the smallest normal number, and the last one before infinity.
-      let edges = Measured(floats(-104, -87) + [88.72283, 88.722_84, 88.8, -103.97, -103.98], vexp, exp)
+      let edges = Measured(
+        floats(-104, -87) + [88.72283, 88.722_84, 88.8, -103.97, -103.98], vexp, exp)
       #expect(edges.ulps < 2, "at \(edges.at)")
     }
 
     @Test func sineAndCosine() {
       // Near a multiple of π the result is small: its absolute error stays that of 1.
       for (name, f, exact) in [
-        ("sin", vsin as (SIMD8<Float>) -> SIMD8<Float>, sin as (Double) -> Double), ("cos", vcos, cos),
+        ("sin", vsin as (SIMD8<Float>) -> SIMD8<Float>, sin as (Double) -> Double),
+        ("cos", vcos, cos),
       ] {
         let near = Measured(floats(-30, 30), f, exact)
         #expect(near.absolute < 1.2e-7, "\(name)")

@@ -5,6 +5,7 @@ local harness <const> = require "harness"
 
 for _, name in ipairs {
   "embedding", "options", "modules", "blocks", "schedule", "models", "interop", "video", "train",
+  "verify",
 } do
   require("test_" .. name)
 end

@@ -17,6 +17,7 @@ static const int LUNERV_BAD_ARGUMENT = -2;  // name, detail; `argument` says whi
 static const int LUNERV_TOO_MANY = -3;      // name; `argument` says how many there may be
 static const int LUNERV_RERAISE = -4;       // an error value, raised as it is
 static const int LUNERV_INTERRUPT = -5;     // nothing
+static const int LUNERV_AGAIN = -6;         // the arguments: collect garbage and call again
 
 static const int LUNERV_REGISTRY = LUA_REGISTRYINDEX;
 static const int64_t LUNERV_GLOBALS = LUA_RIDX_GLOBALS;

@@ -1,0 +1,255 @@
+import Support
+import Testing
+
+@testable import Tensors
+
+/// Cases computed in Double by PyTorch (scripts/bench/make_fixtures.py describes the file).
+private struct Fixtures {
+  let file: SafetensorsFile
+  let cases: [JSON.Member]
+
+  init() throws {
+    let here = "\(#filePath)"
+    let folder = here[..<(here.lastIndex(of: "/") ?? here.startIndex)]
+    file = try SafetensorsFile("\(folder)/fixtures/ops.safetensors")
+    let text = try #require(file.metadataValue("cases"))
+    cases = try #require(try JSON.parse(text).objectValue)
+  }
+
+  struct Entry {
+    var shape: [Int]
+    var numbers: [Double]
+  }
+
+  /// A tensor of the file as Doubles; u8 stands for value / 255, rounded to f32.
+  func entry(_ name: String) throws -> Entry? {
+    guard let entry = file.entry(name) else { return nil }
+    let count = entry.shape.reduce(1, *)
+    let numbers = file.withBytes(of: entry) { bytes in
+      (0..<count).map { i in
+        switch entry.type {
+        case .f64: bytes.loadUnaligned(fromByteOffset: 8 * i, as: Double.self)
+        case .f32: Double(bytes.loadUnaligned(fromByteOffset: 4 * i, as: Float.self))
+        case .f16: widened(bytes.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
+        case .u8: Double(Float(bytes[i]) / 255)
+        default: Double.nan
+        }
+      }
+    }
+    return Entry(shape: entry.shape, numbers: numbers)
+  }
+
+  /// An IEEE half as a Double.
+  private func widened(_ half: UInt16) -> Double {
+    let exponent = Int(half >> 10 & 31), fraction = Double(half & 1023)
+    let size =
+      exponent == 0
+      ? fraction * 0x1p-24
+      : (1024 + fraction) * Double(sign: .plus, exponent: exponent - 25, significand: 1)
+    return half >> 15 == 1 ? -size : size
+  }
+
+  /// The names of a case's entries of a kind ("in", "out", "grad"), in the file's order.
+  func names(_ name: String, _ kind: String) -> [String] {
+    let prefix = "\(name)/\(kind)."
+    return file.entries.map(\.name).filter { $0.hasPrefix(prefix) }
+      .map { String($0.dropFirst(prefix.count)) }
+  }
+}
+
+extension JSON {
+  fileprivate func int(_ key: String) throws -> Int { try #require(self[key]?.intValue) }
+  fileprivate func double(_ key: String) throws -> Double { try #require(self[key]?.doubleValue) }
+  fileprivate func list(_ key: String) throws -> [Double] {
+    let values = try #require(self[key]?.arrayValue)
+    return values.compactMap { $0.doubleValue }
+  }
+}
+
+/// Runs the operator that a case names.
+private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -> Tensor {
+  func input(_ name: String) throws -> Tensor { try #require(inputs[name], "input \(name)") }
+  if op == "matmul" { return try input("a").matmul(input("b")) }
+  let x = try input("x")
+  func dim() throws -> Int {
+    let dim = try o.int("dim")
+    return dim < 0 ? dim + x.shape.count : dim
+  }
+  switch op {
+  case "conv2d":
+    return try x.conv2d(
+      input("w"), inputs["b"], stride: o.int("stride"), padding: o.int("padding"),
+      groups: o.int("groups"))
+  case "pixel_shuffle": return try x.pixelShuffled(o.int("factor"))
+  case "avg_pool2d":
+    let padding = try o.list("padding")
+    return try x.averagePooled(padY: Int(padding[0]), padX: Int(padding[1]))
+  case "pad":
+    return try x.padded(
+      top: o.int("top"), bottom: o.int("bottom"), left: o.int("left"), right: o.int("right"),
+      edge: o["mode"]?.stringValue == "edge")
+  case "linear": return try x.linear(input("w"), inputs["b"])
+  case "layer_norm":
+    return try x.layerNorm(inputs["w"], inputs["b"], dim: dim(), epsilon: o.double("eps"))
+  case "instance_norm": return try x.instanceNorm(epsilon: o.double("eps"))
+  case "softmax": return try x.softmax(dim())
+  case "gelu": return try x.gelu()
+  case "silu": return try x.silu()
+  case "sigmoid": return try x.sigmoid()
+  case "tanh": return try x.tanh()
+  case "relu": return try x.relu()
+  case "sin": return try x.sin()
+  case "cos": return try x.cos()
+  case "exp": return try x.exp()
+  case "abs": return try x.absolute()
+  case "log": return try x.log()
+  case "sqrt": return try x.squareRoot()
+  case "ssim", "ms_ssim":
+    let plan = try Tensor.SimilarityPlan(
+      shortSide: min(x.shape[2], x.shape[3]), scales: op == "ssim" ? 1 : 5)
+    #expect(try plan.window == o.int("window") && abs(plan.sigma - o.double("sigma")) < 1e-12)
+    if op == "ssim" { return try x.ssim(input("y")) }
+    #expect(try relativeError(plan.weights, o.list("weights")) < 1e-12)
+    return try x.msSsim(input("y"))
+  case "freq_loss": return try x.frequencyLoss(input("y"))
+  case "l1_loss": return try x.l1Loss(input("y"))
+  case "mse_loss": return try x.mseLoss(input("y"))
+  case "tat_residual":
+    func affine(_ name: String, _ f: Tensor) throws -> Tensor {
+      func branch(_ kind: String) throws -> Tensor {
+        func conv(_ i: Int, _ x: Tensor) throws -> Tensor {
+          let name = "\(name).SFT_\(kind)_conv\(i)"
+          return try x.conv2d(input(name + ".weight"), input(name + ".bias"))
+        }
+        return try conv(1, conv(0, input("z")).relu())
+      }
+      return try f.multiplied(by: branch("scale").adding(1)).adding(branch("shift"))
+    }
+    func conv(_ name: String, _ x: Tensor) throws -> Tensor {
+      try x.conv2d(input(name + ".weight"), input(name + ".bias"), padding: 1)
+    }
+    return try x.adding(conv("conv1", affine("sft1", conv("conv0", affine("sft0", x)).gelu())))
+  default: throw LunervError(.argument, "no operator for the fixture's '\(op)'")
+  }
+}
+
+/// Largest errors allowed, relative to the largest number expected, in f32.
+private func tolerance(_ op: String) -> Double {
+  switch op {
+  case "ssim", "ms_ssim": 2e-4
+  case "freq_loss", "layer_norm", "instance_norm", "tat_residual": 1e-5
+  default: 3e-6
+  }
+}
+
+extension TensorsTests {
+  @Suite struct FixtureTests {
+    private let fixtures: Fixtures
+
+    init() throws { fixtures = try Fixtures() }
+
+    private func differentiable(_ name: String, _ op: String, _ options: JSON) throws {
+      let gout = try #require(try fixtures.entry("\(name)/gout"))
+      let expected = try #require(try fixtures.entry("\(name)/out"))
+      for (dtype, lasts) in [(DType.f64, false), (.f32, false), (.f32, true)] {
+        var inputs: [String: Tensor] = [:]
+        for input in fixtures.names(name, "in") {
+          let entry = try #require(try fixtures.entry("\(name)/in.\(input)"))
+          inputs[input] = try .leaf(entry.numbers, entry.shape, dtype, channelsLast: lasts)
+        }
+        let bound = dtype == .f64 ? 3e-7 : tolerance(op)
+        let out = try apply(op, options, inputs)
+        #expect(out.shape == expected.shape)
+        let start = try Tensor.leaf(
+          gout.numbers, gout.shape, dtype, channelsLast: lasts, gradient: false)
+        try out.multiplied(by: start).sum().backward()
+        let error = relativeError(try out.numbers(), expected.numbers, least: 1e-3)
+        #expect(error < bound, "\(name): result in \(dtype), channels-last \(lasts)")
+        for input in fixtures.names(name, "grad") {
+          let gradient = try #require(try fixtures.entry("\(name)/grad.\(input)"))
+          var got = try #require(inputs[input]?.grad, "\(name): no gradient of \(input)")
+          if let step = options["grad_row_step"]?.intValue {
+            got = try got.selected(2, Array(stride(from: 0, to: got.shape[2], by: step)))
+          }
+          #expect(got.shape == gradient.shape)
+          // Gradients of images are small: only their own size says what is large.
+          let error = relativeError(try got.numbers(), gradient.numbers)
+          #expect(
+            error < bound, "\(name): gradient of \(input) in \(dtype), channels-last \(lasts)")
+        }
+      }
+    }
+
+    private func optimiser(_ name: String, _ op: String, _ options: JSON) throws {
+      let start = try #require(try fixtures.entry("\(name)/in.param"))
+      let gradients = try #require(try fixtures.entry("\(name)/in.grads"))
+      let expected = try #require(try fixtures.entry("\(name)/out"))
+      let betas = try options.list("betas"), epsilon = try options.double("eps")
+      let parameter = try Tensor.leaf(start.numbers, start.shape)
+      let optimiser = try Optimiser(
+        [parameter],
+        op == "adam"
+          ? .adam(beta1: betas[0], beta2: betas[1], epsilon: epsilon)
+          : .adan(beta1: betas[0], beta2: betas[1], beta3: betas[2], epsilon: epsilon),
+        lr: options.double("lr"))
+      let n = start.numbers.count
+      for step in 0..<gradients.shape[0] {
+        let g = try Tensor.from(Array(gradients.numbers[(step * n)..<((step + 1) * n)]), [n])
+        optimiser.clearGradients()
+        try parameter.multiplied(by: g).sum().backward()
+        try optimiser.update()
+        let wanted = Array(expected.numbers[(step * n)..<((step + 1) * n)])
+        // What a step changes is small beside the parameter, whose rounding it carries.
+        let got = try parameter.numbers()
+        for i in 0..<n {
+          let error = abs(got[i] - wanted[i])
+          #expect(error < 4e-7 * max(1, abs(wanted[i])), "\(name): step \(step + 1), element \(i)")
+        }
+      }
+    }
+
+    private func clip(_ name: String, _ options: JSON) throws {
+      let names = fixtures.names(name, "in")
+      let parameters = try names.map { input -> Tensor in
+        let entry = try #require(try fixtures.entry("\(name)/in.\(input)"))
+        let p = try Tensor.leaf(entry.numbers.map { _ in 0 }, entry.shape)
+        try p.multiplied(by: .from(entry.numbers, entry.shape)).sum().backward()
+        return p
+      }
+      let norm = try Optimiser.clipGradients(of: parameters, to: options.double("max_norm"))
+      let wanted = try #require(try fixtures.entry("\(name)/out.norm"))
+      #expect(relativeError([norm], wanted.numbers) < 1e-6, "\(name): norm")
+      for (input, p) in zip(names, parameters) {
+        let wanted = try #require(try fixtures.entry("\(name)/out.\(input)"))
+        let got = try #require(try p.grad?.numbers())
+        #expect(relativeError(got, wanted.numbers) < 1e-6, "\(name): gradient of \(input)")
+      }
+    }
+
+    private func encoding(_ name: String) throws {
+      let t = try #require(try fixtures.entry("\(name)/in.t"))
+      let bases = try #require(try fixtures.entry("\(name)/in.bases"))
+      let wanted = try #require(try fixtures.entry("\(name)/out"))
+      let got = try positionEncoding(
+        t.numbers, bases: .from(bases.numbers, bases.shape), narrow: false)
+      #expect(got.shape == wanted.shape && got.dtype == .f32)
+      #expect(relativeError(try got.numbers(), wanted.numbers) < 1e-7, "\(name)")
+    }
+
+    @Test func everyCaseAgrees() throws {
+      #expect(fixtures.cases.count > 60)
+      for member in fixtures.cases {
+        let op = try #require(member.value["op"]?.stringValue)
+        let options = try #require(member.value["options"])
+        do {
+          switch op {
+          case "adam", "adan": try optimiser(member.key, op, options)
+          case "clip_grad_norm": try clip(member.key, options)
+          case "positional_encoding": try encoding(member.key)
+          default: try differentiable(member.key, op, options)
+          }
+        } catch { Issue.record(error, "\(member.key)") }
+      }
+    }
+  }
+}

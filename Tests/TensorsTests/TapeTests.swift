@@ -1,0 +1,258 @@
+import Kernels
+import Support
+import Testing
+
+@testable import Tensors
+
+extension TensorsTests {
+  @Suite struct TapeTests {
+    /// A chain of a million operations is recorded, walked and freed without recursion.
+    @Test func longChain() throws {
+      let entries = Tensor.tapeEntries
+      do {
+        let x = try Tensor.leaf([0.5, -1], [2])
+        var y = x
+        for _ in 0..<500_000 { y = try y.multiplied(by: 1.000_001).adding(1e-7) }
+        try y.sum().backward()
+        let slope = try #require(try x.grad?.numbers())
+        // e^{0.5} up to the rounding of half a million products in f32.
+        #expect(slope.allSatisfy { abs($0 - 1.6487) < 0.05 } && slope[0] == slope[1])
+      }
+      #expect(Tensor.tapeEntries == entries)
+    }
+
+    /// The same with a graph that is dropped instead of walked.
+    @Test func longChainUnread() throws {
+      let entries = Tensor.tapeEntries
+      do {
+        let x = try Tensor.leaf([0.5, -1], [2])
+        var y = x
+        for _ in 0..<300_000 { y = try y.sin().viewed([1, 2]).viewed([2]) }
+        #expect(y.requiresGrad)
+      }
+      #expect(Tensor.tapeEntries == entries)
+    }
+
+    /// Convolutions wait for their reader too: a long chain of them must not nest.
+    @Test func longChainOfConvolutions() throws {
+      let entries = Tensor.tapeEntries
+      for recording in [true, false] {
+        Tensor.isRecording = recording
+        defer { Tensor.isRecording = true }
+        let w = try Tensor.leaf([0.5, 0.5, 0.5, 0.5], [2, 2, 1, 1])
+        var y = try Tensor.leaf([1, 1, 1, 1], [1, 2, 1, 2], gradient: false)
+        for _ in 0..<20_000 { y = try y.conv2d(w, nil).sin().pixelShuffled(1).relu().adding(0.1) }
+        #expect(try y.numbers().allSatisfy { $0.isFinite })
+        if recording {
+          try y.sum().backward()
+          #expect(try w.grad?.numbers().allSatisfy { $0.isFinite } == true)
+        }
+      }
+      #expect(Tensor.tapeEntries == entries)
+    }
+
+    @Test func secondBackwardIsAnError() throws {
+      let entries = Tensor.tapeEntries
+      do {
+        let x = try Tensor.leaf([2, 3], [2])
+        let shared = try x.squared()
+        let loss = try shared.sum()
+        try loss.backward()
+        #expect(throws: LunervError.self) { try loss.backward() }
+        // A new loss over a part that was walked is an error too.
+        #expect(throws: LunervError.self) { try shared.sin().sum().backward() }
+        // From the leaf on, everything is new.
+        try x.sum().backward()
+        #expect(try x.grad?.numbers() == [5, 7])
+      }
+      #expect(Tensor.tapeEntries == entries)
+    }
+
+    @Test func gradientsAccumulate() throws {
+      let x = try Tensor.leaf([2, 3], [2])
+      let y = try x.multiplied(by: x).adding(x)
+      let z = try y.multiplied(by: y.adding(x)).adding(y)
+      try z.sum().backward()
+      // z = y(y + x) + y with y = x² + x: z' = (2x+1)(2y+x+1) + y.
+      #expect(
+        try x.grad?.numbers()
+          == [2.0, 3].map { x in
+            let y = x * x + x
+            return (2 * x + 1) * (2 * y + x + 1) + y
+          })
+      let before = try #require(try x.grad?.numbers())
+      try x.multiplied(by: 10).sum().backward()
+      #expect(try x.grad?.numbers() == before.map { $0 + 10 })
+      x.clearGrad()
+      #expect(x.grad == nil)
+    }
+
+    @Test func backwardNeedsAScalarThatWasRecorded() throws {
+      let x = try Tensor.leaf([2, 3], [2])
+      #expect(throws: LunervError.self) { try x.sin().backward() }
+      #expect(throws: LunervError.self) { try Tensor.full(1, []).backward() }
+      #expect(throws: LunervError.self) { try x.detach().sum().backward() }
+      #expect(throws: LunervError.self) { try x.sin().setRequiresGrad(false) }
+      #expect(throws: LunervError.self) { try Tensor.full(1, [2], .i32).setRequiresGrad(true) }
+    }
+
+    @Test func nothingIsRecordedWhenNotAsked() throws {
+      let entries = Tensor.tapeEntries
+      let x = try Tensor.leaf([2, 3], [2])
+      #expect(Tensor.tapeEntries == entries + 1)
+      Tensor.isRecording = false
+      let y = try x.sin().sum()
+      Tensor.isRecording = true
+      #expect(!y.requiresGrad && Tensor.tapeEntries == entries + 1)
+      let z = try Tensor.full(1, [2]).sin().sum()
+      #expect(!z.requiresGrad && Tensor.tapeEntries == entries + 1)
+      try x.setRequiresGrad(false)
+      #expect(try !x.sin().requiresGrad && Tensor.tapeEntries == entries)
+    }
+
+    /// Graphs of every operator that saves something leave nothing behind.
+    @Test func nothingLeaks() throws {
+      let entries = Tensor.tapeEntries
+      let blocks = Arena.statistics.blocks
+      for walked in [true, false] {
+        let x = try Tensor.leaf([1, 3, 24, 24], seed: 1),
+          w = try Tensor.leaf([20, 3, 3, 3], seed: 2)
+        let v = try Tensor.leaf([3, 5, 3, 3], seed: 3)
+        let y = try x.conv2d(w, nil, padding: 1).pixelShuffled(2).layerNorm(
+          nil, nil, dim: 1, epsilon: 1e-6
+        ).gelu()
+        let out = try y.conv2d(v, nil, padding: 1).tanh()
+        let target = try x.selected(2, (0..<48).map { $0 / 2 }).selected(3, (0..<48).map { $0 / 2 })
+        let loss = try out.msSsim(target).adding(out.frequencyLoss(target)).adding(
+          out.l1Loss(target))
+        if walked { try loss.backward() }
+        let same = try Tensor.concatenated([out, out], 1).extremum(.maximum, [1])
+        _ = try same.softmax(1).matmul(same.permuted([0, 2, 1])).sum()
+      }
+      #expect(Tensor.tapeEntries == entries)
+      #expect(Arena.statistics.blocks == blocks)
+    }
+
+    /// What was computed, or promised, from a tensor does not see it written later.
+    @Test func writesInPlaceDoNotReachBack() throws {
+      let x = try Tensor.leaf([1, 2], [2], gradient: false)
+      let pending = try x.multiplied(by: 10)
+      let view = try x.viewed([2, 1]), plain = x.detach()
+      try x.assign(.from([5, 6], [2]))
+      #expect(try pending.numbers() == [10, 20])
+      #expect(try view.numbers() == [1, 2] && plain.numbers() == [1, 2] && x.numbers() == [5, 6])
+      let again = try x.adding(1)
+      var random = Philox(seed: 1)
+      try x.fillUniform(&random, lo: 0, hi: 1)
+      #expect(try again.numbers() == [6, 7])
+      #expect(try x.numbers().allSatisfy { $0 >= 0 && $0 < 1 })
+      try x.assign(x.adding(x))
+      #expect(throws: LunervError.self) { try x.assign(.full(0, [3])) }
+      #expect(throws: LunervError.self) { try x.assign(.full(0, [2], .f64)) }
+    }
+
+    @Test func writingAParameterBehindAGraph() throws {
+      let p = try Tensor.leaf([3, 4], [2])
+      let loss = try p.squared().sum()
+      #expect(throws: LunervError.self) { try p.assign(.full(0, [2])) }
+      Tensor.isRecording = false
+      defer { Tensor.isRecording = true }
+      try p.assign(.full(0, [2]))
+      try loss.backward()
+      #expect(try p.grad?.numbers() == [6, 8] && p.numbers() == [0, 0])
+      let result = try p.sin()
+      Tensor.isRecording = true
+      #expect(throws: LunervError.self) { try p.sin().assign(result) }
+    }
+  }
+
+  @Suite struct OptimiserTests {
+    private func methods() -> [Optimiser.Method] {
+      [
+        .adam(beta1: 0.9, beta2: 0.999, epsilon: 1e-8),
+        .adan(beta1: 0.98, beta2: 0.92, beta3: 0.99, epsilon: 1e-8),
+      ]
+    }
+
+    /// Parameters stay where they are: a training writes the same memory over and over.
+    @Test func memoryStaysInPlace() throws {
+      for method in methods() {
+        let parameters = [
+          try Tensor.leaf([5, 3, 3, 3], seed: 1),
+          try Tensor.leaf([1, 5, 3, 4], seed: 2, channelsLast: true),
+        ]
+        let optimiser = try Optimiser(parameters, method, lr: 1e-2)
+        var places: [[UnsafeMutablePointer<Float>]] = []
+        var losses: [Double] = []
+        for _ in 0..<20 {
+          optimiser.clearGradients()
+          let loss = try parameters[1].conv2d(parameters[0].permuted([1, 0, 2, 3]), nil).squared()
+            .mean()
+          losses.append(try loss.item())
+          try loss.backward()
+          try optimiser.update()
+          places.append(
+            try (parameters + optimiser.states().map(\.1)).map { try $0.value.memory(Float.self) })
+        }
+        #expect(places.dropFirst().allSatisfy { $0 == places[0] })
+        #expect(losses[19] < losses[0])
+        #expect(try parameters[1].paddingIsZero())
+        #expect(parameters[1].value.layout == .channelsLast)
+      }
+    }
+
+    /// A step does not change what was promised from the parameter before it.
+    @Test func stepsDoNotReachBack() throws {
+      for method in methods() {
+        let p = try Tensor.leaf([1, 2], [2])
+        let optimiser = try Optimiser([p], method, lr: 0.5)
+        try p.squared().sum().backward()
+        let pending = try p.detach().multiplied(by: 1), alias = p.detach()
+        let view = try p.detach().viewed([2, 1])
+        try optimiser.update()
+        #expect(
+          try pending.numbers() == [1, 2] && alias.numbers() == [1, 2] && view.numbers() == [1, 2])
+        #expect(try p.numbers() != [1, 2])
+      }
+    }
+
+    /// Saved and loaded, an optimiser goes on as if nothing had happened.
+    @Test func resumingEqualsNeverStopping() throws {
+      for method in methods() {
+        func step(_ p: Tensor, _ o: Optimiser) throws {
+          o.clearGradients()
+          try p.sin().multiplied(by: p).sum().backward()
+          try o.update()
+        }
+        let p = try Tensor.leaf([7], seed: 3)
+        let first = try Optimiser([p], method, lr: 1e-2)
+        for _ in 0..<3 { try step(p, first) }
+        let copy = try Tensor.leaf(p.numbers(), [7])
+        let second = try Optimiser([copy], method, lr: 1e-2)
+        let states = try first.states().map { ($0.0, try $0.1.clone()) }
+        try second.load(step: first.step, Dictionary(uniqueKeysWithValues: states))
+        for _ in 0..<3 {
+          try step(p, first)
+          try step(copy, second)
+        }
+        #expect(try p.numbers() == copy.numbers() && first.step == second.step)
+        #expect(throws: LunervError.self) { try second.load(step: 1, [:]) }
+        #expect(throws: LunervError.self) {
+          try second.load(step: -1, Dictionary(uniqueKeysWithValues: states))
+        }
+      }
+    }
+
+    /// A parameter without a gradient is left alone.
+    @Test func parametersWithoutGradient() throws {
+      let (p, q) = (try Tensor.leaf([1], [1]), try Tensor.leaf([2], [1]))
+      let optimiser = try Optimiser([p, q], methods()[0], lr: 0.1)
+      try p.sum().backward()
+      try optimiser.update()
+      #expect(try abs(p.item() - 0.9) < 1e-6 && q.item() == 2)
+      #expect(throws: LunervError.self) {
+        try Optimiser([.full(1, [2])], methods()[0], lr: 0.1)
+      }
+    }
+  }
+}
