@@ -2,7 +2,7 @@ import Glibc
 import Kernels
 import Support
 
-// Losses and similarities of the papers (arXiv 2402.18152 §3.3, 2110.13903 §3.2). Each is a
+// Losses and similarities of the papers (arXiv 2402.18152, 2110.13903). Each is a
 // scalar.
 
 extension Tensor {
@@ -153,7 +153,7 @@ extension Tensor {
   }
 }
 
-/// The positional encoding of time (arXiv 2110.13903 §3.1): (n, 2L), sines of v·base for every base, then
+/// The positional encoding of time (arXiv 2110.13903): (n, 2L), sines of v·base for every base, then
 /// cosines. Products, sines and cosines are formed in Double; with `narrow` the values are
 /// rounded to fp32 first, as the t-only models do.
 public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) throws -> Tensor {
