@@ -1,5 +1,5 @@
 // The standard library inside the program. A file added under stdlib/lunerv gets two lines here;
-// Tests/lua/embedding.lua fails until it has them.
+// Tests/lua/test_embedding.lua fails until it has them.
 #include "CStdlib.h"
 
 #pragma clang diagnostic ignored "-Wc23-extensions"  // #embed
@@ -112,6 +112,9 @@ static const unsigned char lunerv_schedule[] = {
 static const unsigned char lunerv_train[] = {
 #embed "../../stdlib/lunerv/train.lua"
 };
+static const unsigned char lunerv_verify[] = {
+#embed "../../stdlib/lunerv/verify.lua"
+};
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
 };
@@ -153,6 +156,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
+  {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 

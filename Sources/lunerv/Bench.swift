@@ -74,6 +74,6 @@ struct Bench: ParsableCommand {
     }
     try host.lua.run(
       source: "require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
-      chunkName: "=bench", arguments: [JSON.object(options).text()])
+      chunkName: "@lunerv:command.lua", arguments: [JSON.object(options).text()])
   }
 }

@@ -109,7 +109,7 @@ extension KernelsTests {
     @Test(arguments: [(30, 900, 2700), (40, 1000, 3000), (7, 1400, 2800), (1, 1023, 1023 * 5)])
     func nestedPeriods(_ a: Int, _ b: Int, _ c: Int) {
       var noise = Noise(2)
-      let count = 4 * c
+      let count = 40 * c
       let (x, y, z) = (
         Guarded(noise.numbers(a)), Guarded(noise.numbers(b)), Guarded(noise.numbers(c))
       )
@@ -123,6 +123,11 @@ extension KernelsTests {
         Double(x.p[$0 % a]) * Double(y.p[$0 % b]) + Double(z.p[$0 % c])
       }
       #expect(relativeError(out.values, expected) < 1e-6)
+      var pieces: [Float] = []
+      program.forEachPiece(start: 0, count: count) { _, n, values in
+        for i in 0..<n { pieces.append(values[i]) }
+      }
+      #expect(pieces == out.values)
       #expect(areIntact([x, y, z, out]))
     }
 

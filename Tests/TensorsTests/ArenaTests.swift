@@ -74,7 +74,7 @@ extension TensorsTests {
       #expect(try Tensor.full(1, [1000]).count == 1000)
     }
 
-    /// Ten thousand training steps hold no more than the first hundred.
+    /// Ten thousand training steps hold no more than the first few hundred.
     @Test func stepsDoNotGrow() throws {
       let entries = Tensor.tapeEntries
       let w = try Tensor.leaf([8, 5, 3, 3], seed: 1), b = try Tensor.leaf([8], seed: 2)
@@ -83,24 +83,26 @@ extension TensorsTests {
       let target = try Tensor.leaf([1, 3, 12, 16], seed: 5, gradient: false)
       let optimiser = try Optimiser(
         [w, b, head], .adam(beta1: 0.9, beta2: 0.999, epsilon: 1e-8), lr: 1e-3)
-      func step() throws -> Double {
+      func step(_ i: Int) throws -> Double {
         let y = try x.conv2d(w, b, padding: 1).pixelShuffled(2).sin().conv2d(head, nil).tanh()
-        let loss = try y.mseLoss(target).adding(y.l1Loss(target))
+        var loss = try y.mseLoss(target).adding(y.l1Loss(target))
+        if i % 10 == 0 { loss = try loss.adding(y.msSsim(target).multiplied(by: -0.1)) }
         optimiser.clearGradients()
         try loss.backward()
         try optimiser.update()
         return try loss.item()
       }
       var losses: [Double] = []
-      for _ in 0..<100 { losses.append(try step()) }
+      for i in 0..<500 { losses.append(try step(i)) }
       let (settled, resident) = (Arena.statistics, residentBytes())
-      for _ in 0..<9900 { losses.append(try step()) }
+      for i in 500..<10_000 { losses.append(try step(i)) }
       let after = Arena.statistics
       #expect(after.liveBytes == settled.liveBytes && after.blocks == settled.blocks)
       #expect(after.idleBytes == settled.idleBytes)
       #expect(Tensor.tapeEntries == entries + 3)
-      #expect(resident > 0 && residentBytes() - resident < 4 << 20)
-      #expect(losses[9999] < losses[0] && losses[9999].isFinite)
+      let growth = residentBytes() - resident
+      #expect(resident > 0 && growth < 4 << 20)
+      #expect(losses[9999] < losses[1] && losses[9999].isFinite)
     }
 
     @Test func plansOfStructuralSimilarity() throws {

@@ -12,6 +12,7 @@ local submodules <const> = {
   video = "lunerv.video",
   train = "lunerv.train",
   interop = "lunerv.interop",
+  verify = "lunerv.verify",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

@@ -37,7 +37,7 @@ local function convolutions(reconstruct)
   return list
 end
 
--- Seconds of the function that `prepare` returns; the shortest of at least three in 0.4 s.
+-- Seconds of the function that `prepare` returns.
 local function once(prepare)
   local body = prepare()
   local began = native.time()
@@ -45,6 +45,7 @@ local function once(prepare)
   return native.time() - began
 end
 
+-- The shortest of at least three of them in 0.4 s.
 local function fastest(prepare)
   local best, start, runs = math.huge, native.time(), 0
   once(prepare) -- pays for memory

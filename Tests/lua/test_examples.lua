@@ -1,0 +1,69 @@
+-- The scripts people start from, run as they are on a tiny clip: scripts/examples and the README's.
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+
+local test <const> = harness.test
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+
+-- Six frames of slowly moving bands.
+local function moving_clip(folder)
+  local path = folder.path .. "/bands.mkv"
+  local writer = assert(lv.video.writer(path, { width = 60, height = 40, fps = 25 }))
+  local rows, columns = lv.arange(1, 40):view(1, 1, 40, 1), lv.arange(1, 60):view(1, 1, 1, 60)
+  local tints = lv.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
+  for i = 1, 6 do
+    writer:write((rows * 0.1 + columns * 0.07 + tints + i * 0.2):sin() * 0.4 + 0.5)
+  end
+  writer:close()
+  return path
+end
+
+-- Runs a script's text with its command line; returns the lines it printed.
+local function run(text, name, ...)
+  local lines = {}
+  local environment = setmetatable({
+    arg = { [0] = name, ... },
+    print = function(...)
+      local words = table.pack(...)
+      for i = 1, words.n do words[i] = tostring(words[i]) end
+      lines[#lines + 1] = table.concat(words, "\t")
+    end,
+  }, { __index = _G })
+  assert(load(text, "@" .. name, "t", environment))()
+  return lines
+end
+
+local function decibels(line)
+  return tonumber(line:match "^psnr ([%d.]+) dB") or error("no psnr in: " .. line)
+end
+
+test("the example's loop trains its decoder", function()
+  local folder <close> = harness.folder()
+  local examples = root .. "/scripts/examples/"
+  local path = package.path
+  package.path = examples .. "?.lua;" .. path
+  local text = assert(lv.read_file(examples .. "train_phase.lua"))
+  local lines = run(text, "train_phase.lua", moving_clip(folder), "10")
+  package.path = path
+  assert(#lines == 12 and lines[1]:find "6 frames of 60x40.*PhaseDecoder", lines[1])
+  assert(decibels(lines[#lines]) > 15, lines[#lines])
+end)
+
+test("the example's decoder says which frames it can make", function()
+  local chunk = assert(loadfile(root .. "/scripts/examples/phase.lua"))
+  harness.raises(function() chunk()(50, 60) end, "multiples of 20", "50x60")
+  harness.raises(function() chunk()(40, 60, { chanels = 8 }) end, "'chanels'")
+end)
+
+test("the README's script runs", function()
+  local folder <close> = harness.folder()
+  local readme = assert(lv.read_file(root .. "/README.md"))
+  local text = assert(readme:match "\n```lua\n(.-)\n```", "there is no script in README.md")
+  local out = folder.path .. "/run"
+  local lines = run(text, "fit.lua", moving_clip(folder), out)
+  assert(decibels(lines[#lines]) > 15, lines[#lines])
+  assert(lv.exists(out .. "/metrics.json"))
+  local again = run(text, "fit.lua", folder.path .. "/bands.mkv", out)
+  harness.equal(again[#again], lines[#lines])
+end)
