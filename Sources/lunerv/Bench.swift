@@ -72,8 +72,9 @@ struct Bench: ParsableCommand {
     for (name, number) in [("steps", steps), ("threads", threads)] {
       if let number { options.append(JSON.Member(name, .int(Int64(number)))) }
     }
-    try host.lua.run(
-      source: "require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
+    let results = try host.lua.run(
+      source: "return require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
       chunkName: "@lunerv:command.lua", arguments: [JSON.object(options).text()])
+    if case .string(let problem) = results.first { throw LunervError(.usage, problem) }
   }
 }

@@ -167,12 +167,12 @@ local function program()
   return pipe:read "l"
 end
 
-test("what is unknown is a usage error", function()
+test("what is unknown is refused: by lunerv bench as a usage error", function()
   raises(function() bench.run { size = "99p" } end, "unknown size '99p'", "360p, 720p")
   raises(function() bench.run { model = "nerf" } end, "unknown model 'nerf'", "hnerv_boost")
   raises(function() bench.run { mode = "sleep" } end, "unknown mode 'sleep'", "decode, kernels")
-  raises(function() bench.run { steps = 0 } end, "--steps", "got 0")
-  raises(function() bench.run { threads = 1.5 } end, "--threads", "got 1.5")
+  raises(function() bench.run { steps = 0 } end, "steps", "got 0", "test_bench.lua")
+  raises(function() bench.run { threads = 1.5 } end, "threads", "got 1.5")
   raises(function() bench.run { sise = "180p" } end, "'sise'")
   local path = program()
   if not path then
@@ -180,7 +180,10 @@ test("what is unknown is a usage error", function()
     return
   end
   for _, arguments in ipairs { "--size 99p", "--model nerf", "--steps 0", "--sise 180p" } do
-    local _, _, code = os.execute(("'%s' bench %s 2>/dev/null"):format(path, arguments))
+    local pipe <close> = assert(io.popen(("'%s' bench %s 2>&1"):format(path, arguments)))
+    local text = pipe:read "a"
+    local _, _, code = pipe:close()
     equal({ arguments, code }, { arguments, 2 })
+    assert(not text:find("traceback", 1, true), text)
   end
 end)

@@ -48,19 +48,28 @@ local modes <const> = { "decode", "kernels", "train" }
 
 -- Options -----------------------------------------------------------------------------------
 
-local function usage_error(message, ...) bridge.fail("usage", message:format(...)) end
-
-local function choose(what, value, known)
+local function unknown(what, value, known)
+  if value == nil then return nil end
   for _, name in ipairs(known) do
-    if name == value then return end
+    if name == value then return nil end
   end
-  usage_error("unknown %s '%s' (known: %s)", what, value, errors.list(known))
+  return ("unknown %s '%s' (known: %s)"):format(what, value, errors.list(known))
 end
 
-local function whole(name, value, most)
-  if value and (math.type(value) ~= "integer" or value < 1 or value > most) then
-    usage_error("--%s: an integer from 1 to %d expected, got %s", name, most, value)
+local function not_whole(name, value, most)
+  if value == nil or math.type(value) == "integer" and value >= 1 and value <= most then
+    return nil
   end
+  return ("%s: an integer from 1 to %d expected, got %s"):format(name, most, value)
+end
+
+-- What is wrong with the values of options, or nil.
+local function problem(given)
+  local sizes = {}
+  for name in pairs(bench.sizes) do sizes[#sizes + 1] = name end
+  return unknown("mode", given.mode, modes) or unknown("model", given.model, options.kinds)
+    or unknown("size", given.size, sizes) or not_whole("steps", given.steps, 1000000)
+    or not_whole("threads", given.threads, 256)
 end
 
 -- `given` completed and checked; sets the number of threads.
@@ -69,13 +78,8 @@ local function settle(given)
     mode = "train", model = options.default "model", size = "720p", torch = true,
     compiled = false, python = "python3", json = false,
   }, { "steps", "threads", "scripts" })
-  local sizes = {}
-  for name in pairs(bench.sizes) do sizes[#sizes + 1] = name end
-  choose("mode", o.mode, modes)
-  choose("model", o.model, options.kinds)
-  choose("size", o.size, sizes)
-  whole("steps", o.steps, 1000000)
-  whole("threads", o.threads, 256)
+  local wrong = problem(o)
+  if wrong then errors.raise("%s", wrong) end
   if o.threads then native.set_threads(o.threads) end
   o.threads = native.threads()
   o.geometry, o.warmup = bench.sizes[o.size], 2
@@ -316,8 +320,10 @@ function bench.run(given, announce)
   return result
 end
 
--- What `lunerv bench` does.
+-- What `lunerv bench` does; returns what is wrong with the command line, if something is.
 function bench.main(given)
+  local wrong = problem(given)
+  if wrong then return wrong end
   local result = bench.run(given, function(seconds, roof)
     local text = ("this takes about %s; the multiply-add roof is %.0f GFLOP/s\n"):format(
       Progress.duration(seconds), roof)
