@@ -54,7 +54,9 @@ test("the summary holds every promised key", function()
   equal({ back.model, back.size, back.lunerv.seconds_per_step }, { "hnerv", "720p", 2 })
   equal({ back.torch.eager, back.torch.jemalloc, back.torch.compiled }, { 5, 3, lv.json_null })
   equal({ back.ratio_eager, back.ratio_best }, { 2.5, 1.5 })
-  equal(back.torch.skipped, { compiled = "not asked for" })
+  local null = lv.json_null
+  equal(back.torch.skipped, { eager = null, jemalloc = null, compiled = "not asked for" })
+  equal(back.torch.peak_rss_bytes, { eager = 2e9, jemalloc = 2e9, compiled = null })
   local text = bench.text(summary)
   for _, part in ipairs { "2.50", "glibc", "not asked for" } do
     assert(text:find(part, 1, true), text)
