@@ -16,6 +16,7 @@ public final class Host {
   ///   embedded copy (LUNERV_STDLIB).
   public init(stdlib: String? = nil) throws {
     lua = LuaState()
+    ThreadPool.shared.threads = Environment.coreCount()
     pressure = Pressure(lua)
     let module = LuaModule("lunerv.native")
     let tensors = LuaClass<Tensor>()

@@ -1,5 +1,5 @@
 // The standard library inside the program. A file added under stdlib/lunerv gets two lines here;
-// Tests/lua/embedding.lua fails until it has them.
+// Tests/lua/test_embedding.lua fails until it has them.
 #include "CStdlib.h"
 
 #pragma clang diagnostic ignored "-Wc23-extensions"  // #embed

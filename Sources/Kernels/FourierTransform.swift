@@ -149,7 +149,7 @@ public enum FourierTransform {
 
   /// Mean |Re| + |Im| over the full unnormalised spectra of `planes` planes of a program,
   /// and, when asked, its gradient by the plane's values. The mean counts real and
-  /// imaginary parts as elements of their own (SPEC: frequency loss).
+  /// imaginary parts as elements of their own (arXiv 2402.18152).
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func absoluteMean<T: PointwiseScalar>(

@@ -154,7 +154,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
       return
     }
     withScratch { scratch in
-      let buffer = scratch.take(piece, of: T.self)
+      let buffer = scratch.take(piece + 208, of: T.self)
       var pending: (Int, Int)?
       run(start: start, count: count, scratch) { offset, n, _ in
         if let (o, m) = pending { body(o, m, UnsafePointer(buffer)) }
@@ -170,26 +170,24 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     _ target: (_ offset: Int, _ count: Int, _ registers: Int) -> UnsafeMutablePointer<T>
   ) {
     let registers = scratch.take(leaves.count + instructions.count, of: UnsafePointer<T>.self)
-    let buffers = scratch.take(slotCount * piece, of: T.self)
+    // Buffers a multiple of 4096 bytes apart would make every load wait for the store before
+    // it, whose address looks the same: they are staggered.
+    let stagger = piece + 208
+    let buffers = scratch.take(slotCount * stagger, of: T.self)
     let fills = scratch.take(leaves.count, of: UnsafeMutablePointer<T>?.self)
     for (i, leaf) in leaves.enumerated() {
       fills[i] = nil
       switch leaf {
       case .flat: break
       case .constant(let v):
-        let fill = scratch.take(piece, of: T.self)
+        let fill = scratch.take(stagger, of: T.self)
         fill.update(repeating: v, count: min(piece, count))
         registers[i] = UnsafePointer(fill)
       case .periodic(let p, let n) where n <= 1024:
-        let fill = scratch.take(piece, of: T.self)
-        var at = start % n
-        for j in 0..<min(piece, count) {
-          fill[j] = p[at]
-          at += 1
-          if at == n { at = 0 }
-        }
+        let fill = scratch.take(stagger, of: T.self)
+        fillPeriodic(p, n, from: start % n, count: min(piece, count), into: fill)
         registers[i] = UnsafePointer(fill)
-      default: fills[i] = scratch.take(piece, of: T.self)
+      default: fills[i] = scratch.take(stagger, of: T.self)
       }
     }
     var done = 0
@@ -227,7 +225,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
       }
       let out = target(done, n, leaves.count)
       for (i, ins) in instructions.enumerated() {
-        let result = i == instructions.count - 1 ? out : buffers + slots[i] * piece
+        let result = i == instructions.count - 1 ? out : buffers + slots[i] * stagger
         let a = registers[ins.a]
         T.apply(
           ins.op, p: ins.p, q: ins.q, n, a, ins.b >= 0 ? registers[ins.b] : a,
@@ -243,6 +241,21 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
         }
       }
       done += n
+    }
+  }
+
+  /// p[from], p[from + 1], … round and round: one period, then what is there, doubled.
+  private func fillPeriodic(
+    _ p: UnsafePointer<T>, _ n: Int, from: Int, count: Int, into fill: UnsafeMutablePointer<T>
+  ) {
+    let head = min(n - from, count)
+    fill.update(from: p + from, count: head)
+    if head < count { (fill + head).update(from: p, count: min(from, count - head)) }
+    var done = min(n, count)
+    while done < count {
+      let m = min(done, count - done)
+      (fill + done).update(from: fill, count: m)
+      done += m
     }
   }
 

@@ -50,37 +50,6 @@ public enum Environment {
   /// Whether a stream (0 input, 1 output, 2 errors) is a terminal.
   public static func isTerminal(_ stream: Int32) -> Bool { isatty(stream) == 1 }
 
-  /// Throws when this processor lacks instructions that the program was compiled to use. A
-  /// build with `LUNERV_MARCH=baseline` defines LUNERV_BASELINE and needs none of them.
-  ///
-  /// Gives a report its words; it cannot guard the start of a process, because the compiler
-  /// uses the same instructions in any Swift function, this one included.
-  public static func requireProcessor() throws {
-    #if arch(x86_64) && !LUNERV_BASELINE
-      // Not readable: nothing known against it.
-      guard let info = try? Files.readText("/proc/cpuinfo") else { return }
-      let missing = missingFeatures(info)
-      guard missing.isEmpty else {
-        throw LunervError(
-          .argument,
-          "this program needs a processor with AVX2 and FMA (x86-64-v3); yours lacks "
-            + missing.joined(separator: ", ")
-            + ". Build it with LUNERV_MARCH=baseline to run here, slowly")
-      }
-    #endif
-  }
-
-  /// Which features of x86-64-v3 the first processor of a `/proc/cpuinfo` lacks; none when
-  /// the text lists no features at all.
-  static func missingFeatures(_ info: String) -> [String] {
-    let flags = info.split(separator: "\n").first { $0.hasPrefix("flags") }
-    guard let flags else { return [] }
-    let present = Set(flags.split { $0 == " " || $0 == "\t" || $0 == ":" })
-    return ["avx", "avx2", "fma", "f16c", "bmi1", "bmi2", "movbe", "abm"].filter {
-      !present.contains(Substring($0))
-    }
-  }
-
   private static func usage() -> rusage {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)

@@ -2,7 +2,8 @@ import Glibc
 import Kernels
 import Support
 
-// Losses of SPEC §4. Each is a scalar.
+// Losses and similarities of the papers (arXiv 2402.18152, 2110.13903). Each is a
+// scalar.
 
 extension Tensor {
   private func checkSame(_ other: Tensor, _ name: String) throws {
@@ -128,7 +129,7 @@ extension Tensor {
     return try s.mean()
   }
 
-  /// Multi-scale SSIM (SPEC §4): contrast terms of all scales but the last, the last one's
+  /// Multi-scale SSIM (Wang et al. 2003): contrast terms of all scales but the last, the last one's
   /// SSIM, clamped at 0, raised to their weights and multiplied per channel, then averaged.
   public func msSsim(_ y: Tensor) throws -> Tensor {
     try checkImages(y, "ms_ssim")
@@ -152,7 +153,7 @@ extension Tensor {
   }
 }
 
-/// The positional encoding of SPEC §1: (n, 2L), sines of v·base for every base, then
+/// The positional encoding of time (arXiv 2110.13903): (n, 2L), sines of v·base for every base, then
 /// cosines. Products, sines and cosines are formed in Double; with `narrow` the values are
 /// rounded to fp32 first, as the t-only models do.
 public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) throws -> Tensor {

@@ -6,7 +6,7 @@ public final class Optimiser {
   public enum Method: Sendable, Equatable {
     /// Kingma & Ba; lr·m̂/(√v̂ + eps).
     case adam(beta1: Double, beta2: Double, epsilon: Double)
-    /// Xie et al., without decay (SPEC §4).
+    /// Xie et al. (arXiv 2208.06677), without decay.
     case adan(beta1: Double, beta2: Double, beta3: Double, epsilon: Double)
 
     var states: [String] {

@@ -201,6 +201,7 @@ extension Value {
           item.instruction.op, r[0], r.count > 1 ? r[1] : -1, r.count > 2 ? r[2] : -1,
           p: item.instruction.p, q: item.instruction.q)
       }
+      instructions = fused(instructions)
       if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {
       } else if instructions.isEmpty {
         instructions.append(.init(.copy, 0))
@@ -212,6 +213,44 @@ extension Value {
         lanes: root.layout == .channelsLast ? root.lanes : 1,
         channels: mask ? root.shape[1] : (root.layout == .channelsLast ? root.lanes : 1),
         owners: owners)
+    }
+
+    /// A product that only a sum reads becomes part of it: a·b + c in one instruction.
+    private func fused(_ code: [Program.Instruction]) -> [Program.Instruction] {
+      var uses = [Int](repeating: 0, count: leaves.count + code.count)
+      for i in code { for r in [i.a, i.b, i.c] where r >= 0 { uses[r] += 1 } }
+      func product(_ r: Int) -> Program.Instruction? {
+        guard r >= leaves.count, uses[r] == 1, code[r - leaves.count].op == .multiply else {
+          return nil
+        }
+        return code[r - leaves.count]
+      }
+      var code = code
+      var gone: Set<Int> = []
+      for i in code.indices where code[i].op == .add {
+        let (a, b) = (code[i].a, code[i].b)
+        if let m = product(a) {
+          code[i] = .init(.multiplyAdd, m.a, m.b, b)
+          gone.insert(a)
+        } else if let m = product(b) {
+          code[i] = .init(.multiplyAdd, m.a, m.b, a)
+          gone.insert(b)
+        }
+      }
+      if gone.isEmpty { return code }
+      var place = Array(0..<leaves.count + code.count)
+      var next = leaves.count
+      for i in code.indices {
+        place[leaves.count + i] = next
+        if !gone.contains(leaves.count + i) { next += 1 }
+      }
+      return code.indices.filter { !gone.contains(leaves.count + $0) }.map {
+        var instruction = code[$0]
+        instruction.a = place[instruction.a]
+        if instruction.b >= 0 { instruction.b = place[instruction.b] }
+        if instruction.c >= 0 { instruction.c = place[instruction.c] }
+        return instruction
+      }
     }
 
     /// Whether padding lanes come out zero by themselves: tried on zeros, with different

@@ -56,13 +56,4 @@ func failure(
   defer { close(null) }
   #expect(!Environment.isTerminal(null))
 }
-
-@Test func processorCheckNamesWhatIsMissing() {
-  let old = "processor\t: 0\nflags\t\t: fpu sse4_2 avx movbe f16c abm\nbugs\t\t: avx2\n"
-  #expect(Environment.missingFeatures(old) == ["avx2", "fma", "bmi1", "bmi2"])
-  let new = "flags\t\t: avx avx2 fma f16c bmi1 bmi2 movbe abm avx512f\n"
-  #expect(Environment.missingFeatures(new).isEmpty)
-  #expect(Environment.missingFeatures("Features : neon\n").isEmpty)
-  // These tests run compiled for the processor they run on.
-  #expect(throws: Never.self) { try Environment.requireProcessor() }
 }
