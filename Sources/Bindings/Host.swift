@@ -36,6 +36,7 @@ public final class Host {
     lua.register(clips)
     lua.register(writers)
     Host.process(module) { [unowned pressure] in pressure.boundary() }
+    BenchModule.define(module)
     lua.register(module)
     Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }
     lua.onObjectPush = { [unowned pressure] _ in pressure.pushed() }

@@ -7,6 +7,15 @@
 static const unsigned char lunerv[] = {
 #embed "../../stdlib/lunerv/init.lua"
 };
+static const unsigned char lunerv_bench[] = {
+#embed "../../stdlib/lunerv/bench.lua"
+};
+static const unsigned char lunerv_bench_kernels[] = {
+#embed "../../stdlib/lunerv/bench/kernels.lua"
+};
+static const unsigned char lunerv_bench_torch[] = {
+#embed "../../stdlib/lunerv/bench/torch.lua"
+};
 static const unsigned char lunerv_checkpoint[] = {
 #embed "../../stdlib/lunerv/checkpoint.lua"
 };
@@ -112,6 +121,9 @@ static const unsigned char lunerv_video[] = {
 
 const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv", lunerv, sizeof(lunerv)},
+  {"lunerv.bench", lunerv_bench, sizeof(lunerv_bench)},
+  {"lunerv.bench.kernels", lunerv_bench_kernels, sizeof(lunerv_bench_kernels)},
+  {"lunerv.bench.torch", lunerv_bench_torch, sizeof(lunerv_bench_torch)},
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},

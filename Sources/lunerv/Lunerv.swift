@@ -10,7 +10,7 @@ struct Lunerv: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lunerv",
     abstract: "A neural video codec and research host, scripted in Lua.",
-    subcommands: [Run.self])
+    subcommands: [Run.self, Bench.self])
 
   static func main() {
     do {
