@@ -250,7 +250,8 @@ public final class Tensor {
   public func fillNormal(
     _ random: inout Philox, mean: Double, deviation: Double, bound: Double = .infinity
   ) throws {
-    guard deviation >= 0, mean - 8 * deviation < bound, mean + 8 * deviation > -bound else {
+    // Far too wide a deviation would draw for ever before one falls within the bound.
+    guard deviation >= 0, deviation <= 100 * bound, abs(mean) - 4 * deviation < bound else {
       throw LunervError(
         .argument, "normal_: the deviation must be at least 0 and the bound reachable")
     }

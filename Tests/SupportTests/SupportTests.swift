@@ -56,4 +56,3 @@ func failure(
   defer { close(null) }
   #expect(!Environment.isTerminal(null))
 }
-}

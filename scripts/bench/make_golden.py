@@ -1,0 +1,113 @@
+"""Writes a golden file of our PyTorch twin, for kinds whose published numbers are not at hand:
+
+    python3 make_golden.py KIND OUT.safetensors [--height 180 --width 320]
+
+The file has what scripts/verify.lua compares: random parameters under the published names, five
+smooth random frames, one forward pass, losses, gradients and twenty optimiser steps. It says that
+two programs of ours agree, written apart from one another; not that either is the authors'.
+"""
+
+import argparse
+import json
+
+import numpy as np
+import torch
+
+import tensor_file
+import torch_twin as twin
+
+CONFIGS = {
+    "hnerv": {
+        "sft_block": "none", "ch_t": 32, "act": "gelu", "embed": "", "dec_blks": [1, 1, 1]},
+    "hnerv_boost": {
+        "sft_block": "res_sft", "ch_t": 16, "act": "sin", "embed": "pe_1.25_80",
+        "dec_blks": [1, 1, 2]},
+}
+COMMON = {
+    "norm": "none", "enc_strds": [5, 2, 2], "enc_dim": "16_8", "enc_blks": 1,
+    "dec_strds": [5, 2, 2], "ks": "0_1_5", "reduce": 1.2, "lower_width": 12, "out_bias": "tanh",
+    "fc_dim": 24, "fc_hw": "9_16", "lfreq": "pi", "block_dim": 32, "saturate_stages": -1}
+
+
+def smooth_frames(count, height, width):
+    """Random low frequencies as 8-bit images: something a similarity can be measured on."""
+    y = torch.linspace(0, 1, height)[None, None, :, None]
+    x = torch.linspace(0, 1, width)[None, None, None, :]
+    image = torch.full((count, 3, height, width), 0.5)
+    for _ in range(12):
+        fy, fx, phase = (torch.rand(3, count, 3, 1, 1) * torch.tensor([9.0, 9.0, 6.28]).view(
+            3, 1, 1, 1, 1))
+        image = image + 0.07 * torch.sin(6.28 * (fy * y + fx * x) + phase)
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=sorted(CONFIGS))
+    parser.add_argument("out")
+    parser.add_argument("--height", type=int, default=180)
+    parser.add_argument("--width", type=int, default=320)
+    given = parser.parse_args()
+    torch.manual_seed(1)
+    torch.set_num_threads(2)
+    kind, boosted = given.kind, given.kind.endswith("_boost")
+    config = {**COMMON, **CONFIGS[kind]}
+    model = twin.build(kind, config)
+    tensors = {}
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            # Not all the same, not at rest: every entry must show.
+            parameter.add_(0.05 * torch.randn_like(parameter))
+            tensors["param/" + name] = parameter.numpy().copy()
+    frames = smooth_frames(5, given.height, given.width)
+    tensors["input/frames"] = frames.numpy()
+    times = torch.tensor([(i + 1) / 132 for i in (0, 20, 40, 60, 80)], dtype=torch.float64)
+    tensors["input/norm_idx"] = times.numpy()
+    if config["embed"]:
+        tensors["input/pe_bases"] = model.pe.bases.numpy().copy()
+    images = frames.float() / 255
+
+    target, t = images[1:2], times[1:2]
+    output = model(target, t)
+    tensors["out/frame1"] = output.detach().numpy()
+    mse = torch.nn.functional.mse_loss(output, target)
+    total = twin.boosted_loss(output, target) if boosted else mse
+    losses = {
+        "l1": torch.nn.functional.l1_loss(output, target), "mse": mse,
+        "ms_ssim": twin.ms_ssim(output, target), "freq": twin.freq_loss(output, target),
+        "total": total}
+    for name, value in losses.items():
+        tensors["loss/" + name] = np.array(value.item(), dtype=np.float32)
+
+    def keep_gradients(prefix, loss):
+        model.zero_grad()
+        loss.backward(retain_graph=True)
+        for name, parameter in model.named_parameters():
+            tensors[f"{prefix}/{name}"] = parameter.grad.numpy().copy()
+
+    keep_gradients("grad", total)
+    if boosted:
+        keep_gradients("grad_mse", mse)
+
+    step_loss = twin.boosted_loss if boosted else torch.nn.functional.mse_loss
+    optimiser = (twin.Adan(model.parameters(), 3e-3) if boosted
+                 else twin.Adam(model.parameters(), 1e-3))
+    history = {"loss": [], "psnr": []}
+    for step in range(20):
+        target, t = images[step % 5][None], times[step % 5][None]
+        output = model(target, t)
+        loss = step_loss(output, target)
+        history["loss"].append(loss.item())
+        history["psnr"].append(float(twin.psnr(output.detach(), target)))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    for name, values in history.items():
+        tensors["traj/" + name] = np.array(values, dtype=np.float64)
+    tensor_file.write(given.out, tensors, {
+        "kind": kind, "config": json.dumps(config), "frames_total": "132",
+        "source": "lunerv's own PyTorch twin"})
+
+
+if __name__ == "__main__":
+    main()
