@@ -13,6 +13,7 @@ local submodules <const> = {
   train = "lunerv.train",
   interop = "lunerv.interop",
   verify = "lunerv.verify",
+  bench = "lunerv.bench",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }
