@@ -31,7 +31,7 @@ enum FileModule {
     do {
       return LuaResults(list: try body.map { try $0() })
     } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
-      return LuaResults(nil, error.description)
+      return LuaResults(LuaFailure(error))
     }
   }
 
@@ -147,7 +147,7 @@ enum FileModule {
         return LuaResults(
           LuaValue.table(pairs), LuaValue.table(metadata), file.entries.map(\.name))
       } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
-        return LuaResults(nil, error.description)
+        return LuaResults(LuaFailure(error))
       }
     }
   }
