@@ -1,6 +1,7 @@
 import LuaBridge
 import Support
 import Tensors
+import VideoIO
 
 extension EventFile: LuaObject {
   public static var luaName: String { "event_writer" }
@@ -59,6 +60,13 @@ enum FileModule {
     }
     m.define("remove", params: ["path"], doc: "Removes a file.") { (path: String) in
       try Files.remove(path)
+    }
+    m.define(
+      "remove_stale", params: ["folder"],
+      doc: "Removes the unfinished files that killed processes left in a folder of their own."
+    ) { (path: String) in
+      AtomicFile.removeStale(in: path, olderThan: 0)
+      VideoWriter.removeStale(in: path)
     }
     m.define("rename", params: ["from", "to"], doc: "Renames a file.") {
       (from: String, to: String) in try Files.rename(from, to: to)
