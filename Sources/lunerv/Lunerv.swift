@@ -44,7 +44,7 @@ struct Lunerv: ParsableCommand {
   /// One line about a wrong command line.
   private static func usageMessage(for error: any Error) -> String {
     let text = message(for: error).split(separator: "\n").first.map(String.init) ?? ""
-    let commands = configuration.subcommands.compactMap { $0.configuration.commandName } + ["help"]
+    let commands = configuration.subcommands.map { $0._commandName } + ["help"]
     let words = CommandLine.arguments.dropFirst()
     if let word = words.first, !word.hasPrefix("-"), !commands.contains(word) {
       return "unknown command '\(word.printable)' (known: "
@@ -94,7 +94,6 @@ extension String {
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "run",
     abstract: "Runs a Lua script.",
     discussion: "What follows SCRIPT goes to the script as `arg`.")
 
