@@ -1,6 +1,7 @@
 import LuaBridge
 import Support
 import Tensors
+import VideoIO
 
 extension EventFile: LuaObject {
   public static var luaName: String { "event_writer" }
@@ -31,7 +32,7 @@ enum FileModule {
     do {
       return LuaResults(list: try body.map { try $0() })
     } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
-      return LuaResults(nil, error.description)
+      return LuaResults(LuaFailure(error))
     }
   }
 
@@ -59,6 +60,13 @@ enum FileModule {
     }
     m.define("remove", params: ["path"], doc: "Removes a file.") { (path: String) in
       try Files.remove(path)
+    }
+    m.define(
+      "remove_stale", params: ["folder"],
+      doc: "Removes the unfinished files that killed processes left in a folder of their own."
+    ) { (path: String) in
+      AtomicFile.removeStale(in: path, olderThan: 0)
+      VideoWriter.removeStale(in: path)
     }
     m.define("rename", params: ["from", "to"], doc: "Renames a file.") {
       (from: String, to: String) in try Files.rename(from, to: to)
@@ -147,7 +155,7 @@ enum FileModule {
         return LuaResults(
           LuaValue.table(pairs), LuaValue.table(metadata), file.entries.map(\.name))
       } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
-        return LuaResults(nil, error.description)
+        return LuaResults(LuaFailure(error))
       }
     }
   }

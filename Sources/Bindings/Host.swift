@@ -38,6 +38,11 @@ public final class Host {
     Host.process(module) { [unowned pressure] in pressure.boundary() }
     BenchModule.define(module)
     lua.register(module)
+    Arena.limit = Environment.memory()
+    // A backward pass is one call that may take seconds.
+    Tensor.backwardCheckpoint = {
+      if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
+    }
     Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }
     lua.onObjectPush = { [unowned pressure] _ in pressure.pushed() }
     addStdlib(stdlib)

@@ -88,8 +88,19 @@ enum VideoModule {
       doc: "A clip of a video file, an image folder or a raw pipe; or nil and a message."
     ) { (path: String, o: Open) in
       let options = try o.options()
+      do {
+        try options.validate()
+      } catch let error as LunervError where error.kind == .memory {
+        return LuaResults(LuaFailure(LunervError(.data, error.message)))
+      }
       return try FileModule.attempt({
-        try Clip(path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir)
+        do {
+          return try Clip(
+            path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir)
+        } catch let error as LunervError where [.argument, .memory].contains(error.kind) {
+          // Sound options that this file cannot fulfil: a failure to be expected.
+          throw LunervError(.data, error.message, context: error.context)
+        }
       })
     }
     m.define(
@@ -108,6 +119,8 @@ enum VideoModule {
         options.format = known
       }
       if let fps = o.fps, fps > 0 { options.frameRate = Rational(approximating: fps) }
+      // Frames of variable rates fall between the ticks of a constant one.
+      if o.timestamps != nil { options.timeBase = Rational(1, 1_000_000) }
       if let crf = o.crf { options.crf = crf }
       return try FileModule.attempt({
         FrameWriter(

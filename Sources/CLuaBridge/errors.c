@@ -91,9 +91,13 @@ int lunerv_raise_failure(lua_State *L, lunerv_bridge *b, int status) {
   lunerv_push_path(L);
   lua_pushvalue(L, -3);
   lua_concat(L, 3);
+  lunerv_note_failure(L);
+  return lua_error(L);
+}
+
+void lunerv_note_failure(lua_State *L) {
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_last);
-  return lua_error(L);
 }
 
 bool lunerv_is_last_failure(lua_State *L) {

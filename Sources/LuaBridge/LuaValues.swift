@@ -216,6 +216,22 @@ public struct LuaResults: LuaResult {
   }
 }
 
+/// An expected failure: nil and a message. A script that raises the message, with `assert`
+/// say, ends with an error of the failure's kind.
+public struct LuaFailure: LuaResult {
+  public let error: LunervError
+
+  public init(_ error: LunervError) { self.error = error }
+
+  public func push(to stack: LuaStack) {
+    stack.pushNil()
+    stack.push(error.description)
+    stack.state.lastFailure = error
+    stack.room()
+    lunerv_note_failure(stack.thread)
+  }
+}
+
 /// All remaining arguments, as plain data; must be the last parameter.
 public struct LuaVarargs: LuaArgument {
   public var values: [LuaValue]

@@ -40,6 +40,9 @@ public enum Arena {
 
   /// No single tensor may ask for more than this many bytes (2⁴⁰ unless set lower).
   nonisolated(unsafe) public static var largestBlock = 1 << 40
+  /// All living tensors together stay below this many bytes: the system promises memory that
+  /// it does not have, and ends the process when that is touched.
+  nonisolated(unsafe) public static var limit = Int.max
 
   private static func locked<R>(_ body: () throws -> R) rethrows -> R {
     pthread_mutex_lock(mutex)
@@ -60,6 +63,11 @@ public enum Arena {
       throw LunervError(.memory, "a tensor of \(bytes) bytes exceeds the limit of \(largestBlock)")
     }
     let size = rounded(bytes)
+    let (isWithin, isTight) = locked { (live <= limit - size, live + kept > limit - size) }
+    guard isWithin else {
+      throw LunervError(
+        .memory, "not enough memory: tensors of \(bytes) bytes more would exceed \(limit) in all")
+    }
     let reused = locked { () -> UnsafeMutableRawPointer? in
       live += size
       count += 1
@@ -68,6 +76,7 @@ public enum Arena {
       return p
     }
     if let reused { return (reused, size) }
+    if isTight { trim() }
     if let fresh = fresh(size) { return (fresh, size) }
     trim()
     if let fresh = fresh(size) { return (fresh, size) }

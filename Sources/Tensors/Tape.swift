@@ -31,6 +31,9 @@ enum Tape {
   /// inside `no_grad`.
   nonisolated(unsafe) static var gate: (() -> Bool)?
 
+  /// Called between the operators of a backward pass; what it throws ends the pass.
+  nonisolated(unsafe) static var checkpoint: (() throws -> Void)?
+
   static var isRecording: Bool {
     get { isOn && (gate?() ?? true) }
     set { isOn = newValue }
@@ -111,6 +114,7 @@ enum Tape {
           "backward: this graph was already walked once and what it saved is freed; compute the loss again"
         )
       }
+      try checkpoint?()
       let inputs = entries[slot].inputs
       entries[slot].backward = nil
       for (input, g) in zip(inputs, try backward(gradient)) {

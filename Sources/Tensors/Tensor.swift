@@ -104,6 +104,11 @@ public final class Tensor {
     get { Tape.gate }
     set { Tape.gate = newValue }
   }
+  /// Called between the operators of a backward pass; what it throws ends the pass.
+  public static var backwardCheckpoint: (() throws -> Void)? {
+    get { Tape.checkpoint }
+    set { Tape.checkpoint = newValue }
+  }
   public static var tapeEntries: Int { Tape.count }
 
   // MARK: - Making

@@ -96,6 +96,28 @@ final class PendingFile {
     }
   }
 
+  /// Removes what killed processes left in `folder`. Nobody may be writing videos there.
+  static func removeStale(in folder: String) {
+    for name in (try? names(in: folder)) ?? [] where isTemporary(name) {
+      let path = folder + "/" + name
+      if (try? PathKind(path)) == .folder {
+        for inner in (try? names(in: path)) ?? [] { unlink(path + "/" + inner) }
+        rmdir(path)
+      } else {
+        unlink(path)
+      }
+    }
+  }
+
+  /// ".NAME.TAG.tmp", as `make(beside:)` forms them.
+  private static func isTemporary(_ name: String) -> Bool {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    return parts.count >= 4 && parts[0].isEmpty && parts.last == "tmp"
+      && parts[parts.count - 2].utf8.allSatisfy {
+        $0 >= 48 && $0 <= 57 || $0 >= 97 && $0 <= 122
+      }
+  }
+
   private static func sync(_ path: String) throws {
     let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { throw systemError(path) }

@@ -73,8 +73,8 @@ public struct VideoOptions: Sendable {
 
   public init() {}
 
-  /// Throws `.argument` for values that no video could fulfil.
-  func validate() throws {
+  /// Throws `.argument` or `.memory` for values that no video could fulfil.
+  public func validate() throws {
     if let size { try check(size.height, size.width, "size") }
     if let crop {
       try check(crop.height, crop.width, "crop")

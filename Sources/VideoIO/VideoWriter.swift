@@ -278,6 +278,10 @@ public final class VideoWriter {
 
   public var isClosed: Bool { sink == nil }
 
+  /// Removes unfinished outputs that killed processes left in a folder. Only for a folder
+  /// into which nobody else is writing videos.
+  public static func removeStale(in folder: String) { PendingFile.removeStale(in: folder) }
+
   /// The address of a frame whose size is right.
   static func checked(
     _ planarRGB: UnsafeBufferPointer<UInt8>, width: Int, height: Int, path: String

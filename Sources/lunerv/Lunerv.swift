@@ -13,36 +13,82 @@ struct Lunerv: ParsableCommand {
     subcommands: [Run.self, Bench.self])
 
   static func main() {
+    // A file that may not grow is an error like a full disk, not the end of the process.
+    signal(SIGXFSZ, SIG_IGN)
     do {
+      try checkArguments()
       var command = try parseAsRoot()
       try command.run()
     } catch let error as LunervError {
       fail(error)
     } catch {
-      // Help and version leave by this way too, with code 0.
-      let text = fullMessage(for: error)
+      // Help leaves by this way too, with code 0.
       let isHelp = exitCode(for: error) == .success
-      fputs(text.hasSuffix("\n") ? text : text + "\n", isHelp ? stdout : stderr)
-      Glibc.exit(isHelp ? 0 : 2)
+      if !isHelp { fail(LunervError(.usage, usageMessage(for: error))) }
+      print(fullMessage(for: error))
     }
     Glibc.exit(0)
   }
 
-  /// One line that says what is wrong. A mistake in a script comes with its traceback.
+  /// Swift would repair bytes that are no UTF-8, and then name another file.
+  private static func checkArguments() throws {
+    for index in 1..<max(1, Int(CommandLine.argc)) {
+      guard let bytes = CommandLine.unsafeArgv[index] else { continue }
+      guard String(validatingCString: bytes) == nil else { continue }
+      throw LunervError(
+        .usage,
+        "argument \(index) is not valid UTF-8: '\(String(cString: bytes).printable)'")
+    }
+  }
+
+  /// One line about a wrong command line.
+  private static func usageMessage(for error: any Error) -> String {
+    let text = message(for: error).split(separator: "\n").first.map(String.init) ?? ""
+    let commands = configuration.subcommands.map { $0._commandName } + ["help"]
+    let words = CommandLine.arguments.dropFirst()
+    if let word = words.first, !word.hasPrefix("-"), !commands.contains(word) {
+      return "unknown command '\(word.printable)' (known: "
+        + commands.sorted().joined(separator: ", ") + ")"
+    }
+    let command = words.first.map { commands.contains($0) ? " " + $0 : "" } ?? ""
+    return "\(text) (see 'lunerv\(command) --help')"
+  }
+
+  /// One line that says what is wrong. A mistake in a script comes with its traceback, and so
+  /// does an interrupt; of what went wrong around it, the script's line is no part.
   static func fail(_ error: LunervError) -> Never {
     fflush(stdout)
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"
-    fputs("\(stop): \(error.message)\n", stderr)
-    if let traceback = error.traceback, namesLine(error.message) || error.kind == .interrupted {
-      fputs(traceback + "\n", stderr)
+    var message = error.message
+    var traceback = error.traceback
+    switch error.kind {
+    case .usage, .io, .data, .numeric:
+      // Without a traceback the position is in a file that could not be loaded.
+      if traceback != nil { message = message.withoutPosition }
+      traceback = nil
+    case .memory: traceback = nil
+    case .argument: if message.withoutPosition == message { traceback = nil }
+    case .interrupted: break
     }
+    fputs("\(stop): \(message)\n", stderr)
+    if let traceback { fputs(traceback + "\n", stderr) }
     Glibc.exit(error.exitCode)
   }
+}
 
-  /// Whether a message begins with file:line:, as those of mistakes in scripts do.
-  private static func namesLine(_ message: String) -> Bool {
-    let parts = message.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-    return parts.count == 3 && !parts[1].isEmpty && parts[1].allSatisfy(\.isNumber)
+extension String {
+  /// The message behind the "file:line: " that Lua puts before it.
+  fileprivate var withoutPosition: String {
+    var parts = split(separator: ":", omittingEmptySubsequences: false)[...]
+    while parts.count > 2 {
+      parts.removeFirst()
+      if let line = parts.first, !line.isEmpty, line.allSatisfy(\.isNumber),
+        parts.dropFirst().first?.hasPrefix(" ") == true
+      {
+        return String(parts.dropFirst().joined(separator: ":").dropFirst())
+      }
+    }
+    return self
   }
 }
 

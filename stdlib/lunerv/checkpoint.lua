@@ -1,5 +1,6 @@
 -- Checkpoints: one safetensors file each, all that is needed to go on as if nothing had happened.
 -- Tensors are in the file as they are, everything else is JSON in its metadata.
+local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
@@ -52,15 +53,17 @@ function checkpoint.latest(folder)
     local ok, found, message = pcall(read, path)
     if ok and found then
       if found.state.schema ~= checkpoint.schema then
-        errors.raise("%s: schema %d expected, got %s", path, checkpoint.schema,
-          tostring(found.state.schema))
+        bridge.fail("data", ("%s: schema %d expected, got %s"):format(path, checkpoint.schema,
+          tostring(found.state.schema)))
       end
       return found
     end
     damaged[#damaged + 1] = path
     native.stderr(("warning: %s cannot be read (%s)\n"):format(path, ok and message or found))
   end
-  if #damaged > 0 then errors.raise("no checkpoint in %s can be read", folder) end
+  if #damaged > 0 then
+    bridge.fail("data", ("no checkpoint in %s can be read"):format(folder))
+  end
 end
 
 -- The path of the newest checkpoint in `folder`, or nil.
@@ -116,8 +119,8 @@ function checkpoint.compare(path, stored, given)
   table.sort(names)
   for _, name in ipairs(names) do
     if not same(stored[name], given[name]) then
-      errors.raise("cannot resume: option '%s' is %s in %s, but %s now", name,
-        show(stored[name]), path, show(given[name]))
+      bridge.fail("usage", ("cannot resume: option '%s' is %s in %s, but %s now"):format(name,
+        show(stored[name]), path, show(given[name])))
     end
   end
 end

@@ -3,6 +3,9 @@ local native <const> = require "lunerv.native"
 
 local metrics <const> = {}
 
+-- Structural similarity needs as many pixels in either direction.
+metrics.smallest_side = 5
+
 local function decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
 
 -- PSNR of one frame in dB, on unclamped values: the papers' number.

@@ -17,34 +17,38 @@ local hnerv_kinds <const> = { "hnerv", "hnerv_boost" }
 -- name, type, default (or `defaults`, one per model kind), doc; `models`: the kinds a model
 -- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
 -- Types: string, integer, number, boolean, choice (`choices`), list (of numbers; `counts`: how
--- many may stand in it), bytes (512M, 2G), text_or_number. `least`: the smallest integer (1).
+-- many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), text_or_number
+-- (`choices`). Numbers, those in lists too, lie between `least` (1 for an integer) and `most`, and
+-- `above` a bound.
 options.catalogue = {
   { name = "model", type = "choice", choices = options.kinds, default = "hnerv_boost",
     commands = regress, doc = "the kind of model" },
 
-  { name = "size", type = "number", models = hnerv_kinds, commands = regress,
+  { name = "size", type = "number", above = 0, models = hnerv_kinds, commands = regress,
     doc = "parameter budget in millions, embeddings included; sets the width" },
-  { name = "params", type = "number", models = hnerv_kinds, commands = regress,
+  { name = "params", type = "number", least = 1, models = hnerv_kinds, commands = regress,
     doc = "exact number of stored parameters not to be exceeded; sets the width" },
-  { name = "fc_dim", type = "integer", models = hnerv_kinds, commands = regress,
+  { name = "fc_dim", type = "integer", most = 65536, models = hnerv_kinds, commands = regress,
     doc = "width of the first layer; overrides size and params" },
-  { name = "strides", type = "list", models = hnerv_kinds, commands = regress,
+  { name = "strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
     doc = "upsampling of each stage (chosen from the frame size)" },
-  { name = "enc_strides", type = "list", models = hnerv_kinds, commands = regress,
+  { name = "enc_strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
     doc = "downsampling of each encoder stage (the same as strides)" },
-  { name = "enc_dim", type = "list", counts = { 2 }, default = { 64, 16 }, models = hnerv_kinds,
-    commands = regress,
+  { name = "enc_dim", type = "list", counts = { 2 }, above = 0, default = { 64, 16 },
+    models = hnerv_kinds, commands = regress,
     doc = "encoder width and embedding channels; a second number below 1 is a share of size" },
   { name = "enc_blks", type = "integer", least = 0, default = 1, models = hnerv_kinds,
     commands = regress,
     doc = "ConvNeXt blocks in each encoder stage" },
-  { name = "dec_blks", type = "list", defaults = { hnerv = { 1 }, hnerv_boost = { 1, 1, 2 } },
-    models = hnerv_kinds, commands = regress,
+  { name = "dec_blks", type = "list", whole = true,
+    defaults = { hnerv = { 1 }, hnerv_boost = { 1, 1, 2 } }, models = hnerv_kinds,
+    commands = regress,
     doc = "blocks in each decoder stage; the last number serves all further stages" },
-  { name = "ks", type = "list", counts = { 3 }, default = { 0, 1, 5 }, models = hnerv_kinds,
-    commands = regress, doc = "kernel sizes: encoder, first decoder stage, largest" },
-  { name = "reduce", type = "number", default = 1.2, models = hnerv_kinds, commands = regress,
-    doc = "what each stage divides the width by" },
+  { name = "ks", type = "list", counts = { 3 }, whole = true, least = 0,
+    default = { 0, 1, 5 }, models = hnerv_kinds, commands = regress,
+    doc = "kernel sizes: encoder, first decoder stage, largest" },
+  { name = "reduce", type = "number", above = 0, default = 1.2, models = hnerv_kinds,
+    commands = regress, doc = "what each stage divides the width by" },
   { name = "lower_width", type = "integer", default = 12, models = hnerv_kinds,
     commands = regress, doc = "the width no stage goes below" },
   { name = "act", type = "choice", defaults = { hnerv = "gelu", hnerv_boost = "sin" },
@@ -55,19 +59,20 @@ options.catalogue = {
     doc = "how blocks are conditioned on time" },
   { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
     doc = "channels of the temporal embedding" },
-  { name = "pe_base", type = "number", default = 1.25, models = boosted, commands = regress,
-    doc = "base of the positional encoding" },
+  { name = "pe_base", type = "number", above = 0, default = 1.25, models = boosted,
+    commands = regress, doc = "base of the positional encoding" },
   { name = "pe_levels", type = "integer", default = 80, models = boosted, commands = regress,
     doc = "levels of the positional encoding" },
-  { name = "out_image", type = "text_or_number", default = "tanh", models = hnerv_kinds,
-    commands = regress, doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
+  { name = "out_image", type = "text_or_number", choices = { "tanh", "sigmoid" },
+    default = "tanh", models = hnerv_kinds, commands = regress,
+    doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
 
-  { name = "epochs", type = "integer", default = 300, train = true, commands = regress,
-    doc = "passes over the clip" },
-  { name = "lr", type = "number", defaults = { hnerv = 1e-3, hnerv_boost = 3e-3 },
+  { name = "epochs", type = "integer", most = 1000000000, default = 300, train = true,
+    commands = regress, doc = "passes over the clip" },
+  { name = "lr", type = "number", above = 0, defaults = { hnerv = 1e-3, hnerv_boost = 3e-3 },
     default = 3e-3, train = true, commands = regress, doc = "peak learning rate" },
-  { name = "warmup", type = "number", default = 0.1, train = true, commands = regress,
-    doc = "share of the training in which the learning rate rises" },
+  { name = "warmup", type = "number", least = 0, most = 1, default = 0.1, train = true,
+    commands = regress, doc = "share of the training in which the learning rate rises" },
   { name = "optimiser", type = "choice", choices = { "adam", "adan" },
     defaults = { hnerv = "adam", hnerv_boost = "adan" }, default = "adan", train = true,
     commands = regress, doc = "how parameters are updated" },
@@ -82,21 +87,23 @@ options.catalogue = {
     doc = "continue from the last checkpoint in the folder" },
   { name = "eval_every", type = "integer", least = 0, default = 0, train = true, commands = regress,
     doc = "epochs between evaluations (0: only at the end)" },
-  { name = "checkpoint_every", type = "number", default = 60, train = true, commands = regress,
-    doc = "seconds between checkpoints" },
+  { name = "checkpoint_every", type = "number", least = 0, default = 60, train = true,
+    commands = regress, doc = "seconds between checkpoints" },
   { name = "checkpoint_steps", type = "integer", least = 0, default = 0, train = true,
     commands = regress,
     doc = "steps between checkpoints, besides the seconds (0: none)" },
 
-  { name = "frames", type = "list", counts = { 1, 2 }, commands = regress,
+  { name = "frames", type = "list", counts = { 1, 2 }, whole = true, ascending = true,
+    commands = regress,
     doc = "the first N frames, or FIRST,LAST" },
-  { name = "resize", type = "list", counts = { 2 }, commands = regress,
+  { name = "resize", type = "list", counts = { 2 }, whole = true, most = 65536, commands = regress,
     doc = "HEIGHT,WIDTH to scale the clip to" },
-  { name = "crop", type = "list", counts = { 4 }, commands = regress,
+  { name = "crop", type = "list", counts = { 4 }, whole = true, commands = regress,
     doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
   { name = "cache", type = "bytes", commands = regress,
     doc = "memory for decoded frames (a quarter of RAM)" },
-  { name = "threads", type = "integer", commands = regress, doc = "threads (all cores)" },
+  { name = "threads", type = "integer", most = 256, commands = regress,
+    doc = "threads (all cores)" },
 }
 
 local by_name <const> = {}
@@ -162,33 +169,57 @@ local function names_where(wanted)
   return names
 end
 
+-- What a number that an option cannot take ought to be: " of at least 1", " of at most 9"; nil for
+-- one that it can.
+local function violated(value, option, least)
+  if value ~= value then return "" end
+  if least and value < least then return " of at least " .. least end
+  if option.most and value > option.most then return " of at most " .. option.most end
+  if option.above and value <= option.above then return " above " .. option.above end
+end
+
+local function is_whole(value)
+  return math.type(value) == "integer" or type(value) == "number" and value % 1 == 0
+end
+
 -- What is wrong with a value, or nil.
 local checks <const> = {
   string = function(value) return type(value) ~= "string" and "a string" end,
   integer = function(value, option)
     local least = option.least or 1
-    if math.type(value) == "integer" or type(value) == "number" and value % 1 == 0 then
-      if value >= least then return nil end
-    end
-    return "an integer of at least " .. least
+    if not is_whole(value) then return "an integer of at least " .. least end
+    local range = violated(value, option, least)
+    return range and "an integer" .. range
   end,
-  number = function(value) return type(value) ~= "number" and "a number" end,
-  bytes = function(value) return type(value) ~= "number" and "a number of bytes" end,
+  number = function(value, option)
+    local range = type(value) ~= "number" and "" or violated(value, option, option.least)
+    return range and "a number" .. range
+  end,
+  bytes = function(value)
+    return (type(value) ~= "number" or value < 0) and "a number of bytes"
+  end,
   boolean = function(value) return type(value) ~= "boolean" and "true or false" end,
-  text_or_number = function(value)
-    return type(value) ~= "string" and type(value) ~= "number" and "a name or a number"
+  text_or_number = function(value, option)
+    if type(value) == "number" and value == value or contains(option.choices, value) then
+      return nil
+    end
+    return "a number or one of " .. errors.list(option.choices)
   end,
   choice = function(value, option)
     return not contains(option.choices, value) and "one of " .. errors.list(option.choices)
   end,
   list = function(value, option)
-    if type(value) ~= "table" or #value == 0 then return "a list of numbers" end
+    local items = "a list of " .. (option.whole and "integers" or "numbers")
+    if type(value) ~= "table" or #value == 0 then return items end
     for _, item in ipairs(value) do
-      if type(item) ~= "number" then return "a list of numbers" end
+      if type(item) ~= "number" or option.whole and not is_whole(item) then return items end
+      local range = violated(item, option, option.least or option.whole and 1)
+      if range then return items .. range end
     end
     if option.counts and not contains(option.counts, #value) then
       return "a list of " .. table.concat(option.counts, " or ") .. " numbers"
     end
+    if option.ascending and value[2] and value[2] < value[1] then return "a rising list" end
   end,
 }
 

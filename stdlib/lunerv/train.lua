@@ -19,6 +19,10 @@ local function settle(given)
   local optional = table.move(extras, 1, #extras, #names + 1, names)
   local o = options(given, {}, optional)
   if not o.model or not o.clip then errors.raise "train: a model and a clip expected" end
+  if o.clip.height and math.min(o.clip.height, o.clip.width) < metrics.smallest_side then
+    bridge.fail("data", ("frames of %dx%d are too small to compare: at least %d pixels either way")
+      :format(o.clip.width, o.clip.height, metrics.smallest_side))
+  end
   for _, name in ipairs(options.train_names()) do
     if o[name] == nil then
       o[name] = options.default(name, o.model.kind)
@@ -127,11 +131,13 @@ end
 local function save(self)
   if not self.out then return end
   if not is_sound(self.model) then fail_numerically(self, "a parameter is not finite") end
+  self.saving = true
   local tensors, numbers = tensors_of(self)
   local state = {}
   for name, value in pairs(self.state) do state[name] = value end
   state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity
   self.checkpoint = checkpoint.save(self.out, state.step, tensors, state)
+  self.saving = false
   self.saved, self.saved_at = self.state, native.time()
 end
 
@@ -195,7 +201,7 @@ local function train_step(self)
   local number = value:item()
   self.optimiser.lr = self.rate(self.step + 1)
   if number - number ~= 0 then
-    fail_numerically(self, "the loss became " .. tostring(number))
+    fail_numerically(self, "the loss became " .. (number ~= number and "nan" or number))
   end
   local mse = native.no_grad(native.mse_loss, output, frame.image):item()
   self.optimiser:zero_grad()
@@ -275,10 +281,12 @@ local function loop(self)
 end
 
 -- Whatever ends the loop early (Ctrl-C, an error in a callback), what was true after the last
--- complete step is on disk; only a run that diverged keeps the checkpoint it has.
+-- complete step is on disk; only a run that diverged keeps the checkpoint it has. What could not
+-- be saved a moment ago is not tried again, and before the first step only Ctrl-C leaves one.
 local function rescue(self)
   self.progress:clear()
   if self.diverged or self.updating or self.saved == self.state then return end
+  if (self.saving or self.step == 0) and not bridge.interrupted() then return end
   local ok, message = pcall(save, self)
   if not ok then
     native.stderr(("warning: %s\n"):format(tostring(message)))
@@ -331,6 +339,7 @@ return function(given)
     o.out = o.out:gsub("/+$", "")
     self.out = o.out
     native.make_dirs(o.out)
+    native.remove_stale(o.out)
     local found = o.resume and checkpoint.latest(o.out)
     if found then
       restore(self, found)

@@ -99,6 +99,8 @@ int lunerv_call(lua_State *_Nonnull L, int arguments, int results, bool report);
 bool lunerv_push_traceback(lua_State *_Nonnull L);
 /// Whether the string on top is, or contains, the last message a Swift error was given.
 bool lunerv_is_last_failure(lua_State *_Nonnull L);
+/// Makes the string on top the last such message; leaves it there.
+void lunerv_note_failure(lua_State *_Nonnull L);
 int lunerv_prepend_path(lua_State *_Nonnull L, const char *_Nonnull folder);
 /// Installs the function on top as a searcher of sources and pops it.
 int lunerv_add_searcher(lua_State *_Nonnull L);

@@ -4,6 +4,9 @@ local geometry <const> = require "lunerv.models.geometry"
 
 local budget <const> = {}
 
+-- No first layer is wider: what a budget may ask for must stay within reach.
+local widest <const> = 65536
+
 -- The published rule: the largest root, truncated, of a·x² + b·x − (10⁶·size − embeddings) = 0.
 -- It leaves conditioning, repeats and the kernel cap out. `linear` is b; `o` holds strides, ks and
 -- reduce.
@@ -18,13 +21,16 @@ function budget.published_width(o, size, embeddings, linear)
     errors.raise("size: %g million parameters leave no room beside %d embedding parameters",
       size, embeddings)
   end
+  if width > widest then
+    errors.raise("size: %g million parameters make a layer wider than %d", size, widest)
+  end
   return math.tointeger(width)
 end
 
 -- The largest width for which `count(width)` is at most `limit`.
 function budget.exact_width(limit, count)
   local width = 0
-  while count(width + 1) <= limit do width = width + 1 end
+  while width < widest and count(width + 1) <= limit do width = width + 1 end
   if width == 0 then
     errors.raise("params: at least %d expected for this clip, got %d", count(1), limit // 1)
   end

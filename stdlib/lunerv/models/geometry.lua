@@ -64,6 +64,9 @@ function geometry.stages(o, fc_dim)
   local stages, width = {}, fc_dim
   for i, stride in ipairs(o.strides) do
     local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
+    if kernel % 2 == 0 then
+      errors.raise("ks: odd kernels expected in the decoder, stage %d has %d", i, kernel)
+    end
     local reduced = math.max(geometry.round(width / o.reduce), o.lower_width)
     for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do
       stages[#stages + 1] = {

@@ -1,0 +1,96 @@
+import Glibc
+import Testing
+
+extension RobustnessTests {
+  /// Ctrl-C ends everything within a second, with a traceback and code 130.
+  @Suite(.needsProgram) struct InterruptionTests {
+    let scratch: Scratch
+    init() throws { scratch = try Scratch() }
+
+    /// A second, and as much again for a machine that does other things meanwhile.
+    static let limit = 2.0
+
+    func interrupt(
+      _ arguments: [String], after condition: (Running) -> Bool = { _ in usleep(300_000) == 0 }
+    ) throws -> Outcome {
+      let run = try start(scratch, arguments)
+      #expect(condition(run), "it ended before it could be interrupted")
+      run.send(SIGINT)
+      let outcome = try run.outcome()
+      #expect(outcome.code == 130, "\(outcome.err)")
+      #expect(outcome.seconds < Self.limit, "it took \(outcome.seconds) s")
+      #expect(outcome.err.contains("interrupted: "), "\(outcome.err)")
+      #expect(outcome.err.contains("stack traceback:\n"), "\(outcome.err)")
+      return outcome
+    }
+
+    @Test(arguments: [
+      "while true do end",
+      "while true do pcall(function() while true do end end) end",
+      "coroutine.wrap(function() while true do coroutine.yield(pcall(error)) end end)()\n"
+        + "local co = coroutine.create(function() while true do end end)\n"
+        + "while true do coroutine.resume(co) end",
+    ]) func loopsStop(_ source: String) throws {
+      let script = try scratch.file("loop.lua", source)
+      _ = try interrupt(["run", script])
+    }
+
+    /// A backward pass is one native call, of several seconds here.
+    @Test func backwardStops() throws {
+      let script = try scratch.file(
+        "backward.lua",
+        """
+        local lv = require "lunerv"
+        local w = lv.randn(768, 768) * 0.03
+        w = w:detach()
+        w.requires_grad = true
+        local y = w
+        for _ = 1, 40 do y = y:matmul(w) end
+        y:sum():item()
+        io.open(arg[1], "w"):close()
+        y:sum():backward()
+        print "done"
+        """)
+      let ready = scratch["ready"]
+      let outcome = try interrupt(["run", script, ready]) { run in
+        run.wait { exists(ready) } && usleep(200_000) == 0
+      }
+      #expect(outcome.err.contains("in method 'backward'"), "\(outcome.err)")
+      #expect(outcome.seconds < 1, "it took \(outcome.seconds) s")
+    }
+
+    @Test func decodingStops() throws {
+      let clip = try scratch.file("clip.y4m", y4m(32, 24, 500))
+      let out = scratch["out"]
+      // The folder is made right before the clip is read; enlarging that takes many seconds.
+      let large = ["--resize", "2000,2000"]
+      let outcome = try interrupt(
+        ["run", Program.regress, clip, "--out", out, "--epochs", "1"] + tiny + large
+      ) { run in
+        run.wait { exists(out) } && usleep(300_000) == 0
+      }
+      #expect(!outcome.out.contains("clip '"))
+      #expect(names(in: out).isEmpty)
+    }
+
+    /// During the evaluation at the end: the training is on disk, no video is left half done,
+    /// and resuming makes what is missing.
+    @Test func evaluationStops() throws {
+      let clip = try scratch.file("clip.y4m", y4m(64, 48, 200))
+      let out = scratch["out"]
+      let arguments = ["run", Program.regress, clip, "--out", out, "--epochs", "1"] + tiny
+      let outcome = try interrupt(arguments) { run in
+        run.wait { names(in: out).contains { $0.hasSuffix(".tmp") && $0.contains("recon") } }
+      }
+      #expect(!outcome.err.contains("warning"), "\(outcome.err)")
+      let left = names(in: out)
+      #expect(left.contains("checkpoint-000200.safetensors"))
+      #expect(!left.contains { $0.hasSuffix(".tmp") || $0.hasSuffix(".mkv") }, "\(left)")
+      #expect(!left.contains("metrics.json"))
+      let resumed = try lunerv(scratch, arguments + ["--resume"])
+      #expect(resumed.code == 0, "\(resumed.err)")
+      #expect(names(in: out).contains("metrics.json"))
+      #expect(names(in: out).contains("reconstruction.mkv"))
+    }
+  }
+}

@@ -1,0 +1,215 @@
+import Glibc
+import Testing
+
+/// What starts processes runs one test after the other: times and memory are measured.
+@Suite(.serialized) struct RobustnessTests {}
+
+extension RobustnessTests {
+  /// A run that was stopped and resumed equals one that never was, bit for bit.
+  @Suite(.needsProgram) struct ResumeTests {
+    let scratch: Scratch
+    let clip: String
+    let script: String
+
+    init() throws {
+      scratch = try Scratch()
+      clip = try scratch.file("clip.y4m", y4m(32, 24, 4))
+      // Every loss as it is, to the last bit, written at once.
+      script = try scratch.file(
+        "train.lua",
+        """
+        local lv = require "lunerv"
+        local clip_path, out, threads, resume = ...
+        lv.set_threads(tonumber(threads))
+        lv.seed(3)
+        local clip = assert(lv.video.open(clip_path))
+        local model = lv.models.hnerv_boost {
+          clip = clip, fc_dim = 8, enc_dim = { 8, 4 }, strides = { 2, 2 }, ch_t = 4, pe_levels = 8,
+        }
+        local log = assert(io.open(out .. ".losses", "a"))
+        log:setvbuf "no"
+        lv.train {
+          model = model, clip = clip, out = out, epochs = 12, checkpoint_steps = 5,
+          resume = resume == "resume",
+          on_step = function(e) log:write(("%d %a\\n"):format(e.step, e.loss)) end,
+        }
+        """)
+    }
+
+    func arguments(_ out: String, threads: Int = 2, resume: Bool = false) -> [String] {
+      ["run", script, clip, scratch[out], "\(threads)"] + (resume ? ["resume"] : [])
+    }
+
+    /// Losses by step. A step made again after a kill must lose the same.
+    func losses(_ out: String) throws -> [Int: String] {
+      var losses: [Int: String] = [:]
+      for line in lines(of: try text(of: scratch[out] + ".losses")) {
+        let words = line.split(separator: " ").map(String.init)
+        let step = try #require(words.first.flatMap { Int($0) })
+        #expect(losses[step] == nil || losses[step] == words.last, "step \(step)")
+        losses[step] = words.last
+      }
+      return losses
+    }
+
+    /// How many steps have been logged by now.
+    func steps(_ out: String) -> Int {
+      exists(scratch[out] + ".losses") ? (try? losses(out).count) ?? 0 : 0
+    }
+
+    func checkpoints(_ out: String) -> [String] {
+      names(in: scratch[out]).filter { $0.hasPrefix("checkpoint-") }
+    }
+
+    /// Names, shapes and bytes of all tensors in the last checkpoint: weights and the
+    /// optimiser's state.
+    func tensors(_ out: String) throws -> [UInt8] {
+      let last = try #require(checkpoints(out).last, "no checkpoint in \(out)")
+      #expect(last == "checkpoint-000048.safetensors")
+      let all = try bytes(of: scratch[out] + "/" + last)
+      let length = all[0..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
+      return Array(all[(8 + length)...])
+    }
+
+    /// The numbers of metrics.json that do not tell the time.
+    func metrics(_ out: String) throws -> [String] {
+      let all = try text(of: scratch[out] + "/metrics.json")
+      return all.split { "{},\n".contains($0) }.map(String.init).filter { field in
+        ["psnr", "ms_ssim", "psnr_8bit", "steps", "parameters_stored", "seed"].contains {
+          field.hasPrefix("\"\($0)\":")
+        }
+      }
+    }
+
+    @Test func interruptedAndKilledRunsEndAlike() throws {
+      let whole = try lunerv(scratch, arguments("whole"))
+      #expect(whole.code == 0, "\(whole.err)")
+      let expected = try losses("whole")
+      #expect(expected.count == 48)
+      #expect(try metrics("whole").count == 6)
+
+      // Ctrl-C: what was done is on disk, whatever step it was.
+      for (out, step) in [("early", 2), ("late", 23)] {
+        let run = try start(scratch, arguments(out))
+        #expect(run.wait { steps(out) >= step })
+        run.send(SIGINT)
+        let stopped = try run.outcome()
+        #expect(stopped.code == 130, "\(stopped.err)")
+        let made = try losses(out).count
+        #expect(made < 48)
+        #expect(stopped.err.contains("note: step \(made) is in "))
+        #expect(stopped.err.contains("interrupted: "))
+        #expect(stopped.err.contains("stack traceback:"))
+        let padded = String(repeating: "0", count: 6 - "\(made)".count) + "\(made)"
+        #expect(checkpoints(out).last == "checkpoint-\(padded).safetensors")
+      }
+      // kill -9: what was done after the last checkpoint is done again.
+      let run = try start(scratch, arguments("killed"))
+      #expect(run.wait { steps("killed") >= 18 })
+      run.send(SIGKILL)
+      #expect(try run.outcome().code == 128 + SIGKILL)
+
+      for out in ["early", "late", "killed"] {
+        let resumed = try lunerv(scratch, arguments(out, resume: true))
+        #expect(resumed.code == 0, "\(out): \(resumed.err)")
+        #expect(try losses(out) == expected, "\(out)")
+        #expect(try tensors(out) == tensors("whole"), "\(out)")
+        #expect(try metrics(out) == metrics("whole"), "\(out)")
+      }
+    }
+
+    /// Killed while a checkpoint is being written: the one before it still loads, nothing half
+    /// written is taken for one, and what was left is cleared away.
+    @Test func killedDuringACheckpoint() throws {
+      // Six million numbers take long enough to write.
+      let script = try scratch.file(
+        "big.lua",
+        """
+        local lv = require "lunerv"
+        local clip_path, out, resume = ...
+        lv.seed(3)
+        local Model = lv.nn.class "Model"
+        function Model:init()
+          self.image = lv.zeros(1, 3, 24, 32)
+          self.image.requires_grad = true
+          self.ballast = lv.zeros(1000, 2000)
+          self.ballast.requires_grad = true
+        end
+        function Model:forward() return self.image + 0 * self.ballast:slice(1, 1, 1):sum() end
+        local clip <close> = assert(lv.video.open(clip_path))
+        lv.train {
+          model = Model(), clip = clip, out = out, epochs = 3, loss = "l2", optimiser = "adam",
+          checkpoint_steps = 1, resume = resume == "resume",
+        }
+        """)
+      func temporaries(_ out: String) -> [String] {
+        names(in: scratch[out]).filter { $0.hasSuffix(".tmp") }
+      }
+      func arguments(_ out: String, _ rest: String...) -> [String] {
+        ["run", script, clip, scratch[out]] + rest
+      }
+      func last(_ out: String) throws -> [UInt8] {
+        let path = scratch[out] + "/checkpoint-000012.safetensors"
+        let all = try bytes(of: path)
+        let length = all[0..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
+        return Array(all[(8 + length)...])
+      }
+      #expect(try lunerv(scratch, arguments("whole")).code == 0)
+
+      var caught = false
+      for attempt in 1...5 where !caught {
+        let out = "killed-\(attempt)"
+        let run = try start(scratch, arguments(out))
+        #expect(run.wait { checkpoints(out).count >= 2 && !temporaries(out).isEmpty })
+        run.send(SIGKILL)
+        _ = try run.outcome()
+        guard !temporaries(out).isEmpty else { continue }
+        caught = true
+        let complete = checkpoints(out)
+        #expect(complete.count >= 2 && complete.last != "checkpoint-000012.safetensors")
+        let resumed = try lunerv(scratch, arguments(out, "resume"))
+        #expect(resumed.code == 0, "\(resumed.err)")
+        #expect(!resumed.err.contains("cannot be read"), "\(resumed.err)")
+        #expect(temporaries(out).isEmpty)
+        #expect(try last(out) == last("whole"))
+      }
+      #expect(caught, "no kill fell into the writing of a checkpoint")
+    }
+
+    @Test func threadsChangeNothing() throws {
+      for threads in [1, 2, 8] {
+        let run = try lunerv(scratch, arguments("threads-\(threads)", threads: threads))
+        #expect(run.code == 0, "\(run.err)")
+      }
+      for threads in [2, 8] {
+        #expect(try losses("threads-\(threads)") == losses("threads-1"))
+        #expect(try tensors("threads-\(threads)") == tensors("threads-1"))
+      }
+    }
+
+    /// The script that users run: the same from its command line.
+    @Test func regressResumes() throws {
+      func arguments(_ out: String, _ rest: String...) -> [String] {
+        ["run", Program.regress, clip, "--out", scratch[out], "--epochs", "12"] + tiny + rest
+      }
+      let whole = try lunerv(scratch, arguments("whole", "--threads", "1"))
+      #expect(whole.code == 0, "\(whole.err)")
+      let run = try start(scratch, arguments("stopped", "--checkpoint-steps", "1"))
+      #expect(run.wait { checkpoints("stopped").count >= 2 })
+      run.send(SIGINT)
+      #expect(try run.outcome().code == 130)
+      #expect(!exists(scratch["stopped"] + "/metrics.json"))
+      let resumed = try lunerv(scratch, arguments("stopped", "--resume", "--threads", "8"))
+      #expect(resumed.code == 0, "\(resumed.err)")
+      #expect(try tensors("stopped") == tensors("whole"))
+      #expect(try metrics("stopped") == metrics("whole"))
+      let video = "/reconstruction.mkv"
+      #expect(try bytes(of: scratch["stopped"] + video) == bytes(of: scratch["whole"] + video))
+
+      // Resuming with other options is refused, by name.
+      let other = try lunerv(scratch, arguments("stopped", "--resume", "--lr", "1e-4"))
+      #expect(other.code == 2)
+      #expect(other.errorLines.count == 1 && other.err.contains("'lr'"), "\(other.err)")
+    }
+  }
+}

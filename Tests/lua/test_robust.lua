@@ -1,0 +1,38 @@
+-- Calls that fail leave nothing behind.
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+
+local equal <const>, test <const> = harness.equal, harness.test
+
+local function collect()
+  collectgarbage()
+  collectgarbage() -- what finalizers let go of
+end
+
+test("ten thousand failing calls leave no tensor and no tape entry", function()
+  local x, w = lv.randn(1, 3, 8, 8), lv.randn(4, 4, 3, 3)
+  x.requires_grad, w.requires_grad = true, true
+  local failing = {
+    function() return (x * 2):conv2d(w) end,
+    function() return x:view(7, -1) end,
+    function() return x + lv.zeros(5) end,
+    function() return (x * w:sum()):mean():backward(1) end,
+    function() return lv.zeros(-1) end,
+    function() return lv.cat({ x * 2, w }, 1) end,
+    function() return x:sin():backward() end,
+    function() return lv.no_grad(function() error(x * 3) end) end,
+    function() return lv.json.encode { x } end,
+    function() return coroutine.wrap(function() return (x * 2):slice(1, 5, 9) end)() end,
+  }
+  local function round(count)
+    for i = 1, count do
+      local ok = pcall(failing[i % #failing + 1])
+      if ok then error(("call %d did not fail"):format(i % #failing + 1)) end
+    end
+    collect()
+    local stats = lv.stats()
+    return { stats.live_tensors, stats.tape_entries, stats.live_bytes }
+  end
+  local before = round(100)
+  equal(round(10000), before)
+end)
