@@ -7,7 +7,8 @@
 #include "internal.h"
 
 const char lunerv_key_path, lunerv_key_last, lunerv_key_traceback, lunerv_key_origin,
-    lunerv_key_origin_traceback, lunerv_key_kept, lunerv_key_depths;
+    lunerv_key_origin_traceback, lunerv_key_interrupt, lunerv_key_interrupt_traceback,
+    lunerv_key_kept, lunerv_key_depths;
 
 // Memory
 
@@ -105,7 +106,10 @@ int lunerv_call(lua_State *L, int arguments, int results, bool report) {
   b->swift_on_stack = false;
   b->running = L;
   b->entered++;
-  if (lunerv_interrupt_requested()) lunerv_arm(L);
+  if (lunerv_interrupt_requested())
+    lunerv_arm(L);
+  else if (b->entered == 1)
+    b->interrupt_raised = false;
   int status = lua_pcall(L, arguments, results, handler);
   b->entered--;
   b->running = running;

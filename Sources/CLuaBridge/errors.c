@@ -202,9 +202,13 @@ int lunerv_report(lua_State *L) {
   describe_error(L);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
   bool noted = lua_rawequal(L, 1, 2);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt);
+  bool interrupt = lunerv_bridge_of(L)->interrupt_raised && lua_rawequal(L, 1, 3);
   lua_settop(L, 1);
   if (!lunerv_is_last_failure(L)) place_message(L);
-  if (noted)
+  if (interrupt)
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt_traceback);
+  else if (noted)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin_traceback);
   else
     luaL_traceback(L, L, NULL, 1);

@@ -10,6 +10,8 @@ extern const char lunerv_key_last;       // the message of the last Swift failur
 extern const char lunerv_key_traceback;  // the traceback of the last reported error
 extern const char lunerv_key_origin;     // the message of an error noted where it arose
 extern const char lunerv_key_origin_traceback;
+extern const char lunerv_key_interrupt;  // the message of the first interrupt of a run
+extern const char lunerv_key_interrupt_traceback;
 extern const char lunerv_key_kept;    // an error value on its way through Swift
 extern const char lunerv_key_depths;  // coroutine → its own share of `depth`, weak keys
 

@@ -73,13 +73,22 @@ static void hook(lua_State *L, lua_Debug *frame) {
 /// functions still run, among them the `__close` and `__gc` of objects.
 void lunerv_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
 
+/// Raised again and again on the way out, in a `__close` for one; what is told is where the
+/// script was the first time.
 int lunerv_raise_interrupt(lua_State *L) {
-  lunerv_bridge_of(L)->interrupt_raised = true;
+  lunerv_bridge *b = lunerv_bridge_of(L);
   lunerv_arm(L);
-  luaL_checkstack(L, 4, NULL);
-  lunerv_push_where(L, 0);
-  lua_pushliteral(L, "interrupted");
-  lua_concat(L, 2);
+  luaL_checkstack(L, 8, NULL);
+  if (!b->interrupt_raised) {
+    b->interrupt_raised = true;
+    luaL_traceback(L, L, NULL, 0);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt_traceback);
+    lunerv_push_where(L, 0);
+    lua_pushliteral(L, "interrupted");
+    lua_concat(L, 2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt);
+  }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt);
   return lua_error(L);
 }
 

@@ -59,6 +59,45 @@ extension RobustnessTests {
       #expect(outcome.seconds < 1, "it took \(outcome.seconds) s")
     }
 
+    /// So is the first read of what convolutions have only promised.
+    @Test func pendingConvolutionsStop() throws {
+      let script = try scratch.file(
+        "pending.lua",
+        """
+        local lv = require "lunerv"
+        lv.set_threads(1)
+        local x, w = lv.randn(1, 64, 320, 320), lv.randn(64, 64, 3, 3) * 0.03
+        lv.no_grad(function()
+          for _ = 1, 60 do x = x:conv2d(w, nil, { padding = 1 }) end
+          io.open(arg[1], "w"):close()
+          local sum = x:sum():item()
+        end)
+        """)
+      let ready = scratch["ready"]
+      _ = try interrupt(["run", script, ready]) { run in run.wait { exists(ready) } }
+    }
+
+    /// What is told is where the script was, not what was cleaned up on the way out.
+    @Test func theFirstPlaceIsTold() throws {
+      let script = try scratch.file(
+        "close.lua",
+        """
+        local lv = require "lunerv"
+        local function spin()
+          local guard <close> = setmetatable({}, { __close = function() local x = 1 end })
+          while true do end
+        end
+        local guard <close> = setmetatable({}, { __close = function() local x = 1 end })
+        local Block = lv.nn.class "Block"
+        function Block:forward() spin() end
+        Block()()
+        """)
+      let outcome = try interrupt(["run", script])
+      #expect(outcome.errorLines.first?.contains("close.lua:4: ") == true, "\(outcome.err)")
+      #expect(outcome.err.contains("close.lua:4: in upvalue 'spin'"), "\(outcome.err)")
+      #expect(outcome.err.contains("close.lua:9: in main chunk"), "\(outcome.err)")
+    }
+
     @Test func decodingStops() throws {
       let clip = try scratch.file("clip.y4m", y4m(32, 24, 500))
       let out = scratch["out"]
