@@ -39,8 +39,8 @@ public final class Host {
     BenchModule.define(module)
     lua.register(module)
     Arena.limit = Environment.memory()
-    // A backward pass is one call that may take seconds.
-    Tensor.backwardCheckpoint = {
+    // A backward pass is one call that may take seconds, and so may the first to read a frame.
+    Tensor.betweenKernels = {
       if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
     }
     Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }

@@ -99,8 +99,10 @@ struct ConvolutionCall {
       }
       return try target.converted(to: layout)
     }
+    let source = try operand(x)
+    try Tape.betweenKernels?()
     Convolution.forward(
-      shape, by: algorithm, try operand(x), w: try w.memory(Float.self),
+      shape, by: algorithm, source, w: try w.memory(Float.self),
       b: try b?.memory(Float.self),
       ImageTarget(result.imageLayout(shuffle: shuffle), try result.memory(Float.self)))
     return result

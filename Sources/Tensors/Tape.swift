@@ -31,8 +31,9 @@ enum Tape {
   /// inside `no_grad`.
   nonisolated(unsafe) static var gate: (() -> Bool)?
 
-  /// Called between the operators of a backward pass; what it throws ends the pass.
-  nonisolated(unsafe) static var checkpoint: (() throws -> Void)?
+  /// Called between the steps of what may take long in one call: the operators of a backward
+  /// pass, a chain of pending convolutions. What it throws ends the call.
+  nonisolated(unsafe) static var betweenKernels: (() throws -> Void)?
 
   static var isRecording: Bool {
     get { isOn && (gate?() ?? true) }
@@ -114,7 +115,7 @@ enum Tape {
           "backward: this graph was already walked once and what it saved is freed; compute the loss again"
         )
       }
-      try checkpoint?()
+      try betweenKernels?()
       let inputs = entries[slot].inputs
       entries[slot].backward = nil
       for (input, g) in zip(inputs, try backward(gradient)) {

@@ -104,10 +104,11 @@ public final class Tensor {
     get { Tape.gate }
     set { Tape.gate = newValue }
   }
-  /// Called between the operators of a backward pass; what it throws ends the pass.
-  public static var backwardCheckpoint: (() throws -> Void)? {
-    get { Tape.checkpoint }
-    set { Tape.checkpoint = newValue }
+  /// Called between the steps of what may take long in one call: the operators of a backward
+  /// pass, a chain of pending convolutions. What it throws ends the call.
+  public static var betweenKernels: (() throws -> Void)? {
+    get { Tape.betweenKernels }
+    set { Tape.betweenKernels = newValue }
   }
   public static var tapeEntries: Int { Tape.count }
 
