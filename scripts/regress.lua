@@ -14,12 +14,15 @@ if not o then return end
 
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
-lv.make_dirs(o.out)
+
+-- Frames that memory cannot hold are kept on the disk that OUT will be on.
+local beside = o.out
+repeat beside = beside:match "^(.+)/[^/]*$" or "." until lv.exists(beside)
 
 local frames <const> = o.frames or {}
 local clip <close> = assert(lv.video.open(o.clip, {
   first = frames[2] and frames[1], last = frames[2] or frames[1],
-  size = o.resize, crop = o.crop, cache = o.cache, cache_dir = o.out,
+  size = o.resize, crop = o.crop, cache = o.cache, cache_dir = beside,
 }))
 for _, warning in ipairs(clip.warnings or {}) do lv.stderr("warning: " .. warning .. "\n") end
 
@@ -34,6 +37,7 @@ settings.clip = clip
 local model <const> = lv.models[o.model](settings)
 print(clip)
 print(model:summary())
+lv.make_dirs(o.out) -- not before all that was asked for has proved possible
 
 -- Opens a video of the clip's frame rate, `across` frames wide, or says why not.
 local function writer(name, across)
