@@ -44,9 +44,13 @@ public final class Value {
   var count: Int { Shape.count(shape) }
   var lanes: Int { layout == .channelsLast ? (shape[1] + 7) / 8 * 8 : 1 }
   /// Elements in memory, padding lanes included.
-  var physicalCount: Int {
-    layout == .channelsLast ? shape[0] * shape[2] * shape[3] * lanes : count
+  var physicalCount: Int { Value.physicalCount(shape, layout) }
+
+  private static func physicalCount(_ shape: [Int], _ layout: Layout) -> Int {
+    guard layout == .channelsLast else { return Shape.count(shape) }
+    return shape[0] * shape[2] * shape[3] * ((shape[1] + 7) / 8 * 8)
   }
+
   /// Physical strides of the logical dimensions.
   var strides: [Int] {
     guard layout == .channelsLast else { return Shape.contiguousStrides(shape) }
@@ -60,17 +64,9 @@ public final class Value {
     -> Value
   {
     let shape = try Shape.checked(shape)
-    let probe = Value(
-      shape: shape, dtype: dtype, layout: layout,
-      state: .unshuffled(Value.placeholder, 1))
-    let storage = try Storage(bytes: probe.physicalCount * dtype.size)
-    probe.state = .stored(storage, offset: 0)
-    return probe
+    let storage = try Storage(bytes: physicalCount(shape, layout) * dtype.size)
+    return Value(shape: shape, dtype: dtype, layout: layout, state: .stored(storage, offset: 0))
   }
-
-  nonisolated(unsafe) private static let placeholder: Value = Value(
-    shape: [0], dtype: .u8, layout: .contiguous,
-    state: .pointwise(.init(op: .copy, operands: [], depth: 0)))
 
   /// The stored memory of this value, computed now if it is pending.
   func memory<T>(_ type: T.Type) throws -> UnsafeMutablePointer<T> {
