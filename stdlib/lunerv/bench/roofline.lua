@@ -78,6 +78,7 @@ local function phases_of(result)
       end
     end
   end
+  table.sort(list, function(a, b) return a.x < b.x or a.x == b.x and a.name < b.name end)
   return list
 end
 
@@ -182,23 +183,51 @@ local function legend_row(canvas, top, tag, text, colour)
   return top + 16
 end
 
-local function draw_points(canvas, list, x, y, tag_of)
-  local last, raised = -math.huge, 0
+-- Where the columns stand: those that would hide each other stand side by side.
+local function places_of(list, x)
+  local places, last = {}, -math.huge
   for i, column in ipairs(list) do
-    local at, highest, lowest = x(column.x), math.huge, -math.huge
+    places[i] = math.max(x(column.x), last + 10)
+    last = places[i]
+  end
+  return places
+end
+
+-- `taken` holds the middles of what must not be covered, { x, y }; a tag's own is added.
+local function free_height(taken, at, height)
+  local is_free
+  repeat
+    is_free = true
+    for _, other in ipairs(taken) do
+      if math.abs(other[1] - at) < 13 and math.abs(other[2] - height) < 11 then
+        is_free, height = false, other[2] - 11.5
+      end
+    end
+  until is_free
+  taken[#taken + 1] = { at, height }
+  return height
+end
+
+local function draw_points(canvas, list, x, y, tag_of, taken)
+  local places = places_of(list, x)
+  for i, column in ipairs(list) do
+    local highest, lowest = math.huge, -math.huge
     for _, point in ipairs(column.points) do
-      highest, lowest = math.min(highest, y(point[1])), math.max(lowest, y(point[1]))
+      local height = y(point[1])
+      highest, lowest = math.min(highest, height), math.max(lowest, height)
+      taken[#taken + 1] = { places[i], height }
     end
     canvas:add('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.35" '
-      .. 'stroke-width="1.5"/>', at, highest, at, lowest, column.colour)
+      .. 'stroke-width="1.5"/>', places[i], highest, places[i], lowest, column.colour)
+    column.highest = highest
+  end
+  for i, column in ipairs(list) do
     for _, point in ipairs(column.points) do
-      canvas:mark(point[2], at, y(point[1]), column.colour)
+      canvas:mark(point[2], places[i], y(point[1]), column.colour)
     end
-    -- Neighbours closer than a number is wide take turns in height.
-    raised = at - last < 15 and (raised + 1) % 3 or 0
-    last = at
-    canvas:text(at, highest - 9 - 12 * raised, tag_of(i), { anchor = "middle", size = 11,
-      bold = true, colour = column.colour })
+    local height = free_height(taken, places[i], column.highest - 13)
+    canvas:text(places[i], height + 4, tag_of(i), { anchor = "middle", size = 11, bold = true,
+      colour = column.colour })
   end
 end
 
@@ -224,8 +253,9 @@ function roofline.svg(result)
   draw_roofs(canvas, result, x, y, x_ticks, y_ticks)
   local function number(i) return tostring(i) end
   local function letter(i) return string.char(96 + i) end
-  draw_points(canvas, columns, x, y, number)
-  draw_points(canvas, phases, x, y, letter)
+  local taken = {}
+  draw_points(canvas, columns, x, y, number, taken)
+  draw_points(canvas, phases, x, y, letter, taken)
 
   local top = plot.top
   local function heading(text)
