@@ -6,7 +6,7 @@ local kernels <const> = require "lunerv.bench.kernels"
 local roofline <const> = {}
 
 -- The page and the plot on it, in pixels.
-local page <const> = { width = 1080, height = 640 }
+local page <const> = { width = 1080, least_height = 640 }
 local plot <const> = { left = 64, right = 740, top = 64, bottom = 580 }
 local legend_left <const> = 764
 
@@ -193,17 +193,26 @@ local function places_of(list, x)
   return places
 end
 
--- `taken` holds the middles of what must not be covered, { x, y }; a tag's own is added.
-local function free_height(taken, at, height)
+-- The next height from `height` on, upwards or downwards (`step`), where a tag covers nothing of
+-- `taken`, the middles { x, y } of what is there.
+local function free_height(taken, at, height, step)
   local is_free
   repeat
     is_free = true
     for _, other in ipairs(taken) do
       if math.abs(other[1] - at) < 13 and math.abs(other[2] - height) < 11 then
-        is_free, height = false, other[2] - 11.5
+        is_free, height = false, other[2] + step
       end
     end
   until is_free
+  return height
+end
+
+-- Where the tag of a column goes: above it, or below where that is nearer.
+local function tag_height(taken, at, highest, lowest)
+  local above = free_height(taken, at, highest - 13, -11.5)
+  local below = free_height(taken, at, lowest + 13, 11.5)
+  local height = below - lowest < 0.6 * (highest - above) and below or above
   taken[#taken + 1] = { at, height }
   return height
 end
@@ -219,13 +228,13 @@ local function draw_points(canvas, list, x, y, tag_of, taken)
     end
     canvas:add('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-opacity="0.35" '
       .. 'stroke-width="1.5"/>', places[i], highest, places[i], lowest, column.colour)
-    column.highest = highest
+    column.highest, column.lowest = highest, lowest
   end
   for i, column in ipairs(list) do
     for _, point in ipairs(column.points) do
       canvas:mark(point[2], places[i], y(point[1]), column.colour)
     end
-    local height = free_height(taken, places[i], column.highest - 13)
+    local height = tag_height(taken, places[i], column.highest, column.lowest)
     canvas:text(places[i], height + 4, tag_of(i), { anchor = "middle", size = 11, bold = true,
       colour = column.colour })
   end
@@ -244,11 +253,13 @@ function roofline.svg(result)
   local x, x_ticks = scale(xs, 2, plot.left, plot.right)
   local y, y_ticks = scale(ys, 2, plot.bottom, plot.top)
 
+  -- Eight rows are headings, marks and margins of the legend.
+  local height = math.max(page.least_height, plot.top + 16 * (#columns + #phases + 8))
   local canvas = setmetatable({}, Canvas)
   canvas:add('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
     .. "font-family=\"'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif\">", page.width,
-    page.height, page.width, page.height)
-  canvas:add('<rect width="%d" height="%d" fill="white"/>', page.width, page.height)
+    height, page.width, height)
+  canvas:add('<rect width="%d" height="%d" fill="white"/>', page.width, height)
   draw_axes(canvas, result, x, y, x_ticks, y_ticks)
   draw_roofs(canvas, result, x, y, x_ticks, y_ticks)
   local function number(i) return tostring(i) end
