@@ -43,7 +43,7 @@ enum BenchModule {
       "memory_roof", doc: "GB/s at which all threads read 256 MB; takes about half a second."
     ) { () -> Double in Roof.bandwidth() }
     m.define(
-      "lua_seconds",
+      "interpreter_seconds",
       doc: "Seconds that Lua itself has taken, outside native functions, since the first call."
     ) { [unowned lua] () -> Double in lua.stopwatch.seconds }
     m.define(

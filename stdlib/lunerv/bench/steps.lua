@@ -184,7 +184,7 @@ end
 -- Does `untimed` steps, then `count` whose seconds, faults and phases go to `record`.
 local function measure(record, step, untimed, count)
   for i = 1, untimed + count do
-    local faults, interpreter = native.stats().minor_faults, native.lua_seconds()
+    local faults, interpreter = native.stats().minor_faults, native.interpreter_seconds()
     local began = native.time()
     local last = began
     step(function(phase)
@@ -197,7 +197,7 @@ local function measure(record, step, untimed, count)
       local n = #record.seconds + 1
       record.seconds[n] = last - began
       record.faults[n] = native.stats().minor_faults - faults
-      record.lua[n] = (native.lua_seconds() - interpreter) / (last - began)
+      record.lua[n] = (native.interpreter_seconds() - interpreter) / (last - began)
     end
   end
 end
