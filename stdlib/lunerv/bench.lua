@@ -138,9 +138,13 @@ local function isolated(o, program)
   if not o.torch then words[#words + 1] = "--no-torch" end
   if o.compiled then words[#words + 1] = "--compiled" end
   if o.scripts then words[#words + 1] = "--scripts " .. quoted(o.scripts) end
-  local pipe <close> = assert(io.popen(table.concat(words, " ")))
-  local text = pipe:read "a"
-  native.time() -- where a Ctrl-C that ended the reading is noticed
+  local pipe <close> = assert(io.popen("echo $$; exec " .. table.concat(words, " ")))
+  local process = pipe:read "l"
+  local text = bridge.finally(function()
+    local all = pipe:read "a"
+    native.time() -- where a Ctrl-C that ended the reading is noticed
+    return all
+  end, function() os.execute(("kill %s 2>/dev/null"):format(process)) end)
   local _, _, code = pipe:close()
   local ok, result = pcall(native.json_decode, text)
   if code == 0 and ok and type(result) == "table" then return result end

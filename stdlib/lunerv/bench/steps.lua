@@ -204,25 +204,30 @@ end
 
 -- Turns -------------------------------------------------------------------------------------
 
--- Lets PyTorch and `ours(count)` take turns; the answer { name, result, reason }.
-local function take_turns(o, subject, variant, ours, show)
-  local answer = { name = variant }
-  show "starting"
-  local peer <close>, reason = torch.open(o, subject, variant)
-  answer.reason = reason
-  if not peer then return answer end
+-- Lets PyTorch and `ours(count)` take turns; PyTorch's result, or nil and why there is none.
+local function take_turns(o, subject, peer, ours, show)
   local turns = math.min(o.torch_steps, 3)
   for turn = 1, turns do
     show(("turn %d of %d"):format(turn, turns))
     ours(math.ceil(o.steps / (2 * turns)))
-    local seconds
-    seconds, reason = peer:turn(o.torch_steps * turn // turns - o.torch_steps * (turn - 1) // turns)
-    if not seconds then
-      answer.reason = reason
-      return answer
-    end
+    local seconds, reason =
+      peer:turn(o.torch_steps * turn // turns - o.torch_steps * (turn - 1) // turns)
+    if not seconds then return nil, reason end
   end
-  answer.result, answer.reason = peer:finish(subject)
+  return peer:finish(subject)
+end
+
+-- The answer of one variant of PyTorch: { name, result, reason }.
+local function ask(o, subject, variant, ours, show)
+  local answer = { name = variant }
+  show "starting"
+  local peer, reason = torch.open(o, subject, variant)
+  answer.reason = reason
+  if not peer then return answer end
+  local function close() peer:close() end
+  answer.result, answer.reason =
+    bridge.finally(take_turns, close, o, subject, peer, ours, show)
+  close()
   return answer
 end
 
@@ -240,7 +245,7 @@ function steps.compare(o, show)
     measure(record, subject.step, record.seconds[1] < 0.3 and 1 or 0, count)
   end
   for i, variant in ipairs(torch.variants) do
-    answers[i] = take_turns(o, subject, variant, ours, function(text)
+    answers[i] = ask(o, subject, variant, ours, function(text)
       show(("PyTorch %s: %s"):format(variant, text))
     end)
   end

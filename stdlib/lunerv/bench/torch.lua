@@ -37,14 +37,14 @@ function Peer:close()
   return code
 end
 
-Peer.__close = Peer.close
-
 -- The next JSON value among its lines; nil and why there is none.
 function Peer:answer()
-  for line in self.answers:lines() do
+  local line = self.answers:read "l"
+  while line do
     local ok, value = pcall(native.json_decode, line)
     if ok and type(value) == "table" then return value end
     if line:match "%S" then self.last = line end
+    line = self.answers:read "l"
   end
   native.time() -- where a Ctrl-C that ended the reading is noticed
   local code = self:close()
