@@ -52,7 +52,10 @@ struct Bench: ParsableCommand {
       "Threads, for both sides; several with commas (all cores).", valueName: "n"))
   var threads: String?
 
-  @Option(help: ArgumentHelp("The time without --train and the like (10).", valueName: "minutes"))
+  @Option(
+    help: ArgumentHelp(
+      "Begin nothing after that long (alone 10; with --train and the like no limit).",
+      valueName: "minutes"))
   var minutes: Double?
 
   @Flag(help: "Time kernels by every algorithm, and say where the table chose another.")

@@ -308,6 +308,18 @@ test("the plan fits its time and says what it leaves out", function()
   equal(#plan.cases({ "hnerv" }, { "180p" }), 3) -- kernels, train, decode
 end)
 
+test("when time is up, no more turns and no more cases", function()
+  local folder <close> = torch_folder(torch_result(1))
+  local result = bench.run {
+    modes = { "train" }, model = "hnerv,hnerv_boost", size = "tiny", scripts = folder.path,
+    python = "sh", steps = 1, minutes = 1e-6, isolate = false,
+  }
+  equal({ #result.cases, result.left_out }, { 1, { "train hnerv_boost tiny" } })
+  assert(result.cases[1].torch.skipped.eager:find("no time left", 1, true))
+  assert(report.text(result):find("left out for want of time (--minutes): train hnerv_boost tiny",
+    1, true))
+end)
+
 -- The program that runs this test, or nil.
 local function program()
   local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")

@@ -84,7 +84,10 @@ local function settle(given)
   local o, wrong = read(checked)
   if wrong then errors.raise("%s", wrong) end
   if o.torch == nil then o.torch = true end
-  o.python, o.minutes = o.python or "python3", o.minutes or 10
+  o.python = o.python or "python3"
+  -- A plan is for so long; a case asked for takes what it takes.
+  if not o.modes then o.minutes = o.minutes or 10 end
+  o.deadline = o.minutes and native.time() + 60 * o.minutes
   if #o.thread_counts == 0 then o.thread_counts = { native.threads() } end
   return o
 end
@@ -96,7 +99,7 @@ local function complete(o, case)
     mode = case.mode, model = case.model, size = case.size, threads = case.threads,
     geometry = size, warmup = 2, steps = o.steps or size and size.steps,
     torch_steps = o.steps or size and size.torch_steps, torch = o.torch, compiled = o.compiled,
-    python = o.python, scripts = o.scripts, algorithms = o.algorithms,
+    python = o.python, scripts = o.scripts, algorithms = o.algorithms, deadline = o.deadline,
   }
 end
 
@@ -137,6 +140,9 @@ local function isolated(o, program)
   }
   if not o.torch then words[#words + 1] = "--no-torch" end
   if o.compiled then words[#words + 1] = "--compiled" end
+  if o.deadline then
+    words[#words + 1] = ("--minutes %.3f"):format(math.max(o.deadline - native.time(), 1) / 60)
+  end
   if o.scripts then words[#words + 1] = "--scripts " .. quoted(o.scripts) end
   local pipe <close> = assert(io.popen("echo $$; exec " .. table.concat(words, " ")))
   local process = pipe:read "l"
@@ -216,14 +222,16 @@ local function measure_all(o, cases, left_out, progress)
   }
   for i, case in ipairs(left_out) do result.left_out[i] = plan.name(case) end
   local program = o.isolate ~= false and #cases > 1 and native.executable() or nil
-  local began = native.time()
+  local began, planned = native.time(), 0
   for i, case in ipairs(cases) do
     local settled = complete(o, case)
     progress:show(("%d of %d: %s"):format(i, #cases, plan.name(case)))
-    local late = not o.modes and native.time() - began
-      + plan.expected_seconds(settled, o.roof) > 60 * o.minutes
-    if late then
+    local expected = plan.expected_seconds(settled, o.roof)
+    -- On a busy machine all takes longer than expected: what comes will too.
+    local factor = planned > 0 and math.max((native.time() - began) / planned, 1) or 1
+    if i > 1 and o.deadline and native.time() + factor * expected > o.deadline then
       result.left_out[#result.left_out + 1] = plan.name(case)
+      expected = 0
     elseif case.mode == "kernels" then
       native.set_threads(case.threads)
       result.kernels = measure_kernels(o, o.models, o.size_names and o.size_names[1] or "720p",
@@ -232,6 +240,7 @@ local function measure_all(o, cases, left_out, progress)
     else
       result.cases[#result.cases + 1] = measure_case(settled, progress, program)
     end
+    planned = planned + expected
   end
   local k = result.kernels
   result.roof_gflops = math.max(o.roof, k and k.roof_gflops or 0)
@@ -244,6 +253,7 @@ end
 -- returns plain data: { cases, left_out, kernels, machine, command, seconds }, where each case is
 -- a `bench.summary`, or { name, failed }. Options:
 --   modes     of train, decode, loss, kernels; without them as many cases as fit `minutes` (10)
+--   minutes   with modes: after so long no turn and no further case begins (nil: all do)
 --   model     kinds (hnerv_boost, or with no mode all), size (720p, or all), threads (all cores):
 --             each one or a list; every combination is measured. For kernels: the convolutions of
 --             that model, in place of a list of typical ones

@@ -204,10 +204,13 @@ end
 
 -- Turns -------------------------------------------------------------------------------------
 
+local function is_late(o) return o.deadline ~= nil and native.time() > o.deadline end
+
 -- Lets PyTorch and `ours(count)` take turns; PyTorch's result, or nil and why there is none.
 local function take_turns(o, subject, peer, ours, show)
   local turns = math.min(o.torch_steps, 3)
   for turn = 1, turns do
+    if turn > 1 and is_late(o) then break end
     show(("turn %d of %d"):format(turn, turns))
     ours(math.ceil(o.steps / (2 * turns)))
     local seconds, reason =
@@ -220,6 +223,10 @@ end
 -- The answer of one variant of PyTorch: { name, result, reason }.
 local function ask(o, subject, variant, ours, show)
   local answer = { name = variant }
+  if is_late(o) then
+    answer.reason = "no time left (--minutes)"
+    return answer
+  end
   show "starting"
   local peer, reason = torch.open(o, subject, variant)
   answer.reason = reason
@@ -249,7 +256,7 @@ function steps.compare(o, show)
       show(("PyTorch %s: %s"):format(variant, text))
     end)
   end
-  if #record.seconds < o.steps then ours(o.steps - #record.seconds) end
+  if #record.seconds < o.steps and not is_late(o) then ours(o.steps - #record.seconds) end
 
   local result = {
     parameters = subject.parameters, fc_dim = subject.fc_dim, work = subject.work,
