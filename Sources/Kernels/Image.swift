@@ -81,6 +81,25 @@ public struct ImageOperand {
     return (p + (n * layout.height + y0) * pitch + x0 * layout.lanes, pitch)
   }
 
+  /// Calls `body(first, count)` for the stretches of memory that seen row `y` of image `n` is
+  /// read from, columns `x0..<x0+columns` of it that exist.
+  func forEachStretch(
+    n: Int, y: Int, x0: Int, columns: Int, _ body: (UnsafePointer<Float>, Int) -> Void
+  ) {
+    let (xa, xb) = (max(x0, 0), min(x0 + columns, layout.seenWidth))
+    guard y >= 0, y < layout.seenHeight, xa < xb, !layout.planar else { return }
+    let (s, cp) = (layout.shuffle, layout.paddedChannels)
+    for a in 0..<s {
+      let start = ((n * layout.height + y * s + a) * layout.width + xa * s) * cp
+      let count = (xb - xa) * s * cp
+      switch values {
+      case .memory(let p): body(p + start, count)
+      case .program(let program):
+        for case .flat(let p) in program.leaves { body(p + start, count) }
+      }
+    }
+  }
+
   /// Copies the seen pixels rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n`
   /// to `out`, `lanes` floats a pixel, row after row; pixels outside are zero.
   func pack(

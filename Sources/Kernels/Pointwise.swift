@@ -95,6 +95,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
   public let results: [Result]
   /// What the leaves' memory belongs to.
   public let owners: [AnyObject]
+  private let sources: Sources
   private let slots: [Int]
   private let slotCount: Int
   private let piece: Int
@@ -135,6 +136,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     // Whole vectors too, where that is not too much.
     if align % vectorWidth != 0, align % 8 == 0 { align *= vectorWidth / 8 }
     piece = align >= 1024 ? align : 1024 / align * align
+    sources = Sources(leaves: leaves, piece: min(piece, count))
     var last = [Int](repeating: -1, count: leaves.count + instructions.count)
     for (i, ins) in instructions.enumerated() {
       for r in [ins.a, ins.b, ins.c] where r >= 0 { last[r] = i }
@@ -207,56 +209,53 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     _ body: (_ offset: Int, _ count: Int, _ registers: UnsafeMutablePointer<UnsafePointer<T>>) ->
       Void
   ) {
+    let sources = self.sources
     let registers = scratch.take(leaves.count + instructions.count, of: UnsafePointer<T>.self)
     // Buffers a multiple of 4096 bytes apart would make every load wait for the store before
     // it, whose address looks the same: they are staggered.
     let stagger = piece + 208
     let buffers = scratch.take(slotCount * stagger, of: T.self)
     let fills = scratch.take(leaves.count, of: UnsafeMutablePointer<T>?.self)
-    for (i, leaf) in leaves.enumerated() {
+    for i in 0..<sources.count {
+      let source = sources.all[i]
       fills[i] = nil
-      switch leaf {
-      case .flat: break
-      case .constant(let v):
-        let fill = scratch.take(stagger, of: T.self)
-        fill.update(repeating: v, count: min(piece, count))
-        registers[i] = UnsafePointer(fill)
-      case .periodic(let p, let n) where n <= 1024:
-        let fill = scratch.take(stagger, of: T.self)
-        fillPeriodic(p, n, from: start % n, count: min(piece, count), into: fill)
-        registers[i] = UnsafePointer(fill)
-      default: fills[i] = scratch.take(stagger, of: T.self)
+      switch source.kind {
+      case .flat, .long: break
+      case .short: registers[i] = source.memory + start % source.period
+      case .repeated, .strided: fills[i] = scratch.take(stagger, of: T.self)
       }
     }
     var done = 0
     while done < count {
       var n = min(piece, count - done)
       let at = start + done
-      for leaf in leaves {
-        if case .periodic(_, let period) = leaf, period > 1024 {
+      if sources.hasLong {
+        for i in 0..<sources.count where sources.all[i].kind == .long {
+          let period = sources.all[i].period
           n = min(n, period - at % period)
         }
       }
-      for (i, leaf) in leaves.enumerated() {
-        switch leaf {
-        case .flat(let p): registers[i] = p + at
-        case .constant: break
-        case .periodic(let p, let period):
-          if fills[i] != nil { registers[i] = p + at % period }
-        case .repeated(let p, let period):
+      for i in 0..<sources.count {
+        let source = sources.all[i]
+        switch source.kind {
+        case .flat: registers[i] = source.memory + at
+        case .short: break
+        case .long: registers[i] = source.memory + at % source.period
+        case .repeated:
           guard let fill = fills[i] else { break }
           var j = 0
-          var (value, within) = (at / period, at % period)
+          var (value, within) = (at / source.period, at % source.period)
           while j < n {
-            let m = min(period - within, n - j)
-            (fill + j).update(repeating: p[value], count: m)
+            let m = min(source.period - within, n - j)
+            (fill + j).update(repeating: source.memory[value], count: m)
             j += m
             within = 0
             value += 1
           }
           registers[i] = UnsafePointer(fill)
-        case .strided(let p, let sizes, let strides):
-          guard let fill = fills[i] else { break }
+        case .strided:
+          guard let fill = fills[i], case .strided(let p, let sizes, let strides) = leaves[i]
+          else { break }
           fillStrided(p, sizes: sizes, strides: strides, at: at, count: n, into: fill)
           registers[i] = UnsafePointer(fill)
         }
@@ -282,18 +281,58 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// p[from], p[from + 1], … round and round: one period, then what is there, doubled.
-  private func fillPeriodic(
-    _ p: UnsafePointer<T>, _ n: Int, from: Int, count: Int, into fill: UnsafeMutablePointer<T>
-  ) {
-    let head = min(n - from, count)
-    fill.update(from: p + from, count: head)
-    if head < count { (fill + head).update(from: p, count: min(from, count - head)) }
-    var done = min(n, count)
-    while done < count {
-      let m = min(done, count - done)
-      (fill + done).update(from: fill, count: m)
-      done += m
+  /// The leaves as plain data, which threads read without counting references. One number or
+  /// a short period is repeated here, once for all pieces.
+  private final class Sources {
+    enum Kind: UInt8 { case flat, short, long, repeated, strided }
+    struct Source {
+      var kind: Kind
+      var memory: UnsafePointer<T>
+      var period = 1
+    }
+    let all: UnsafeMutablePointer<Source>
+    let count: Int
+    let hasLong: Bool
+    private var owned: [UnsafeMutablePointer<T>] = []
+
+    init(leaves: [Leaf], piece: Int) {
+      count = leaves.count
+      all = .allocate(capacity: max(count, 1))
+      var hasLong = false
+      for (i, leaf) in leaves.enumerated() {
+        let source: Source
+        switch leaf {
+        case .flat(let p): source = Source(kind: .flat, memory: p)
+        case .constant(let v):
+          let p = UnsafeMutablePointer<T>.allocate(capacity: max(piece, 1))
+          p.initialize(repeating: v, count: max(piece, 1))
+          owned.append(p)
+          source = Source(kind: .short, memory: p)
+        case .periodic(let values, let n) where n <= 1024:
+          // A piece may begin anywhere within a period.
+          let p = UnsafeMutablePointer<T>.allocate(capacity: piece + n)
+          var done = 0
+          while done < piece + n {
+            let m = min(n, piece + n - done)
+            (p + done).initialize(from: values, count: m)
+            done += m
+          }
+          owned.append(p)
+          source = Source(kind: .short, memory: p, period: n)
+        case .periodic(let p, let n):
+          hasLong = true
+          source = Source(kind: .long, memory: p, period: n)
+        case .repeated(let p, let n): source = Source(kind: .repeated, memory: p, period: n)
+        case .strided(let p, _, _): source = Source(kind: .strided, memory: p)
+        }
+        (all + i).initialize(to: source)
+      }
+      self.hasLong = hasLong
+    }
+
+    deinit {
+      all.deallocate()
+      for p in owned { p.deallocate() }
     }
   }
 

@@ -17,24 +17,18 @@ private let roundingMagic: Float = 12_582_912
   return r
 }
 
-@inline(__always) private func sineOfQuadrant(_ x: Vector, plus quadrant: Int32) -> Vector {
-  let shifted = fma(x, Vector(repeating: 0.636_619_75), Vector(repeating: roundingMagic))
-  let q = shifted - roundingMagic
-  let n = bits(shifted) &+ quadrant
-  // π/2 in three parts: the products are exact enough for |x| up to 10⁴.
-  var r = fma(q, Vector(repeating: -1.570_796_4), x)
-  r = fma(q, Vector(repeating: 4.371_139e-8), r)
-  r = fma(q, Vector(repeating: 1.715_124_5e-15), r)
+/// ±sin(x − q·π) for |x − q·π| up to π/2, negated where `sign` is odd.
+@inline(__always) private func sine(_ x: Vector, halfTurns q: Vector, sign: Integers) -> Vector {
+  // π in three parts: the products are exact enough for |x| up to 10⁴.
+  var r = fma(q, Vector(repeating: -3.141_592_7), x)
+  r = fma(q, Vector(repeating: 8.742_278e-8), r)
+  r = fma(q, Vector(repeating: 3.430_249e-15), r)
   let r2 = r * r
-  let s = fma(
-    r * r2,
-    poly(r2, -1.666_665_5e-1, poly(r2, 8.332_161e-3, Vector(repeating: -1.951_529_6e-4))), r)
-  let c = fma(
-    r2 * r2,
-    poly(r2, 4.166_664_6e-2, poly(r2, -1.388_731_6e-3, Vector(repeating: 2.443_315_7e-5))),
-    fma(r2, Vector(repeating: -0.5), Vector(repeating: 1)))
-  let value = whereOdd(n, c, s)
-  return floats(bits(value) ^ ((n & 2) &<< 30))
+  // Minimax over ±π/2: 6e-9 of the sine.
+  var p = poly(r2, -1.980_954e-4, Vector(repeating: 2.605_631_2e-6))
+  p = poly(r2, 8.333_066e-3, p)
+  p = poly(r2, -1.666_666e-1, p)
+  return floats(bits(fma(r * r2, p, r)) ^ (sign &<< 31))
 }
 
 @inline(__always) private func anyLarge(_ x: Vector) -> Bool {
@@ -44,12 +38,16 @@ private let roundingMagic: Float = 12_582_912
 
 @inline(__always) func vsin(_ x: Vector) -> Vector {
   if anyLarge(x) { return lanewise(x) { Float(sin(Double($0))) } }
-  return sineOfQuadrant(x, plus: 0)
+  let shifted = fma(x, Vector(repeating: 0.318_309_9), Vector(repeating: roundingMagic))
+  return sine(x, halfTurns: shifted - roundingMagic, sign: bits(shifted))
 }
 
 @inline(__always) func vcos(_ x: Vector) -> Vector {
   if anyLarge(x) { return lanewise(x) { Float(cos(Double($0))) } }
-  return sineOfQuadrant(x, plus: 1)
+  // cos(r + (n + ½)·π) = −(−1)ⁿ·sin r.
+  let shifted =
+    fma(x, Vector(repeating: 0.318_309_9), Vector(repeating: -0.5)) + roundingMagic
+  return sine(x, halfTurns: shifted - roundingMagic + 0.5, sign: bits(shifted) &+ 1)
 }
 
 @inline(__always) func vexp(_ x: Vector) -> Vector {

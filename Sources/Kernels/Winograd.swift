@@ -1,3 +1,5 @@
+import CVector
+
 /// Winograd convolution of stride 1 (Lavin & Gray, arXiv 1509.09308) over tiles of 6×6
 /// inputs, points 0, ±1, ±2, ∞: F(4×4, 3×3), 36 products where the direct form has 144,
 /// and F(2×2, 5×5), 36 where it has 100.
@@ -67,11 +69,13 @@ private struct TileGrid {
   /// Outputs of a tile along one axis, and what its input has beyond them.
   let step: Int, border: Int
   let tilesX: Int, tilesY: Int
-  /// Tile columns of a task, tile rows of a batch, batches of a task.
+  /// Tile columns of a task, tile rows of a batch, batches of a task. `batch` tiles are a
+  /// batch: few enough that a row of their transforms fits the first-level cache, more for
+  /// gradients by weights, whose sums pass through it too.
   let columns: Int, batchRows: Int, batches: Int
   let blocksX: Int, blocksY: Int
 
-  init(n: Int, height: Int, width: Int, kernel: Int, batch: Int) {
+  init(n: Int, height: Int, width: Int, kernel: Int, batch: Int, batches most: Int) {
     (self.n, self.height, self.width) = (n, height, width)
     step = 7 - kernel
     border = kernel - 1
@@ -82,7 +86,7 @@ private struct TileGrid {
     batchRows = min(max(1, batch / columns), tilesY)
     blocksX = pieces
     // Taller tasks recompute less of a computed input; short images still want tasks.
-    var batches = 4
+    var batches = most
     while batches > 1,
       blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 16
     {
@@ -103,29 +107,83 @@ private struct TileGrid {
   }
 }
 
-/// Pixels as a task reads them, lanes together: where they lie, or packed.
+/// Pixels as a task reads them, lanes together: where they lie, or packed as far as needed.
 private struct Region {
-  var pixels: UnsafePointer<Float>
+  let image: ImageOperand
+  let n: Int, y: Int, rows: Int, x: Int, columns: Int
+  private let pixels: UnsafePointer<Float>
+  private let packed: UnsafeMutablePointer<Float>?
+  /// Rows that are there.
+  private var filled = 0
   /// Floats from row to row.
-  var pitch: Int
+  let pitch: Int
 
   init(
     _ image: ImageOperand, n: Int, y: Int, rows: Int, x: Int, columns: Int, _ scratch: Scratch
   ) {
+    self.image = image
+    (self.n, self.y, self.rows, self.x, self.columns) = (n, y, rows, x, columns)
     if let (pixels, pitch) = image.inPlace(n: n, y0: y, rows: rows, x0: x, columns: columns) {
-      (self.pixels, self.pitch) = (pixels, pitch)
+      (self.pixels, self.pitch, packed) = (pixels, pitch, nil)
       return
     }
     pitch = columns * image.layout.lanes
     let packed = scratch.floats(rows * pitch)
-    image.pack(n: n, y0: y, rows: rows, x0: x, columns: columns, into: packed)
+    self.packed = packed
     pixels = UnsafePointer(packed)
   }
 
-  func row(_ y: Int) -> Region {
-    var region = self
-    region.pixels += y * pitch
-    return region
+  /// Makes sure that the rows before `end` are there.
+  mutating func fill(to end: Int) {
+    guard let packed, end > filled else { return }
+    image.pack(
+      n: n, y0: y + filled, rows: end - filled, x0: x, columns: columns,
+      into: packed + filled * pitch)
+    filled = end
+  }
+
+  func row(_ y: Int) -> UnsafePointer<Float> { pixels + y * pitch }
+
+  /// What the rows `range` will be read from.
+  func stretches(_ range: Range<Int>, _ body: (UnsafePointer<Float>, Int) -> Void) {
+    for row in range.clamped(to: 0..<rows) {
+      image.forEachStretch(n: n, y: y + row, x0: x, columns: columns, body)
+    }
+  }
+}
+
+/// Memory that the next batch will read, fetched little by little while this one computes.
+private struct Ahead {
+  private static let most = 96
+  private let first: UnsafeMutablePointer<UnsafePointer<Float>>
+  private let lines: UnsafeMutablePointer<Int>
+  private var count = 0
+
+  init(_ scratch: Scratch) {
+    first = scratch.take(Ahead.most, of: UnsafePointer<Float>.self)
+    lines = scratch.take(Ahead.most, of: Int.self)
+  }
+
+  mutating func set(_ regions: (Region, Range<Int>)...) {
+    var n = 0
+    for (region, rows) in regions {
+      region.stretches(rows) { p, floats in
+        guard n < Ahead.most else { return }
+        first[n] = p
+        lines[n] = floats / 16
+        n += 1
+      }
+    }
+    count = n
+  }
+
+  /// Part `k` of 36.
+  @inline(__always) func fetch(_ k: Int) {
+    for s in 0..<count {
+      for line in (lines[s] * k / 36)..<(lines[s] * (k + 1) / 36) {
+        lunerv_prefetch(first[s] + 16 * line)
+      }
+    }
   }
 }
 
@@ -211,9 +269,9 @@ enum Winograd {
   /// Along y: six rows of `count` floats each, row i at `lines + i·pitch`, from the six rows
   /// of a tile row.
   @inline(never) private static func transformRows(
-    _ region: Region, count: Int, into lines: UnsafeMutablePointer<Float>, pitch: Int
+    _ p0: UnsafePointer<Float>, rowPitch s: Int, count: Int,
+    into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    let (p0, s) = (region.pixels, region.pitch)
     forEachVector(count) { i in
       let p = p0 + i
       let r = inputTransform(
@@ -284,7 +342,7 @@ enum Winograd {
     let (vLanes, mLanes) = (roundUp(inLanes, vectorWidth), roundUp(outLanes, vectorWidth))
     let grid = TileGrid(
       n: input.layout.n, height: output.layout.seenHeight, width: output.layout.seenWidth,
-      kernel: kernel, batch: forwardBatch)
+      kernel: kernel, batch: 16, batches: 8)
     let (step, border) = (grid.step, grid.border)
     let panels = panelWidths(lanes: outLanes)
     let widest = panels.max() ?? vectorWidth
@@ -299,7 +357,7 @@ enum Winograd {
           let task = grid.task(index)
           let columns = task.columns
           withScratch { scratch in
-            let region = Region(
+            var region = Region(
               input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
               x: step * task.tx - padding, columns: step * columns + border, scratch)
             let lines = Lines(
@@ -308,13 +366,17 @@ enum Winograd {
             let m = scratch.floats(6 * grid.batchTiles * widest)
             // Transformed back along x: [6][step][tiles][mLanes].
             let half = scratch.floats(6 * step * grid.batchTiles * mLanes)
+            var ahead = Ahead(scratch)
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = roundUp(columns * batchRows, 4)
+              let end = step * (batch + batchRows) + border
+              region.fill(to: end)
+              ahead.set((region, end..<(end + step * grid.batchRows)))
               for y in 0..<batchRows {
                 transformRows(
-                  region.row(step * (batch + y)), count: (step * columns + border) * inLanes,
-                  into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                  region.row(step * (batch + y)), rowPitch: region.pitch,
+                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y), pitch: lines.pitch)
               }
               for i in 0..<6 {
                 for y in 0..<batchRows {
@@ -331,6 +393,7 @@ enum Winograd {
                     runPanel(
                       width: width, rows: tiles, a, u + ((6 * i + j) * mLanes + first) * depth,
                       width, m + j * tiles * width, width, accumulate: false)
+                    if first == 0 { ahead.fetch(6 * i + j) }
                   }
                   outputColumns(
                     m, width: width, tiles: tiles, step: step,
@@ -452,7 +515,7 @@ enum Winograd {
     let depth = roundUp(input.layout.depth, 4)
     let grid = TileGrid(
       n: input.layout.n, height: gradient.layout.seenHeight, width: gradient.layout.seenWidth,
-      kernel: kernel, batch: weightBatch)
+      kernel: kernel, batch: 24, batches: 4)
     let (step, border) = (grid.step, grid.border)
     let panels = panelWidths(lanes: outLanes)
     let count = 36 * depth * eLanes
@@ -469,10 +532,10 @@ enum Winograd {
           let task = grid.task(index)
           let columns = task.columns
           withScratch { scratch in
-            let region = Region(
+            var region = Region(
               input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
               x: step * task.tx - padding, columns: step * columns + border, scratch)
-            let gRegion = Region(
+            var gRegion = Region(
               gradient, n: task.n, y: step * task.ty, rows: step * task.rows, x: step * task.tx,
               columns: step * columns, scratch)
             let lines = Lines(
@@ -481,16 +544,22 @@ enum Winograd {
               columns: step * columns, lanes: outLanes, batchRows: grid.batchRows, scratch)
             let v = scratch.floats(6 * grid.batchTiles * vLanes)
             let e = scratch.floats(6 * grid.batchTiles * eLanes)
+            var ahead = Ahead(scratch)
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = columns * batchRows
+              let end = step * (batch + batchRows), next = step * grid.batchRows
+              region.fill(to: end + border)
+              gRegion.fill(to: end)
+              ahead.set(
+                (region, (end + border)..<(end + border + next)), (gRegion, end..<(end + next)))
               for y in 0..<batchRows {
                 transformRows(
-                  region.row(step * (batch + y)), count: (step * columns + border) * inLanes,
-                  into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                  region.row(step * (batch + y)), rowPitch: region.pitch,
+                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y), pitch: lines.pitch)
                 gradientRows(
-                  gRegion.row(step * (batch + y)), step: step, count: step * columns * outLanes,
-                  into: gLines.line(0, tileRow: y), pitch: gLines.pitch)
+                  gRegion.row(step * (batch + y)), rowPitch: gRegion.pitch, step: step,
+                  count: step * columns * outLanes, into: gLines.line(0, tileRow: y), pitch: gLines.pitch)
               }
               for i in 0..<6 {
                 for y in 0..<batchRows {
@@ -507,6 +576,7 @@ enum Winograd {
                   let a = PanelA(
                     base: v + j * tiles * vLanes, rowStride: 1, kStride: vLanes, taps: 1,
                     tapOffsets: zeroOffset, depth: tiles)
+                  ahead.fetch(6 * i + j)
                   var first = 0
                   for width in panels {
                     runPanel(
@@ -531,9 +601,9 @@ enum Winograd {
   }
 
   @inline(never) private static func gradientRows(
-    _ region: Region, step: Int, count: Int, into lines: UnsafeMutablePointer<Float>, pitch: Int
+    _ p0: UnsafePointer<Float>, rowPitch s: Int, step: Int, count: Int,
+    into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    let (p0, s) = (region.pixels, region.pitch)
     forEachVector(count) { i in
       let p = p0 + i
       let r =
@@ -622,11 +692,6 @@ enum Winograd {
       }
     }
   }
-
-  /// Tiles of a batch: a row of their transforms fits the first-level cache; gradients by
-  /// weights, whose sums pass through it too, want longer ones.
-  private static let forwardBatch = 16
-  private static let weightBatch = 24
 }
 
 /// Into how many partial sums a gradient by weights is cut: a number that depends on the

@@ -60,6 +60,11 @@ static inline __attribute__((always_inline)) void lunerv_fence(void) {
 
 LUNERV_SELECTIONS(8, 32)
 
+/// Asks for the line at `p` to be brought into the second-level cache.
+static inline __attribute__((always_inline)) void lunerv_prefetch(const float *p) {
+  __builtin_prefetch(p, 0, 2);
+}
+
 #ifdef __AVX512F__
 typedef float lunerv_float16 __attribute__((vector_size(64)));
 typedef float lunerv_float16_unaligned __attribute__((vector_size(64), aligned(4)));
