@@ -36,6 +36,7 @@ let package = Package(
     .target(name: "CVector", cSettings: c),
 
     .target(name: "Support", swiftSettings: swift),
+    .target(name: "Coder", swiftSettings: swift),
     .target(
       name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
     .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
@@ -55,6 +56,7 @@ let package = Package(
       swiftSettings: swift),
 
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
+    .testTarget(name: "CoderTests", dependencies: ["Coder"], swiftSettings: swift),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: swift),
     .testTarget(
       name: "TensorsTests", dependencies: ["Tensors", "Support"], exclude: ["fixtures"],
