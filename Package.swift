@@ -40,12 +40,13 @@ let package = Package(
     .target(
       name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
     .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
+    .target(name: "Codec", dependencies: ["Support", "Coder"], swiftSettings: swift),
     .target(name: "VideoIO", dependencies: ["Support", "CFFmpeg"], swiftSettings: swift),
     .target(
       name: "LuaBridge", dependencies: ["Support", "CLua", "CLuaBridge"], swiftSettings: swift),
     .target(
       name: "Bindings",
-      dependencies: ["Support", "Kernels", "Tensors", "VideoIO", "LuaBridge", "CStdlib"],
+      dependencies: ["Support", "Kernels", "Tensors", "Codec", "VideoIO", "LuaBridge", "CStdlib"],
       swiftSettings: swift),
     .executableTarget(
       name: "lunerv",
@@ -57,6 +58,8 @@ let package = Package(
 
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
     .testTarget(name: "CoderTests", dependencies: ["Coder"], swiftSettings: swift),
+    .testTarget(
+      name: "CodecTests", dependencies: ["Codec", "Coder", "Support"], swiftSettings: swift),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: swift),
     .testTarget(
       name: "TensorsTests", dependencies: ["Tensors", "Support"], exclude: ["fixtures"],

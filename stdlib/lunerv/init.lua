@@ -14,6 +14,9 @@ local submodules <const> = {
   interop = "lunerv.interop",
   verify = "lunerv.verify",
   bench = "lunerv.bench",
+  quant = "lunerv.quant",
+  compress = "lunerv.compress",
+  codec = "lunerv.codec",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

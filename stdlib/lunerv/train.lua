@@ -25,7 +25,8 @@ local function settle(given)
   end
   for _, name in ipairs(options.train_names()) do
     if o[name] == nil then
-      o[name] = options.default(name, o.model.kind)
+      local own = (o.model.train_defaults or {})[name]
+      o[name] = own == nil and options.default(name, o.model.kind) or own
     elseif type(o[name]) ~= "function" then
       options.check(name, o[name])
     end
@@ -198,6 +199,8 @@ local function train_step(self)
 
   local output = metrics.reconstruct(self.model, frame)
   local value = self.loss(output, frame.image, frame)
+  local penalty = self.model.penalty and self.model:penalty(frame)
+  if penalty then value = value + penalty end
   local number = value:item()
   self.optimiser.lr = self.rate(self.step + 1)
   if number - number ~= 0 then
@@ -330,7 +333,8 @@ end
 --             training ends when it returns false
 --   on_frame  called in the evaluation at the end with each frame and its reconstruction
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
--- is not defined, for `model(frame.t)`.
+-- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
+-- added to the loss of that frame, and `train_defaults`, options it prefers.
 -- Returns { model, metrics, steps, seconds, out, checkpoint }.
 return function(given)
   local o = settle(given)
