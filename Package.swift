@@ -46,7 +46,9 @@ let package = Package(
       name: "LuaBridge", dependencies: ["Support", "CLua", "CLuaBridge"], swiftSettings: swift),
     .target(
       name: "Bindings",
-      dependencies: ["Support", "Kernels", "Tensors", "Codec", "VideoIO", "LuaBridge", "CStdlib"],
+      dependencies: [
+        "Support", "Kernels", "Tensors", "Coder", "Codec", "VideoIO", "LuaBridge", "CStdlib",
+      ],
       swiftSettings: swift),
     .executableTarget(
       name: "lunerv",

@@ -42,16 +42,17 @@ enum CompressionModule {
     static var luaFields: [LuaField<Coding>] {
       [LuaField("families", \.families), LuaField("group", \.group)]
     }
+  }
 
-    func known() throws -> [SymbolModel.Family] {
-      guard let families else { return SymbolModel.Family.allCases }
-      return try families.map { name in
-        guard let family = SymbolModel.Family(rawValue: name) else {
-          let known = SymbolModel.Family.allCases.map(\.rawValue).joined(separator: ", ")
-          throw LunervError(.argument, "unknown family '\(name)' (known: \(known))")
-        }
-        return family
+  /// Families by name; all of them for nil.
+  static func families(_ names: [String]?) throws -> [SymbolModel.Family] {
+    guard let names else { return SymbolModel.Family.allCases }
+    return try names.map { name in
+      guard let family = SymbolModel.Family(rawValue: name) else {
+        let known = SymbolModel.Family.allCases.map(\.rawValue).joined(separator: ", ")
+        throw LunervError(.argument, "unknown family '\(name)' (known: \(known))")
       }
+      return family
     }
   }
 
@@ -66,6 +67,7 @@ enum CompressionModule {
     operators(s)
     container(s.module)
     tensors(s.module)
+    CoderModule.define(s.module)
     return embeddings(s.module)
   }
 
@@ -182,7 +184,7 @@ enum CompressionModule {
         let stored = try storedSteps(step, for: tensor)
         return StoredTensors.Item(symbols: try symbols(tensor, stored), steps: stored)
       }
-      return LuaBytes(try StoredTensors.encode(items, among: o.known()))
+      return LuaBytes(try StoredTensors.encode(items, among: families(o.families)))
     }
     m.define(
       "decode_tensors", params: ["bytes", "shapes"],
@@ -216,7 +218,7 @@ enum CompressionModule {
       return LuaBytes(
         try StoredEmbeddings.encode(
           codes, step: stored, offset: shift, groupSize: o.group ?? StoredEmbeddings.usualGroup,
-          among: o.known()))
+          among: families(o.families)))
     }
     m.define(
       "decode_embeddings", params: ["bytes", "frames", "shape"],

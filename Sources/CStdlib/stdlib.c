@@ -19,6 +19,30 @@ static const unsigned char lunerv_bench_torch[] = {
 static const unsigned char lunerv_checkpoint[] = {
 #embed "../../stdlib/lunerv/checkpoint.lua"
 };
+static const unsigned char lunerv_codec[] = {
+#embed "../../stdlib/lunerv/codec/init.lua"
+};
+static const unsigned char lunerv_codec_decoders[] = {
+#embed "../../stdlib/lunerv/codec/decoders.lua"
+};
+static const unsigned char lunerv_coder[] = {
+#embed "../../stdlib/lunerv/coder.lua"
+};
+static const unsigned char lunerv_commands[] = {
+#embed "../../stdlib/lunerv/commands.lua"
+};
+static const unsigned char lunerv_compress[] = {
+#embed "../../stdlib/lunerv/compress/init.lua"
+};
+static const unsigned char lunerv_compress_cem[] = {
+#embed "../../stdlib/lunerv/compress/cem.lua"
+};
+static const unsigned char lunerv_compress_slots[] = {
+#embed "../../stdlib/lunerv/compress/slots.lua"
+};
+static const unsigned char lunerv_compress_three_step[] = {
+#embed "../../stdlib/lunerv/compress/three_step.lua"
+};
 static const unsigned char lunerv_errors[] = {
 #embed "../../stdlib/lunerv/errors.lua"
 };
@@ -106,6 +130,9 @@ static const unsigned char lunerv_options[] = {
 static const unsigned char lunerv_progress[] = {
 #embed "../../stdlib/lunerv/progress.lua"
 };
+static const unsigned char lunerv_quant[] = {
+#embed "../../stdlib/lunerv/quant.lua"
+};
 static const unsigned char lunerv_schedule[] = {
 #embed "../../stdlib/lunerv/schedule.lua"
 };
@@ -114,6 +141,9 @@ static const unsigned char lunerv_train[] = {
 };
 static const unsigned char lunerv_verify[] = {
 #embed "../../stdlib/lunerv/verify.lua"
+};
+static const unsigned char lunerv_verify_cem[] = {
+#embed "../../stdlib/lunerv/verify_cem.lua"
 };
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
@@ -125,6 +155,14 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.bench.kernels", lunerv_bench_kernels, sizeof(lunerv_bench_kernels)},
   {"lunerv.bench.torch", lunerv_bench_torch, sizeof(lunerv_bench_torch)},
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
+  {"lunerv.codec", lunerv_codec, sizeof(lunerv_codec)},
+  {"lunerv.codec.decoders", lunerv_codec_decoders, sizeof(lunerv_codec_decoders)},
+  {"lunerv.coder", lunerv_coder, sizeof(lunerv_coder)},
+  {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
+  {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
+  {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
+  {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
+  {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
   {"lunerv.loss", lunerv_loss, sizeof(lunerv_loss)},
@@ -154,9 +192,11 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.optim", lunerv_optim, sizeof(lunerv_optim)},
   {"lunerv.options", lunerv_options, sizeof(lunerv_options)},
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
+  {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
+  {"lunerv.verify_cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 

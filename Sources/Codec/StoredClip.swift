@@ -18,7 +18,7 @@ public struct StoredClip: Sendable, Equatable {
 
   /// No side, and no product of frames and pixels, is larger.
   public static let largestSide = 1 << 16
-  public static let largestVolume = 1 << 42
+  public static let largestVolume = 1 << 36
   /// Times this close to a constant rate's, in microseconds, are taken for them: containers
   /// round to milliseconds.
   static let tolerance = 1000

@@ -5,7 +5,7 @@ local harness <const> = require "harness"
 
 for _, name in ipairs {
   "embedding", "options", "modules", "blocks", "schedule", "models", "interop", "video", "train",
-  "examples", "verify", "bench", "robust",
+  "compress", "examples", "verify", "bench", "robust",
 } do
   require("test_" .. name)
 end

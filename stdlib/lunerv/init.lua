@@ -17,6 +17,7 @@ local submodules <const> = {
   quant = "lunerv.quant",
   compress = "lunerv.compress",
   codec = "lunerv.codec",
+  coder = "lunerv.coder",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

@@ -10,7 +10,12 @@ local options <const> = {}
 
 options.kinds = { "hnerv", "hnerv_boost" }
 
-local regress <const> = { "regress" }
+local regress <const> = { "regress", "compress", "compress_file" }
+local on_clips <const> = { "regress", "compress", "compress_file", "eval" }
+local everywhere <const> =
+  { "regress", "compress", "compress_file", "decompress", "info", "eval" }
+local compressing <const> = { "compress", "compress_file" }
+local methods <const> = { "cem", "three_step" }
 local boosted <const> = { "hnerv_boost" }
 local hnerv_kinds <const> = { "hnerv", "hnerv_boost" }
 
@@ -83,6 +88,8 @@ options.catalogue = {
     doc = "seed of every random number" },
   { name = "out", type = "string", train = true, commands = regress, placeholder = "DIR",
     doc = "folder for checkpoints, metrics and videos" },
+  { name = "output", short = "o", type = "string", placeholder = "FILE",
+    commands = { "compress_file", "decompress" }, doc = "the file to write" },
   { name = "resume", type = "boolean", default = false, train = true, commands = regress,
     doc = "continue from the last checkpoint in the folder" },
   { name = "eval_every", type = "integer", least = 0, default = 0, train = true, commands = regress,
@@ -93,16 +100,37 @@ options.catalogue = {
     commands = regress,
     doc = "steps between checkpoints, besides the seconds (0: none)" },
 
+  { name = "method", type = "choice", choices = methods, default = "cem", commands = compressing,
+    doc = "entropy minimisation, or pruning, min-max quantisation and learned frequencies" },
+  { name = "compress_epochs", type = "integer", most = 1000000000, default = 100,
+    commands = compressing, doc = "passes over the clip to make the fitted model small" },
+  { name = "compress_lr", type = "number", above = 0, default = 5e-4, commands = compressing,
+    doc = "learning rate of those passes" },
+  { name = "target_bpp", type = "number", above = 0, commands = compressing,
+    doc = "bits per pixel below which bits cost nothing (4 bits a parameter)" },
+  { name = "lambda", type = "number", least = 0, commands = compressing,
+    doc = "what a bit per pixel costs (0.05 for hnerv kinds)" },
+  { name = "bits", type = "integer", most = 16, default = 8, commands = compressing,
+    doc = "bits of the quantisers' first range" },
+  { name = "channel", type = "boolean", default = false, commands = compressing,
+    doc = "a step for each output channel of a weight" },
+  { name = "prune", type = "number", least = 0, most = 0.99, default = 0.2,
+    commands = compressing, doc = "share of the convolutions' weights that three_step drops" },
+
+  { name = "json", type = "boolean", default = false,
+    commands = { "compress_file", "decompress", "info", "eval" },
+    doc = "print one JSON object" },
+
   { name = "frames", type = "list", counts = { 1, 2 }, whole = true, ascending = true,
-    commands = regress,
+    commands = on_clips,
     doc = "the first N frames, or FIRST,LAST" },
-  { name = "resize", type = "list", counts = { 2 }, whole = true, most = 65536, commands = regress,
+  { name = "resize", type = "list", counts = { 2 }, whole = true, most = 65536, commands = on_clips,
     doc = "HEIGHT,WIDTH to scale the clip to" },
-  { name = "crop", type = "list", counts = { 4 }, whole = true, commands = regress,
+  { name = "crop", type = "list", counts = { 4 }, whole = true, commands = on_clips,
     doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
-  { name = "cache", type = "bytes", commands = regress,
+  { name = "cache", type = "bytes", commands = on_clips,
     doc = "memory for decoded frames (a quarter of RAM)" },
-  { name = "threads", type = "integer", most = 256, commands = regress,
+  { name = "threads", type = "integer", most = 256, commands = everywhere,
     doc = "threads (all cores)" },
 }
 
@@ -334,10 +362,10 @@ end
 
 -- The text that --help prints for `spec` (see `parse`).
 function options.help(spec)
-  local lines = { "usage: lunerv run " .. spec.usage, "", spec.about, "" }
+  local lines = { "usage: " .. spec.usage, "", spec.about, "" }
   for _, option in ipairs(options.catalogue) do
     if contains(option.commands, spec.command) then
-      local left = flag(option.name)
+      local left = (option.short and "-" .. option.short .. ", " or "") .. flag(option.name)
       if option.type == "boolean" then
         left = "--[no-]" .. left:sub(3)
       elseif option.type == "choice" then
@@ -363,15 +391,19 @@ end
 -- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
 -- `--no-flag`; what is wrong is a usage error.
 function options.parse(arguments, spec)
-  local known = {}
+  local known, shorts = {}, {}
   for _, option in ipairs(options.catalogue) do
-    if contains(option.commands, spec.command) then known[option.name] = option end
+    if contains(option.commands, spec.command) then
+      known[option.name] = option
+      if option.short then shorts["-" .. option.short] = flag(option.name) end
+    end
   end
 
   local given, positional = {}, {}
   local i, only_positional = 1, false
   while i <= #arguments do
     local argument = arguments[i]
+    if not only_positional and shorts[argument] then argument = shorts[argument] end
     if only_positional or not argument:match "^%-%-?%a" and argument ~= "--" then
       positional[#positional + 1] = argument
     elseif argument == "--" then
@@ -407,7 +439,7 @@ function options.parse(arguments, spec)
 
   for index, name in ipairs(spec.positional) do
     if not positional[index] then
-      usage_error("%s is missing: lunerv run %s", name:upper(), spec.usage)
+      usage_error("%s is missing: %s", name:upper(), spec.usage)
     end
     given[name] = positional[index]
   end

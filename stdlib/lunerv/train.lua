@@ -309,15 +309,16 @@ end
 local function write_metrics(self, result)
   local model, stats = self.model, native.stats()
   local stored = model.stored_parameters and model:stored_parameters() or model:parameter_count()
-  local text = native.json_encode {
+  self.record = {
     model = model.kind or model.class_name, parameters_stored = stored,
     steps = self.step, seconds = self.seconds,
     seconds_per_step = self.seconds / math.max(self.step, 1),
     psnr = result.psnr, ms_ssim = result.ms_ssim, psnr_8bit = result.psnr_8bit,
-    bpp = native.json_null, bytes = native.json_null, -- there is no compressed file yet
+    bpp = native.json_null, bytes = native.json_null, -- no file has been written
     peak_rss_bytes = stats.peak_rss_bytes, seed = self.o.seed, threads = native.threads(),
     command = self.o.command or command_line(),
   }
+  local text = native.json_encode(self.record)
   local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
   if not ok then errors.raise("the metrics could not be written: %s", message) end
 end
@@ -335,7 +336,8 @@ end
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 -- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
 -- added to the loss of that frame, and `train_defaults`, options it prefers.
--- Returns { model, metrics, steps, seconds, out, checkpoint }.
+-- Returns { model, metrics, steps, seconds, out, checkpoint, record }: `record` is what
+-- OUT/metrics.json holds.
 return function(given)
   local o = settle(given)
   local self = start(o)
@@ -361,6 +363,6 @@ return function(given)
   if self.events then self.events:close() end
   return {
     model = self.model, metrics = result, steps = self.step, seconds = self.seconds,
-    out = self.out, checkpoint = self.checkpoint,
+    out = self.out, checkpoint = self.checkpoint, record = self.record,
   }
 end

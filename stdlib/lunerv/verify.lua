@@ -149,4 +149,11 @@ function Golden:check_trajectory()
   end
 end
 
+-- Everything there is to compare.
+function Golden:check()
+  self:check_values()
+  self:check_gradients()
+  self:check_trajectory()
+end
+
 return golden

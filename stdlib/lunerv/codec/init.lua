@@ -185,7 +185,7 @@ function codec.encode(compressed, given)
   add("decoder", program)
   local buffers = pack_buffers(model, fresh)
   if buffers then add("buffers", buffers) end
-  local coding = { families = o.families, group = o.group }
+  local coding = { families = o.families or stored.families, group = o.group }
   add("weights", native.encode_tensors(stored.weights, stored.steps, coding))
   if stored.embeddings then
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
