@@ -1,6 +1,6 @@
 #pragma once
 
-/// Eight floats at any address. Swift's own unaligned loads are generic functions that
+/// Eight or sixteen floats at any address. Swift's own unaligned loads are generic functions that
 /// large callers do not always inline; these always are.
 typedef float lunerv_float8 __attribute__((vector_size(32)));
 typedef float lunerv_float8_unaligned __attribute__((vector_size(32), aligned(4)));
@@ -12,3 +12,67 @@ static inline __attribute__((always_inline)) lunerv_float8 lunerv_load8(const fl
 static inline __attribute__((always_inline)) void lunerv_store8(lunerv_float8 v, float *p) {
   *(lunerv_float8_unaligned *)p = v;
 }
+
+/// Past the caches, to an address that is a multiple of 32 bytes; `lunerv_fence` before
+/// another thread may read it.
+static inline __attribute__((always_inline)) void lunerv_stream8(lunerv_float8 v, float *p) {
+  __builtin_nontemporal_store(v, (lunerv_float8 *)p);
+}
+
+static inline __attribute__((always_inline)) void lunerv_fence(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_sfence();
+#endif
+}
+
+// Selections. Swift's own (`replacing(with:where:)`, operators on masks) fall apart into
+// lanes in functions that are large already.
+#define LUNERV_SELECTIONS(width, bytes)                                                         \
+  typedef int lunerv_int##width __attribute__((vector_size(bytes)));                            \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_select##width(        \
+      lunerv_int##width mask, lunerv_float##width yes, lunerv_float##width no) {                \
+    return (lunerv_float##width)(((lunerv_int##width)yes & mask) |                              \
+                                 ((lunerv_int##width)no & ~mask));                              \
+  }                                                                                             \
+  /* yes where a < b, else no. */                                                               \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_less##width(    \
+      lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
+      lunerv_float##width no) {                                                                 \
+    return lunerv_select##width(a < b, yes, no);                                                \
+  }                                                                                             \
+  /* yes where a <= b, else no. */                                                              \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_most##width(    \
+      lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
+      lunerv_float##width no) {                                                                 \
+    return lunerv_select##width(a <= b, yes, no);                                               \
+  }                                                                                             \
+  /* yes where a == b, else no. */                                                              \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_equal##width(   \
+      lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
+      lunerv_float##width no) {                                                                 \
+    return lunerv_select##width(a == b, yes, no);                                               \
+  }                                                                                             \
+  /* yes where n is odd, else no. */                                                            \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_odd##width(     \
+      lunerv_int##width n, lunerv_float##width yes, lunerv_float##width no) {                   \
+    return lunerv_select##width((n & 1) != 0, yes, no);                                         \
+  }
+
+LUNERV_SELECTIONS(8, 32)
+
+#ifdef __AVX512F__
+typedef float lunerv_float16 __attribute__((vector_size(64)));
+typedef float lunerv_float16_unaligned __attribute__((vector_size(64), aligned(4)));
+
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_load16(const float *p) {
+  return *(const lunerv_float16_unaligned *)p;
+}
+
+static inline __attribute__((always_inline)) void lunerv_store16(lunerv_float16 v, float *p) {
+  *(lunerv_float16_unaligned *)p = v;
+}
+
+LUNERV_SELECTIONS(16, 64)
+#endif
+
+#undef LUNERV_SELECTIONS
