@@ -63,13 +63,14 @@ public enum GaussianRate {
       var sum = 0.0
       var i = range.lowerBound
       while i < range.upperBound {
-        // Sixteen probabilities of at least 10⁻⁵ multiply to no less than 10⁻⁸⁰: one logarithm.
+        // Two vectors of probabilities of at least 10⁻⁵ multiply to no less than 10⁻¹⁶⁰: one
+        // logarithm.
         var product = 1.0
         for _ in 0..<2 where i < range.upperBound {
-          let k = min(8, range.upperBound - i)
-          let t = (k == 8 ? load8(values + i) : load(values + i, k)) - m
-          let p =
-            (verf((t + half) * scale) - verf((t - half) * scale)) * half + Float(floor)
+          let k = min(vectorWidth, range.upperBound - i)
+          let t = (k == vectorWidth ? load(values + i) : loadFirst(k, values + i)) - m
+          let high = verf((t + half) * scale), low = verf((t - half) * scale)
+          let p: Vector = (high - low) * half + Float(floor)
           for lane in 0..<k { product *= Double(min(p[lane], 1)) }
           i += k
         }
@@ -93,15 +94,16 @@ public enum GaussianRate {
       var (byMean, byDeviation) = (0.0, 0.0)
       var i = range.lowerBound
       while i < range.upperBound {
-        let k = min(8, range.upperBound - i)
-        let t = (k == 8 ? load8(values + i) : load(values + i, k)) - m
+        let k = min(vectorWidth, range.upperBound - i)
+        let t = (k == vectorWidth ? load(values + i) : loadFirst(k, values + i)) - m
         let high = (t + half) * inverse, low = (t - half) * inverse
-        let p = (verf(high * root) - verf(low * root)) * half + Float(floor)
-        let phiHigh = vexp(high * high * -half) * bell, phiLow = vexp(low * low * -half) * bell
-        var d = factor / p
-        if !pushesUp { d = d.replacing(with: 0, where: p .> 1) }
-        let byValue = (phiLow - phiHigh) * d
-        let bySigma = (phiHigh * high - phiLow * low) * d
+        let p: Vector = (verf(high * root) - verf(low * root)) * half + Float(floor)
+        let phiHigh: Vector = vexp(high * high * -half) * bell
+        let phiLow: Vector = vexp(low * low * -half) * bell
+        var d: Vector = factor / p
+        if !pushesUp { d = whereLess(Vector(repeating: 1), p, .zero, d) }
+        let byValue: Vector = (phiLow - phiHigh) * d
+        let bySigma: Vector = (phiHigh * high - phiLow * low) * d
         for lane in 0..<k {
           out[i + lane] = byValue[lane]
           byMean -= Double(byValue[lane])
@@ -128,12 +130,6 @@ public enum GaussianRate {
         out[i] = g * (out[i] + a + b * (codes[i] - m))
       }
     }
-  }
-
-  private static func load(_ p: UnsafePointer<Float>, _ k: Int) -> V8 {
-    var v = V8(repeating: 0)
-    for lane in 0..<k { v[lane] = p[lane] }
-    return v
   }
 
   // MARK: - Reference
