@@ -52,7 +52,7 @@ private let streamingFloats = 1 << 21
 /// The first `n` floats at `p`, less than a vector, and zeros.
 @inline(__always) func loadFirst(_ n: Int, _ p: UnsafePointer<Float>) -> Vector {
   #if LUNERV_VECTOR512
-    if n == 8 { return Vector(lowHalf: lunerv_load8(p), highHalf: .zero) }
+    if n == 8 { return lunerv_widen8(lunerv_load8(p)) }
   #endif
   var v = Vector.zero
   for i in 0..<n { v[i] = p[i] }
@@ -61,7 +61,7 @@ private let streamingFloats = 1 << 21
 
 @inline(__always) func storeFirst(_ n: Int, _ v: Vector, _ p: UnsafeMutablePointer<Float>) {
   #if LUNERV_VECTOR512
-    if n == 8 { return lunerv_store8(v.lowHalf, p) }
+    if n == 8 { return lunerv_store8(lunerv_low8(v), p) }
   #endif
   for i in 0..<n { p[i] = v[i] }
 }
@@ -69,7 +69,7 @@ private let streamingFloats = 1 << 21
 /// The vector's group of eight number `i`.
 @inline(__always) func eight(_ v: Vector, _ i: Int) -> V8 {
   #if LUNERV_VECTOR512
-    i == 0 ? v.lowHalf : v.highHalf
+    i == 0 ? lunerv_low8(v) : lunerv_high8(v)
   #else
     v
   #endif
@@ -115,4 +115,4 @@ private let streamingFloats = 1 << 21
   #endif
 }
 
-func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }
+@inline(__always) func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }

@@ -72,6 +72,20 @@ static inline __attribute__((always_inline)) void lunerv_store16(lunerv_float16 
   *(lunerv_float16_unaligned *)p = v;
 }
 
+static inline __attribute__((always_inline)) lunerv_float8 lunerv_low8(lunerv_float16 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
+static inline __attribute__((always_inline)) lunerv_float8 lunerv_high8(lunerv_float16 v) {
+  return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+/// Eight floats and eight zeros.
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_widen8(lunerv_float8 v) {
+  const lunerv_float8 zero = {0};
+  return __builtin_shufflevector(v, zero, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
 LUNERV_SELECTIONS(16, 64)
 #endif
 
