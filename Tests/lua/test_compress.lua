@@ -302,3 +302,23 @@ if lv.exists(goldens .. "/cem.safetensors") then
 else
   print("skipped: quantisers against the published program (LUNERV_GOLDENS has no cem.safetensors)")
 end
+
+-- A file of every released version must be read for ever, to the same symbols: quantised
+-- parameters and embeddings are exact, so their bits are pinned.
+test("files of version 1 are read", function()
+  local video = assert(lv.codec.open(root .. "/Tests/lua/files/v1.lnv"))
+  equal({ #video, video.width, video.height, video.bytes }, { 5, 22, 18, 1320 })
+  near(video.fps, 30000 / 1001, 1e-9)
+  local hash = 0
+  local function add(tensor)
+    for _, value in ipairs(tensor:view(-1):tolist()) do
+      hash = (hash * 31 + string.unpack("<I4", string.pack("<f", value))) & 0xffffffffffff
+    end
+  end
+  for _, entry in ipairs(video.model:state_dict()) do
+    if not entry[1]:match "^encoder%." then add(entry[2]) end
+  end
+  for i = 1, 5 do add(video.embeddings:frame(i)) end
+  equal(hash, 137733223759689)
+  equal(video:frame(5).shape, { 1, 3, 18, 22 })
+end)

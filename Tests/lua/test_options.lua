@@ -64,12 +64,26 @@ test("what is wrong with a command line is said", function()
   raises(function() parse("a", "b", "--out", "x") end, "'b'")
   raises(function() parse("a", "--out", "x", "--model", "hnerv", "--ch-t", "8") end, "--ch-t")
   raises(function() parse("a", "--out", "x", "-x") end, "'-x'")
+  raises(function() parse("a", "-o", "x") end, "'-o'")
+end)
+
+test("an option may have a short name", function()
+  local o = options.parse({ "a.lnv", "-o", "b.mkv" },
+    { command = "decompress", usage = "x", about = "y", positional = { "file" } })
+  equal({ o.file, o.output }, { "a.lnv", "b.mkv" })
 end)
 
 test("help names every option of a command", function()
-  local text = options.help(spec)
+  local commands = {}
   for _, option in ipairs(options.catalogue) do
-    assert(text:find(option.doc, 1, true), option.name)
+    for _, command in ipairs(option.commands or {}) do
+      commands[command] = true
+      local text = options.help { command = command, usage = "x", about = "y" }
+      assert(text:find(option.doc, 1, true), option.name)
+    end
+  end
+  for _, command in ipairs { "regress", "compress", "decompress", "info", "eval" } do
+    assert(commands[command], command)
   end
 end)
 
