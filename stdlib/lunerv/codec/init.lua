@@ -117,26 +117,25 @@ function codec.decode(bytes)
   return setmetatable(video, Video)
 end
 
--- Opens a file; nil and a message if it cannot be read or decoded.
-function codec.open(path)
+-- Calls body(bytes of a file); nil and a message when it cannot be read, or is not sound.
+local function attempt(path, body)
   local bytes, message = native.read_file(path)
   if not bytes then return nil, message end
-  local ok, video = pcall(codec.decode, bytes)
-  if ok then return video end
-  if bridge.interrupted() then error(video, 0) end
-  return nil, ("%s: %s"):format(path, tostring(video))
+  local ok, result = pcall(body, bytes)
+  if ok then return result end
+  if bridge.interrupted() then error(result, 0) end
+  -- What is wrong with a file has no place in a script.
+  local problem = tostring(result)
+  local at = problem:find("header: ", 1, true) or problem:find("section '", 1, true) or 1
+  return nil, ("%s: %s"):format(path, problem:sub(at))
 end
+
+-- Opens a file; nil and a message if it cannot be read or decoded.
+function codec.open(path) return attempt(path, codec.decode) end
 
 -- What a file holds, without decoding a frame: height, width, frames, fps, bytes, bpp, decoder and
 -- `sections`, a list of { name, bytes }; or nil and a message.
-function codec.info(path)
-  local bytes, message = native.read_file(path)
-  if not bytes then return nil, message end
-  local ok, result = pcall(describe, bytes)
-  if ok then return result end
-  if bridge.interrupted() then error(result, 0) end
-  return nil, ("%s: %s"):format(path, tostring(result))
-end
+function codec.info(path) return attempt(path, describe) end
 
 function Video:__len() return self.frames end
 
