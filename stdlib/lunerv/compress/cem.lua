@@ -9,6 +9,7 @@
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local List <const> = require "lunerv.nn.list"
+local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local quant <const> = require "lunerv.quant"
@@ -62,7 +63,7 @@ end
 function CEM:reconstruct(frame)
   local model = self.model
   local _ <close> = slots.swap(self.slots, self:quantised())
-  if not self.embedding then return model:reconstruct(frame) end
+  if not self.embedding then return metrics.reconstruct(model, frame) end
   local embedding = model:encode(frame.image)
   self.trace.codes = self.embedding:codes(embedding)
   return model:decode(self.embedding(embedding), frame.t)

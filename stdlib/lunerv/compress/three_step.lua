@@ -12,6 +12,7 @@
 -- minimum is a whole number of steps), so that what was pruned stays 0.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local quant <const> = require "lunerv.quant"
@@ -95,7 +96,7 @@ end
 
 function ThreeStep:reconstruct(frame)
   local _ <close> = slots.swap(self.slots, masked(self))
-  return self.model:reconstruct(frame)
+  return metrics.reconstruct(self.model, frame)
 end
 
 ThreeStep.forward = ThreeStep.reconstruct
