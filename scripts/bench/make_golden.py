@@ -16,17 +16,21 @@ import torch
 import tensor_file
 import torch_twin as twin
 
+PLAIN = {"sft_block": "none", "ch_t": 32, "dec_blks": [1, 1, 1]}
+BOOSTED = {"sft_block": "res_sft", "ch_t": 16, "act": "sin", "dec_blks": [1, 1, 2]}
+FRAME_BASED = {"enc_strds": [5, 2, 2], "ks": "0_1_5", "reduce": 1.2, "fc_dim": 24}
+OF_TIME = {"enc_strds": [], "ks": "0_3_3", "reduce": 2, "embed": "pe_1.25_80"}
 CONFIGS = {
-    "hnerv": {
-        "sft_block": "none", "ch_t": 32, "act": "gelu", "embed": "", "dec_blks": [1, 1, 1]},
-    "hnerv_boost": {
-        "sft_block": "res_sft", "ch_t": 16, "act": "sin", "embed": "pe_1.25_80",
-        "dec_blks": [1, 1, 2]},
+    "hnerv": {**PLAIN, **FRAME_BASED, "act": "gelu", "embed": ""},
+    "hnerv_boost": {**BOOSTED, **FRAME_BASED, "embed": "pe_1.25_80"},
+    "nerv": {**PLAIN, **OF_TIME, "act": "silu", "embed": "pe_1.25_40", "fc_dim": 8},
+    "nerv_boost": {**BOOSTED, **OF_TIME, "fc_dim": 8},
+    "enerv": {**PLAIN, **OF_TIME, "act": "gelu", "fc_dim": 16},
+    "enerv_boost": {**BOOSTED, **OF_TIME, "fc_dim": 16},
 }
 COMMON = {
-    "norm": "none", "enc_strds": [5, 2, 2], "enc_dim": "16_8", "enc_blks": 1,
-    "dec_strds": [5, 2, 2], "ks": "0_1_5", "reduce": 1.2, "lower_width": 12, "out_bias": "tanh",
-    "fc_dim": 24, "fc_hw": "9_16", "lfreq": "pi", "block_dim": 32, "saturate_stages": -1}
+    "norm": "none", "enc_dim": "16_8", "enc_blks": 1, "dec_strds": [5, 2, 2], "lower_width": 12,
+    "out_bias": "tanh", "fc_hw": "9_16", "lfreq": "pi", "block_dim": 32, "saturate_stages": -1}
 
 
 def smooth_frames(count, height, width):
