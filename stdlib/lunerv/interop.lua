@@ -47,7 +47,7 @@ local function reshaped(tensor, shape, name)
     return table.concat(text, ", ")
   end
   if without_ones(tensor.shape) ~= without_ones(shape) then
-    errors.raise("'%s': shape (%s) expected, got (%s)", name, table.concat(shape, ", "),
+    errors.data("'%s': shape (%s) expected, got (%s)", name, table.concat(shape, ", "),
       table.concat(tensor.shape, ", "))
   end
   return tensor:view(table.unpack(shape))
@@ -61,7 +61,7 @@ function interop.load_published(model, tensors)
   local used = {}
   native.no_grad(function()
     each_parameter(model, function(tensor, theirs)
-      local value = tensors[theirs] or errors.raise("'%s' is missing", theirs)
+      local value = tensors[theirs] or errors.data("'%s' is missing", theirs)
       tensor:copy_(reshaped(value, tensor.shape, theirs))
       used[theirs] = true
     end)
@@ -71,7 +71,7 @@ function interop.load_published(model, tensors)
     if not used[name] then unexpected[#unexpected + 1] = name end
   end
   if #unexpected > 0 then
-    errors.raise("%s has no %s", model.class_name, errors.list(unexpected))
+    errors.data("%s has no %s", model.class_name, errors.list(unexpected))
   end
   return model
 end
@@ -122,7 +122,7 @@ function interop.options_from_published(kind, config, height, width, frames)
   if kind:match "_boost$" then
     o.ch_t = math.tointeger(config.ch_t)
     o.conditioning = conditionings[config.sft_block]
-      or errors.raise("unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
+      or errors.data("unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
   end
   return o
 end
@@ -156,13 +156,13 @@ local function dequantised(tensors)
     local quant = base and tensors[base .. ".quant"]
     if quant and (part == "quant" or part == "min" or part == "scale") then
       local min, scale = tensors[base .. ".min"], tensors[base .. ".scale"]
-      if not (min and scale) then errors.raise("'%s.quant' has no min and scale", base) end
+      if not (min and scale) then errors.data("'%s.quant' has no min and scale", base) end
       if quant.dtype ~= "u8" then
-        errors.raise("'%s.quant': u8 expected, got %s", base, quant.dtype)
+        errors.data("'%s.quant': u8 expected, got %s", base, quant.dtype)
       end
       local ok, value = pcall(function() return quant:to "f32" * scale + min end)
       if not ok or #value.shape ~= #quant.shape or value:numel() ~= quant:numel() then
-        errors.raise("'%s': min and scale do not broadcast to its %s values", base, quant:numel())
+        errors.data("'%s': min and scale do not broadcast to its %s values", base, quant:numel())
       end
       values[base] = value:evaluate()
     else
@@ -190,13 +190,13 @@ local function settle_frames(o, kind, tensors, embeddings, known)
     local rows, columns = (o.height - 1) // unit + 1, (o.width - 1) // unit + 1
     if o.fc_hw then rows, columns = o.fc_hw[1], o.fc_hw[2] end
     if kind:match "^nerv" and shapes.cells(tensors, o.fc_dim) ~= rows * columns then
-      errors.raise("the first map has %d cells, not %d x %d: the frame's height and width, or "
+      errors.data("the first map has %d cells, not %d x %d: the frame's height and width, or "
         .. "fc_hw, expected", shapes.cells(tensors, o.fc_dim), rows, columns)
     end
   end
   o.frames = sizes and sizes[1] or known.frames
   if not (o.height and o.width and o.frames) then
-    errors.raise "the file does not tell the frames: their height, width and number expected"
+    errors.data "the file does not tell the frames: their height, width and number expected"
   end
 end
 
@@ -236,8 +236,8 @@ function interop.open(path, given)
   tensors = dequantised(tensors)
   local embeddings = tensors.embed
   tensors.embed = nil
-  if embeddings and #embeddings.shape ~= 4 then
-    errors.raise("'embed': (frames, channels, rows, columns) expected, got (%s)",
+  if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
+    errors.data("'embed': (frames, channels, rows, columns) expected, got (%s)",
       table.concat(embeddings.shape, ", "))
   end
 
@@ -253,8 +253,16 @@ function interop.open(path, given)
   if kind ~= "hnerv" then found.pe_base = known.pe_base end
 
   local model = interop.load_published(models[kind](found), tensors)
+  if embeddings then
+    local c, s = model.config, embeddings.shape
+    local wanted = c.enc_dim and { s[1], c.enc_dim[2], model.grid[1], model.grid[2] } or {}
+    if table.concat(wanted, ", ") ~= table.concat(s, ", ") then
+      errors.data("'embed': (%s) expected for frames of %dx%d, got (%s)", c.enc_dim
+        and table.concat(wanted, ", ") or "none", c.height, c.width, table.concat(s, ", "))
+    end
+  end
   if model.decode and not embeddings and not (clip and model.encoder) then
-    errors.raise("the file has no 'embed'%s", model.encoder
+    errors.data("the file has no 'embed'%s", model.encoder
       and ": a clip to make the frames' embeddings of expected" or ", and no encoder either")
   end
   return setmetatable({

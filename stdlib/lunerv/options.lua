@@ -12,6 +12,8 @@ local options <const> = {}
 options.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_boost" }
 
 local regress <const> = { "regress" }
+local regress_decode <const> = { "regress", "decode_published" }
+local decode <const> = { "decode_published" }
 local all <const> = options.kinds
 local boosted <const> = { "nerv_boost", "enerv_boost", "hnerv_boost" }
 local of_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost" }
@@ -54,7 +56,8 @@ options.catalogue = {
   { name = "strides", type = "list", whole = true, models = all, commands = regress,
     doc = "upsampling of each stage (chosen from the frame size)" },
   { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
-    commands = regress, doc = "rows and columns of the first map (those that cover the frame)" },
+    commands = regress_decode,
+    doc = "rows and columns of the first map (those that cover the frame)" },
   { name = "enc_strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
     doc = "downsampling of each encoder stage (the same as strides)" },
   { name = "enc_dim", type = "list", counts = { 2 }, above = 0, default = { 64, 16 },
@@ -84,18 +87,18 @@ options.catalogue = {
   { name = "act", type = "choice", defaults = by_kind { nerv = "silu", boosted = "sin",
       other = "gelu" },
     choices = { "gelu", "sin", "silu", "relu", "sigmoid", "tanh", "none" },
-    models = all, commands = regress, doc = "the model's activation" },
+    models = all, commands = regress_decode, doc = "the model's activation" },
   { name = "conditioning", type = "choice", choices = { "tat", "adain", "none" },
     default = "tat", models = boosted, commands = regress,
     doc = "how blocks are conditioned on time" },
   { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
     doc = "channels of the temporal embedding" },
   { name = "pe_base", type = "number", above = 0, default = 1.25, models = encoding_time,
-    commands = regress, doc = "base of the positional encoding" },
+    commands = regress_decode, doc = "base of the positional encoding" },
   { name = "pe_levels", type = "integer", defaults = by_kind { nerv = 40, other = 80 },
     models = encoding_time, commands = regress, doc = "levels of the positional encoding" },
   { name = "out_image", type = "text_or_number", choices = { "tanh", "sigmoid" },
-    default = "tanh", models = all, commands = regress,
+    default = "tanh", models = all, commands = regress_decode,
     doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
 
   { name = "epochs", type = "integer", most = 1000000000, default = 300, train = true,
@@ -138,7 +141,17 @@ options.catalogue = {
     doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
   { name = "cache", type = "bytes", commands = regress,
     doc = "memory for decoded frames (a quarter of RAM)" },
-  { name = "threads", type = "integer", most = 256, commands = regress,
+
+  { name = "frame_count", type = "integer", commands = decode,
+    doc = "how many frames the model makes (those the file has embeddings for)" },
+  { name = "frame_size", type = "list", counts = { 2 }, whole = true, most = 65536,
+    commands = decode, doc = "HEIGHT,WIDTH of a frame (all that the model makes)" },
+  { name = "fps", type = "number", above = 0, default = 25, commands = decode,
+    doc = "frames a second of the video" },
+  { name = "source", type = "string", commands = decode, placeholder = "CLIP",
+    doc = "the original, for files that have an encoder in place of embeddings" },
+
+  { name = "threads", type = "integer", most = 256, commands = regress_decode,
     doc = "threads (all cores)" },
 }
 
@@ -386,17 +399,31 @@ local placeholders <const> = {
   count = "N", text_or_number = "NAME|X",
 }
 
+-- "0.1", or each value with the kinds that have it: "0.1; 0.2 for nerv, enerv".
 local function default_text(option)
-  if not option.defaults then
-    return option.default ~= nil and option.type ~= "boolean" and show(option.default) or nil
+  if option.type == "boolean" then return nil end
+  local texts, kinds_of, total = {}, {}, 0
+  for _, kind in ipairs(option.models or options.kinds) do
+    local value = options.default(option.name, kind)
+    local text = value ~= nil and show(value) or nil
+    if text and not kinds_of[text] then
+      texts[#texts + 1], kinds_of[text] = text, {}
+    end
+    if text then table.insert(kinds_of[text], kind) end
+    total = total + 1
   end
-  local texts = {}
-  for _, kind in ipairs(options.kinds) do
-    if option.defaults[kind] ~= nil then
-      texts[#texts + 1] = kind .. " " .. show(option.defaults[kind])
+  table.sort(texts, function(a, b)
+    if #kinds_of[a] ~= #kinds_of[b] then return #kinds_of[a] > #kinds_of[b] end
+    return a < b
+  end)
+  for i, text in ipairs(texts) do
+    local everywhere = #kinds_of[text] == total
+    if i > 1 then texts[i] = text .. " for " .. table.concat(kinds_of[text], ", ") end
+    if i == 1 and not everywhere and #texts == 1 then
+      texts[i] = text .. " for " .. table.concat(kinds_of[text], ", ")
     end
   end
-  return table.concat(texts, "; ")
+  return #texts > 0 and table.concat(texts, "; ") or nil
 end
 
 -- The text that --help prints for `spec` (see `parse`).
@@ -425,8 +452,10 @@ function options.help(spec)
 end
 
 -- Reads a command line. `spec` holds `command` (whose options of the catalogue apply), `usage`,
--- `about`, `positional` (names, all required) and `required` (names of options). Returns a table
--- of the values, with the defaults of the chosen model kind; nil after --help has been printed.
+-- `about`, `positional` (names, all required), `required` (names of options), and `any_model`
+-- where the kind of model comes from elsewhere: model options have no defaults then. Returns a
+-- table of the values, with the defaults of the chosen model kind; nil after --help has been
+-- printed.
 -- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
 -- `--no-flag`; what is wrong is a usage error.
 function options.parse(arguments, spec)
@@ -482,13 +511,14 @@ function options.parse(arguments, spec)
     usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
   end
 
-  local kind = given.model or options.default("model")
-  apply_preset(given, kind)
+  local kind = not spec.any_model and (given.model or options.default("model"))
+  if kind then apply_preset(given, kind) end
   for name, option in pairs(known) do
-    local applies = not option.models or contains(option.models, kind)
-    if given[name] == nil and applies then
-      given[name] = options.default(name, kind)
-    elseif given[name] ~= nil and not applies then
+    local applies = not (kind and option.models) or contains(option.models, kind)
+    if given[name] == nil then
+      local wanted = applies and (kind or not option.models)
+      if wanted then given[name] = options.default(name, kind) end
+    elseif not applies then
       usage_error("%s does not apply to model '%s'", flag(name), kind)
     end
   end

@@ -9,15 +9,15 @@ function shapes.kind(tensors)
   for name in pairs(tensors) do boosted = boosted or name:find(".sft_block.", 1, true) ~= nil end
   local family = tensors["decoder.0.conv.downconv.weight"] and "hnerv"
     or tensors["stem_xy.0.weight"] and "enerv" or tensors["stem.0.weight"] and "nerv"
-    or errors.raise("these are no parameters of a published kind: neither "
+    or errors.data("these are no parameters of a published kind: neither "
       .. "decoder.0.conv.downconv.weight nor stem_xy.0.weight nor stem.0.weight is there")
   return boosted and family .. "_boost" or family
 end
 
 -- The size of dimension `i` of the tensor called `name`.
 local function size(tensors, name, i)
-  local tensor = tensors[name] or errors.raise("'%s' is missing", name)
-  return tensor.shape[i] or errors.raise("'%s' has %d dimensions, at least %d expected", name,
+  local tensor = tensors[name] or errors.data("'%s' is missing", name)
+  return tensor.shape[i] or errors.data("'%s' has %d dimensions, at least %d expected", name,
     #tensor.shape, i)
 end
 
@@ -25,7 +25,7 @@ end
 local function shuffle(name, made, channels)
   local scale = channels > 0 and math.tointeger(math.sqrt(made // channels)) or 0
   if scale == 0 or scale ^ 2 * channels ~= made then
-    errors.raise("'%s': %d channels are no square multiple of %d", name, made, channels)
+    errors.data("'%s': %d channels are no square multiple of %d", name, made, channels)
   end
   return scale
 end
@@ -70,7 +70,7 @@ local function blocks_of(tensors, pattern, first)
     blocks[#blocks + 1] = block_of(tensors, pattern:format(i), following)
     i = i + 1
   end
-  if #blocks == 0 then errors.raise("no '%s' is there", pattern:format(first)) end
+  if #blocks == 0 then errors.data("no '%s' is there", pattern:format(first)) end
   return blocks
 end
 
@@ -91,7 +91,7 @@ local function read_stages(o, blocks)
   o.ks = { 0, kernels[1], math.max(table.unpack(kernels)) }
   for i, kernel in ipairs(kernels) do
     if kernel ~= math.min(o.ks[2] + 2 * (i - 1), o.ks[3]) then
-      errors.raise("kernels %s do not grow by 2 up to the largest: no published kind has them",
+      errors.data("kernels %s do not grow by 2 up to the largest: no published kind has them",
         table.concat(kernels, ","))
     end
   end
