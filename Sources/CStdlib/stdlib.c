@@ -79,6 +79,9 @@ static const unsigned char lunerv_nn[] = {
 static const unsigned char lunerv_nn_activation[] = {
 #embed "../../stdlib/lunerv/nn/activation.lua"
 };
+static const unsigned char lunerv_nn_boost[] = {
+#embed "../../stdlib/lunerv/nn/boost.lua"
+};
 static const unsigned char lunerv_nn_boosted[] = {
 #embed "../../stdlib/lunerv/nn/boosted.lua"
 };
@@ -184,6 +187,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.models.presets", lunerv_models_presets, sizeof(lunerv_models_presets)},
   {"lunerv.nn", lunerv_nn, sizeof(lunerv_nn)},
   {"lunerv.nn.activation", lunerv_nn_activation, sizeof(lunerv_nn_activation)},
+  {"lunerv.nn.boost", lunerv_nn_boost, sizeof(lunerv_nn_boost)},
   {"lunerv.nn.boosted", lunerv_nn_boosted, sizeof(lunerv_nn_boosted)},
   {"lunerv.nn.class", lunerv_nn_class, sizeof(lunerv_nn_class)},
   {"lunerv.nn.conv2d", lunerv_nn_conv2d, sizeof(lunerv_nn_conv2d)},

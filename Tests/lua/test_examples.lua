@@ -74,6 +74,16 @@ test("a published program's file becomes a video", function()
   harness.equal((decoded:frame(4) * 255 - levels):abs():amax():item() < 0.01, true)
 end)
 
+test("the example boosts a decoder of its own", function()
+  local folder <close> = harness.folder()
+  local script = root .. "/scripts/examples/boosted_own.lua"
+  local lines = run(assert(lv.read_file(script)), script, moving_clip(folder), "3")
+  harness.equal(#lines, 2)
+  local plain, boosted = lines[1]:match "^as it is, (%d+)", lines[2]:match "^boosted, (%d+)"
+  assert(math.abs(plain / boosted - 1) < 0.15, lines[2])
+  for _, line in ipairs(lines) do assert(tonumber(line:match "psnr ([%d.]+)") > 8, line) end
+end)
+
 test("the README's script runs", function()
   local folder <close> = harness.folder()
   local readme = assert(lv.read_file(root .. "/README.md"))

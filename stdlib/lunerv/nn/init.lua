@@ -23,6 +23,7 @@ return {
   TwoConvBlock = require "lunerv.nn.two_conv_block",
   SNeRVBlock = require "lunerv.nn.snerv_block",
   Boosted = require "lunerv.nn.boosted",
+  boost = require "lunerv.nn.boost",
   ConvNeXt = convnext.ConvNeXt,
   ConvNeXtBlock = convnext.Block,
   Attention = transformer.Attention,
