@@ -1,19 +1,32 @@
 // swift-tools-version: 6.1
+import Glibc
 import PackageDescription
 
 // SIMD code needs the instruction set named at compile time: without it every fused
 // multiply-add is a call into libm. One value serves the whole package, because targets
-// built for different processors share generic specialisations. LUNERV_MARCH overrides
-// it; LUNERV_MARCH=baseline builds for the platform's oldest processor.
-#if arch(x86_64)
-  let defaultMarch = "x86-64-v3"
-#else
-  let defaultMarch = "baseline"
-#endif
-let march = Context.environment["LUNERV_MARCH"] ?? defaultMarch
+// built for different processors share generic specialisations. It is the best of two that
+// this machine has; LUNERV_MARCH overrides it, as for a binary that travels, and
+// LUNERV_MARCH=baseline builds for the platform's oldest processor.
+func machineMarch() -> String {
+  #if arch(x86_64)
+    guard let file = fopen("/proc/cpuinfo", "r") else { return "x86-64-v3" }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 1 << 14)
+    while fgets(&line, Int32(line.count), file) != nil {
+      guard strncmp(line, "flags", 5) == 0 else { continue }
+      let wide = ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]
+      return wide.allSatisfy { strstr(line, $0) != nil } ? "x86-64-v4" : "x86-64-v3"
+    }
+    return "x86-64-v3"
+  #else
+    return "baseline"
+  #endif
+}
+let march = Context.environment["LUNERV_MARCH"] ?? machineMarch()
 let clangMarch = march == "baseline" ? [] : ["-march=\(march)"]
 let swiftMarch =
-  march == "baseline" ? ["-DLUNERV_BASELINE"] : clangMarch.flatMap { ["-Xcc", $0] }
+  (march == "baseline" ? ["-DLUNERV_BASELINE"] : clangMarch.flatMap { ["-Xcc", $0] })
+  + (march == "x86-64-v4" ? ["-DLUNERV_VECTOR512"] : [])
 
 let c: [CSetting] = [.unsafeFlags(clangMarch)]
 let swift: [SwiftSetting] = [.unsafeFlags(swiftMarch)]

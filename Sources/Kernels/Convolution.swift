@@ -1,6 +1,6 @@
 /// The choice of a convolution's algorithm, by shape alone.
 public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
-  /// F(4×4, 3×3): 3×3, stride 1.
+  /// F(4×4, 3×3) and F(2×2, 5×5): 3×3 and 5×5, stride 1.
   case winograd
   /// Matrix products over packed rows: every kernel and stride, one group.
   case direct
@@ -17,7 +17,8 @@ public enum Convolution {
       return s.stride == 1 ? .depthwise : nil
     }
     if s.groups > 1 { return nil }
-    if s.kh == 3, s.kw == 3, s.stride == 1, s.padY == s.padX, s.padY <= 2,
+    if s.kh == s.kw, Winograd.serves(kernel: s.kh), s.stride == 1, s.padY == s.padX,
+      s.padY < s.kh,
       min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
       s.outHeight * s.outWidth >= 512
     {
@@ -33,13 +34,25 @@ public enum Convolution {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: false)
     switch algorithm {
-    case .winograd: Winograd.forward(x, weights: view, bias: b, padding: s.padY, y)
+    case .winograd: winograd(x, weights: view, bias: b, padding: s.padY, y)
     case .direct:
       DirectConvolution.forward(
         x, weights: view, bias: b, stride: s.stride, padY: s.padY, padX: s.padX, y)
     case .depthwise:
       DepthwiseConvolution.forward(
         x, weights: w, turned: false, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, bias: b, y)
+    }
+  }
+
+  private static func winograd(
+    _ x: ImageOperand, weights: WeightView, bias: UnsafePointer<Float>?, padding: Int,
+    _ y: ImageTarget
+  ) {
+    withScratch { scratch in
+      let u = scratch.floats(Winograd.weightCount(input: x.layout, output: y.layout))
+      Winograd.transformWeights(weights, input: x.layout, output: y.layout, into: u)
+      Winograd.forward(
+        x, transformed: u, kernel: weights.kh, bias: bias, padding: padding, y)
     }
   }
 
@@ -51,7 +64,7 @@ public enum Convolution {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: true)
     switch algorithm {
-    case .winograd: Winograd.forward(g, weights: view, bias: nil, padding: 2 - s.padY, dx)
+    case .winograd: winograd(g, weights: view, bias: nil, padding: s.kh - 1 - s.padY, dx)
     case .direct:
       DirectConvolution.dataGradient(
         g, weights: view, stride: s.stride, padY: s.padY, padX: s.padX, dx)
@@ -68,7 +81,9 @@ public enum Convolution {
     _ g: ImageOperand, dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?
   ) {
     switch algorithm {
-    case .winograd: Winograd.weightGradient(x, gradient: g, padding: s.padY, dw: dw, db: db)
+    case .winograd:
+      Winograd.weightGradient(
+        x, gradient: g, kernel: s.kh, padding: s.padY, dw: dw, db: db)
     case .direct:
       DirectConvolution.weightGradient(
         x, gradient: g, kh: s.kh, kw: s.kw, stride: s.stride, padY: s.padY, padX: s.padX, dw: dw,

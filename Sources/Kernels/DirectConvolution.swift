@@ -70,7 +70,8 @@ enum DirectConvolution {
     let (inLanes, depth, outLanes) = (
       input.layout.lanes, input.layout.depth, output.layout.lanes
     )
-    let panels = panelWidths(vectors: outLanes / 8)
+    let wideLanes = roundUp(outLanes, vectorWidth)
+    let panels = panelWidths(lanes: outLanes)
     let laneOffsets = output.layout.laneOffsets()
     let top = gather.taps.map(\.dy).min() ?? 0, bottom = gather.taps.map(\.dy).max() ?? 0
     let left = gather.taps.map(\.dx).min() ?? 0, right = gather.taps.map(\.dx).max() ?? 0
@@ -80,7 +81,7 @@ enum DirectConvolution {
     let blockRows = max(1, min(gather.rows, 256 / max(blockColumns, 1)))
     let blocksY = (gather.rows + blockRows - 1) / blockRows
     withScratch { scratch in
-      let packed = scratch.floats(gather.taps.count * depth * outLanes)
+      let packed = scratch.floats(gather.taps.count * depth * wideLanes)
       pack(
         weights, gather.taps, input: input.layout, output: output.layout, panels: panels,
         into: packed)
@@ -111,7 +112,7 @@ enum DirectConvolution {
             tapOffsets[i] = (tap.dy - top) * pitch + (tap.dx - left) * inLanes
           }
           let rowTiles = roundUp(columns, 4)
-          let out = scratch.floats(rows * rowTiles * outLanes)
+          let out = scratch.floats(rows * rowTiles * wideLanes)
           var first = 0
           for width in panels {
             for y in 0..<rows {
@@ -120,14 +121,14 @@ enum DirectConvolution {
                 taps: gather.taps.count, tapOffsets: tapOffsets, depth: depth)
               runPanel(
                 width: width, rows: rowTiles, a, packed + first * gather.taps.count * depth, width,
-                out + y * rowTiles * outLanes + first, outLanes, accumulate: false)
+                out + y * rowTiles * wideLanes + first, wideLanes, accumulate: false)
             }
             first += width
           }
           for y in 0..<rows {
             for x in 0..<columns {
               output.store(
-                out + (y * rowTiles + x) * outLanes, n: n,
+                out + (y * rowTiles + x) * wideLanes, n: n,
                 y: (y0 + y) * gather.step + gather.phaseY,
                 x: (x0 + x) * gather.step + gather.phaseX, bias: lanesBias, laneOffsets: offsets)
             }
@@ -142,10 +143,10 @@ enum DirectConvolution {
     _ w: WeightView, _ taps: [Gather.Tap], input: ImageLayout, output: ImageLayout,
     panels: [Int], into out: UnsafeMutablePointer<Float>
   ) {
-    let depth = input.depth
-    out.update(repeating: 0, count: taps.count * depth * output.lanes)
-    var start = [Int](repeating: 0, count: output.lanes)
-    var step = [Int](repeating: 0, count: output.lanes)
+    let (depth, lanes) = (input.depth, roundUp(output.lanes, vectorWidth))
+    out.update(repeating: 0, count: taps.count * depth * lanes)
+    var start = [Int](repeating: 0, count: lanes)
+    var step = [Int](repeating: 0, count: lanes)
     var first = 0
     for width in panels {
       for l in 0..<width {
@@ -177,14 +178,15 @@ enum DirectConvolution {
     let (inLanes, outLanes) = (input.layout.lanes, gradient.layout.lanes)
     let depth = roundUp(input.layout.depth, 4)
     let (height, width) = (gradient.layout.seenHeight, gradient.layout.seenWidth)
-    let panels = panelWidths(vectors: outLanes / 8)
+    let wideLanes = roundUp(outLanes, vectorWidth)
+    let panels = panelWidths(lanes: outLanes)
     let taps = kh * kw
     let blocksX = max(1, (width + 127) / 128)
     let blockColumns = (width + blocksX - 1) / blocksX
     let blockRows = max(1, min(height, 256 / max(blockColumns, 1)))
     let blocksY = (height + blockRows - 1) / blockRows
     let tasks = input.layout.n * blocksX * blocksY
-    let count = taps * depth * outLanes
+    let count = taps * depth * wideLanes
     let parts = weightGradientParts(tasks: tasks, bytes: count * 4)
     withScratch { scratch in
       let sums = scratch.floats(parts * count)
@@ -208,7 +210,7 @@ enum DirectConvolution {
             input.pack(
               n: n, y0: y0 * stride - padY, rows: regionRows, x0: x0 * stride - padX,
               columns: regionColumns, into: region)
-            let g = scratch.floats(rows * columns * outLanes)
+            let g = scratch.floats(rows * columns * outLanes + vectorWidth)
             gradient.pack(n: n, y0: y0, rows: rows, x0: x0, columns: columns, into: g)
             for c in Swift.stride(from: 0, to: outLanes, by: 8) {
               var total = load8(bias + c)
@@ -225,7 +227,7 @@ enum DirectConvolution {
               for panel in panels {
                 runPanel(
                   width: panel, rows: depth, a, g + first, outLanes,
-                  sum + tap * depth * outLanes + first, outLanes, accumulate: true)
+                  sum + tap * depth * wideLanes + first, wideLanes, accumulate: true)
                 first += panel
               }
             }
@@ -242,7 +244,7 @@ enum DirectConvolution {
           for i in 0..<inputs {
             let row = input.layout.lane(of: i)
             for tap in 0..<taps {
-              dw[(o * inputs + i) * taps + tap] = sums[(tap * depth + row) * outLanes + lane]
+              dw[(o * inputs + i) * taps + tap] = sums[(tap * depth + row) * wideLanes + lane]
             }
           }
           if let db { db[o] = biases[lane] }

@@ -30,6 +30,8 @@ public struct ImageLayout: Equatable, Sendable {
   }
 
   public var paddedChannels: Int { roundUp(channels, 8) }
+  /// Floats in memory.
+  var count: Int { n * (planar ? channels : paddedChannels) * height * width }
   /// Height, width and channels as a convolution sees them.
   public var seenHeight: Int { height / shuffle }
   public var seenWidth: Int { width / shuffle }
@@ -64,6 +66,19 @@ public struct ImageOperand {
   public init(_ layout: ImageLayout, _ values: ImageValues) {
     self.layout = layout
     self.values = values
+  }
+
+  /// Where rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n` lie with their lanes
+  /// together, and the floats from row to row; nil when they must be packed.
+  func inPlace(n: Int, y0: Int, rows: Int, x0: Int, columns: Int) -> (
+    pixels: UnsafePointer<Float>, pitch: Int
+  )? {
+    guard case .memory(let p) = values, !layout.planar, layout.shuffle == 1, y0 >= 0, x0 >= 0,
+      y0 + rows <= layout.height, x0 + columns <= layout.width,
+      columns * layout.lanes >= vectorWidth
+    else { return nil }
+    let pitch = layout.width * layout.lanes
+    return (p + (n * layout.height + y0) * pitch + x0 * layout.lanes, pitch)
   }
 
   /// Copies the seen pixels rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n`

@@ -314,29 +314,29 @@ extension Float: PointwiseScalar {
     _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Float>,
     _ b: UnsafePointer<Float>, _ c: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
   ) {
-    let pv = V8(repeating: Float(p)), qv = V8(repeating: Float(q))
-    let (one, zero) = (V8(repeating: 1), V8.zero)
-    @inline(__always) func unary(_ f: (V8) -> V8) {
+    let pv = Vector(repeating: Float(p)), qv = Vector(repeating: Float(q))
+    let (one, zero) = (Vector(repeating: 1), Vector.zero)
+    @inline(__always) func unary(_ f: (Vector) -> Vector) {
       var i = 0
-      while i + 8 <= n {
-        store8(f(load8(a + i)), out + i)
-        i += 8
+      while i + vectorWidth <= n {
+        store(f(load(a + i)), out + i)
+        i += vectorWidth
       }
       if i < n {
-        var v = V8.zero
+        var v = Vector.zero
         for k in 0..<(n - i) { v[k] = a[i + k] }
         let r = f(v)
         for k in 0..<(n - i) { out[i + k] = r[k] }
       }
     }
-    @inline(__always) func binary(_ f: (V8, V8) -> V8) {
+    @inline(__always) func binary(_ f: (Vector, Vector) -> Vector) {
       var i = 0
-      while i + 8 <= n {
-        store8(f(load8(a + i), load8(b + i)), out + i)
-        i += 8
+      while i + vectorWidth <= n {
+        store(f(load(a + i), load(b + i)), out + i)
+        i += vectorWidth
       }
       if i < n {
-        var v = V8.zero, w = V8.zero
+        var v = Vector.zero, w = Vector.zero
         for k in 0..<(n - i) {
           v[k] = a[i + k]
           w[k] = b[i + k]
@@ -348,7 +348,7 @@ extension Float: PointwiseScalar {
     @inline(__always) func scalar(_ f: (Float) -> Float) {
       for i in 0..<n { out[i] = f(a[i]) }
     }
-    @inline(__always) func flag(_ f: (V8, V8) -> SIMDMask<I8>) {
+    @inline(__always) func flag(_ f: (Vector, Vector) -> SIMDMask<Integers>) {
       binary { zero.replacing(with: one, where: f($0, $1)) }
     }
     switch op {
@@ -400,9 +400,9 @@ extension Float: PointwiseScalar {
     case .choose: for i in 0..<n { out[i] = c[i] != 0 ? a[i] : b[i] }
     case .multiplyAdd:
       var i = 0
-      while i + 8 <= n {
-        store8(fma(load8(a + i), load8(b + i), load8(c + i)), out + i)
-        i += 8
+      while i + vectorWidth <= n {
+        store(fma(load(a + i), load(b + i), load(c + i)), out + i)
+        i += vectorWidth
       }
       while i < n {
         out[i] = c[i].addingProduct(a[i], b[i])

@@ -25,55 +25,31 @@ public enum Roof {
       }
       fastest = min(fastest, now() - began)
     } while now() - start < seconds
-    return Double(pieces * steps * chains * V8.scalarCount * 2) / fastest * 1e-9
+    return Double(pieces * steps * chains * vectorWidth * 2) / fastest * 1e-9
   }
 
   private static let steps = 4096
   private static let chains = 12
-  private static var stateSize: Int { chains * V8.scalarCount }
+  private static var stateSize: Int { chains * vectorWidth }
 
   /// Twelve independent chains hide the latency of two multiply-adds a cycle, and fit the
   /// sixteen registers of AVX2. Their values tend to 1: neither infinite nor subnormal.
   @inline(never) private static func advance(_ p: UnsafeMutablePointer<Float>) {
     // From memory, so that the compiler sees vectors: constants it takes apart by lanes.
-    let (scale, shift) = (load8(factors), load8(factors + 8))
-    var (a0, a1, a2) = (load8(p), load8(p + 8), load8(p + 16))
-    var (a3, a4, a5) = (load8(p + 24), load8(p + 32), load8(p + 40))
-    var (a6, a7, a8) = (load8(p + 48), load8(p + 56), load8(p + 64))
-    var (a9, a10, a11) = (load8(p + 72), load8(p + 80), load8(p + 88))
+    let (scale, shift) = (load(factors), load(factors + vectorWidth))
+    var values = InlineArray<12, Vector>(repeating: .zero)
+    for i in 0..<chains { values[i] = load(p + i * vectorWidth) }
     for _ in 0..<steps {
-      a0 = fma(a0, scale, shift)
-      a1 = fma(a1, scale, shift)
-      a2 = fma(a2, scale, shift)
-      a3 = fma(a3, scale, shift)
-      a4 = fma(a4, scale, shift)
-      a5 = fma(a5, scale, shift)
-      a6 = fma(a6, scale, shift)
-      a7 = fma(a7, scale, shift)
-      a8 = fma(a8, scale, shift)
-      a9 = fma(a9, scale, shift)
-      a10 = fma(a10, scale, shift)
-      a11 = fma(a11, scale, shift)
+      for i in 0..<chains { values[i] = fma(values[i], scale, shift) }
     }
-    store8(a0, p)
-    store8(a1, p + 8)
-    store8(a2, p + 16)
-    store8(a3, p + 24)
-    store8(a4, p + 32)
-    store8(a5, p + 40)
-    store8(a6, p + 48)
-    store8(a7, p + 56)
-    store8(a8, p + 64)
-    store8(a9, p + 72)
-    store8(a10, p + 80)
-    store8(a11, p + 88)
+    for i in 0..<chains { store(values[i], p + i * vectorWidth) }
   }
 
-  /// Eight times the scale, eight times the shift.
+  /// A vector of the scale, a vector of the shift.
   nonisolated(unsafe) private static let factors: UnsafePointer<Float> = {
-    let p = UnsafeMutablePointer<Float>.allocate(capacity: 16)
-    p.initialize(repeating: 0.75, count: 8)
-    (p + 8).initialize(repeating: 0.25, count: 8)
+    let p = UnsafeMutablePointer<Float>.allocate(capacity: 2 * vectorWidth)
+    p.initialize(repeating: 0.75, count: vectorWidth)
+    (p + vectorWidth).initialize(repeating: 0.25, count: vectorWidth)
     return UnsafePointer(p)
   }()
 

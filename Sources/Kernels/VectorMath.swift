@@ -1,68 +1,66 @@
 import Glibc
 
-/// Elementary functions on eight floats at a time, within a few units in the last place of
+/// Elementary functions on a vector of floats at a time, within a few units in the last place of
 /// the correctly rounded result (`VectorMathTests` measures each against libm).
-@usableFromInline typealias I8 = SIMD8<Int32>
-
-@inline(__always) private func bits(_ v: V8) -> I8 { unsafeBitCast(v, to: I8.self) }
-@inline(__always) private func floats(_ v: I8) -> V8 { unsafeBitCast(v, to: V8.self) }
-@inline(__always) private func poly(_ x: V8, _ a: Float, _ b: V8) -> V8 {
-  fma(b, x, V8(repeating: a))
+@inline(__always) private func bits(_ v: Vector) -> Integers { unsafeBitCast(v, to: Integers.self) }
+@inline(__always) private func floats(_ v: Integers) -> Vector { unsafeBitCast(v, to: Vector.self) }
+@inline(__always) private func poly(_ x: Vector, _ a: Float, _ b: Vector) -> Vector {
+  fma(b, x, Vector(repeating: a))
 }
 
 /// Adding 1.5·2²³ leaves a float's nearest integer (ties to even) in its low bits.
 private let roundingMagic: Float = 12_582_912
 
-@inline(__always) private func lanewise(_ x: V8, _ f: (Float) -> Float) -> V8 {
+@inline(__always) private func lanewise(_ x: Vector, _ f: (Float) -> Float) -> Vector {
   var r = x
-  for i in 0..<8 { r[i] = f(x[i]) }
+  for i in 0..<vectorWidth { r[i] = f(x[i]) }
   return r
 }
 
-@inline(__always) private func sineOfQuadrant(_ x: V8, plus quadrant: Int32) -> V8 {
-  let shifted = fma(x, V8(repeating: 0.636_619_75), V8(repeating: roundingMagic))
+@inline(__always) private func sineOfQuadrant(_ x: Vector, plus quadrant: Int32) -> Vector {
+  let shifted = fma(x, Vector(repeating: 0.636_619_75), Vector(repeating: roundingMagic))
   let q = shifted - roundingMagic
   let n = bits(shifted) &+ quadrant
   // π/2 in three parts: the products are exact enough for |x| up to 10⁴.
-  var r = fma(q, V8(repeating: -1.570_796_4), x)
-  r = fma(q, V8(repeating: 4.371_139e-8), r)
-  r = fma(q, V8(repeating: 1.715_124_5e-15), r)
+  var r = fma(q, Vector(repeating: -1.570_796_4), x)
+  r = fma(q, Vector(repeating: 4.371_139e-8), r)
+  r = fma(q, Vector(repeating: 1.715_124_5e-15), r)
   let r2 = r * r
   let s = fma(
     r * r2,
-    poly(r2, -1.666_665_5e-1, poly(r2, 8.332_161e-3, V8(repeating: -1.951_529_6e-4))), r)
+    poly(r2, -1.666_665_5e-1, poly(r2, 8.332_161e-3, Vector(repeating: -1.951_529_6e-4))), r)
   let c = fma(
     r2 * r2,
-    poly(r2, 4.166_664_6e-2, poly(r2, -1.388_731_6e-3, V8(repeating: 2.443_315_7e-5))),
-    fma(r2, V8(repeating: -0.5), V8(repeating: 1)))
-  let odd = (n & 1) .== I8(repeating: 1)
+    poly(r2, 4.166_664_6e-2, poly(r2, -1.388_731_6e-3, Vector(repeating: 2.443_315_7e-5))),
+    fma(r2, Vector(repeating: -0.5), Vector(repeating: 1)))
+  let odd = (n & 1) .== Integers(repeating: 1)
   let value = s.replacing(with: c, where: odd)
   return floats(bits(value) ^ ((n & 2) &<< 30))
 }
 
-@inline(__always) private func anyLarge(_ x: V8) -> Bool {
+@inline(__always) private func anyLarge(_ x: Vector) -> Bool {
   // Not-a-numbers compare false and take the careful path too.
-  !all(floats(bits(x) & 0x7fff_ffff) .<= V8(repeating: 10_000))
+  !all(floats(bits(x) & 0x7fff_ffff) .<= Vector(repeating: 10_000))
 }
 
-@inline(__always) func vsin(_ x: V8) -> V8 {
+@inline(__always) func vsin(_ x: Vector) -> Vector {
   if anyLarge(x) { return lanewise(x) { Float(sin(Double($0))) } }
   return sineOfQuadrant(x, plus: 0)
 }
 
-@inline(__always) func vcos(_ x: V8) -> V8 {
+@inline(__always) func vcos(_ x: Vector) -> Vector {
   if anyLarge(x) { return lanewise(x) { Float(cos(Double($0))) } }
   return sineOfQuadrant(x, plus: 1)
 }
 
-@inline(__always) func vexp(_ x: V8) -> V8 {
-  let top = V8(repeating: 88.722_84), bottom = V8(repeating: -103.98)
+@inline(__always) func vexp(_ x: Vector) -> Vector {
+  let top = Vector(repeating: 88.722_84), bottom = Vector(repeating: -103.98)
   let inside = x.replacing(with: top, where: x .> top).replacing(with: bottom, where: x .< bottom)
-  let shifted = fma(inside, V8(repeating: 1.442_695), V8(repeating: roundingMagic))
+  let shifted = fma(inside, Vector(repeating: 1.442_695), Vector(repeating: roundingMagic))
   let n = shifted - roundingMagic
-  var r = fma(n, V8(repeating: -0.693_359_4), inside)
-  r = fma(n, V8(repeating: 2.121_944_4e-4), r)
-  var p = poly(r, 1.398_199_9e-3, V8(repeating: 1.987_569_1e-4))
+  var r = fma(n, Vector(repeating: -0.693_359_4), inside)
+  r = fma(n, Vector(repeating: 2.121_944_4e-4), r)
+  var p = poly(r, 1.398_199_9e-3, Vector(repeating: 1.987_569_1e-4))
   p = poly(r, 8.333_452e-3, p)
   p = poly(r, 4.166_579_6e-2, p)
   p = poly(r, 1.666_666_5e-1, p)
@@ -73,55 +71,55 @@ private let roundingMagic: Float = 12_582_912
   let half = k &>> 1
   let value =
     e * floats((half &+ 127) &<< 23) * floats((k &- half &+ 127) &<< 23)
-  let infinite = value.replacing(with: .infinity, where: x .> V8(repeating: 88.722_84))
-  return infinite.replacing(with: 0, where: x .< V8(repeating: -103.98))
+  let infinite = value.replacing(with: .infinity, where: x .> Vector(repeating: 88.722_84))
+  return infinite.replacing(with: 0, where: x .< Vector(repeating: -103.98))
     .replacing(with: x, where: x .!= x)
 }
 
-@inline(__always) func vsigmoid(_ x: V8) -> V8 { 1 / (1 + vexp(-x)) }
+@inline(__always) func vsigmoid(_ x: Vector) -> Vector { 1 / (1 + vexp(-x)) }
 
-@inline(__always) func vtanh(_ x: V8) -> V8 {
+@inline(__always) func vtanh(_ x: Vector) -> Vector {
   let x2 = x * x
   let e = vexp(floats(bits(x) & 0x7fff_ffff) * 2)
   let large = 1 - 2 / (e + 1)
   let signed = floats(bits(large) | (bits(x) & Int32(bitPattern: 0x8000_0000)))
-  var p = poly(x2, 2.063_908_9e-2, V8(repeating: -5.704_988_7e-3))
+  var p = poly(x2, 2.063_908_9e-2, Vector(repeating: -5.704_988_7e-3))
   p = poly(x2, -5.373_971_6e-2, p)
   p = poly(x2, 1.333_144_2e-1, p)
   p = poly(x2, -3.333_328_2e-1, p)
   let small = fma(p * x2, x, x)
-  return signed.replacing(with: small, where: x2 .< V8(repeating: 0.390_625))
+  return signed.replacing(with: small, where: x2 .< Vector(repeating: 0.390_625))
 }
 
 /// The error function by a rational approximation, ±1 from where that is its rounded value.
-@inline(__always) func verf(_ v: V8) -> V8 {
-  let four = V8(repeating: 4)
+@inline(__always) func verf(_ v: Vector) -> Vector {
+  let four = Vector(repeating: 4)
   let x = v.replacing(with: four, where: v .> four).replacing(with: -four, where: v .< -four)
   let x2 = x * x
-  var a = poly(x2, 2.770_681_4e-8, V8(repeating: -2.726_142_3e-10))
+  var a = poly(x2, 2.770_681_4e-8, Vector(repeating: -2.726_142_3e-10))
   a = poly(x2, -2.101_024e-6, a)
   a = poly(x2, -5.692_506_4e-5, a)
   a = poly(x2, -7.349_906_3e-4, a)
   a = poly(x2, -2.954_599_8e-3, a)
   a = poly(x2, -1.609_603_3e-2, a)
-  var b = poly(x2, -2.133_740_6e-4, V8(repeating: -1.456_607_2e-5))
+  var b = poly(x2, -2.133_740_6e-4, Vector(repeating: -1.456_607_2e-5))
   b = poly(x2, -1.682_827e-3, b)
   b = poly(x2, -7.373_329_2e-3, b)
   b = poly(x2, -1.426_473_9e-2, b)
   let sign = bits(v) & Int32(bitPattern: 0x8000_0000)
-  let one = floats(sign | bits(V8(repeating: 1)))
-  return (x * (a / b)).replacing(with: one, where: floats(bits(v) ^ sign) .>= V8(repeating: 3.92))
+  let one = floats(sign | bits(Vector(repeating: 1)))
+  return (x * (a / b)).replacing(with: one, where: floats(bits(v) ^ sign) .>= Vector(repeating: 3.92))
 }
 
-@inline(__always) private func normalCDF(_ x: V8) -> V8 {
-  fma(verf(x * 0.707_106_77), V8(repeating: 0.5), V8(repeating: 0.5))
+@inline(__always) private func normalCDF(_ x: Vector) -> Vector {
+  fma(verf(x * 0.707_106_77), Vector(repeating: 0.5), Vector(repeating: 0.5))
 }
-@inline(__always) func vgelu(_ x: V8) -> V8 { x * normalCDF(x) }
-@inline(__always) func vgeluGradient(_ x: V8) -> V8 {
+@inline(__always) func vgelu(_ x: Vector) -> Vector { x * normalCDF(x) }
+@inline(__always) func vgeluGradient(_ x: Vector) -> Vector {
   fma(x * 0.398_942_3, vexp(x * x * -0.5), normalCDF(x))
 }
-@inline(__always) func vsilu(_ x: V8) -> V8 { x * vsigmoid(x) }
-@inline(__always) func vsiluGradient(_ x: V8) -> V8 {
+@inline(__always) func vsilu(_ x: Vector) -> Vector { x * vsigmoid(x) }
+@inline(__always) func vsiluGradient(_ x: Vector) -> Vector {
   let s = vsigmoid(x)
-  return s * fma(x, 1 - s, V8(repeating: 1))
+  return s * fma(x, 1 - s, Vector(repeating: 1))
 }

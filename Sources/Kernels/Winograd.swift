@@ -1,15 +1,18 @@
-/// Winograd convolution F(4×4, 3×3), stride 1 (Lavin & Gray, arXiv 1509.09308), points
-/// 0, ±1, ±2, ∞: 36 products where the direct form has 144.
+/// Winograd convolution of stride 1 (Lavin & Gray, arXiv 1509.09308) over tiles of 6×6
+/// inputs, points 0, ±1, ±2, ∞: F(4×4, 3×3), 36 products where the direct form has 144,
+/// and F(2×2, 5×5), 36 where it has 100.
 ///
-/// Images are cut into tasks of a few rows of tiles; a task packs its input once (or
-/// computes it there from a pointwise program), and works through batches of up to 24
-/// tiles whose transforms stay in the second-level cache. Relative error against f64 is
-/// about 1e-5 of the output's largest magnitude; `ConvolutionTests` measures it.
+/// Both forms transform the input alike; they differ in how many of a tile's six outputs
+/// per axis exist, and in the weights. An image is cut into tasks of a few rows of tiles,
+/// a task into batches of tiles, and a batch goes through row by row of the 6×6 transform:
+/// the six products of one row find their operands in the first-level cache.
+/// Relative error against f64 is about 1e-5 of the output's largest magnitude;
+/// `ConvolutionTests` measures it.
 
 /// Bᵀ d along one axis.
 @inline(__always) private func inputTransform(
-  _ d0: V8, _ d1: V8, _ d2: V8, _ d3: V8, _ d4: V8, _ d5: V8
-) -> (V8, V8, V8, V8, V8, V8) {
+  _ d0: Vector, _ d1: Vector, _ d2: Vector, _ d3: Vector, _ d4: Vector, _ d5: Vector
+) -> (Vector, Vector, Vector, Vector, Vector, Vector) {
   let a = d4 - 4 * d2
   let b = d3 - 4 * d1
   let c = d4 - d2
@@ -17,49 +20,66 @@
   return (4 * d0 - 5 * d2 + d4, a + b, a - b, c + d, c - d, 4 * d1 - 5 * d3 + d5)
 }
 
-/// Aᵀ m along one axis.
+/// Aᵀ m along one axis; the first two results are those of F(2, 5) with m₅ added to the
+/// second.
 @inline(__always) private func outputTransform(
-  _ m0: V8, _ m1: V8, _ m2: V8, _ m3: V8, _ m4: V8, _ m5: V8
-) -> (V8, V8, V8, V8) {
+  _ m0: Vector, _ m1: Vector, _ m2: Vector, _ m3: Vector, _ m4: Vector, _ m5: Vector
+) -> (Vector, Vector, Vector, Vector) {
   let (s, d, u, v) = (m1 + m2, m1 - m2, m3 + m4, m3 - m4)
   return (m0 + s + u, d + 2 * v, s + 4 * u, d + 8 * v + m5)
 }
 
 /// A g along one axis: the adjoint of the output transform.
 @inline(__always) private func gradientTransform(
-  _ g0: V8, _ g1: V8, _ g2: V8, _ g3: V8
-) -> (V8, V8, V8, V8, V8, V8) {
+  _ g0: Vector, _ g1: Vector, _ g2: Vector, _ g3: Vector
+) -> (Vector, Vector, Vector, Vector, Vector, Vector) {
   let (p, q) = (g0 + g2, g1 + g3)
   let (r, w) = (g0 + 4 * g2, 2 * g1 + 8 * g3)
   return (g0, p + q, p - q, r + w, r - w, g3)
 }
 
-/// Gᵀ m along one axis: the adjoint of the weight transform.
-@inline(__always) private func weightGradientTransform(
-  _ m0: V8, _ m1: V8, _ m2: V8, _ m3: V8, _ m4: V8, _ m5: V8
-) -> (V8, V8, V8) {
-  let (s, u) = ((m1 + m2) * (1 / 6), m3 + m4)
-  return (
-    m0 * 0.25 - s + u * (1 / 24), (m2 - m1) * (1 / 6) + (m3 - m4) * (1 / 12),
-    u * (1 / 6) - s + m5
-  )
+@inline(__always) private func gradientTransform(_ g0: Vector, _ g1: Vector) -> (
+  Vector, Vector, Vector, Vector, Vector, Vector
+) {
+  let w = 2 * g1
+  return (g0, g0 + g1, g0 - g1, g0 + w, g0 - w, g1)
+}
+
+/// The weight transform's rows: point p has scale·(1, p, p², …), ∞ the last weight alone.
+private let points: [(point: Double, scale: Double)] = [
+  (0, 1.0 / 4), (1, -1.0 / 6), (-1, -1.0 / 6), (2, 1.0 / 24), (-2, 1.0 / 24),
+]
+
+/// G for a kernel of `taps` taps, six rows.
+private func weightTransform(taps: Int) -> [[Double]] {
+  points.map { p in
+    var power = p.scale
+    return (0..<taps).map { _ in
+      defer { power *= p.point }
+      return power
+    }
+  } + [(0..<taps).map { $0 == taps - 1 ? 1 : 0 }]
 }
 
 /// How an image of output pixels is cut: by its shape alone.
-struct TileGrid {
+private struct TileGrid {
   let n: Int, height: Int, width: Int
+  /// Outputs of a tile along one axis, and what its input has beyond them.
+  let step: Int, border: Int
   let tilesX: Int, tilesY: Int
   /// Tile columns of a task, tile rows of a batch, batches of a task.
   let columns: Int, batchRows: Int, batches: Int
   let blocksX: Int, blocksY: Int
 
-  init(n: Int, height: Int, width: Int) {
+  init(n: Int, height: Int, width: Int, kernel: Int, batch: Int) {
     (self.n, self.height, self.width) = (n, height, width)
-    tilesX = (width + 3) / 4
-    tilesY = (height + 3) / 4
-    let pieces = (tilesX + 23) / 24
+    step = 7 - kernel
+    border = kernel - 1
+    tilesX = (width + step - 1) / step
+    tilesY = (height + step - 1) / step
+    let pieces = (tilesX + batch - 1) / batch
     columns = (tilesX + pieces - 1) / pieces
-    batchRows = min(max(1, 24 / columns), tilesY)
+    batchRows = min(max(1, batch / columns), tilesY)
     blocksX = pieces
     // Taller tasks recompute less of a computed input; short images still want tasks.
     var batches = 4
@@ -74,31 +94,71 @@ struct TileGrid {
 
   var tasks: Int { n * blocksX * blocksY }
   var batchTiles: Int { roundUp(columns * batchRows, 4) }
-  var regionRows: Int { 4 * batches * batchRows + 2 }
-  var regionColumns: Int { 4 * columns + 2 }
 
-  func task(_ index: Int) -> (n: Int, ty: Int, tx: Int) {
+  /// Task number `index`: image, first tile row and column, tile rows and columns.
+  func task(_ index: Int) -> (n: Int, ty: Int, tx: Int, rows: Int, columns: Int) {
     let (image, rest) = (index / (blocksX * blocksY), index % (blocksX * blocksY))
-    return (image, rest / blocksX * batches * batchRows, rest % blocksX * columns)
+    let (ty, tx) = (rest / blocksX * batches * batchRows, rest % blocksX * columns)
+    return (image, ty, tx, min(batches * batchRows, tilesY - ty), min(columns, tilesX - tx))
   }
 }
 
+/// Pixels as a task reads them, lanes together: where they lie, or packed.
+private struct Region {
+  var pixels: UnsafePointer<Float>
+  /// Floats from row to row.
+  var pitch: Int
+
+  init(
+    _ image: ImageOperand, n: Int, y: Int, rows: Int, x: Int, columns: Int, _ scratch: Scratch
+  ) {
+    if let (pixels, pitch) = image.inPlace(n: n, y0: y, rows: rows, x0: x, columns: columns) {
+      (self.pixels, self.pitch) = (pixels, pitch)
+      return
+    }
+    pitch = columns * image.layout.lanes
+    let packed = scratch.floats(rows * pitch)
+    image.pack(n: n, y0: y, rows: rows, x0: x, columns: columns, into: packed)
+    pixels = UnsafePointer(packed)
+  }
+
+  func row(_ y: Int) -> Region {
+    var region = self
+    region.pixels += y * pitch
+    return region
+  }
+}
+
+/// Calls `body` for every vector of `count` floats, `count` a multiple of eight; the last
+/// may overlap the one before. At least one vector's worth of memory lies behind each side.
+@inline(__always) private func forEachVector(_ count: Int, _ body: (Int) -> Void) {
+  var i = 0
+  while i + vectorWidth <= count {
+    body(i)
+    i += vectorWidth
+  }
+  if i < count { body(max(0, count - vectorWidth)) }
+}
+
 enum Winograd {
+  /// Kernel sizes there is a form for.
+  static func serves(kernel: Int) -> Bool { kernel == 3 || kernel == 5 }
+
   /// Transformed weights: [36][panel][depth][panel width].
   static func weightCount(input: ImageLayout, output: ImageLayout) -> Int {
-    36 * input.depth * output.lanes
+    36 * input.depth * roundUp(output.lanes, vectorWidth)
   }
 
   static func transformWeights(
     _ w: WeightView, input: ImageLayout, output: ImageLayout, into u: UnsafeMutablePointer<Float>
   ) {
-    let (depth, lanes) = (input.depth, output.lanes)
+    let (depth, lanes) = (input.depth, roundUp(output.lanes, vectorWidth))
     u.update(repeating: 0, count: 36 * depth * lanes)
     // Where lane l of row k lies within one of the 36 matrices.
     var place = [Int](repeating: 0, count: lanes)
     var stride = [Int](repeating: 0, count: lanes)
     var first = 0
-    for width in panelWidths(vectors: lanes / 8) {
+    for width in panelWidths(lanes: lanes) {
       for l in 0..<width {
         place[first + l] = first * depth + l
         stride[first + l] = width
@@ -106,132 +166,38 @@ enum Winograd {
       first += width
     }
     let matrix = depth * lanes
+    let taps = w.kh
+    let g = weightTransform(taps: taps).flatMap { $0 }
     let pieces = min(w.outputs, 16)
     ThreadPool.shared.run(pieces) { piece in
-      for to in (w.outputs * piece / pieces)..<(w.outputs * (piece + 1) / pieces) {
-        let lane = output.lane(of: to)
-        for from in 0..<w.inputs {
-          let base = u + place[lane] + input.lane(of: from) * stride[lane]
-          var half = (
-            SIMD3<Double>(), SIMD3<Double>(), SIMD3<Double>(), SIMD3<Double>(),
-            SIMD3<Double>(), SIMD3<Double>()
-          )
-          func row(_ y: Int) -> SIMD3<Double> {
-            let yy = w.transposed ? 2 - y : y
-            return w.transposed
-              ? SIMD3(
-                Double(w.at(from: from, to: to, yy, 2)), Double(w.at(from: from, to: to, yy, 1)),
-                Double(w.at(from: from, to: to, yy, 0)))
-              : SIMD3(
-                Double(w.at(from: from, to: to, yy, 0)), Double(w.at(from: from, to: to, yy, 1)),
-                Double(w.at(from: from, to: to, yy, 2)))
-          }
-          let (r0, r1, r2) = (row(0), row(1), row(2))
-          let (e, q) = ((r0 + r2) / 6, (r0 + 4 * r2) / 24)
-          half = (r0 / 4, -e - r1 / 6, r1 / 6 - e, q + r1 / 12, q - r1 / 12, r2)
-          withUnsafeBytes(of: &half) { raw in
-            let rows = raw.bindMemory(to: SIMD3<Double>.self)
-            for k in 0..<6 {
-              let v = rows[k]
-              let (e, q) = ((v[0] + v[2]) / 6, (v[0] + 4 * v[2]) / 24)
-              base[(6 * k) * matrix] = Float(v[0] / 4)
-              base[(6 * k + 1) * matrix] = Float(-e - v[1] / 6)
-              base[(6 * k + 2) * matrix] = Float(v[1] / 6 - e)
-              base[(6 * k + 3) * matrix] = Float(q + v[1] / 12)
-              base[(6 * k + 4) * matrix] = Float(q - v[1] / 12)
-              base[(6 * k + 5) * matrix] = Float(v[2])
+      withScratch { scratch in
+        let kernel = scratch.take(taps * taps, of: Double.self)
+        let half = scratch.take(6 * taps, of: Double.self)
+        for to in (w.outputs * piece / pieces)..<(w.outputs * (piece + 1) / pieces) {
+          let lane = output.lane(of: to)
+          for from in 0..<w.inputs {
+            let base = u + place[lane] + input.lane(of: from) * stride[lane]
+            for y in 0..<taps {
+              for x in 0..<taps {
+                // Turned by 180° for the gradient by data.
+                kernel[y * taps + x] = Double(
+                  w.transposed
+                    ? w.at(from: from, to: to, taps - 1 - y, taps - 1 - x)
+                    : w.at(from: from, to: to, y, x))
+              }
             }
-          }
-        }
-      }
-    }
-  }
-
-  /// Transforms `columns × rows` tiles of a packed region to V[36][tiles][lanes].
-  private static func transformInput(
-    region: UnsafePointer<Float>, pitch: Int, lanes: Int, columns: Int, rows: Int, tiles: Int,
-    into v: UnsafeMutablePointer<Float>
-  ) {
-    let plane = tiles * lanes
-    withUnsafeTemporaryAllocation(of: V8.self, capacity: 36) { buffer in
-      guard let tmp = buffer.baseAddress else { return }
-      for t in 0..<columns * rows {
-        let source = region + 4 * (t / columns) * pitch + 4 * (t % columns) * lanes
-        let target = v + t * lanes
-        for c in stride(from: 0, to: lanes, by: 8) {
-          for j in 0..<6 {
-            let p = source + j * lanes + c
-            let r = inputTransform(
-              load8(p), load8(p + pitch), load8(p + 2 * pitch), load8(p + 3 * pitch),
-              load8(p + 4 * pitch), load8(p + 5 * pitch))
-            tmp[j] = r.0
-            tmp[6 + j] = r.1
-            tmp[12 + j] = r.2
-            tmp[18 + j] = r.3
-            tmp[24 + j] = r.4
-            tmp[30 + j] = r.5
-          }
-          for i in 0..<6 {
-            let s = tmp + 6 * i
-            let r = inputTransform(s[0], s[1], s[2], s[3], s[4], s[5])
-            let p = target + 6 * i * plane + c
-            store8(r.0, p)
-            store8(r.1, p + plane)
-            store8(r.2, p + 2 * plane)
-            store8(r.3, p + 3 * plane)
-            store8(r.4, p + 4 * plane)
-            store8(r.5, p + 5 * plane)
-          }
-        }
-      }
-    }
-  }
-
-  /// Forward (or, with transposed weights, gradient by data).
-  static func forward(
-    _ input: ImageOperand, weights w: WeightView, bias: UnsafePointer<Float>?, padding: Int,
-    _ output: ImageTarget
-  ) {
-    let (depth, inLanes, outLanes) = (
-      input.layout.depth, input.layout.lanes, output.layout.lanes
-    )
-    let grid = TileGrid(
-      n: input.layout.n, height: output.layout.seenHeight, width: output.layout.seenWidth)
-    let panels = panelWidths(vectors: outLanes / 8)
-    let offsets = output.layout.laneOffsets()
-    withScratch { scratch in
-      let u = scratch.floats(weightCount(input: input.layout, output: output.layout))
-      transformWeights(w, input: input.layout, output: output.layout, into: u)
-      let lanesBias = scratch.floats(outLanes)
-      laneBias(bias, layout: output.layout, into: lanesBias)
-      offsets.withUnsafeBufferPointer { offsets in
-        guard let offsets = offsets.baseAddress else { return }
-        ThreadPool.shared.run(grid.tasks) { index in
-          let (n, ty0, tx0) = grid.task(index)
-          let columns = min(grid.columns, grid.tilesX - tx0)
-          withScratch { scratch in
-            let pitch = (4 * columns + 2) * inLanes
-            let region = scratch.floats(grid.regionRows * pitch)
-            let rows = min(grid.batches * grid.batchRows, grid.tilesY - ty0)
-            input.pack(
-              n: n, y0: 4 * ty0 - padding, rows: 4 * rows + 2, x0: 4 * tx0 - padding,
-              columns: 4 * columns + 2, into: region)
-            let v = scratch.floats(36 * grid.batchTiles * inLanes)
-            let m = scratch.floats(36 * grid.batchTiles * outLanes)
-            for batch in stride(from: 0, to: rows, by: grid.batchRows) {
-              let batchRows = min(grid.batchRows, rows - batch)
-              let tiles = roundUp(columns * batchRows, 4)
-              transformInput(
-                region: region + 4 * batch * pitch, pitch: pitch, lanes: inLanes,
-                columns: columns, rows: batchRows, tiles: tiles, into: v)
-              multiply(
-                v, u, m, tiles: tiles, depth: depth, inLanes: inLanes, outLanes: outLanes,
-                panels: panels)
-              for t in 0..<columns * batchRows {
-                storeTile(
-                  m + t * outLanes, plane: tiles * outLanes, output, n: n,
-                  y: 4 * (ty0 + batch + t / columns), x: 4 * (tx0 + t % columns),
-                  bias: lanesBias, laneOffsets: offsets)
+            for i in 0..<6 {
+              for x in 0..<taps {
+                var sum = 0.0
+                for y in 0..<taps { sum += g[i * taps + y] * kernel[y * taps + x] }
+                half[i * taps + x] = sum
+              }
+            }
+            for i in 0..<6 {
+              for j in 0..<6 {
+                var sum = 0.0
+                for x in 0..<taps { sum += g[j * taps + x] * half[i * taps + x] }
+                base[(6 * i + j) * matrix] = Float(sum)
               }
             }
           }
@@ -240,251 +206,427 @@ enum Winograd {
     }
   }
 
-  @inline(__always) private static func multiply(
-    _ v: UnsafePointer<Float>, _ u: UnsafePointer<Float>, _ m: UnsafeMutablePointer<Float>,
-    tiles: Int, depth: Int, inLanes: Int, outLanes: Int, panels: [Int]
+  // MARK: - Transforms of a batch
+
+  /// Along y: six rows of `count` floats each, row i at `lines + i·pitch`, from the six rows
+  /// of a tile row.
+  @inline(never) private static func transformRows(
+    _ region: Region, count: Int, into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    for k in 0..<36 {
-      let a = PanelA(
-        base: v + k * tiles * inLanes, rowStride: inLanes, kStride: 1, taps: 1,
-        tapOffsets: zeroOffset, depth: depth)
-      var first = 0
-      for width in panels {
-        runPanel(
-          width: width, rows: tiles, a, u + k * depth * outLanes + first * depth, width,
-          m + k * tiles * outLanes + first, outLanes, accumulate: false)
-        first += width
+    let (p0, s) = (region.pixels, region.pitch)
+    forEachVector(count) { i in
+      let p = p0 + i
+      let r = inputTransform(
+        load(p), load(p + s), load(p + 2 * s), load(p + 3 * s), load(p + 4 * s), load(p + 5 * s))
+      let q = lines + i
+      store(r.0, q)
+      store(r.1, q + pitch)
+      store(r.2, q + 2 * pitch)
+      store(r.3, q + 3 * pitch)
+      store(r.4, q + 4 * pitch)
+      store(r.5, q + 5 * pitch)
+    }
+  }
+
+  /// Along x: V[6][tiles][vLanes] of one line, from tile `first` on. `vLanes` is `lanes` in
+  /// whole vectors: what lies beyond `lanes` belongs to the next pixel, and no product uses
+  /// it.
+  @inline(never) private static func transformColumns(
+    _ line: UnsafePointer<Float>, step: Int, lanes: Int, columns: Int,
+    into v: UnsafeMutablePointer<Float>, plane: Int
+  ) {
+    let vLanes = roundUp(lanes, vectorWidth)
+    for t in 0..<columns {
+      for c in stride(from: 0, to: lanes, by: vectorWidth) {
+        let p = line + step * t * lanes + c
+        let r = inputTransform(
+          load(p), load(p + lanes), load(p + 2 * lanes), load(p + 3 * lanes),
+          load(p + 4 * lanes), load(p + 5 * lanes))
+        let q = v + t * vLanes + c
+        store(r.0, q)
+        store(r.1, q + plane)
+        store(r.2, q + 2 * plane)
+        store(r.3, q + 3 * plane)
+        store(r.4, q + 4 * plane)
+        store(r.5, q + 5 * plane)
       }
     }
   }
 
+  /// Both transforms of an input's batch, the second left to the caller row by row.
+  private struct Lines {
+    let memory: UnsafeMutablePointer<Float>
+    /// Floats of one line, and of the lines of all tile rows.
+    let line: Int, pitch: Int
+
+    init(columns: Int, lanes: Int, batchRows: Int, _ scratch: Scratch) {
+      line = roundUp(columns * lanes + vectorWidth, 16)
+      pitch = line * batchRows
+      memory = scratch.floats(6 * pitch)
+    }
+
+    func line(_ i: Int, tileRow: Int) -> UnsafeMutablePointer<Float> {
+      memory + i * pitch + tileRow * line
+    }
+  }
+
+  // MARK: - Forward
+
+  /// Forward (or, with transposed weights, gradient by data); `u` holds the transformed
+  /// weights.
+  static func forward(
+    _ input: ImageOperand, transformed u: UnsafePointer<Float>, kernel: Int,
+    bias: UnsafePointer<Float>?, padding: Int, _ output: ImageTarget
+  ) {
+    let (depth, inLanes, outLanes) = (
+      input.layout.depth, input.layout.lanes, output.layout.lanes
+    )
+    let (vLanes, mLanes) = (roundUp(inLanes, vectorWidth), roundUp(outLanes, vectorWidth))
+    let grid = TileGrid(
+      n: input.layout.n, height: output.layout.seenHeight, width: output.layout.seenWidth,
+      kernel: kernel, batch: forwardBatch)
+    let (step, border) = (grid.step, grid.border)
+    let panels = panelWidths(lanes: outLanes)
+    let widest = panels.max() ?? vectorWidth
+    let offsets = output.layout.laneOffsets()
+    let streaming = !output.layout.planar && streams(output.layout.count)
+    withScratch { scratch in
+      let lanesBias = scratch.floats(mLanes)
+      laneBias(bias, layout: output.layout, into: lanesBias)
+      offsets.withUnsafeBufferPointer { offsets in
+        guard let offsets = offsets.baseAddress else { return }
+        ThreadPool.shared.run(grid.tasks) { index in
+          let task = grid.task(index)
+          let columns = task.columns
+          withScratch { scratch in
+            let region = Region(
+              input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
+              x: step * task.tx - padding, columns: step * columns + border, scratch)
+            let lines = Lines(
+              columns: step * columns + border, lanes: inLanes, batchRows: grid.batchRows, scratch)
+            let v = scratch.floats(6 * grid.batchTiles * vLanes)
+            let m = scratch.floats(6 * grid.batchTiles * widest)
+            // Transformed back along x: [6][step][tiles][mLanes].
+            let half = scratch.floats(6 * step * grid.batchTiles * mLanes)
+            for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
+              let batchRows = min(grid.batchRows, task.rows - batch)
+              let tiles = roundUp(columns * batchRows, 4)
+              for y in 0..<batchRows {
+                transformRows(
+                  region.row(step * (batch + y)), count: (step * columns + border) * inLanes,
+                  into: lines.line(0, tileRow: y), pitch: lines.pitch)
+              }
+              for i in 0..<6 {
+                for y in 0..<batchRows {
+                  transformColumns(
+                    lines.line(i, tileRow: y), step: step, lanes: inLanes, columns: columns,
+                    into: v + y * columns * vLanes, plane: tiles * vLanes)
+                }
+                var first = 0
+                for width in panels {
+                  for j in 0..<6 {
+                    let a = PanelA(
+                      base: v + j * tiles * vLanes, rowStride: vLanes, kStride: 1, taps: 1,
+                      tapOffsets: zeroOffset, depth: depth)
+                    runPanel(
+                      width: width, rows: tiles, a, u + ((6 * i + j) * mLanes + first) * depth,
+                      width, m + j * tiles * width, width, accumulate: false)
+                  }
+                  outputColumns(
+                    m, width: width, tiles: tiles, step: step,
+                    into: half + i * step * tiles * mLanes + first, lanes: mLanes)
+                  first += width
+                }
+              }
+              for t in 0..<columns * batchRows {
+                storeTile(
+                  half + t * mLanes, plane: tiles * mLanes, step: step, output, n: task.n,
+                  y: step * (task.ty + batch + t / columns), x: step * (task.tx + t % columns),
+                  bias: lanesBias, laneOffsets: offsets, streaming: streaming)
+              }
+            }
+          }
+          finishStreaming(streaming)
+        }
+      }
+    }
+  }
+
+  /// Back along x: [step][tiles][lanes] from the six products of one row, [6][tiles][width].
+  @inline(never) private static func outputColumns(
+    _ m: UnsafePointer<Float>, width: Int, tiles: Int, step: Int,
+    into half: UnsafeMutablePointer<Float>, lanes: Int
+  ) {
+    let (from, to) = (tiles * width, tiles * lanes)
+    for t in 0..<tiles {
+      for c in stride(from: 0, to: width, by: vectorWidth) {
+        let p = m + t * width + c
+        let last = load(p + 5 * from)
+        let r = outputTransform(
+          load(p), load(p + from), load(p + 2 * from), load(p + 3 * from), load(p + 4 * from), last)
+        let q = half + t * lanes + c
+        store(r.0, q)
+        if step == 4 {
+          store(r.1, q + to)
+          store(r.2, q + 2 * to)
+          store(r.3, q + 3 * to)
+        } else {
+          store(r.1 + last, q + to)
+        }
+      }
+    }
+  }
+
+  /// Back along y, bias added, to the image. `half` is [6][step] planes of one tile's lanes.
   private static func storeTile(
-    _ m: UnsafePointer<Float>, plane: Int, _ output: ImageTarget, n: Int, y: Int, x: Int,
-    bias: UnsafePointer<Float>, laneOffsets: UnsafePointer<Int>
+    _ half: UnsafePointer<Float>, plane: Int, step: Int, _ output: ImageTarget, n: Int, y: Int,
+    x: Int, bias: UnsafePointer<Float>, laneOffsets: UnsafePointer<Int>, streaming: Bool
   ) {
     let layout = output.layout
-    let rows = min(4, layout.seenHeight - y), columns = min(4, layout.seenWidth - x)
+    let rows = min(step, layout.seenHeight - y), columns = min(step, layout.seenWidth - x)
     let s = layout.shuffle
     let rowStride = s * layout.width * layout.paddedChannels
     let columnStride = s * layout.paddedChannels
-    let lanes = layout.lanes
-    withUnsafeTemporaryAllocation(of: V8.self, capacity: 40) { buffer in
-      guard let tmp = buffer.baseAddress else { return }
-      let done = tmp + 24
-      for c in stride(from: 0, to: lanes, by: 8) {
-        for j in 0..<6 {
-          let p = m + j * plane + c
-          let r = outputTransform(
-            load8(p), load8(p + 6 * plane), load8(p + 12 * plane), load8(p + 18 * plane),
-            load8(p + 24 * plane), load8(p + 30 * plane))
-          tmp[j] = r.0
-          tmp[6 + j] = r.1
-          tmp[12 + j] = r.2
-          tmp[18 + j] = r.3
-        }
-        let b = load8(bias + c)
-        if !layout.planar {
-          let out = output.pixel(n: n, y: y, x: x) + laneOffsets[c / 8]
-          for i in 0..<rows {
-            let q = tmp + 6 * i
-            let r = outputTransform(q[0], q[1], q[2], q[3], q[4], q[5])
-            let p = out + i * rowStride
-            store8(r.0 + b, p)
-            if columns > 1 { store8(r.1 + b, p + columnStride) }
-            if columns > 2 { store8(r.2 + b, p + 2 * columnStride) }
-            if columns > 3 { store8(r.3 + b, p + 3 * columnStride) }
-          }
+    let next = step * plane
+    let pixel = output.pixel(n: n, y: y, x: x)
+    // Pixel by pixel, so that each row of the image is written in order.
+    for j in 0..<columns {
+      for c in stride(from: 0, to: layout.lanes, by: vectorWidth) {
+        let p = half + j * plane + c
+        let last = load(p + 5 * next)
+        var r = outputTransform(
+          load(p), load(p + next), load(p + 2 * next), load(p + 3 * next), load(p + 4 * next), last)
+        if step == 2 { r.1 += last }
+        let b = load(bias + c)
+        r = (r.0 + b, r.1 + b, r.2 + b, r.3 + b)
+        let eights = min(vectorWidth, layout.lanes - c) / 8
+        if layout.planar {
+          storePlanar(
+            r, output, n: n, y: y, x: x + j, rows: rows, lane: c, lanes: 8 * eights)
           continue
         }
-        for i in 0..<rows {
-          let q = tmp + 6 * i
-          let r = outputTransform(q[0], q[1], q[2], q[3], q[4], q[5])
-          done[4 * i] = r.0 + b
-          done[4 * i + 1] = r.1 + b
-          done[4 * i + 2] = r.2 + b
-          done[4 * i + 3] = r.3 + b
-        }
-        let group = c / layout.paddedChannels
-        let channel = c % layout.paddedChannels
-        for lane in 0..<min(8, layout.channels - channel) {
-          let base =
-            output.memory + (n * layout.channels + channel + lane) * layout.height * layout.width
-          for i in 0..<rows {
-            let row = base + ((y + i) * s + group / s) * layout.width + group % s
-            for j in 0..<columns { row[(x + j) * s] = done[4 * i + j][lane] }
-          }
+        for e in 0..<eights {
+          let q = pixel + laneOffsets[c / 8 + e] + j * columnStride
+          store8(eight(r.0, e), q, streaming: streaming)
+          if rows > 1 { store8(eight(r.1, e), q + rowStride, streaming: streaming) }
+          if rows > 2 { store8(eight(r.2, e), q + 2 * rowStride, streaming: streaming) }
+          if rows > 3 { store8(eight(r.3, e), q + 3 * rowStride, streaming: streaming) }
         }
       }
     }
   }
 
-  /// dW[o][i][3][3] (and, when asked, db[o]) of a convolution of `input` whose output's
+  @inline(never) private static func storePlanar(
+    _ r: (Vector, Vector, Vector, Vector), _ output: ImageTarget, n: Int, y: Int, x: Int,
+    rows: Int, lane: Int, lanes: Int
+  ) {
+    let layout = output.layout
+    let s = layout.shuffle
+    for l in 0..<lanes {
+      let (group, channel) = (
+        (lane + l) / layout.paddedChannels, (lane + l) % layout.paddedChannels
+      )
+      guard channel < layout.channels else { continue }
+      let column =
+        output.memory
+        + ((n * layout.channels + channel) * layout.height + y * s + group / s) * layout.width
+        + x * s + group % s
+      let down = s * layout.width
+      column[0] = r.0[l]
+      if rows > 1 { column[down] = r.1[l] }
+      if rows > 2 { column[2 * down] = r.2[l] }
+      if rows > 3 { column[3 * down] = r.3[l] }
+    }
+  }
+
+  // MARK: - Gradient by weights
+
+  /// dW[o][i][k][k] (and, when asked, db[o]) of a convolution of `input` whose output's
   /// gradient is `gradient`. Overwrites its outputs.
   static func weightGradient(
-    _ input: ImageOperand, gradient: ImageOperand, padding: Int,
+    _ input: ImageOperand, gradient: ImageOperand, kernel: Int, padding: Int,
     dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?
   ) {
     let (inLanes, outLanes) = (input.layout.lanes, gradient.layout.lanes)
+    let (vLanes, eLanes) = (roundUp(inLanes, vectorWidth), roundUp(outLanes, vectorWidth))
     let depth = roundUp(input.layout.depth, 4)
     let grid = TileGrid(
-      n: input.layout.n, height: gradient.layout.seenHeight, width: gradient.layout.seenWidth)
-    let panels = panelWidths(vectors: outLanes / 8)
-    let count = 36 * depth * outLanes
+      n: input.layout.n, height: gradient.layout.seenHeight, width: gradient.layout.seenWidth,
+      kernel: kernel, batch: weightBatch)
+    let (step, border) = (grid.step, grid.border)
+    let panels = panelWidths(lanes: outLanes)
+    let count = 36 * depth * eLanes
     let parts = weightGradientParts(tasks: grid.tasks, bytes: count * 4)
     withScratch { scratch in
       let sums = scratch.floats(parts * count)
-      let biases = scratch.floats(parts * outLanes)
+      let biases = scratch.floats(parts * eLanes)
       ThreadPool.shared.run(parts) { part in
         let sum = sums + part * count
-        let bias = biases + part * outLanes
+        let bias = biases + part * eLanes
         sum.update(repeating: 0, count: count)
-        bias.update(repeating: 0, count: outLanes)
+        bias.update(repeating: 0, count: eLanes)
         for index in (grid.tasks * part / parts)..<(grid.tasks * (part + 1) / parts) {
-          let (n, ty0, tx0) = grid.task(index)
-          let columns = min(grid.columns, grid.tilesX - tx0)
+          let task = grid.task(index)
+          let columns = task.columns
           withScratch { scratch in
-            let pitch = (4 * columns + 2) * inLanes
-            let gPitch = 4 * columns * outLanes
-            let rows = min(grid.batches * grid.batchRows, grid.tilesY - ty0)
-            let region = scratch.floats((4 * rows + 2) * pitch)
-            let gRegion = scratch.floats(4 * rows * gPitch)
-            input.pack(
-              n: n, y0: 4 * ty0 - padding, rows: 4 * rows + 2, x0: 4 * tx0 - padding,
-              columns: 4 * columns + 2, into: region)
-            gradient.pack(
-              n: n, y0: 4 * ty0, rows: 4 * rows, x0: 4 * tx0, columns: 4 * columns, into: gRegion)
-            let v = scratch.floats(36 * grid.batchTiles * inLanes)
-            let e = scratch.floats(36 * grid.batchTiles * outLanes)
-            for batch in stride(from: 0, to: rows, by: grid.batchRows) {
-              let batchRows = min(grid.batchRows, rows - batch)
+            let region = Region(
+              input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
+              x: step * task.tx - padding, columns: step * columns + border, scratch)
+            let gRegion = Region(
+              gradient, n: task.n, y: step * task.ty, rows: step * task.rows, x: step * task.tx,
+              columns: step * columns, scratch)
+            let lines = Lines(
+              columns: step * columns + border, lanes: inLanes, batchRows: grid.batchRows, scratch)
+            let gLines = Lines(
+              columns: step * columns, lanes: outLanes, batchRows: grid.batchRows, scratch)
+            let v = scratch.floats(6 * grid.batchTiles * vLanes)
+            let e = scratch.floats(6 * grid.batchTiles * eLanes)
+            for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
+              let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = columns * batchRows
-              transformInput(
-                region: region + 4 * batch * pitch, pitch: pitch, lanes: inLanes,
-                columns: columns, rows: batchRows, tiles: tiles, into: v)
-              transformGradient(
-                region: gRegion + 4 * batch * gPitch, pitch: gPitch, lanes: outLanes,
-                columns: columns, tiles: tiles, into: e)
-              addBias(e + 7 * tiles * outLanes, tiles: tiles, lanes: outLanes, to: bias)
-              accumulate(
-                v, e, sum, tiles: tiles, depth: depth, inLanes: inLanes, outLanes: outLanes,
-                panels: panels)
+              for y in 0..<batchRows {
+                transformRows(
+                  region.row(step * (batch + y)), count: (step * columns + border) * inLanes,
+                  into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                gradientRows(
+                  gRegion.row(step * (batch + y)), step: step, count: step * columns * outLanes,
+                  into: gLines.line(0, tileRow: y), pitch: gLines.pitch)
+              }
+              for i in 0..<6 {
+                for y in 0..<batchRows {
+                  transformColumns(
+                    lines.line(i, tileRow: y), step: step, lanes: inLanes, columns: columns,
+                    into: v + y * columns * vLanes, plane: tiles * vLanes)
+                  gradientColumns(
+                    gLines.line(i, tileRow: y), step: step, lanes: outLanes, columns: columns,
+                    into: e + y * columns * eLanes, plane: tiles * eLanes)
+                }
+                // Entry (1, 1) of a transformed tile is the sum of its gradients.
+                if i == 1 { addRows(e + tiles * eLanes, rows: tiles, lanes: eLanes, to: bias) }
+                for j in 0..<6 {
+                  let a = PanelA(
+                    base: v + j * tiles * vLanes, rowStride: 1, kStride: vLanes, taps: 1,
+                    tapOffsets: zeroOffset, depth: tiles)
+                  var first = 0
+                  for width in panels {
+                    runPanel(
+                      width: width, rows: depth, a, e + j * tiles * eLanes + first, eLanes,
+                      sum + (6 * i + j) * depth * eLanes + first, eLanes, accumulate: true)
+                    first += width
+                  }
+                }
+              }
             }
           }
         }
       }
       reduce(sums, parts: parts, count: count)
-      finish(sums, depth: depth, input: input.layout, gradient: gradient.layout, dw: dw)
+      finish(
+        sums, taps: kernel, depth: depth, input: input.layout, gradient: gradient.layout, dw: dw)
       if let db {
-        reduce(biases, parts: parts, count: outLanes)
+        reduce(biases, parts: parts, count: eLanes)
         for o in 0..<gradient.layout.seenChannels { db[o] = biases[gradient.layout.lane(of: o)] }
       }
     }
   }
 
-  private static func transformGradient(
-    region: UnsafePointer<Float>, pitch: Int, lanes: Int, columns: Int, tiles: Int,
-    into e: UnsafeMutablePointer<Float>
+  @inline(never) private static func gradientRows(
+    _ region: Region, step: Int, count: Int, into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    let plane = tiles * lanes
-    withUnsafeTemporaryAllocation(of: V8.self, capacity: 24) { buffer in
-      guard let tmp = buffer.baseAddress else { return }
-      for t in 0..<tiles {
-        let source = region + 4 * (t / columns) * pitch + 4 * (t % columns) * lanes
-        let target = e + t * lanes
-        for c in stride(from: 0, to: lanes, by: 8) {
-          for j in 0..<4 {
-            let p = source + j * lanes + c
-            let r = gradientTransform(
-              load8(p), load8(p + pitch), load8(p + 2 * pitch), load8(p + 3 * pitch))
-            tmp[j] = r.0
-            tmp[4 + j] = r.1
-            tmp[8 + j] = r.2
-            tmp[12 + j] = r.3
-            tmp[16 + j] = r.4
-            tmp[20 + j] = r.5
-          }
-          for i in 0..<6 {
-            let s = tmp + 4 * i
-            let r = gradientTransform(s[0], s[1], s[2], s[3])
-            let p = target + 6 * i * plane + c
-            store8(r.0, p)
-            store8(r.1, p + plane)
-            store8(r.2, p + 2 * plane)
-            store8(r.3, p + 3 * plane)
-            store8(r.4, p + 4 * plane)
-            store8(r.5, p + 5 * plane)
-          }
-        }
+    let (p0, s) = (region.pixels, region.pitch)
+    forEachVector(count) { i in
+      let p = p0 + i
+      let r =
+        step == 4
+        ? gradientTransform(load(p), load(p + s), load(p + 2 * s), load(p + 3 * s))
+        : gradientTransform(load(p), load(p + s))
+      let q = lines + i
+      store(r.0, q)
+      store(r.1, q + pitch)
+      store(r.2, q + 2 * pitch)
+      store(r.3, q + 3 * pitch)
+      store(r.4, q + 4 * pitch)
+      store(r.5, q + 5 * pitch)
+    }
+  }
+
+  @inline(never) private static func gradientColumns(
+    _ line: UnsafePointer<Float>, step: Int, lanes: Int, columns: Int,
+    into e: UnsafeMutablePointer<Float>, plane: Int
+  ) {
+    let eLanes = roundUp(lanes, vectorWidth)
+    for t in 0..<columns {
+      for c in stride(from: 0, to: lanes, by: vectorWidth) {
+        let p = line + step * t * lanes + c
+        let r =
+          step == 4
+          ? gradientTransform(load(p), load(p + lanes), load(p + 2 * lanes), load(p + 3 * lanes))
+          : gradientTransform(load(p), load(p + lanes))
+        let q = e + t * eLanes + c
+        store(r.0, q)
+        store(r.1, q + plane)
+        store(r.2, q + 2 * plane)
+        store(r.3, q + 3 * plane)
+        store(r.4, q + 4 * plane)
+        store(r.5, q + 5 * plane)
       }
     }
   }
 
-  /// Entry (1,1) of a transformed 4×4 tile is the sum of its sixteen values.
-  private static func addBias(
-    _ e: UnsafePointer<Float>, tiles: Int, lanes: Int, to bias: UnsafeMutablePointer<Float>
+  private static func addRows(
+    _ e: UnsafePointer<Float>, rows: Int, lanes: Int, to sum: UnsafeMutablePointer<Float>
   ) {
-    for c in stride(from: 0, to: lanes, by: 8) {
-      var sum = V8.zero
-      for t in 0..<tiles { sum += load8(e + t * lanes + c) }
-      store8(load8(bias + c) + sum, bias + c)
+    for c in stride(from: 0, to: lanes, by: vectorWidth) {
+      var total = Vector.zero
+      for r in 0..<rows { total += load(e + r * lanes + c) }
+      store(load(sum + c) + total, sum + c)
     }
   }
 
-  @inline(__always) private static func accumulate(
-    _ v: UnsafePointer<Float>, _ e: UnsafePointer<Float>, _ sum: UnsafeMutablePointer<Float>,
-    tiles: Int, depth: Int, inLanes: Int, outLanes: Int, panels: [Int]
-  ) {
-    for k in 0..<36 {
-      let a = PanelA(
-        base: v + k * tiles * inLanes, rowStride: 1, kStride: inLanes, taps: 1,
-        tapOffsets: zeroOffset, depth: tiles)
-      var first = 0
-      for width in panels {
-        runPanel(
-          width: width, rows: depth, a, e + k * tiles * outLanes + first, outLanes,
-          sum + k * depth * outLanes + first, outLanes, accumulate: true)
-        first += width
-      }
-    }
-  }
-
+  /// Gᵀ M G of the 36 sums: back to the kernel's taps.
   private static func finish(
-    _ sum: UnsafePointer<Float>, depth: Int, input: ImageLayout, gradient: ImageLayout,
-    dw: UnsafeMutablePointer<Float>
+    _ sum: UnsafePointer<Float>, taps: Int, depth: Int, input: ImageLayout,
+    gradient: ImageLayout, dw: UnsafeMutablePointer<Float>
   ) {
-    let (inputs, lanes) = (input.seenChannels, gradient.lanes)
+    let (inputs, lanes) = (input.seenChannels, roundUp(gradient.lanes, vectorWidth))
     let plane = depth * lanes
+    let g = weightTransform(taps: taps).map { $0.map(Float.init) }
     // Which seen channel a lane of the gradient holds, −1 for padding.
     var channel = [Int](repeating: -1, count: lanes)
     for o in 0..<gradient.seenChannels { channel[gradient.lane(of: o)] = o }
     ThreadPool.shared.run(inputs) { i in
       let row = sum + input.lane(of: i) * lanes
-      withUnsafeTemporaryAllocation(of: V8.self, capacity: 18) { buffer in
+      withUnsafeTemporaryAllocation(of: Vector.self, capacity: 6 * taps) { buffer in
         guard let tmp = buffer.baseAddress else { return }
-        for c in Swift.stride(from: 0, to: lanes, by: 8) {
+        for c in Swift.stride(from: 0, to: lanes, by: vectorWidth) {
           for j in 0..<6 {
-            let p = row + j * plane + c
-            let r = weightGradientTransform(
-              load8(p), load8(p + 6 * plane), load8(p + 12 * plane), load8(p + 18 * plane),
-              load8(p + 24 * plane), load8(p + 30 * plane))
-            tmp[j] = r.0
-            tmp[6 + j] = r.1
-            tmp[12 + j] = r.2
+            for y in 0..<taps {
+              var total = Vector.zero
+              for k in 0..<6 {
+                total = fma(
+                  Vector(repeating: g[k][y]), load(row + (6 * k + j) * plane + c), total)
+              }
+              tmp[6 * y + j] = total
+            }
           }
-          for y in 0..<3 {
-            let s = tmp + 6 * y
-            let r = weightGradientTransform(s[0], s[1], s[2], s[3], s[4], s[5])
-            for lane in 0..<8 where channel[c + lane] >= 0 {
-              let p = dw + ((channel[c + lane] * inputs + i) * 3 + y) * 3
-              p[0] = r.0[lane]
-              p[1] = r.1[lane]
-              p[2] = r.2[lane]
+          for y in 0..<taps {
+            for x in 0..<taps {
+              var total = Vector.zero
+              for k in 0..<6 { total = fma(Vector(repeating: g[k][x]), tmp[6 * y + k], total) }
+              for lane in 0..<vectorWidth where channel[c + lane] >= 0 {
+                dw[((channel[c + lane] * inputs + i) * taps + y) * taps + x] = total[lane]
+              }
             }
           }
         }
       }
     }
   }
+
+  /// Tiles of a batch: a row of their transforms fits the first-level cache; gradients by
+  /// weights, whose sums pass through it too, want longer ones.
+  private static let forwardBatch = 16
+  private static let weightBatch = 24
 }
 
 /// Into how many partial sums a gradient by weights is cut: a number that depends on the

@@ -1,0 +1,68 @@
+import CVector
+
+// The vectors that kernels compute with: as wide as the build's instruction set, chosen at
+// compile time. Layouts in memory never depend on it: channels are padded to eight.
+
+typealias V8 = SIMD8<Float>
+#if LUNERV_VECTOR512
+  typealias Vector = SIMD16<Float>
+  typealias Integers = SIMD16<Int32>
+#else
+  typealias Vector = SIMD8<Float>
+  typealias Integers = SIMD8<Int32>
+#endif
+
+/// Floats in a ``Vector``.
+@inline(__always) var vectorWidth: Int { Vector.scalarCount }
+
+@inline(__always) func load8(_ p: UnsafePointer<Float>) -> V8 { lunerv_load8(p) }
+@inline(__always) func store8(_ v: V8, _ p: UnsafeMutablePointer<Float>) { lunerv_store8(v, p) }
+
+/// Whether a result of this many floats is written past the caches: it would not stay in
+/// them anyway, and an ordinary store first reads what it overwrites.
+@inline(__always) func streams(_ count: Int) -> Bool { count >= streamingFloats }
+private let streamingFloats = 1 << 21
+
+/// Stores past the caches where `streaming`; `p` is then a multiple of 32 bytes, and
+/// ``finishStreaming(_:)`` follows before another thread reads.
+@inline(__always) func store8(_ v: V8, _ p: UnsafeMutablePointer<Float>, streaming: Bool) {
+  if streaming { lunerv_stream8(v, p) } else { lunerv_store8(v, p) }
+}
+
+@inline(__always) func finishStreaming(_ streaming: Bool) {
+  if streaming { lunerv_fence() }
+}
+
+@inline(__always) func load(_ p: UnsafePointer<Float>) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_load16(p)
+  #else
+    lunerv_load8(p)
+  #endif
+}
+
+@inline(__always) func store(_ v: Vector, _ p: UnsafeMutablePointer<Float>) {
+  #if LUNERV_VECTOR512
+    lunerv_store16(v, p)
+  #else
+    lunerv_store8(v, p)
+  #endif
+}
+
+/// The vector's group of eight number `i`.
+@inline(__always) func eight(_ v: Vector, _ i: Int) -> V8 {
+  #if LUNERV_VECTOR512
+    i == 0 ? v.lowHalf : v.highHalf
+  #else
+    v
+  #endif
+}
+
+@inline(__always) func fma(_ a: V8, _ b: V8, _ c: V8) -> V8 { c.addingProduct(a, b) }
+#if LUNERV_VECTOR512
+  @inline(__always) func fma(_ a: Vector, _ b: Vector, _ c: Vector) -> Vector {
+    c.addingProduct(a, b)
+  }
+#endif
+
+func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }
