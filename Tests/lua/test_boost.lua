@@ -119,17 +119,17 @@ test("what cannot be boosted is refused", function()
   raises(function() nn.boost { decoder = decoder, act = "sine" } end, "'sine'")
 end)
 
-test("a trace lists the calls of a module's parts", function()
+test("observing lists the calls of a module's parts", function()
   local decoder, names = Tower(), {}
-  local calls = decoder:trace(function() decoder(0.5) end)
+  local calls = decoder:observe(function() decoder(0.5) end)
   for i, call in ipairs(calls) do names[i] = call.module.class_name end
   equal(names, { "Linear", "Conv2d", "NeRVBlock", "Conv2d", "NeRVBlock", "Sequential", "Conv2d",
     "Tower" })
   equal({ calls[3].inputs[1].shape, calls[3].output.shape }, { { 1, 4, 3, 4 }, { 1, 6, 6, 8 } })
-  local outside = decoder.head:trace(function() decoder.ground(lv.rand(1, 1)) end)
+  local outside = decoder.head:observe(function() decoder.ground(lv.rand(1, 1)) end)
   equal(#outside, 0)
-  raises(function() decoder:trace(function() error "stopped" end) end, "stopped")
-  equal(#decoder.head:trace(function() decoder(0.5) end), 1)
+  raises(function() decoder:observe(function() error "stopped" end) end, "stopped")
+  equal(#decoder.head:observe(function() decoder(0.5) end), 1)
 end)
 
 test("a module takes another's place, everywhere it stands", function()

@@ -96,7 +96,7 @@ function Boost:init(given)
   local o = options(given, {
     ch_t = 32, pe_base = 1.25, pe_levels = 80, conditioning = "tat", act = "sin",
   }, { "decoder", "blocks", "clip", "sample" })
-  if type(o.decoder) ~= "table" or not o.decoder.trace then
+  if type(o.decoder) ~= "table" or not o.decoder.observe then
     errors.raise("boost: a module as its decoder expected, got %s", type(o.decoder))
   end
   if o.conditioning ~= "tat" and o.conditioning ~= "adain" then
@@ -122,7 +122,7 @@ end
 function Boost:boost_blocks(o)
   local decoder, sample = self.decoder, o.sample or { t = 0.5, index = 1 }
   if o.clip then sample = o.clip:sample(1) end
-  local calls = decoder:trace(function()
+  local calls = decoder:observe(function()
     native.no_grad(function() return self:rebuild(sample) end)
   end)
   local blocks = o.blocks or enlarging(calls)

@@ -147,16 +147,16 @@ function Module:replace(old, new)
   return places
 end
 
--- What Module:trace wants to be told of each call, while it runs.
-local tracer
+-- What Module:observe wants to be told of each call, while it runs.
+local observer
 
 -- Calls run(), and returns the calls of this module and those inside it meanwhile, in the order in
 -- which they ended: { { module =, inputs = { … }, output = }, … }.
-function Module:trace(run)
-  local calls, inside, outer = {}, {}, tracer
+function Module:observe(run)
+  local calls, inside, outer = {}, {}, observer
   for _, module in ipairs(self:modules()) do inside[module] = true end
   bridge.finally(function()
-    tracer = function(module, ...)
+    observer = function(module, ...)
       local results = table.pack(module:forward(...))
       if inside[module] then
         calls[#calls + 1] = { module = module, inputs = table.pack(...), output = results[1] }
@@ -164,7 +164,7 @@ function Module:trace(run)
       return table.unpack(results, 1, results.n)
     end
     run()
-  end, function() tracer = outer end)
+  end, function() observer = outer end)
   return calls
 end
 
@@ -228,7 +228,7 @@ end
 
 local function call(self, ...)
   local _ <close> = enter(self)
-  if tracer then return tracer(self, ...) end
+  if observer then return observer(self, ...) end
   return self:forward(...)
 end
 
