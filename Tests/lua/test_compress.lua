@@ -229,8 +229,18 @@ test("sound checksums over hostile sections do not help", function()
     '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"pe_levels":"80"}',
     '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"reduce":1e-300}',
     '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"reduce":-1}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"widths":[8]}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"widths":[8,1e9]}',
   } do
     with { decoder = "hnerv_boost@1" .. options }
+  end
+  for _, options in ipairs {
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":[4096,4096]}',
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":[1,1]}', '{"fc_dim":8,"strides":[2,2],"fc_hw":[-1,1]}',
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":8}',
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":[13,17],"block_dim":99999999}',
+  } do
+    with { decoder = "enerv_boost@1" .. options }
   end
   with { decoder = "hnerv_boost@2{}" }
   with { decoder = "os@1{}" }
@@ -255,6 +265,22 @@ test("options of a decoder that are not its defaults travel", function()
   local c = assert(lv.codec.open(path)).model.config
   equal({ c.fc_dim, c.strides, c.enc_strides, c.lower_width, c.act, c.out_image },
     { 5, { 2 }, { 2, 2 }, 4, "relu", 0.25 })
+end)
+
+test("every kind of model has a file", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local path = folder.path .. "/clip.lnv"
+  for _, kind in ipairs(lv.options.kinds) do
+    lv.seed(2)
+    local o = { clip = clip, fc_dim = 8, strides = { 5, 2 }, dec_blks = { 1, 2 }, lower_width = 4 }
+    if kind:match "hnerv" then o.enc_dim = { 4, 2 } end
+    if kind:match "enerv" then o.block_dim = 16 end
+    local cem = lv.compress.cem(lv.models[kind](o))
+    lv.train { model = cem, clip = clip, epochs = 1 }
+    local file = assert(lv.codec.write(path, cem, { clip = clip }))
+    near(file.psnr, lv.metrics.evaluate(cem, clip).psnr, 0.05)
+  end
 end)
 
 test("the commands", function()

@@ -34,11 +34,15 @@ local function settle(given)
   return o
 end
 
+-- The option is Adam's: Adan's numbers belong together.
+local function beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
+
 -- What a run must have in common with the one it continues, as plain data.
 local function identity(o)
   local facts = {
     epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
-    optimiser = o.optimiser, loss = type(o.loss) == "string" and o.loss or "custom",
+    optimiser = o.optimiser, beta1 = beta1(o),
+    loss = type(o.loss) == "string" and o.loss or "custom",
     schedule = o.schedule and "custom" or "warmup_cosine",
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
     model = o.model.class_name,
@@ -66,7 +70,7 @@ local function start(o)
   local self = {
     o = o, model = o.model, clip = o.clip, out = o.out,
     loss = type(o.loss) == "string" and loss.by_name(o.loss) or o.loss,
-    optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr }),
+    optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr, beta1 = beta1(o) }),
     rate = o.schedule
       or schedule.warmup_cosine { lr = o.lr, warmup = o.warmup, steps = steps },
     sequence = video.sequence(#o.clip, true), progress = Progress.new(),

@@ -2,7 +2,6 @@
 -- "hnerv_boost@1" means, with its defaults below, never changes; a later default is told in the
 -- file.
 local bridge <const> = require "lunerv.bridge"
-local budget <const> = require "lunerv.models.budget"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local models <const> = require "lunerv.models"
@@ -10,25 +9,42 @@ local native <const> = require "lunerv.native"
 
 local decoders <const> = {}
 
--- Options that a decoder depends on, with the values that go without saying. The encoder's have
--- none; `enc_dim` is the embedding's channels, `enc_strides` is told where it is not `strides`.
+-- Options that a decoder depends on: those always told, and those that go without saying when they
+-- have these values. `enc_dim` is the embedding's channels alone, since the encoder stays behind.
+local function hnerv(kind, act, more)
+  local defaults = {
+    ks = { 0, 1, 5 }, reduce = 1.2, lower_width = 12, out_image = "tanh", act = act,
+    dec_blks = { 1 },
+  }
+  for name, value in pairs(more or {}) do defaults[name] = value end
+  return {
+    kind = kind, told = { fc_dim = true, strides = true, enc_dim = true },
+    sometimes = { enc_strides = true, widths = true }, defaults = defaults,
+  }
+end
+
+local function of_time(kind, act, more)
+  local defaults = {
+    ks = { 0, 3, 3 }, reduce = 2, lower_width = 12, out_image = "tanh", act = act,
+    dec_blks = { 1 }, pe_base = 1.25, pe_levels = 80,
+  }
+  for name, value in pairs(more) do defaults[name] = value end
+  return {
+    kind = kind, told = { fc_dim = true, strides = true, fc_hw = true },
+    sometimes = { widths = true }, defaults = defaults,
+  }
+end
+
 local frozen <const> = {
-  ["hnerv@1"] = {
-    kind = "hnerv",
-    told = { "fc_dim", "strides", "enc_strides", "enc_dim" },
-    defaults = {
-      dec_blks = { 1 }, ks = { 0, 1, 5 }, reduce = 1.2, lower_width = 12, act = "gelu",
-      out_image = "tanh",
-    },
-  },
-  ["hnerv_boost@1"] = {
-    kind = "hnerv_boost",
-    told = { "fc_dim", "strides", "enc_strides", "enc_dim" },
-    defaults = {
-      dec_blks = { 1, 1, 2 }, ks = { 0, 1, 5 }, reduce = 1.2, lower_width = 12, act = "sin",
-      out_image = "tanh", conditioning = "tat", ch_t = 32, pe_base = 1.25, pe_levels = 80,
-    },
-  },
+  ["hnerv@1"] = hnerv("hnerv", "gelu"),
+  ["hnerv_boost@1"] = hnerv("hnerv_boost", "sin",
+    { dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32, pe_base = 1.25, pe_levels = 80 }),
+  ["nerv@1"] = of_time("nerv", "silu", { stem_dim = 512, pe_levels = 40 }),
+  ["nerv_boost@1"] = of_time("nerv_boost", "sin",
+    { stem_dim = 256, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
+  ["enerv@1"] = of_time("enerv", "gelu", { block_dim = 128 }),
+  ["enerv_boost@1"] = of_time("enerv_boost", "sin",
+    { block_dim = 128, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
 }
 
 local function same(a, b)
@@ -40,10 +56,11 @@ function decoders.describe(model)
   local program = tostring(model.kind) .. "@1"
   local known, c = frozen[program], model.config
   if not known then errors.raise("no file can hold a decoder of %s yet", model.class_name) end
-  local told = {
-    fc_dim = c.fc_dim, strides = c.strides, enc_dim = c.enc_dim[2],
-    enc_strides = not same(c.enc_strides, c.strides) and c.enc_strides or nil,
-  }
+  local told = {}
+  for name in pairs(known.told) do told[name] = c[name] end
+  if known.told.enc_dim then told.enc_dim = c.enc_dim[2] end
+  for name in pairs(known.sometimes) do told[name] = c[name] end
+  if same(c.enc_strides, c.strides) then told.enc_strides = nil end
   for name, default in pairs(known.defaults) do
     if not same(c[name], default) then told[name] = c[name] end
   end
@@ -57,39 +74,53 @@ end
 -- No decoder is larger: parameters, and numbers between two layers.
 local most_parameters <const>, most_numbers <const> = 1 << 27, 1 << 31
 
--- Bounds what a file may ask for before anything is built.
-local function check(o)
-  local function bounded(name, value, most)
-    for _, number in ipairs(type(value) == "table" and value or { value }) do
-      if math.type(number) ~= "integer" or number < 0 or number > most then
-        fail("%s: integers up to %d expected", name, most)
-      end
-    end
-    if type(value) == "table" and #value > 16 then fail("%s: too many numbers", name) end
+-- The largest number, or the largest of a list, that an option may have; others are bounded by
+-- the options' own ranges.
+local largest <const> = {
+  fc_dim = 1 << 16, strides = 64, enc_strides = 64, enc_dim = 1 << 12, dec_blks = 64, ks = 31,
+  lower_width = 1 << 12, ch_t = 1 << 12, pe_levels = 1 << 12, stem_dim = 1 << 16,
+  block_dim = 1 << 12, fc_hw = 1 << 12, widths = 1 << 16,
+}
+
+local function is_bounded(value, most)
+  if type(value) ~= "table" then
+    return math.type(value) == "integer" and value >= 0 and value <= most
   end
-  bounded("fc_dim", o.fc_dim, 1 << 16)
-  bounded("strides", o.strides, 64)
-  bounded("enc_strides", o.enc_strides, 64)
-  bounded("enc_dim", o.enc_dim[2], 1 << 12)
-  bounded("dec_blks", o.dec_blks, 64)
-  bounded("ks", o.ks, 31)
-  bounded("lower_width", o.lower_width, 1 << 12)
-  bounded("ch_t", o.ch_t or 1, 1 << 12)
-  bounded("pe_levels", o.pe_levels or 1, 1 << 12)
-  local unit = geometry.product(o.enc_strides)
-  if unit > 1 << 12 then fail "strides: their product is too large" end
-  o.unfold = unit // geometry.product(o.strides)
-  local scale = geometry.product(o.strides)
-  local rows, columns = geometry.up(o.height, unit) // scale, geometry.up(o.width, unit) // scale
-  local parameters = budget.hnerv_decoder(o, o.fc_dim)
+  for _, number in ipairs(value) do
+    if type(number) == "table" or not is_bounded(number, most) then return false end
+  end
+  return #value <= 64
+end
+
+-- Bounds what a file asks for, before anything is built.
+local function check(class, o)
+  for name, most in pairs(largest) do
+    local value = o[name]
+    if name == "enc_dim" and value then value = value[2] end
+    if value ~= nil and not is_bounded(value, most) then
+      fail("%s: integers up to %d expected", name, most)
+    end
+  end
+  for _, strides in ipairs { o.strides, o.enc_strides or o.strides } do
+    if #strides > 16 or geometry.product(strides) > 1 << 12 then
+      fail "strides: their product is too large"
+    end
+  end
+  -- A model that has only thought about its shape.
+  local shape = setmetatable({}, { __index = class })
+  shape:settle(o)
+  local c = shape.config
+  local parameters = shape:count(c, c.fc_dim)
   if parameters > most_parameters then
     fail("%d parameters, at most %d expected", parameters, most_parameters)
   end
-  for _, stage in ipairs(geometry.stages(o, o.fc_dim)) do
+  local rows, columns = shape.grid[1] * (c.unfold or 1), shape.grid[2] * (c.unfold or 1)
+  -- Every head of a transformer compares every cell with every other.
+  if c.block_dim and 8 * (rows * columns) ^ 2 > most_numbers then fail "fc_hw: too many cells" end
+  for _, stage in ipairs(shape:plan(c, c.fc_dim)) do
     rows, columns = rows * stage.scale, columns * stage.scale
     if rows * columns * stage.to > most_numbers then fail "a layer is too large" end
   end
-  o.unfold = nil
 end
 
 -- The model that `text` describes, with parameters nobody has set yet, for frames of a size.
@@ -103,22 +134,20 @@ function decoders.build(text, height, width, frames)
   local o = { height = height, width = width, frames = frames }
   for name, default in pairs(known.defaults) do o[name] = default end
   for name, value in pairs(given) do
-    local allowed = known.defaults[name] ~= nil
-    for _, told_name in ipairs(known.told) do allowed = allowed or told_name == name end
-    if not allowed then fail("an unknown option, '%s'", (name:gsub("[^%w_]", "?"))) end
+    if not (known.told[name] or known.sometimes[name] or known.defaults[name] ~= nil) then
+      fail("an unknown option, '%s'", (tostring(name):gsub("[^%w_]", "?")))
+    end
     o[name] = value
   end
-  if type(o.fc_dim) ~= "number" or type(o.enc_dim) ~= "number" or type(o.strides) ~= "table" then
-    fail "its width, strides or embedding channels are missing"
+  for name in pairs(known.told) do
+    if o[name] == nil then fail("its %s is missing", name) end
   end
-  -- The encoder is not in the file: the least that can be built stands in for it.
-  o.enc_dim, o.enc_blks = { 1, o.enc_dim }, 0
-  o.enc_strides = o.enc_strides or o.strides
+  if known.told.enc_dim then
+    o.enc_dim, o.enc_strides, o.encoder = { 1, o.enc_dim }, o.enc_strides or o.strides, false
+  end
   local built, result = pcall(function()
     local class = models[known.kind]
-    o.largest_kernel = class.largest_kernel
-    check(o)
-    o.largest_kernel = nil
+    check(class, o)
     return class(o)
   end)
   if built then return result end

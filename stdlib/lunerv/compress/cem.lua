@@ -18,7 +18,7 @@ local slots <const> = require "lunerv.compress.slots"
 local CEM <const> = class "CEM"
 
 -- How lv.train treats it unless told otherwise.
-CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam" }
+CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", beta1 = 0.9 }
 
 -- What a bit costs, by the kind of model.
 local lambdas <const> = { hnerv = 0.05, hnerv_boost = 0.05 }

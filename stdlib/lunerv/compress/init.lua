@@ -26,7 +26,7 @@ function compress.train_options(o) return chosen(o, options.train_names()) end
 function compress.plan(model, o)
   local training = compress.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
-  training.optimiser = nil
+  training.optimiser, training.beta1 = nil, nil -- what suits the method
   if o.method == "three_step" then
     local small = compress.three_step(model, { bits = o.bits })
     -- Weights go in steps over the first half; the second heals.
