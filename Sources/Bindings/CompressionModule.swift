@@ -39,8 +39,12 @@ enum CompressionModule {
   private struct Coding: LuaOptions {
     var families: [String]?
     var group: Int?
+    var predict = true
     static var luaFields: [LuaField<Coding>] {
-      [LuaField("families", \.families), LuaField("group", \.group)]
+      [
+        LuaField("families", \.families), LuaField("group", \.group),
+        LuaField("predict", \.predict),
+      ]
     }
   }
 
@@ -214,10 +218,14 @@ enum CompressionModule {
       guard shift.isFinite else {
         throw LunervError(.numeric, "encode_embeddings: an offset of \(offset)")
       }
+      guard frames.allSatisfy({ $0.shape == frames.first?.shape }) else {
+        throw LunervError(.argument, "encode_embeddings: tensors of one shape expected")
+      }
       let codes = try frames.map { try symbols($0, [stored], offset: shift) }
       return LuaBytes(
         try StoredEmbeddings.encode(
-          codes, step: stored, offset: shift, groupSize: o.group ?? StoredEmbeddings.usualGroup,
+          codes, shape: frames.first?.shape ?? [], step: stored, offset: shift,
+          groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict,
           among: families(o.families)))
     }
     m.define(
@@ -230,7 +238,7 @@ enum CompressionModule {
       }
       return EmbeddingStore(
         try section("embeddings") {
-          try StoredEmbeddings(bytes.bytes, frames: frames, count: empty.count)
+          try StoredEmbeddings(bytes.bytes, frames: frames, shape: empty.shape)
         }, shape: shape)
     }
     let c = LuaClass<EmbeddingStore>()

@@ -1,4 +1,5 @@
 import Coder
+import Glibc
 import Support
 
 /// The embeddings of all frames: element i of a frame's is `symbols[i]·step + offset`.
@@ -6,11 +7,12 @@ import Support
 ///     number             of frames in a group, which are decoded together
 ///     two bytes          the step (``StoredStep``); four bytes: the offset, a float
 ///     number per group   the length of its stream
-///     the streams        of each frame in turn, the model of its symbols, told by how it
-///                        differs from the frame's before in the group, and the symbols
+///     the streams        of each frame in turn, a bit: 0, the model of its symbols, told by how
+///                        it differs from the last one told so in the group, and the symbols; or
+///                        1, and what has changed since the frame before (``DifferenceCoder``)
 public struct StoredEmbeddings: Sendable {
   public let frames: Int
-  public let count: Int
+  public let shape: [Int]
   public let step: Float
   public let offset: Float
   public let groupSize: Int
@@ -19,19 +21,31 @@ public struct StoredEmbeddings: Sendable {
   /// Frames of a group: a reader that wants one frame decodes at most so many.
   public static let usualGroup = 32
 
-  /// - Parameter frames: the symbols of each frame, all alike in number.
+  /// - Parameters:
+  ///   - frames: the symbols of each frame, all alike in number.
+  ///   - shape: of each; its last two sizes are rows and columns.
+  ///   - predicting: whether a frame may be told by its changes.
   public static func encode(
-    _ frames: [[Int32]], step: Float, offset: Float, groupSize: Int = usualGroup,
-    among families: [SymbolModel.Family]
+    _ frames: [[Int32]], shape: [Int], step: Float, offset: Float, groupSize: Int = usualGroup,
+    predicting: Bool = true, among families: [SymbolModel.Family]
   ) throws -> [UInt8] {
     let size = max(1, groupSize)
     let groups = try stride(from: 0, to: frames.count, by: size).map { first in
       var encoder = Encoder()
       var models = try ModelCoder(relative: true)
-      for symbols in frames[first..<min(first + size, frames.count)] {
+      var changes = try differences(shape)
+      for index in first..<min(first + size, frames.count) {
+        let symbols = frames[index]
+        if predicting, index > first, areAkin(symbols, frames[index - 1]) {
+          encoder.encodeBits(1, count: 1)
+          changes.encode(symbols, after: frames[index - 1], into: &encoder)
+          continue
+        }
+        encoder.encodeBits(0, count: 1)
         let model = SymbolModel.best(for: symbols, among: families)
         models.encode(model, into: &encoder)
         try model.encode(symbols, into: &encoder)
+        changes.forget()
       }
       return encoder.finish()
     }
@@ -44,10 +58,24 @@ public struct StoredEmbeddings: Sendable {
     return writer.bytes
   }
 
+  private static func differences(_ shape: [Int]) throws -> DifferenceCoder {
+    try DifferenceCoder(rows: shape.dropLast().last ?? 1, columns: shape.last ?? 1)
+  }
+
+  /// Whether a frame's changes carry less information than its symbols.
+  private static func areAkin(_ symbols: [Int32], _ last: [Int32]) -> Bool {
+    func information(_ values: [Int32]) -> Double {
+      var counts: [Int32: Int] = [:]
+      for value in values { counts[value, default: 0] += 1 }
+      return counts.values.reduce(0) { $0 - Double($1) * log2(Double($1)) }
+    }
+    return information(zip(symbols, last).map { $0 &- $1 }) < information(symbols)
+  }
+
   /// - Parameters:
   ///   - frames: how many there are.
-  ///   - count: how many numbers each has; the caller bounds both.
-  public init(_ bytes: [UInt8], frames: Int, count: Int) throws {
+  ///   - shape: of each; the caller bounds both.
+  public init(_ bytes: [UInt8], frames: Int, shape: [Int]) throws {
     var reader = ByteReader(bytes)
     groupSize = try reader.count(limit: 1 << 20, "the frames of a group")
     guard groupSize > 0 else { throw LunervError(.data, "groups of no frames") }
@@ -60,7 +88,7 @@ public struct StoredEmbeddings: Sendable {
     groups = try lengths.map { Array(try reader.take($0)) }
     try reader.finish()
     self.frames = frames
-    self.count = count
+    self.shape = shape
   }
 
   /// The numbers of all frames in the group of a frame, which counts from 0, and the first
@@ -71,9 +99,19 @@ public struct StoredEmbeddings: Sendable {
     let values = try decoding {
       var decoder = try Decoder(groups[index])
       var models = try ModelCoder(relative: true)
-      let values = try (first..<min(first + groupSize, frames)).map { _ in
-        let model = try models.decode(from: &decoder)
-        return try model.decode(count: count, from: &decoder).map { Float($0) * step + offset }
+      var changes = try StoredEmbeddings.differences(shape)
+      let count = shape.reduce(1, *)
+      var last: [Int32] = []
+      var values: [[Float]] = []
+      for index in first..<min(first + groupSize, frames) {
+        if try decoder.decodeBits(count: 1) == 1 {
+          guard index > first else { throw CoderError.damaged }
+          last = try changes.decode(after: last, from: &decoder)
+        } else {
+          last = try models.decode(from: &decoder).decode(count: count, from: &decoder)
+          changes.forget()
+        }
+        values.append(last.map { Float($0) * step + offset })
       }
       try decoder.finish()
       return values

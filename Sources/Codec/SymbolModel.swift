@@ -135,7 +135,7 @@ struct ModelCoder {
 
   mutating func decode(from decoder: inout Decoder) throws -> SymbolModel {
     func next(_ model: inout AdaptiveModel) throws -> Int64 {
-      Int64(try decoder.decode(count: 1, with: &model)[0])
+      Int64(try decoder.decode(with: &model))
     }
     let family = try next(&families)
     if family == 2 {

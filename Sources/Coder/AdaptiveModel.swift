@@ -1,8 +1,8 @@
 /// Frequencies learned from the symbols themselves, by encoder and decoder alike: nothing
 /// about them is stored but the range.
 ///
-/// A symbol's weight is one for being in the range, and eight for each time it was seen: the
-/// Krichevsky–Trofimov rule with a prior of 1/8, which suits peaked distributions. The table is
+/// A symbol's weight is one for being in the range, and 24 for each time it was seen: the
+/// Krichevsky–Trofimov rule with a prior of 1/24, which suits peaked distributions. The table is
 /// made anew whenever a quarter more symbols are known than at the last time, and not for
 /// each one: being a quarter behind costs little, since what is learned changes ever less.
 public struct AdaptiveModel: Sendable {
@@ -26,11 +26,11 @@ public struct AdaptiveModel: Sendable {
   /// Takes note of a symbol.
   mutating func learn(_ symbol: Int32) {
     let i = Int64(symbol) - Int64(first)
-    if i >= 0, i < Int64(weights.count) { weights[Int(i)] += 8 }
+    if i >= 0, i < Int64(weights.count) { weights[Int(i)] += 24 }
     seen += 1
     if seen < due { return }
     due = seen + seen / 4
-    // Weights stay far below 32 bits.
+    // Weights stay below 32 bits.
     if seen >= 1 << 26 {
       for i in weights.indices { weights[i] = weights[i] / 2 | 1 }
       seen /= 2

@@ -59,10 +59,28 @@ public struct Decoder {
     return try result.get()
   }
 
+  /// One symbol, for those whose model depends on the symbols before.
   public mutating func decode(with table: FrequencyTable) throws(CoderError) -> Int32 {
-    var symbol: [Int32] = [0]
-    try decode(into: &symbol, from: 0, count: 1, with: table)
-    return symbol[0]
+    if isEmpty { throw .truncated }
+    let value = UInt32(x & 0xff_ffff)
+    var s = Int(table.lookup[Int(value >> 14)])
+    while table.cumulative[s + 1] <= value { s += 1 }
+    let start = table.cumulative[s]
+    let f = table.cumulative[s + 1] - start
+    var (state, at) = (x, position)
+    try withBytes { raw throws(CoderError) in try Decoder.advance(&state, &at, start, f, raw) }
+    (x, position) = (state, at)
+    if s == table.count { return try decodeEscaped(with: table) }
+    let symbol = table.first &+ Int32(s)
+    if table.shift == 0 { return symbol }
+    return symbol << Int32(table.shift) | Int32(try decodeBits(count: table.shift))
+  }
+
+  /// One symbol, which the model learns.
+  public mutating func decode(with model: inout AdaptiveModel) throws(CoderError) -> Int32 {
+    let symbol = try decode(with: model.table)
+    model.learn(symbol)
+    return symbol
   }
 
   /// `count` symbols.

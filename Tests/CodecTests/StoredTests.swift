@@ -72,10 +72,14 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
   }
 
   @Test func embeddings() throws {
-    let frames = (0..<11).map { bell(96, seed: UInt64($0) + 5, width: 9, mean: 120) }
+    var frames = (0..<11).map { bell(96, seed: UInt64($0) + 5, width: 9, mean: 120) }
+    // Two frames that resemble the one before.
+    frames[2] = zip(frames[1], bell(96, seed: 70, width: 1)).map { $0 + $1 / 3 }
+    frames[3] = frames[2]
     let bytes = try StoredEmbeddings.encode(
-      frames, step: 0.02, offset: -1.5, groupSize: 4, among: SymbolModel.Family.allCases)
-    let stored = try StoredEmbeddings(bytes, frames: 11, count: 96)
+      frames, shape: [2, 8, 6], step: 0.02, offset: -1.5, groupSize: 4,
+      among: SymbolModel.Family.allCases)
+    let stored = try StoredEmbeddings(bytes, frames: 11, shape: [2, 8, 6])
     let step = StoredStep.rounded(0.02)
     for frame in [10, 0, 5, 7, 3] {
       let (first, values) = try stored.group(of: frame)
@@ -84,12 +88,30 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     }
   }
 
+  /// A picture that hardly changes costs what changes.
+  @Test func stillEmbeddings() throws {
+    let first = bell(1152, seed: 3, width: 12)
+    let frames = (0..<8).map { i in
+      var frame = first
+      for k in 0..<20 { frame[40 + k] += Int32(i * (k % 3)) }
+      return frame
+    }
+    func size(_ predicting: Bool) throws -> Int {
+      try StoredEmbeddings.encode(
+        frames, shape: [8, 9, 16], step: 1, offset: 0, predicting: predicting,
+        among: SymbolModel.Family.allCases
+      ).count
+    }
+    #expect(try 5 * size(true) < size(false))
+  }
+
   /// Whatever the bytes, reading them ends in an error of kind `data`, or in numbers.
   @Test func hostileBytes() throws {
     let good = try StoredTensors.encode(items, among: SymbolModel.Family.allCases)
-    let frames = (0..<5).map { bell(40, seed: UInt64($0) + 5) }
+    var frames = (0..<5).map { bell(40, seed: UInt64($0) + 5) }
+    frames[1] = frames[0]
     let group = try StoredEmbeddings.encode(
-      frames, step: 1, offset: 0, groupSize: 2, among: [.gaussian])
+      frames, shape: [2, 4, 5], step: 1, offset: 0, groupSize: 2, among: [.gaussian])
     func attempt(_ body: () throws -> Void) {
       do { try body() } catch let error as LunervError { #expect(error.kind == .data) } catch {
         Issue.record("\(error)")
@@ -106,7 +128,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
       if round % 7 == 0 { a = noise(60, seed: random).map { UInt8(truncatingIfNeeded: $0) } }
       attempt { _ = try StoredTensors.decode(a, shapes: shapes) }
       attempt {
-        let stored = try StoredEmbeddings(b, frames: 5, count: 40)
+        let stored = try StoredEmbeddings(b, frames: 5, shape: [2, 4, 5])
         for frame in 0..<5 { _ = try stored.group(of: frame) }
       }
     }

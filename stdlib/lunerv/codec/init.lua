@@ -168,9 +168,10 @@ end
 
 -- The bytes of a file for `compressed`, which answers `stored(clip)`: { model, weights, steps,
 -- embeddings, embedding_step, embedding_offset }. Options: clip; families (of "gaussian",
--- "laplace", "adaptive"), what distributions symbols may have; group, frames decoded together.
+-- "laplace", "adaptive"), what distributions symbols may have; group, frames decoded together;
+-- predict = false, to tell every frame's embedding by itself.
 function codec.encode(compressed, given)
-  local o = options(given, {}, { "clip", "families", "group" })
+  local o = options(given, { predict = true }, { "clip", "families", "group" })
   local clip = o.clip or errors.raise "codec: a clip expected"
   local stored = compressed:stored(clip)
   local model = stored.model
@@ -187,6 +188,7 @@ function codec.encode(compressed, given)
   local coding = { families = o.families or stored.families, group = o.group }
   add("weights", native.encode_tensors(stored.weights, stored.steps, coding))
   if stored.embeddings then
+    coding.predict = o.predict
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
       stored.embedding_offset, coding))
   end
@@ -205,8 +207,10 @@ local File <const> = {
 -- bytes gives (`on_frame(frame, output)` sees each frame). Other options as codec.encode. Returns
 -- nil and a message when the file cannot be written.
 function codec.write(path, compressed, given)
-  local o = options(given, { verify = true }, { "clip", "families", "group", "on_frame" })
-  local bytes = codec.encode(compressed, { clip = o.clip, families = o.families, group = o.group })
+  local o = options(given, { verify = true, predict = true },
+    { "clip", "families", "group", "on_frame" })
+  local bytes = codec.encode(compressed,
+    { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = describe(bytes)
   if o.verify then
     local quality = codec.decode(bytes):evaluate(o.clip, o.on_frame)
