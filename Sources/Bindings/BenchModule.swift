@@ -1,12 +1,79 @@
+import Glibc
 import Kernels
 import LuaBridge
+import Support
 
 /// What `lunerv bench` needs beside what everyone uses.
 enum BenchModule {
-  static func define(_ m: LuaModule) {
+  /// A convolution by its sizes; `kernel` and `padding` serve both directions.
+  private struct Shape: LuaOptions {
+    var inputs = 1
+    var outputs = 1
+    var height = 1
+    var width = 1
+    var kernel = 1
+    var stride = 1
+    var padding = 0
+    var groups = 1
+    static var luaFields: [LuaField<Shape>] {
+      [
+        LuaField("inputs", \.inputs), LuaField("outputs", \.outputs), LuaField("height", \.height),
+        LuaField("width", \.width), LuaField("kernel", \.kernel), LuaField("stride", \.stride),
+        LuaField("padding", \.padding), LuaField("groups", \.groups),
+      ]
+    }
+
+    func checked() throws -> ConvolutionShape {
+      let sizes = [inputs, outputs, height, width, kernel, stride, groups]
+      guard sizes.allSatisfy({ (1...1 << 24).contains($0) }), (0...1 << 20).contains(padding),
+        height + 2 * padding >= kernel, width + 2 * padding >= kernel
+      else { throw LunervError(.argument, "sizes of a convolution expected") }
+      return ConvolutionShape(
+        n: 1, inputs: inputs, height: height, width: width, outputs: outputs, kh: kernel,
+        kw: kernel, stride: stride, padY: padding, padX: padding, groups: groups)
+    }
+  }
+
+  static func define(_ m: LuaModule, _ lua: LuaState) {
     m.define(
       "fma_roof",
       doc: "GFLOP/s of all threads doing nothing but fused multiply-adds; takes about 0.2 s."
     ) { () -> Double in Roof.measure() }
+    m.define(
+      "memory_roof", doc: "GB/s at which all threads read 256 MB; takes about half a second."
+    ) { () -> Double in Roof.bandwidth() }
+    m.define(
+      "interpreter_seconds",
+      doc: "Seconds that Lua itself has taken, outside native functions, since the first call."
+    ) { [unowned lua] () -> Double in lua.stopwatch.seconds }
+    m.define(
+      "convolution_choice", params: ["shape"],
+      doc: "The algorithm that computes such a convolution; nil: the slow one for all shapes."
+    ) { (s: Shape) -> String? in Convolution.algorithm(for: try s.checked())?.rawValue }
+    m.define(
+      "convolution_algorithms", params: ["shape"], doc: "All that can compute such a convolution."
+    ) { (s: Shape) -> [String] in
+      let shape = try s.checked()
+      return ConvolutionAlgorithm.allCases.filter { Convolution.admits($0, shape) }.map(\.rawValue)
+    }
+    m.define(
+      "force_convolution", params: ["algorithm"],
+      doc: "Has an algorithm serve every shape that it can; nil: the best for each shape again."
+    ) { (name: String?) in
+      guard let name else {
+        Convolution.forced = nil
+        return
+      }
+      guard let algorithm = ConvolutionAlgorithm(rawValue: name) else {
+        let known = ConvolutionAlgorithm.allCases.map(\.rawValue).joined(separator: ", ")
+        throw LunervError(.argument, "unknown algorithm '\(name)' (known: \(known))")
+      }
+      Convolution.forced = algorithm
+    }
+    m.define("executable", doc: "The path of the running program, or nil.") { () -> String? in
+      guard let path = realpath("/proc/self/exe", nil) else { return nil }
+      defer { free(path) }
+      return String(cString: path)
+    }
   }
 }

@@ -36,7 +36,7 @@ public final class Host {
     lua.register(clips)
     lua.register(writers)
     Host.process(module) { [unowned pressure] in pressure.boundary() }
-    BenchModule.define(module)
+    BenchModule.define(module, lua)
     lua.register(module)
     Arena.limit = Environment.memory()
     // A backward pass is one call that may take seconds, and so may the first to read a frame.

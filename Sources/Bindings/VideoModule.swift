@@ -3,8 +3,8 @@ import Support
 import Tensors
 import VideoIO
 
-extension Clip: LuaObject {
-  public static var luaName: String { "clip" }
+extension FrameAhead: LuaObject {
+  static var luaName: String { "clip" }
 }
 
 /// Frames out of files and into files.
@@ -82,7 +82,7 @@ enum VideoModule {
     }
   }
 
-  static func define(_ m: LuaModule) -> (LuaClass<Clip>, LuaClass<FrameWriter>) {
+  static func define(_ m: LuaModule) -> (LuaClass<FrameAhead>, LuaClass<FrameWriter>) {
     m.define(
       "open_video", params: ["path", "options"],
       doc: "A clip of a video file, an image folder or a raw pipe; or nil and a message."
@@ -95,8 +95,9 @@ enum VideoModule {
       }
       return try FileModule.attempt({
         do {
-          return try Clip(
-            path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir)
+          return FrameAhead(
+            try Clip(
+              path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir))
         } catch let error as LunervError where [.argument, .memory].contains(error.kind) {
           // Sound options that this file cannot fulfil: a failure to be expected.
           throw LunervError(.data, error.message, context: error.context)
@@ -131,39 +132,46 @@ enum VideoModule {
     return (clips(), writers())
   }
 
-  private static func clips() -> LuaClass<Clip> {
-    let c = LuaClass<Clip>()
-    c.meta("__len") { (clip: Clip) -> Int in clip.count }
-    c.property("width", doc: "Pixels across.") { (clip: Clip) -> Int in clip.width }
-    c.property("height", doc: "Pixels down.") { (clip: Clip) -> Int in clip.height }
-    c.property("frames", doc: "How many frames.") { (clip: Clip) -> Int in clip.count }
-    c.property("fps", doc: "Frames a second.") { (clip: Clip) -> Double in clip.frameRate.value }
-    c.property("path") { (clip: Clip) -> String in clip.path }
-    c.property("warnings", doc: "What was left out, as text.") { (clip: Clip) -> [String] in
-      clip.warnings
+  private static func clips() -> LuaClass<FrameAhead> {
+    let c = LuaClass<FrameAhead>()
+    c.meta("__len") { (a: FrameAhead) -> Int in a.clip.count }
+    c.property("width", doc: "Pixels across.") { (a: FrameAhead) -> Int in a.clip.width }
+    c.property("height", doc: "Pixels down.") { (a: FrameAhead) -> Int in a.clip.height }
+    c.property("frames", doc: "How many frames.") { (a: FrameAhead) -> Int in a.clip.count }
+    c.property("fps", doc: "Frames a second.") { (a: FrameAhead) -> Double in
+      a.clip.frameRate.value
     }
-    c.property("has_audio") { (clip: Clip) -> Bool in clip.hasAudio }
-    c.property("timestamps", doc: "Seconds, for every frame.") { (clip: Clip) -> [Double] in
-      clip.timestamps
+    c.property("path") { (a: FrameAhead) -> String in a.clip.path }
+    c.property("warnings", doc: "What was left out, as text.") { (a: FrameAhead) -> [String] in
+      a.clip.warnings
+    }
+    c.property("has_audio") { (a: FrameAhead) -> Bool in a.clip.hasAudio }
+    c.property("timestamps", doc: "Seconds, for every frame.") { (a: FrameAhead) -> [Double] in
+      a.clip.timestamps
+    }
+    c.property("waited", doc: "Seconds that frame() has taken so far.") {
+      (a: FrameAhead) -> Double in a.waited
     }
     c.method("frame", params: ["i"], doc: "Frame i as f32 (1, 3, H, W) in [0, 1].") {
-      (clip: Clip, i: Int) -> Tensor in
-      try clip.withFrame(position(i, count: clip.count, "frame")) {
-        try Tensor.image(u8: $0, height: clip.height, width: clip.width)
-      }
+      (a: FrameAhead, i: Int) -> Tensor in
+      try a.frame(position(i, count: a.clip.count, "frame"))
     }
     c.method("frame_u8", params: ["i"], doc: "Frame i as u8 (1, 3, H, W).") {
-      (clip: Clip, i: Int) -> Tensor in
-      try clip.withFrame(position(i, count: clip.count, "frame_u8")) {
+      (a: FrameAhead, i: Int) -> Tensor in
+      try a.clip.withFrame(position(i, count: a.clip.count, "frame_u8")) {
         try Tensor.from(
-          bytes: UnsafeRawBufferPointer($0), [1, 3, clip.height, clip.width], .u8)
+          bytes: UnsafeRawBufferPointer($0), [1, 3, a.clip.height, a.clip.width], .u8)
       }
     }
-    c.method("prefetch", params: ["i"], doc: "Says that frame i comes next.") {
-      (clip: Clip, i: Int) in clip.prefetch(try position(i, count: clip.count, "prefetch"))
+    c.method(
+      "prefetch", params: ["i"], doc: "Makes frame i ready in the background, for frame(i)."
+    ) { (a: FrameAhead, i: Int) in
+      a.prefetch(try position(i, count: a.clip.count, "prefetch"))
     }
-    c.method("close", doc: "Lets go of the frames.", polls: false) { (clip: Clip) in clip.close() }
-    c.meta("__close") { (clip: Clip, _: LuaValue) in clip.close() }
+    c.method("close", doc: "Lets go of the frames.", polls: false) { (a: FrameAhead) in
+      a.close()
+    }
+    c.meta("__close") { (a: FrameAhead, _: LuaValue) in a.close() }
     return c
   }
 

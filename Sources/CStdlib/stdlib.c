@@ -13,6 +13,21 @@ static const unsigned char lunerv_bench[] = {
 static const unsigned char lunerv_bench_kernels[] = {
 #embed "../../stdlib/lunerv/bench/kernels.lua"
 };
+static const unsigned char lunerv_bench_plan[] = {
+#embed "../../stdlib/lunerv/bench/plan.lua"
+};
+static const unsigned char lunerv_bench_report[] = {
+#embed "../../stdlib/lunerv/bench/report.lua"
+};
+static const unsigned char lunerv_bench_roofline[] = {
+#embed "../../stdlib/lunerv/bench/roofline.lua"
+};
+static const unsigned char lunerv_bench_sizes[] = {
+#embed "../../stdlib/lunerv/bench/sizes.lua"
+};
+static const unsigned char lunerv_bench_steps[] = {
+#embed "../../stdlib/lunerv/bench/steps.lua"
+};
 static const unsigned char lunerv_bench_torch[] = {
 #embed "../../stdlib/lunerv/bench/torch.lua"
 };
@@ -165,6 +180,11 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv", lunerv, sizeof(lunerv)},
   {"lunerv.bench", lunerv_bench, sizeof(lunerv_bench)},
   {"lunerv.bench.kernels", lunerv_bench_kernels, sizeof(lunerv_bench_kernels)},
+  {"lunerv.bench.plan", lunerv_bench_plan, sizeof(lunerv_bench_plan)},
+  {"lunerv.bench.report", lunerv_bench_report, sizeof(lunerv_bench_report)},
+  {"lunerv.bench.roofline", lunerv_bench_roofline, sizeof(lunerv_bench_roofline)},
+  {"lunerv.bench.sizes", lunerv_bench_sizes, sizeof(lunerv_bench_sizes)},
+  {"lunerv.bench.steps", lunerv_bench_steps, sizeof(lunerv_bench_steps)},
   {"lunerv.bench.torch", lunerv_bench_torch, sizeof(lunerv_bench_torch)},
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},

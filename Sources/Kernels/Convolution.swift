@@ -10,21 +10,33 @@ public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
 
 /// f32 convolution over image operands in any layout (``ImageLayout``).
 public enum Convolution {
+  /// For measurements: the algorithm to use wherever it can serve, in place of the choice.
+  /// Set by the one thread that owns the Lua state, between operators.
+  nonisolated(unsafe) public static var forced: ConvolutionAlgorithm?
+
+  /// Whether an algorithm can serve a shape at all.
+  public static func admits(_ algorithm: ConvolutionAlgorithm, _ s: ConvolutionShape) -> Bool {
+    switch algorithm {
+    case .winograd:
+      s.groups == 1 && s.kh == s.kw && Winograd.serves(kernel: s.kh) && s.stride == 1
+        && s.padY == s.padX && s.padY < s.kh
+    case .direct: s.groups == 1
+    case .depthwise:
+      s.groups == s.inputs && s.groups == s.outputs && s.groups > 1 && s.stride == 1
+    }
+  }
+
   /// The algorithm that serves a shape best; nil when only the reference path can.
   /// Winograd wins wherever there are tiles enough to fill its products.
   public static func algorithm(for s: ConvolutionShape) -> ConvolutionAlgorithm? {
-    if s.groups == s.inputs, s.groups == s.outputs, s.groups > 1 {
-      return s.stride == 1 ? .depthwise : nil
-    }
-    if s.groups > 1 { return nil }
-    if s.kh == s.kw, Winograd.serves(kernel: s.kh), s.stride == 1, s.padY == s.padX,
-      s.padY < s.kh,
-      min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
+    if let forced, admits(forced, s) { return forced }
+    if admits(.depthwise, s) { return .depthwise }
+    if admits(.winograd, s), min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
       s.outHeight * s.outWidth >= 512
     {
       return .winograd
     }
-    return .direct
+    return admits(.direct, s) ? .direct : nil
   }
 
   public static func forward(

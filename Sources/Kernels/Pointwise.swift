@@ -29,10 +29,21 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
   static func apply(
     _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Self>,
     _ b: UnsafePointer<Self>, _ c: UnsafePointer<Self>, _ out: UnsafeMutablePointer<Self>)
+
+  /// Copies, past the caches where `out` is a multiple of 32 bytes.
+  static func stream(
+    _ values: UnsafePointer<Self>, _ count: Int, to out: UnsafeMutablePointer<Self>)
+
+  /// Adds `rows` rows of `lanes` values each, a multiple of eight, to `sums`.
+  static func addRows(
+    _ values: UnsafePointer<Self>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Self>)
 }
 
-/// A chain of pointwise operators over one physical index space, evaluated in one pass
-/// over pieces that stay in the first-level cache.
+/// Pointwise operators over one physical index space, evaluated in one pass over pieces that
+/// stay in the first-level cache.
+///
+/// A program has one result, its last register, or several: then the pass that stores one
+/// also sums others, and what they share is read and computed once.
 public struct PointwiseProgramOf<T: PointwiseScalar> {
   /// How the value at physical index i of the result's space is found.
   public enum Leaf {
@@ -64,31 +75,56 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
+  /// A register that somebody wants.
+  public struct Result {
+    public var register: Int
+    /// Its padding lanes must be made zero.
+    public var masked: Bool
+    public init(_ register: Int, masked: Bool = false) {
+      self.register = register
+      self.masked = masked
+    }
+  }
+
   public let count: Int
   public let leaves: [Leaf]
   public let instructions: [Instruction]
-  /// Lanes of a pixel, and how many of them are channels, when the others must be made
-  /// zero; (1, 1) where there is no padding to keep.
+  /// Lanes of a pixel, and how many of them are channels; (1, 1) where there are no pixels.
   public let lanes: Int
   public let channels: Int
+  public let results: [Result]
   /// What the leaves' memory belongs to.
   public let owners: [AnyObject]
   private let slots: [Int]
   private let slotCount: Int
   private let piece: Int
 
+  /// One result, the last register; its padding lanes are made zero when there are fewer
+  /// channels than lanes.
+  public init(
+    count: Int, leaves: [Leaf], instructions: [Instruction], lanes: Int, channels: Int,
+    owners: [AnyObject]
+  ) {
+    self.init(
+      count: count, leaves: leaves, instructions: instructions, lanes: lanes, channels: channels,
+      results: [
+        .init(leaves.count + instructions.count - 1, masked: channels < lanes)
+      ], owners: owners)
+  }
+
   /// `slots` reuses buffers as soon as their last reader is done.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public init(
     count: Int, leaves: [Leaf], instructions: [Instruction], lanes: Int, channels: Int,
-    owners: [AnyObject]
+    results: [Result], owners: [AnyObject]
   ) {
     self.count = count
     self.leaves = leaves
     self.instructions = instructions
     self.lanes = lanes
     self.channels = channels
+    self.results = results
     self.owners = owners
     var align = max(lanes, 1)
     for leaf in leaves {
@@ -96,11 +132,14 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
         align = n % align == 0 ? n : align * n
       }
     }
+    // Whole vectors too, where that is not too much.
+    if align % vectorWidth != 0, align % 8 == 0 { align *= vectorWidth / 8 }
     piece = align >= 1024 ? align : 1024 / align * align
     var last = [Int](repeating: -1, count: leaves.count + instructions.count)
     for (i, ins) in instructions.enumerated() {
       for r in [ins.a, ins.b, ins.c] where r >= 0 { last[r] = i }
     }
+    for result in results { last[result.register] = instructions.count }
     var slots = [Int](repeating: -1, count: instructions.count)
     var free: [Int] = []
     var used = 0
@@ -127,7 +166,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     return nil
   }
 
-  /// Values `start..<start+count`, in order; `start` on a pixel boundary.
+  /// Values `start..<start+count` of the only result, in order; `start` on a pixel boundary.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func evaluate(start: Int, count: Int, into out: UnsafeMutablePointer<T>) {
@@ -136,8 +175,9 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
       return
     }
     withScratch { scratch in
-      run(start: start, count: count, scratch) { offset, n, registers in
-        UnsafeMutablePointer(out + offset)
+      run(start: start, count: count, scratch, out: out) { offset, n, registers in
+        let values = registers[results[0].register]
+        if UnsafePointer(out + offset) != values { (out + offset).update(from: values, count: n) }
       }
     }
   }
@@ -154,20 +194,18 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
       return
     }
     withScratch { scratch in
-      let buffer = scratch.take(piece + 208, of: T.self)
-      var pending: (Int, Int)?
-      run(start: start, count: count, scratch) { offset, n, _ in
-        if let (o, m) = pending { body(o, m, UnsafePointer(buffer)) }
-        pending = (offset, n)
-        return buffer
+      run(start: start, count: count, scratch, out: nil) { offset, n, registers in
+        body(offset, n, registers[results[0].register])
       }
-      if let (o, m) = pending { body(o, m, UnsafePointer(buffer)) }
     }
   }
 
+  /// Computes the registers piece by piece and hands them to `body`; the only result goes
+  /// to `out` where that is given.
   private func run(
-    start: Int, count: Int, _ scratch: Scratch,
-    _ target: (_ offset: Int, _ count: Int, _ registers: Int) -> UnsafeMutablePointer<T>
+    start: Int, count: Int, _ scratch: Scratch, out: UnsafeMutablePointer<T>?,
+    _ body: (_ offset: Int, _ count: Int, _ registers: UnsafeMutablePointer<UnsafePointer<T>>) ->
+      Void
   ) {
     let registers = scratch.take(leaves.count + instructions.count, of: UnsafePointer<T>.self)
     // Buffers a multiple of 4096 bytes apart would make every load wait for the store before
@@ -223,23 +261,23 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
           registers[i] = UnsafePointer(fill)
         }
       }
-      let out = target(done, n, leaves.count)
       for (i, ins) in instructions.enumerated() {
-        let result = i == instructions.count - 1 ? out : buffers + slots[i] * stagger
+        var result = buffers + slots[i] * stagger
+        if let out, i == instructions.count - 1 { result = out + done }
         let a = registers[ins.a]
         T.apply(
           ins.op, p: ins.p, q: ins.q, n, a, ins.b >= 0 ? registers[ins.b] : a,
           ins.c >= 0 ? registers[ins.c] : a, result)
         registers[leaves.count + i] = UnsafePointer(result)
       }
-      if instructions.isEmpty { out.update(from: registers[0], count: n) }
-      if channels < lanes {
-        var pixel = out
+      for result in results where result.masked && result.register >= leaves.count {
+        var pixel = UnsafeMutablePointer(mutating: registers[result.register])
         for _ in 0..<n / lanes {
           for c in channels..<lanes { pixel[c] = 0 }
           pixel += lanes
         }
       }
+      body(done, n, registers)
       done += n
     }
   }
@@ -292,14 +330,74 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// The whole result, shared among the threads.
+  /// The whole of the only result, shared among the threads.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func evaluateAll(into out: UnsafeMutablePointer<T>) {
     let block = blockSize
+    let streaming = streams(count)
     ThreadPool.shared.run((count + block - 1) / block) { i in
       let start = i * block
-      evaluate(start: start, count: min(block, count - start), into: out + start)
+      let n = min(block, count - start)
+      if streaming {
+        forEachPiece(start: start, count: n) { T.stream($2, $1, to: out + start + $0) }
+        finishStreaming(true)
+      } else {
+        evaluate(start: start, count: n, into: out + start)
+      }
+    }
+  }
+
+  /// What becomes of a result.
+  public enum Sink {
+    case values(UnsafeMutablePointer<T>)
+    /// One sum a lane, over all pixels; padding lanes are made zero.
+    case laneSums(UnsafeMutablePointer<T>)
+  }
+
+  /// All results in one pass, shared among the threads; a sink for each, lanes > 1. Sums are
+  /// cut by the shape alone and carried in f64 between the cuts.
+  @_specialize(where T == Float)
+  @_specialize(where T == Double)
+  public func evaluateAll(into sinks: [Sink]) {
+    let block = max(1, blockSize / lanes) * lanes
+    let blocks = (count + block - 1) / block
+    let streaming = streams(count)
+    withScratch { scratch in
+      let partial = scratch.take(blocks * sinks.count * lanes, of: T.self)
+      partial.update(repeating: 0, count: blocks * sinks.count * lanes)
+      ThreadPool.shared.run(blocks) { i in
+        let start = i * block
+        withScratch { scratch in
+          run(start: start, count: min(block, count - start), scratch, out: nil) {
+            offset, n, registers in
+            for (k, sink) in sinks.enumerated() {
+              let values = registers[results[k].register]
+              switch sink {
+              case .values(let out):
+                if streaming {
+                  T.stream(values, n, to: out + start + offset)
+                } else {
+                  (out + start + offset).update(from: values, count: n)
+                }
+              case .laneSums:
+                T.addRows(
+                  values, rows: n / lanes, lanes: lanes,
+                  to: partial + (i * sinks.count + k) * lanes)
+              }
+            }
+          }
+        }
+        finishStreaming(streaming)
+      }
+      for (k, sink) in sinks.enumerated() {
+        guard case .laneSums(let out) = sink else { continue }
+        for lane in 0..<lanes {
+          var total = 0.0
+          for i in 0..<blocks { total += Double(partial[(i * sinks.count + k) * lanes + lane]) }
+          out[lane] = lane < channels ? T(total) : 0
+        }
+      }
     }
   }
 
@@ -309,6 +407,61 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
 
 public typealias PointwiseProgram = PointwiseProgramOf<Float>
 
+@inline(__always) private func map(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
+  _ f: (Vector) -> Vector
+) {
+  var i = 0
+  while i + vectorWidth <= n {
+    store(f(load(a + i)), out + i)
+    i += vectorWidth
+  }
+  if i < n { storeFirst(n - i, f(loadFirst(n - i, a + i)), out + i) }
+}
+
+// The elementary functions' loops stand alone: in one function with the others they would
+// exceed what the compiler is willing to inline into it.
+
+@inline(never) private func expOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vexp($0) } }
+
+@inline(never) private func sinOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsin($0) } }
+
+@inline(never) private func cosOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vcos($0) } }
+
+@inline(never) private func tanhOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vtanh($0) } }
+
+@inline(never) private func sigmoidOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsigmoid($0) } }
+
+@inline(never) private func geluOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vgelu($0) } }
+
+@inline(never) private func geluGradientOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vgeluGradient($0) } }
+
+@inline(never) private func siluOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsilu($0) } }
+
+@inline(never) private func siluGradientOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsiluGradient($0) } }
+
+@inline(never) private func erfOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { verf($0) } }
+
 extension Float: PointwiseScalar {
   public static func apply(
     _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Float>,
@@ -316,19 +469,7 @@ extension Float: PointwiseScalar {
   ) {
     let pv = Vector(repeating: Float(p)), qv = Vector(repeating: Float(q))
     let (one, zero) = (Vector(repeating: 1), Vector.zero)
-    @inline(__always) func unary(_ f: (Vector) -> Vector) {
-      var i = 0
-      while i + vectorWidth <= n {
-        store(f(load(a + i)), out + i)
-        i += vectorWidth
-      }
-      if i < n {
-        var v = Vector.zero
-        for k in 0..<(n - i) { v[k] = a[i + k] }
-        let r = f(v)
-        for k in 0..<(n - i) { out[i + k] = r[k] }
-      }
-    }
+    @inline(__always) func unary(_ f: (Vector) -> Vector) { map(n, a, out, f) }
     @inline(__always) func binary(_ f: (Vector, Vector) -> Vector) {
       var i = 0
       while i + vectorWidth <= n {
@@ -336,44 +477,33 @@ extension Float: PointwiseScalar {
         i += vectorWidth
       }
       if i < n {
-        var v = Vector.zero, w = Vector.zero
-        for k in 0..<(n - i) {
-          v[k] = a[i + k]
-          w[k] = b[i + k]
-        }
-        let r = f(v, w)
-        for k in 0..<(n - i) { out[i + k] = r[k] }
+        storeFirst(n - i, f(loadFirst(n - i, a + i), loadFirst(n - i, b + i)), out + i)
       }
     }
     @inline(__always) func scalar(_ f: (Float) -> Float) {
       for i in 0..<n { out[i] = f(a[i]) }
     }
-    @inline(__always) func flag(_ f: (Vector, Vector) -> SIMDMask<Integers>) {
-      binary { zero.replacing(with: one, where: f($0, $1)) }
-    }
     switch op {
     case .copy: unary { $0 }
     case .negate: unary { -$0 }
-    case .absolute: unary { $0.replacing(with: -$0, where: $0 .< zero) }
-    case .exp: unary(vexp)
+    case .absolute: unary { whereLess($0, zero, -$0, $0) }
+    case .exp: expOfAll(n, a, out)
     case .log: scalar { Glibc.logf($0) }
     case .sqrt: unary { $0.squareRoot() }
     case .reciprocalSqrt: unary { one / $0.squareRoot() }
-    case .sin: unary(vsin)
-    case .cos: unary(vcos)
-    case .tanh: unary(vtanh)
-    case .sigmoid: unary(vsigmoid)
-    case .relu: unary { $0.replacing(with: zero, where: $0 .< zero) }
-    case .gelu: unary(vgelu)
-    case .geluGradient: unary(vgeluGradient)
-    case .silu: unary(vsilu)
-    case .siluGradient: unary(vsiluGradient)
-    case .erf: unary(verf)
+    case .sin: sinOfAll(n, a, out)
+    case .cos: cosOfAll(n, a, out)
+    case .tanh: tanhOfAll(n, a, out)
+    case .sigmoid: sigmoidOfAll(n, a, out)
+    case .relu: unary { whereLess($0, zero, zero, $0) }
+    case .gelu: geluOfAll(n, a, out)
+    case .geluGradient: geluGradientOfAll(n, a, out)
+    case .silu: siluOfAll(n, a, out)
+    case .siluGradient: siluGradientOfAll(n, a, out)
+    case .erf: erfOfAll(n, a, out)
     case .square: unary { $0 * $0 }
     case .sign:
-      unary {
-        zero.replacing(with: one, where: $0 .> zero).replacing(with: -one, where: $0 .< zero)
-      }
+      unary { whereLess($0, zero, -one, whereLess(zero, $0, one, zero)) }
     case .round: unary { $0.rounded(.toNearestOrEven) }
     case .floor: unary { $0.rounded(.down) }
     case .reciprocal: unary { one / $0 }
@@ -381,22 +511,22 @@ extension Float: PointwiseScalar {
     case .multiplyConstant: unary { $0 * pv }
     case .powerConstant: scalar { Glibc.powf($0, Float(p)) }
     case .clamp:
-      unary { $0.replacing(with: pv, where: $0 .< pv).replacing(with: qv, where: $0 .> qv) }
-    case .inRange: unary { zero.replacing(with: one, where: ($0 .>= pv) .& ($0 .<= qv)) }
-    case .isPositive: unary { zero.replacing(with: one, where: $0 .> zero) }
+      unary { whereLess($0, pv, pv, whereLess(qv, $0, qv, $0)) }
+    case .inRange: unary { whereAtMost(pv, $0, whereAtMost($0, qv, one, zero), zero) }
+    case .isPositive: unary { whereLess(zero, $0, one, zero) }
     case .add: binary { $0 + $1 }
     case .subtract: binary { $0 - $1 }
     case .multiply: binary { $0 * $1 }
     case .divide: binary { $0 / $1 }
-    case .maximum: binary { $0.replacing(with: $1, where: $1 .> $0) }
-    case .minimum: binary { $0.replacing(with: $1, where: $1 .< $0) }
+    case .maximum: binary { whereLess($0, $1, $1, $0) }
+    case .minimum: binary { whereLess($1, $0, $1, $0) }
     case .power: for i in 0..<n { out[i] = Glibc.powf(a[i], b[i]) }
-    case .equal: flag { $0 .== $1 }
-    case .notEqual: flag { $0 .!= $1 }
-    case .less: flag { $0 .< $1 }
-    case .lessOrEqual: flag { $0 .<= $1 }
-    case .greater: flag { $0 .> $1 }
-    case .greaterOrEqual: flag { $0 .>= $1 }
+    case .equal: binary { whereEqual($0, $1, one, zero) }
+    case .notEqual: binary { whereEqual($0, $1, zero, one) }
+    case .less: binary { whereLess($0, $1, one, zero) }
+    case .lessOrEqual: binary { whereAtMost($0, $1, one, zero) }
+    case .greater: binary { whereLess($1, $0, one, zero) }
+    case .greaterOrEqual: binary { whereAtMost($1, $0, one, zero) }
     case .choose: for i in 0..<n { out[i] = c[i] != 0 ? a[i] : b[i] }
     case .multiplyAdd:
       var i = 0
@@ -412,7 +542,62 @@ extension Float: PointwiseScalar {
   }
 }
 
+extension Float {
+  public static func stream(
+    _ values: UnsafePointer<Float>, _ count: Int, to out: UnsafeMutablePointer<Float>
+  ) {
+    guard Int(bitPattern: out) % 32 == 0 else {
+      out.update(from: values, count: count)
+      return
+    }
+    var i = 0
+    while i + 8 <= count {
+      store8(load8(values + i), out + i, streaming: true)
+      i += 8
+    }
+    while i < count {
+      out[i] = values[i]
+      i += 1
+    }
+  }
+
+  public static func addRows(
+    _ values: UnsafePointer<Float>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Float>
+  ) {
+    var c = 0
+    while c + vectorWidth <= lanes {
+      // Two chains a vector: additions wait four cycles for each other.
+      var (even, odd) = (Vector.zero, Vector.zero)
+      var p = values + c
+      for _ in 0..<rows / 2 {
+        even += load(p)
+        odd += load(p + lanes)
+        p += 2 * lanes
+      }
+      if rows % 2 == 1 { even += load(p) }
+      store(load(sums + c) + (even + odd), sums + c)
+      c += vectorWidth
+    }
+    while c < lanes {
+      var total = V8.zero
+      for r in 0..<rows { total += load8(values + r * lanes + c) }
+      store8(load8(sums + c) + total, sums + c)
+      c += 8
+    }
+  }
+}
+
 extension Double: PointwiseScalar {
+  public static func stream(
+    _ values: UnsafePointer<Double>, _ count: Int, to out: UnsafeMutablePointer<Double>
+  ) { out.update(from: values, count: count) }
+
+  public static func addRows(
+    _ values: UnsafePointer<Double>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Double>
+  ) {
+    for r in 0..<rows { for c in 0..<lanes { sums[c] += values[r * lanes + c] } }
+  }
+
   public static func apply(
     _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Double>,
     _ b: UnsafePointer<Double>, _ c: UnsafePointer<Double>, _ out: UnsafeMutablePointer<Double>

@@ -102,7 +102,15 @@ private func reduceRange<T: PointwiseScalar>(
         let target = out + row * inner + column
         let source = values + j
         switch op {
-        case .sum: for k in 0..<run { target[k] += source[k] }
+        case .sum:
+          // Whole rows of channels, as many as the piece has of this result.
+          let rows = column == 0 && inner % 8 == 0 ? min((n - j) / inner, valid - within) : 0
+          if rows > 1 {
+            T.addRows(source, rows: rows, lanes: inner, to: target)
+            j += rows * inner
+            continue
+          }
+          for k in 0..<run { target[k] += source[k] }
         // A not-a-number is taken, and stays.
         case .maximum:
           for k in 0..<run where !(source[k] <= target[k]) && target[k] == target[k] {

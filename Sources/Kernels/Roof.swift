@@ -28,6 +28,43 @@ public enum Roof {
     return Double(pieces * steps * chains * vectorWidth * 2) / fastest * 1e-9
   }
 
+  /// GB/s at which the pool's threads together read memory, the other roof: 256 MB are
+  /// streamed for about `seconds`, the best pass counts. 0 where there is no such memory.
+  public static func bandwidth(seconds: Double = 0.3) -> Double {
+    let pieces = 256, count = 1 << 18
+    let bytes = pieces * count * 4
+    let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let base, base != MAP_FAILED else { return 0 }
+    defer { munmap(base, bytes) }
+    madvise(base, bytes, 14 /* MADV_HUGEPAGE: what is measured is memory, not its tables */)
+    let p = base.assumingMemoryBound(to: Float.self)
+    let pool = ThreadPool.shared
+    pool.run(pieces) { (p + $0 * count).update(repeating: 1, count: count) }
+    var sums = [Float](repeating: 0, count: pieces)
+    var fastest = Double.infinity
+    let start = now()
+    repeat {
+      let began = now()
+      sums.withUnsafeMutableBufferPointer { sums in
+        guard let sums = sums.baseAddress else { return }
+        pool.run(pieces) { sums[$0] = sum(p + $0 * count, count) }
+      }
+      fastest = min(fastest, now() - began)
+    } while now() - start < seconds
+    return Double(bytes) / fastest * 1e-9
+  }
+
+  @inline(never) private static func sum(_ p: UnsafePointer<Float>, _ count: Int) -> Float {
+    var (a, b, c, d) = (V8.zero, V8.zero, V8.zero, V8.zero)
+    for i in stride(from: 0, to: count, by: 32) {
+      a += load8(p + i)
+      b += load8(p + i + 8)
+      c += load8(p + i + 16)
+      d += load8(p + i + 24)
+    }
+    return (a + b + c + d).sum()
+  }
+
   private static let steps = 4096
   private static let chains = 12
   private static var stateSize: Int { chains * vectorWidth }

@@ -44,11 +44,14 @@ final class Scratch {
       used = 0
     }
     if block == blocks.count {
-      let size = max(bytes, 4 << 20)
+      // Whole huge pages: transforms write to many planes at once, and the processor keeps
+      // few small pages in mind.
+      let size = roundUp(max(bytes, 4 << 20), 2 << 20)
       var raw: UnsafeMutableRawPointer?
-      guard posix_memalign(&raw, 64, size) == 0, let base = raw else {
+      guard posix_memalign(&raw, 2 << 20, size) == 0, let base = raw else {
         fatalError("lunerv: out of memory for \(size) bytes of kernel scratch")
       }
+      madvise(base, size, 14 /* MADV_HUGEPAGE */)
       blocks.append((base, size))
       used = 0
     }

@@ -49,10 +49,27 @@ private let streamingFloats = 1 << 21
   #endif
 }
 
+/// The first `n` floats at `p`, less than a vector, and zeros.
+@inline(__always) func loadFirst(_ n: Int, _ p: UnsafePointer<Float>) -> Vector {
+  #if LUNERV_VECTOR512
+    if n == 8 { return lunerv_widen8(lunerv_load8(p)) }
+  #endif
+  var v = Vector.zero
+  for i in 0..<n { v[i] = p[i] }
+  return v
+}
+
+@inline(__always) func storeFirst(_ n: Int, _ v: Vector, _ p: UnsafeMutablePointer<Float>) {
+  #if LUNERV_VECTOR512
+    if n == 8 { return lunerv_store8(lunerv_low8(v), p) }
+  #endif
+  for i in 0..<n { p[i] = v[i] }
+}
+
 /// The vector's group of eight number `i`.
 @inline(__always) func eight(_ v: Vector, _ i: Int) -> V8 {
   #if LUNERV_VECTOR512
-    i == 0 ? v.lowHalf : v.highHalf
+    i == 0 ? lunerv_low8(v) : lunerv_high8(v)
   #else
     v
   #endif
@@ -65,4 +82,37 @@ private let streamingFloats = 1 << 21
   }
 #endif
 
-func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }
+/// `yes` where a < b, else `no`.
+@inline(__always) func whereLess(_ a: Vector, _ b: Vector, _ yes: Vector, _ no: Vector) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_where_less16(a, b, yes, no)
+  #else
+    lunerv_where_less8(a, b, yes, no)
+  #endif
+}
+/// `yes` where a ≤ b, else `no`.
+@inline(__always) func whereAtMost(_ a: Vector, _ b: Vector, _ yes: Vector, _ no: Vector) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_where_most16(a, b, yes, no)
+  #else
+    lunerv_where_most8(a, b, yes, no)
+  #endif
+}
+/// `yes` where a = b, else `no`.
+@inline(__always) func whereEqual(_ a: Vector, _ b: Vector, _ yes: Vector, _ no: Vector) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_where_equal16(a, b, yes, no)
+  #else
+    lunerv_where_equal8(a, b, yes, no)
+  #endif
+}
+/// `yes` where n is odd, else `no`.
+@inline(__always) func whereOdd(_ n: Integers, _ yes: Vector, _ no: Vector) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_where_odd16(n, yes, no)
+  #else
+    lunerv_where_odd8(n, yes, no)
+  #endif
+}
+
+@inline(__always) func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }

@@ -2,8 +2,8 @@ import Glibc
 
 /// Elementary functions on a vector of floats at a time, within a few units in the last place of
 /// the correctly rounded result (`VectorMathTests` measures each against libm).
-@inline(__always) private func bits(_ v: Vector) -> Integers { unsafeBitCast(v, to: Integers.self) }
-@inline(__always) private func floats(_ v: Integers) -> Vector { unsafeBitCast(v, to: Vector.self) }
+@inline(__always) func bits(_ v: Vector) -> Integers { unsafeBitCast(v, to: Integers.self) }
+@inline(__always) func floats(_ v: Integers) -> Vector { unsafeBitCast(v, to: Vector.self) }
 @inline(__always) private func poly(_ x: Vector, _ a: Float, _ b: Vector) -> Vector {
   fma(b, x, Vector(repeating: a))
 }
@@ -33,8 +33,7 @@ private let roundingMagic: Float = 12_582_912
     r2 * r2,
     poly(r2, 4.166_664_6e-2, poly(r2, -1.388_731_6e-3, Vector(repeating: 2.443_315_7e-5))),
     fma(r2, Vector(repeating: -0.5), Vector(repeating: 1)))
-  let odd = (n & 1) .== Integers(repeating: 1)
-  let value = s.replacing(with: c, where: odd)
+  let value = whereOdd(n, c, s)
   return floats(bits(value) ^ ((n & 2) &<< 30))
 }
 
@@ -55,7 +54,7 @@ private let roundingMagic: Float = 12_582_912
 
 @inline(__always) func vexp(_ x: Vector) -> Vector {
   let top = Vector(repeating: 88.722_84), bottom = Vector(repeating: -103.98)
-  let inside = x.replacing(with: top, where: x .> top).replacing(with: bottom, where: x .< bottom)
+  let inside = whereLess(x, bottom, bottom, whereLess(top, x, top, x))
   let shifted = fma(inside, Vector(repeating: 1.442_695), Vector(repeating: roundingMagic))
   let n = shifted - roundingMagic
   var r = fma(n, Vector(repeating: -0.693_359_4), inside)
@@ -71,9 +70,9 @@ private let roundingMagic: Float = 12_582_912
   let half = k &>> 1
   let value =
     e * floats((half &+ 127) &<< 23) * floats((k &- half &+ 127) &<< 23)
-  let infinite = value.replacing(with: .infinity, where: x .> Vector(repeating: 88.722_84))
-  return infinite.replacing(with: 0, where: x .< Vector(repeating: -103.98))
-    .replacing(with: x, where: x .!= x)
+  let finite = whereLess(
+    top, x, Vector(repeating: .infinity), whereLess(x, bottom, .zero, value))
+  return whereEqual(x, x, finite, x)
 }
 
 @inline(__always) func vsigmoid(_ x: Vector) -> Vector { 1 / (1 + vexp(-x)) }
@@ -88,13 +87,13 @@ private let roundingMagic: Float = 12_582_912
   p = poly(x2, 1.333_144_2e-1, p)
   p = poly(x2, -3.333_328_2e-1, p)
   let small = fma(p * x2, x, x)
-  return signed.replacing(with: small, where: x2 .< Vector(repeating: 0.390_625))
+  return whereLess(x2, Vector(repeating: 0.390_625), small, signed)
 }
 
 /// The error function by a rational approximation, ±1 from where that is its rounded value.
 @inline(__always) func verf(_ v: Vector) -> Vector {
   let four = Vector(repeating: 4)
-  let x = v.replacing(with: four, where: v .> four).replacing(with: -four, where: v .< -four)
+  let x = whereLess(v, -four, -four, whereLess(four, v, four, v))
   let x2 = x * x
   var a = poly(x2, 2.770_681_4e-8, Vector(repeating: -2.726_142_3e-10))
   a = poly(x2, -2.101_024e-6, a)
@@ -108,7 +107,7 @@ private let roundingMagic: Float = 12_582_912
   b = poly(x2, -1.426_473_9e-2, b)
   let sign = bits(v) & Int32(bitPattern: 0x8000_0000)
   let one = floats(sign | bits(Vector(repeating: 1)))
-  return (x * (a / b)).replacing(with: one, where: floats(bits(v) ^ sign) .>= Vector(repeating: 3.92))
+  return whereAtMost(Vector(repeating: 3.92), floats(bits(v) ^ sign), one, x * (a / b))
 }
 
 @inline(__always) private func normalCDF(_ x: Vector) -> Vector {

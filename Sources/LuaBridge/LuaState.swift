@@ -24,6 +24,8 @@ public final class LuaState {
   private var functions: [NativeFunction] = []
   private var infos: [LuaObjectInfo] = []
   var optionTables: [ObjectIdentifier: AnyObject] = [:]
+  /// The interpreter's own time; it runs only for those who measure.
+  public var stopwatch = LuaStopwatch()
 
   /// An error met while pushing results, which cannot throw.
   var pushFailure: LunervError?
@@ -210,7 +212,9 @@ public final class LuaState {
       throw failure
     }
     let depth = bridge.pointee.depth
+    stopwatch.enterLua()
     let status = lunerv_call(thread, stack.count - base - 1, LUA_MULTRET, report)
+    stopwatch.leaveLua()
     bridge.pointee.depth = depth
     if status != LUA_OK {
       if report { throw reportedError(stack, status) }
@@ -322,7 +326,9 @@ extension String {
 private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePointer) -> Int32 {
   guard let host = lunerv_bridge_of(thread).pointee.host else { return 0 }
   return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
-    Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef {
+    state.stopwatch.leaveLua()
+    defer { state.stopwatch.enterLua() }
+    return Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef {
       $0.call(LuaStack(thread, state))
     }
   }

@@ -178,7 +178,7 @@ extension Value {
       guard operand.layout.shuffle == 1 else { break }
       operand.layout.shuffle = s
       return operand
-    case .pointwise where fullLeaves <= 3:
+    case .pointwise where fullLeaves.count <= 3:
       return ImageOperand(imageLayout(shuffle: 1), .program(try program(of: Float.self)))
     default: break
     }

@@ -65,6 +65,8 @@ extension Tensor {
     return Tensor.result(try call.value(), of: inputs) { g in
       // Both products read the gradient: computing it once beats computing it twice.
       if needX, needW { try g.settled() }
+      // What did not find company by now holds maps that nobody else needs.
+      try Value.settleSums()
       let dx = needX ? try call.dataGradient(g) : nil
       guard needW else { return inputs.count == 3 ? [dx, nil, nil] : [dx, nil] }
       let (dw, db) = try call.weightGradient(g)

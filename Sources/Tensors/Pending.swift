@@ -20,7 +20,7 @@ extension Value {
     case .stored: 0
     case .pointwise(let node): node.nesting
     case .convolution(let call): call.nesting
-    case .unshuffled(let source, _): source.nesting
+    case .unshuffled(let source, _), .channelSums(let source): source.nesting
     }
   }
 
@@ -75,26 +75,33 @@ extension Value {
   func program<T: PointwiseScalar>(of type: T.Type) throws -> PointwiseProgramOf<T> {
     var compiler = Compiler<T>(root: self)
     let result = try compiler.register(for: self)
-    return compiler.finish(result)
+    return compiler.finish([result])
   }
 
-  /// How many full-size arrays the program of this value reads.
-  var fullLeaves: Int {
+  /// One program for several values over the index space of the first.
+  static func program(of values: [Value]) throws -> PointwiseProgram {
+    var compiler = Compiler<Float>(root: values[0])
+    let results = try values.map { try compiler.register(for: $0) }
+    return compiler.finish(results)
+  }
+
+  /// The full-size arrays that the program of this value reads.
+  var fullLeaves: Set<ObjectIdentifier> {
     var seen: Set<ObjectIdentifier> = []
     var stack = [self]
-    var leaves = 0
+    var leaves: Set<ObjectIdentifier> = []
     while let v = stack.popLast() {
       guard seen.insert(ObjectIdentifier(v)).inserted else { continue }
       if v.shape == shape, v.layout == layout, case .pointwise(let node) = v.state {
         stack.append(contentsOf: node.operands)
       } else if v.count == count {
-        leaves += 1
+        leaves.insert(ObjectIdentifier(v))
       }
     }
     return leaves
   }
 
-  private struct Compiler<T: PointwiseScalar> {
+  struct Compiler<T: PointwiseScalar> {
     typealias Program = PointwiseProgramOf<T>
     let root: Value
     var leaves: [Program.Leaf] = []
@@ -188,7 +195,8 @@ extension Value {
       order.map { shape[$0] == 1 ? 0 : strides[$0] }
     }
 
-    func finish(_ result: Register) -> Program {
+    /// The program whose results are `wanted`; with a single one, the last register.
+    func finish(_ wanted: [Register]) -> Program {
       func index(_ r: Register) -> Int {
         switch r {
         case .leaf(let i): i
@@ -201,24 +209,36 @@ extension Value {
           item.instruction.op, r[0], r.count > 1 ? r[1] : -1, r.count > 2 ? r[2] : -1,
           p: item.instruction.p, q: item.instruction.q)
       }
-      instructions = fused(instructions)
-      if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {
-      } else if instructions.isEmpty {
-        instructions.append(.init(.copy, 0))
+      let (code, place) = fused(instructions, keeping: wanted.map(index))
+      instructions = code
+      if wanted.count == 1 {
+        if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {
+        } else if instructions.isEmpty {
+          instructions.append(.init(.copy, 0))
+        }
       }
       let padded = root.layout == .channelsLast && root.lanes != root.shape[1]
-      let mask = padded && !keepsZero(instructions)
+      let zeros = padded ? keepsZero(instructions) : []
+      let results = wanted.map { r in
+        let register = wanted.count == 1
+          ? max(0, leaves.count + instructions.count - 1) : place[index(r)]
+        return Program.Result(register, masked: padded && !zeros[register])
+      }
       return Program(
         count: root.physicalCount, leaves: leaves, instructions: instructions,
         lanes: root.layout == .channelsLast ? root.lanes : 1,
-        channels: mask ? root.shape[1] : (root.layout == .channelsLast ? root.lanes : 1),
+        channels: root.layout == .channelsLast ? root.shape[1] : 1, results: results,
         owners: owners)
     }
 
-    /// A product that only a sum reads becomes part of it: a·b + c in one instruction.
-    private func fused(_ code: [Program.Instruction]) -> [Program.Instruction] {
+    /// A product that only a sum reads becomes part of it: a·b + c in one instruction. Also
+    /// where each register went.
+    private func fused(_ code: [Program.Instruction], keeping wanted: [Int]) -> (
+      [Program.Instruction], [Int]
+    ) {
       var uses = [Int](repeating: 0, count: leaves.count + code.count)
       for i in code { for r in [i.a, i.b, i.c] where r >= 0 { uses[r] += 1 } }
+      for r in wanted { uses[r] += 1 }
       func product(_ r: Int) -> Program.Instruction? {
         guard r >= leaves.count, uses[r] == 1, code[r - leaves.count].op == .multiply else {
           return nil
@@ -237,25 +257,27 @@ extension Value {
           gone.insert(b)
         }
       }
-      if gone.isEmpty { return code }
       var place = Array(0..<leaves.count + code.count)
+      if gone.isEmpty { return (code, place) }
       var next = leaves.count
       for i in code.indices {
         place[leaves.count + i] = next
         if !gone.contains(leaves.count + i) { next += 1 }
       }
-      return code.indices.filter { !gone.contains(leaves.count + $0) }.map {
+      let left = code.indices.filter { !gone.contains(leaves.count + $0) }.map {
         var instruction = code[$0]
         instruction.a = place[instruction.a]
         if instruction.b >= 0 { instruction.b = place[instruction.b] }
         if instruction.c >= 0 { instruction.c = place[instruction.c] }
         return instruction
       }
+      return (left, place)
     }
 
-    /// Whether padding lanes come out zero by themselves: tried on zeros, with different
+    /// For each register, whether padding lanes come out zero by themselves: tried on zeros, with different
     /// numbers for whatever is not zero there (one value a pixel, zero among them).
-    private func keepsZero(_ instructions: [Program.Instruction]) -> Bool {
+    private func keepsZero(_ instructions: [Program.Instruction]) -> [Bool] {
+      var zero = [Bool](repeating: true, count: leaves.count + instructions.count)
       for probe in [1.7, -0.3, 0] {
         var r: [Double] = leaves.enumerated().map { i, leaf in
           switch leaf {
@@ -273,9 +295,9 @@ extension Value {
           Double.apply(ins.op, p: ins.p, q: ins.q, 1, &a, &b, &c, &out)
           r.append(out)
         }
-        if r.last != 0 { return false }
+        for (i, v) in r.enumerated() where v != 0 { zero[i] = false }
       }
-      return true
+      return zero
     }
   }
 }

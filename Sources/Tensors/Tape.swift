@@ -103,11 +103,19 @@ enum Tape {
     let wasOn = isOn
     isOn = false
     defer { isOn = wasOn }
-    for slot in order {
-      guard let gradient = gradients.removeValue(forKey: slot) else { continue }
+    // Entries whose gradient is a sum that waits for company are left for later, and so is
+    // what lies below them.
+    var late: [Int] = []
+    var isLate: Set<Int> = []
+    func postpone(_ slot: Int) {
+      late.append(slot)
+      isLate.formUnion(entries[slot].inputs)
+    }
+    func visit(_ slot: Int) throws {
+      guard let gradient = gradients.removeValue(forKey: slot) else { return }
       if entries[slot].isLeaf {
         if let tensor = entries[slot].leaf { try tensor.accumulate(gradient) }
-        continue
+        return
       }
       guard let backward = entries[slot].backward else {
         throw LunervError(
@@ -127,5 +135,14 @@ enum Tape {
         }
       }
     }
+    for slot in order {
+      if isLate.contains(slot) || gradients[slot]?.isWaiting == true {
+        postpone(slot)
+      } else {
+        try visit(slot)
+      }
+    }
+    try Value.settleSums()
+    for slot in late { try visit(slot) }
   }
 }

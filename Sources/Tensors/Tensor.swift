@@ -156,14 +156,31 @@ public final class Tensor {
   public static func image(u8 planes: UnsafeBufferPointer<UInt8>, height: Int, width: Int) throws
     -> Tensor
   {
+    let (tensor, pixels) = try emptyImage(height: height, width: width)
+    guard planes.count >= pixels.count else {
+      throw LunervError(
+        .data, "a frame of \(width)×\(height) needs \(pixels.count) bytes, got \(planes.count)")
+    }
+    convert(planes, to: pixels)
+    return tensor
+  }
+
+  /// An f32 image (1, 3, H, W) and its memory, which holds nothing yet: another thread may
+  /// ``convert(_:to:)`` into it before anyone reads the tensor, and while it is kept alive.
+  public static func emptyImage(height: Int, width: Int) throws -> (
+    Tensor, UnsafeMutableBufferPointer<Float>
+  ) {
     let value = try Value.allocate([1, 3, height, width], .f32)
     let p = try value.memory(Float.self)
-    guard planes.count >= value.count else {
-      throw LunervError(
-        .data, "a frame of \(width)×\(height) needs \(value.count) bytes, got \(planes.count)")
-    }
-    for i in 0..<value.count { p[i] = Float(planes[i]) / 255 }
-    return Tensor(value)
+    return (Tensor(value), UnsafeMutableBufferPointer(start: p, count: value.count))
+  }
+
+  /// The one way from levels to numbers: level / 255, rounded once.
+  public static func convert(
+    _ levels: UnsafeBufferPointer<UInt8>, to pixels: UnsafeMutableBufferPointer<Float>
+  ) {
+    guard let from = levels.baseAddress, let to = pixels.baseAddress else { return }
+    for i in 0..<min(levels.count, pixels.count) { to[i] = Float(from[i]) / 255 }
   }
 
   /// Every element in logical order.

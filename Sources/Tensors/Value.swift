@@ -23,6 +23,8 @@ public final class Value {
     case convolution(ConvolutionCall)
     /// The inverse of PixelShuffle(s), read in place by convolutions.
     case unshuffled(Value, Int)
+    /// One sum a channel of a feature map, computed with the next pass over the same maps.
+    case channelSums(Value)
   }
 
   struct Pointwise {
@@ -82,7 +84,11 @@ public final class Value {
     let result: Value
     switch state {
     case .stored: return
+    case .channelSums:
+      try sweep()
+      return
     case .pointwise:
+      if try sweep() { return }
       result = try Value.allocate(shape, dtype, layout)
       if dtype == .f32 {
         try program(of: Float.self).evaluateAll(into: result.memory(Float.self))

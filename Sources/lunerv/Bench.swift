@@ -7,44 +7,59 @@ import Support
 /// A front over `require("lunerv.bench").main`, which checks the values.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measures this machine: training, decoding or kernels, beside PyTorch.",
+    abstract: "Measures this machine: training, decoding and kernels, beside PyTorch.",
     discussion: """
-      Times whole steps of a model of the published size on a random frame: first half of \
-      the steps, then PyTorch doing the same (scripts/bench/torch_bench.py under `python3`), \
-      then the other half. Ratios are PyTorch's time over lunerv's: above 1, lunerv is the \
-      faster. Says how long it will take before it starts.
+      Alone, it measures what fits into ten minutes, and says what it leaves out. --train, \
+      --decode, --loss and --kernels, alone or together, choose. Steps are those of models of \
+      the published size on random frames, in turns with PyTorch doing the same \
+      (scripts/bench/torch_bench.py under `python3`, where that has torch). Ratios are \
+      PyTorch's time over lunerv's: above 1, lunerv is the faster.
       """)
 
   enum Mode: String, EnumerableFlag {
-    case train, decode, kernels
+    case train, decode, loss, kernels
 
     static func help(for mode: Mode) -> ArgumentHelp? {
       switch mode {
-      case .train: "Training steps: encode, decode, loss, backward, optimiser."
+      case .train: "Training steps: frame, encode, decode, loss, backward, optimiser."
       case .decode: "Decoding a frame from its embedding, without gradients."
-      case .kernels: "The model's convolutions one by one, against the multiply-add roof."
+      case .loss: "The kind's loss of two images and its gradient."
+      case .kernels: "Convolutions one by one against the roof; with --model, that model's."
       }
     }
   }
 
-  @Flag var mode: Mode = .train
+  @Flag var modes: [Mode] = []
 
-  @Option(help: ArgumentHelp("The kind of model (hnerv_boost).", valueName: "kind"))
+  @Option(
+    help: ArgumentHelp(
+      "Kinds of model, with commas between them, or all (hnerv_boost; alone all).",
+      valueName: "kinds"))
   var model: String?
 
-  @Option(help: ArgumentHelp("180p, 360p or 720p (720p).", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "180p, 360p, 720p, with commas between them, or all (720p).", valueName: "sizes"))
   var size: String?
 
   @Option(
     help: ArgumentHelp(
-      "Timed steps (lunerv 20, 10, 5 by size; PyTorch 10, 6, 3).", valueName: "n"))
+      "Timed steps (by size: lunerv 20, 10, 6; PyTorch 9, 6, 3).", valueName: "n"))
   var steps: Int?
 
-  @Option(help: ArgumentHelp("Threads, for both sides (all cores).", valueName: "n"))
-  var threads: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Threads, for both sides; several with commas (all cores).", valueName: "n"))
+  var threads: String?
 
-  @Flag(help: "Print one JSON object.")
-  var json = false
+  @Option(
+    help: ArgumentHelp(
+      "Begin nothing after that long (alone 10; with --train and the like no limit).",
+      valueName: "minutes"))
+  var minutes: Double?
+
+  @Flag(help: "Time kernels by every algorithm, and say where the table chose another.")
+  var algorithms = false
 
   @Flag(
     name: [.customLong("no-torch"), .customLong("no_torch")], help: "Leave PyTorch out.")
@@ -58,23 +73,64 @@ struct Bench: ParsableCommand {
       "The folder of torch_bench.py (LUNERV_BENCH_SCRIPTS, or scripts/bench).", valueName: "dir"))
   var scripts: String?
 
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @Flag(help: "Print tables in Markdown.")
+  var markdown = false
+
+  @Option(help: ArgumentHelp("Write the result there, as JSON.", valueName: "file"))
+  var save: String?
+
+  @Option(help: ArgumentHelp("Draw the roofline there.", valueName: "file.svg"))
+  var svg: String?
+
+  @Option(
+    help: ArgumentHelp("Show what --save wrote, in place of measuring.", valueName: "file"))
+  var from: String?
+
   func run() throws {
     LuaInterrupt.install()
     let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) }
     let host = try Host(stdlib: folder.flatMap { $0.isEmpty ? nil : $0 })
     var options: [JSON.Member] = [
-      JSON.Member("mode", .string(mode.rawValue)), JSON.Member("torch", .bool(!noTorch)),
-      JSON.Member("json", .bool(json)), JSON.Member("compiled", .bool(compiled)),
+      JSON.Member("torch", .bool(!noTorch)), JSON.Member("json", .bool(json)),
+      JSON.Member("markdown", .bool(markdown)), JSON.Member("compiled", .bool(compiled)),
+      JSON.Member("algorithms", .bool(algorithms)), JSON.Member("command", .string(command)),
     ]
-    for (name, text) in [("model", model), ("size", size), ("scripts", scripts)] {
+    if !modes.isEmpty {
+      options.append(JSON.Member("modes", .array(modes.map { .string($0.rawValue) })))
+    }
+    for (name, text) in [
+      ("model", model), ("size", size), ("threads", threads), ("scripts", scripts),
+      ("save", save), ("svg", svg), ("from", from),
+    ] {
       if let text { options.append(JSON.Member(name, .string(text))) }
     }
-    for (name, number) in [("steps", steps), ("threads", threads)] {
-      if let number { options.append(JSON.Member(name, .int(Int64(number)))) }
-    }
+    if let steps { options.append(JSON.Member("steps", .int(Int64(steps)))) }
+    if let minutes { options.append(JSON.Member("minutes", .number(minutes))) }
     let results = try host.lua.run(
       source: "return require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
       chunkName: "@lunerv:command.lua", arguments: [JSON.object(options).text()])
     if case .string(let problem) = results.first { throw LunervError(.usage, problem) }
+  }
+
+  /// The command as it was typed, for those who want to repeat it; files are left out.
+  private var command: String {
+    var words = ["lunerv"]
+    var isFile = false
+    for word in CommandLine.arguments.dropFirst() {
+      if isFile {
+        isFile = false
+        continue
+      }
+      let name = word.prefix { $0 != "=" }
+      if ["--save", "--svg", "--from"].contains(name) {
+        isFile = name.count == word.count
+      } else if !["--json", "--markdown"].contains(word) {
+        words.append(word)
+      }
+    }
+    return words.joined(separator: " ")
   }
 }

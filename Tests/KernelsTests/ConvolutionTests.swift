@@ -90,7 +90,7 @@ private struct Case: CustomTestStringConvertible {
   var algorithms: [ConvolutionAlgorithm] {
     let s = shape
     if s.groups > 1 { return [.depthwise] }
-    let fits = s.kh == 3 && s.kw == 3 && s.stride == 1 && s.padY <= 2
+    let fits = s.kh == s.kw && [3, 5].contains(s.kh) && s.stride == 1 && s.padY < s.kh
     return fits ? [.winograd, .direct] : [.direct]
   }
 }
@@ -325,7 +325,8 @@ extension KernelsTests {
       func algorithm(_ c: Case) -> ConvolutionAlgorithm? { Convolution.algorithm(for: c.shape) }
       #expect(algorithm(Case(35, 35, 720, 1280)) == .winograd)
       #expect(algorithm(Case(35, 35, 9, 16)) == .direct)
-      #expect(algorithm(Case(35, 35, 90, 160, k: 5, pad: 2)) == .direct)
+      #expect(algorithm(Case(35, 35, 90, 160, k: 5, pad: 2)) == .winograd)
+      #expect(algorithm(Case(35, 35, 90, 160, k: 7, pad: 3)) == .direct)
       #expect(algorithm(Case(35, 35, 90, 160, stride: 2)) == .direct)
       #expect(algorithm(Case(64, 64, 90, 160, k: 7, pad: 3, groups: 64)) == .depthwise)
       #expect(algorithm(Case(64, 64, 90, 160, stride: 2, groups: 64)) == nil)

@@ -53,3 +53,42 @@ test("a broken loop lets go of the file, and the clip can be used again", functi
   clip:close()
   raises(function() clip:frame(1) end, "closed", "test_video.lua")
 end)
+
+test("a frame made ready ahead is the frame", function()
+  local folder <close> = harness.folder()
+  local clip <close> = grey_clip(folder, 5)
+  local plain <close> = assert(lv.video.open(clip.path))
+  -- In order, out of order, asked for again, made ready in vain.
+  for _, pair in ipairs { { 1, 2 }, { 2, 3 }, { 3, 5 }, { 4, 5 }, { 5, 5 }, { 5, 1 }, { 2, 4 } } do
+    local frame = clip:frame(pair[1])
+    clip:prefetch(pair[2])
+    harness.equal(frame:tolist(), plain:frame(pair[1]):tolist())
+  end
+  assert(clip.handle.waited > 0)
+end)
+
+test("frames made ready ahead take the memory of one, and none once the clip is closed", function()
+  local folder <close> = harness.folder()
+  local clip = grey_clip(folder, 5)
+  collectgarbage()
+  local before = lv.stats().live_tensors
+  for i = 1, 5 do clip:prefetch(i) end
+  equal(lv.stats().live_tensors, before + 1)
+  clip:close()
+  equal(lv.stats().live_tensors, before)
+  raises(function() clip:prefetch(2) end, "closed", "test_video.lua")
+end)
+
+test("a frame that cannot be had is an error where it is asked for", function()
+  local folder <close> = harness.folder()
+  local clip <close> = grey_clip(folder, 2)
+  raises(function() clip:prefetch(3) end, "prefetch", "test_video.lua")
+  clip:prefetch(2)
+  raises(function() clip:frame(3) end, "frame", "test_video.lua")
+  equal(clip:frame(2).shape, { 1, 3, 8, 16 })
+  local handle = clip.handle
+  handle:prefetch(1)
+  handle:close()
+  handle:prefetch(1)
+  raises(function() handle:frame(1) end, "closed")
+end)

@@ -1,10 +1,11 @@
-"""Times the PyTorch twin: training steps, or decoding one frame without gradients.
+"""Times the PyTorch twin: training steps, decoding one frame without gradients, or the loss alone.
 
-    python3 torch_bench.py --model hnerv_boost --size 720p --variant eager [--decode]
+    python3 torch_bench.py --model hnerv_boost --size 720p --variant eager [--decode | --loss]
 
 Prints one JSON object. `seconds_per_step` is the median over `steps` after the warm-up steps; a
 training step is encode, decode, loss, backward and optimiser step on one random frame (fp32,
-batch 1), a decoding step makes one frame from a ready embedding. Variants:
+batch 1), a decoding step makes one frame from a ready embedding, a loss step is the model's loss
+of two random images and its gradient. Variants:
 
   eager              PyTorch as installed
   jemalloc           eager, in a new process under jemalloc that never returns pages; without
@@ -12,14 +13,20 @@ batch 1), a decoding step makes one frame from a ready embedding. Variants:
   compiled           torch.compile and channels-last
   compiled_jemalloc  both
 Where a variant cannot run, the object holds `skipped` with the reason in place of the figures.
+
+With `--turns` the program whose child this is takes turns with it, so that what drifts meets both:
+after the warm-up it prints `{"ready": true}`; for each number n read from standard input it does n
+steps and prints the list of their seconds; after anything else, the object of all those steps.
 """
 
 import argparse
+import ctypes
 import ctypes.util
 import glob
 import json
 import os
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -52,7 +59,10 @@ def parse():
     parser.add_argument(
         "--variant", default="eager",
         choices=("eager", "jemalloc", "compiled", "compiled_jemalloc"))
-    parser.add_argument("--decode", action="store_true", help="time decoding, not training")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--decode", action="store_true", help="time decoding, not training")
+    mode.add_argument("--loss", action="store_true", help="time the loss and its gradient alone")
+    parser.add_argument("--turns", action="store_true", help="step when told to (see above)")
     parser.add_argument("--steps", type=int, help="timed steps (default 10, 6, 3 by size)")
     parser.add_argument("--warmup", type=int, default=1, help="steps before timing (default 1)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -118,9 +128,23 @@ def make_model(twin, options):
     return twin.build(options.model, config), (1, 3, size["height"], size["width"]), config
 
 
+def make_loss_step(torch, twin, options, shape):
+    """A function of the step number that computes the loss of two images and its gradient."""
+    image, output = torch.rand(shape), torch.rand(shape, requires_grad=True)
+    loss_of = twin.loss_of(options.model)
+    loss_of = torch.compile(loss_of) if options.variant.startswith("compiled") else loss_of
+
+    def step(i):
+        output.grad = None
+        loss_of(output, image).backward()
+    return step
+
+
 def make_step(torch, twin, options, model, shape):
     """A function of the step number that does one whole step."""
     compiled = options.variant.startswith("compiled")
+    if options.loss:
+        return make_loss_step(torch, twin, options, shape)
     layout = torch.channels_last if compiled else torch.contiguous_format
     model.to(memory_format=layout)
     frames = [torch.rand(shape).contiguous(memory_format=layout) for _ in range(2)]
@@ -149,6 +173,22 @@ def make_step(torch, twin, options, model, shape):
     return step
 
 
+def end_with_parent():
+    """Has Linux end this process when the one that talks to it is gone, however it went."""
+    if sys.platform.startswith("linux"):
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+
+
+def turns():
+    """How many steps to do next, as told by standard input."""
+    print(json.dumps({"ready": True}), flush=True)
+    for line in iter(sys.stdin.readline, ""):
+        if not line.strip().isdigit():
+            return
+        yield int(line)
+
+
 def measure(options):
     """The JSON object's fields beyond the request's own."""
     allocator = "default"
@@ -167,24 +207,36 @@ def measure(options):
     torch.manual_seed(1)
     model, shape, config = make_model(twin, options)
     step = make_step(torch, twin, options, model, shape)
-    steps, seconds = options.steps or SIZES[options.size]["steps"], []
-    try:
-        for i in range(options.warmup + steps):
+    seconds = []
+
+    def run(count):
+        began = len(seconds)
+        for i in range(began, began + count):
             start = time.perf_counter()
             step(i)
             seconds.append(time.perf_counter() - start)
+        return seconds[began:]
+
+    try:
+        run(options.warmup)
     except Exception as error:          # torch.compile raises its backend's own errors
         if not options.variant.startswith("compiled"):
             raise
         return {"skipped": f"torch.compile failed: {str(error).strip().splitlines()[0]}"}
+    if options.turns:
+        for count in turns():
+            print(json.dumps(run(count)), flush=True)
+    else:
+        run(options.steps or SIZES[options.size]["steps"])
     variant = options.variant
     if allocator == "glibc_retain":
         variant = variant.replace("jemalloc", allocator)
     timed = seconds[options.warmup:]
     return {
-        "variant": variant, "seconds_per_step": statistics.median(timed), "steps": steps,
+        "variant": variant, "seconds_per_step": statistics.median(timed) if timed else None,
+        "steps": len(timed),
         "seconds": [round(s, 4) for s in timed],
-        "warmup_seconds": round(sum(seconds) - sum(timed), 4),
+        "warmup_seconds": round(sum(seconds[: options.warmup]), 4),
         "peak_rss_bytes": peak_rss(), "allocator": allocator, "fc_dim": config["fc_dim"],
         "parameters": sum(p.numel() for p in model.parameters()),
         "parameters_stored": sum(
@@ -195,9 +247,11 @@ def measure(options):
 
 def main():
     options = parse()
+    if options.turns:
+        end_with_parent()
     result = {
         "model": options.model, "size": options.size, "variant": options.variant,
-        "mode": "decode" if options.decode else "train"}
+        "mode": "decode" if options.decode else "loss" if options.loss else "train"}
     result.update(measure(options))
     print(json.dumps(result))
 

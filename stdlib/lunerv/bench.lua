@@ -2,191 +2,111 @@
 -- drift with load and temperature: what counts are the ratios within one run.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
-local loss <const> = require "lunerv.loss"
-local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
-local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
 local kernels <const> = require "lunerv.bench.kernels"
+local plan <const> = require "lunerv.bench.plan"
 local Progress <const> = require "lunerv.progress"
-local torch <const> = require "lunerv.bench.torch"
+local report <const> = require "lunerv.bench.report"
+local roofline <const> = require "lunerv.bench.roofline"
+local sizes <const> = require "lunerv.bench.sizes"
+local steps <const> = require "lunerv.bench.steps"
 
-local bench <const> = {}
+local bench <const> = { sizes = sizes }
 
--- The published 1.5M models at 720p, and proportionally smaller ones: as SIZES in
--- scripts/bench/torch_bench.py. `steps` and `torch_steps` are timed unless told otherwise; each
--- kind has its parameters in millions, and how many GFLOP one forward pass takes.
-bench.sizes = {
-  ["180p"] = {
-    height = 180, width = 320, strides = { 5, 2, 2 }, enc_dim = { 64, 8 },
-    steps = 20, torch_steps = 10,
-    kinds = {
-      hnerv_boost = { 0.35, 6.3 }, nerv_boost = { 0.2, 1.0 }, enerv_boost = { 0.3, 1.5 },
-      hnerv = { 0.4, 4.1 }, nerv = { 0.4, 0.2 }, enerv = { 0.4, 0.6 },
-    },
-  },
-  ["360p"] = {
-    height = 360, width = 640, strides = { 5, 2, 2, 2 }, enc_dim = { 64, 16 },
-    steps = 10, torch_steps = 6,
-    kinds = {
-      hnerv_boost = { 0.7, 30 }, nerv_boost = { 0.4, 4.7 }, enerv_boost = { 0.6, 7.8 },
-      hnerv = { 0.8, 20.4 }, nerv = { 0.8, 1.0 }, enerv = { 0.8, 3.2 },
-    },
-  },
-  ["720p"] = {
-    height = 720, width = 1280, strides = { 5, 2, 2, 2, 2 }, enc_dim = { 64, 16 },
-    steps = 5, torch_steps = 3,
-    kinds = {
-      hnerv_boost = { 1.275, 194 }, nerv_boost = { 0.8, 19.3 }, enerv_boost = { 1.25, 37.5 },
-      hnerv = { 1.525, 130 }, nerv = { 1.5, 3.9 }, enerv = { 1.5, 13 },
-    },
-  },
-}
-
-local frames <const> = 132 -- of the clip the sizes are for
-local modes <const> = { "decode", "kernels", "train" }
+local modes <const> = { "decode", "kernels", "loss", "train" }
+local null <const> = native.json_null
 
 -- Options -----------------------------------------------------------------------------------
 
-local function unknown(what, value, known)
-  if value == nil then return nil end
-  for _, name in ipairs(known) do
-    if name == value then return nil end
+local function size_names()
+  local names = {}
+  for name in pairs(sizes) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function unknown(what, list, known)
+  for _, value in ipairs(list or {}) do
+    local found = false
+    for _, name in ipairs(known) do found = found or name == value end
+    if not found then
+      return ("unknown %s '%s' (known: %s)"):format(what, value, errors.list(known))
+    end
   end
-  return ("unknown %s '%s' (known: %s)"):format(what, value, errors.list(known))
+  return nil
 end
 
-local function not_whole(name, value, most)
-  if value == nil or math.type(value) == "integer" and value >= 1 and value <= most then
-    return nil
+local function not_whole(name, list, most)
+  for _, value in ipairs(list) do
+    if math.type(value) ~= "integer" or value < 1 or value > most then
+      return ("%s: an integer from 1 to %d expected, got %s"):format(name, most, value)
+    end
   end
-  return ("%s: an integer from 1 to %d expected, got %s"):format(name, most, value)
+  return nil
 end
 
--- What is wrong with the values of options, or nil.
-local function problem(given)
-  local sizes = {}
-  for name in pairs(bench.sizes) do sizes[#sizes + 1] = name end
-  return unknown("mode", given.mode, modes) or unknown("model", given.model, options.kinds)
-    or unknown("size", given.size, sizes) or not_whole("steps", given.steps, 1000000)
-    or not_whole("threads", given.threads, 256)
+-- One value, a list, or text with commas between them ("all": everything known), as a list.
+local function list_of(value, known)
+  if value == nil or type(value) == "table" then return value end
+  if value == "all" and known then return known end
+  if type(value) ~= "string" then return { value } end
+  local list = {}
+  for item in (value .. ","):gmatch "([^,]*)," do
+    list[#list + 1] = known and item or math.tointeger(tonumber(item)) or item
+  end
+  return list
 end
 
--- `given` completed and checked; sets the number of threads.
+-- `given` with its lists, and what is wrong with it, or nil.
+local function read(given)
+  local o = {}
+  for name, value in pairs(given) do o[name] = value end
+  o.modes = list_of(given.modes or given.mode, modes)
+  o.mode = nil
+  o.models = list_of(given.model, options.kinds)
+  o.size_names = list_of(given.size, size_names())
+  o.thread_counts = list_of(given.threads) or {}
+  o.model, o.size, o.threads = nil, nil, nil
+  return o, unknown("mode", o.modes, modes) or unknown("model", o.models, options.kinds)
+    or unknown("size", o.size_names, size_names()) or not_whole("steps", { o.steps }, 1000000)
+    or not_whole("threads", o.thread_counts, 256)
+    or o.minutes ~= nil and not (type(o.minutes) == "number" and o.minutes > 0)
+      and ("minutes: a positive number expected, got %s"):format(o.minutes) or nil
+end
+
+-- `given` completed and checked.
 local function settle(given)
-  local o = options(given, {
-    mode = "train", model = options.default "model", size = "720p", torch = true,
-    compiled = false, python = "python3", json = false,
-  }, { "steps", "threads", "scripts" })
-  local wrong = problem(o)
+  local checked = options(given, {}, {
+    "mode", "modes", "model", "size", "threads", "steps", "minutes", "torch", "compiled", "python",
+    "scripts", "algorithms", "isolate",
+  })
+  local o, wrong = read(checked)
   if wrong then errors.raise("%s", wrong) end
-  if o.threads then native.set_threads(o.threads) end
-  o.threads = native.threads()
-  o.geometry, o.warmup = bench.sizes[o.size], 2
-  o.torch_steps = o.steps or o.geometry.torch_steps
-  o.steps = o.steps or o.geometry.steps
+  if o.torch == nil then o.torch = true end
+  o.python = o.python or "python3"
+  -- A plan is for so long; a case asked for takes what it takes.
+  if not o.modes then o.minutes = o.minutes or 10 end
+  o.deadline = o.minutes and native.time() + 60 * o.minutes
+  if #o.thread_counts == 0 then o.thread_counts = { native.threads() } end
   return o
 end
 
--- Ours --------------------------------------------------------------------------------------
-
-function bench.median(list)
-  if #list == 0 then return nil end
-  local sorted = table.move(list, 1, #list, 1, {})
-  table.sort(sorted)
-  local middle = #sorted // 2
-  if #sorted % 2 == 1 then return sorted[middle + 1] end
-  return (sorted[middle] + sorted[middle + 1]) / 2
-end
-
--- The model of this size, and a random frame: { image, t, index }.
-local function build(o)
-  native.seed(1)
-  local size, settings = o.geometry, {}
-  local wanted = {
-    size = (size.kinds[o.model] or {})[1], strides = size.strides, enc_dim = size.enc_dim,
+-- All that one case needs, from the options for all.
+local function complete(o, case)
+  local size = sizes[case.size]
+  return {
+    mode = case.mode, model = case.model, size = case.size, threads = case.threads,
+    geometry = size, warmup = 2, steps = o.steps or size and size.steps,
+    torch_steps = o.steps or size and size.torch_steps, torch = o.torch, compiled = o.compiled,
+    python = o.python, scripts = o.scripts, algorithms = o.algorithms, deadline = o.deadline,
   }
-  for _, name in ipairs(options.model_names(o.model)) do settings[name] = wanted[name] end
-  settings.height, settings.width, settings.frames = size.height, size.width, frames
-  local image = native.rand(1, 3, size.height, size.width)
-  return models[o.model](settings), { image = image, t = 1 / frames, index = 1 }
 end
 
--- The frame's reconstruction; `lap(phase)` is called when a part of it is there.
-local function reconstruct(model, frame, lap)
-  local output
-  if model.encode then
-    local embedding = model:encode(frame.image):evaluate()
-    lap "encode"
-    output = model:decode(embedding, frame.t):evaluate()
-  else
-    output = model:reconstruct(frame):evaluate()
-  end
-  lap "decode"
-  return output
-end
+-- Cases -------------------------------------------------------------------------------------
 
--- A function that does one step, as lv.train does it.
-local function trainer(o, model, frame)
-  local rate = options.default("lr", o.model)
-  local make = optim.by_name(options.default("optimiser", o.model))
-  local optimiser = make(model:parameters(), { lr = rate })
-  local loss_of = loss.by_name(options.default("loss", o.model))
-  return function(lap)
-    local output = reconstruct(model, frame, lap)
-    local value = loss_of(output, frame.image)
-    local number = value:item()
-    if number ~= number then errors.raise "the loss is not a number" end
-    native.no_grad(native.mse_loss, output, frame.image):item()
-    lap "loss"
-    optimiser:zero_grad()
-    value:backward()
-    lap "backward"
-    optimiser:step()
-    lap "optimiser"
-  end
-end
-
--- A function that decodes one frame from its ready embedding.
-local function decoder(model, frame)
-  local embedding = model.encode and native.no_grad(function()
-    return model:encode(frame.image):evaluate()
-  end)
-  return function(lap)
-    native.no_grad(function()
-      local output = embedding and model:decode(embedding, frame.t) or model:reconstruct(frame)
-      output:evaluate()
-      lap "decode"
-    end)
-    native.step_boundary()
-  end
-end
-
--- Does `untimed` steps, then `count` whose seconds, faults and phases go to `record`.
-local function measure(record, step, untimed, count, progress)
-  for i = 1, untimed + count do
-    progress:show(("lunerv: step %d of %d"):format(i, untimed + count))
-    local faults, began = native.stats().minor_faults, native.time()
-    local last = began
-    step(function(phase)
-      local now = native.time()
-      local list = record.phases[phase] or {}
-      if i > untimed then list[#list + 1] = now - last end
-      record.phases[phase], last = list, now
-    end)
-    if i > untimed then
-      record.seconds[#record.seconds + 1] = last - began
-      record.faults[#record.faults + 1] = native.stats().minor_faults - faults
-    end
-  end
-end
-
--- Results -----------------------------------------------------------------------------------
-
-local null <const> = native.json_null
-
--- What `--json` prints, from our figures and PyTorch's answers. Times are seconds per step, null
--- where there is none; ratios are PyTorch's time over ours.
+-- What `--json` prints of a case, from our figures and PyTorch's answers. Times are seconds a
+-- step, null where there is none; ratios are PyTorch's time over ours.
 function bench.summary(o, ours, answers)
   local theirs = { skipped = {}, peak_rss_bytes = {} }
   local best
@@ -210,134 +130,226 @@ function bench.summary(o, ours, answers)
   }
 end
 
-local function row(name, seconds, ratio, bytes)
-  return ("  %-18s %9.4g %9.2f %9.2f"):format(name, seconds, ratio, bytes / 1e9)
+local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+-- A case in a process of its own, so that its memory is its own too.
+local function isolated(o, program)
+  local words = {
+    quoted(program), "bench --json", "--" .. o.mode, "--model", o.model, "--size", o.size,
+    "--threads", o.threads, "--steps", o.steps,
+  }
+  if not o.torch then words[#words + 1] = "--no-torch" end
+  if o.compiled then words[#words + 1] = "--compiled" end
+  if o.deadline then
+    words[#words + 1] = ("--minutes %.3f"):format(math.max(o.deadline - native.time(), 1) / 60)
+  end
+  if o.scripts then words[#words + 1] = "--scripts " .. quoted(o.scripts) end
+  local pipe <close> = assert(io.popen("echo $$; exec " .. table.concat(words, " ")))
+  local process = pipe:read "l"
+  local text = bridge.finally(function()
+    local all = pipe:read "a"
+    native.time() -- where a Ctrl-C that ended the reading is noticed
+    return all
+  end, function() os.execute(("kill %s 2>/dev/null"):format(process)) end)
+  local _, _, code = pipe:close()
+  local ok, result = pcall(native.json_decode, text)
+  if code == 0 and ok and type(result) == "table" then return result end
+  return { name = plan.name(o), failed = ("failed with exit code %s"):format(code) }
 end
 
-local phase_order <const> = { "encode", "decode", "loss", "backward", "optimiser" }
+local function measure_case(o, progress, program)
+  if program then return isolated(o, program) end
+  native.set_threads(o.threads)
+  return bench.summary(o, steps.compare(o, function(text)
+    progress:show(("%s: %s"):format(plan.name(o), text))
+  end))
+end
 
--- A summary as people read it.
-function bench.text(summary)
-  local ours, theirs = summary.lunerv, summary.torch
-  local lines = {
-    ("%s at %s, %d parameters, %d threads: %s"):format(summary.model, summary.size,
-      ours.parameters, summary.threads,
-      summary.mode == "train" and "training, one frame a step" or "decoding one frame"),
-    "                      seconds     times    memory",
-    "                       a step    lunerv        GB",
-    row("lunerv", ours.seconds_per_step, 1, ours.peak_rss_bytes),
+local function measure_kernels(o, models, size, progress)
+  local list = kernels.shapes()
+  if models then
+    local model, frame = steps.build(complete(o, { model = models[1], size = size }))
+    list = kernels.recorded(function() model:reconstruct(frame):evaluate() end)
+  end
+  return kernels.measure(list, function(text) progress:show(text) end, o.algorithms)
+end
+
+-- The cases of the options: those asked for, or as many as fit into the time. Also whether they
+-- were chosen here, and the names of those left out.
+local function chosen(o, roof)
+  local list = {}
+  local is_plan = not o.modes
+  if is_plan then
+    list = plan.cases(o.models, o.size_names)
+  else
+    for _, mode in ipairs(o.modes) do
+      for _, model in ipairs(mode == "kernels" and { false }
+        or o.models or { options.default "model" }) do
+        for _, size in ipairs(mode == "kernels" and { false } or o.size_names or { "720p" }) do
+          list[#list + 1] = { mode = mode, model = model or nil, size = size or nil }
+        end
+      end
+    end
+  end
+  local cases = {}
+  for _, threads in ipairs(o.thread_counts) do
+    for _, case in ipairs(list) do
+      cases[#cases + 1] = {
+        mode = case.mode, model = case.model, size = case.size, threads = threads,
+      }
+    end
+  end
+  local function expected(case) return plan.expected_seconds(complete(o, case), roof) end
+  if is_plan then return plan.fit(cases, 57 * o.minutes, expected) end
+  local sum = 0
+  for _, case in ipairs(cases) do sum = sum + expected(case) end
+  return cases, {}, sum
+end
+
+-- Runs ---------------------------------------------------------------------------------------
+
+local function machine()
+  local text = native.read_file "/proc/cpuinfo" or ""
+  return {
+    processor = text:match "model name%s*: *([^\n]+)" or "unknown processor",
+    threads = native.threads(),
   }
-  for _, name in ipairs(torch.variants) do
-    local label = "PyTorch " .. name
-    if name == "jemalloc" and theirs.allocator == "glibc_retain" then label = "PyTorch glibc*" end
-    if type(theirs[name]) == "number" then
-      lines[#lines + 1] = row(label, theirs[name], theirs[name] / ours.seconds_per_step,
-        theirs.peak_rss_bytes[name])
+end
+
+local function measure_all(o, cases, left_out, progress)
+  local result = {
+    cases = {}, left_out = {}, machine = machine(), command = o.command or "lunerv bench",
+  }
+  for i, case in ipairs(left_out) do result.left_out[i] = plan.name(case) end
+  local program = o.isolate ~= false and #cases > 1 and native.executable() or nil
+  local began, planned = native.time(), 0
+  for i, case in ipairs(cases) do
+    local settled = complete(o, case)
+    progress:show(("%d of %d: %s"):format(i, #cases, plan.name(case)))
+    local expected = plan.expected_seconds(settled, o.roof)
+    -- On a busy machine all takes longer than expected: what comes will too.
+    local factor = planned > 0 and math.max((native.time() - began) / planned, 1) or 1
+    if i > 1 and o.deadline and native.time() + factor * expected > o.deadline then
+      result.left_out[#result.left_out + 1] = plan.name(case)
+      expected = 0
+    elseif case.mode == "kernels" then
+      native.set_threads(case.threads)
+      result.kernels = measure_kernels(o, o.models, o.size_names and o.size_names[1] or "720p",
+        progress)
+      result.kernels.threads = case.threads
     else
-      lines[#lines + 1] = ("  %-18s skipped: %s"):format(label, theirs.skipped[name])
+      result.cases[#result.cases + 1] = measure_case(settled, progress, program)
     end
+    planned = planned + expected
   end
-  if theirs.allocator == "glibc_retain" then
-    lines[#lines + 1] = "  * jemalloc is not installed: glibc told to keep freed pages"
-  end
-  local phases = {}
-  for _, name in ipairs(phase_order) do
-    local seconds = ours.phases[name]
-    if seconds then phases[#phases + 1] = ("%s %.4g s"):format(name, seconds) end
-  end
-  lines[#lines + 1] = ("of lunerv's step: %s; %d page faults"):format(
-    table.concat(phases, ", "), ours.page_faults_per_step // 1)
-  lines[#lines + 1] = "Times drift with load and temperature; the ratios are of this run."
-  return table.concat(lines, "\n")
-end
-
--- How long it will take: the share of the multiply-add roof that each side usually reaches, and
--- what starting PyTorch and compiling cost.
-local shares <const> = { lunerv = 0.5, eager = 0.13, jemalloc = 0.25, compiled = 0.15 }
-
-function bench.expected_seconds(o, roof)
-  local gflop = (o.geometry.kinds[o.model] or { 0, 194 })[2]
-  if o.mode == "kernels" then return 30 + 4 * gflop / (shares.lunerv * roof) end
-  local work = (o.mode == "train" and 3 or 1) * gflop / roof
-  local seconds = (o.warmup + 1 + o.steps) * work / shares.lunerv
-  if o.torch then
-    local steps = o.warmup + o.torch_steps
-    for _, name in ipairs { "eager", "jemalloc", o.compiled and "compiled" or nil } do
-      seconds = seconds + 6 + steps * work / shares[name]
-    end
-    if o.compiled then seconds = seconds + 180 end
-  end
-  return seconds
-end
-
--- Steps, ours and PyTorch's -----------------------------------------------------------------
-
-local function compare(o, progress)
-  local model, frame = build(o)
-  local step = o.mode == "train" and trainer(o, model, frame) or decoder(model, frame)
-  local first = o.torch and (o.steps + 1) // 2 or o.steps
-  local record = { seconds = {}, faults = {}, phases = {} }
-  measure(record, step, o.warmup, first, progress)
-  local ours = {
-    parameters = model:parameter_count(), fc_dim = model.config and model.config.fc_dim,
-    peak_rss_bytes = native.stats().peak_rss_bytes,
-  }
-  local answers = torch.ask_all(o, ours, function(text) progress:show(text) end)
-  -- The second half after PyTorch: what drifts meanwhile meets both sides.
-  if o.steps > first then measure(record, step, 1, o.steps - first, progress) end
-
-  ours.seconds, ours.steps = record.seconds, o.steps
-  ours.seconds_per_step = bench.median(record.seconds)
-  ours.page_faults_per_step = bench.median(record.faults)
-  ours.phases = {}
-  for name, list in pairs(record.phases) do ours.phases[name] = bench.median(list) end
-  return bench.summary(o, ours, answers)
-end
-
-local function time_kernels(o, progress)
-  local model, frame = build(o)
-  local result = kernels.measure(function() reconstruct(model, frame, function() end) end,
-    function(text) progress:show(text) end)
-  result.mode, result.model, result.size, result.threads = o.mode, o.model, o.size, o.threads
+  local k = result.kernels
+  result.roof_gflops = math.max(o.roof, k and k.roof_gflops or 0)
+  result.memory_gbs = native.memory_roof() -- last: it takes memory, and cases report their peak
+  result.seconds = native.time() - began
   return result
 end
 
--- bench.run { mode = "train" | "decode" | "kernels", model = "hnerv_boost", size = "720p", … }:
--- measures, and returns plain data (`bench.summary`, or for kernels what `kernels.text`
--- reads). Further options:
---   steps     timed steps, on both sides (lunerv 20, 10, 5 by size, PyTorch 10, 6, 3)
---   threads   for both sides; stays set
+-- bench.run { modes = { "train" }, model = "hnerv_boost", size = "720p", … }: measures, and
+-- returns plain data: { cases, left_out, kernels, machine, command, seconds }, where each case is
+-- a `bench.summary`, or { name, failed }. Options:
+--   modes     of train, decode, loss, kernels; without them as many cases as fit `minutes` (10)
+--   minutes   with modes: after so long no turn and no further case begins (nil: all do)
+--   model     kinds (hnerv_boost, or with no mode all), size (720p, or all), threads (all cores):
+--             each one or a list; every combination is measured. For kernels: the convolutions of
+--             that model, in place of a list of typical ones
+--   steps     timed steps, on both sides (by size: lunerv 20, 10, 6, PyTorch 9, 6, 3)
 --   torch     false: without PyTorch; `compiled`: PyTorch compiled as well
+--   algorithms  kernels by every algorithm there is
 --   scripts   the folder of torch_bench.py; `python`: the interpreter (python3)
--- `announce(seconds, roof)` is called with the expected duration before it starts.
+--   isolate   false: several cases in this process, whose peak memory is then theirs together
+-- `announce(seconds, roof, left_out)` is called with the expected duration before it starts.
 function bench.run(given, announce)
   local o, progress = settle(given), Progress.new()
-  local roof = native.fma_roof()
-  if announce then announce(bench.expected_seconds(o, roof), roof) end
-  local measured = o.mode == "kernels" and time_kernels or compare
-  local result = bridge.finally(measured, function() progress:clear() end, o, progress)
-  progress:clear()
+  o.roof = native.fma_roof()
+  local cases, left_out, seconds = chosen(o, o.roof)
+  if announce then announce(seconds, o.roof, left_out) end
+  local before = native.threads()
+  local function tidy()
+    progress:clear()
+    native.set_threads(before)
+  end
+  local result = bridge.finally(measure_all, tidy, o, cases, left_out, progress)
+  tidy()
   return result
 end
 
--- What `lunerv bench` does; returns what is wrong with the command line, if something is.
-function bench.main(given)
-  local wrong = problem(given)
-  if wrong then return wrong end
-  local result = bench.run(given, function(seconds, roof)
-    local text = ("this takes about %s; the multiply-add roof is %.0f GFLOP/s\n"):format(
-      Progress.duration(seconds), roof)
-    if not given.json then
-      io.write(text):flush()
-    elseif native.is_tty "stderr" then
-      native.stderr(text)
+-- Command line ------------------------------------------------------------------------------
+
+local function announce_to(write)
+  return function(seconds, roof, left_out)
+    write(("this takes about %s; the multiply-add roof is %.0f GFLOP/s\n"):format(
+      Progress.duration(seconds), roof))
+    if #left_out > 0 then
+      local names = {}
+      for i, case in ipairs(left_out) do names[i] = plan.name(case) end
+      write(("left out for want of time (--minutes): %s\n"):format(table.concat(names, ", ")))
     end
-  end)
-  if given.json then
-    print(native.json_encode(result))
-  else
-    print(result.kernels and kernels.text(result) or bench.text(result))
   end
 end
+
+-- What `--json` prints: a case asked for alone is itself the object.
+local function plain(o, result)
+  if o.modes and #result.cases == 1 and not result.kernels then return result.cases[1] end
+  return result
+end
+
+local function earlier(path)
+  local text, message = native.read_file(path)
+  if not text then bridge.fail("io", message) end
+  local ok, result = pcall(native.json_decode, text)
+  if not ok or type(result) ~= "table" or not result.machine or not result.cases then
+    bridge.fail("data", path .. ": this is no result that 'lunerv bench --save' wrote")
+  end
+  return result
+end
+
+local function write(path, text)
+  local ok, message = native.write_file(path, text)
+  if not ok then bridge.fail("io", message) end
+end
+
+local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
+
+-- What `lunerv bench` does; returns what is wrong with the command line, if something is. Beside
+-- the options of bench.run: json, markdown (what to print), save (a file for the result), from
+-- (such a file, in place of measuring), svg (a file for the picture), command.
+function bench.main(given)
+  local o, wrong = read(given)
+  if wrong then return wrong end
+  local result
+  if o.from then
+    result = earlier(o.from)
+  else
+    local wanted = {}
+    for name, value in pairs(given) do wanted[name] = value end
+    for _, name in ipairs(outputs) do wanted[name] = nil end
+    local quiet = o.json or o.markdown
+    result = bench.run(wanted, announce_to(function(text)
+      if not quiet then
+        io.write(text):flush()
+      elseif native.is_tty "stderr" then
+        native.stderr(text)
+      end
+    end))
+    result.command = o.command or result.command
+  end
+  if o.save then write(o.save, native.json_encode(result) .. "\n") end
+  if o.svg then write(o.svg, roofline.svg(result)) end
+  if o.json then
+    print(native.json_encode(plain(o, result)))
+  else
+    print(o.markdown and report.markdown(result) or report.text(result))
+  end
+  for _, case in ipairs(result.cases) do
+    if case.failed then bridge.fail("io", case.name .. ": " .. case.failed) end
+  end
+end
+
+bench.median, bench.text = steps.median, report.text
 
 return bench

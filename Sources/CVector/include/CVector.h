@@ -25,6 +25,41 @@ static inline __attribute__((always_inline)) void lunerv_fence(void) {
 #endif
 }
 
+// Selections. Swift's own (`replacing(with:where:)`, operators on masks) fall apart into
+// lanes in functions that are large already.
+#define LUNERV_SELECTIONS(width, bytes)                                                         \
+  typedef int lunerv_int##width __attribute__((vector_size(bytes)));                            \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_select##width(        \
+      lunerv_int##width mask, lunerv_float##width yes, lunerv_float##width no) {                \
+    return (lunerv_float##width)(((lunerv_int##width)yes & mask) |                              \
+                                 ((lunerv_int##width)no & ~mask));                              \
+  }                                                                                             \
+  /* yes where a < b, else no. */                                                               \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_less##width(    \
+      lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
+      lunerv_float##width no) {                                                                 \
+    return lunerv_select##width(a < b, yes, no);                                                \
+  }                                                                                             \
+  /* yes where a <= b, else no. */                                                              \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_most##width(    \
+      lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
+      lunerv_float##width no) {                                                                 \
+    return lunerv_select##width(a <= b, yes, no);                                               \
+  }                                                                                             \
+  /* yes where a == b, else no. */                                                              \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_equal##width(   \
+      lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
+      lunerv_float##width no) {                                                                 \
+    return lunerv_select##width(a == b, yes, no);                                               \
+  }                                                                                             \
+  /* yes where n is odd, else no. */                                                            \
+  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_odd##width(     \
+      lunerv_int##width n, lunerv_float##width yes, lunerv_float##width no) {                   \
+    return lunerv_select##width((n & 1) != 0, yes, no);                                         \
+  }
+
+LUNERV_SELECTIONS(8, 32)
+
 #ifdef __AVX512F__
 typedef float lunerv_float16 __attribute__((vector_size(64)));
 typedef float lunerv_float16_unaligned __attribute__((vector_size(64), aligned(4)));
@@ -36,4 +71,22 @@ static inline __attribute__((always_inline)) lunerv_float16 lunerv_load16(const 
 static inline __attribute__((always_inline)) void lunerv_store16(lunerv_float16 v, float *p) {
   *(lunerv_float16_unaligned *)p = v;
 }
+
+static inline __attribute__((always_inline)) lunerv_float8 lunerv_low8(lunerv_float16 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
+static inline __attribute__((always_inline)) lunerv_float8 lunerv_high8(lunerv_float16 v) {
+  return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+/// Eight floats and eight zeros.
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_widen8(lunerv_float8 v) {
+  const lunerv_float8 zero = {0};
+  return __builtin_shufflevector(v, zero, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+
+LUNERV_SELECTIONS(16, 64)
 #endif
+
+#undef LUNERV_SELECTIONS

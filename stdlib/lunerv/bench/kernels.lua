@@ -1,4 +1,4 @@
--- The convolutions of a model one by one: effective GFLOP/s of the operator and of its gradients,
+-- Convolutions one by one: effective GFLOP/s of the operator and of its gradients,
 -- and their share of the roof that fused multiply-adds from registers alone reach in the same run.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
@@ -6,8 +6,41 @@ local Conv2d <const> = require "lunerv.nn.conv2d"
 
 local kernels <const> = {}
 
--- The convolutions of one reconstruction, equal ones counted, those with most work first.
-local function convolutions(reconstruct)
+-- What models of the paper's sizes consist of, and where their weight lies: the boosted models'
+-- 3×3 at their widths (all at one frame size, so that the cost of a pixel can be compared), the
+-- steps up, the head, HNeRV's 5×5, and the encoder's convolutions.
+local catalogue <const> = {
+  -- inputs, outputs, kernel, height, width, and where they are not 1 stride and groups
+  { 35, 35, 3, 720, 1280 }, { 42, 42, 3, 360, 640 },
+  { 28, 28, 3, 180, 320 }, { 35, 35, 3, 180, 320 }, { 42, 42, 3, 180, 320 },
+  { 60, 60, 3, 180, 320 }, { 72, 72, 3, 180, 320 },
+  { 42, 140, 3, 360, 640 }, { 60, 200, 3, 90, 160 }, { 35, 3, 3, 720, 1280 },
+  { 47, 156, 5, 360, 640 }, { 67, 224, 5, 90, 160 },
+  { 64, 256, 1, 144, 256 }, { 256, 64, 1, 144, 256 },
+  { 3, 64, 5, 720, 1280, 5 }, { 64, 64, 2, 144, 256, 2 }, { 64, 64, 7, 144, 256, 1, 64 },
+}
+
+local function gflop_of(c, rows, columns)
+  return 2e-9 * c.outputs * c.inputs / c.groups * c.kernel ^ 2 * rows * columns
+end
+
+-- The shapes of the catalogue as `measure` takes them.
+function kernels.shapes()
+  local list = {}
+  for i, row in ipairs(catalogue) do
+    local c = {
+      inputs = row[1], outputs = row[2], kernel = row[3], height = row[4], width = row[5],
+      stride = row[6] or 1, groups = row[7] or 1, padding = 0, count = 1,
+    }
+    if c.stride == 1 then c.padding = c.kernel // 2 end
+    c.gflop = gflop_of(c, c.height // c.stride, c.width // c.stride)
+    list[i] = c
+  end
+  return list
+end
+
+-- The convolutions that `body()` computes, equal ones counted, those with most work first.
+function kernels.recorded(body)
   local list, by_key = {}, {}
   local forward = Conv2d.forward
   local function record(self, x)
@@ -20,21 +53,39 @@ local function convolutions(reconstruct)
       item = {
         inputs = shape[2], outputs = weight[1], kernel = weight[3], height = shape[3],
         width = shape[4], stride = g.stride, padding = g.padding, groups = g.groups, count = 0,
-        gflop = 2e-9 * self.weight:numel() * y:size(3) * y:size(4),
       }
+      item.gflop = gflop_of(item, y:size(3), y:size(4))
       by_key[key], list[#list + 1] = item, item
     end
     item.count = item.count + 1
     return y
   end
   Conv2d.forward = record
-  bridge.finally(native.no_grad, function() Conv2d.forward = forward end, reconstruct)
+  bridge.finally(native.no_grad, function() Conv2d.forward = forward end, body)
   Conv2d.forward = forward
   table.sort(list, function(a, b)
     if a.count * a.gflop ~= b.count * b.gflop then return a.count * a.gflop > b.count * b.gflop end
     return a.outputs > b.outputs
   end)
   return list
+end
+
+-- Gigabytes that any way to compute it moves: both images and the weights, once.
+local function gbytes_of(c)
+  local rows = (c.height + 2 * c.padding - c.kernel) // c.stride + 1
+  local columns = (c.width + 2 * c.padding - c.kernel) // c.stride + 1
+  return 4e-9 * (c.inputs * c.height * c.width + c.outputs * rows * columns
+    + c.outputs * c.inputs // c.groups * c.kernel ^ 2)
+end
+
+-- { gflop, gbytes } of the convolutions that `body()` computes.
+function kernels.work(body)
+  local work = { gflop = 0, gbytes = 0 }
+  for _, c in ipairs(kernels.recorded(body)) do
+    work.gflop = work.gflop + c.count * c.gflop
+    work.gbytes = work.gbytes + c.count * gbytes_of(c)
+  end
+  return work
 end
 
 -- Seconds of the function that `prepare` returns.
@@ -89,22 +140,70 @@ local function time_convolution(c)
   return seconds
 end
 
-local products <const> = { "forward", "data_gradient", "weight_gradient" }
+kernels.products = { "forward", "data_gradient", "weight_gradient" }
+local products <const> = kernels.products
 
--- Times the convolutions of which `reconstruct()` consists, without those of next to no work.
--- `show(text)` is told how far it is. Returns { roof_gflops, gflop_forward, kernels }: plain data,
--- where each kernel holds its geometry, count, share of the work, and for each product
--- <product>_gflops and <product>_share (of the roof).
-function kernels.measure(reconstruct, show)
-  local list, roof, total = convolutions(reconstruct), native.fma_roof(), 0
+local function shape_of(c)
+  return {
+    inputs = c.inputs, outputs = c.outputs, height = c.height, width = c.width,
+    kernel = c.kernel, stride = c.stride, padding = c.padding, groups = c.groups,
+  }
+end
+
+local function gflops(c, seconds)
+  local result = {}
+  for _, name in ipairs(products) do result[name] = c.gflop / seconds[name] end
+  return result
+end
+
+-- Every algorithm that can compute `c`, by name: GFLOP/s of each product.
+local function compare_algorithms(c)
+  local result = {}
+  local function the_best() native.force_convolution() end
+  for _, name in ipairs(native.convolution_algorithms(shape_of(c))) do
+    native.force_convolution(name)
+    result[name] = gflops(c, bridge.finally(time_convolution, the_best, c))
+    the_best()
+  end
+  return result
+end
+
+-- By more than this an algorithm must beat the chosen one to be said better: timings scatter.
+local margin <const> = 1.05
+
+-- The products for which another algorithm than the chosen one is faster:
+-- { { product, algorithm, times }, … }.
+function kernels.better(c)
+  local list, chosen = {}, c.algorithms[c.choice]
+  for _, product in ipairs(products) do
+    local best
+    for name, figures in pairs(c.algorithms) do
+      if not best or figures[product] > c.algorithms[best][product] then best = name end
+    end
+    local times = c.algorithms[best][product] / chosen[product]
+    if times > margin then
+      list[#list + 1] = { product = product, algorithm = best, times = times }
+    end
+  end
+  return list
+end
+
+-- Times the convolutions of `list` (of `shapes` or `recorded`), without those of next to no work;
+-- with `algorithms` by every algorithm there is. `show(text)` is told how far it is. Returns
+-- { roof_gflops, gflop, kernels }: plain data, where each kernel holds its geometry,
+-- count, share of the work, intensity (operations a byte), choice (of algorithm), and for each
+-- product <product>_gflops and <product>_share (of the roof).
+function kernels.measure(list, show, algorithms)
+  local roof, total = native.fma_roof(), 0
   for _, c in ipairs(list) do total = total + c.count * c.gflop end
   local timed = {}
-  for _, c in ipairs(list) do
+  for i, c in ipairs(list) do
     c.work = c.count * c.gflop / total
     if c.work >= 5e-4 then
-      show(("kernels: %d of at most %d"):format(#timed + 1, #list))
-      local seconds = time_convolution(c)
-      for _, name in ipairs(products) do c[name .. "_gflops"] = c.gflop / seconds[name] end
+      show(("kernels: %d of %d"):format(i, #list))
+      c.choice, c.intensity = native.convolution_choice(shape_of(c)), c.gflop / gbytes_of(c)
+      for name, value in pairs(gflops(c, time_convolution(c))) do c[name .. "_gflops"] = value end
+      if algorithms and c.choice then c.algorithms = compare_algorithms(c) end
       timed[#timed + 1] = c
       roof = math.max(roof, native.fma_roof())
     end
@@ -112,32 +211,13 @@ function kernels.measure(reconstruct, show)
   for _, c in ipairs(timed) do
     for _, name in ipairs(products) do c[name .. "_share"] = c[name .. "_gflops"] / roof end
   end
-  return { roof_gflops = roof, gflop_forward = total, kernels = timed }
+  return { roof_gflops = roof, gflop = total, kernels = timed }
 end
 
--- The figures as people read them.
-function kernels.text(result)
-  local lines = {
-    ("%s at %s, %d threads: a forward pass is %.4g GFLOP of convolution"):format(result.model,
-      result.size, result.threads, result.gflop_forward),
-    ("multiply-add roof: %.1f GFLOP/s"):format(result.roof_gflops),
-    "                                      share      forward     by data    by weight",
-    "                                    of work           effective GFLOP/s, of roof",
-  }
-  for _, c in ipairs(result.kernels) do
-    local name = ("%d→%d %dx%d%s %dx%d"):format(c.inputs, c.outputs, c.kernel, c.kernel,
-      c.groups > 1 and " depthwise" or c.stride > 1 and "/" .. c.stride or "", c.height, c.width)
-    local cells = {}
-    for i, product in ipairs(products) do
-      cells[i] = ("%5.0f %3.0f %%"):format(c[product .. "_gflops"], 100 * c[product .. "_share"])
-    end
-    local padding = (" "):rep(math.max(34 - utf8.len(name), 0))
-    lines[#lines + 1] = ("  %s%s %5.1f %%  %s"):format(name, padding, 100 * c.work,
-      table.concat(cells, "  "))
-  end
-  lines[#lines + 1] = "Effective: the direct sum's operations are counted. Winograd's kernels do "
-    .. "fewer, and\nmay pass the roof."
-  return table.concat(lines, "\n")
+-- "35→35 3x3 720x1280"
+function kernels.name(c)
+  return ("%d→%d %dx%d%s %dx%d"):format(c.inputs, c.outputs, c.kernel, c.kernel,
+    c.groups > 1 and " depthwise" or c.stride > 1 and "/" .. c.stride or "", c.height, c.width)
 end
 
 return kernels

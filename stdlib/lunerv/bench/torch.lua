@@ -1,74 +1,114 @@
--- The other side of `lunerv bench`: PyTorch doing the same in a process of its own.
+-- The other side of `lunerv bench`: PyTorch doing the same in a process of its own, a few steps at
+-- a time, so that both sides meet the same heat and load.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local torch <const> = { variants = { "eager", "jemalloc", "compiled" } }
 
+-- Compiling has no end that one could foresee.
+local compile_minutes <const> = 15
+
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- Runs a command; returns what it wrote and its exit code. Ctrl-C ends it too.
-local function run(command)
-  local pipe <close> = assert(io.popen("echo $$; exec " .. command .. " 2>&1"))
-  local process = pipe:read "l"
-  local text = bridge.finally(function()
-    local all = pipe:read "a"
-    native.time() -- where a Ctrl-C that ended the reading is noticed
-    return all
-  end, function() os.execute("kill " .. process .. " 2>/dev/null") end)
-  local _, _, code = pipe:close()
-  return text or "", code
+local Peer <const> = {}
+Peer.__index = Peer
+
+local function command_of(o, subject, variant, script)
+  local command = ("%s %s --turns --model %s --size %s --variant %s --warmup %d --threads %d")
+    :format(quoted(o.python), quoted(script), o.model, o.size, variant,
+      math.min(o.warmup, o.torch_steps), o.threads)
+  if subject.fc_dim then command = command .. " --fc-dim " .. subject.fc_dim end
+  if o.mode ~= "train" then command = command .. " --" .. o.mode end
+  if variant == "compiled" then
+    command = ("timeout %d %s"):format(60 * compile_minutes, command)
+  end
+  return command
 end
 
--- The object that torch_bench.py printed, or nil and why there is none.
-local function ask(o, fc_dim, variant)
+-- Ends the process, however it stands. Returns its exit code.
+function Peer:close()
+  if not self.answers then return nil end
+  os.execute("kill " .. self.process .. " 2>/dev/null")
+  local _, _, code = self.answers:close()
+  self.orders:close()
+  os.remove(self.path)
+  self.answers = nil
+  return code
+end
+
+-- The next JSON value among its lines; nil and why there is none.
+function Peer:answer()
+  local line = self.answers:read "l"
+  while line do
+    local ok, value = pcall(native.json_decode, line)
+    if ok and type(value) == "table" then return value end
+    if line:match "%S" then self.last = line end
+    line = self.answers:read "l"
+  end
+  native.time() -- where a Ctrl-C that ended the reading is noticed
+  local code = self:close()
+  if code == 127 then return nil, self.python .. " is not installed" end
+  if code == 124 then return nil, ("not done within %d minutes"):format(compile_minutes) end
+  return nil, ("%s failed: %s"):format(self.script, self.last or "exit code " .. tostring(code))
+end
+
+-- Starts PyTorch and waits for its warm-up: a peer for `turn`, or nil and why there is none. `o`
+-- holds model, size, mode, threads, torch_steps and warmup, and the options of bench.run;
+-- `subject` what ours is: fc_dim.
+function torch.open(o, subject, variant)
+  if not o.torch then return nil, "--no-torch" end
+  if variant == "compiled" and not o.compiled then
+    return nil, "only with --compiled: it takes minutes"
+  end
   local folder = o.scripts or os.getenv "LUNERV_BENCH_SCRIPTS" or "scripts/bench"
   local script = folder .. "/torch_bench.py"
   if not native.exists(script) then
     return nil, script .. " is not there; --scripts says where it is"
   end
-  local command = ("%s %s --model %s --size %s --variant %s --steps %d --warmup %d --threads %d")
-    :format(quoted(o.python), quoted(script), o.model, o.size, variant, o.torch_steps, o.warmup,
-      o.threads)
-  if fc_dim then command = command .. " --fc-dim " .. fc_dim end
-  if o.mode == "decode" then command = command .. " --decode" end
-  local text, code = run(command)
-  local last
-  for line in text:gmatch "[^\n]+" do
-    if line:match "%S" then last = line end
+  local self = setmetatable({ path = os.tmpname(), python = o.python, script = script }, Peer)
+  os.remove(self.path)
+  if not os.execute(("mkfifo -m 600 %s"):format(quoted(self.path))) then
+    return nil, self.path .. ": a named pipe cannot be made"
   end
-  if code == 127 then return nil, o.python .. " is not installed" end
-  local ok, result = pcall(native.json_decode, last or "")
-  if code ~= 0 or not ok or type(result) ~= "table" then
-    return nil, ("%s failed: %s"):format(script, last or "exit code " .. tostring(code))
-  end
-  if result.skipped then return nil, result.skipped end
-  return result
+  -- Open for both directions, so that writing to a process that died is no signal for us.
+  self.orders = assert(io.open(self.path, "r+"))
+  self.answers = assert(io.popen(("echo $$; exec %s <%s 2>&1"):format(
+    command_of(o, subject, variant, script), quoted(self.path))))
+  self.process = self.answers:read "l"
+  return bridge.finally(function()
+    local first, reason = self:answer()
+    if first and first.skipped then reason = first.skipped end
+    if not first or first.skipped then
+      self:close()
+      return nil, reason
+    end
+    return self
+  end, function() self:close() end)
 end
 
--- Every variant's answer to what lunerv did: a list of { name, result, reason }, where `result` is
--- what torch_bench.py printed, or `reason` says why there is none. `o` holds model, size, mode,
--- threads, torch_steps and warmup, and the options of bench.run; `ours` holds fc_dim and
--- parameters, which must agree. `show(text)` is told how far it is.
-function torch.ask_all(o, ours, show)
-  local answers = {}
-  for _, name in ipairs(torch.variants) do
-    local answer = { name = name }
-    answers[#answers + 1] = answer
-    if not o.torch then
-      answer.reason = "--no-torch"
-    elseif name == "compiled" and not o.compiled then
-      answer.reason = "only with --compiled: it takes minutes"
-    else
-      show("PyTorch: " .. name)
-      answer.result, answer.reason = ask(o, ours.fc_dim, name)
-    end
-    if answer.result and answer.result.parameters ~= ours.parameters then
-      errors.raise("the models differ: %d parameters here, %d in PyTorch", ours.parameters,
-        answer.result.parameters)
-    end
+function Peer:tell(text)
+  self.orders:write(text, "\n")
+  self.orders:flush()
+end
+
+-- Has it do `count` steps; nil and a reason when it failed.
+function Peer:turn(count)
+  self:tell(count)
+  return self:answer()
+end
+
+-- What torch_bench.py says about all its steps; nil and a reason when it failed.
+function Peer:finish(subject)
+  self:tell "end"
+  local result, reason = self:answer()
+  if not result then return nil, reason end
+  self:close()
+  if subject.parameters and result.parameters ~= subject.parameters then
+    errors.raise("the models differ: %d parameters here, %d in PyTorch", subject.parameters,
+      result.parameters)
   end
-  return answers
+  return result
 end
 
 return torch

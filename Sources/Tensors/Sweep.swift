@@ -1,0 +1,90 @@
+import Kernels
+import Support
+
+// Sums over feature maps that wait for company. A gradient asks for several numbers a
+// channel of the same maps (Σg, Σg·f) and, soon after, for a map computed from them: one
+// pass yields all. The sums therefore stay pending until a map that shares an operand with
+// them is stored, or until somebody reads them.
+
+private struct Waiting {
+  weak var sums: Value?
+  var source: Value
+}
+
+/// One thread owns the tape, and this with it.
+nonisolated(unsafe) private var waiting: [Waiting] = []
+
+/// Sums of smaller maps are computed at once.
+private let leastElements = 1 << 14
+
+extension Value {
+  /// Whether this value is a sum that still waits.
+  var isWaiting: Bool { if case .channelSums = state { true } else { false } }
+
+  /// Σ over images and pixels, one a channel, shape (1, C, 1, 1), pending; nil when this is no
+  /// large feature map.
+  func channelSums() -> Value? {
+    guard dtype == .f32, layout == .channelsLast, physicalCount >= leastElements else { return nil }
+    switch state {
+    case .stored, .pointwise: break
+    default: return nil
+    }
+    let sums = Value(
+      shape: [1, shape[1], 1, 1], dtype: dtype, layout: .channelsLast, state: .channelSums(self))
+    waiting.removeAll { $0.sums == nil }
+    waiting.append(Waiting(sums: sums, source: self))
+    return sums
+  }
+
+  /// Computes all sums that still wait: what they refer to would stay in memory.
+  static func settleSums() throws {
+    while let next = waiting.last {
+      if let sums = next.sums { try sums.materialise() } else { waiting.removeLast() }
+    }
+  }
+
+  /// Computes this value, a map or sums, together with the waiting sums over the same maps.
+  /// False when none joins a map: that is then better computed alone.
+  @discardableResult
+  func sweep() throws -> Bool {
+    var map: Value?
+    var members: [Waiting] = []
+    waiting.removeAll { $0.sums == nil }
+    let lead: Value
+    if case .channelSums(let source) = state {
+      lead = source
+      members = [Waiting(sums: self, source: source)]
+    } else {
+      guard !waiting.isEmpty, dtype == .f32, layout == .channelsLast else { return false }
+      lead = self
+      map = self
+    }
+    var maps = lead.fullLeaves
+    for w in waiting where w.sums !== self {
+      guard w.source.shape == lead.shape, w.source.layout == lead.layout else { continue }
+      let leaves = w.source.fullLeaves
+      guard !leaves.isDisjoint(with: maps), maps.union(leaves).count <= mostMaps else { continue }
+      maps.formUnion(leaves)
+      members.append(w)
+    }
+    if members.isEmpty { return false }
+    // Taken off first: computing an operand may sweep too.
+    waiting.removeAll { w in members.contains { $0.sums === w.sums } }
+    let stored = try map.map { try Value.allocate($0.shape, $0.dtype, $0.layout) }
+    let sums = try members.map {
+      try Value.allocate([1, $0.source.shape[1], 1, 1], .f32, .channelsLast)
+    }
+    let program = try Value.program(of: (map.map { [$0] } ?? []) + members.map(\.source))
+    var sinks: [PointwiseProgram.Sink] = []
+    if let stored { sinks.append(.values(try stored.memory(Float.self))) }
+    for s in sums { sinks.append(.laneSums(try s.memory(Float.self))) }
+    program.evaluateAll(into: sinks)
+    if let map, let stored { map.state = stored.state }
+    for (member, value) in zip(members, sums) { member.sums?.state = value.state }
+    return true
+  }
+}
+
+/// More full-size arrays than this in one pass would push each other's pieces out of the
+/// first-level cache.
+private let mostMaps = 6
