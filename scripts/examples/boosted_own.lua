@@ -51,4 +51,4 @@ end
 lv.seed(1)
 train("as it is", Ladder(clip.height, clip.width, 26))
 lv.seed(1)
-train("boosted", nn.boost { decoder = Ladder(clip.height, clip.width, 22) })
+train("boosted", nn.boost { decoder = Ladder(clip.height, clip.width, 23) })

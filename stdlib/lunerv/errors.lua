@@ -10,7 +10,8 @@ function errors.raise(message, ...)
   error(message, 2)
 end
 
--- Fails because of what a file holds, which is nobody's line: one line, without a position.
+-- Fails because of what a file holds, or what a clip and the numbers given do not allow: no line of
+-- a script is wrong, so one line says it.
 function errors.data(message, ...)
   bridge.fail("data", message:format(...))
 end

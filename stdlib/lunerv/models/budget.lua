@@ -18,12 +18,12 @@ function budget.published_width(o, size, embeddings, linear, least)
   local width = room > 0 and (math.sqrt(linear ^ 2 + 4 * a * room) - linear) / (2 * a) // 1 or 0
   if width < least then
     local needed = (a * least ^ 2 + linear * least + embeddings) / 1e6
-    errors.raise("size: at least %.4g (million parameters) expected for these strides and "
+    errors.data("size: at least %.4g (million parameters) expected for these strides and "
       .. "frames, %d embedding parameters included, got %g", math.ceil(needed * 1e4) / 1e4,
       embeddings, size)
   end
   if width > widest then
-    errors.raise("size: %g million parameters make a layer wider than %d", size, widest)
+    errors.data("size: %g million parameters make a layer wider than %d", size, widest)
   end
   return math.tointeger(width)
 end
@@ -40,7 +40,7 @@ function budget.exact_width(limit, count, least)
     width = width + 1
   end
   return best
-    or errors.raise("params: at least %d expected for this clip, got %d", count(least), limit // 1)
+    or errors.data("params: at least %d expected for this clip, got %d", count(least), limit // 1)
 end
 
 -- Counting ----------------------------------------------------------------------------------
