@@ -49,15 +49,19 @@ let package = Package(
     .target(name: "CVector", cSettings: c),
 
     .target(name: "Support", swiftSettings: swift),
+    .target(name: "Coder", swiftSettings: swift),
     .target(
       name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
     .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
+    .target(name: "Codec", dependencies: ["Support", "Coder"], swiftSettings: swift),
     .target(name: "VideoIO", dependencies: ["Support", "CFFmpeg"], swiftSettings: swift),
     .target(
       name: "LuaBridge", dependencies: ["Support", "CLua", "CLuaBridge"], swiftSettings: swift),
     .target(
       name: "Bindings",
-      dependencies: ["Support", "Kernels", "Tensors", "VideoIO", "LuaBridge", "CStdlib"],
+      dependencies: [
+        "Support", "Kernels", "Tensors", "Coder", "Codec", "VideoIO", "LuaBridge", "CStdlib",
+      ],
       swiftSettings: swift),
     .executableTarget(
       name: "lunerv",
@@ -68,6 +72,9 @@ let package = Package(
       swiftSettings: swift),
 
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
+    .testTarget(name: "CoderTests", dependencies: ["Coder"], swiftSettings: swift),
+    .testTarget(
+      name: "CodecTests", dependencies: ["Codec", "Coder", "Support"], swiftSettings: swift),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: swift),
     .testTarget(
       name: "TensorsTests", dependencies: ["Tensors", "Support"], exclude: ["fixtures"],

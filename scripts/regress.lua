@@ -4,7 +4,7 @@ local Progress <const> = require "lunerv.progress"
 
 local o <const> = lv.options.parse(arg, {
   command = "regress",
-  usage = "scripts/regress.lua CLIP --out DIR [options]",
+  usage = "lunerv run scripts/regress.lua CLIP --out DIR [options]",
   about = "Fits a model to a clip. Writes metrics.json, reconstruction.mkv (exact), a\n"
     .. "side-by-side video, TensorBoard events and checkpoints to DIR.",
   positional = { "clip" },
@@ -15,17 +15,7 @@ if not o then return end
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
 
--- Frames that memory cannot hold are kept on the disk that OUT will be on.
-local beside = o.out
-repeat beside = beside:match "^(.+)/[^/]*$" or "." until lv.exists(beside)
-
-local frames <const> = o.frames or {}
-local clip <close> = assert(lv.video.open(o.clip, {
-  first = frames[2] and frames[1], last = frames[2] or frames[1],
-  size = o.resize, crop = o.crop, cache = o.cache, cache_dir = beside,
-}))
-for _, warning in ipairs(clip.warnings or {}) do lv.stderr("warning: " .. warning .. "\n") end
-
+local clip <close> = assert(lv.video.open_for(o, o.out))
 local function chosen(names)
   local values = {}
   for _, name in ipairs(names) do values[name] = o[name] end

@@ -10,16 +10,16 @@ end
 local tensors <const>, metadata <const> = lv.load_safetensors(path)
 if not tensors then error(metadata, 0) end
 
-local golden <const> = lv.verify(tensors, metadata)
+local cem <const> = require "lunerv.verify_cem"
+local golden <const> = cem.recognises(tensors) and cem.golden(tensors)
+  or lv.verify(tensors, metadata)
 
 function golden.report(name, deviation, tolerance, agrees)
   print(("%-62s error %.3e  tolerance %.1e  %s"):format(
     name, deviation, tolerance, agrees and "ok" or "FAIL"))
 end
 
-golden:check_values()
-golden:check_gradients()
-golden:check_trajectory()
+golden:check()
 
 print(("%s: %d comparisons, %d disagreements"):format(
   golden.kind, golden.compared, golden.disagreed))

@@ -26,6 +26,7 @@ public final class Host {
       try pressure.beforeBackward()
     }
     LayerModule.define(surface)
+    lua.register(CompressionModule.define(surface))
     lua.register(tensors)
     lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
     FileModule.define(module) { events, null in

@@ -180,6 +180,9 @@ enum VideoModule {
     c.method("write", params: ["frame"], doc: "Adds a frame (1, 3, H, W): f32 in [0, 1], or u8.") {
       (w: FrameWriter, frame: Tensor) in try w.write(frame)
     }
+    c.property("warnings", doc: "What the format loses, as text.") { (w: FrameWriter) -> [String] in
+      w.writer.warnings
+    }
     c.method("close", doc: "Completes the file.", polls: false) { (w: FrameWriter) in
       try w.writer.close()
     }

@@ -34,11 +34,41 @@ static const unsigned char lunerv_bench_torch[] = {
 static const unsigned char lunerv_checkpoint[] = {
 #embed "../../stdlib/lunerv/checkpoint.lua"
 };
+static const unsigned char lunerv_codec[] = {
+#embed "../../stdlib/lunerv/codec/init.lua"
+};
+static const unsigned char lunerv_codec_decoders[] = {
+#embed "../../stdlib/lunerv/codec/decoders.lua"
+};
+static const unsigned char lunerv_coder[] = {
+#embed "../../stdlib/lunerv/coder.lua"
+};
+static const unsigned char lunerv_commands[] = {
+#embed "../../stdlib/lunerv/commands.lua"
+};
+static const unsigned char lunerv_compress[] = {
+#embed "../../stdlib/lunerv/compress/init.lua"
+};
+static const unsigned char lunerv_compress_cem[] = {
+#embed "../../stdlib/lunerv/compress/cem.lua"
+};
+static const unsigned char lunerv_compress_slots[] = {
+#embed "../../stdlib/lunerv/compress/slots.lua"
+};
+static const unsigned char lunerv_compress_three_step[] = {
+#embed "../../stdlib/lunerv/compress/three_step.lua"
+};
 static const unsigned char lunerv_errors[] = {
 #embed "../../stdlib/lunerv/errors.lua"
 };
 static const unsigned char lunerv_interop[] = {
 #embed "../../stdlib/lunerv/interop.lua"
+};
+static const unsigned char lunerv_interop_names[] = {
+#embed "../../stdlib/lunerv/interop/names.lua"
+};
+static const unsigned char lunerv_interop_shapes[] = {
+#embed "../../stdlib/lunerv/interop/shapes.lua"
 };
 static const unsigned char lunerv_loss[] = {
 #embed "../../stdlib/lunerv/loss.lua"
@@ -52,6 +82,12 @@ static const unsigned char lunerv_models[] = {
 static const unsigned char lunerv_models_budget[] = {
 #embed "../../stdlib/lunerv/models/budget.lua"
 };
+static const unsigned char lunerv_models_enerv[] = {
+#embed "../../stdlib/lunerv/models/enerv.lua"
+};
+static const unsigned char lunerv_models_enerv_boost[] = {
+#embed "../../stdlib/lunerv/models/enerv_boost.lua"
+};
 static const unsigned char lunerv_models_geometry[] = {
 #embed "../../stdlib/lunerv/models/geometry.lua"
 };
@@ -61,11 +97,32 @@ static const unsigned char lunerv_models_hnerv[] = {
 static const unsigned char lunerv_models_hnerv_boost[] = {
 #embed "../../stdlib/lunerv/models/hnerv_boost.lua"
 };
+static const unsigned char lunerv_models_model[] = {
+#embed "../../stdlib/lunerv/models/model.lua"
+};
+static const unsigned char lunerv_models_nerv[] = {
+#embed "../../stdlib/lunerv/models/nerv.lua"
+};
+static const unsigned char lunerv_models_nerv_boost[] = {
+#embed "../../stdlib/lunerv/models/nerv_boost.lua"
+};
+static const unsigned char lunerv_models_of_time[] = {
+#embed "../../stdlib/lunerv/models/of_time.lua"
+};
+static const unsigned char lunerv_models_presets[] = {
+#embed "../../stdlib/lunerv/models/presets.lua"
+};
 static const unsigned char lunerv_nn[] = {
 #embed "../../stdlib/lunerv/nn/init.lua"
 };
 static const unsigned char lunerv_nn_activation[] = {
 #embed "../../stdlib/lunerv/nn/activation.lua"
+};
+static const unsigned char lunerv_nn_boost[] = {
+#embed "../../stdlib/lunerv/nn/boost.lua"
+};
+static const unsigned char lunerv_nn_boosted[] = {
+#embed "../../stdlib/lunerv/nn/boosted.lua"
 };
 static const unsigned char lunerv_nn_class[] = {
 #embed "../../stdlib/lunerv/nn/class.lua"
@@ -91,6 +148,9 @@ static const unsigned char lunerv_nn_mlp[] = {
 static const unsigned char lunerv_nn_nerv_block[] = {
 #embed "../../stdlib/lunerv/nn/nerv_block.lua"
 };
+static const unsigned char lunerv_nn_norm_affine[] = {
+#embed "../../stdlib/lunerv/nn/norm_affine.lua"
+};
 static const unsigned char lunerv_nn_out_image[] = {
 #embed "../../stdlib/lunerv/nn/out_image.lua"
 };
@@ -112,6 +172,12 @@ static const unsigned char lunerv_nn_tat[] = {
 static const unsigned char lunerv_nn_tat_residual[] = {
 #embed "../../stdlib/lunerv/nn/tat_residual.lua"
 };
+static const unsigned char lunerv_nn_transformer[] = {
+#embed "../../stdlib/lunerv/nn/transformer.lua"
+};
+static const unsigned char lunerv_nn_two_conv_block[] = {
+#embed "../../stdlib/lunerv/nn/two_conv_block.lua"
+};
 static const unsigned char lunerv_optim[] = {
 #embed "../../stdlib/lunerv/optim.lua"
 };
@@ -121,6 +187,9 @@ static const unsigned char lunerv_options[] = {
 static const unsigned char lunerv_progress[] = {
 #embed "../../stdlib/lunerv/progress.lua"
 };
+static const unsigned char lunerv_quant[] = {
+#embed "../../stdlib/lunerv/quant.lua"
+};
 static const unsigned char lunerv_schedule[] = {
 #embed "../../stdlib/lunerv/schedule.lua"
 };
@@ -129,6 +198,9 @@ static const unsigned char lunerv_train[] = {
 };
 static const unsigned char lunerv_verify[] = {
 #embed "../../stdlib/lunerv/verify.lua"
+};
+static const unsigned char lunerv_verify_cem[] = {
+#embed "../../stdlib/lunerv/verify_cem.lua"
 };
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
@@ -145,17 +217,36 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.bench.steps", lunerv_bench_steps, sizeof(lunerv_bench_steps)},
   {"lunerv.bench.torch", lunerv_bench_torch, sizeof(lunerv_bench_torch)},
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
+  {"lunerv.codec", lunerv_codec, sizeof(lunerv_codec)},
+  {"lunerv.codec.decoders", lunerv_codec_decoders, sizeof(lunerv_codec_decoders)},
+  {"lunerv.coder", lunerv_coder, sizeof(lunerv_coder)},
+  {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
+  {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
+  {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
+  {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
+  {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
+  {"lunerv.interop.names", lunerv_interop_names, sizeof(lunerv_interop_names)},
+  {"lunerv.interop.shapes", lunerv_interop_shapes, sizeof(lunerv_interop_shapes)},
   {"lunerv.loss", lunerv_loss, sizeof(lunerv_loss)},
   {"lunerv.metrics", lunerv_metrics, sizeof(lunerv_metrics)},
   {"lunerv.models", lunerv_models, sizeof(lunerv_models)},
   {"lunerv.models.budget", lunerv_models_budget, sizeof(lunerv_models_budget)},
+  {"lunerv.models.enerv", lunerv_models_enerv, sizeof(lunerv_models_enerv)},
+  {"lunerv.models.enerv_boost", lunerv_models_enerv_boost, sizeof(lunerv_models_enerv_boost)},
   {"lunerv.models.geometry", lunerv_models_geometry, sizeof(lunerv_models_geometry)},
   {"lunerv.models.hnerv", lunerv_models_hnerv, sizeof(lunerv_models_hnerv)},
   {"lunerv.models.hnerv_boost", lunerv_models_hnerv_boost, sizeof(lunerv_models_hnerv_boost)},
+  {"lunerv.models.model", lunerv_models_model, sizeof(lunerv_models_model)},
+  {"lunerv.models.nerv", lunerv_models_nerv, sizeof(lunerv_models_nerv)},
+  {"lunerv.models.nerv_boost", lunerv_models_nerv_boost, sizeof(lunerv_models_nerv_boost)},
+  {"lunerv.models.of_time", lunerv_models_of_time, sizeof(lunerv_models_of_time)},
+  {"lunerv.models.presets", lunerv_models_presets, sizeof(lunerv_models_presets)},
   {"lunerv.nn", lunerv_nn, sizeof(lunerv_nn)},
   {"lunerv.nn.activation", lunerv_nn_activation, sizeof(lunerv_nn_activation)},
+  {"lunerv.nn.boost", lunerv_nn_boost, sizeof(lunerv_nn_boost)},
+  {"lunerv.nn.boosted", lunerv_nn_boosted, sizeof(lunerv_nn_boosted)},
   {"lunerv.nn.class", lunerv_nn_class, sizeof(lunerv_nn_class)},
   {"lunerv.nn.conv2d", lunerv_nn_conv2d, sizeof(lunerv_nn_conv2d)},
   {"lunerv.nn.convnext", lunerv_nn_convnext, sizeof(lunerv_nn_convnext)},
@@ -164,6 +255,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.nn.list", lunerv_nn_list, sizeof(lunerv_nn_list)},
   {"lunerv.nn.mlp", lunerv_nn_mlp, sizeof(lunerv_nn_mlp)},
   {"lunerv.nn.nerv_block", lunerv_nn_nerv_block, sizeof(lunerv_nn_nerv_block)},
+  {"lunerv.nn.norm_affine", lunerv_nn_norm_affine, sizeof(lunerv_nn_norm_affine)},
   {"lunerv.nn.out_image", lunerv_nn_out_image, sizeof(lunerv_nn_out_image)},
   {"lunerv.nn.parameter", lunerv_nn_parameter, sizeof(lunerv_nn_parameter)},
   {"lunerv.nn.position_encoding", lunerv_nn_position_encoding, sizeof(lunerv_nn_position_encoding)},
@@ -171,12 +263,16 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.nn.snerv_block", lunerv_nn_snerv_block, sizeof(lunerv_nn_snerv_block)},
   {"lunerv.nn.tat", lunerv_nn_tat, sizeof(lunerv_nn_tat)},
   {"lunerv.nn.tat_residual", lunerv_nn_tat_residual, sizeof(lunerv_nn_tat_residual)},
+  {"lunerv.nn.transformer", lunerv_nn_transformer, sizeof(lunerv_nn_transformer)},
+  {"lunerv.nn.two_conv_block", lunerv_nn_two_conv_block, sizeof(lunerv_nn_two_conv_block)},
   {"lunerv.optim", lunerv_optim, sizeof(lunerv_optim)},
   {"lunerv.options", lunerv_options, sizeof(lunerv_options)},
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
+  {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
+  {"lunerv.verify_cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 

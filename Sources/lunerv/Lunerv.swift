@@ -10,7 +10,9 @@ struct Lunerv: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lunerv",
     abstract: "A neural video codec and research host, scripted in Lua.",
-    subcommands: [Run.self, Bench.self])
+    subcommands: [
+      Run.self, Compress.self, Decompress.self, Info.self, Eval.self, Bench.self,
+    ])
 
   static func main() {
     // A file that may not grow is an error like a full disk, not the end of the process.

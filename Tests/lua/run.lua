@@ -4,8 +4,8 @@ package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 
 for _, name in ipairs {
-  "embedding", "options", "modules", "blocks", "schedule", "models", "interop", "video", "train",
-  "examples", "verify", "bench", "robust",
+  "embedding", "options", "modules", "blocks", "boost", "schedule", "models", "interop", "video",
+  "train", "compress", "examples", "verify", "twin", "bench", "robust",
 } do
   require("test_" .. name)
 end

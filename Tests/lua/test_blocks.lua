@@ -1,3 +1,4 @@
+local gradients <const> = require "gradients"
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
@@ -39,6 +40,65 @@ test("a convolution starts within ±1/√fan_in", function()
   local bound = 1 / math.sqrt(4 * 9)
   local largest = conv.weight:abs():amax():item()
   assert(largest <= bound and largest > 0.8 * bound, largest)
+end)
+
+test("a first block of two convolutions puts the narrower side in the middle", function()
+  local x = lv.randn(1, 8, 6, 10)
+  local wider, narrower = nn.TwoConvBlock(8, 24, { scale = 3 }), nn.TwoConvBlock(8, 5)
+  equal(wider(x).shape, { 1, 24, 18, 30 })
+  equal({ wider.first_up.conv.weight.shape, wider.second.weight.shape },
+    { { 2 * 9, 8, 3, 3 }, { 24, 2, 3, 3 } })
+  equal(narrower(x).shape, { 1, 5, 12, 20 })
+  equal({ narrower.first.weight.shape, narrower.second_up.conv.weight.shape },
+    { { 5, 8, 3, 3 }, { 5 * 4, 5, 3, 3 } })
+  raises(function() nn.TwoConvBlock(3, 9) end, "at least 4")
+end)
+
+test("attention without differences between keys is the mean of the values", function()
+  local attention = nn.Attention(3, { heads = 1, head_width = 3 })
+  equal(attention.out, nil)
+  lv.no_grad(function()
+    attention.qkv.weight:zero_()
+    attention.qkv.weight:copy_(lv.cat({ lv.zeros(6, 3), lv.tensor {
+      { 1, 0, 0 }, { 0, 1, 0 }, { 0, 0, 1 },
+    } }, 1))
+  end)
+  local y = attention(lv.tensor { { { 1, 2, 3 }, { 3, 4, 8 } } }):tolist()[1]
+  for _, token in ipairs(y) do
+    for i, mean in ipairs { 2, 3, 5.5 } do near(token[i], mean, 1e-6) end
+  end
+end)
+
+test("heads look at places of their own", function()
+  -- Two heads of one number each: the first weighs by x₁, the second by −x₁; both return x₂.
+  local attention = nn.Attention(2, { heads = 2, head_width = 1 })
+  lv.no_grad(function()
+    attention.qkv.weight:copy_(lv.tensor {
+      { 1, 0 }, { -1, 0 }, { 1, 0 }, { 1, 0 }, { 0, 1 }, { 0, 1 },
+    })
+    attention.out.weight:copy_(lv.tensor { { 1, 0 }, { 0, 1 } })
+    attention.out.bias:zero_()
+  end)
+  local y = attention(lv.tensor { { { 10, 1 }, { -10, 7 } } }):tolist()[1]
+  -- The first token's query is 10: its first head sees the token with the largest x₁.
+  near(y[1][1], 1, 1e-5)
+  near(y[1][2], 7, 1e-5)
+  near(y[2][1], 7, 1e-5)
+  near(y[2][2], 1, 1e-5)
+end)
+
+test("gradients of blocks agree with finite differences", function()
+  lv.seed(5)
+  local z = lv.randn(1, 4)
+  gradients.check(nn.TwoConvBlock(4, 6, { act = "gelu" }), { lv.randn(1, 4, 3, 4) })
+  gradients.check(nn.TwoConvBlock(5, 3, { act = "sin" }), { lv.randn(1, 5, 3, 4) })
+  gradients.check(nn.Transformer(6, { heads = 2, head_width = 3 }), { lv.randn(2, 5, 6) })
+  gradients.check(nn.Transformer(4, { heads = 1, head_width = 4 }), { lv.randn(1, 5, 4) })
+  gradients.check(nn.NormAffine(3, 4), { lv.randn(1, 3, 4, 5), z })
+  gradients.check(nn.TAT(3, 4), { lv.randn(1, 3, 4, 5), z })
+  gradients.check(nn.TAT(3, 4, { normalise = true }), { lv.randn(1, 3, 4, 5), z })
+  gradients.check(nn.SNeRVBlock(4, 3, { cond = 4 }), { lv.randn(1, 4, 3, 4), z })
+  gradients.check(nn.MLP({ 4, 5, 3 }, { act = "silu" }), { z })
 end)
 
 test("wrong arguments are refused", function()

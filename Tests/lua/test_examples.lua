@@ -56,6 +56,34 @@ test("the example's decoder says which frames it can make", function()
   harness.raises(function() chunk()(40, 60, { chanels = 8 }) end, "'chanels'")
 end)
 
+test("a published program's file becomes a video", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(moving_clip(folder)))
+  local model = lv.models.hnerv_boost {
+    clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 5, 2 }, ch_t = 4,
+  }
+  local file, out = folder.path .. "/bands.safetensors", folder.path .. "/out.mkv"
+  assert(lv.interop.save(file, model, { clip = clip, quantised = true }))
+  local script = root .. "/scripts/decode_published.lua"
+  local lines = run(assert(lv.read_file(script)), script, file, out, "--fps", "10")
+  assert(lines[1]:find "^hnerv_boost: width 6" and lines[2]:find "^6 frames of 60x40", lines[1])
+  local decoded <close> = assert(lv.video.open(out))
+  harness.equal({ #decoded, decoded.fps }, { 6, 10 })
+  local expected = assert(lv.interop.open(file)):frame(4)
+  local levels = (expected * 255):round():clamp { min = 0, max = 255 }
+  harness.equal((decoded:frame(4) * 255 - levels):abs():amax():item() < 0.01, true)
+end)
+
+test("the example boosts a decoder of its own", function()
+  local folder <close> = harness.folder()
+  local script = root .. "/scripts/examples/boosted_own.lua"
+  local lines = run(assert(lv.read_file(script)), script, moving_clip(folder), "3")
+  harness.equal(#lines, 2)
+  local plain, boosted = lines[1]:match "^as it is, (%d+)", lines[2]:match "^boosted, (%d+)"
+  assert(math.abs(plain / boosted - 1) < 0.15, lines[2])
+  for _, line in ipairs(lines) do assert(tonumber(line:match "psnr ([%d.]+)") > 8, line) end
+end)
+
 test("the README's script runs", function()
   local folder <close> = harness.folder()
   local readme = assert(lv.read_file(root .. "/README.md"))

@@ -64,3 +64,209 @@ test("published parameters are loaded, 1×1 convolutions as linear layers", func
   published["stem_t.0.bias"] = nil
   raises(function() interop.load_published(target, published) end, "stem_t.0.bias")
 end)
+
+-- Files -------------------------------------------------------------------------------------
+
+local bits <const> = { U8 = "B", F32 = "f", F16 = "H" }
+
+-- Writes a safetensors file as another program would: { name, type, shape, list of numbers (for
+-- F16 their bits) }, …, without metadata.
+local function write_foreign(path, entries)
+  local header, body, offset = {}, {}, 0
+  for i, entry in ipairs(entries) do
+    local bytes = {}
+    for k, number in ipairs(entry[4]) do bytes[k] = string.pack("<" .. bits[entry[2]], number) end
+    bytes = table.concat(bytes)
+    header[i] = ('"%s":{"dtype":"%s","shape":[%s],"data_offsets":[%d,%d]}'):format(entry[1],
+      entry[2], table.concat(entry[3], ","), offset, offset + #bytes)
+    body[i], offset = bytes, offset + #bytes
+  end
+  local text = "{" .. table.concat(header, ",") .. "}"
+  text = text .. (" "):rep(-#text % 8)
+  assert(lv.write_file(path, string.pack("<I8", #text) .. text .. table.concat(body)))
+end
+
+local function flat(tensor) return tensor:clone():view(-1):tolist() end
+
+-- A small model of `kind` whose widths, repeats and strides no default has.
+local function odd_model(kind, given)
+  local of_time = not kind:match "^hnerv"
+  local o = {
+    height = 47, width = 70, frames = 3, fc_dim = 9, strides = { 3, 2 }, dec_blks = { 1, 2 },
+    lower_width = 4, reduce = of_time and 3 or 1.5, enc_dim = not of_time and { 6, 5 } or nil,
+    enc_strides = not of_time and { 3, 4 } or nil, block_dim = kind:match "^enerv" and 8 or nil,
+    stem_dim = kind:match "^nerv" and 7 or nil, pe_levels = kind ~= "hnerv" and 6 or nil,
+    ch_t = kind:match "_boost$" and 3 or nil,
+  }
+  for name, value in pairs(given or {}) do o[name] = value end
+  lv.seed(11)
+  return lv.models[kind](o)
+end
+
+-- The largest difference of frame 2 as `model` makes it of its embedding, and as the file does.
+local function difference(model, published, embeddings)
+  return lv.no_grad(function()
+    local ours = embeddings and model:decode(embeddings:slice(1, 2, 2), 2 / 3) or model(2 / 3)
+    return (ours - published:frame(2)):abs():amax():item()
+  end)
+end
+
+test("a foreign file's strides and widths are read off its shapes", function()
+  local folder <close> = harness.folder()
+  for _, kind in ipairs(lv.models.kinds) do
+    local model = odd_model(kind)
+    local embeddings = model.decode and lv.rand(3, 5, 4, 6)
+    local entries = {}
+    for i, entry in ipairs(interop.published_values(model)) do
+      if not entry[1]:match "^encoder" then
+        entries[#entries + 1] = { entry[1], "F32", entry[2].shape, flat(entry[2]), i }
+      end
+    end
+    if embeddings then
+      entries[#entries + 1] = { "embed", "F32", embeddings.shape, flat(embeddings) }
+    end
+    local path = ("%s/%s.safetensors"):format(folder.path, kind)
+    write_foreign(path, entries)
+    local published = assert(interop.open(path, { height = 47, width = 70, frames = 3 }))
+    equal({ published.kind, published.frames, published.model.encoder },
+      { kind, 3, nil })
+    equal({ published.model.config.strides, published.model.config.dec_blks },
+      { { 3, 2 }, { 1, 2 } })
+    equal(difference(model, published, embeddings), 0)
+  end
+end)
+
+test("a quantised file with halves for its ranges is decoded", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/quantised.safetensors"
+  local model = odd_model("hnerv", { encoder = false })
+  local entries = {}
+  -- Every value is q / 128 − 1: as halves, 2⁻⁷ is 0x2000 and −1 is 0xbc00.
+  local function add(name, tensor)
+    local quant = (tensor * 128 + 128):round():clamp { min = 0, max = 255 }
+    local rows = tensor.shape[1]
+    local each_row = { rows }
+    for i = 2, #tensor.shape do each_row[i] = 1 end
+    local mins = {}
+    for i = 1, rows do mins[i] = 0xbc00 end
+    local levels = quant:to "i32":view(-1):tolist()
+    entries[#entries + 1] = { name .. ".quant", "U8", tensor.shape, levels }
+    entries[#entries + 1] = { name .. ".min", "F16", each_row, mins }
+    entries[#entries + 1] = { name .. ".scale", "F16", { 1 }, { 0x2000 } }
+    return quant * 0.0078125 - 1
+  end
+  local values = {}
+  for _, entry in ipairs(interop.published_values(model)) do
+    values[entry[1]] = add(entry[1], entry[2])
+  end
+  local embeddings = add("embed", lv.rand(3, 5, 4, 6))
+  write_foreign(path, entries)
+  interop.load_published(model, values)
+  local published = assert(interop.open(path, { height = 47, width = 70 }))
+  equal(difference(model, published, embeddings), 0)
+  equal(published.frames, 3)
+  equal(assert(interop.open(path)).height, 48)
+end)
+
+test("what we save under the published names comes back", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/clip.mkv"
+  local writer = assert(lv.video.writer(path, { width = 70, height = 47, fps = 25 }))
+  for _ = 1, 3 do writer:write(lv.rand(1, 3, 47, 70)) end
+  writer:close()
+  local clip <close> = assert(lv.video.open(path))
+  for _, kind in ipairs(lv.models.kinds) do
+    local model = odd_model(kind)
+    local frame = clip:sample(2)
+    local expected = lv.no_grad(function() return model:reconstruct(frame) end)
+    local function deviation(file, given)
+      local published = assert(interop.open(file, given))
+      return (published:frame(2) - expected):abs():amax():item()
+    end
+    local file = ("%s/%s.safetensors"):format(folder.path, kind)
+    assert(interop.save(file, model, { clip = model.decode and clip }))
+    equal(deviation(file), 0)
+    assert(interop.save(file, model, { clip = model.decode and clip, quantised = true }))
+    local quantised = deviation(file)
+    assert(quantised > 0 and quantised < 0.02, quantised)
+    if model.decode then -- without embeddings, the encoder makes them of the clip
+      assert(interop.save(file, model))
+      equal(deviation(file, { clip = clip }), 0)
+      raises(function() interop.open(file) end, "'embed'", "a clip")
+      raises(function() interop.save(file, model, { quantised = true }) end, "a clip")
+    end
+  end
+end)
+
+test("a file that does not hold together is refused", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/broken.safetensors"
+  local model = odd_model("nerv_boost")
+  local whole = interop.published_values(model)
+  local sizes = { height = 47, width = 70, frames = 3 }
+
+  -- The file with some entries changed by `change(name, tensor)`: a tensor, or nil to leave it out.
+  local function with(change, given)
+    local list = {}
+    for _, entry in ipairs(whole) do
+      local tensor = change(entry[1], entry[2])
+      if tensor then list[#list + 1] = { entry[1], tensor } end
+    end
+    assert(lv.save_safetensors(path, list))
+    return function() return interop.open(path, given or sizes) end
+  end
+  local function without(name)
+    return with(function(key, tensor) return key ~= name and tensor or nil end)
+  end
+  local function reshaped(name, ...)
+    local shape = { ... }
+    return with(function(key, tensor)
+      return key == name and lv.zeros(table.unpack(shape)) or tensor
+    end)
+  end
+  local same = function(_, tensor) return tensor end
+  equal(with(same)().kind, "nerv_boost")
+  raises(without "stem.0.weight", "no parameters of a published kind")
+  raises(without "stem.2.weight", "'stem.2.weight' is missing")
+  raises(without "layers.1.sft_block.conv0.bias", "'layers.1.sft_block.conv0.bias' is missing")
+  raises(reshaped("layers.0.conv.upconv.0.weight", 80, 9, 3, 3), "no square multiple")
+  raises(reshaped("layers.0.conv.upconv.0.weight", 81), "dimensions")
+  raises(reshaped("layers.1.conv.upconv.0.weight", 16, 9, 1, 1), "kernels 3,1")
+  raises(reshaped("stem_t.0.weight", 6, 12, 2, 1), "'stem_t.0.weight'")
+  raises(with(same, { frames = 3 }), "the first map has 96 cells")
+  raises(with(same, { height = 47, width = 70 }), "number expected")
+  raises(with(same, { height = 480, width = 70, frames = 3 }), "cells")
+  raises(function() with(same)():frame(4) end, "from 1 to 3", "4")
+  local missing, message = interop.open(folder.path .. "/nothing.safetensors")
+  equal(missing, nil)
+  assert(message:find "nothing.safetensors", message)
+
+  assert(lv.save_safetensors(path, { { "stem.0.weight.quant", lv.zeros(2, 2) } }))
+  raises(function() interop.open(path) end, "'stem.0.weight.quant' has no min and scale")
+  assert(lv.save_safetensors(path, { { "w.quant", lv.zeros(2, 2) }, { "w.min", lv.zeros(1) },
+    { "w.scale", lv.zeros(1) } }))
+  raises(function() interop.open(path) end, "'w.quant': u8 expected")
+  assert(lv.save_safetensors(path, { { "w.quant", lv.zeros(2, 2):to "u8" },
+    { "w.min", lv.zeros(3) }, { "w.scale", lv.zeros(1) } }))
+  raises(function() interop.open(path) end, "'w'", "broadcast")
+end)
+
+test("every published name and shape is ours", function()
+  local root = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+  local folder = os.getenv "LUNERV_GOLDENS" or root .. "/../shared/goldens"
+  local text = lv.read_file(folder .. "/published_parameter_names.json")
+  if not text then
+    print "skipped: published names (no published_parameter_names.json in LUNERV_GOLDENS)"
+    return
+  end
+  local kinds = 0
+  for kind, published in pairs(lv.json.decode(text)) do
+    kinds = kinds + 1
+    local model = lv.models[kind](
+      interop.options_from_published(kind, published.config, 180, 320, 132))
+    local ours = {}
+    for _, entry in ipairs(interop.published_values(model)) do ours[entry[1]] = entry[2].shape end
+    equal(ours, published.params)
+  end
+  equal(kinds, 5)
+end)

@@ -1,6 +1,5 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
-local budget <const> = require "lunerv.models.budget"
 local geometry <const> = require "lunerv.models.geometry"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
@@ -43,23 +42,133 @@ test("hnerv_boost at 720p has the published width and size", function()
   equal(model:parameter_count(), 1411674)
 end)
 
+-- Parameters of the decoder, as the built modules have them.
+local function built(model)
+  return model:parameter_count() - (model.encoder and model.encoder:parameter_count() or 0)
+end
+
+test("the kinds of time alone have the published widths and sizes at 180p", function()
+  local enerv = lv.models.enerv_boost(bunny { size = 0.35, strides = { 5, 2, 2 } })
+  equal({ enerv.config.fc_dim, enerv:stored_parameters() }, { 14, 584142 })
+  local nerv = lv.models.nerv_boost(bunny { size = 0.22, strides = { 5, 2, 2 } })
+  equal({ nerv.config.fc_dim, nerv:stored_parameters() }, { 9, 447797 })
+end)
+
+-- Small models of every kind, `each(kind, options)`.
+local function small_models(each)
+  for _, kind in ipairs(lv.models.kinds) do
+    local of_time = not kind:match "^hnerv"
+    local conditionings = kind:match "_boost$" and { "tat", "adain", "none" } or { false }
+    for _, conditioning in ipairs(conditionings) do
+      each(kind, {
+        height = 16, width = 24, frames = 2, fc_dim = 6, strides = { 2, 2 },
+        enc_dim = not of_time and { 4, 2 } or nil, conditioning = conditioning or nil,
+        block_dim = kind:match "^enerv" and 8 or nil, pe_levels = kind ~= "hnerv" and 4 or nil,
+        stem_dim = kind:match "^nerv" and 8 or nil,
+      })
+    end
+  end
+end
+
 test("parameters are counted without building the model", function()
+  small_models(function(kind, given)
+    for _, width in ipairs { 4, 8, 9 } do -- 8: E-NeRV needs no layer between equal widths
+      for _, blocks in ipairs { { 1 }, { 2, 1 } } do
+        given.fc_dim, given.dec_blks = width, blocks
+        local model = lv.models[kind](given)
+        equal(model:count(model.config, width), built(model))
+      end
+    end
+  end)
   for _, kind in ipairs { "hnerv", "hnerv_boost" } do
     local model = lv.models[kind](bunny {
       fc_dim = 30, enc_dim = { 16, 4 }, strides = { 3, 2, 2 }, enc_strides = { 3, 2, 2, 2 },
     })
-    equal(budget.hnerv_decoder(model.config, 30),
-      model:parameter_count() - model.encoder:parameter_count())
+    equal(model:count(model.config, 30), built(model))
   end
 end)
 
-test("an exact number of parameters is kept to", function()
-  local model = lv.models.hnerv_boost(bunny { params = 4e5, strides = { 5, 2, 2 } })
-  local wider = lv.models.hnerv_boost(bunny {
-    fc_dim = model.config.fc_dim + 1, strides = { 5, 2, 2 },
+test("every kind makes frames, and conditioning can be changed or left out", function()
+  small_models(function(kind, given)
+    local model = lv.models[kind](given)
+    local image = model:reconstruct { image = lv.rand(1, 3, 16, 24), t = 0.5, index = 1 }
+    equal(image.shape, { 1, 3, 16, 24 })
+    equal(model.time == nil, kind == "hnerv" or kind == "nerv" or given.conditioning == "none")
+    equal(lv.models.build(model.config):summary(), model:summary())
+  end)
+end)
+
+test("kinds of time alone take several moments at once", function()
+  for _, kind in ipairs { "nerv", "nerv_boost", "enerv", "enerv_boost" } do
+    local model = lv.models[kind](bunny { height = 16, width = 24, fc_dim = 6, strides = { 2, 2 } })
+    local both, second = model { 0.25, 0.5 }, model(0.5)
+    equal(both.shape, { 2, 3, 16, 24 })
+    assert((both:slice(1, 2, 2) - second):abs():amax():item() < 1e-5)
+  end
+end)
+
+test("the first map covers the frame, or is as given", function()
+  local model = lv.models.enerv_boost(bunny {
+    height = 217, width = 333, fc_dim = 4, strides = { 5, 2, 2 }, block_dim = 8,
   })
-  assert(model:stored_parameters() <= 4e5)
-  assert(wider:stored_parameters() > 4e5)
+  equal(model.grid, { 11, 17 })
+  equal(model(0.5).shape, { 1, 3, 217, 333 })
+  local given = bunny { fc_dim = 4, strides = { 5, 2, 2 }, fc_hw = { 10, 16 } }
+  equal(lv.models.nerv(given)(0.5).shape, { 1, 3, 180, 320 })
+  given.fc_hw = { 8, 16 }
+  raises(function() lv.models.nerv(given) end, "fc_hw", "160x320", "180x320")
+end)
+
+test("stages of stride 1 keep their width in the kinds of time alone", function()
+  local model = lv.models.nerv_boost(bunny { fc_dim = 40, strides = { 5, 1, 2, 2 } })
+  local widths = {}
+  for i, stage in ipairs(model:plan(model.config, 40)) do widths[i] = stage.to end
+  equal(widths, { 40, 40, 20, 20, 12, 12 })
+end)
+
+test("the papers' sizes have names", function()
+  local expected = {
+    { "hnerv", "bunny-1.5M", 96 }, { "hnerv_boost", "bunny-1.5M", 86 },
+    { "nerv_boost", "bunny-3M", 55 }, { "enerv_boost", "bunny-0.75M", 21 },
+  }
+  for _, case in ipairs(expected) do
+    local model = lv.models[case[1]](bunny { height = 720, width = 1280, preset = case[2] })
+    equal(model.config.fc_dim, case[3])
+  end
+  for _, kind in ipairs(lv.models.kinds) do
+    local model = lv.models[kind](bunny {
+      height = 1080, width = 1920, frames = 600, preset = "uvg-3M",
+    })
+    local stored = model:stored_parameters()
+    assert(stored <= 3e6 and stored > 2.88e6, stored)
+    equal(model.config.strides, { 5, 3, 2, 2, 2 })
+  end
+  local own = lv.models.nerv(bunny { preset = "uvg-3M", fc_dim = 5, strides = { 5, 2, 2 } })
+  equal({ own.config.fc_dim, own.config.strides }, { 5, { 5, 2, 2 } })
+  raises(function() lv.models.nerv(bunny { preset = "bunny-2M" }) end, "preset", "bunny-1.5M")
+end)
+
+test("an exact number of parameters is kept to", function()
+  for _, kind in ipairs(lv.models.kinds) do
+    local model = lv.models[kind](bunny { params = 7e5, strides = { 5, 2, 2 } })
+    local wider = lv.models[kind](bunny {
+      fc_dim = model.config.fc_dim + 1, strides = { 5, 2, 2 },
+    })
+    assert(model:stored_parameters() <= 7e5)
+    assert(wider:stored_parameters() > 7e5)
+  end
+end)
+
+test("a layer that falls away does not hide wider models that fit", function()
+  -- At width 128 E-NeRV needs no layer between its transformer and its stages.
+  local options = { strides = { 5, 2, 2 } }
+  options.fc_dim = 128
+  local wide = lv.models.enerv(bunny(options))
+  local narrower = lv.models.enerv(bunny { fc_dim = 127, strides = { 5, 2, 2 } })
+  local limit = wide:stored_parameters()
+  local model = lv.models.enerv(bunny { params = limit, strides = { 5, 2, 2 } })
+  equal(model.config.fc_dim, 128)
+  assert(narrower:stored_parameters() < limit)
 end)
 
 test("a share of the size sets the embedding", function()
@@ -89,16 +198,13 @@ test("the encoder may go deeper than the decoder", function()
   equal(model(lv.randn(1, 3, 24, 32), 1).shape, { 1, 3, 24, 32 })
 end)
 
-test("conditioning can be changed or left out", function()
-  for _, conditioning in ipairs { "tat", "adain", "none" } do
-    local model = lv.models.hnerv_boost(bunny {
-      height = 16, width = 24, frames = 2, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 },
-      conditioning = conditioning,
-    })
-    equal(model(lv.randn(1, 3, 16, 24), 1).shape, { 1, 3, 16, 24 })
-    equal(budget.hnerv_decoder(model.config, 6),
-      model:parameter_count() - model.encoder:parameter_count())
-  end
+test("a decoder alone has no encoder", function()
+  local model = lv.models.hnerv_boost(bunny {
+    height = 16, width = 24, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 }, encoder = false,
+  })
+  equal(model:stored_parameters(), model:parameter_count() + 2 * 4 * 6 * 132)
+  equal(model:decode(lv.randn(1, 2, 4, 6), 0.5).shape, { 1, 3, 16, 24 })
+  raises(function() model(lv.rand(1, 3, 16, 24), 0.5) end, "no encoder")
 end)
 
 test("a configuration rebuilds its model", function()
@@ -113,5 +219,12 @@ test("what cannot be built is refused", function()
   raises(function() lv.models.hnerv { fc_dim = 8 } end, "a clip")
   raises(function() lv.models.hnerv(bunny { size = 0.01 }) end, "size")
   raises(function() lv.models.hnerv(bunny { params = 100 }) end, "params")
+  raises(function() lv.models.nerv(bunny { size = 1e-3 }) end, "size: at least 0.0", "0.001")
+  raises(function() lv.models.enerv_boost(bunny { size = 0.001 }) end, "size: at least")
+  raises(function() lv.models.enerv(bunny { params = 4e5 }) end, "params: at least 499")
+  raises(function() lv.models.enerv(bunny { fc_dim = 3 }) end, "fc_dim", "at least 4")
+  raises(function() lv.models.nerv(bunny { enc_dim = { 64, 8 } }) end, "'enc_dim'")
+  raises(function() lv.models.hnerv(bunny { fc_dim = 8, widths = { 9 }, strides = { 2, 2 } }) end,
+    "widths: 2 numbers")
   raises(function() lv.models.hnerv(bunny { fcdim = 8 }) end, "'fcdim'", "fc_dim")
 end)

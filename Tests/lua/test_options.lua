@@ -50,6 +50,38 @@ test("defaults follow the model", function()
   equal(hnerv.act, "gelu")
 end)
 
+test("every kind has its own training", function()
+  local expected = {
+    nerv = { 5e-4, "adam", 0.5, "l1_ssim", 0.2, "silu", 40 },
+    nerv_boost = { 3e-3, "adan", 0.9, "boosted", 0.1, "sin", 80 },
+    enerv = { 5e-4, "adam", 0.5, "l1_ssim", 0.2, "gelu", 80 },
+    enerv_boost = { 1.5e-3, "adan", 0.9, "boosted", 0.1, "sin", 80 },
+    hnerv = { 1e-3, "adam", 0.9, "l2", 0.1, "gelu" },
+    hnerv_boost = { 3e-3, "adan", 0.9, "boosted", 0.1, "sin", 80 },
+  }
+  for kind, values in pairs(expected) do
+    local o = parse("a", "--out", "x", "--model", kind)
+    equal({ o.lr, o.optimiser, o.beta1, o.loss, o.warmup, o.act, o.pe_levels }, values)
+  end
+end)
+
+test("parameters are counted in thousands and millions", function()
+  equal(parse("a", "--out", "x", "--params", "1.5M").params, 1500000)
+  equal(parse("a", "--out", "x", "--params", "400k").params, 400000)
+  equal(parse("a", "--out", "x", "--params", "4e5").params, 400000)
+  raises(function() parse("a", "--out", "x", "--params", "1.5G") end, "--params", "1.5M")
+  raises(function() parse("a", "--out", "x", "--params", "-3k") end, "--params", "at least 1")
+end)
+
+test("a preset fills what is not given", function()
+  local o = parse("a", "--out", "x", "--preset", "bunny-1.5M")
+  equal({ o.size, o.strides, o.dec_blks }, { 1.275, { 5, 2, 2, 2, 2 }, { 1, 1, 2, 2, 2 } })
+  o = parse("a", "--out", "x", "--preset", "bunny-1.5M", "--params", "1M", "--strides", "5,2,2")
+  equal({ o.params, o.strides }, { 1000000, { 5, 2, 2 } })
+  equal(o.size, nil)
+  raises(function() parse("a", "--out", "x", "--preset", "bunny") end, "--preset", "uvg-3M")
+end)
+
 test("what is wrong with a command line is said", function()
   raises(function() parse("a", "--out", "x", "--epoch", "3") end, "'--epoch'", "--epochs")
   raises(function() parse("a", "--out", "x", "--model", "nerf") end, "'nerf'", "hnerv_boost")
@@ -64,12 +96,26 @@ test("what is wrong with a command line is said", function()
   raises(function() parse("a", "b", "--out", "x") end, "'b'")
   raises(function() parse("a", "--out", "x", "--model", "hnerv", "--ch-t", "8") end, "--ch-t")
   raises(function() parse("a", "--out", "x", "-x") end, "'-x'")
+  raises(function() parse("a", "-o", "x") end, "'-o'")
+end)
+
+test("an option may have a short name", function()
+  local o = options.parse({ "a.lnv", "-o", "b.mkv" },
+    { command = "decompress", usage = "x", about = "y", positional = { "file" } })
+  equal({ o.file, o.output }, { "a.lnv", "b.mkv" })
 end)
 
 test("help names every option of a command", function()
-  local text = options.help(spec)
+  local commands = {}
   for _, option in ipairs(options.catalogue) do
-    assert(text:find(option.doc, 1, true), option.name)
+    for _, command in ipairs(option.commands or {}) do
+      commands[command] = true
+      local text = options.help { command = command, usage = "x", about = "y" }
+      assert(text:find(option.doc, 1, true), option.name)
+    end
+  end
+  for _, command in ipairs { "regress", "compress", "decompress", "info", "eval" } do
+    assert(commands[command], command)
   end
 end)
 

@@ -58,6 +58,40 @@ test("a resumed run equals one that never stopped, from any step", function()
   end
 end)
 
+test("every kind trains its own way, resumes, and is rebuilt from a checkpoint", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  for _, kind in ipairs(lv.models.kinds) do
+    local function run(out, given)
+      lv.seed(3)
+      local hnerv, enerv = kind:match "^hnerv", kind:match "^enerv"
+      given.model = lv.models[kind] {
+        clip = clip, fc_dim = 6, strides = { 2, 2 }, enc_dim = hnerv and { 4, 2 } or nil,
+        block_dim = enerv and 8 or nil, pe_levels = kind ~= "hnerv" and 4 or nil,
+      }
+      given.clip, given.epochs, given.out = clip, 2, ("%s/%s-%s"):format(folder.path, kind, out)
+      return lv.train(given)
+    end
+    local whole = run("whole", {})
+    local ok = pcall(run, "stopped", {
+      on_step = function(e) if e.step == 4 then error("stopped on purpose", 0) end end,
+    })
+    equal(ok, false)
+    local resumed = run("stopped", { resume = true })
+    equal(values(resumed.model), values(whole.model))
+
+    local found = checkpoint.latest(whole.out)
+    local facts, config = found.state.options, {}
+    equal({ facts.lr, facts.loss, facts.optimiser, facts.warmup }, { lv.options.default("lr", kind),
+      lv.options.default("loss", kind), lv.options.default("optimiser", kind),
+      lv.options.default("warmup", kind) })
+    local adam = kind == "hnerv" and 0.9 or 0.5
+    equal(facts.beta1, not kind:match "_boost$" and adam or nil)
+    for name in pairs(whole.model.config) do config[name] = facts[name] end
+    equal(lv.models.build(config):summary(), whole.model:summary())
+  end
+end)
+
 test("a finished run is not trained further", function()
   local folder <close> = harness.folder()
   local clip <close> = noise_clip(folder)

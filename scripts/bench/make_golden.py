@@ -1,6 +1,7 @@
 """Writes a golden file of our PyTorch twin, for kinds whose published numbers are not at hand:
 
     python3 make_golden.py KIND OUT.safetensors [--height 180 --width 320]
+    python3 make_golden.py all FOLDER
 
 The file has what scripts/verify.lua compares: random parameters under the published names, five
 smooth random frames, one forward pass, losses, gradients and twenty optimiser steps. It says that
@@ -16,17 +17,21 @@ import torch
 import tensor_file
 import torch_twin as twin
 
+PLAIN = {"sft_block": "none", "ch_t": 32, "dec_blks": [1, 1, 1]}
+BOOSTED = {"sft_block": "res_sft", "ch_t": 16, "act": "sin", "dec_blks": [1, 1, 2]}
+FRAME_BASED = {"enc_strds": [5, 2, 2], "ks": "0_1_5", "reduce": 1.2, "fc_dim": 24}
+OF_TIME = {"enc_strds": [], "ks": "0_3_3", "reduce": 2, "embed": "pe_1.25_80"}
 CONFIGS = {
-    "hnerv": {
-        "sft_block": "none", "ch_t": 32, "act": "gelu", "embed": "", "dec_blks": [1, 1, 1]},
-    "hnerv_boost": {
-        "sft_block": "res_sft", "ch_t": 16, "act": "sin", "embed": "pe_1.25_80",
-        "dec_blks": [1, 1, 2]},
+    "hnerv": {**PLAIN, **FRAME_BASED, "act": "gelu", "embed": ""},
+    "hnerv_boost": {**BOOSTED, **FRAME_BASED, "embed": "pe_1.25_80"},
+    "nerv": {**PLAIN, **OF_TIME, "act": "silu", "embed": "pe_1.25_40", "fc_dim": 8},
+    "nerv_boost": {**BOOSTED, **OF_TIME, "fc_dim": 8},
+    "enerv": {**PLAIN, **OF_TIME, "act": "gelu", "fc_dim": 16},
+    "enerv_boost": {**BOOSTED, **OF_TIME, "fc_dim": 16},
 }
 COMMON = {
-    "norm": "none", "enc_strds": [5, 2, 2], "enc_dim": "16_8", "enc_blks": 1,
-    "dec_strds": [5, 2, 2], "ks": "0_1_5", "reduce": 1.2, "lower_width": 12, "out_bias": "tanh",
-    "fc_dim": 24, "fc_hw": "9_16", "lfreq": "pi", "block_dim": 32, "saturate_stages": -1}
+    "norm": "none", "enc_dim": "16_8", "enc_blks": 1, "dec_strds": [5, 2, 2], "lower_width": 12,
+    "out_bias": "tanh", "lfreq": "pi", "block_dim": 32, "saturate_stages": -1}
 
 
 def smooth_frames(count, height, width):
@@ -41,17 +46,11 @@ def smooth_frames(count, height, width):
     return (image.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=sorted(CONFIGS))
-    parser.add_argument("out")
-    parser.add_argument("--height", type=int, default=180)
-    parser.add_argument("--width", type=int, default=320)
-    given = parser.parse_args()
+def make(kind, out, height, width):
+    """Writes the golden file of one kind for frames of that size, a multiple of 20 either way."""
     torch.manual_seed(1)
-    torch.set_num_threads(2)
-    kind, boosted = given.kind, given.kind.endswith("_boost")
-    config = {**COMMON, **CONFIGS[kind]}
+    boosted = kind.endswith("_boost")
+    config = {**COMMON, **CONFIGS[kind], "fc_hw": f"{height // 20}_{width // 20}"}
     model = twin.build(kind, config)
     tensors = {}
     with torch.no_grad():
@@ -59,7 +58,7 @@ def main():
             # Not all the same, not at rest: every entry must show.
             parameter.add_(0.05 * torch.randn_like(parameter))
             tensors["param/" + name] = parameter.numpy().copy()
-    frames = smooth_frames(5, given.height, given.width)
+    frames = smooth_frames(5, height, width)
     tensors["input/frames"] = frames.numpy()
     times = torch.tensor([(i + 1) / 132 for i in (0, 20, 40, 60, 80)], dtype=torch.float64)
     tensors["input/norm_idx"] = times.numpy()
@@ -104,9 +103,25 @@ def main():
         optimiser.step()
     for name, values in history.items():
         tensors["traj/" + name] = np.array(values, dtype=np.float64)
-    tensor_file.write(given.out, tensors, {
+    tensor_file.write(out, tensors, {
         "kind": kind, "config": json.dumps(config), "frames_total": "132",
         "source": "lunerv's own PyTorch twin"})
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=[*sorted(CONFIGS), "all"])
+    parser.add_argument("out", help="a file; for all kinds a folder, which gets KIND.safetensors")
+    parser.add_argument("--height", type=int, default=180)
+    parser.add_argument("--width", type=int, default=320)
+    given = parser.parse_args()
+    if given.height % 20 or given.width % 20:
+        parser.error("multiples of 20 expected for height and width: the strides are 5, 2, 2")
+    # Threads that wait for one another cost more than tiny frames do.
+    torch.set_num_threads(2 if given.height * given.width > 20000 else 1)
+    for kind in sorted(CONFIGS) if given.kind == "all" else [given.kind]:
+        out = f"{given.out}/{kind}.safetensors" if given.kind == "all" else given.out
+        make(kind, out, given.height, given.width)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ local submodules <const> = {
   interop = "lunerv.interop",
   verify = "lunerv.verify",
   bench = "lunerv.bench",
+  quant = "lunerv.quant",
+  compress = "lunerv.compress",
+  codec = "lunerv.codec",
+  coder = "lunerv.coder",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

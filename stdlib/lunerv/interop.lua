@@ -1,82 +1,19 @@
--- The names and shapes of the authors' published checkpoints, and ours.
+-- The authors' published checkpoints: their names, and files of theirs and ours.
 local errors <const> = require "lunerv.errors"
+local models <const> = require "lunerv.models"
+local names <const> = require "lunerv.interop.names"
 local native <const> = require "lunerv.native"
+local shapes <const> = require "lunerv.interop.shapes"
+local options <const> = require "lunerv.options"
 
-local interop <const> = {}
+local interop <const> = { published_name = names.published, kind_of = shapes.kind }
 
-local function zero_based(i) return math.tointeger(i) - 1 end
-
--- A list of { pattern of our name, their name as a format or function of the captures }; the
--- first pattern that matches the start of a name is replaced, and the rest is looked up in turn.
-local affine <const> = {
-  { "^gamma%.(%d)%.", function(i) return ("SFT_scale_conv%d."):format(zero_based(i)) end },
-  { "^beta%.(%d)%.", function(i) return ("SFT_shift_conv%d."):format(zero_based(i)) end },
-}
-
-local residual <const> = {
-  { "^conv(%d)%.", function(i) return ("conv%d."):format(zero_based(i)) end },
-  { "^tat(%d)%.", function(i) return ("sft%d."):format(zero_based(i)) end, affine },
-}
-
-local convnext <const> = {
-  { "^depthwise%.", "dwconv." },
-  { "^norm%.", "norm." },
-  { "^expand%.", "pwconv1." },
-  { "^project%.", "pwconv2." },
-  { "^scale$", "gamma" },
-}
-
--- The first stage is (conv, norm), the others are (norm, conv).
-local function downsampling(conv_first, conv_later)
-  return function(i)
-    local place = i == "1" and conv_first or conv_later
-    return ("encoder.downsample_layers.%d.%d."):format(zero_based(i), place)
-  end
-end
-
-local hnerv <const> = {
-  { "^encoder%.stages%.(%d+)%.conv%.", downsampling(0, 1) },
-  { "^encoder%.stages%.(%d+)%.norm%.", downsampling(1, 0) },
-  { "^encoder%.stages%.(%d+)%.blocks%.(%d+)%.", function(i, j)
-    return ("encoder.stages.%d.%d."):format(zero_based(i), zero_based(j))
-  end, convnext },
-  { "^stem%.conv%.", "decoder.0.conv.downconv." },
-  { "^stem%.up%.conv%.", "decoder.0.conv.downconv." },
-  { "^stem%.residual%.", "decoder.0.sft_block.", residual },
-  { "^stages%.(%d+)%.conv%.", "decoder.%s.conv.upconv.0." },
-  { "^stages%.(%d+)%.up%.conv%.", "decoder.%s.conv.upconv.0." },
-  { "^stages%.(%d+)%.residual%.", "decoder.%s.sft_block.", residual },
-  { "^time%.(%d)%.", function(i) return ("stem_t.%d."):format(2 * zero_based(i)) end },
-  { "^head%.", "head_layer." },
-}
-
-local rules <const> = { hnerv = hnerv, hnerv_boost = hnerv }
-
-local function translate(name, list)
-  if not list then return name end
-  for _, rule in ipairs(list) do
-    local first, last, capture, second = name:find(rule[1])
-    if first then
-      local theirs = rule[2]
-      theirs = type(theirs) == "function" and theirs(capture, second)
-        or theirs:format(capture)
-      local rest = translate(name:sub(last + 1), rule[3])
-      return rest and theirs .. rest
-    end
-  end
-end
-
--- Their name of our parameter `name` in a model of `kind`; nil for what they do not store (the
--- bases of the positional encoding).
-function interop.published_name(kind, name)
-  local list = rules[kind] or errors.raise("no published names are known for '%s'", tostring(kind))
-  return translate(name, list)
-end
+-- Parameters --------------------------------------------------------------------------------
 
 -- Calls each(tensor, theirs) for every parameter of `model` with its published name.
 local function each_parameter(model, each)
   for name, tensor in model:named_parameters() do
-    local theirs = interop.published_name(model.kind, name)
+    local theirs = names.published(model.kind, name)
       or errors.raise("'%s' has no published name", name)
     each(tensor, theirs)
   end
@@ -86,6 +23,16 @@ end
 function interop.published_parameters(model)
   local list = {}
   each_parameter(model, function(tensor, theirs) list[#list + 1] = { theirs, tensor } end)
+  return list
+end
+
+-- The same in their shapes, as values: a list of { name, tensor }.
+function interop.published_values(model)
+  local list = interop.published_parameters(model)
+  for i, entry in ipairs(list) do
+    local shape = names.published_shape(entry[1], entry[2].shape)
+    list[i] = { entry[1], entry[2]:detach():view(table.unpack(shape)) }
+  end
   return list
 end
 
@@ -100,7 +47,7 @@ local function reshaped(tensor, shape, name)
     return table.concat(text, ", ")
   end
   if without_ones(tensor.shape) ~= without_ones(shape) then
-    errors.raise("'%s': shape (%s) expected, got (%s)", name, table.concat(shape, ", "),
+    errors.data("'%s': shape (%s) expected, got (%s)", name, table.concat(shape, ", "),
       table.concat(tensor.shape, ", "))
   end
   return tensor:view(table.unpack(shape))
@@ -114,7 +61,7 @@ function interop.load_published(model, tensors)
   local used = {}
   native.no_grad(function()
     each_parameter(model, function(tensor, theirs)
-      local value = tensors[theirs] or errors.raise("'%s' is missing", theirs)
+      local value = tensors[theirs] or errors.data("'%s' is missing", theirs)
       tensor:copy_(reshaped(value, tensor.shape, theirs))
       used[theirs] = true
     end)
@@ -124,10 +71,12 @@ function interop.load_published(model, tensors)
     if not used[name] then unexpected[#unexpected + 1] = name end
   end
   if #unexpected > 0 then
-    errors.raise("%s has no %s", model.class_name, errors.list(unexpected))
+    errors.data("%s has no %s", model.class_name, errors.list(unexpected))
   end
   return model
 end
+
+-- Configurations ----------------------------------------------------------------------------
 
 -- Numbers in a published configuration's text: "pe_1.25_80" → { 1.25, 80 }.
 local function numbers(text)
@@ -156,18 +105,231 @@ function interop.options_from_published(kind, config, height, width, frames)
     reduce = config.reduce, lower_width = math.tointeger(config.lower_width), act = config.act,
     out_image = tonumber(config.out_bias) or config.out_bias,
   }
+  if o.act == "swish" then o.act = "silu" end
   if kind == "hnerv" or kind == "hnerv_boost" then
     o.enc_strides, o.enc_dim = integers(config.enc_strds), numbers(config.enc_dim)
     o.enc_blks = math.tointeger(config.enc_blks)
+  else
+    o.fc_hw = numbers(config.fc_hw)
   end
-  if kind == "hnerv_boost" then
+  if kind == "enerv" or kind == "enerv_boost" then
+    o.block_dim = math.tointeger(config.block_dim)
+  end
+  if kind ~= "hnerv" then
     local encoding = numbers(config.embed)
     o.pe_base, o.pe_levels = encoding[1], encoding[2]
+  end
+  if kind:match "_boost$" then
     o.ch_t = math.tointeger(config.ch_t)
     o.conditioning = conditionings[config.sft_block]
-      or errors.raise("unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
+      or errors.data("unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
   end
   return o
+end
+
+-- The published configuration of one of our models, as plain data.
+local function published_config(model)
+  local c = model.config
+  local boosted = c.conditioning ~= nil
+  if c.conditioning == "adain" then
+    errors.raise "a model conditioned by AdaIN has no published form"
+  end
+  return {
+    sft_block = boosted and c.conditioning == "tat" and "res_sft" or "none", ch_t = c.ch_t or 32,
+    act = c.act, embed = c.pe_base and ("pe_%s_%d"):format(c.pe_base, c.pe_levels) or "",
+    enc_strds = c.enc_strides or {}, enc_dim = table.concat(c.enc_dim or { 64, 16 }, "_"),
+    enc_blks = c.enc_blks or 1, dec_strds = c.strides, ks = table.concat(c.ks, "_"),
+    reduce = c.reduce, dec_blks = c.dec_blks, lower_width = c.lower_width, fc_dim = c.fc_dim,
+    fc_hw = table.concat(c.fc_hw or model.grid, "_"), block_dim = c.block_dim or 128,
+    out_bias = c.out_image,
+  }
+end
+
+-- Files -------------------------------------------------------------------------------------
+
+-- Tensors with the quantised ones as values: NAME.quant · NAME.scale + NAME.min, broadcast, in
+-- 32 bits, in place of the three.
+local function dequantised(tensors)
+  local values = {}
+  for name, tensor in pairs(tensors) do
+    local base, part = name:match "^(.+)%.(%a+)$"
+    local quant = base and tensors[base .. ".quant"]
+    if quant and (part == "quant" or part == "min" or part == "scale") then
+      local min, scale = tensors[base .. ".min"], tensors[base .. ".scale"]
+      if not (min and scale) then errors.data("'%s.quant' has no min and scale", base) end
+      if quant.dtype ~= "u8" then
+        errors.data("'%s.quant': u8 expected, got %s", base, quant.dtype)
+      end
+      local ok, value = pcall(function() return quant:to "f32" * scale + min end)
+      if not ok or #value.shape ~= #quant.shape or value:numel() ~= quant:numel() then
+        errors.data("'%s': min and scale do not broadcast to its %s values", base, quant:numel())
+      end
+      values[base] = value:evaluate()
+    else
+      values[name] = tensor
+    end
+  end
+  return values
+end
+
+-- Frame size and number of frames, which shapes tell only in part, into `o`.
+local function settle_frames(o, kind, tensors, embeddings, known)
+  local unit = 1
+  for _, stride in ipairs(o.strides) do unit = unit * stride end
+  local sizes = embeddings and embeddings.shape
+  if kind:match "^hnerv" then
+    o.height = known.height or sizes and sizes[3] * unit * o.unfold
+    o.width = known.width or sizes and sizes[4] * unit * o.unfold
+  else
+    o.fc_hw = known.fc_hw
+    if not (o.fc_hw or known.height and known.width) then o.fc_hw = { 9, 16 } end
+    if o.fc_hw then
+      o.height, o.width = o.fc_hw[1] * unit, o.fc_hw[2] * unit
+    end
+    o.height, o.width = known.height or o.height, known.width or o.width
+    local rows, columns = (o.height - 1) // unit + 1, (o.width - 1) // unit + 1
+    if o.fc_hw then rows, columns = o.fc_hw[1], o.fc_hw[2] end
+    if kind:match "^nerv" and shapes.cells(tensors, o.fc_dim) ~= rows * columns then
+      errors.data("the first map has %d cells, not %d x %d: the frame's height and width, or "
+        .. "fc_hw, expected", shapes.cells(tensors, o.fc_dim), rows, columns)
+    end
+  end
+  o.frames = sizes and sizes[1] or known.frames
+  if not (o.height and o.width and o.frames) then
+    errors.data "the file does not tell the frames: their height, width and number expected"
+  end
+end
+
+local function integer(text) return text and math.tointeger(tonumber(text)) end
+
+-- What the file's own metadata tells, where it has any, under what `given` says.
+local function known_facts(kind, metadata, given)
+  local known = {
+    height = integer(metadata.height), width = integer(metadata.width),
+    frames = integer(metadata.frames_total),
+  }
+  if metadata.config then
+    local config = native.json_decode(metadata.config)
+    local stated = interop.options_from_published(kind, config)
+    for _, name in ipairs { "act", "out_image", "pe_base", "fc_hw" } do
+      known[name] = stated[name]
+    end
+  end
+  for name, value in pairs(given) do known[name] = value end
+  return known
+end
+
+local Published <const> = {}
+Published.__index = Published
+
+-- Opens a safetensors file with a published program's parameters, plain or quantised: a decoder,
+-- with `embed` (frames, channels, rows, columns) for the HNeRV kinds, or a whole model. Strides and
+-- widths are read off the shapes; `given` says what neither these nor the file's metadata tell:
+-- height, width and frames, fc_hw, act, out_image, pe_base; and `clip`, of whose frames an encoder
+-- makes embeddings where the file has none. Returns { model, kind, frames, height, width,
+-- embeddings }, with `:frame(i)` for the image; nil and a message when it cannot be read.
+function interop.open(path, given)
+  local o = options(given, {}, { "height", "width", "frames", "fc_hw", "act", "out_image",
+    "pe_base", "clip" })
+  local tensors, metadata = native.load_safetensors(path)
+  if not tensors then return nil, metadata end
+  tensors = dequantised(tensors)
+  local embeddings = tensors.embed
+  tensors.embed = nil
+  if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
+    errors.data("'embed': (frames, channels, rows, columns) expected, got (%s)",
+      table.concat(embeddings.shape, ", "))
+  end
+
+  local clip = o.clip
+  if clip then
+    o.height, o.width, o.frames = clip.height, clip.width, clip.frames
+    o.clip = nil
+  end
+  local kind = shapes.kind(tensors)
+  local found, known = shapes.options(kind, tensors), known_facts(kind, metadata, o)
+  settle_frames(found, kind, tensors, embeddings, known)
+  found.act, found.out_image = known.act, known.out_image
+  if kind ~= "hnerv" then found.pe_base = known.pe_base end
+
+  local model = interop.load_published(models[kind](found), tensors)
+  if embeddings then
+    local c, s = model.config, embeddings.shape
+    local wanted = c.enc_dim and { s[1], c.enc_dim[2], model.grid[1], model.grid[2] } or {}
+    if table.concat(wanted, ", ") ~= table.concat(s, ", ") then
+      errors.data("'embed': (%s) expected for frames of %dx%d, got (%s)", c.enc_dim
+        and table.concat(wanted, ", ") or "none", c.height, c.width, table.concat(s, ", "))
+    end
+  end
+  if model.decode and not embeddings and not (clip and model.encoder) then
+    errors.data("the file has no 'embed'%s", model.encoder
+      and ": a clip to make the frames' embeddings of expected" or ", and no encoder either")
+  end
+  return setmetatable({
+    model = model, kind = kind, embeddings = embeddings, clip = clip, frames = found.frames,
+    height = found.height, width = found.width,
+  }, Published)
+end
+
+-- Frame `i` as (1, 3, height, width).
+function Published:frame(i)
+  if math.type(i) ~= "integer" or i < 1 or i > self.frames then
+    errors.raise("a frame from 1 to %d expected, got %s", self.frames, tostring(i))
+  end
+  local t = i / self.frames
+  return native.no_grad(function()
+    if not self.model.decode then return self.model(t) end
+    local embedding = self.embeddings and self.embeddings:slice(1, i, i)
+      or self.model:encode(self.clip:frame(i))
+    return self.model:decode(embedding, t)
+  end)
+end
+
+-- A tensor in 8 bits over its range: { NAME.quant, NAME.min, NAME.scale } as list entries.
+local function quantised(name, tensor)
+  local min = tensor:amin()
+  local scale = (tensor:amax() - min):item() / 255
+  local levels = (tensor - min) * (scale > 0 and 1 / scale or 0)
+  local quant = levels:round():clamp { min = 0, max = 255 }
+  return { name .. ".quant", quant:to "u8" }, { name .. ".min", min:view(1) },
+    { name .. ".scale", native.full(scale, 1) }
+end
+
+-- Every frame's embedding: (frames, channels, rows, columns).
+local function embeddings_of(model, clip)
+  local list = {}
+  for i = 1, #clip do
+    list[i] = native.no_grad(function() return model:encode(clip:frame(i)):evaluate() end)
+  end
+  return native.cat(list, 1)
+end
+
+-- Writes `model` under the published names. `clip`: for the HNeRV kinds, whose frames' embeddings
+-- are stored as `embed`. `quantised`: every tensor in 8 bits, without the encoder, as the published
+-- programs store what they compress. Returns true, or nil and a message.
+function interop.save(path, model, given)
+  local o = options(given, { quantised = false }, { "clip" })
+  local list = {}
+  for _, entry in ipairs(interop.published_values(model)) do
+    if not (o.quantised and entry[1]:match "^encoder%.") then list[#list + 1] = entry end
+  end
+  if model.decode and o.clip then
+    list[#list + 1] = { "embed", embeddings_of(model, o.clip) }
+  elseif model.decode and o.quantised then
+    errors.raise "a clip expected: without its embeddings nobody could decode the file"
+  end
+  if o.quantised then
+    local plain = list
+    list = {}
+    for _, entry in ipairs(plain) do
+      for _, part in ipairs { quantised(entry[1], entry[2]) } do list[#list + 1] = part end
+    end
+  end
+  local c = model.config
+  return native.save_safetensors(path, list, {
+    kind = model.kind, config = native.json_encode(published_config(model)),
+    frames_total = tostring(c.frames), height = tostring(c.height), width = tostring(c.width),
+  })
 end
 
 return interop

@@ -5,33 +5,64 @@
 --   lv.options.for_model(kind, given)       the options of a model, with its kind's defaults
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
+local presets <const> = require "lunerv.models.presets"
 
 local options <const> = {}
 
-options.kinds = { "hnerv", "hnerv_boost" }
+options.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_boost" }
 
-local regress <const> = { "regress" }
-local boosted <const> = { "hnerv_boost" }
+local regress <const> = { "regress", "compress", "compress_file" }
+local on_clips <const> = { "regress", "compress", "compress_file", "eval" }
+local all_commands <const> = { "regress", "compress", "compress_file", "decompress", "info", "eval",
+  "decode_published" }
+local compressing <const> = { "compress", "compress_file" }
+local regress_decode <const> = { "regress", "compress", "compress_file", "decode_published" }
+local decode <const> = { "decode_published" }
+local methods <const> = { "cem", "three_step" }
+local all <const> = options.kinds
+local boosted <const> = { "nerv_boost", "enerv_boost", "hnerv_boost" }
+local of_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost" }
+local nerv_kinds <const> = { "nerv", "nerv_boost" }
+local enerv_kinds <const> = { "enerv", "enerv_boost" }
 local hnerv_kinds <const> = { "hnerv", "hnerv_boost" }
+local encoding_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv_boost" }
+
+-- One default for each kind: `values.nerv` or, of the boosted ones, `values.boosted`, and so on
+-- to `values.other`.
+local function by_kind(values)
+  local defaults = {}
+  for _, kind in ipairs(options.kinds) do
+    local value = values[kind]
+    if value == nil and kind:match "_boost$" then value = values.boosted end
+    if value == nil then value = values.other end
+    defaults[kind] = value
+  end
+  return defaults
+end
 
 -- name, type, default (or `defaults`, one per model kind), doc; `models`: the kinds a model
 -- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
 -- Types: string, integer, number, boolean, choice (`choices`), list (of numbers; `counts`: how
--- many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), text_or_number
--- (`choices`). Numbers, those in lists too, lie between `least` (1 for an integer) and `most`, and
--- `above` a bound.
+-- many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count (400k, 1.5M),
+-- text_or_number (`choices`). Numbers, those in lists too, lie between `least` (1 for an integer)
+-- and `most`, and `above` a bound.
 options.catalogue = {
   { name = "model", type = "choice", choices = options.kinds, default = "hnerv_boost",
     commands = regress, doc = "the kind of model" },
 
-  { name = "size", type = "number", above = 0, models = hnerv_kinds, commands = regress,
-    doc = "parameter budget in millions, embeddings included; sets the width" },
-  { name = "params", type = "number", least = 1, models = hnerv_kinds, commands = regress,
+  { name = "preset", type = "choice", choices = presets.names, models = all, commands = regress,
+    doc = "a size of the papers' tables: strides, blocks and width, where not given" },
+  { name = "size", type = "number", above = 0, models = all, commands = regress,
+    doc = "parameter budget in millions by the papers' rule, embeddings included; sets the width" },
+  { name = "params", type = "count", least = 1, models = all, commands = regress,
     doc = "exact number of stored parameters not to be exceeded; sets the width" },
-  { name = "fc_dim", type = "integer", most = 65536, models = hnerv_kinds, commands = regress,
+  { name = "fc_dim", type = "integer", most = 65536, models = all, commands = regress,
     doc = "width of the first layer; overrides size and params" },
-  { name = "strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
+  { name = "strides", type = "list", whole = true, models = all, commands = regress,
     doc = "upsampling of each stage (chosen from the frame size)" },
+  { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
+    commands = regress_decode,
+    doc = "rows and columns of the first map (those that cover the frame)" },
   { name = "enc_strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
     doc = "downsampling of each encoder stage (the same as strides)" },
   { name = "enc_dim", type = "list", counts = { 2 }, above = 0, default = { 64, 16 },
@@ -40,49 +71,64 @@ options.catalogue = {
   { name = "enc_blks", type = "integer", least = 0, default = 1, models = hnerv_kinds,
     commands = regress,
     doc = "ConvNeXt blocks in each encoder stage" },
+  { name = "stem_dim", type = "integer", defaults = { nerv = 512, nerv_boost = 256 },
+    models = nerv_kinds, commands = regress, doc = "width of the stem's hidden layer" },
+  { name = "block_dim", type = "integer", least = 2, default = 128, models = enerv_kinds,
+    commands = regress, doc = "width of the transformer blocks" },
   { name = "dec_blks", type = "list", whole = true,
-    defaults = { hnerv = { 1 }, hnerv_boost = { 1, 1, 2 } }, models = hnerv_kinds,
+    defaults = by_kind { boosted = { 1, 1, 2 }, other = { 1 } }, models = all,
     commands = regress,
     doc = "blocks in each decoder stage; the last number serves all further stages" },
   { name = "ks", type = "list", counts = { 3 }, whole = true, least = 0,
-    default = { 0, 1, 5 }, models = hnerv_kinds, commands = regress,
+    defaults = by_kind { hnerv = { 0, 1, 5 }, hnerv_boost = { 0, 1, 5 }, other = { 0, 3, 3 },
+      boosted = { 0, 3, 3 } },
+    models = all, commands = regress,
     doc = "kernel sizes: encoder, first decoder stage, largest" },
-  { name = "reduce", type = "number", above = 0, default = 1.2, models = hnerv_kinds,
+  { name = "reduce", type = "number", above = 0,
+    defaults = by_kind { hnerv = 1.2, hnerv_boost = 1.2, other = 2 }, models = all,
     commands = regress, doc = "what each stage divides the width by" },
-  { name = "lower_width", type = "integer", default = 12, models = hnerv_kinds,
+  { name = "lower_width", type = "integer", default = 12, models = all,
     commands = regress, doc = "the width no stage goes below" },
-  { name = "act", type = "choice", defaults = { hnerv = "gelu", hnerv_boost = "sin" },
+  { name = "act", type = "choice", defaults = by_kind { nerv = "silu", boosted = "sin",
+      other = "gelu" },
     choices = { "gelu", "sin", "silu", "relu", "sigmoid", "tanh", "none" },
-    models = hnerv_kinds, commands = regress, doc = "the model's activation" },
+    models = all, commands = regress_decode, doc = "the model's activation" },
   { name = "conditioning", type = "choice", choices = { "tat", "adain", "none" },
     default = "tat", models = boosted, commands = regress,
     doc = "how blocks are conditioned on time" },
   { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
     doc = "channels of the temporal embedding" },
-  { name = "pe_base", type = "number", above = 0, default = 1.25, models = boosted,
-    commands = regress, doc = "base of the positional encoding" },
-  { name = "pe_levels", type = "integer", default = 80, models = boosted, commands = regress,
-    doc = "levels of the positional encoding" },
+  { name = "pe_base", type = "number", above = 0, default = 1.25, models = encoding_time,
+    commands = regress_decode, doc = "base of the positional encoding" },
+  { name = "pe_levels", type = "integer", defaults = by_kind { nerv = 40, other = 80 },
+    models = encoding_time, commands = regress, doc = "levels of the positional encoding" },
   { name = "out_image", type = "text_or_number", choices = { "tanh", "sigmoid" },
-    default = "tanh", models = hnerv_kinds, commands = regress,
+    default = "tanh", models = all, commands = regress_decode,
     doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
 
   { name = "epochs", type = "integer", most = 1000000000, default = 300, train = true,
     commands = regress, doc = "passes over the clip" },
-  { name = "lr", type = "number", above = 0, defaults = { hnerv = 1e-3, hnerv_boost = 3e-3 },
-    default = 3e-3, train = true, commands = regress, doc = "peak learning rate" },
-  { name = "warmup", type = "number", least = 0, most = 1, default = 0.1, train = true,
-    commands = regress, doc = "share of the training in which the learning rate rises" },
+  { name = "lr", type = "number", above = 0, default = 3e-3,
+    defaults = { nerv = 5e-4, enerv = 5e-4, hnerv = 1e-3, enerv_boost = 1.5e-3 },
+    train = true, commands = regress, doc = "peak learning rate" },
+  { name = "warmup", type = "number", least = 0, most = 1, default = 0.1,
+    defaults = { nerv = 0.2, enerv = 0.2 }, train = true, commands = regress,
+    doc = "share of the training in which the learning rate rises" },
   { name = "optimiser", type = "choice", choices = { "adam", "adan" },
-    defaults = { hnerv = "adam", hnerv_boost = "adan" }, default = "adan", train = true,
+    defaults = { nerv = "adam", enerv = "adam", hnerv = "adam" }, default = "adan", train = true,
     commands = regress, doc = "how parameters are updated" },
+  { name = "beta1", type = "number", least = 0, most = 1, default = 0.9,
+    defaults = { nerv = 0.5, enerv = 0.5 }, train = true, commands = regress,
+    doc = "how much Adam's mean gradient keeps at each step (adan has its own)" },
   { name = "loss", type = "choice", choices = { "boosted", "l1", "l2", "l1_ssim" },
-    defaults = { hnerv = "l2", hnerv_boost = "boosted" }, default = "boosted", train = true,
-    commands = regress, doc = "what is minimised" },
+    defaults = { nerv = "l1_ssim", enerv = "l1_ssim", hnerv = "l2" }, default = "boosted",
+    train = true, commands = regress, doc = "what is minimised" },
   { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
     doc = "seed of every random number" },
   { name = "out", type = "string", train = true, commands = regress, placeholder = "DIR",
     doc = "folder for checkpoints, metrics and videos" },
+  { name = "output", short = "o", type = "string", placeholder = "FILE",
+    commands = { "compress_file", "decompress" }, doc = "the file to write" },
   { name = "resume", type = "boolean", default = false, train = true, commands = regress,
     doc = "continue from the last checkpoint in the folder" },
   { name = "eval_every", type = "integer", least = 0, default = 0, train = true, commands = regress,
@@ -93,16 +139,47 @@ options.catalogue = {
     commands = regress,
     doc = "steps between checkpoints, besides the seconds (0: none)" },
 
+  { name = "method", type = "choice", choices = methods, default = "cem", commands = compressing,
+    doc = "entropy minimisation, or pruning, min-max quantisation and learned frequencies" },
+  { name = "compress_epochs", type = "integer", most = 1000000000, default = 100,
+    commands = compressing, doc = "passes over the clip to make the fitted model small" },
+  { name = "compress_lr", type = "number", above = 0, default = 5e-4, commands = compressing,
+    doc = "learning rate of those passes" },
+  { name = "target_bpp", type = "number", above = 0, commands = compressing,
+    doc = "bits per pixel below which bits cost nothing (4 bits a parameter)" },
+  { name = "lambda", type = "number", least = 0, commands = compressing,
+    doc = "what a bit per pixel costs (0.05 for hnerv kinds)" },
+  { name = "bits", type = "integer", most = 16, default = 8, commands = compressing,
+    doc = "bits of the quantisers' first range" },
+  { name = "channel", type = "boolean", default = false, commands = compressing,
+    doc = "a step for each output channel of a weight" },
+  { name = "prune", type = "number", least = 0, most = 0.99, default = 0.2,
+    commands = compressing, doc = "share of the convolutions' weights that three_step drops" },
+
+  { name = "json", type = "boolean", default = false,
+    commands = { "compress_file", "decompress", "info", "eval" },
+    doc = "print one JSON object" },
+
   { name = "frames", type = "list", counts = { 1, 2 }, whole = true, ascending = true,
-    commands = regress,
+    commands = on_clips,
     doc = "the first N frames, or FIRST,LAST" },
-  { name = "resize", type = "list", counts = { 2 }, whole = true, most = 65536, commands = regress,
+  { name = "resize", type = "list", counts = { 2 }, whole = true, most = 65536, commands = on_clips,
     doc = "HEIGHT,WIDTH to scale the clip to" },
-  { name = "crop", type = "list", counts = { 4 }, whole = true, commands = regress,
+  { name = "crop", type = "list", counts = { 4 }, whole = true, commands = on_clips,
     doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
-  { name = "cache", type = "bytes", commands = regress,
+  { name = "cache", type = "bytes", commands = on_clips,
     doc = "memory for decoded frames (a quarter of RAM)" },
-  { name = "threads", type = "integer", most = 256, commands = regress,
+
+  { name = "frame_count", type = "integer", commands = decode,
+    doc = "how many frames the model makes (those the file has embeddings for)" },
+  { name = "frame_size", type = "list", counts = { 2 }, whole = true, most = 65536,
+    commands = decode, doc = "HEIGHT,WIDTH of a frame (all that the model makes)" },
+  { name = "fps", type = "number", above = 0, default = 25, commands = decode,
+    doc = "frames a second of the video" },
+  { name = "source", type = "string", commands = decode, placeholder = "CLIP",
+    doc = "the original, for files that have an encoder in place of embeddings" },
+
+  { name = "threads", type = "integer", most = 256, commands = all_commands,
     doc = "threads (all cores)" },
 }
 
@@ -120,6 +197,12 @@ local function copy(value)
   if type(value) ~= "table" then return value end
   local result = {}
   for key, item in pairs(value) do result[key] = copy(item) end
+  return result
+end
+
+local function copy_shallow(given)
+  local result = {}
+  for key, value in pairs(given or {}) do result[key] = value end
   return result
 end
 
@@ -195,6 +278,10 @@ local checks <const> = {
     local range = type(value) ~= "number" and "" or violated(value, option, option.least)
     return range and "a number" .. range
   end,
+  count = function(value, option)
+    local range = type(value) ~= "number" and "" or violated(value, option, option.least)
+    return range and "a number" .. range
+  end,
   bytes = function(value)
     return (type(value) ~= "number" or value < 0) and "a number of bytes"
   end,
@@ -234,13 +321,27 @@ function options.check(name, value)
   if expected then errors.raise("option '%s': %s expected, got %s", name, expected, show(value)) end
 end
 
--- The options of a model of `kind`: `given` checked by the catalogue, the rest from its defaults.
--- `extra` lists further keys that are let through (clip, height, …).
+-- Fills the options that `given` leaves out with what its preset says; a width asked for in one
+-- way is not asked for in another.
+local function apply_preset(given, kind)
+  local sized = given.size or given.params or given.fc_dim
+  for name, value in pairs(given.preset and presets.options(given.preset, kind) or {}) do
+    local is_size = name == "size" or name == "params"
+    if given[name] == nil and not (is_size and sized) then given[name] = value end
+  end
+end
+
+-- The options of a model of `kind`: `given` checked by the catalogue, the rest from its preset
+-- and its defaults. `extra` lists further keys that are let through (clip, height, …).
 function options.for_model(kind, given, extra)
+  given = copy_shallow(given)
+  if given.preset then options.check("preset", given.preset) end
+  apply_preset(given, kind)
+  given.preset = nil
   local names = names_where(function(option) return contains(option.models, kind) end)
   local result = {}
   for _, name in ipairs(names) do result[name] = options.default(name, kind) end
-  for key, value in pairs(given or {}) do
+  for key, value in pairs(given) do
     if contains(names, key) then
       options.check(key, value)
       result[key] = copy(value)
@@ -286,6 +387,12 @@ local readers <const> = {
     local value = tonumber(number)
     return value and math.tointeger(value * 2 ^ scale[unit:lower()] // 1)
   end,
+  count = function(text)
+    local number, unit = text:match "^(.-)([kMKm]?)$"
+    local scale = { [""] = 1, k = 1e3, m = 1e6 }
+    local value = tonumber(number)
+    return value and (math.tointeger(value * scale[unit:lower()]) or value * scale[unit:lower()])
+  end,
   list = function(text)
     local list = {}
     for item in (text .. ","):gsub("_", ","):gmatch "([^,]*)," do
@@ -300,6 +407,7 @@ local readers <const> = {
 local expectations <const> = {
   string = "text", integer = "an integer", number = "a number", boolean = "true or false",
   bytes = "a number of bytes such as 512M", list = "numbers such as 64,8",
+  count = "a number such as 400k or 1.5M",
 }
 
 local function read(option, text)
@@ -316,28 +424,42 @@ end
 
 local placeholders <const> = {
   string = "TEXT", integer = "N", number = "X", bytes = "BYTES", list = "N,N",
-  text_or_number = "NAME|X",
+  count = "N", text_or_number = "NAME|X",
 }
 
+-- "0.1", or each value with the kinds that have it: "0.1; 0.2 for nerv, enerv".
 local function default_text(option)
-  if not option.defaults then
-    return option.default ~= nil and option.type ~= "boolean" and show(option.default) or nil
+  if option.type == "boolean" then return nil end
+  local texts, kinds_of, total = {}, {}, 0
+  for _, kind in ipairs(option.models or options.kinds) do
+    local value = options.default(option.name, kind)
+    local text = value ~= nil and show(value) or nil
+    if text and not kinds_of[text] then
+      texts[#texts + 1], kinds_of[text] = text, {}
+    end
+    if text then table.insert(kinds_of[text], kind) end
+    total = total + 1
   end
-  local texts = {}
-  for _, kind in ipairs(options.kinds) do
-    if option.defaults[kind] ~= nil then
-      texts[#texts + 1] = kind .. " " .. show(option.defaults[kind])
+  table.sort(texts, function(a, b)
+    if #kinds_of[a] ~= #kinds_of[b] then return #kinds_of[a] > #kinds_of[b] end
+    return a < b
+  end)
+  for i, text in ipairs(texts) do
+    local everywhere = #kinds_of[text] == total
+    if i > 1 then texts[i] = text .. " for " .. table.concat(kinds_of[text], ", ") end
+    if i == 1 and not everywhere and #texts == 1 then
+      texts[i] = text .. " for " .. table.concat(kinds_of[text], ", ")
     end
   end
-  return table.concat(texts, "; ")
+  return #texts > 0 and table.concat(texts, "; ") or nil
 end
 
 -- The text that --help prints for `spec` (see `parse`).
 function options.help(spec)
-  local lines = { "usage: lunerv run " .. spec.usage, "", spec.about, "" }
+  local lines = { "usage: " .. spec.usage, "", spec.about, "" }
   for _, option in ipairs(options.catalogue) do
     if contains(option.commands, spec.command) then
-      local left = flag(option.name)
+      local left = (option.short and "-" .. option.short .. ", " or "") .. flag(option.name)
       if option.type == "boolean" then
         left = "--[no-]" .. left:sub(3)
       elseif option.type == "choice" then
@@ -358,20 +480,26 @@ function options.help(spec)
 end
 
 -- Reads a command line. `spec` holds `command` (whose options of the catalogue apply), `usage`,
--- `about`, `positional` (names, all required) and `required` (names of options). Returns a table
--- of the values, with the defaults of the chosen model kind; nil after --help has been printed.
+-- `about`, `positional` (names, all required), `required` (names of options), and `any_model`
+-- where the kind of model comes from elsewhere: model options have no defaults then. Returns a
+-- table of the values, with the defaults of the chosen model kind; nil after --help has been
+-- printed.
 -- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
 -- `--no-flag`; what is wrong is a usage error.
 function options.parse(arguments, spec)
-  local known = {}
+  local known, shorts = {}, {}
   for _, option in ipairs(options.catalogue) do
-    if contains(option.commands, spec.command) then known[option.name] = option end
+    if contains(option.commands, spec.command) then
+      known[option.name] = option
+      if option.short then shorts["-" .. option.short] = flag(option.name) end
+    end
   end
 
   local given, positional = {}, {}
   local i, only_positional = 1, false
   while i <= #arguments do
     local argument = arguments[i]
+    if not only_positional and shorts[argument] then argument = shorts[argument] end
     if only_positional or not argument:match "^%-%-?%a" and argument ~= "--" then
       positional[#positional + 1] = argument
     elseif argument == "--" then
@@ -407,7 +535,7 @@ function options.parse(arguments, spec)
 
   for index, name in ipairs(spec.positional) do
     if not positional[index] then
-      usage_error("%s is missing: lunerv run %s", name:upper(), spec.usage)
+      usage_error("%s is missing: %s", name:upper(), spec.usage)
     end
     given[name] = positional[index]
   end
@@ -415,12 +543,14 @@ function options.parse(arguments, spec)
     usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
   end
 
-  local kind = given.model or options.default("model")
+  local kind = not spec.any_model and (given.model or options.default("model"))
+  if kind then apply_preset(given, kind) end
   for name, option in pairs(known) do
-    local applies = not option.models or contains(option.models, kind)
-    if given[name] == nil and applies then
-      given[name] = options.default(name, kind)
-    elseif given[name] ~= nil and not applies then
+    local applies = not (kind and option.models) or contains(option.models, kind)
+    if given[name] == nil then
+      local wanted = applies and (kind or not option.models)
+      if wanted then given[name] = options.default(name, kind) end
+    elseif not applies then
       usage_error("%s does not apply to model '%s'", flag(name), kind)
     end
   end

@@ -25,7 +25,8 @@ local function settle(given)
   end
   for _, name in ipairs(options.train_names()) do
     if o[name] == nil then
-      o[name] = options.default(name, o.model.kind)
+      local own = (o.model.train_defaults or {})[name]
+      o[name] = own == nil and options.default(name, o.model.kind) or own
     elseif type(o[name]) ~= "function" then
       options.check(name, o[name])
     end
@@ -33,11 +34,15 @@ local function settle(given)
   return o
 end
 
+-- The option is Adam's: Adan's numbers belong together.
+local function beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
+
 -- What a run must have in common with the one it continues, as plain data.
 local function identity(o)
   local facts = {
     epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
-    optimiser = o.optimiser, loss = type(o.loss) == "string" and o.loss or "custom",
+    optimiser = o.optimiser, beta1 = beta1(o),
+    loss = type(o.loss) == "string" and o.loss or "custom",
     schedule = o.schedule and "custom" or "warmup_cosine",
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
     model = o.model.class_name,
@@ -65,7 +70,7 @@ local function start(o)
   local self = {
     o = o, model = o.model, clip = o.clip, out = o.out,
     loss = type(o.loss) == "string" and loss.by_name(o.loss) or o.loss,
-    optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr }),
+    optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr, beta1 = beta1(o) }),
     rate = o.schedule
       or schedule.warmup_cosine { lr = o.lr, warmup = o.warmup, steps = steps },
     sequence = video.sequence(#o.clip, true), progress = Progress.new(),
@@ -198,6 +203,8 @@ local function train_step(self)
 
   local output = metrics.reconstruct(self.model, frame)
   local value = self.loss(output, frame.image, frame)
+  local penalty = self.model.penalty and self.model:penalty(frame)
+  if penalty then value = value + penalty end
   local number = value:item()
   self.optimiser.lr = self.rate(self.step + 1)
   if number - number ~= 0 then
@@ -306,15 +313,16 @@ end
 local function write_metrics(self, result)
   local model, stats = self.model, native.stats()
   local stored = model.stored_parameters and model:stored_parameters() or model:parameter_count()
-  local text = native.json_encode {
+  self.record = {
     model = model.kind or model.class_name, parameters_stored = stored,
     steps = self.step, seconds = self.seconds,
     seconds_per_step = self.seconds / math.max(self.step, 1),
     psnr = result.psnr, ms_ssim = result.ms_ssim, psnr_8bit = result.psnr_8bit,
-    bpp = native.json_null, bytes = native.json_null, -- there is no compressed file yet
+    bpp = native.json_null, bytes = native.json_null, -- no file has been written
     peak_rss_bytes = stats.peak_rss_bytes, seed = self.o.seed, threads = native.threads(),
     command = self.o.command or command_line(),
   }
+  local text = native.json_encode(self.record)
   local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
   if not ok then errors.raise("the metrics could not be written: %s", message) end
 end
@@ -330,8 +338,10 @@ end
 --             training ends when it returns false
 --   on_frame  called in the evaluation at the end with each frame and its reconstruction
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
--- is not defined, for `model(frame.t)`.
--- Returns { model, metrics, steps, seconds, out, checkpoint }.
+-- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
+-- added to the loss of that frame, and `train_defaults`, options it prefers.
+-- Returns { model, metrics, steps, seconds, out, checkpoint, record }: `record` is what
+-- OUT/metrics.json holds.
 return function(given)
   local o = settle(given)
   local self = start(o)
@@ -357,6 +367,6 @@ return function(given)
   if self.events then self.events:close() end
   return {
     model = self.model, metrics = result, steps = self.step, seconds = self.seconds,
-    out = self.out, checkpoint = self.checkpoint,
+    out = self.out, checkpoint = self.checkpoint, record = self.record,
   }
 end

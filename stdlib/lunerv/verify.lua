@@ -33,13 +33,14 @@ end
 
 -- A golden file's content, ready to be compared: `tensors` by name, and its metadata.
 local function golden(tensors, metadata)
-  if not known_kind(metadata.kind) then
+  local kind = tostring(metadata.kind):lower()
+  if not known_kind(kind) then
     errors.raise("a golden file of one of %s expected, got kind '%s'",
       table.concat(models.kinds, ", "), tostring(metadata.kind))
   end
-  local boosted = metadata.kind:match "_boost$" ~= nil
+  local boosted = kind:match "_boost$" ~= nil
   return setmetatable({
-    tensors = tensors, metadata = metadata, kind = metadata.kind, boosted = boosted,
+    tensors = tensors, metadata = metadata, kind = kind, boosted = boosted,
     total_loss = boosted and loss.boosted or loss.l2,
     published = under(tensors, "param/"),
     pixels = tensors["input/frames"]:to "f32" / 255,
@@ -147,6 +148,13 @@ function Golden:check_trajectory()
     value:backward()
     optimiser:step()
   end
+end
+
+-- Everything there is to compare.
+function Golden:check()
+  self:check_values()
+  self:check_gradients()
+  self:check_trajectory()
 end
 
 return golden

@@ -52,6 +52,22 @@ function video.open(path, given)
   }, Clip)
 end
 
+-- Opens the clip that a command line asks for (`o` holds clip, frames, resize, crop, cache), and
+-- says on stderr what was left out. Frames that memory cannot hold are kept on the disk that
+-- `output`, a path that need not exist yet, will be on.
+function video.open_for(o, output)
+  local beside = output
+  repeat beside = beside:match "^(.+)/[^/]*$" or "." until native.exists(beside)
+  local frames = o.frames or {}
+  local clip, message = video.open(o.clip, {
+    first = frames[2] and frames[1], last = frames[2] or frames[1],
+    size = o.resize, crop = o.crop, cache = o.cache, cache_dir = beside,
+  })
+  if not clip then return nil, message end
+  for _, warning in ipairs(clip.warnings or {}) do native.stderr("warning: " .. warning .. "\n") end
+  return clip
+end
+
 -- A loop that breaks lets go of the file; whoever asks for a frame later opens it again.
 local function opened(self)
   if self.closed then errors.raise("the clip '%s' has been closed", self.source) end

@@ -57,22 +57,40 @@ function geometry.strides(height, width)
   return best
 end
 
+-- How a stage's width follows from the one before, by family: `o` holds reduce, lower_width and
+-- expansion; `i` counts stages.
+geometry.next_width = {}
+
+function geometry.next_width.hnerv(o, _, width)
+  return math.max(geometry.round(width / o.reduce), o.lower_width)
+end
+
+-- The first stage multiplies by `expansion`; later ones narrow where they upsample.
+function geometry.next_width.of_time(o, i, width, stride)
+  if i == 1 then return width * o.expansion end
+  if stride == 1 then return width end
+  return math.max(width // o.reduce, o.lower_width)
+end
+
 -- The decoder stages behind a first layer of width `fc_dim`, block by block:
--- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, dec_blks, ks, reduce,
--- lower_width, and largest_kernel where the kind caps it.
-function geometry.stages(o, fc_dim)
+-- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, dec_blks, ks, largest_kernel where
+-- the kind caps it, and `widths` where the stages do not follow `next_width(o, i, width, stride)`.
+function geometry.stages(o, fc_dim, next_width)
   local stages, width = {}, fc_dim
+  if o.widths and #o.widths ~= #o.strides then
+    errors.raise("widths: %d numbers expected, one for each stage, got %d", #o.strides, #o.widths)
+  end
   for i, stride in ipairs(o.strides) do
     local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
     if kernel % 2 == 0 then
       errors.raise("ks: odd kernels expected in the decoder, stage %d has %d", i, kernel)
     end
-    local reduced = math.max(geometry.round(width / o.reduce), o.lower_width)
+    local to = o.widths and o.widths[i] or next_width(o, i, width, stride)
     for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do
       stages[#stages + 1] = {
-        from = width, to = reduced, scale = j == 1 and stride or 1, kernel = kernel,
+        from = width, to = math.tointeger(to), scale = j == 1 and stride or 1, kernel = kernel,
       }
-      width = reduced
+      width = math.tointeger(to)
     end
   end
   return stages

@@ -8,7 +8,7 @@ local models <const> = { kinds = options.kinds }
 function models.build(config)
   local given = {}
   for key, value in pairs(config) do given[key] = value end
-  given.kind, given.largest_kernel = nil, nil
+  given.kind, given.largest_kernel, given.expansion = nil, nil, nil
   return models[config.kind](given)
 end
 

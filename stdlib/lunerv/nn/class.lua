@@ -131,6 +131,43 @@ function Module:modules()
   return list
 end
 
+-- Puts the module `new` in the place of `old`, wherever that is in this module or those inside it,
+-- under the name it has there. `new` may hold `old`. Returns how many places there were.
+function Module:replace(old, new)
+  local places = 0
+  for _, module in ipairs(self:modules()) do
+    for _, key in ipairs(module[ORDER]) do
+      if rawget(module, key) == old and module ~= new then
+        rawset(module, key, new)
+        owners[new] = module
+        places = places + 1
+      end
+    end
+  end
+  return places
+end
+
+-- What Module:observe wants to be told of each call, while it runs.
+local observer
+
+-- Calls run(), and returns the calls of this module and those inside it meanwhile, in the order in
+-- which they ended: { { module =, inputs = { … }, output = }, … }.
+function Module:observe(run)
+  local calls, inside, outer = {}, {}, observer
+  for _, module in ipairs(self:modules()) do inside[module] = true end
+  bridge.finally(function()
+    observer = function(module, ...)
+      local results = table.pack(module:forward(...))
+      if inside[module] then
+        calls[#calls + 1] = { module = module, inputs = table.pack(...), output = results[1] }
+      end
+      return table.unpack(results, 1, results.n)
+    end
+    run()
+  end, function() observer = outer end)
+  return calls
+end
+
 -- Parameters and buffers: a list of { name, tensor }, which also answers dict["name"].
 function Module:state_dict()
   local list = entries(self)
@@ -191,6 +228,7 @@ end
 
 local function call(self, ...)
   local _ <close> = enter(self)
+  if observer then return observer(self, ...) end
   return self:forward(...)
 end
 

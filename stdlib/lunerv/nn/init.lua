@@ -1,5 +1,6 @@
 -- lv.nn: modules and blocks, each in a file of its own.
 local convnext <const> = require "lunerv.nn.convnext"
+local transformer <const> = require "lunerv.nn.transformer"
 
 return {
   class = require "lunerv.nn.class",
@@ -17,10 +18,16 @@ return {
 
   TAT = require "lunerv.nn.tat",
   TATResidual = require "lunerv.nn.tat_residual",
+  NormAffine = require "lunerv.nn.norm_affine",
   NeRVBlock = require "lunerv.nn.nerv_block",
+  TwoConvBlock = require "lunerv.nn.two_conv_block",
   SNeRVBlock = require "lunerv.nn.snerv_block",
+  Boosted = require "lunerv.nn.boosted",
+  boost = require "lunerv.nn.boost",
   ConvNeXt = convnext.ConvNeXt,
   ConvNeXtBlock = convnext.Block,
+  Attention = transformer.Attention,
+  Transformer = transformer.Transformer,
 
   out_image = require "lunerv.nn.out_image",
 }

@@ -12,9 +12,13 @@ local PositionEncoding <const> = class "PositionEncoding"
 
 function PositionEncoding:init(given)
   local o = options(given, { base = 1.25, levels = 80, float = false })
-  local bases = {}
-  -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32.
-  for k = 1, o.levels do bases[k] = float32(o.base ^ (k - 1)) * float32(math.pi) end
+  local bases, power = {}, 1.0
+  for k = 1, o.levels do
+    -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32. Powers are
+    -- multiplied up, which is the same on every machine: a file does without its bases.
+    bases[k] = float32(power) * float32(math.pi)
+    power = power * o.base
+  end
   self.bases = native.tensor(bases)
   self.precision = { float = o.float }
 end

@@ -1,0 +1,251 @@
+import Codec
+import LuaBridge
+import Support
+import Tensors
+import VideoIO
+
+/// The embeddings of a file, decoded group by group as they are asked for.
+final class EmbeddingStore: LuaObject {
+  static var luaName: String { "embeddings" }
+  private let stored: StoredEmbeddings
+  private let shape: [Int]
+  private var first = 0
+  private var values: [[Float]] = []
+
+  init(_ stored: StoredEmbeddings, shape: [Int]) {
+    self.stored = stored
+    self.shape = shape
+  }
+
+  var frames: Int { stored.frames }
+
+  func frame(_ i: Int) throws -> Tensor {
+    if i < first || i >= first + values.count {
+      (first, values) = try CompressionModule.section("embeddings") { try stored.group(of: i) }
+    }
+    return try values[i - first].withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
+  }
+}
+
+/// Quantisers, rates, and the parts of a compressed file.
+enum CompressionModule {
+  private struct Quantise: LuaOptions {
+    var offset: Tensor?
+    var noise: Tensor?
+    static var luaFields: [LuaField<Quantise>] {
+      [LuaField("offset", \.offset), LuaField("noise", \.noise)]
+    }
+  }
+  private struct Coding: LuaOptions {
+    var families: [String]?
+    var group: Int?
+    var predict = true
+    static var luaFields: [LuaField<Coding>] {
+      [
+        LuaField("families", \.families), LuaField("group", \.group),
+        LuaField("predict", \.predict),
+      ]
+    }
+  }
+
+  /// Families by name; all of them for nil.
+  static func families(_ names: [String]?) throws -> [SymbolModel.Family] {
+    guard let names else { return SymbolModel.Family.allCases }
+    return try names.map { name in
+      guard let family = SymbolModel.Family(rawValue: name) else {
+        let known = SymbolModel.Family.allCases.map(\.rawValue).joined(separator: ", ")
+        throw LunervError(.argument, "unknown family '\(name)' (known: \(known))")
+      }
+      return family
+    }
+  }
+
+  /// An error about data names the section it was found in.
+  static func section<R>(_ name: String, _ body: () throws -> R) throws -> R {
+    do { return try body() } catch let error as LunervError where error.kind == .data {
+      throw LunervError(.data, "section '\(name)': \(error.message)")
+    }
+  }
+
+  static func define(_ s: TensorSurface) -> LuaClass<EmbeddingStore> {
+    operators(s)
+    container(s.module)
+    tensors(s.module)
+    CoderModule.define(s.module)
+    return embeddings(s.module)
+  }
+
+  private static func operators(_ s: TensorSurface) {
+    s.op(
+      "codes", params: ["step", "offset"], doc: "(x − offset)/step, not rounded; both broadcast."
+    ) { (x: Tensor, step: Tensor, offset: Tensor?) in try x.codes(step: step, offset: offset) }
+    s.op(
+      "quantise", params: ["step", "options"],
+      doc:
+        "step·round(codes) + options.offset, gradients straight through; options.noise is added in place of rounding."
+    ) { (x: Tensor, step: Tensor, o: Quantise) in
+      try x.quantised(step: step, offset: o.offset, noise: o.noise)
+    }
+    s.op("round_straight", doc: "The nearest integers; the gradient passes unchanged.") {
+      (x: Tensor) in try x.roundedStraight()
+    }
+    s.op(
+      "gaussian_bits", params: ["noise"],
+      doc: "The bits of codes, rounded or with noise, under the normal distribution they have."
+    ) { (x: Tensor, noise: Tensor?) in try x.gaussianBits(noise: noise) }
+    s.module.define(
+      "stored_step", params: ["step"], doc: "The nearest step that a file can hold."
+    ) { (step: Double) -> Double in Double(StoredStep.rounded(Float(step))) }
+  }
+
+  // MARK: - The container
+
+  private static func container(_ m: LuaModule) {
+    m.define(
+      "lnv_pack", params: ["kinds", "payloads"], doc: "The bytes of a file of these sections."
+    ) { (kinds: [String], payloads: [LuaBytes]) -> LuaBytes in
+      let sections = try zip(kinds, payloads).map { name, payload in
+        guard let kind = Container.Kind.allCases.first(where: { $0.name == name }) else {
+          throw LunervError(.argument, "lnv_pack: unknown section '\(name)'")
+        }
+        return Container.Section(kind, payload.bytes)
+      }
+      return LuaBytes(Container(sections).encoded())
+    }
+    m.define(
+      "lnv_unpack", params: ["bytes"],
+      doc: "The names and bytes of a file's sections, the header's bytes and those skipped."
+    ) { (bytes: LuaBytes) -> LuaResults in
+      let container = try Container(decoding: bytes.bytes)
+      return LuaResults(
+        container.sections.map(\.kind.name), container.sections.map { LuaBytes($0.bytes) },
+        container.headerCount, container.skippedCount)
+    }
+    m.define(
+      "lnv_clip", params: ["height", "width", "frames", "fps", "timestamps"],
+      doc: "The section that describes a clip."
+    ) { (height: Int, width: Int, frames: Int, fps: Double, timestamps: [Double]) -> LuaBytes in
+      let rate = Rational(approximating: fps > 0 ? fps : 25)
+      return LuaBytes(
+        try StoredClip(
+          height: height, width: width, frames: frames,
+          rate: (Int(rate.numerator), Int(rate.denominator)), seconds: timestamps
+        ).encoded())
+    }
+    m.define(
+      "lnv_read_clip", params: ["bytes"],
+      doc: "Height, width, frames, frames a second, and the timestamps where they vary."
+    ) { (bytes: LuaBytes) -> LuaResults in
+      let clip = try section("clip") { try StoredClip(bytes.bytes) }
+      let times = clip.times == nil ? nil : (0..<clip.frames).map { clip.seconds($0) }
+      return LuaResults(
+        list: [
+          clip.height, clip.width, clip.frames,
+          Double(clip.rate.numerator) / Double(clip.rate.denominator), times,
+        ])
+    }
+  }
+
+  // MARK: - Weights
+
+  /// Numbers to symbols of a step each row; what no symbol can stand for is an error.
+  private static func symbols(_ t: Tensor, _ steps: [Float], offset: Float = 0) throws -> [Int32] {
+    guard t.dtype == .f32 else {
+      throw LunervError(.argument, "f32 expected, got \(t.dtype.rawValue)")
+    }
+    let row = steps.count > 1 ? t.count / steps.count : max(t.count, 1)
+    return try t.withBytes { bytes in
+      try bytes.bindMemory(to: Float.self).enumerated().map { i, x in
+        let code = ((x - offset) / steps[i / row]).rounded(.toNearestOrEven)
+        guard code.magnitude <= 0x1p30 else {
+          throw LunervError(
+            .numeric, "\(x) is no whole number of steps of \(steps[i / row]) within ±2³⁰")
+        }
+        return Int32(code)
+      }
+    }
+  }
+
+  private static func storedSteps(_ step: Tensor, for t: Tensor) throws -> [Float] {
+    let steps = try step.numbers().map { StoredStep.rounded(Float($0)) }
+    guard steps.count == 1 || (steps.count == t.shape.first && t.count > 0) else {
+      throw LunervError(
+        .argument, "one step, or one for each row of \(t.shape), expected; got \(steps.count)")
+    }
+    return steps
+  }
+
+  private static func tensors(_ m: LuaModule) {
+    m.define(
+      "encode_tensors", params: ["tensors", "steps", "options"],
+      doc: "Quantised tensors as bytes; each has one step, or one for each of its first dimension."
+    ) { (tensors: [Tensor], steps: [Tensor], o: Coding) -> LuaBytes in
+      guard tensors.count == steps.count else {
+        throw LunervError(
+          .argument, "encode_tensors: \(tensors.count) tensors, but \(steps.count) steps")
+      }
+      let items = try zip(tensors, steps).map { tensor, step in
+        let stored = try storedSteps(step, for: tensor)
+        return StoredTensors.Item(symbols: try symbols(tensor, stored), steps: stored)
+      }
+      return LuaBytes(try StoredTensors.encode(items, among: families(o.families)))
+    }
+    m.define(
+      "decode_tensors", params: ["bytes", "shapes"],
+      doc: "The tensors that encode_tensors was given, quantised."
+    ) { (bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
+      // Whoever knows the shapes has bounded them; together they must fit memory.
+      let empty = try shapes.map { try Tensor.full(0, $0) }
+      let items = try section("weights") {
+        try StoredTensors.decode(bytes.bytes, shapes: empty.map(\.shape))
+      }
+      return try zip(items, shapes).map { item, shape in
+        let row = item.steps.count > 1 ? item.symbols.count / item.steps.count : Int.max
+        let values = item.symbols.enumerated().map { Float($1) * item.steps[$0 / row] }
+        return try values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
+      }
+    }
+  }
+
+  // MARK: - Embeddings
+
+  private static func embeddings(_ m: LuaModule) -> LuaClass<EmbeddingStore> {
+    m.define(
+      "encode_embeddings", params: ["frames", "step", "offset", "options"],
+      doc: "The embeddings of all frames, a list of tensors alike, as bytes."
+    ) { (frames: [Tensor], step: Double, offset: Double, o: Coding) -> LuaBytes in
+      let (stored, shift) = (StoredStep.rounded(Float(step)), Float(offset))
+      guard shift.isFinite else {
+        throw LunervError(.numeric, "encode_embeddings: an offset of \(offset)")
+      }
+      guard frames.allSatisfy({ $0.shape == frames.first?.shape }) else {
+        throw LunervError(.argument, "encode_embeddings: tensors of one shape expected")
+      }
+      let codes = try frames.map { try symbols($0, [stored], offset: shift) }
+      return LuaBytes(
+        try StoredEmbeddings.encode(
+          codes, shape: frames.first?.shape ?? [], step: stored, offset: shift,
+          groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict,
+          among: families(o.families)))
+    }
+    m.define(
+      "decode_embeddings", params: ["bytes", "frames", "shape"],
+      doc: "What encode_embeddings was given, quantised; ask it for :frame(i)."
+    ) { (bytes: LuaBytes, frames: Int, shape: [Int]) -> EmbeddingStore in
+      let empty = try Tensor.full(0, shape)
+      guard frames > 0, frames <= 1 << 40 / max(empty.count, 1) else {
+        throw LunervError(.argument, "decode_embeddings: \(frames) frames")
+      }
+      return EmbeddingStore(
+        try section("embeddings") {
+          try StoredEmbeddings(bytes.bytes, frames: frames, shape: empty.shape)
+        }, shape: shape)
+    }
+    let c = LuaClass<EmbeddingStore>()
+    c.method("frame", params: ["i"], doc: "The embedding of frame i.") {
+      (store: EmbeddingStore, i: Int) -> Tensor in
+      try store.frame(try position(i, count: store.frames, "frame"))
+    }
+    return c
+  }
+}

@@ -1,0 +1,157 @@
+import Support
+
+/// The `.lnv` container, version 1: a header with the table of sections, then the sections.
+///
+///     4C 4E 56 1A        the mark of the format: "LNV", and a byte that ends text
+///     version            one byte
+///     level              one byte: what a reader must know to decode it
+///     number             of sections
+///     per section        one byte: its kind, and 128 for one that readers may skip;
+///                        number: its length; four bytes: its checksum
+///     four bytes         the checksum of all of the above
+///     the sections' bytes, in the table's order, to the end of the file
+///
+/// Numbers are in groups of seven bits (``ByteWriter/number(_:)``), checksums CRC-32C, low
+/// byte first. Checksums cover every byte, and all are checked before anything is decoded.
+public struct Container: Sendable {
+  /// What a section holds.
+  public enum Kind: UInt8, CaseIterable, Sendable {
+    /// Frame size, number of frames, their times.
+    case clip = 1
+    /// The network that makes frames, and what it was built with.
+    case decoder
+    /// The decoder's quantised parameters.
+    case weights
+    /// What the decoder makes each frame from.
+    case embeddings
+    /// Constants of the decoder that it does not have by itself.
+    case buffers
+
+    public var name: String { "\(self)" }
+  }
+
+  public struct Section: Sendable {
+    public var kind: Kind
+    public var bytes: [UInt8]
+
+    public init(_ kind: Kind, _ bytes: [UInt8]) {
+      self.kind = kind
+      self.bytes = bytes
+    }
+  }
+
+  public static let version: UInt8 = 1
+  /// What this program can decode.
+  public static let level: UInt8 = 1
+  static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
+  private static let largestTable = 1 << 16
+
+  public var sections: [Section]
+  /// Bytes before the first section.
+  public private(set) var headerCount = 0
+  /// Bytes of optional sections that this version does not know.
+  public private(set) var skippedCount = 0
+
+  public init(_ sections: [Section]) { self.sections = sections }
+
+  public func encoded() -> [UInt8] {
+    var writer = ByteWriter()
+    writer.append(Container.mark)
+    writer.byte(Container.version)
+    writer.byte(Container.level)
+    writer.number(UInt64(sections.count))
+    for section in sections {
+      writer.byte(section.kind.rawValue)
+      writer.number(UInt64(section.bytes.count))
+      writer.fixed(UInt64(CRC32C.checksum(section.bytes)), count: 4)
+    }
+    writer.fixed(UInt64(CRC32C.checksum(writer.bytes)), count: 4)
+    for section in sections { writer.append(section.bytes) }
+    return writer.bytes
+  }
+
+  /// - Throws: an error of kind `data` that names the section which is damaged, unknown or
+  ///   cut off.
+  public init(decoding bytes: [UInt8]) throws {
+    var reader = ByteReader(bytes)
+    let table: [(kind: UInt8, count: Int, checksum: UInt32)]
+    do {
+      guard bytes.count >= 4, Array(bytes[..<4]) == Container.mark else {
+        throw LunervError(.data, "this is no .lnv file")
+      }
+      _ = try reader.take(4)
+      let version = try reader.byte()
+      guard version == Container.version else {
+        throw LunervError(
+          .data,
+          "this file has format version \(version), this program reads version \(Container.version)"
+        )
+      }
+      let level = try reader.byte()
+      table = try Container.table(&reader, bytes)
+      guard level <= Container.level else {
+        throw LunervError(
+          .data, "this file needs level \(level), this program knows \(Container.level): update it")
+      }
+    } catch let error as LunervError {
+      throw LunervError(error.kind, "header: " + error.message)
+    }
+    headerCount = reader.position
+    var found: [(UInt8, ArraySlice<UInt8>)] = []
+    for (kind, count, checksum) in table {
+      let payload = try reader.take(count)
+      let name = Kind(rawValue: kind & 0x7f)?.name ?? "number \(kind & 0x7f)"
+      guard payload.withUnsafeBytes({ CRC32C.checksum($0) }) == checksum else {
+        throw LunervError(.data, "section '\(name)' is damaged: its checksum does not match")
+      }
+      found.append((kind, payload))
+    }
+    sections = []
+    for (kind, payload) in found {
+      if let known = Kind(rawValue: kind & 0x7f) {
+        sections.append(Section(known, Array(payload)))
+      } else if kind & 0x80 != 0 {
+        skippedCount += payload.count
+      } else {
+        throw LunervError(
+          .data, "section number \(kind) is unknown to this program, and needed: update it")
+      }
+    }
+  }
+
+  private static func table(
+    _ reader: inout ByteReader, _ bytes: [UInt8]
+  ) throws -> [(kind: UInt8, count: Int, checksum: UInt32)] {
+    let count = try reader.count(limit: largestTable, "the number of sections")
+    var table: [(kind: UInt8, count: Int, checksum: UInt32)] = []
+    var total = 0
+    for _ in 0..<count {
+      let kind = try reader.byte()
+      // Below the sum of 2¹⁶ such lengths nothing overflows.
+      let length = try reader.count(limit: 1 << 40, "a section's length")
+      table.append((kind, length, UInt32(try reader.fixed(count: 4))))
+      total += length
+    }
+    let end = reader.position
+    let checksum = UInt32(try reader.fixed(count: 4))
+    guard bytes[..<end].withUnsafeBytes({ CRC32C.checksum($0) }) == checksum else {
+      throw LunervError(.data, "it is damaged: its checksum does not match")
+    }
+    let rest = reader.remaining
+    guard total <= rest else {
+      var missing = rest
+      let cut = table.first { entry in
+        missing -= entry.count
+        return missing < 0
+      }
+      let name = cut.flatMap { Kind(rawValue: $0.kind & 0x7f)?.name } ?? "unknown"
+      throw LunervError(
+        .data,
+        "section '\(name)' is cut off: \(total) bytes expected behind the header, got \(rest)")
+    }
+    guard total == rest else {
+      throw LunervError(.data, "\(rest - total) bytes follow the last section")
+    }
+    return table
+  }
+}

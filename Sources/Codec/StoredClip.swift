@@ -1,0 +1,132 @@
+import Coder
+import Support
+
+/// What a file says about its clip.
+///
+///     numbers    height, width, frames; the frame rate's numerator and denominator
+///     one byte   0: frame i begins i frame durations after the first, which begins at 0;
+///                1: a stream follows with the first time and every difference, in microseconds,
+///                each as the change from the difference before
+public struct StoredClip: Sendable, Equatable {
+  public var height: Int
+  public var width: Int
+  public var frames: Int
+  /// Frames a second, as a fraction.
+  public var rate: (numerator: Int, denominator: Int)
+  /// When each frame begins, in microseconds; nil when that follows from the rate.
+  public var times: [Int]?
+
+  /// No side, and no product of frames and pixels, is larger.
+  public static let largestSide = 1 << 16
+  public static let largestVolume = 1 << 36
+  /// Times this close to a constant rate's, in microseconds, are taken for them: containers
+  /// round to milliseconds.
+  static let tolerance = 1000
+
+  public static func == (a: StoredClip, b: StoredClip) -> Bool {
+    a.height == b.height && a.width == b.width && a.frames == b.frames && a.rate == b.rate
+      && a.times == b.times
+  }
+
+  /// - Parameter seconds: when each frame begins; empty says at a constant rate.
+  public init(
+    height: Int, width: Int, frames: Int, rate: (numerator: Int, denominator: Int),
+    seconds: [Double]
+  ) throws {
+    self.height = height
+    self.width = width
+    self.frames = frames
+    self.rate = rate
+    guard seconds.allSatisfy({ abs($0) < 1e9 }) else {
+      throw LunervError(.argument, "timestamps of less than 10⁹ seconds expected")
+    }
+    let micros = seconds.map { Int(($0 * 1e6).rounded()) }
+    let isConstant = micros.enumerated().allSatisfy { i, time in
+      abs(time - StoredClip.time(i, rate)) <= StoredClip.tolerance
+    }
+    times = isConstant || micros.count != frames ? nil : micros
+    try check()
+  }
+
+  private static func time(_ i: Int, _ rate: (numerator: Int, denominator: Int)) -> Int {
+    Int((Double(i) * Double(rate.denominator) / Double(max(rate.numerator, 1)) * 1e6).rounded())
+  }
+
+  /// When frame i, from 0, begins, in seconds.
+  public func seconds(_ i: Int) -> Double {
+    Double(times?[i] ?? StoredClip.time(i, rate)) * 1e-6
+  }
+
+  private func check() throws {
+    let sides = 1...StoredClip.largestSide
+    guard sides.contains(height), sides.contains(width), frames >= 1,
+      frames <= StoredClip.largestVolume / (height * width)
+    else { throw LunervError(.data, "\(frames) frames of \(width)×\(height) are out of range") }
+    guard rate.numerator >= 1, rate.denominator >= 1, rate.numerator < 1 << 31,
+      rate.denominator < 1 << 31
+    else {
+      throw LunervError(.data, "a frame rate of \(rate.numerator)/\(rate.denominator)")
+    }
+  }
+
+  public func encoded() throws -> [UInt8] {
+    var writer = ByteWriter()
+    for value in [height, width, frames, rate.numerator, rate.denominator] {
+      writer.number(UInt64(value))
+    }
+    writer.byte(times == nil ? 0 : 1)
+    if let times {
+      writer.signed(Int64(times[0]))
+      var encoder = Encoder()
+      var model = try AdaptiveModel(first: -64, count: 129)
+      var (time, difference) = (times[0], 0)
+      for next in times.dropFirst() {
+        guard let change = Int32(exactly: next - time - difference) else {
+          throw LunervError(.argument, "frames more than half an hour apart")
+        }
+        encoder.encode(change, with: &model)
+        (time, difference) = (next, next - time)
+      }
+      writer.append(encoder.finish())
+    }
+    return writer.bytes
+  }
+
+  public init(_ bytes: [UInt8]) throws {
+    var reader = ByteReader(bytes)
+    let side = StoredClip.largestSide
+    height = try reader.count(limit: side, "the height")
+    width = try reader.count(limit: side, "the width")
+    frames = try reader.count(limit: StoredClip.largestVolume, "the number of frames")
+    rate.numerator = try reader.count(limit: Int(Int32.max), "the frame rate")
+    rate.denominator = try reader.count(limit: Int(Int32.max), "the frame rate")
+    let kind = try reader.byte()
+    times = nil
+    try check()
+    if kind == 0 {
+      try reader.finish()
+      return
+    }
+    guard kind == 1 else { throw LunervError(.data, "times of kind \(kind)") }
+    let first = try reader.signed("the first time")
+    guard abs(first) < 1 << 50, frames <= 1 << 24 else {
+      throw LunervError(.data, "times out of range")
+    }
+    let stream = Array(try reader.take(reader.remaining))
+    let frames = frames
+    times = try decoding {
+      var decoder = try Decoder(stream)
+      var model = try AdaptiveModel(first: -64, count: 129)
+      var (times, difference) = ([Int(first)], 0)
+      for change in try decoder.decode(count: frames - 1, with: &model) {
+        difference += Int(change)
+        guard abs(difference) < 1 << 36, abs(times[times.count - 1]) < 1 << 61 else {
+          throw CoderError.damaged
+        }
+        times.append(times[times.count - 1] + difference)
+      }
+      try decoder.finish()
+      return times
+    }
+  }
+}

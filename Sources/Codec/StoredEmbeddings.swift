@@ -1,0 +1,121 @@
+import Coder
+import Glibc
+import Support
+
+/// The embeddings of all frames: element i of a frame's is `symbols[i]·step + offset`.
+///
+///     number             of frames in a group, which are decoded together
+///     two bytes          the step (``StoredStep``); four bytes: the offset, a float
+///     number per group   the length of its stream
+///     the streams        of each frame in turn, a bit: 0, the model of its symbols, told by how
+///                        it differs from the last one told so in the group, and the symbols; or
+///                        1, and what has changed since the frame before (``DifferenceCoder``)
+public struct StoredEmbeddings: Sendable {
+  public let frames: Int
+  public let shape: [Int]
+  public let step: Float
+  public let offset: Float
+  public let groupSize: Int
+  private let groups: [[UInt8]]
+
+  /// Frames of a group: a reader that wants one frame decodes at most so many.
+  public static let usualGroup = 32
+
+  /// - Parameters:
+  ///   - frames: the symbols of each frame, all alike in number.
+  ///   - shape: of each; its last two sizes are rows and columns.
+  ///   - predicting: whether a frame may be told by its changes.
+  public static func encode(
+    _ frames: [[Int32]], shape: [Int], step: Float, offset: Float, groupSize: Int = usualGroup,
+    predicting: Bool = true, among families: [SymbolModel.Family]
+  ) throws -> [UInt8] {
+    let size = max(1, groupSize)
+    let groups = try stride(from: 0, to: frames.count, by: size).map { first in
+      var encoder = Encoder()
+      var models = try ModelCoder(relative: true)
+      var changes = try differences(shape)
+      for index in first..<min(first + size, frames.count) {
+        let symbols = frames[index]
+        if predicting, index > first, areAkin(symbols, frames[index - 1]) {
+          encoder.encodeBits(1, count: 1)
+          changes.encode(symbols, after: frames[index - 1], into: &encoder)
+          continue
+        }
+        encoder.encodeBits(0, count: 1)
+        let model = SymbolModel.best(for: symbols, among: families)
+        models.encode(model, into: &encoder)
+        try model.encode(symbols, into: &encoder)
+        changes.forget()
+      }
+      return encoder.finish()
+    }
+    var writer = ByteWriter()
+    writer.number(UInt64(size))
+    writer.fixed(UInt64(StoredStep.code(of: step)), count: 2)
+    writer.fixed(UInt64(offset.bitPattern), count: 4)
+    for group in groups { writer.number(UInt64(group.count)) }
+    for group in groups { writer.append(group) }
+    return writer.bytes
+  }
+
+  private static func differences(_ shape: [Int]) throws -> DifferenceCoder {
+    try DifferenceCoder(rows: shape.dropLast().last ?? 1, columns: shape.last ?? 1)
+  }
+
+  /// Whether a frame's changes carry less information than its symbols.
+  private static func areAkin(_ symbols: [Int32], _ last: [Int32]) -> Bool {
+    func information(_ values: [Int32]) -> Double {
+      var counts: [Int32: Int] = [:]
+      for value in values { counts[value, default: 0] += 1 }
+      return counts.values.reduce(0) { $0 - Double($1) * log2(Double($1)) }
+    }
+    return information(zip(symbols, last).map { $0 &- $1 }) < information(symbols)
+  }
+
+  /// - Parameters:
+  ///   - frames: how many there are.
+  ///   - shape: of each; the caller bounds both.
+  public init(_ bytes: [UInt8], frames: Int, shape: [Int]) throws {
+    var reader = ByteReader(bytes)
+    groupSize = try reader.count(limit: 1 << 20, "the frames of a group")
+    guard groupSize > 0 else { throw LunervError(.data, "groups of no frames") }
+    step = StoredStep.value(of: UInt32(try reader.fixed(count: 2)))
+    offset = Float(bitPattern: UInt32(try reader.fixed(count: 4)))
+    guard offset.isFinite else { throw LunervError(.data, "the offset is not finite") }
+    let lengths = try (0..<(frames + groupSize - 1) / groupSize).map { _ in
+      try reader.count(limit: bytes.count, "a group's length")
+    }
+    groups = try lengths.map { Array(try reader.take($0)) }
+    try reader.finish()
+    self.frames = frames
+    self.shape = shape
+  }
+
+  /// The numbers of all frames in the group of a frame, which counts from 0, and the first
+  /// frame of that group.
+  public func group(of frame: Int) throws -> (first: Int, values: [[Float]]) {
+    let index = frame / groupSize
+    let first = index * groupSize
+    let values = try decoding {
+      var decoder = try Decoder(groups[index])
+      var models = try ModelCoder(relative: true)
+      var changes = try StoredEmbeddings.differences(shape)
+      let count = shape.reduce(1, *)
+      var last: [Int32] = []
+      var values: [[Float]] = []
+      for index in first..<min(first + groupSize, frames) {
+        if try decoder.decodeBits(count: 1) == 1 {
+          guard index > first else { throw CoderError.damaged }
+          last = try changes.decode(after: last, from: &decoder)
+        } else {
+          last = try models.decode(from: &decoder).decode(count: count, from: &decoder)
+          changes.forget()
+        }
+        values.append(last.map { Float($0) * step + offset })
+      }
+      try decoder.finish()
+      return values
+    }
+    return (first, values)
+  }
+}

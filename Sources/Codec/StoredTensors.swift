@@ -1,0 +1,64 @@
+import Coder
+import Support
+
+/// Quantised tensors, as many as a decoder has parameters, in one stream of symbols.
+///
+/// Of each tensor the stream holds whether it has one step or one for each of its first
+/// dimension, the steps (``StoredStep``, 16 bits each), the model of its symbols, and the symbols.
+public enum StoredTensors {
+  /// One tensor: element i is `symbols[i]` times its step.
+  public struct Item: Sendable {
+    public var symbols: [Int32]
+    /// One, or as many as the symbols have rows.
+    public var steps: [Float]
+
+    public init(symbols: [Int32], steps: [Float]) {
+      self.symbols = symbols
+      self.steps = steps
+    }
+  }
+
+  /// Steps are stored as ``StoredStep`` rounds them.
+  public static func encode(_ items: [Item], among families: [SymbolModel.Family]) throws
+    -> [UInt8]
+  {
+    var encoder = Encoder()
+    var models = try ModelCoder(relative: false)
+    for item in items {
+      encoder.encodeBits(item.steps.count == 1 ? 0 : 1, count: 1)
+      for step in item.steps { encoder.encodeBits(StoredStep.code(of: step), count: 16) }
+      let model = SymbolModel.best(for: item.symbols, among: families)
+      models.encode(model, into: &encoder)
+      try model.encode(item.symbols, into: &encoder)
+    }
+    return encoder.finish()
+  }
+
+  /// - Parameter shapes: of the tensors, which the decoder's program knows; the caller bounds
+  ///   their sizes.
+  public static func decode(_ bytes: [UInt8], shapes: [[Int]]) throws -> [Item] {
+    try decoding {
+      var decoder = try Decoder(bytes)
+      var models = try ModelCoder(relative: false)
+      var items: [Item] = []
+      for shape in shapes {
+        let perRow = try decoder.decodeBits(count: 1) == 1
+        let steps = try (0..<(perRow ? shape.first ?? 1 : 1)).map { _ in
+          StoredStep.value(of: try decoder.decodeBits(count: 16))
+        }
+        let model = try models.decode(from: &decoder)
+        let count = shape.reduce(1, *)
+        items.append(Item(symbols: try model.decode(count: count, from: &decoder), steps: steps))
+      }
+      try decoder.finish()
+      return items
+    }
+  }
+}
+
+/// Coder errors as errors about data.
+func decoding<R>(_ body: () throws -> R) throws -> R {
+  do { return try body() } catch let error as CoderError {
+    throw LunervError(.data, error.description)
+  }
+}

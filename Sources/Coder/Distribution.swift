@@ -1,0 +1,60 @@
+/// A distribution of integers with a bell around a mean: what a file stores of it are
+/// integers too.
+public struct Distribution: Hashable, Sendable {
+  public enum Family: UInt8, CaseIterable, Sendable {
+    /// Symbol c has the mass of the normal distribution between c − ½ and c + ½.
+    case gaussian
+    /// The same of the Laplace distribution, whose `scale` is b: deviation b·√2.
+    case laplace
+  }
+
+  public var family: Family
+  /// The mean in 256ths of a symbol; at most 2²² symbols from 0.
+  public var mean: Int32
+  /// σ or b is 2^(scale/16 − 4): from 1/16 to 3,909 in steps of 4.4 %.
+  public var scale: UInt8
+
+  public init(_ family: Family, mean: Int32, scale: UInt8) {
+    self.family = family
+    self.mean = min(max(mean, -(1 << 30)), 1 << 30)
+    self.scale = scale
+  }
+
+  /// The scale as a number in 2⁻⁸, rounded down.
+  private var wholeScale: Int64 {
+    // 2^(s/16) is twice the root that stands for 2^(s/16 − 1).
+    let (octave, sixteenth) = (Int(scale >> 4), Int(scale & 15))
+    let mantissa = sixteenth == 0 ? 1 << 30 : FixedPoint.roots[16 - sixteenth] << 1
+    return (mantissa << octave) >> 26
+  }
+
+  /// How many low bits of a symbol are sent as they are. Within a step that is small beside
+  /// the scale a density is flat: at 1/64 of it the loss is below 10⁻⁵ bits. It keeps
+  /// tables under 3,100 entries.
+  var shift: Int { max(0, Int(scale >> 4) - 10) }
+
+  /// Symbols, shifted, that get a frequency of their own.
+  var support: ClosedRange<Int32> {
+    let reach = wholeScale * (family == .gaussian ? 5 : 12)
+    let unit = shift + 8
+    let lowest = (Int64(mean) - reach) >> unit
+    let highest = (Int64(mean) + reach) >> unit
+    return Int32(lowest - 1)...Int32(highest + 1)
+  }
+
+  /// The mass below the lower edge of a shifted symbol, Q40.
+  func massBelow(_ symbol: Int32) -> Int64 {
+    let edge = Int64(symbol) << Int64(shift + 8) - 128 - Int64(mean)  // Q8
+    // 1/scale = 2^(4 − octave)·root: Q8·Q30 to Q28.
+    let (octave, sixteenth) = (Int64(scale >> 4), Int(scale & 15))
+    let bound: Int64 = 1 << 32
+    let product = min(max(edge, -bound), bound) * FixedPoint.roots[sixteenth]
+    let z = product >> (6 + octave)
+    switch family {
+    case .gaussian: return FixedPoint.normal(z)
+    case .laplace:
+      let half = FixedPoint.exponential(minus: abs(z)) >> 1
+      return z < 0 ? half : 1 << 40 - half
+    }
+  }
+}

@@ -1,0 +1,127 @@
+import Kernels
+import Support
+
+// Quantisers and what their codes cost (arXiv 2402.18152 §3.3). A step is a tensor that
+// broadcasts over what it divides: one number for the whole of it, or (C, 1, 1, 1) for one per
+// channel. So is an offset, which makes the quantiser asymmetric.
+
+private func apply(_ op: PointwiseOperator, _ operands: Value...) throws -> Value {
+  try Value.pointwise(op, operands)
+}
+
+extension Tensor {
+  /// x/step, or (x − offset)/step: not rounded.
+  public func codes(step: Tensor, offset: Tensor? = nil) throws -> Tensor {
+    try checkSteps(step, offset, "codes")
+    return try (offset.map { try subtracting($0) } ?? self).divided(by: step)
+  }
+
+  /// What is left of the values once their codes are rounded, ties to even:
+  /// step·round(codes) + offset. With `noise`, a tensor alike, codes are not rounded but
+  /// have it added.
+  ///
+  /// The gradient passes to x as if nothing had been rounded; the step's is
+  /// g·(round(code) − code), or g·noise; the offset's is zero, since what it takes from a code
+  /// it gives back.
+  public func quantised(step: Tensor, offset: Tensor? = nil, noise: Tensor? = nil) throws
+    -> Tensor
+  {
+    try checkSteps(step, offset, "quantise")
+    if let noise, noise.shape != shape {
+      throw LunervError(
+        .argument,
+        "quantise: noise of shape \(Shape.describe(shape)) expected, got \(Shape.describe(noise.shape))"
+      )
+    }
+    let (x, s, b) = (value, step.value, offset?.value)
+    let code = try apply(.divide, b.map { try apply(.subtract, x, $0) } ?? x, s)
+    let off = try noise?.value ?? apply(.subtract, apply(.round, code), code)
+    let whole = try noise.map { try apply(.add, code, $0.value) } ?? apply(.round, code)
+    let scaled = try apply(.multiply, whole, s)
+    let y = try b.map { try apply(.add, scaled, $0) } ?? scaled
+    let stepNeeds = step.node >= 0
+    let offsetShape = offset.flatMap { $0.node >= 0 ? $0.shape : nil }
+    return Tensor.result(y, of: [self, step] + (offset.map { [$0] } ?? [])) { g in
+      [g, stepNeeds ? try apply(.multiply, g, off).summed(to: s.shape) : nil]
+        + (offset == nil
+          ? [] : [try offsetShape.map { try Value.filled(0, shape: $0, dtype: g.dtype) }])
+    }
+  }
+
+  /// The nearest integers, ties to even; the gradient passes as if they were the values.
+  public func roundedStraight() throws -> Tensor {
+    Tensor.result(try apply(.round, value), of: [self]) { [$0] }
+  }
+
+  private func checkSteps(_ step: Tensor, _ offset: Tensor?, _ name: String) throws {
+    for (what, t) in [("step", step), ("offset", offset ?? step)] {
+      guard try Shape.broadcast(shape, t.shape, for: name) == shape else {
+        throw LunervError(
+          .argument,
+          "\(name): a \(what) that stretches to \(Shape.describe(shape)) expected, got \(Shape.describe(t.shape))"
+        )
+      }
+    }
+  }
+
+  /// The smallest deviation that a rate is computed with, and the largest.
+  static let deviations = 1e-5...1e10
+
+  /// The bits that these codes cost, rounded or with `noise` added, under the normal
+  /// distribution with the mean and (unbiased) deviation of the codes as they are: a scalar.
+  /// Gradients pass through mean and deviation too.
+  public func gaussianBits(noise: Tensor? = nil) throws -> Tensor {
+    guard value.isFloating, noise?.dtype ?? dtype == dtype, noise?.shape ?? shape == shape else {
+      throw LunervError(
+        .argument, "gaussian_bits: f32 or f64 codes expected, and noise of their shape and type")
+    }
+    let codes = try value.contiguous()
+    let values = try (noise.map { try apply(.add, codes, $0.value) } ?? apply(.round, codes))
+      .contiguous()
+    if dtype == .f32 {
+      return try gaussianBits(
+        codes, values, bits: { GaussianRate.bits($0, count: $1, mean: $2, deviation: $3) },
+        derivatives: {
+          GaussianRate.derivatives(
+            $0, count: $1, mean: $2, deviation: $3, pushesUp: $4, into: $5 as Floats)
+        })
+    }
+    return try gaussianBits(
+      codes, values, bits: { GaussianRate.bits($0, count: $1, mean: $2, deviation: $3) },
+      derivatives: {
+        GaussianRate.derivatives(
+          $0, count: $1, mean: $2, deviation: $3, pushesUp: $4, into: $5 as Doubles)
+      })
+  }
+
+  private typealias Floats = UnsafeMutablePointer<Float>
+  private typealias Doubles = UnsafeMutablePointer<Double>
+
+  private func gaussianBits<T: PointwiseScalar>(
+    _ codes: Value, _ values: Value,
+    bits: (UnsafePointer<T>, Int, Double, Double) -> Double,
+    derivatives:
+      @escaping (
+        UnsafePointer<T>, Int, Double, Double, Bool, UnsafeMutablePointer<T>
+      ) -> (mean: Double, deviation: Double)
+  ) throws -> Tensor {
+    let (n, dtype, shape) = (codes.count, dtype, shape)
+    let (mean, free) = GaussianRate.moments(UnsafePointer(try codes.memory(T.self)), count: n)
+    let range = Tensor.deviations
+    let deviation = min(max(free, range.lowerBound), range.upperBound)
+    let total = bits(UnsafePointer(try values.memory(T.self)), n, mean, deviation)
+    return Tensor.result(try Value.filled(total, shape: [], dtype: dtype), of: [self]) { g in
+      let factor = try g.numbers()[0]
+      let out = try Value.allocate(shape, dtype)
+      let (p, c) = (try out.memory(T.self), try codes.memory(T.self))
+      let v = UnsafePointer(try values.memory(T.self))
+      let by = derivatives(v, n, mean, deviation, factor < 0, p)
+      // ∂μ/∂c = 1/n and ∂σ/∂c = (c − μ)/((n − 1)·σ), none where σ is clamped.
+      let passes = range.contains(free) && n > 1
+      GaussianRate.complete(
+        p, c, count: n, g: factor, mean: mean, a: by.mean / Double(max(n, 1)),
+        b: passes ? by.deviation / (Double(n - 1) * free) : 0)
+      return [out]
+    }
+  }
+}

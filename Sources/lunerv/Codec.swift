@@ -1,0 +1,59 @@
+import ArgumentParser
+import Bindings
+@preconcurrency import Glibc
+import LuaBridge
+import Support
+
+/// A front over a function of `lunerv.commands`, which reads the words itself: options are
+/// described once, in options.lua.
+protocol CodecCommand: ParsableCommand {
+  var words: [String] { get }
+}
+
+extension CodecCommand {
+  func run() throws {
+    LuaInterrupt.install()
+    let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) }
+    let host = try Host(stdlib: folder.flatMap { $0.isEmpty ? nil : $0 })
+    let name = Self._commandName
+    _ = try host.lua.run(
+      source: "require('lunerv.commands').\(name)({...})", chunkName: "@lunerv:command.lua",
+      arguments: words)
+  }
+}
+
+struct Compress: CodecCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compresses a clip into a .lnv file.",
+    discussion: "lunerv compress CLIP -o FILE.lnv; 'lunerv compress --help' lists the options.")
+
+  @Argument(parsing: .captureForPassthrough, help: "The clip, and options.")
+  var words: [String] = []
+}
+
+struct Decompress: CodecCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Decodes a .lnv file.",
+    discussion: "lunerv decompress FILE.lnv -o OUT.(mkv|mp4|y4m), a folder, or - for raw RGB.")
+
+  @Argument(parsing: .captureForPassthrough, help: "The file, and options.")
+  var words: [String] = []
+}
+
+struct Info: CodecCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Says where the bytes of a .lnv file go.",
+    discussion: "lunerv info FILE.lnv [--json]")
+
+  @Argument(parsing: .captureForPassthrough, help: "The file, and options.")
+  var words: [String] = []
+}
+
+struct Eval: CodecCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Compares a .lnv file with the clip it was made from.",
+    discussion: "lunerv eval FILE.lnv CLIP [--json]")
+
+  @Argument(parsing: .captureForPassthrough, help: "The file, the clip, and options.")
+  var words: [String] = []
+}

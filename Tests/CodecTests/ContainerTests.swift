@@ -1,0 +1,150 @@
+import Support
+import Testing
+
+@testable import Codec
+
+@Suite struct ContainerTests {
+  private let sections: [Container.Section] = [
+    .init(.clip, [1, 2, 3]), .init(.decoder, Array("hnerv@1{}".utf8)), .init(.weights, []),
+    .init(.embeddings, (0..<300).map { UInt8(truncatingIfNeeded: $0 &* 7) }),
+  ]
+
+  @Test func roundTrip() throws {
+    let bytes = Container(sections).encoded()
+    let read = try Container(decoding: bytes)
+    #expect(read.sections.map(\.kind) == sections.map(\.kind))
+    #expect(read.sections.map(\.bytes) == sections.map(\.bytes))
+    #expect(read.headerCount + sections.reduce(0) { $0 + $1.bytes.count } == bytes.count)
+  }
+
+  @Test func exactBytes() {
+    let bytes = Container([.init(.clip, [5])]).encoded()
+    let payload = CRC32C.checksum([5])
+    var expected: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a, 1, 1, 1, 1, 1]
+    expected += (0..<4).map { UInt8(truncatingIfNeeded: payload >> (8 * $0)) }
+    let header = CRC32C.checksum(expected)
+    expected += (0..<4).map { UInt8(truncatingIfNeeded: header >> (8 * $0)) } + [5]
+    #expect(bytes == expected)
+  }
+
+  private func message(_ bytes: [UInt8]) -> String? {
+    do {
+      _ = try Container(decoding: bytes)
+      return nil
+    } catch let error as LunervError {
+      #expect(error.kind == .data)
+      return error.message
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  /// Every bit of the file is covered, and the error says where it was found.
+  @Test func everyBitCounts() {
+    let bytes = Container(sections).encoded()
+    for at in bytes.indices {
+      for bit in 0..<8 {
+        var changed = bytes
+        changed[at] ^= 1 << UInt8(bit)
+        let message = message(changed) ?? "none"
+        #expect(message.contains("header") || message.contains("section '"), "byte \(at)")
+      }
+    }
+    for count in 0..<bytes.count { #expect(message(Array(bytes[..<count])) != nil) }
+    #expect(message(bytes + [0])?.contains("follow the last section") == true)
+    #expect(message(Array(bytes.dropLast()))?.contains("'embeddings' is cut off") == true)
+  }
+
+  /// A header with sound checksums and any table.
+  private func file(
+    version: UInt8 = 1, level: UInt8 = 1, _ table: (inout ByteWriter) -> Void,
+    _ rest: [UInt8] = []
+  ) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.append([0x4c, 0x4e, 0x56, 0x1a, version, level])
+    table(&writer)
+    writer.fixed(UInt64(CRC32C.checksum(writer.bytes)), count: 4)
+    return writer.bytes + rest
+  }
+
+  @Test func hostileTables() {
+    for length: UInt64 in [1 << 63, .max, 1 << 40, 1 << 62, 2] {
+      let bytes = file { w in
+        w.number(1)
+        w.byte(Container.Kind.weights.rawValue)
+        w.number(length)
+        w.fixed(0, count: 4)
+      }
+      #expect(message(bytes) != nil, "\(length)")
+    }
+    for count: UInt64 in [1 << 63, .max, 65537, 65536, 3] {
+      #expect(message(file { $0.number(count) }) != nil, "\(count)")
+    }
+    #expect(message(file(version: 2) { $0.number(0) })?.contains("version 2") == true)
+    #expect(message(file(level: 9) { $0.number(0) })?.contains("level 9") == true)
+    #expect(message([]) != nil)
+    // A number that is longer than it needs to be, or than 64 bits.
+    #expect(message(file { $0.append([0x81, 0x00]) }) != nil)
+    #expect(message(file { $0.append([UInt8](repeating: 0xff, count: 11)) }) != nil)
+  }
+
+  @Test func unknownSections() throws {
+    func one(_ kind: UInt8) -> [UInt8] {
+      file(
+        { w in
+          w.number(1)
+          w.byte(kind)
+          w.number(2)
+          w.fixed(UInt64(CRC32C.checksum([7, 8])), count: 4)
+        }, [7, 8])
+    }
+    #expect(message(one(99))?.contains("99") == true)
+    let skipped = try Container(decoding: one(99 | 128))
+    #expect(skipped.sections.isEmpty && skipped.skippedCount == 2)
+  }
+}
+
+@Suite struct StoredClipTests {
+  private func clip(_ seconds: [Double]) throws -> StoredClip {
+    try StoredClip(
+      height: 180, width: 320, frames: max(1, seconds.count), rate: (24000, 1001),
+      seconds: seconds)
+  }
+
+  @Test func constantRates() throws {
+    let stored = try clip((0..<50).map { (Double($0) * 1001 / 24).rounded() / 1000 })
+    #expect(stored.times == nil)
+    #expect(try stored.encoded().count == 11)
+    #expect(try StoredClip(stored.encoded()) == stored)
+    #expect(abs(stored.seconds(24) - 1.001) < 1e-6)
+  }
+
+  @Test func variableRates() throws {
+    let seconds = [3.5, 3.52, 3.61, 3.65, 4.9, 4.91]
+    let read = try StoredClip(clip(seconds).encoded())
+    for (i, time) in seconds.enumerated() { #expect(abs(read.seconds(i) - time) < 1e-6) }
+  }
+
+  @Test func whatIsOutOfRange() throws {
+    let good = try clip([0, 1, 5]).encoded()
+    for count in 0..<good.count {
+      #expect(throws: LunervError.self) { try StoredClip(Array(good[..<count])) }
+    }
+    #expect(throws: LunervError.self) { try StoredClip(good + [0]) }
+    for fields in [
+      [0, 1, 1, 1, 1], [1, 65537, 1, 1, 1], [65536, 65536, 17, 1, 1], [1, 1, 1, 0, 1],
+      [1, 1, 1 << 62, 1, 1],
+    ] {
+      var writer = ByteWriter()
+      for field in fields { writer.number(UInt64(field)) }
+      writer.byte(0)
+      #expect(throws: LunervError.self) { try StoredClip(writer.bytes) }
+    }
+    // Times that rush beyond every bound.
+    var writer = ByteWriter()
+    for field in [1, 1, 1 << 24, 1, 1] { writer.number(UInt64(field)) }
+    writer.byte(1)
+    writer.signed(1 << 49)
+    #expect(throws: LunervError.self) { try StoredClip(writer.bytes) }
+  }
+}

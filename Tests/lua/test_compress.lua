@@ -1,0 +1,350 @@
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local commands <const> = require "lunerv.commands"
+
+local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
+local test <const> = harness.test
+
+-- A moving gradient: something to learn in a few steps.
+local function clip_in(folder, frames)
+  local path = folder.path .. "/clip.mkv"
+  local writer = assert(lv.video.writer(path, { width = 66, height = 50, fps = 25 }))
+  local x = lv.arange(0, 65):view(1, 1, 1, 66) / 66
+  local y = lv.arange(0, 49):view(1, 1, 50, 1) / 50
+  for i = 1, frames or 3 do
+    local r, g = (x * 5 + i * 0.4):sin() * 0.4 + 0.5 + y * 0, y * 0.9 + x * 0
+    writer:write(lv.cat({ r, g, (x * y * 9):cos() * 0.3 + 0.5 }, 2))
+  end
+  writer:close()
+  return assert(lv.video.open(path))
+end
+
+local function tiny(clip)
+  lv.seed(3)
+  return lv.models.hnerv_boost {
+    clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 }, ch_t = 4, pe_levels = 4,
+  }
+end
+
+-- A fitted model, made small.
+local function small_model(clip, given)
+  local model = tiny(clip)
+  lv.train { model = model, clip = clip, epochs = 4 }
+  local cem = lv.compress.cem(model, given)
+  lv.train { model = cem, clip = clip, epochs = 3 }
+  return cem
+end
+
+test("the coder gives back what it was given", function()
+  local symbols = (lv.randn(5000) * 7 + 3):round():to "i32"
+  local models = {
+    lv.coder.fit(symbols), { family = "gaussian", mean = 768, scale = 109 },
+    { family = "laplace", mean = 0, scale = 100 }, { family = "adaptive", first = -40, count = 90 },
+    { family = "table", first = -3, weights = { 1, 0, 5, 7, 9, 5, 2 } },
+  }
+  local parts, counts = {}, {}
+  for i, model in ipairs(models) do
+    parts[i], counts[i] = { symbols = symbols, model = model }, { count = 5000, model = model }
+  end
+  local bytes = lv.coder.encode(parts)
+  local read = lv.coder.decode(bytes, counts)
+  for i = 1, #models do equal(read[i]:tolist(), symbols:tolist()) end
+  raises(function() lv.coder.decode(bytes:sub(1, -5), counts) end, "coder")
+  raises(function() lv.coder.decode(bytes .. "\0\0\0\0", counts) end, "damaged")
+  raises(function()
+    lv.coder.encode { { symbols = symbols, model = { family = "poisson" } } }
+  end, "'poisson'", "gaussian")
+  raises(function()
+    local model = { family = "gaussian", mean = 0, scale = 256 }
+    lv.coder.encode { { symbols = symbols, model = model } }
+  end, "'scale'")
+end)
+
+test("a fitted distribution costs what it should", function()
+  local symbols = (lv.randn(100000) * 10):round():to "i32"
+  local bytes = lv.coder.encode { { symbols = symbols, model = lv.coder.fit(symbols) } }
+  -- log2(10·√(2πe)) bits each.
+  near(8 * #bytes / 100000, 5.369, 0.02)
+end)
+
+test("quantisers start from the range of what they see", function()
+  local x = lv.tensor { { -1, 3 }, { 0.5, 0.5 }, { 0, 0 } }
+  near(lv.quant.Scale(x, { bits = 4 }).step:item(), 4 / 15, 1e-6)
+  local rows = lv.quant.Scale(x, { bits = 4, channel = true })
+  equal(rows.step.shape, { 3, 1 })
+  near(rows.step:tolist()[1][1], 4 / 15, 1e-6)
+  -- Rows of one value are represented exactly.
+  equal(rows(x):tolist()[2], { 0.5, 0.5 })
+  equal(rows(x):tolist()[3], { 0, 0 })
+  local q = lv.quant.ScaleOffset { bits = 2 }
+  equal(q(lv.tensor { 1, 2, 4 }):tolist(), { 1, 2, 4 })
+  equal({ q.step:item(), q.offset:item() }, { 1, 1 })
+  q(lv.tensor { 9, 99 })
+  equal(q.step:item(), 1)
+end)
+
+test("entropy minimisation lowers the rate, and the file is what it says", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local model = tiny(clip)
+  lv.train { model = model, clip = clip, epochs = 4 }
+  local cem = lv.compress.cem(model, { target_bpp = 0.01, lambda = 0.5 })
+  local before = lv.no_grad(function() return cem:weight_bits(true):item() end)
+  lv.train { model = cem, clip = clip, epochs = 8 }
+  local after = lv.no_grad(function() return cem:weight_bits(true):item() end)
+  assert(after < 0.8 * before, ("%g bits became %g"):format(before, after))
+
+  local path = folder.path .. "/clip.lnv"
+  local outputs = {}
+  local file = assert(lv.codec.write(path, cem, {
+    clip = clip, on_frame = function(frame, output) outputs[frame.index] = output:tolist() end,
+  }))
+  equal(file.bytes, #assert(lv.read_file(path)))
+  near(file.bpp, 8 * file.bytes / (3 * 50 * 66), 1e-12)
+  local sum = 0
+  for _, section in ipairs(file.sections) do sum = sum + section.bytes end
+  equal(sum, file.bytes)
+  equal(assert(lv.codec.info(path)).bytes, file.bytes)
+
+  -- The same pixels whatever the threads, in any order of frames.
+  local threads = lv.threads()
+  for _, n in ipairs { 1, 2, 8 } do
+    lv.set_threads(n)
+    local video = assert(lv.codec.open(path))
+    for _, index in ipairs { 3, 1, 2 } do equal(video:frame(index):tolist(), outputs[index]) end
+  end
+  lv.set_threads(threads)
+  local quality = assert(lv.codec.open(path)):evaluate(clip)
+  equal(quality.psnr_8bit, file.psnr_8bit)
+  -- What training saw is what the file gives, but for the rounding of its steps.
+  near(lv.metrics.evaluate(cem, clip).psnr, file.psnr, 0.05)
+end)
+
+test("a resumed minimisation equals one that never stopped", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local function run(out, stop_at, resume)
+    local model = tiny(clip)
+    lv.train { model = model, clip = clip, epochs = 1 }
+    local cem = lv.compress.cem(model, { channel = true })
+    local ok, message = pcall(lv.train, {
+      model = cem, clip = clip, epochs = 3, out = folder.path .. out, resume = resume,
+      on_step = function(e) if e.step == stop_at then error("stopped on purpose", 0) end end,
+    })
+    assert(ok or stop_at, message)
+    return cem
+  end
+  local whole = run("/whole")
+  run("/stopped", 4)
+  local resumed = run("/stopped", nil, true)
+  for i, entry in ipairs(whole:state_dict()) do
+    equal(resumed:state_dict()[i][2]:tolist(), entry[2]:tolist())
+  end
+  local _, message = pcall(function()
+    local cem = lv.compress.cem(tiny(clip), { bits = 6 })
+    lv.train { model = cem, clip = clip, epochs = 3, out = folder.path .. "/whole", resume = true }
+  end)
+  assert(tostring(message):find("'bits'", 1, true), message)
+end)
+
+test("what fails inside leaves the parameters in their places", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local model = tiny(clip)
+  local cem = lv.compress.cem(model)
+  local weight = model.stages[1].up.conv.weight
+  raises(function() cem:reconstruct { image = lv.zeros(1, 3, 4, 4), t = 1 } end, "50x66")
+  equal(rawequal(model.stages[1].up.conv.weight, weight), true)
+end)
+
+test("three steps: pruned weights stay zero, through the file", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local model = tiny(clip)
+  local small = lv.compress.three_step(model, { bits = 6 })
+  lv.train { model = small, clip = clip, epochs = 2,
+    on_epoch = function(e) small:prune(0.4 * math.min(1, e.epoch)) end }
+  local path = folder.path .. "/three.lnv"
+  local file = assert(lv.codec.write(path, small, { clip = clip }))
+  local decoded = assert(lv.codec.open(path)).model
+  local zeros, total = 0, 0
+  for name, tensor in model:named_parameters() do
+    if tensor:dim() == 4 and name:match "weight$"
+      and (name:match "^stem" or name:match "^stages") then
+      local stored = decoded:state_dict()[name]
+      zeros = zeros + stored:eq(0):sum():item()
+      total = total + stored:numel()
+    end
+  end
+  assert(zeros >= 0.39 * total, ("%d of %d weights are zero"):format(zeros, total))
+  near(file.psnr_8bit, assert(lv.codec.open(path)):evaluate(clip).psnr_8bit, 0)
+  raises(function() small:prune(1) end, "prune")
+end)
+
+test("a damaged file is an error that names the section, and leaves no output", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local path, damaged = folder.path .. "/clip.lnv", folder.path .. "/damaged.lnv"
+  assert(lv.codec.write(path, lv.compress.cem(tiny(clip)), { clip = clip, verify = false }))
+  local bytes = assert(lv.read_file(path))
+  local function try(changed)
+    assert(lv.write_file(damaged, changed))
+    local video, message = lv.codec.open(damaged)
+    equal(video, nil)
+    assert(message:find("section '", 1, true) or message:find("header", 1, true), message)
+  end
+  for at = 1, #bytes, 41 do
+    try(bytes:sub(1, at - 1) .. string.char(bytes:byte(at) ~ 1 << at % 8) .. bytes:sub(at + 1))
+  end
+  for _, count in ipairs { 0, 3, 20, #bytes // 2, #bytes - 1 } do try(bytes:sub(1, count)) end
+  try(bytes .. "\0")
+  raises(function() commands.decompress { damaged, "-o", folder.path .. "/out.mkv" } end,
+    "damaged.lnv", "follow the last section")
+  equal(lv.exists(folder.path .. "/out.mkv"), false)
+  equal(lv.codec.open(folder.path .. "/missing.lnv"), nil)
+end)
+
+test("sound checksums over hostile sections do not help", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local good = lv.codec.encode(lv.compress.cem(tiny(clip)), { clip = clip })
+  local names, payloads = lv.lnv_unpack(good)
+  local function with(changes)
+    local changed = {}
+    for i, name in ipairs(names) do changed[i] = changes[name] or payloads[i] end
+    local ok, message = pcall(lv.codec.decode, lv.lnv_pack(names, changed))
+    equal(ok, false)
+    assert(tostring(message):find("section '", 1, true), message)
+  end
+  for _, options in ipairs {
+    '{"fc_dim":65536,"enc_dim":4096,"strides":[2,2],"ch_t":4,"pe_levels":4}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[64,64,64,64],"ch_t":4,"pe_levels":4}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[9223372036854775807],"ch_t":4}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[0]}', '{"fc_dim":6,"enc_dim":2,"strides":[-2,2]}',
+    '{"fc_dim":1e300,"enc_dim":2,"strides":[2,2]}', '{"fc_dim":6.5,"enc_dim":2,"strides":[2]}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"dec_blks":[1000000]}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"lower_width":4611686018427387904}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"act":"__index"}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"encoder":1}', '{"fc_dim":6}', '{}', '[]', '{"',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"pe_levels":"80"}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"reduce":1e-300}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"reduce":-1}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"widths":[8]}',
+    '{"fc_dim":6,"enc_dim":2,"strides":[2,2],"widths":[8,1e9]}',
+  } do
+    with { decoder = "hnerv_boost@1" .. options }
+  end
+  for _, options in ipairs {
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":[4096,4096]}',
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":[1,1]}', '{"fc_dim":8,"strides":[2,2],"fc_hw":[-1,1]}',
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":8}',
+    '{"fc_dim":8,"strides":[2,2],"fc_hw":[13,17],"block_dim":99999999}',
+  } do
+    with { decoder = "enerv_boost@1" .. options }
+  end
+  with { decoder = "hnerv_boost@2{}" }
+  with { decoder = "os@1{}" }
+  with { decoder = "" }
+  with { weights = "" }
+  with { weights = ("\xff"):rep(500) }
+  with { embeddings = "" }
+  with { clip = lv.lnv_clip(65536, 65536, 1, 25, {}) }
+  with { clip = lv.lnv_clip(50, 66, 4000000, 25, {}) }
+  with { clip = ("\xff"):rep(30) }
+end)
+
+test("options of a decoder that are not its defaults travel", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local model = lv.models.hnerv {
+    clip = clip, fc_dim = 5, enc_dim = { 4, 3 }, strides = { 2 }, enc_strides = { 2, 2 },
+    lower_width = 4, act = "relu", out_image = 0.25,
+  }
+  local path = folder.path .. "/clip.lnv"
+  assert(lv.codec.write(path, lv.compress.cem(model), { clip = clip, verify = false }))
+  local c = assert(lv.codec.open(path)).model.config
+  equal({ c.fc_dim, c.strides, c.enc_strides, c.lower_width, c.act, c.out_image },
+    { 5, { 2 }, { 2, 2 }, 4, "relu", 0.25 })
+end)
+
+test("every kind of model has a file", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local path = folder.path .. "/clip.lnv"
+  for _, kind in ipairs(lv.options.kinds) do
+    lv.seed(2)
+    local o = { clip = clip, fc_dim = 8, strides = { 5, 2 }, dec_blks = { 1, 2 }, lower_width = 4 }
+    if kind:match "hnerv" then o.enc_dim = { 4, 2 } end
+    if kind:match "enerv" then o.block_dim = 16 end
+    local cem = lv.compress.cem(lv.models[kind](o))
+    lv.train { model = cem, clip = clip, epochs = 1 }
+    local file = assert(lv.codec.write(path, cem, { clip = clip }))
+    near(file.psnr, lv.metrics.evaluate(cem, clip).psnr, 0.05)
+  end
+end)
+
+test("the commands", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local path = folder.path .. "/clip.lnv"
+  assert(lv.codec.write(path, small_model(clip), { clip = clip, verify = false }))
+  local said = {}
+  local show <const> = print
+  local _ <close> = setmetatable({}, { __close = function() _G.print = show end })
+  function _G.print(text) said[#said + 1] = text end
+  commands.decompress { path, "-o", folder.path .. "/out.mkv", "--json" }
+  equal(lv.json.decode(table.remove(said)).frames, 3)
+  local out <close> = assert(lv.video.open(folder.path .. "/out.mkv"))
+  local video = assert(lv.codec.open(path))
+  for i = 1, 3 do
+    local levels = (video:frame(i) * 255):round():clamp { min = 0, max = 255 }
+    equal((levels - out:frame_u8(i):to "f32"):abs():amax():item(), 0)
+  end
+  equal(out.timestamps, clip.timestamps)
+  commands.info { path }
+  assert(said[#said]:find(("%d  bytes"):format(video.bytes), 1, true), said[#said])
+  commands.info { path, "--json" }
+  local sum = 0
+  for _, section in ipairs(lv.json.decode(said[#said]).sections) do sum = sum + section.bytes end
+  equal(sum, video.bytes)
+  commands.eval { path, clip.path, "--json" }
+  equal(lv.json.decode(said[#said]).bytes, video.bytes)
+  raises(function() commands.info { clip.path } end, "no .lnv file")
+  raises(function() commands.eval { path, clip.path, "--frames", "2" } end, "3 frames")
+end)
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+local goldens <const> = os.getenv "LUNERV_GOLDENS" or root .. "/../shared/goldens"
+if lv.exists(goldens .. "/cem.safetensors") then
+  test("quantisers and rate agree with the published program", function()
+    local golden = require("lunerv.verify_cem").golden(
+      (assert(lv.load_safetensors(goldens .. "/cem.safetensors"))))
+    function golden.report(name, deviation, tolerance, agrees)
+      assert(agrees, ("%s: %g, %g allowed"):format(name, deviation, tolerance))
+    end
+    golden:check()
+    assert(golden.compared > 25)
+  end)
+else
+  print("skipped: quantisers against the published program (LUNERV_GOLDENS has no cem.safetensors)")
+end
+
+-- A file of every released version must be read for ever, to the same symbols: quantised
+-- parameters and embeddings are exact, so their bits are pinned.
+test("files of version 1 are read", function()
+  local video = assert(lv.codec.open(root .. "/Tests/lua/files/v1.lnv"))
+  equal({ #video, video.width, video.height, video.bytes }, { 5, 22, 18, 1360 })
+  near(video.fps, 30000 / 1001, 1e-9)
+  local hash = 0
+  local function add(tensor)
+    for _, value in ipairs(tensor:view(-1):tolist()) do
+      hash = (hash * 31 + string.unpack("<I4", string.pack("<f", value))) & 0xffffffffffff
+    end
+  end
+  for _, entry in ipairs(video.model:state_dict()) do
+    if not entry[1]:match "^encoder%." then add(entry[2]) end
+  end
+  for i = 1, 5 do add(video.embeddings:frame(i)) end
+  equal(hash, 139636526881076)
+  equal(video:frame(5).shape, { 1, 3, 18, 22 })
+end)

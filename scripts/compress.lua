@@ -1,0 +1,66 @@
+-- lunerv run scripts/compress.lua CLIP --out DIR …: the whole pipeline, written out to be copied.
+-- `lunerv compress CLIP -o FILE.lnv` does the same.
+local lv <const> = require "lunerv"
+local Progress <const> = require "lunerv.progress"
+
+local o <const> = lv.options.parse(arg, {
+  command = "compress",
+  usage = "lunerv run scripts/compress.lua CLIP --out DIR [options]",
+  about = "Fits a model to a clip, makes it small, and writes DIR/clip.lnv, decoded.mkv (exact)\n"
+    .. "and metrics.json. Ctrl-C keeps what was computed; --resume goes on.",
+  positional = { "clip" },
+  required = { "out" },
+})
+if not o then return end
+
+if o.threads then lv.set_threads(o.threads) end
+lv.seed(o.seed)
+local clip <close> = assert(lv.video.open_for(o, o.out))
+print(clip)
+
+-- 1. A model whose size fits the bits one wants to spend.
+local settings <const> = lv.compress.model_options(o)
+settings.clip = clip
+local model <const> = lv.models[o.model](settings)
+print(model:summary())
+lv.make_dirs(o.out)
+
+-- 2. Learn the clip by heart. With --resume this goes on where it was, or is done at once.
+local fitting <const> = lv.compress.train_options(o)
+fitting.model, fitting.clip, fitting.out = model, clip, o.out .. "/fit"
+local fitted <const> = lv.train(fitting)
+print(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
+
+-- 3. Learn again, now with the parameters rounded and their bits priced.
+local small <const>, training <const> = lv.compress.plan(model, o)
+training.clip, training.out = clip, o.out .. "/small"
+local on_epoch <const> = training.on_epoch
+function training.on_epoch(e)
+  local bpp = small.estimated_bpp and small:estimated_bpp()
+  print(("epoch %d: psnr %.2f dB%s"):format(e.epoch, e.psnr,
+    bpp and (", about %.4f bpp"):format(bpp) or ""))
+  if on_epoch then on_epoch(e) end
+end
+local run <const> = lv.train(training)
+print(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+
+-- 4. Write the file. The quality it reports is that of its own bytes, decoded.
+local decoded <close> = assert(lv.video.writer(o.out .. "/decoded.mkv", {
+  width = clip.width, height = clip.height, fps = clip.fps, timestamps = clip.timestamps,
+}))
+local file <const> = assert(lv.codec.write(o.out .. "/clip.lnv", small, {
+  clip = clip, on_frame = function(_, output) decoded:write(output) end,
+}))
+decoded:close()
+for _, section in ipairs(file.sections) do
+  print(("%12d  %s"):format(section.bytes, section.name))
+end
+print(file)
+
+-- 5. What came of it.
+local record <const> = run.record
+record.steps, record.seconds = fitted.steps + run.steps, fitted.seconds + run.seconds
+record.seconds_per_step = record.seconds / math.max(record.steps, 1)
+record.psnr, record.ms_ssim, record.psnr_8bit = file.psnr, file.ms_ssim, file.psnr_8bit
+record.bytes, record.bpp = file.bytes, file.bpp
+assert(lv.write_file(o.out .. "/metrics.json", lv.json.encode(record) .. "\n"))

@@ -1,0 +1,159 @@
+-- How a file names the network that decodes it. A stdlib decoder is frozen by version: what
+-- "hnerv_boost@1" means, with its defaults below, never changes; a later default is told in the
+-- file.
+local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
+local geometry <const> = require "lunerv.models.geometry"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+
+local decoders <const> = {}
+
+-- Options that a decoder depends on: those always told, and those that go without saying when they
+-- have these values. `enc_dim` is the embedding's channels alone, since the encoder stays behind.
+local function hnerv(kind, act, more)
+  local defaults = {
+    ks = { 0, 1, 5 }, reduce = 1.2, lower_width = 12, out_image = "tanh", act = act,
+    dec_blks = { 1 },
+  }
+  for name, value in pairs(more or {}) do defaults[name] = value end
+  return {
+    kind = kind, told = { fc_dim = true, strides = true, enc_dim = true },
+    sometimes = { enc_strides = true, widths = true }, defaults = defaults,
+  }
+end
+
+local function of_time(kind, act, more)
+  local defaults = {
+    ks = { 0, 3, 3 }, reduce = 2, lower_width = 12, out_image = "tanh", act = act,
+    dec_blks = { 1 }, pe_base = 1.25, pe_levels = 80,
+  }
+  for name, value in pairs(more) do defaults[name] = value end
+  return {
+    kind = kind, told = { fc_dim = true, strides = true, fc_hw = true },
+    sometimes = { widths = true }, defaults = defaults,
+  }
+end
+
+local frozen <const> = {
+  ["hnerv@1"] = hnerv("hnerv", "gelu"),
+  ["hnerv_boost@1"] = hnerv("hnerv_boost", "sin",
+    { dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32, pe_base = 1.25, pe_levels = 80 }),
+  ["nerv@1"] = of_time("nerv", "silu", { stem_dim = 512, pe_levels = 40 }),
+  ["nerv_boost@1"] = of_time("nerv_boost", "sin",
+    { stem_dim = 256, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
+  ["enerv@1"] = of_time("enerv", "gelu", { block_dim = 128 }),
+  ["enerv_boost@1"] = of_time("enerv_boost", "sin",
+    { block_dim = 128, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
+}
+
+local function same(a, b)
+  return a == b or native.json_encode(a) == native.json_encode(b)
+end
+
+-- The text that stands for `model`'s decoder in a file.
+function decoders.describe(model)
+  local program = tostring(model.kind) .. "@1"
+  local known, c = frozen[program], model.config
+  if not known then errors.raise("no file can hold a decoder of %s yet", model.class_name) end
+  local told = {}
+  for name in pairs(known.told) do told[name] = c[name] end
+  if known.told.enc_dim then told.enc_dim = c.enc_dim[2] end
+  for name in pairs(known.sometimes) do told[name] = c[name] end
+  if same(c.enc_strides, c.strides) then told.enc_strides = nil end
+  for name, default in pairs(known.defaults) do
+    if not same(c[name], default) then told[name] = c[name] end
+  end
+  return program .. native.json_encode(told)
+end
+
+local function fail(message, ...)
+  bridge.fail("data", ("section 'decoder': " .. message):format(...))
+end
+
+-- No decoder is larger: parameters, and numbers between two layers.
+local most_parameters <const>, most_numbers <const> = 1 << 27, 1 << 31
+
+-- The largest number, or the largest of a list, that an option may have; others are bounded by
+-- the options' own ranges.
+local largest <const> = {
+  fc_dim = 1 << 16, strides = 64, enc_strides = 64, enc_dim = 1 << 12, dec_blks = 64, ks = 31,
+  lower_width = 1 << 12, ch_t = 1 << 12, pe_levels = 1 << 12, stem_dim = 1 << 16,
+  block_dim = 1 << 12, fc_hw = 1 << 12, widths = 1 << 16,
+}
+
+local function is_bounded(value, most)
+  if type(value) ~= "table" then
+    return math.type(value) == "integer" and value >= 0 and value <= most
+  end
+  for _, number in ipairs(value) do
+    if type(number) == "table" or not is_bounded(number, most) then return false end
+  end
+  return #value <= 64
+end
+
+-- Bounds what a file asks for, before anything is built.
+local function check(class, o)
+  for name, most in pairs(largest) do
+    local value = o[name]
+    if name == "enc_dim" and value then value = value[2] end
+    if value ~= nil and not is_bounded(value, most) then
+      fail("%s: integers up to %d expected", name, most)
+    end
+  end
+  for _, strides in ipairs { o.strides, o.enc_strides or o.strides } do
+    if #strides > 16 or geometry.product(strides) > 1 << 12 then
+      fail "strides: their product is too large"
+    end
+  end
+  -- A model that has only thought about its shape.
+  local shape = setmetatable({}, { __index = class })
+  shape:settle(o)
+  local c = shape.config
+  local parameters = shape:count(c, c.fc_dim)
+  if parameters > most_parameters then
+    fail("%d parameters, at most %d expected", parameters, most_parameters)
+  end
+  local rows, columns = shape.grid[1] * (c.unfold or 1), shape.grid[2] * (c.unfold or 1)
+  -- Every head of a transformer compares every cell with every other.
+  if c.block_dim and 8 * (rows * columns) ^ 2 > most_numbers then fail "fc_hw: too many cells" end
+  for _, stage in ipairs(shape:plan(c, c.fc_dim)) do
+    rows, columns = rows * stage.scale, columns * stage.scale
+    if rows * columns * stage.to > most_numbers then fail "a layer is too large" end
+  end
+end
+
+-- The model that `text` describes, with parameters nobody has set yet, for frames of a size.
+function decoders.build(text, height, width, frames)
+  local program, told = text:match "^([%w_]+@%d+)(%b{})$"
+  local known = program and frozen[program]
+  if not known then fail("an unknown decoder, '%s'", (text:sub(1, 40):gsub("[^%w@_]", "?"))) end
+  local readable, given = pcall(native.json_decode, told)
+  if not readable then fail "its options cannot be read" end
+
+  local o = { height = height, width = width, frames = frames }
+  for name, default in pairs(known.defaults) do o[name] = default end
+  for name, value in pairs(given) do
+    if not (known.told[name] or known.sometimes[name] or known.defaults[name] ~= nil) then
+      fail("an unknown option, '%s'", (tostring(name):gsub("[^%w_]", "?")))
+    end
+    o[name] = value
+  end
+  for name in pairs(known.told) do
+    if o[name] == nil then fail("its %s is missing", name) end
+  end
+  if known.told.enc_dim then
+    o.enc_dim, o.enc_strides, o.encoder = { 1, o.enc_dim }, o.enc_strides or o.strides, false
+  end
+  local built, result = pcall(function()
+    local class = models[known.kind]
+    check(class, o)
+    return class(o)
+  end)
+  if built then return result end
+  if bridge.interrupted() then error(result, 0) end
+  local message = tostring(result):gsub("^.-section 'decoder': ", "")
+  fail("%s", message)
+end
+
+return decoders

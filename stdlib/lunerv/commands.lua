@@ -1,0 +1,135 @@
+-- The commands compress, decompress, info and eval: fronts over lv.compress and lv.codec. Each
+-- takes its words as a list.
+local bridge <const> = require "lunerv.bridge"
+local codec <const> = require "lunerv.codec"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local Progress <const> = require "lunerv.progress"
+local video <const> = require "lunerv.video"
+
+local commands <const> = {}
+
+local function print_json(data) print(native.json_encode(data)) end
+
+-- What went wrong with a file is one line.
+local function must(value, message)
+  if value then return value end
+  bridge.fail("data", message)
+end
+
+local function start(o)
+  if o.threads then native.set_threads(o.threads) end
+end
+
+function commands.compress(words)
+  local o = options.parse(words, {
+    command = "compress_file",
+    usage = "lunerv compress CLIP -o FILE.lnv [options]",
+    about = "Compresses a clip: fits a model to it, makes that small, and writes a file whose\n"
+      .. "quality is measured by decoding it. Checkpoints are kept in FILE.lnv.work, unless\n"
+      .. "--out names another folder; --resume goes on from there.",
+    positional = { "clip" }, required = { "output" },
+  })
+  if not o then return end
+  start(o)
+  native.seed(o.seed)
+  o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
+  local say = o.json and function(line) native.stderr(line .. "\n") end or print
+  local clip <close> = must(video.open_for(o, o.out))
+  say(tostring(clip))
+  local compress = require "lunerv.compress"
+  local file = must(compress.file(o.output, clip, o, say))
+  if not o.json then return print(("%s: %s"):format(o.output, file)) end
+  print_json {
+    path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
+    psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
+    sections = file.sections,
+  }
+end
+
+function commands.decompress(words)
+  local o = options.parse(words, {
+    command = "decompress",
+    usage = "lunerv decompress FILE.lnv -o OUT [options]",
+    about = "Decodes a file. OUT.mkv (FFV1), a folder of PNGs and '-' (raw RGB on stdout) are\n"
+      .. "exact; OUT.mp4 and OUT.y4m are not.",
+    positional = { "file" }, required = { "output" },
+  })
+  if not o then return end
+  start(o)
+  local began = native.time()
+  local decoded = must(codec.open(o.file))
+  local writer <close> = must(native.open_writer(o.output, {
+    width = decoded.width, height = decoded.height, fps = decoded.fps,
+    timestamps = decoded.timestamps,
+  }))
+  for _, warning in ipairs(writer.warnings) do native.stderr("warning: " .. warning .. "\n") end
+  local progress = Progress.new()
+  for index = 1, #decoded do
+    writer:write(decoded:frame(index))
+    if progress:due() then progress:show(("frame %d of %d"):format(index, #decoded)) end
+  end
+  progress:clear()
+  writer:close()
+  local seconds = native.time() - began
+  if o.json then
+    print_json { path = o.output, frames = #decoded, seconds = seconds }
+  elseif o.output ~= "-" then
+    print(("%s: %d frames of %dx%d in %s"):format(o.output, #decoded, decoded.width,
+      decoded.height, Progress.duration(seconds)))
+  end
+end
+
+-- Text from a file, safe to show.
+local function printable(text) return (text:gsub("[^\32-\126]", "?")) end
+
+function commands.info(words)
+  local o = options.parse(words, {
+    command = "info",
+    usage = "lunerv info FILE.lnv [options]",
+    about = "Says what a file holds and where its bytes go, without decoding it.",
+    positional = { "file" },
+  })
+  if not o then return end
+  local info = must(codec.info(o.file))
+  if o.json then
+    return print_json {
+      bytes = info.bytes, bpp = info.bpp, height = info.height, width = info.width,
+      frames = info.frames, fps = info.fps, sections = info.sections,
+      decoder = printable(info.decoder), variable_rate = info.timestamps ~= nil,
+    }
+  end
+  print(("%d frames of %dx%d, %.6g a second%s"):format(info.frames, info.width, info.height,
+    info.fps, info.timestamps and " on average, at times of their own" or ""))
+  print(("decoder: %s"):format(printable(info.decoder)))
+  for _, section in ipairs(info.sections) do
+    print(("%12d  %s"):format(section.bytes, section.name))
+  end
+  print(("%12d  bytes, %.4f bpp"):format(info.bytes, info.bpp))
+end
+
+function commands.eval(words)
+  local o = options.parse(words, {
+    command = "eval",
+    usage = "lunerv eval FILE.lnv CLIP [options]",
+    about = "Decodes a file and compares it with the clip it was made from.",
+    positional = { "file", "clip" },
+  })
+  if not o then return end
+  start(o)
+  local decoded = must(codec.open(o.file))
+  -- The file's frame size, unless told how the clip was cut.
+  if not o.resize and not o.crop then o.resize = { decoded.height, decoded.width } end
+  if not o.frames then o.frames = { decoded.frames } end
+  local clip <close> = must(video.open_for(o, o.file))
+  local result = decoded:evaluate(clip)
+  if o.json then
+    return print_json {
+      bytes = decoded.bytes, bpp = decoded.bpp, psnr = result.psnr,
+      psnr_8bit = result.psnr_8bit, ms_ssim = result.ms_ssim, frames = #decoded,
+    }
+  end
+  print(("%d bytes, %.4f bpp, %s"):format(decoded.bytes, decoded.bpp, result))
+end
+
+return commands

@@ -1,0 +1,137 @@
+-- lv.compress.three_step(model, { bits = 8, embedding_bits = 6 }): what entropy minimisation is
+-- compared with. Three steps that do not know of each other: prune, and train what is left;
+-- quantise between minimum and maximum; code with learned frequencies.
+--
+--   local pruned = lv.compress.three_step(run.model)
+--   lv.train { model = pruned, clip = clip, epochs = 10, on_epoch = function(e)
+--     pruned:prune(0.2 * math.min(1, e.epoch / 5))
+--   end }
+--   lv.codec.write("clip.lnv", pruned, { clip = clip })
+--
+-- Quantisation differs from the published one in one thing: zero is always among the values (the
+-- minimum is a whole number of steps), so that what was pruned stays 0.
+local class <const> = require "lunerv.nn.class"
+local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local quant <const> = require "lunerv.quant"
+local List <const> = require "lunerv.nn.list"
+local slots <const> = require "lunerv.compress.slots"
+
+local ThreeStep <const> = class "ThreeStep"
+
+ThreeStep.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0 }
+
+local Mask <const> = class "Mask"
+function Mask:init(tensor) self.keep = native.ones(table.unpack(tensor.shape)) end
+
+-- The convolutions of the first layer and of the stages.
+local function is_prunable(slot)
+  return slot.tensor:dim() == 4 and slot.name:match "weight$"
+    and (slot.name:match "^stem%." or slot.name:match "^stages%.")
+end
+
+-- Options: `bits` of weights; `embedding_bits`.
+function ThreeStep:init(model, given)
+  local o = options(given, { bits = 8, embedding_bits = 6 })
+  if not model.config then errors.raise "three_step: a model of lv.models expected" end
+  self.kind = model.kind
+  self.model = model
+  self.bits, self.embedding_bits = o.bits, o.embedding_bits
+  self.config = { three_step = true, bits = o.bits, embedding_bits = o.embedding_bits }
+  for name, value in pairs(model.config) do self.config[name] = value end
+  self.slots, self.pruned = slots.of(model), {}
+  self.masks = List {}
+  for i, slot in ipairs(self.slots) do
+    if is_prunable(slot) then
+      self.masks:append(Mask(slot.tensor))
+      self.pruned[i] = #self.masks
+    end
+  end
+end
+
+function ThreeStep:stored_parameters() return self.model:stored_parameters() end
+
+-- How many weights of the prunable layers are smaller than `bound`.
+local function count_below(self, bound)
+  local count = 0
+  for i in pairs(self.pruned) do
+    count = count + self.slots[i].tensor:detach():abs():lt(bound):sum():item()
+  end
+  return count
+end
+
+-- Drops the smallest `share` of the prunable weights, over all layers together.
+function ThreeStep:prune(share)
+  if type(share) ~= "number" or share < 0 or share >= 1 then
+    errors.raise("prune: a share from 0 to below 1 expected, got %s", tostring(share))
+  end
+  local total, high = 0, 0
+  for i in pairs(self.pruned) do
+    local tensor = self.slots[i].tensor:detach()
+    total, high = total + tensor:numel(), math.max(high, tensor:abs():amax():item())
+  end
+  local low = 0
+  for _ = 1, 40 do
+    local middle = (low + high) / 2
+    if count_below(self, middle) <= share * total then low = middle else high = middle end
+  end
+  native.no_grad(function()
+    for i, mask in pairs(self.pruned) do
+      local tensor = self.slots[i].tensor
+      self.masks[mask].keep:copy_(tensor:abs():ge(low))
+    end
+  end)
+end
+
+local function masked(self)
+  local list = {}
+  for i, slot in ipairs(self.slots) do
+    local mask = self.pruned[i]
+    list[i] = mask and slot.tensor * self.masks[mask].keep or slot.tensor
+  end
+  return list
+end
+
+function ThreeStep:reconstruct(frame)
+  local _ <close> = slots.swap(self.slots, masked(self))
+  return metrics.reconstruct(self.model, frame)
+end
+
+ThreeStep.forward = ThreeStep.reconstruct
+
+local function mean_error(x, step) return (x:quantise(step) - x):abs():mean():item() end
+
+-- The step of a tensor: one, or one for each row where rows are under 2 % of the elements and
+-- leave a smaller error.
+local function best_step(x, bits)
+  local whole = quant.Scale(x, { bits = bits }).step:detach()
+  if x:dim() < 2 or x:size(1) >= 0.02 * x:numel() then return whole end
+  local rows = quant.Scale(x, { bits = bits, channel = true }).step:detach()
+  return mean_error(x, rows) < mean_error(x, whole) and rows or whole
+end
+
+-- What lv.codec.write stores.
+function ThreeStep:stored(clip)
+  local stored = { model = self.model, weights = {}, steps = {}, families = { "adaptive" } }
+  native.no_grad(function()
+    for i, tensor in ipairs(masked(self)) do
+      stored.weights[i] = tensor:detach():evaluate()
+      stored.steps[i] = best_step(stored.weights[i], self.bits)
+    end
+    if not self.model.encode then return end
+    local low, high = math.huge, -math.huge
+    stored.embeddings = {}
+    for index = 1, #clip do
+      local y = self.model:encode(clip:frame(index)):evaluate()
+      low, high = math.min(low, y:amin():item()), math.max(high, y:amax():item())
+      stored.embeddings[index] = y
+    end
+    stored.embedding_offset = low
+    stored.embedding_step = high > low and (high - low) / (2 ^ self.embedding_bits - 1) or 1
+  end)
+  return stored
+end
+
+return ThreeStep

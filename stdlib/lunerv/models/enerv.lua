@@ -1,0 +1,82 @@
+-- E-NeRV: places and time are encoded apart; the places talk among themselves, are scaled by the
+-- time, talk again, and become the map that the stages enlarge. Time also shifts and scales the
+-- normalised map before every block.
+local budget <const> = require "lunerv.models.budget"
+local native <const> = require "lunerv.native"
+local nn <const> = require "lunerv.nn"
+local OfTime <const> = require "lunerv.models.of_time"
+
+local ENeRV <const> = nn.class("ENeRV", OfTime)
+
+ENeRV.kind = "enerv"
+ENeRV.expansion = 3
+ENeRV.least_width = 4 -- a quarter of it upsamples first
+
+local cond <const> = 128 -- channels of the time that scales and shifts
+
+-- lv.models.enerv { clip = …, size = 1.5 }, or height, width and frames for the clip; options are
+-- those of options.lua. One of `fc_dim`, `params` or `size` sets the width.
+function ENeRV:init(given)
+  local o = self:settle(given)
+  local d, encoding = o.block_dim, 2 * o.pe_levels
+  self:add_position()
+  self.time_stem = nn.MLP({ encoding, 2 * d, d }, { act = o.act })
+  self.place_stem = nn.MLP({ 2 * encoding, d }, { act = o.act })
+  self.before = nn.Transformer(d, { heads = 1 })
+  self.after = nn.Transformer(d, { heads = 8 })
+  if d ~= o.fc_dim then self.widen = nn.MLP({ d, o.fc_dim }, { act = o.act }) end
+  self:add_stages(1)
+  self:add_conditioning()
+end
+
+-- The affine transforms before the blocks.
+function ENeRV:add_conditioning()
+  local o = self.config
+  self.time = nn.MLP({ 2 * o.pe_levels, cond, cond }, { act = o.act })
+  self.affines = nn.List {}
+  for _, stage in ipairs(self:plan(o, o.fc_dim)) do
+    self.affines:append(nn.NormAffine(stage.from, cond, { act = o.act }))
+  end
+end
+
+function ENeRV:first_block(stage)
+  local up = nn.TwoConvBlock(stage.from, stage.to,
+    { kernel = stage.kernel, scale = stage.scale, act = self.config.act })
+  return self:boosted(up, stage.to)
+end
+
+-- The places of the grid, row by row, encoded: (rows · columns, 4 · pe_levels), a place's row
+-- before its column. Rows and columns count from 0 to below 1.
+function ENeRV:places()
+  local rows, columns = self.grid[1], self.grid[2]
+  local values = {}
+  for i = 0, rows - 1 do values[#values + 1] = i / rows end
+  for j = 0, columns - 1 do values[#values + 1] = j / columns end
+  local e = self.position(values)
+  local width = e:size(2)
+  local by_row = e:slice(1, 1, rows):view(rows, 1, width):expand(rows, columns, width)
+  local by_column = e:slice(1, rows + 1, rows + columns):view(1, columns, width)
+    :expand(rows, columns, width)
+  return native.cat({ by_row, by_column }, 3):view(rows * columns, 2 * width)
+end
+
+-- The encoded time, (n, 2 · pe_levels) → the map that the stages enlarge.
+function ENeRV:first_map(e)
+  local rows, columns = self.grid[1], self.grid[2]
+  local x = self.before(self.place_stem(self:places()):view(1, rows * columns, -1))
+  x = self.after(x * self.time_stem(e):view(e:size(1), 1, -1))
+  if self.widen then x = self.widen(x) end
+  return x:transpose(2, 3):view(e:size(1), -1, rows, columns)
+end
+
+-- A time, or a list of n → (n, 3, height, width).
+function ENeRV:forward(t)
+  local e = self.position(t)
+  local x, z = self:first_map(e), self.time(e)
+  for i, stage in ipairs(self.stages) do x = stage(self.affines[i](x, z)) end
+  return self:image(self.head(x))
+end
+
+function ENeRV:count(o, width) return budget.enerv(o, width, self:plan(o, width)) end
+
+return ENeRV

@@ -1,0 +1,136 @@
+-- What the kinds of models have in common: options that complete one another, a width found from
+-- a budget, stages that may be boosted, images without padding.
+--
+-- A kind is a class with `kind`, `least_width`, `largest_kernel` where it caps kernels, and
+--   place(o)              sets self.grid and self.padding, completes what they depend on
+--   next_width            one of geometry.next_width
+--   count(o, width)       parameters of its decoder
+--   stem_weights(o)       b of the published size rule: the first layer's weights for each channel
+--   embedding_parameters  stored beside the decoder
+local budget <const> = require "lunerv.models.budget"
+local errors <const> = require "lunerv.errors"
+local geometry <const> = require "lunerv.models.geometry"
+local nn <const> = require "lunerv.nn"
+local options <const> = require "lunerv.options"
+
+local Model <const> = nn.class "Model"
+
+Model.least_width = 1
+
+-- What a configuration holds beside the options of options.lua. `widths`: those of the stages,
+-- where a foreign file does not follow the rule; `encoder`: false for a decoder alone.
+local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder" }
+
+-- Completes the options, works out what is not given, and keeps it all in `self.config`, from
+-- which an equal model can be built.
+function Model:settle(given)
+  local o = options.for_model(self.kind, given, extras)
+  o.kind, o.largest_kernel = self.kind, self.largest_kernel
+  o.height, o.width, o.frames = geometry.frame(o)
+  o.clip = nil
+  o.strides = o.strides or geometry.strides(o.height, o.width)
+  if not (o.fc_dim or o.params or o.size) then
+    -- 1.5 million for 132 frames of 720×1280, and as the root of the pixels from there.
+    o.size = 1.5 * math.sqrt(o.height * o.width * o.frames / (720 * 1280 * 132))
+  end
+  self.config = o
+  self:place(o)
+
+  local embeddings = self:embedding_parameters()
+  if o.fc_dim then
+    o.params, o.size = nil, nil
+    if o.fc_dim < self.least_width then
+      errors.raise("fc_dim: at least %d expected, got %d", self.least_width, o.fc_dim)
+    end
+  elseif o.params then
+    o.size = nil
+    o.fc_dim = budget.exact_width(o.params, function(width)
+      return self:count(o, width) + embeddings
+    end, self.least_width)
+  else
+    o.fc_dim = budget.published_width(o, o.size, embeddings, self:stem_weights(o),
+      self.least_width)
+  end
+  return o
+end
+
+-- The stages of a decoder of width `fc_dim`: see geometry.stages.
+function Model:plan(o, fc_dim) return geometry.stages(o, fc_dim, self.next_width) end
+
+function Model:embedding_parameters() return 0 end
+
+-- What self.grid cells upsampled by `unit` have more than the frame, at the bottom and the right.
+function Model:surplus(unit)
+  local o = self.config
+  return { bottom = self.grid[1] * unit - o.height, right = self.grid[2] * unit - o.width }
+end
+
+-- Building ----------------------------------------------------------------------------------
+
+-- `block`, which makes `channels` channels; in a boosted model, a residual block conditioned on
+-- time behind it.
+function Model:boosted(block, channels)
+  local o = self.config
+  local cond = budget.condition(o)
+  if not cond then return block end
+  return nn.Boosted(block, channels, { cond = cond, normalise = o.conditioning == "adain" })
+end
+
+-- One block of the decoder: `stage` is one of self:plan.
+function Model:block(stage)
+  local up = nn.NeRVBlock(stage.from, stage.to,
+    { kernel = stage.kernel, scale = stage.scale, act = self.config.act })
+  return self:boosted(up, stage.to)
+end
+
+-- The first of them; E-NeRV's is another.
+function Model:first_block(stage) return self:block(stage) end
+
+-- All stages behind the stem, and the head that makes an image of the last one's map.
+function Model:add_stages(head_kernel)
+  local o = self.config
+  local plan = self:plan(o, o.fc_dim)
+  self.stages = nn.List {}
+  for i, stage in ipairs(plan) do
+    self.stages:append(i == 1 and self:first_block(stage) or self:block(stage))
+  end
+  self.head = nn.Conv2d(plan[#plan].to, 3, { kernel = head_kernel, padding = head_kernel // 2 })
+end
+
+-- The temporal embedding z of a boosted model: position encoding of t → ch_t channels.
+function Model:add_time()
+  local o = self.config
+  local cond = budget.condition(o)
+  if cond then self.time = nn.MLP({ 2 * o.pe_levels, 2 * cond, cond }, { act = o.act }) end
+end
+
+-- Use ---------------------------------------------------------------------------------------
+
+-- The map of the stem and the temporal embedding → (n, 3, height, width).
+function Model:render(x, z)
+  for _, stage in ipairs(self.stages) do x = stage(x, z) end
+  return self:image(self.head(x))
+end
+
+-- The head's output as an image, without the padding.
+function Model:image(x)
+  local c, p = self.config, self.padding
+  if p.bottom > 0 then x = x:slice(3, 1, c.height) end
+  if p.right > 0 then x = x:slice(4, 1, c.width) end
+  return nn.out_image(x, c.out_image)
+end
+
+-- What training and evaluation call: `frame` is { image, t, index }.
+function Model:reconstruct(frame) return self(frame.t) end
+
+-- Parameters that a file holds.
+function Model:stored_parameters() return self:parameter_count() end
+
+-- One line for people.
+function Model:summary()
+  local c = self.config
+  return ("%s: width %d, strides %s, grid %dx%d, %d stored parameters"):format(c.kind, c.fc_dim,
+    table.concat(c.strides, ","), self.grid[1], self.grid[2], self:stored_parameters())
+end
+
+return Model

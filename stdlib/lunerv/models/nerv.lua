@@ -1,0 +1,31 @@
+-- NeRV: a frame's time becomes a small map, which blocks of convolution and PixelShuffle enlarge.
+local budget <const> = require "lunerv.models.budget"
+local nn <const> = require "lunerv.nn"
+local OfTime <const> = require "lunerv.models.of_time"
+
+local NeRV <const> = nn.class("NeRV", OfTime)
+
+NeRV.kind = "nerv"
+
+-- lv.models.nerv { clip = …, size = 1.5 }, or height, width and frames for the clip; options are
+-- those of options.lua. One of `fc_dim`, `params` or `size` sets the width.
+function NeRV:init(given)
+  local o = self:settle(given)
+  self:add_position()
+  self.stem = nn.MLP({ 2 * o.pe_levels, o.stem_dim, o.fc_dim * o.fc_hw[1] * o.fc_hw[2] },
+    { act = o.act })
+  self:add_stages(1)
+end
+
+-- The encoded time → the map that the stages enlarge.
+function NeRV:first_map(e)
+  local c = self.config
+  return self.stem(e):view(-1, c.fc_dim, c.fc_hw[1], c.fc_hw[2])
+end
+
+-- A time, or a list of n → (n, 3, height, width).
+function NeRV:forward(t) return self:render(self:first_map(self.position(t))) end
+
+function NeRV:count(o, width) return budget.nerv(o, width, self:plan(o, width)) end
+
+return NeRV

@@ -1,0 +1,34 @@
+-- What the kinds that know a frame by its time alone have in common: a grid of their own.
+local errors <const> = require "lunerv.errors"
+local geometry <const> = require "lunerv.models.geometry"
+local Model <const> = require "lunerv.models.model"
+local nn <const> = require "lunerv.nn"
+
+local OfTime <const> = nn.class("OfTime", Model)
+
+OfTime.next_width = geometry.next_width.of_time
+OfTime.expansion = 1 -- of the first stage
+
+-- The encoding of times, which these kinds round to 32 bits first.
+function OfTime:add_position()
+  local o = self.config
+  self.position = nn.PositionEncoding { base = o.pe_base, levels = o.pe_levels, float = true }
+end
+
+-- The first map has fc_hw cells: as many as cover the frame, unless given.
+function OfTime:place(o)
+  local unit = geometry.product(o.strides)
+  o.expansion = self.expansion
+  o.fc_hw = o.fc_hw
+    or { geometry.up(o.height, unit) // unit, geometry.up(o.width, unit) // unit }
+  self.grid = o.fc_hw
+  self.padding = self:surplus(unit)
+  if self.padding.bottom < 0 or self.padding.right < 0 then
+    errors.raise("fc_hw: %d,%d cells upsampled %d times make %dx%d, less than the frame's %dx%d",
+      o.fc_hw[1], o.fc_hw[2], unit, o.fc_hw[1] * unit, o.fc_hw[2] * unit, o.height, o.width)
+  end
+end
+
+function OfTime:stem_weights(o) return 160 * o.fc_hw[1] * o.fc_hw[2] end
+
+return OfTime

@@ -1,0 +1,188 @@
+-- Boosts a decoder that knows nothing of it: its blocks become conditioned on time, in place.
+local Boosted <const> = require "lunerv.nn.boosted"
+local activation <const> = require "lunerv.nn.activation"
+local class <const> = require "lunerv.nn.class"
+local errors <const> = require "lunerv.errors"
+local MLP <const> = require "lunerv.nn.mlp"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local PositionEncoding <const> = require "lunerv.nn.position_encoding"
+
+local function is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
+
+-- A boosted block whose callers hand it no temporal embedding: it finds that in `moment`.
+local InPlace <const> = class("BoostedInPlace", Boosted)
+
+function InPlace:init(block, channels, moment, given)
+  Boosted.init(self, block, channels, given)
+  self.moment = moment
+end
+
+function InPlace:forward(...)
+  local z = self.moment.z
+    or errors.raise "a boosted block was called without a time: call the boosted decoder"
+  local results = table.pack(self.up(...))
+  results[1] = self.residual(results[1], z)
+  return table.unpack(results, 1, results.n)
+end
+
+-- Where to boost ----------------------------------------------------------------------------
+
+-- The first image or map among a call's arguments.
+local function map_in(inputs)
+  for i = 1, inputs.n do
+    if is_tensor(inputs[i]) and #inputs[i].shape == 4 then return inputs[i] end
+  end
+end
+
+local function enlarges(call)
+  local before, after = map_in(call.inputs), call.output
+  return before and is_tensor(after) and #after.shape == 4
+    and after:size(3) * after:size(4) > before:size(3) * before:size(4)
+end
+
+-- The modules that make a map larger and have none inside that does, in the order of their calls.
+local function enlarging(calls)
+  local found, chosen, seen = {}, {}, {}
+  for _, call in ipairs(calls) do found[call.module] = found[call.module] or enlarges(call) end
+  for _, call in ipairs(calls) do
+    local module, inner = call.module, 0
+    for _, part in ipairs(module:modules()) do
+      if found[part] then inner = inner + 1 end
+    end
+    -- One alone is the module itself.
+    if found[module] and inner == 1 and not seen[module] then chosen[#chosen + 1] = module end
+    seen[module] = true
+  end
+  return chosen
+end
+
+-- How many channels `block` made in those calls.
+local function channels_of(block, calls)
+  local channels
+  for _, call in ipairs(calls) do
+    if call.module == block then
+      if not is_tensor(call.output) or #call.output.shape ~= 4 then
+        errors.raise("%s makes no map, (n, channels, h, w), that could be boosted",
+          block.class_name)
+      end
+      if channels and channels ~= call.output:size(2) then
+        errors.raise("%s makes %d channels once, %d another time", block.class_name, channels,
+          call.output:size(2))
+      end
+      channels = call.output:size(2)
+    end
+  end
+  return channels
+    or errors.raise("%s is not called in the decoder, or not in this way", tostring(block))
+end
+
+-- Activations that a sine takes the place of, where a module holds them in a field.
+local bends <const> = { [native.gelu] = true, [native.silu] = true, [native.relu] = true }
+
+local function bend(block, act)
+  for _, module in ipairs(block:modules()) do
+    for key, value in pairs(module) do
+      if bends[value] then rawset(module, key, act) end
+    end
+  end
+end
+
+-- The boosted decoder -----------------------------------------------------------------------
+
+local Boost <const> = class "Boost"
+
+function Boost:init(given)
+  local o = options(given, {
+    ch_t = 32, pe_base = 1.25, pe_levels = 80, conditioning = "tat", act = "sin",
+  }, { "decoder", "blocks", "clip", "sample" })
+  if type(o.decoder) ~= "table" or not o.decoder.observe then
+    errors.raise("boost: a module as its decoder expected, got %s", type(o.decoder))
+  end
+  if o.conditioning ~= "tat" and o.conditioning ~= "adain" then
+    errors.raise("conditioning: 'tat' or 'adain' expected, got '%s'", tostring(o.conditioning))
+  end
+  self.decoder = o.decoder
+  self.position = PositionEncoding { base = o.pe_base, levels = o.pe_levels }
+  self.time = MLP({ 2 * o.pe_levels, 2 * o.ch_t, o.ch_t },
+    { act = o.act == "keep" and "sin" or o.act })
+  self.moment = {}
+  self:boost_blocks(o)
+
+  local decoder = o.decoder
+  if decoder.encode then self.encode = function(_, ...) return decoder:encode(...) end end
+  if decoder.decode then
+    self.decode = function(_, embedding, t)
+      local _ <close> = self:at(t)
+      return decoder:decode(embedding, t)
+    end
+  end
+end
+
+function Boost:boost_blocks(o)
+  local decoder, sample = self.decoder, o.sample or { t = 0.5, index = 1 }
+  if o.clip then sample = o.clip:sample(1) end
+  local calls = decoder:observe(function()
+    native.no_grad(function() return self:rebuild(sample) end)
+  end)
+  local blocks = o.blocks or enlarging(calls)
+  if #blocks == 0 then
+    errors.raise("no module in %s makes a map larger: name the `blocks` to boost",
+      decoder.class_name)
+  end
+  for _, block in ipairs(blocks) do
+    local channels = channels_of(block, calls)
+    if o.act ~= "keep" then bend(block, activation(o.act)) end
+    local boosted = InPlace(block, channels, self.moment,
+      { cond = o.ch_t, normalise = o.conditioning == "adain" })
+    if decoder:replace(block, boosted) == 0 then
+      errors.raise("%s is the decoder itself, or no field of it holds it", block.class_name)
+    end
+  end
+end
+
+-- The moment t is what the blocks are conditioned on, as long as the result is in scope.
+function Boost:at(t)
+  local moment, outer = self.moment, self.moment.z
+  moment.z = self.time(self.position(t))
+  return setmetatable({}, { __close = function() moment.z = outer end })
+end
+
+function Boost:rebuild(frame)
+  if self.decoder.reconstruct then return self.decoder:reconstruct(frame) end
+  return self.decoder(frame.t)
+end
+
+-- Called like the decoder, whose last argument is the time.
+function Boost:forward(...)
+  local t = select(-1, ...)
+  if type(t) ~= "number" and type(t) ~= "table" then
+    errors.raise("a time as the last argument expected, got %s", type(t))
+  end
+  local _ <close> = self:at(t)
+  return self.decoder(...)
+end
+
+-- What training and evaluation call: `frame` is { image, t, index }.
+function Boost:reconstruct(frame)
+  local _ <close> = self:at(frame.t)
+  return self:rebuild(frame)
+end
+
+-- Parameters that a file holds: as the decoder counts them, with what boosting added.
+function Boost:stored_parameters()
+  if not self.decoder.stored_parameters then return self:parameter_count() end
+  return self.decoder:stored_parameters() + self.time:parameter_count()
+end
+
+-- nn.boost { decoder = … }: the paper's universal boosting for any decoder, a module that is called
+-- with the time, (t) or (image, t), or has `reconstruct(frame)`. Behind every block of it comes a
+-- residual block conditioned on the temporal embedding (nn.TATResidual), and the block's
+-- activation becomes a sine: the decoder's own code stays as it is. Options:
+--   clip, or sample = { image, t, index }   what the decoder is run on once, to see which blocks
+--             there are and how many channels they make; a decoder of time alone needs neither
+--   blocks    the modules to boost (those that enlarge a map and hold none that does)
+--   act       "sin"; "keep" leaves activations. One that is called by name in a forward stays
+--   ch_t, pe_base, pe_levels, conditioning ("tat", "adain")   as of the boosted kinds
+-- The result trains like every model; its parameters are the decoder's and the added ones.
+return function(given) return Boost(given) end

@@ -1,0 +1,47 @@
+-- The transformer block that E-NeRV lets its places talk with, and its two halves.
+local class <const> = require "lunerv.nn.class"
+local Linear <const> = require "lunerv.nn.linear"
+local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
+
+-- nn.Attention(width, { heads = 8, head_width = 64 }): softmax(QKᵀ/√head_width)·V in every head,
+-- heads side by side, projected back to `width`. (n, tokens, width) → the same. One head as wide
+-- as the tokens needs no projection.
+local Attention <const> = class "Attention"
+
+function Attention:init(width, given)
+  local o = options(given, { heads = 8, head_width = 64 })
+  self.heads, self.head_width = o.heads, o.head_width
+  local inner = o.heads * o.head_width
+  -- The rows hold all of Q, then K, then V.
+  self.qkv = Linear(width, 3 * inner, { bias = false })
+  if inner ~= width or o.heads > 1 then self.out = Linear(inner, width) end
+end
+
+function Attention:forward(x)
+  local n, tokens = x:size(1), x:size(2)
+  local parts = self.qkv(x):view(n, tokens, 3, self.heads, self.head_width):permute(3, 1, 4, 2, 5)
+  local q, k, v = parts:select(1, 1), parts:select(1, 2), parts:select(1, 3)
+  local weights = (q:matmul(k:transpose(3, 4)) * self.head_width ^ -0.5):softmax(4)
+  local y = weights:matmul(v):transpose(2, 3):view(n, tokens, self.heads * self.head_width)
+  return self.out and self.out(y) or y
+end
+
+-- nn.Transformer(width, { heads = 8, head_width = 64 }): x + attention(x), then
+-- x + W₂·GELU(W₁·x) with half the width inside; nothing is normalised.
+-- (n, tokens, width) → the same.
+local Transformer <const> = class "Transformer"
+
+function Transformer:init(width, given)
+  self.attention = Attention(width, given)
+  local hidden = parameter.integer(width, "width", 2) // 2
+  self.expand = Linear(width, hidden)
+  self.project = Linear(hidden, width)
+end
+
+function Transformer:forward(x)
+  x = x + self.attention(x)
+  return x + self.project(self.expand(x):gelu())
+end
+
+return { Attention = Attention, Transformer = Transformer }

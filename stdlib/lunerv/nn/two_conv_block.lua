@@ -1,0 +1,34 @@
+local activation <const> = require "lunerv.nn.activation"
+local class <const> = require "lunerv.nn.class"
+local Conv2d <const> = require "lunerv.nn.conv2d"
+local errors <const> = require "lunerv.errors"
+local NeRVBlock <const> = require "lunerv.nn.nerv_block"
+local options <const> = require "lunerv.options"
+
+-- nn.TwoConvBlock(c_in, c_out, { scale = 2, kernel = 3, act = "gelu" }): E-NeRV's first block.
+-- One convolution upsamples, one of 3×3 changes the number of channels, the narrower side in the
+-- middle, and only then comes the activation. (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
+local TwoConvBlock <const> = class "TwoConvBlock"
+
+function TwoConvBlock:init(c_in, c_out, given)
+  local o = options(given, { scale = 2, kernel = 3, act = "gelu" })
+  local up = { scale = o.scale, kernel = o.kernel, act = "none" }
+  if c_in > c_out then
+    self.first = Conv2d(c_in, c_out, { kernel = 3, padding = 1 })
+    self.second_up = NeRVBlock(c_out, c_out, up)
+  else
+    if c_in < 4 then
+      errors.raise("at least 4 input channels expected, a quarter of which upsample; got %d", c_in)
+    end
+    self.first_up = NeRVBlock(c_in, c_in // 4, up)
+    self.second = Conv2d(c_in // 4, c_out, { kernel = 3, padding = 1 })
+  end
+  self.act = activation(o.act)
+end
+
+function TwoConvBlock:forward(x)
+  if self.first_up then return self.act(self.second(self.first_up(x))) end
+  return self.act(self.second_up(self.first(x)))
+end
+
+return TwoConvBlock
