@@ -4,6 +4,8 @@ public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
   case winograd
   /// Matrix products over packed rows: every kernel and stride, one group.
   case direct
+  /// One product for all taps of few outputs: stride 1. Its gradient by data goes another way.
+  case narrow
   /// One filter per channel, stride 1.
   case depthwise
 }
@@ -21,6 +23,8 @@ public enum Convolution {
       s.groups == 1 && s.kh == s.kw && Winograd.serves(kernel: s.kh) && s.stride == 1
         && s.padY == s.padX && s.padY < s.kh
     case .direct: s.groups == 1
+    case .narrow:
+      s.groups == 1 && s.stride == 1 && s.outputs * s.kh * s.kw <= NarrowConvolution.mostColumns
     case .depthwise:
       s.groups == s.inputs && s.groups == s.outputs && s.groups > 1 && s.stride == 1
     }
@@ -31,6 +35,7 @@ public enum Convolution {
   public static func algorithm(for s: ConvolutionShape) -> ConvolutionAlgorithm? {
     if let forced, admits(forced, s) { return forced }
     if admits(.depthwise, s) { return .depthwise }
+    if admits(.narrow, s), s.outputs <= 4, s.kh * s.kw > 1, s.inputs >= 8 { return .narrow }
     if admits(.winograd, s), min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
       s.outHeight * s.outWidth >= 512
     {
@@ -47,7 +52,8 @@ public enum Convolution {
   ) -> PreparedWeights? {
     guard algorithm == .winograd else { return nil }
     let prepared = PreparedWeights(
-      count: Winograd.weightCount(kernel: s.kh, input: input, output: output), input: input, output: output)
+      count: Winograd.weightCount(kernel: s.kh, input: input, output: output), input: input,
+      output: output)
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs, kh: s.kh, kw: s.kw, transposed: false)
     Winograd.transformWeights(view, input: input, output: output, into: prepared.memory)
@@ -73,6 +79,8 @@ public enum Convolution {
     case .direct:
       DirectConvolution.forward(
         x, weights: view, bias: b, stride: s.stride, padY: s.padY, padX: s.padX, y)
+    case .narrow:
+      NarrowConvolution.forward(x, weights: view, bias: b, padY: s.padY, padX: s.padX, y)
     case .depthwise:
       DepthwiseConvolution.forward(
         x, weights: w, turned: false, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, bias: b, y)
@@ -84,8 +92,9 @@ public enum Convolution {
     _ y: ImageTarget
   ) {
     withScratch { scratch in
-      let u = scratch.floats(Winograd.weightCount(
-        kernel: weights.kh, input: x.layout, output: y.layout))
+      let u = scratch.floats(
+        Winograd.weightCount(
+          kernel: weights.kh, input: x.layout, output: y.layout))
       Winograd.transformWeights(weights, input: x.layout, output: y.layout, into: u)
       Winograd.forward(
         x, transformed: u, kernel: weights.kh, bias: bias, padding: padding, y)
@@ -99,11 +108,14 @@ public enum Convolution {
   ) {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: true)
-    switch algorithm {
+    // From few channels to many there is nothing narrow about it.
+    let other: ConvolutionAlgorithm = admits(.winograd, s) ? .winograd : .direct
+    switch algorithm == .narrow ? other : algorithm {
     case .winograd: winograd(g, weights: view, bias: nil, padding: s.kh - 1 - s.padY, dx)
     case .direct:
       DirectConvolution.dataGradient(
         g, weights: view, stride: s.stride, padY: s.padY, padX: s.padX, dx)
+    case .narrow: break
     case .depthwise:
       DepthwiseConvolution.forward(
         g, weights: w, turned: true, kh: s.kh, kw: s.kw, padY: s.kh - 1 - s.padY,
@@ -124,6 +136,9 @@ public enum Convolution {
       DirectConvolution.weightGradient(
         x, gradient: g, kh: s.kh, kw: s.kw, stride: s.stride, padY: s.padY, padX: s.padX, dw: dw,
         db: db)
+    case .narrow:
+      NarrowConvolution.weightGradient(
+        x, gradient: g, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, dw: dw, db: db)
     case .depthwise:
       DepthwiseConvolution.weightGradient(
         x, gradient: g, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, dw: dw, db: db)

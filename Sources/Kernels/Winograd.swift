@@ -501,16 +501,23 @@ enum Winograd {
     into half: UnsafeMutablePointer<Float>, lanes: Int
   ) {
     let (from, to) = (tiles * width, tiles * lanes)
-    for t in 0..<tiles {
-      for c in stride(from: 0, to: width, by: vectorWidth) {
-        let r = outputTransform(m + t * width + c, stride: from, tile: tile)
-        let q = half + t * lanes + c
-        store(r.0, q)
-        store(r.1, q + to)
-        store(r.2, q + 2 * to)
-        store(r.3, q + 3 * to)
+    withTile(tile) { tile in
+      for t in 0..<tiles {
+        for c in stride(from: 0, to: width, by: vectorWidth) {
+          let r = outputTransform(m + t * width + c, stride: from, tile: tile)
+          let q = half + t * lanes + c
+          store(r.0, q)
+          store(r.1, q + to)
+          store(r.2, q + 2 * to)
+          store(r.3, q + 3 * to)
+        }
       }
     }
+  }
+
+  /// Calls `body` with a constant, so that each size of tile has code of its own.
+  @inline(__always) private static func withTile(_ tile: Int, _ body: (Int) -> Void) {
+    if tile == 6 { body(6) } else { body(8) }
   }
 
   /// Back along y, bias added, to the image. `half` is [tile][outputs] planes of one tile's
@@ -526,24 +533,26 @@ enum Winograd {
     let columnStride = s * layout.paddedChannels
     let next = outputs * plane
     let pixel = output.pixel(n: n, y: y, x: x)
-    // Pixel by pixel, so that each row of the image is written in order.
-    for j in 0..<columns {
-      for c in stride(from: 0, to: layout.lanes, by: vectorWidth) {
-        var r = outputTransform(half + j * plane + c, stride: next, tile: tile)
-        let b = load(bias + c)
-        r = (r.0 + b, r.1 + b, r.2 + b, r.3 + b)
-        let eights = min(vectorWidth, layout.lanes - c) / 8
-        if layout.planar {
-          storePlanar(
-            r, output, n: n, y: y, x: x + j, rows: rows, lane: c, lanes: 8 * eights)
-          continue
-        }
-        for e in 0..<eights {
-          let q = pixel + laneOffsets[c / 8 + e] + j * columnStride
-          store8(eight(r.0, e), q, streaming: streaming)
-          if rows > 1 { store8(eight(r.1, e), q + rowStride, streaming: streaming) }
-          if rows > 2 { store8(eight(r.2, e), q + 2 * rowStride, streaming: streaming) }
-          if rows > 3 { store8(eight(r.3, e), q + 3 * rowStride, streaming: streaming) }
+    withTile(tile) { tile in
+      // Pixel by pixel, so that each row of the image is written in order.
+      for j in 0..<columns {
+        for c in stride(from: 0, to: layout.lanes, by: vectorWidth) {
+          var r = outputTransform(half + j * plane + c, stride: next, tile: tile)
+          let b = load(bias + c)
+          r = (r.0 + b, r.1 + b, r.2 + b, r.3 + b)
+          let eights = min(vectorWidth, layout.lanes - c) / 8
+          if layout.planar {
+            storePlanar(
+              r, output, n: n, y: y, x: x + j, rows: rows, lane: c, lanes: 8 * eights)
+            continue
+          }
+          for e in 0..<eights {
+            let q = pixel + laneOffsets[c / 8 + e] + j * columnStride
+            store8(eight(r.0, e), q, streaming: streaming)
+            if rows > 1 { store8(eight(r.1, e), q + rowStride, streaming: streaming) }
+            if rows > 2 { store8(eight(r.2, e), q + 2 * rowStride, streaming: streaming) }
+            if rows > 3 { store8(eight(r.3, e), q + 3 * rowStride, streaming: streaming) }
+          }
         }
       }
     }
@@ -686,10 +695,12 @@ enum Winograd {
     _ p: UnsafePointer<Float>, rowPitch: Int, tile: Int, count: Int,
     into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    forEachVector(count) { i in
-      store(
-        gradientTransform(p + i, stride: rowPitch, tile: tile), lines + i, stride: pitch,
-        tile: tile)
+    withTile(tile) { tile in
+      forEachVector(count) { i in
+        store(
+          gradientTransform(p + i, stride: rowPitch, tile: tile), lines + i, stride: pitch,
+          tile: tile)
+      }
     }
   }
 
@@ -698,11 +709,13 @@ enum Winograd {
     into e: UnsafeMutablePointer<Float>, plane: Int
   ) {
     let eLanes = roundUp(lanes, vectorWidth)
-    for t in 0..<columns {
-      for c in stride(from: 0, to: lanes, by: vectorWidth) {
-        store(
-          gradientTransform(line + outputs * t * lanes + c, stride: lanes, tile: tile),
-          e + t * eLanes + c, stride: plane, tile: tile)
+    withTile(tile) { tile in
+      for t in 0..<columns {
+        for c in stride(from: 0, to: lanes, by: vectorWidth) {
+          store(
+            gradientTransform(line + outputs * t * lanes + c, stride: lanes, tile: tile),
+            e + t * eLanes + c, stride: plane, tile: tile)
+        }
       }
     }
   }

@@ -91,7 +91,8 @@ private struct Case: CustomTestStringConvertible {
     let s = shape
     if s.groups > 1 { return [.depthwise] }
     let fits = s.kh == s.kw && [3, 5].contains(s.kh) && s.stride == 1 && s.padY < s.kh
-    return fits ? [.winograd, .direct] : [.direct]
+    let narrow = s.stride == 1 && s.outputs * s.kh * s.kw <= 32
+    return (fits ? [.winograd, .direct] : [.direct]) + (narrow ? [.narrow] : [])
   }
 }
 
@@ -104,6 +105,7 @@ private struct Bounds {
   init(_ algorithm: ConvolutionAlgorithm) {
     switch algorithm {
     case .winograd: (image, weights) = (2e-5, 5e-5)
+    case .narrow: (image, weights) = (2e-5, 4e-6)
     case .direct, .depthwise: (image, weights) = (4e-6, 4e-6)
     }
   }
@@ -325,6 +327,7 @@ extension KernelsTests {
       func algorithm(_ c: Case) -> ConvolutionAlgorithm? { Convolution.algorithm(for: c.shape) }
       #expect(algorithm(Case(35, 35, 720, 1280)) == .winograd)
       #expect(algorithm(Case(35, 35, 9, 16)) == .direct)
+      #expect(algorithm(Case(35, 3, 720, 1280)) == .narrow)
       #expect(algorithm(Case(35, 35, 90, 160, k: 5, pad: 2)) == .winograd)
       #expect(algorithm(Case(35, 35, 90, 160, k: 7, pad: 3)) == .direct)
       #expect(algorithm(Case(35, 35, 90, 160, stride: 2)) == .direct)
