@@ -193,6 +193,18 @@ static const unsigned char lunerv_quant[] = {
 static const unsigned char lunerv_schedule[] = {
 #embed "../../stdlib/lunerv/schedule.lua"
 };
+static const unsigned char lunerv_tasks[] = {
+#embed "../../stdlib/lunerv/tasks/init.lua"
+};
+static const unsigned char lunerv_tasks_inpaint[] = {
+#embed "../../stdlib/lunerv/tasks/inpaint.lua"
+};
+static const unsigned char lunerv_tasks_interpolate[] = {
+#embed "../../stdlib/lunerv/tasks/interpolate.lua"
+};
+static const unsigned char lunerv_tasks_view[] = {
+#embed "../../stdlib/lunerv/tasks/view.lua"
+};
 static const unsigned char lunerv_train[] = {
 #embed "../../stdlib/lunerv/train.lua"
 };
@@ -270,6 +282,10 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
+  {"lunerv.tasks", lunerv_tasks, sizeof(lunerv_tasks)},
+  {"lunerv.tasks.inpaint", lunerv_tasks_inpaint, sizeof(lunerv_tasks_inpaint)},
+  {"lunerv.tasks.interpolate", lunerv_tasks_interpolate, sizeof(lunerv_tasks_interpolate)},
+  {"lunerv.tasks.view", lunerv_tasks_view, sizeof(lunerv_tasks_view)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
   {"lunerv.verify_cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},

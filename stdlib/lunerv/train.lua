@@ -12,7 +12,8 @@ local schedule <const> = require "lunerv.schedule"
 local video <const> = require "lunerv.video"
 
 -- What training needs beside the options of options.lua.
-local extras <const> = { "model", "clip", "schedule", "on_step", "on_epoch", "on_frame", "command" }
+local extras <const> = { "model", "clip", "schedule", "on_step", "on_epoch", "on_frame", "command",
+  "evaluate", "facts" }
 
 local function settle(given)
   local names = options.train_names()
@@ -45,8 +46,9 @@ local function identity(o)
     loss = type(o.loss) == "string" and o.loss or "custom",
     schedule = o.schedule and "custom" or "warmup_cosine",
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
-    model = o.model.class_name,
+    model = o.model.class_name, clip_grad = o.clip_grad,
   }
+  for name, value in pairs(o.facts or {}) do facts[name] = value end
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
   return facts
 end
@@ -67,10 +69,11 @@ end
 local function start(o)
   native.seed(o.seed)
   local steps = o.epochs * #o.clip
+  local parameters = o.model:parameters()
   local self = {
-    o = o, model = o.model, clip = o.clip, out = o.out,
+    o = o, parameters = parameters, model = o.model, clip = o.clip, out = o.out,
     loss = type(o.loss) == "string" and loss.by_name(o.loss) or o.loss,
-    optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr, beta1 = beta1(o) }),
+    optimiser = optim.by_name(o.optimiser)(parameters, { lr = o.lr, beta1 = beta1(o) }),
     rate = o.schedule
       or schedule.warmup_cosine { lr = o.lr, warmup = o.warmup, steps = steps },
     sequence = video.sequence(#o.clip, true), progress = Progress.new(),
@@ -202,6 +205,7 @@ local function train_step(self)
   if following then self.clip:prefetch(following) end
 
   local output = metrics.reconstruct(self.model, frame)
+  if frame.mask then output = output * frame.mask end
   local value = self.loss(output, frame.image, frame)
   local penalty = self.model.penalty and self.model:penalty(frame)
   if penalty then value = value + penalty end
@@ -213,6 +217,7 @@ local function train_step(self)
   local mse = native.no_grad(native.mse_loss, output, frame.image):item()
   self.optimiser:zero_grad()
   value:backward()
+  if self.o.clip_grad then native.clip_grad_norm(self.parameters, self.o.clip_grad) end
   bridge.shield(update, self, number, mse) -- Ctrl-C waits
   return number, mse
 end
@@ -223,7 +228,8 @@ local function log_scalars(self, prefix, scalars)
 end
 
 local function evaluate(self, on_frame)
-  local result = metrics.evaluate(self.model, self.clip, on_frame)
+  local how = self.o.evaluate or metrics.evaluate
+  local result = how(self.model, self.clip, on_frame)
   log_scalars(self, "eval/", result)
   return result
 end
@@ -322,6 +328,7 @@ local function write_metrics(self, result)
     peak_rss_bytes = stats.peak_rss_bytes, seed = self.o.seed, threads = native.threads(),
     command = self.o.command or command_line(),
   }
+  for name, value in pairs(result) do self.record[name] = value end
   local text = native.json_encode(self.record)
   local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
   if not ok then errors.raise("the metrics could not be written: %s", message) end
@@ -337,6 +344,11 @@ end
 --   on_epoch  called after each epoch with { epoch, step, loss, psnr, lr, seconds, evaluation };
 --             training ends when it returns false
 --   on_frame  called in the evaluation at the end with each frame and its reconstruction
+--   evaluate  a function (model, clip, on_frame) in place of metrics.evaluate; all the numbers it
+--             returns, psnr, ms_ssim and psnr_8bit among them, are recorded
+--   facts     plain data by name that a run must share with the one it continues
+-- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
+-- frame of it has a `mask`, the output times that mask is all that the loss sees.
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 -- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
 -- added to the loss of that frame, and `train_defaults`, options it prefers.
