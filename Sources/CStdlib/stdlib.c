@@ -196,11 +196,20 @@ static const unsigned char lunerv_schedule[] = {
 static const unsigned char lunerv_tasks[] = {
 #embed "../../stdlib/lunerv/tasks/init.lua"
 };
+static const unsigned char lunerv_tasks_ablate[] = {
+#embed "../../stdlib/lunerv/tasks/ablate.lua"
+};
+static const unsigned char lunerv_tasks_curves[] = {
+#embed "../../stdlib/lunerv/tasks/curves.lua"
+};
 static const unsigned char lunerv_tasks_inpaint[] = {
 #embed "../../stdlib/lunerv/tasks/inpaint.lua"
 };
 static const unsigned char lunerv_tasks_interpolate[] = {
 #embed "../../stdlib/lunerv/tasks/interpolate.lua"
+};
+static const unsigned char lunerv_tasks_plans[] = {
+#embed "../../stdlib/lunerv/tasks/plans.lua"
 };
 static const unsigned char lunerv_tasks_view[] = {
 #embed "../../stdlib/lunerv/tasks/view.lua"
@@ -283,8 +292,11 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.tasks", lunerv_tasks, sizeof(lunerv_tasks)},
+  {"lunerv.tasks.ablate", lunerv_tasks_ablate, sizeof(lunerv_tasks_ablate)},
+  {"lunerv.tasks.curves", lunerv_tasks_curves, sizeof(lunerv_tasks_curves)},
   {"lunerv.tasks.inpaint", lunerv_tasks_inpaint, sizeof(lunerv_tasks_inpaint)},
   {"lunerv.tasks.interpolate", lunerv_tasks_interpolate, sizeof(lunerv_tasks_interpolate)},
+  {"lunerv.tasks.plans", lunerv_tasks_plans, sizeof(lunerv_tasks_plans)},
   {"lunerv.tasks.view", lunerv_tasks_view, sizeof(lunerv_tasks_view)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},

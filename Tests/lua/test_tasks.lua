@@ -124,6 +124,83 @@ test("the layout of headerless video is read off its name", function()
   equal(layout "bunny_1280x720.mp4", nil)
 end)
 
+local function ablate(clip, out, plan, ...)
+  local path = root .. "/scripts/ablate.lua"
+  local lines = harness.run(assert(lv.read_file(path)), path, clip, "--out", out, "--plan", plan,
+    "--epochs", "2", "--compress-epochs", "1", "--strides", "5,2", "--enc-dim", "4,2",
+    "--block-dim", "8", ...)
+  return lines, lv.json.decode(assert(lv.read_file(out .. "/ablation.json"))).rows
+end
+
+test("an ablation tables every variant, and goes on where it stopped", function()
+  local folder <close> = harness.folder()
+  local clip, out = moving(folder.path .. "/clip.mkv", 3), folder.path .. "/out"
+  local lines, rows = ablate(clip, out, "together", "--fc-dim", "6")
+  equal(#rows, 6)
+  for i, name in ipairs { "plain", "sine", "tat", "loss", "cem", "all" } do
+    equal(rows[i].name, name)
+    local file = ("%s/%d-%s/clip.lnv"):format(out, i, name)
+    equal(rows[i].bytes, #assert(lv.read_file(file)))
+    assert(lines[#lines]:find(("| %s | hnerv_boost | %d |"):format(name, rows[i].parameters), 1,
+      true), lines[#lines])
+  end
+  -- How it is made small does not change what was fitted; everything else does.
+  equal(rows[5].psnr, rows[1].psnr)
+  equal(rows[2].psnr ~= rows[1].psnr, true)
+  equal(rows[3].parameters > rows[1].parameters, true)
+
+  -- One variant is lost: the others are not computed again.
+  os.remove(out .. "/2-sine/result.json")
+  local again, same = ablate(clip, out, "together", "--fc-dim", "6", "--resume")
+  local before = 0
+  for _, line in ipairs(again) do
+    if line:find "done before" then before = before + 1 end
+  end
+  equal(before, 5)
+  for i = 1, 6 do equal({ same[i].psnr, same[i].bytes }, { rows[i].psnr, rows[i].bytes }) end
+  raises(function()
+    ablate(clip, out, "together", "--fc-dim", "8", "--resume")
+  end, "6 variants failed")
+end)
+
+test("the paper's first experiments", function()
+  local folder <close> = harness.folder()
+  local clip = moving(folder.path .. "/clip.mkv", 2)
+  local function names(plan, ...)
+    local out = folder.path .. "/" .. plan
+    local _, rows = ablate(clip, out, plan, ...)
+    local list = {}
+    for i, row in ipairs(rows) do list[i] = row.model .. " " .. row.name end
+    return list, rows, out
+  end
+  local list, rows = names("sine_in_nerv", "--params", "200k")
+  equal(list, { "nerv gelu", "nerv sine" })
+  equal(rows[1].parameters, rows[2].parameters)
+  list = names("cem_on_hnerv", "--fc-dim", "6")
+  equal(list, { "hnerv three_step", "hnerv cem" })
+
+  local out
+  list, rows, out = names("tat_in_enerv", "--params", "90k")
+  equal(list, { "enerv enerv", "enerv_boost none", "enerv_boost tat" })
+  for _, row in ipairs(rows) do
+    equal({ #row.history, row.history[1].epoch, row.history[2].psnr }, { 2, 1, row.psnr })
+    assert(row.parameters <= 90000 and row.parameters > 60000, row.parameters)
+  end
+  local _, lines = assert(lv.read_file(out .. "/curves.svg")):gsub("<polyline", "")
+  equal(lines, 3)
+end)
+
+test("a variant that cannot be is told of, and the others are computed", function()
+  local folder <close> = harness.folder()
+  local clip = moving(folder.path .. "/clip.mkv", 2)
+  raises(function()
+    ablate(clip, folder.path .. "/out", "tat_in_enerv", "--params", "60k")
+  end, "1 variants failed")
+  local rows = lv.json.decode(assert(lv.read_file(folder.path .. "/out/ablation.json"))).rows
+  equal({ rows[1].error:find "^params: at least", rows[2].error }, { 1 })
+  assert(rows[3].bytes > 0)
+end)
+
 test("sample clips are only taken when they are what they should be", function()
   local folder <close> = harness.folder()
   local fetch, out = root .. "/scripts/fetch-samples", folder.path .. "/out"

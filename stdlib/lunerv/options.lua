@@ -5,6 +5,7 @@
 --   lv.options.for_model(kind, given)       the options of a model, with its kind's defaults
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
+local plans <const> = require "lunerv.tasks.plans"
 local presets <const> = require "lunerv.models.presets"
 
 local options <const> = {}
@@ -176,6 +177,8 @@ options.catalogue = {
     commands = { "compress_file", "decompress", "info", "eval" },
     doc = "print one JSON object" },
 
+  { name = "plan", type = "choice", choices = plans.names, commands = { "ablate" },
+    doc = "what is compared" },
   { name = "mask", type = "string", default = "centre", commands = { "inpaint" },
     placeholder = "centre|disperse|FILE",
     doc = "what is hidden: a box, five squares, or what is light in an image or video" },
@@ -574,7 +577,8 @@ function options.parse(arguments, spec)
   for name, option in pairs(known) do
     local applies = not (kind and option.models) or contains(option.models, kind)
     if given[name] == nil then
-      local wanted = applies and (kind or not option.models and not option.defaults)
+      local wanted = applies
+        and (kind or not option.models and not option.defaults and name ~= "model")
       if wanted then given[name] = options.default(name, kind, spec.command) end
     elseif not applies then
       usage_error("%s does not apply to model '%s'", flag(name), kind)

@@ -61,7 +61,7 @@ local function mark(self)
     epoch_over = self.epoch_over,
     epoch_sums = { loss = sums.loss, mse = sums.mse, count = sums.count },
     epoch = sequence.epoch, position = sequence.position, order = sequence.order,
-    rng = native.rng_state(),
+    rng = native.rng_state(), history = self.history,
     schedule = type(rate) == "table" and rate.state and rate:state() or { kind = "custom" },
   }
 end
@@ -80,6 +80,7 @@ local function start(o)
     identity = identity(o),
     steps = steps, step = 0, seconds = 0, epoch_over = false, finished = false,
     epoch_sums = { loss = 0, mse = 0, count = 0 },
+    history = {}, -- the evaluations on the way: { epoch, psnr, ms_ssim }
   }
   mark(self)
   return self
@@ -173,6 +174,7 @@ local function restore(self, found)
   self.step, self.seconds = math.tointeger(state.step), state.seconds
   self.epoch_over, self.finished = state.epoch_over, state.finished
   self.epoch_sums = state.epoch_sums
+  self.history = state.history or {}
   native.set_rng_state(rng_numbers(state.rng))
   mark(self)
   self.checkpoint, self.saved = found.path, self.state
@@ -256,6 +258,16 @@ local function report_step(self, number, mse)
   end
 end
 
+-- Adds an evaluation to the history, once: an epoch's end is lived twice when a run stops there.
+local function note(self, epoch, result)
+  local history = {}
+  for i, entry in ipairs(self.history) do
+    if entry.epoch < epoch then history[i] = entry end
+  end
+  history[#history + 1] = { epoch = epoch, psnr = result.psnr, ms_ssim = result.ms_ssim }
+  self.history = history
+end
+
 -- Reports the epoch that is over; training has finished when `on_epoch` returns false.
 local function end_epoch(self)
   local o, sums = self.o, self.epoch_sums
@@ -266,6 +278,7 @@ local function end_epoch(self)
   if o.eval_every > 0 and e.epoch % o.eval_every == 0 and self.step < self.steps then
     e.evaluation = evaluate(self)
     e.psnr = e.evaluation.psnr
+    note(self, e.epoch, e.evaluation)
   end
   if self.events then self.events:flush() end
   if o.on_epoch and o.on_epoch(e) == false then self.finished = true end
@@ -329,6 +342,7 @@ local function write_metrics(self, result)
     command = self.o.command or command_line(),
   }
   for name, value in pairs(result) do self.record[name] = value end
+  if #self.history > 0 then self.record.history = self.history end
   local text = native.json_encode(self.record)
   local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
   if not ok then errors.raise("the metrics could not be written: %s", message) end
@@ -375,6 +389,7 @@ return function(given)
   self.progress:clear()
   if self.saved ~= self.state then save(self) end
   local result = evaluate(self, o.on_frame)
+  if o.eval_every > 0 then note(self, self.sequence.epoch, result) end
   if self.out then write_metrics(self, result) end
   if self.events then self.events:close() end
   return {

@@ -16,6 +16,7 @@ local video <const> = require "lunerv.video"
 local tasks <const> = {
   interpolation = require "lunerv.tasks.interpolate",
   inpainting = require "lunerv.tasks.inpaint",
+  ablate = require "lunerv.tasks.ablate",
   view = require "lunerv.tasks.view",
 }
 
