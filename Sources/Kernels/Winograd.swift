@@ -226,23 +226,30 @@ enum Winograd {
     let matrix = depth * lanes
     let taps = w.kh
     let g = weightTransform(taps: taps).flatMap { $0 }
-    let pieces = min(w.outputs, 16)
+    let pieces = min(w.inputs, 16)
     ThreadPool.shared.run(pieces) { piece in
       withScratch { scratch in
         let kernel = scratch.take(taps * taps, of: Double.self)
         let half = scratch.take(6 * taps, of: Double.self)
-        for to in (w.outputs * piece / pieces)..<(w.outputs * (piece + 1) / pieces) {
-          let lane = output.lane(of: to)
-          for from in 0..<w.inputs {
+        for from in (w.inputs * piece / pieces)..<(w.inputs * (piece + 1) / pieces) {
+          // Neighbouring outputs are neighbours in each of the 36 matrices.
+          for to in 0..<w.outputs {
+            let lane = output.lane(of: to)
             let base = u + place[lane] + input.lane(of: from) * stride[lane]
-            for y in 0..<taps {
-              for x in 0..<taps {
-                // Turned by 180° for the gradient by data.
-                kernel[y * taps + x] = Double(
-                  w.transposed
-                    ? w.at(from: from, to: to, taps - 1 - y, taps - 1 - x)
-                    : w.at(from: from, to: to, y, x))
+            let (memory, turned) = w.taps(from: from, to: to)
+            for t in 0..<taps * taps {
+              kernel[t] = Double(memory[turned ? taps * taps - 1 - t : t])
+            }
+            if taps == 3 {
+              let rows = threeTaps(
+                SIMD3(kernel[0], kernel[1], kernel[2]), SIMD3(kernel[3], kernel[4], kernel[5]),
+                SIMD3(kernel[6], kernel[7], kernel[8]))
+              for i in 0..<6 {
+                let v = rows[i]
+                let r = threeTaps(v.x, v.y, v.z)
+                for j in 0..<6 { base[(6 * i + j) * matrix] = Float(r[j]) }
               }
+              continue
             }
             for i in 0..<6 {
               for x in 0..<taps {
@@ -262,6 +269,23 @@ enum Winograd {
         }
       }
     }
+  }
+
+  /// G k for three taps, written out: most weights are transformed by it twice a step.
+  @inline(__always) private static func threeTaps(
+    _ a: SIMD3<Double>, _ b: SIMD3<Double>, _ c: SIMD3<Double>
+  ) -> InlineArray<6, SIMD3<Double>> {
+    let (even, odd) = ((a + c) * (1.0 / 6), b * (1.0 / 6))
+    let (far, half) = ((a + 4 * c) * (1.0 / 24), b * (1.0 / 12))
+    return [a * 0.25, -even - odd, odd - even, far + half, far - half, c]
+  }
+
+  @inline(__always) private static func threeTaps(_ a: Double, _ b: Double, _ c: Double)
+    -> InlineArray<6, Double>
+  {
+    let (even, odd) = ((a + c) * (1.0 / 6), b * (1.0 / 6))
+    let (far, half) = ((a + 4 * c) * (1.0 / 24), b * (1.0 / 12))
+    return [a * 0.25, -even - odd, odd - even, far + half, far - half, c]
   }
 
   // MARK: - Transforms of a batch
@@ -376,7 +400,8 @@ enum Winograd {
               for y in 0..<batchRows {
                 transformRows(
                   region.row(step * (batch + y)), rowPitch: region.pitch,
-                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y),
+                  pitch: lines.pitch)
               }
               for i in 0..<6 {
                 for y in 0..<batchRows {
@@ -484,21 +509,28 @@ enum Winograd {
     rows: Int, lane: Int, lanes: Int
   ) {
     let layout = output.layout
-    let s = layout.shuffle
-    for l in 0..<lanes {
-      let (group, channel) = (
-        (lane + l) / layout.paddedChannels, (lane + l) % layout.paddedChannels
-      )
-      guard channel < layout.channels else { continue }
-      let column =
-        output.memory
-        + ((n * layout.channels + channel) * layout.height + y * s + group / s) * layout.width
-        + x * s + group % s
-      let down = s * layout.width
-      column[0] = r.0[l]
-      if rows > 1 { column[down] = r.1[l] }
-      if rows > 2 { column[2 * down] = r.2[l] }
-      if rows > 3 { column[3 * down] = r.3[l] }
+    let (s, cp) = (layout.shuffle, layout.paddedChannels)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * vectorWidth) { buffer in
+      guard let values = buffer.baseAddress else { return }
+      store(r.0, values)
+      store(r.1, values + vectorWidth)
+      store(r.2, values + 2 * vectorWidth)
+      store(r.3, values + 3 * vectorWidth)
+      var l = 0
+      while l < lanes {
+        let (group, channel) = ((lane + l) / cp, (lane + l) % cp)
+        // The rest of this group is padding.
+        guard channel < layout.channels else {
+          l += cp - channel
+          continue
+        }
+        let column =
+          output.memory
+          + ((n * layout.channels + channel) * layout.height + y * s + group / s) * layout.width
+          + x * s + group % s
+        for i in 0..<rows { column[i * s * layout.width] = values[i * vectorWidth + l] }
+        l += 1
+      }
     }
   }
 
@@ -556,10 +588,12 @@ enum Winograd {
               for y in 0..<batchRows {
                 transformRows(
                   region.row(step * (batch + y)), rowPitch: region.pitch,
-                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y),
+                  pitch: lines.pitch)
                 gradientRows(
                   gRegion.row(step * (batch + y)), rowPitch: gRegion.pitch, step: step,
-                  count: step * columns * outLanes, into: gLines.line(0, tileRow: y), pitch: gLines.pitch)
+                  count: step * columns * outLanes, into: gLines.line(0, tileRow: y),
+                  pitch: gLines.pitch)
               }
               for i in 0..<6 {
                 for y in 0..<batchRows {
