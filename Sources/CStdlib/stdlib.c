@@ -58,6 +58,15 @@ static const unsigned char lunerv_compress_slots[] = {
 static const unsigned char lunerv_compress_three_step[] = {
 #embed "../../stdlib/lunerv/compress/three_step.lua"
 };
+static const unsigned char lunerv_diagnose[] = {
+#embed "../../stdlib/lunerv/diagnose/init.lua"
+};
+static const unsigned char lunerv_diagnose_bars[] = {
+#embed "../../stdlib/lunerv/diagnose/bars.lua"
+};
+static const unsigned char lunerv_diagnose_maps[] = {
+#embed "../../stdlib/lunerv/diagnose/maps.lua"
+};
 static const unsigned char lunerv_errors[] = {
 #embed "../../stdlib/lunerv/errors.lua"
 };
@@ -246,6 +255,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
+  {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},
+  {"lunerv.diagnose.bars", lunerv_diagnose_bars, sizeof(lunerv_diagnose_bars)},
+  {"lunerv.diagnose.maps", lunerv_diagnose_maps, sizeof(lunerv_diagnose_maps)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
   {"lunerv.interop.names", lunerv_interop_names, sizeof(lunerv_interop_names)},

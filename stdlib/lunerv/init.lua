@@ -19,6 +19,7 @@ local submodules <const> = {
   codec = "lunerv.codec",
   coder = "lunerv.coder",
   tasks = "lunerv.tasks",
+  diagnose = "lunerv.diagnose",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

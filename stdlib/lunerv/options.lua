@@ -22,8 +22,9 @@ local function joined(list, ...)
   return table.move(more, 1, more.n, #list + 1, table.move(list, 1, #list, 1, {}))
 end
 
-local on_clips <const> = joined(regress, "eval")
-local all_commands <const> = joined(regress, "decompress", "info", "eval", "decode_published")
+local on_clips <const> = joined(regress, "eval", "diagnose")
+local all_commands <const> = joined(regress, "diagnose", "decompress", "info", "eval",
+  "decode_published")
 local regress_decode <const> = joined(regress, "decode_published")
 local decode <const> = { "decode_published" }
 local loss_names <const> = { "boosted", "l1", "l2", "l1_ssim", "l1_ms_ssim", "l1_freq" }
@@ -142,8 +143,8 @@ options.catalogue = {
     train = true, commands = regress, doc = "what is minimised" },
   { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
     doc = "seed of every random number" },
-  { name = "out", type = "string", train = true, commands = regress, placeholder = "DIR",
-    doc = "folder for checkpoints, metrics and videos" },
+  { name = "out", type = "string", train = true, commands = joined(regress, "diagnose"),
+    placeholder = "DIR", doc = "folder for what is written: checkpoints, metrics, videos" },
   { name = "output", short = "o", type = "string", placeholder = "FILE",
     commands = { "compress_file", "decompress" }, doc = "the file to write" },
   { name = "resume", type = "boolean", default = false, train = true, commands = regress,
@@ -177,6 +178,10 @@ options.catalogue = {
     commands = { "compress_file", "decompress", "info", "eval" },
     doc = "print one JSON object" },
 
+  { name = "against", type = "string", commands = { "diagnose" }, placeholder = "RUN",
+    doc = "another run, told of and shown likewise" },
+  { name = "frame", type = "integer", default = 1, commands = { "diagnose" },
+    doc = "the frame that is decoded" },
   { name = "plan", type = "choice", choices = plans.names, commands = { "ablate" },
     doc = "what is compared" },
   { name = "mask", type = "string", default = "centre", commands = { "inpaint" },
