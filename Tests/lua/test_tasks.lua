@@ -127,15 +127,14 @@ end)
 local function ablate(clip, out, plan, ...)
   local path = root .. "/scripts/ablate.lua"
   local lines = harness.run(assert(lv.read_file(path)), path, clip, "--out", out, "--plan", plan,
-    "--epochs", "2", "--compress-epochs", "1", "--strides", "5,2", "--enc-dim", "4,2",
-    "--block-dim", "8", ...)
+    "--epochs", "2", "--compress-epochs", "1", "--strides", "5,2", ...)
   return lines, lv.json.decode(assert(lv.read_file(out .. "/ablation.json"))).rows
 end
 
 test("an ablation tables every variant, and goes on where it stopped", function()
   local folder <close> = harness.folder()
   local clip, out = moving(folder.path .. "/clip.mkv", 3), folder.path .. "/out"
-  local lines, rows = ablate(clip, out, "together", "--fc-dim", "6")
+  local lines, rows = ablate(clip, out, "together", "--enc-dim", "4,2", "--fc-dim", "6")
   equal(#rows, 6)
   for i, name in ipairs { "plain", "sine", "tat", "loss", "cem", "all" } do
     equal(rows[i].name, name)
@@ -151,7 +150,8 @@ test("an ablation tables every variant, and goes on where it stopped", function(
 
   -- One variant is lost: the others are not computed again.
   os.remove(out .. "/2-sine/result.json")
-  local again, same = ablate(clip, out, "together", "--fc-dim", "6", "--resume")
+  local again, same = ablate(clip, out, "together", "--enc-dim", "4,2", "--fc-dim", "6",
+    "--resume")
   local before = 0
   for _, line in ipairs(again) do
     if line:find "done before" then before = before + 1 end
@@ -159,7 +159,7 @@ test("an ablation tables every variant, and goes on where it stopped", function(
   equal(before, 5)
   for i = 1, 6 do equal({ same[i].psnr, same[i].bytes }, { rows[i].psnr, rows[i].bytes }) end
   raises(function()
-    ablate(clip, out, "together", "--fc-dim", "8", "--resume")
+    ablate(clip, out, "together", "--enc-dim", "4,2", "--fc-dim", "8", "--resume")
   end, "6 variants failed")
 end)
 
@@ -176,11 +176,11 @@ test("the paper's first experiments", function()
   local list, rows = names("sine_in_nerv", "--params", "200k")
   equal(list, { "nerv gelu", "nerv sine" })
   equal(rows[1].parameters, rows[2].parameters)
-  list = names("cem_on_hnerv", "--fc-dim", "6")
+  list = names("cem_on_hnerv", "--enc-dim", "4,2", "--fc-dim", "6")
   equal(list, { "hnerv three_step", "hnerv cem" })
 
   local out
-  list, rows, out = names("tat_in_enerv", "--params", "90k")
+  list, rows, out = names("tat_in_enerv", "--block-dim", "8", "--params", "90k")
   equal(list, { "enerv enerv", "enerv_boost none", "enerv_boost tat" })
   for _, row in ipairs(rows) do
     equal({ #row.history, row.history[1].epoch, row.history[2].psnr }, { 2, 1, row.psnr })
@@ -190,11 +190,25 @@ test("the paper's first experiments", function()
   equal(lines, 3)
 end)
 
+test("a plan that would change nothing is refused", function()
+  local folder <close> = harness.folder()
+  local clip = moving(folder.path .. "/clip.mkv", 2)
+  local function run(plan, ...)
+    local path = root .. "/scripts/ablate.lua"
+    harness.run(assert(lv.read_file(path)), path, clip, "--out", folder.path .. "/out", "--plan",
+      plan, ...)
+  end
+  raises(function() run("conditioning", "--model", "hnerv") end, "conditioning", "'hnerv'")
+  raises(function() run("sine_in_nerv", "--ch-t", "8") end, "'ch_t'", "sine_in_nerv")
+  equal(lv.exists(folder.path .. "/out"), false)
+end)
+
 test("a variant that cannot be is told of, and the others are computed", function()
   local folder <close> = harness.folder()
   local clip = moving(folder.path .. "/clip.mkv", 2)
   raises(function()
-    ablate(clip, folder.path .. "/out", "tat_in_enerv", "--params", "60k")
+    ablate(clip, folder.path .. "/out", "tat_in_enerv", "--block-dim", "8", "--params",
+      "60k")
   end, "1 variants failed")
   local rows = lv.json.decode(assert(lv.read_file(folder.path .. "/out/ablation.json"))).rows
   equal({ rows[1].error:find "^params: at least", rows[2].error }, { 1 })

@@ -393,6 +393,12 @@ function options.model_names(kind)
   return names_where(function(option) return contains(option.models, kind) end)
 end
 
+-- Whether a model of `kind` has the option `name`; true for those that are not a model's.
+function options.applies(name, kind)
+  local option = by_name[name]
+  return not option or not option.models or contains(option.models, kind)
+end
+
 function options.train_names()
   return names_where(function(option) return option.train end)
 end

@@ -28,7 +28,7 @@ function bars.svg(found)
       part.name)
     bar(y, part.parameters / parts.parameters, kinds[1], ("%d"):format(part.parameters))
     bar(y + 14, macs > 0 and part.macs / macs or 0, kinds[2],
-      ("%.3g a pixel"):format(part.macs / found.width / found.height))
+      ("%.6g a pixel"):format(part.macs / found.width / found.height // 0.1 / 10))
   end
   add "</svg>"
   return table.concat(out, "\n") .. "\n"

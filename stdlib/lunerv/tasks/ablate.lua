@@ -150,6 +150,28 @@ local function report(o, rows)
   end
 end
 
+-- An option that a variant's model, or the models of all of them, does not have would change
+-- nothing: the table would lie.
+local function check(o, variants)
+  for _, variant in ipairs(variants) do
+    for name in pairs(variant.own) do
+      if not options.applies(name, variant.options.model) then
+        bridge.fail("usage", ("plan '%s' varies %s, which model '%s' does not have"):format(o.plan,
+          name, variant.options.model))
+      end
+    end
+  end
+  for name in pairs(o) do
+    local applies = false
+    for _, variant in ipairs(variants) do
+      applies = applies or options.applies(name, variant.options.model)
+    end
+    if not applies then
+      bridge.fail("usage", ("option '%s' applies to no model of plan '%s'"):format(name, o.plan))
+    end
+  end
+end
+
 -- The experiment ----------------------------------------------------------------------------
 
 -- Fits every variant of the plan o.plan to `clip`, makes it small, writes it as a file; `o` holds
@@ -160,6 +182,7 @@ end
 -- text, and how many variants failed.
 return function(clip, o, say)
   local variants = plans.variants(o.plan, o)
+  check(o, variants)
   if not (o.size or o.params or o.fc_dim or o.preset) then
     local params = model_of(clip, variants[1].options):stored_parameters()
     say(("all variants: at most %d stored parameters, as %s has"):format(params, variants[1].name))

@@ -88,8 +88,8 @@ plans.names = {
   "tat_in_enerv", "cem_on_hnerv",
 }
 
--- The variants of the plan called `name`, as { name, options } with all that `o`, the options of
--- the command line, and the plan say.
+-- The variants of the plan called `name`: { name, options, own }; `options` are all that `o`, those
+-- of the command line, and the plan say, `own` what this variant alone has.
 function plans.variants(name, o)
   local plan = plans[name] or errors.raise("unknown plan '%s'", tostring(name))
   local list = {}
@@ -101,7 +101,7 @@ function plans.variants(name, o)
     if plan.curves and settings.eval_every == 0 then
       settings.eval_every = math.max(1, settings.epochs // 20)
     end
-    list[i] = { name = variant[1], options = settings }
+    list[i] = { name = variant[1], options = settings, own = variant[2] }
   end
   return list
 end
