@@ -1,6 +1,7 @@
 -- lv.diagnose: what a decoder is made of, what it costs, and what its feature maps look like: the
 -- figures that papers argue with.
 local bars <const> = require "lunerv.diagnose.bars"
+local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
@@ -135,8 +136,10 @@ function diagnose.speed(model, frame, rounds)
     end
     return 1 / shortest
   end
-  local speed = { threads = threads, one_core = best(1) }
-  speed.all_cores = best(threads)
+  local speed = { threads = threads }
+  bridge.finally(function()
+    speed.one_core, speed.all_cores = best(1), best(threads)
+  end, function() native.set_threads(threads) end)
   return speed
 end
 

@@ -189,9 +189,17 @@ return function(clip, o, say)
     for _, variant in ipairs(variants) do variant.options.params = params end
   end
 
+  for i, variant in ipairs(variants) do
+    local out = ("%s/%d-%s"):format(o.out, i, variant.name)
+    variant.options.out = out
+    -- What an earlier run finished must not pass for this one's when this one is resumed.
+    if not o.resume and native.exists(out .. "/result.json") then
+      native.remove(out .. "/result.json")
+    end
+  end
+
   local rows, fits, failed = {}, {}, 0
   for i, variant in ipairs(variants) do
-    variant.options.out = ("%s/%d-%s"):format(o.out, i, variant.name)
     local ok, row = pcall(run, clip, variant, fits, say)
     if not ok then
       if bridge.interrupted() then error(row, 0) end
