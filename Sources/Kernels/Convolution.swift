@@ -1,6 +1,6 @@
 /// The choice of a convolution's algorithm, by shape alone.
 public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
-  /// F(4×4, 3×3) and F(2×2, 5×5): 3×3 and 5×5, stride 1.
+  /// F(4×4, 3×3) and F(4×4, 5×5): 3×3 and 5×5, stride 1.
   case winograd
   /// Matrix products over packed rows: every kernel and stride, one group.
   case direct
@@ -47,7 +47,7 @@ public enum Convolution {
   ) -> PreparedWeights? {
     guard algorithm == .winograd else { return nil }
     let prepared = PreparedWeights(
-      count: Winograd.weightCount(input: input, output: output), input: input, output: output)
+      count: Winograd.weightCount(kernel: s.kh, input: input, output: output), input: input, output: output)
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs, kh: s.kh, kw: s.kw, transposed: false)
     Winograd.transformWeights(view, input: input, output: output, into: prepared.memory)
@@ -84,7 +84,8 @@ public enum Convolution {
     _ y: ImageTarget
   ) {
     withScratch { scratch in
-      let u = scratch.floats(Winograd.weightCount(input: x.layout, output: y.layout))
+      let u = scratch.floats(Winograd.weightCount(
+        kernel: weights.kh, input: x.layout, output: y.layout))
       Winograd.transformWeights(weights, input: x.layout, output: y.layout, into: u)
       Winograd.forward(
         x, transformed: u, kernel: weights.kh, bias: bias, padding: padding, y)
