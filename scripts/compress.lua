@@ -6,8 +6,8 @@ local Progress <const> = require "lunerv.progress"
 local o <const> = lv.options.parse(arg, {
   command = "compress",
   usage = "lunerv run scripts/compress.lua CLIP --out DIR [options]",
-  about = "Fits a model to a clip, makes it small, and writes DIR/clip.lnv, decoded.mkv (exact)\n"
-    .. "and metrics.json. Ctrl-C keeps what was computed; --resume goes on.",
+  about = "Fits a model to a clip, makes it small, and writes DIR/clip.lnv, decoded.mkv (exact),\n"
+    .. "a side-by-side video and metrics.json. Ctrl-C keeps what was computed; --resume goes on.",
   positional = { "clip" },
   required = { "out" },
 })
@@ -45,13 +45,11 @@ local run <const> = lv.train(training)
 print(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 
 -- 4. Write the file. The quality it reports is that of its own bytes, decoded.
-local decoded <close> = assert(lv.video.writer(o.out .. "/decoded.mkv", {
-  width = clip.width, height = clip.height, fps = clip.fps, timestamps = clip.timestamps,
-}))
+local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
 local file <const> = assert(lv.codec.write(o.out .. "/clip.lnv", small, {
-  clip = clip, on_frame = function(_, output) decoded:write(output) end,
+  clip = clip, on_frame = function(frame, output) videos:write(frame, output) end,
 }))
-decoded:close()
+videos:close()
 for _, section in ipairs(file.sections) do
   print(("%12d  %s"):format(section.bytes, section.name))
 end

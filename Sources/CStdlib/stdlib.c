@@ -58,6 +58,15 @@ static const unsigned char lunerv_compress_slots[] = {
 static const unsigned char lunerv_compress_three_step[] = {
 #embed "../../stdlib/lunerv/compress/three_step.lua"
 };
+static const unsigned char lunerv_diagnose[] = {
+#embed "../../stdlib/lunerv/diagnose/init.lua"
+};
+static const unsigned char lunerv_diagnose_bars[] = {
+#embed "../../stdlib/lunerv/diagnose/bars.lua"
+};
+static const unsigned char lunerv_diagnose_maps[] = {
+#embed "../../stdlib/lunerv/diagnose/maps.lua"
+};
 static const unsigned char lunerv_errors[] = {
 #embed "../../stdlib/lunerv/errors.lua"
 };
@@ -193,6 +202,27 @@ static const unsigned char lunerv_quant[] = {
 static const unsigned char lunerv_schedule[] = {
 #embed "../../stdlib/lunerv/schedule.lua"
 };
+static const unsigned char lunerv_tasks[] = {
+#embed "../../stdlib/lunerv/tasks/init.lua"
+};
+static const unsigned char lunerv_tasks_ablate[] = {
+#embed "../../stdlib/lunerv/tasks/ablate.lua"
+};
+static const unsigned char lunerv_tasks_curves[] = {
+#embed "../../stdlib/lunerv/tasks/curves.lua"
+};
+static const unsigned char lunerv_tasks_inpaint[] = {
+#embed "../../stdlib/lunerv/tasks/inpaint.lua"
+};
+static const unsigned char lunerv_tasks_interpolate[] = {
+#embed "../../stdlib/lunerv/tasks/interpolate.lua"
+};
+static const unsigned char lunerv_tasks_plans[] = {
+#embed "../../stdlib/lunerv/tasks/plans.lua"
+};
+static const unsigned char lunerv_tasks_view[] = {
+#embed "../../stdlib/lunerv/tasks/view.lua"
+};
 static const unsigned char lunerv_train[] = {
 #embed "../../stdlib/lunerv/train.lua"
 };
@@ -225,6 +255,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
+  {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},
+  {"lunerv.diagnose.bars", lunerv_diagnose_bars, sizeof(lunerv_diagnose_bars)},
+  {"lunerv.diagnose.maps", lunerv_diagnose_maps, sizeof(lunerv_diagnose_maps)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
   {"lunerv.interop.names", lunerv_interop_names, sizeof(lunerv_interop_names)},
@@ -270,6 +303,13 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
+  {"lunerv.tasks", lunerv_tasks, sizeof(lunerv_tasks)},
+  {"lunerv.tasks.ablate", lunerv_tasks_ablate, sizeof(lunerv_tasks_ablate)},
+  {"lunerv.tasks.curves", lunerv_tasks_curves, sizeof(lunerv_tasks_curves)},
+  {"lunerv.tasks.inpaint", lunerv_tasks_inpaint, sizeof(lunerv_tasks_inpaint)},
+  {"lunerv.tasks.interpolate", lunerv_tasks_interpolate, sizeof(lunerv_tasks_interpolate)},
+  {"lunerv.tasks.plans", lunerv_tasks_plans, sizeof(lunerv_tasks_plans)},
+  {"lunerv.tasks.view", lunerv_tasks_view, sizeof(lunerv_tasks_view)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
   {"lunerv.verify_cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},

@@ -57,6 +57,21 @@ function harness.raises(body, ...)
   end
 end
 
+-- Runs a script's text with its command line; returns the lines it printed.
+function harness.run(text, name, ...)
+  local lines = {}
+  local environment = setmetatable({
+    arg = { [0] = name, ... },
+    print = function(...)
+      local words = table.pack(...)
+      for i = 1, words.n do words[i] = tostring(words[i]) end
+      lines[#lines + 1] = table.concat(words, "\t")
+    end,
+  }, { __index = _G })
+  assert(load(text, "@" .. name, "t", environment))()
+  return lines
+end
+
 -- A new folder, removed when the variable that holds it goes out of scope:
 -- local folder <close> = harness.folder(); folder.path
 function harness.folder()

@@ -2,7 +2,7 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 
-local test <const> = harness.test
+local run <const>, test <const> = harness.run, harness.test
 
 local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
 
@@ -17,21 +17,6 @@ local function moving_clip(folder)
   end
   writer:close()
   return path
-end
-
--- Runs a script's text with its command line; returns the lines it printed.
-local function run(text, name, ...)
-  local lines = {}
-  local environment = setmetatable({
-    arg = { [0] = name, ... },
-    print = function(...)
-      local words = table.pack(...)
-      for i = 1, words.n do words[i] = tostring(words[i]) end
-      lines[#lines + 1] = table.concat(words, "\t")
-    end,
-  }, { __index = _G })
-  assert(load(text, "@" .. name, "t", environment))()
-  return lines
 end
 
 local function decibels(line)

@@ -36,24 +36,30 @@ local Result <const> = {
   end,
 }
 
--- Means over all frames of `clip`: { psnr, ms_ssim, psnr_8bit }, printable. `on_frame(frame,
--- output)` is called for each frame, in order.
+-- Makes means of figures by name printable as those of metrics.evaluate are.
+function metrics.result(means) return setmetatable(means, Result) end
+
+-- Means over all frames of `clip`: { psnr, ms_ssim, psnr_8bit }, printable. A frame whose `image`
+-- is only what the model may see is compared with its `original`. `on_frame(frame, output,
+-- quality)` is called for each frame, in order; `quality` holds the figures of that frame.
 function metrics.evaluate(model, clip, on_frame)
   local sum = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }
   for index = 1, #clip do
     local frame = clip:sample(index)
     if index < #clip then clip:prefetch(index + 1) end
     native.no_grad(function()
-      local output = metrics.reconstruct(model, frame)
-      sum.psnr = sum.psnr + metrics.psnr(output, frame.image)
-      sum.psnr_8bit = sum.psnr_8bit + metrics.psnr_8bit(output, frame.image)
-      sum.ms_ssim = sum.ms_ssim + metrics.ms_ssim(output, frame.image)
-      if on_frame then on_frame(frame, output) end
+      local output, image = metrics.reconstruct(model, frame), frame.original or frame.image
+      local quality = {
+        psnr = metrics.psnr(output, image), psnr_8bit = metrics.psnr_8bit(output, image),
+        ms_ssim = metrics.ms_ssim(output, image),
+      }
+      for name, value in pairs(quality) do sum[name] = sum[name] + value end
+      if on_frame then on_frame(frame, output, quality) end
     end)
     native.step_boundary()
   end
   for name, value in pairs(sum) do sum[name] = value / #clip end
-  return setmetatable(sum, Result)
+  return metrics.result(sum)
 end
 
 return metrics

@@ -5,19 +5,29 @@
 --   lv.options.for_model(kind, given)       the options of a model, with its kind's defaults
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
+local plans <const> = require "lunerv.tasks.plans"
 local presets <const> = require "lunerv.models.presets"
 
 local options <const> = {}
 
 options.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_boost" }
 
-local regress <const> = { "regress", "compress", "compress_file" }
-local on_clips <const> = { "regress", "compress", "compress_file", "eval" }
-local all_commands <const> = { "regress", "compress", "compress_file", "decompress", "info", "eval",
-  "decode_published" }
-local compressing <const> = { "compress", "compress_file" }
-local regress_decode <const> = { "regress", "compress", "compress_file", "decode_published" }
+-- Scripts that fit a model, those that make files of it, those that read a clip.
+local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
+  "compress_file" }
+local compressing <const> = { "compress", "compress_file", "ablate" }
+
+local function joined(list, ...)
+  local more = table.pack(...)
+  return table.move(more, 1, more.n, #list + 1, table.move(list, 1, #list, 1, {}))
+end
+
+local on_clips <const> = joined(regress, "eval", "diagnose")
+local all_commands <const> = joined(regress, "diagnose", "decompress", "info", "eval",
+  "decode_published")
+local regress_decode <const> = joined(regress, "decode_published")
 local decode <const> = { "decode_published" }
+local loss_names <const> = { "boosted", "l1", "l2", "l1_ssim", "l1_ms_ssim", "l1_freq" }
 local methods <const> = { "cem", "three_step" }
 local all <const> = options.kinds
 local boosted <const> = { "nerv_boost", "enerv_boost", "hnerv_boost" }
@@ -40,7 +50,8 @@ local function by_kind(values)
   return defaults
 end
 
--- name, type, default (or `defaults`, one per model kind), doc; `models`: the kinds a model
+-- name, type, default (or `defaults`, one per model kind), doc; `command_defaults`: what takes
+-- their place for some kinds in a script; `models`: the kinds a model
 -- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
 -- Types: string, integer, number, boolean, choice (`choices`), list (of numbers; `counts`: how
 -- many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count (400k, 1.5M),
@@ -99,7 +110,8 @@ options.catalogue = {
   { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
     doc = "channels of the temporal embedding" },
   { name = "pe_base", type = "number", above = 0, default = 1.25, models = encoding_time,
-    commands = regress_decode, doc = "base of the positional encoding" },
+    command_defaults = { interpolate = by_kind { other = 1.05 } }, commands = regress_decode,
+    doc = "base of the positional encoding" },
   { name = "pe_levels", type = "integer", defaults = by_kind { nerv = 40, other = 80 },
     models = encoding_time, commands = regress, doc = "levels of the positional encoding" },
   { name = "out_image", type = "text_or_number", choices = { "tanh", "sigmoid" },
@@ -110,6 +122,9 @@ options.catalogue = {
     commands = regress, doc = "passes over the clip" },
   { name = "lr", type = "number", above = 0, default = 3e-3,
     defaults = { nerv = 5e-4, enerv = 5e-4, hnerv = 1e-3, enerv_boost = 1.5e-3 },
+    command_defaults = {
+      interpolate = { hnerv_boost = 1e-3, enerv_boost = 1e-3 }, inpaint = { hnerv = 5e-4 },
+    },
     train = true, commands = regress, doc = "peak learning rate" },
   { name = "warmup", type = "number", least = 0, most = 1, default = 0.1,
     defaults = { nerv = 0.2, enerv = 0.2 }, train = true, commands = regress,
@@ -120,13 +135,16 @@ options.catalogue = {
   { name = "beta1", type = "number", least = 0, most = 1, default = 0.9,
     defaults = { nerv = 0.5, enerv = 0.5 }, train = true, commands = regress,
     doc = "how much Adam's mean gradient keeps at each step (adan has its own)" },
-  { name = "loss", type = "choice", choices = { "boosted", "l1", "l2", "l1_ssim" },
+  { name = "clip_grad", type = "number", above = 0, train = true,
+    command_defaults = { inpaint = { hnerv = 1 } }, commands = regress,
+    doc = "joint norm that gradients are scaled down to" },
+  { name = "loss", type = "choice", choices = loss_names,
     defaults = { nerv = "l1_ssim", enerv = "l1_ssim", hnerv = "l2" }, default = "boosted",
     train = true, commands = regress, doc = "what is minimised" },
   { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
     doc = "seed of every random number" },
-  { name = "out", type = "string", train = true, commands = regress, placeholder = "DIR",
-    doc = "folder for checkpoints, metrics and videos" },
+  { name = "out", type = "string", train = true, commands = joined(regress, "diagnose"),
+    placeholder = "DIR", doc = "folder for what is written: checkpoints, metrics, videos" },
   { name = "output", short = "o", type = "string", placeholder = "FILE",
     commands = { "compress_file", "decompress" }, doc = "the file to write" },
   { name = "resume", type = "boolean", default = false, train = true, commands = regress,
@@ -159,6 +177,16 @@ options.catalogue = {
   { name = "json", type = "boolean", default = false,
     commands = { "compress_file", "decompress", "info", "eval" },
     doc = "print one JSON object" },
+
+  { name = "against", type = "string", commands = { "diagnose" }, placeholder = "RUN",
+    doc = "another run, told of and shown likewise" },
+  { name = "frame", type = "integer", default = 1, commands = { "diagnose" },
+    doc = "the frame that is decoded" },
+  { name = "plan", type = "choice", choices = plans.names, commands = { "ablate" },
+    doc = "what is compared" },
+  { name = "mask", type = "string", default = "centre", commands = { "inpaint" },
+    placeholder = "centre|disperse|FILE",
+    doc = "what is hidden: a box, five squares, or what is light in an image or video" },
 
   { name = "frames", type = "list", counts = { 1, 2 }, whole = true, ascending = true,
     commands = on_clips,
@@ -200,16 +228,22 @@ local function copy(value)
   return result
 end
 
+-- A table with the same keys and values; an empty one for nil.
 local function copy_shallow(given)
   local result = {}
   for key, value in pairs(given or {}) do result[key] = value end
   return result
 end
 
--- The default of an option for a model kind (nil: for a model of the user's own).
-function options.default(name, kind)
+options.copy = copy_shallow
+
+-- The default of an option for a model kind (nil: for a model of the user's own), in the script
+-- `command` if given.
+function options.default(name, kind, command)
   local option = by_name[name]
-  local default = option.defaults and option.defaults[kind]
+  local special = option.command_defaults and option.command_defaults[command]
+  local default = special and special[kind]
+  if default == nil then default = option.defaults and option.defaults[kind] end
   if default == nil then default = option.default end
   return copy(default)
 end
@@ -359,6 +393,12 @@ function options.model_names(kind)
   return names_where(function(option) return contains(option.models, kind) end)
 end
 
+-- Whether a model of `kind` has the option `name`; true for those that are not a model's.
+function options.applies(name, kind)
+  local option = by_name[name]
+  return not option or not option.models or contains(option.models, kind)
+end
+
 function options.train_names()
   return names_where(function(option) return option.train end)
 end
@@ -428,11 +468,11 @@ local placeholders <const> = {
 }
 
 -- "0.1", or each value with the kinds that have it: "0.1; 0.2 for nerv, enerv".
-local function default_text(option)
+local function default_text(option, command)
   if option.type == "boolean" then return nil end
   local texts, kinds_of, total = {}, {}, 0
   for _, kind in ipairs(option.models or options.kinds) do
-    local value = options.default(option.name, kind)
+    local value = options.default(option.name, kind, command)
     local text = value ~= nil and show(value) or nil
     if text and not kinds_of[text] then
       texts[#texts + 1], kinds_of[text] = text, {}
@@ -471,7 +511,7 @@ function options.help(spec)
         lines[#lines + 1] = "  " .. left
         left = ""
       end
-      local default = default_text(option)
+      local default = default_text(option, spec.command)
       lines[#lines + 1] = ("  %-28s  %s%s"):format(
         left, option.doc, default and " [" .. default .. "]" or "")
     end
@@ -481,7 +521,7 @@ end
 
 -- Reads a command line. `spec` holds `command` (whose options of the catalogue apply), `usage`,
 -- `about`, `positional` (names, all required), `required` (names of options), and `any_model`
--- where the kind of model comes from elsewhere: model options have no defaults then. Returns a
+-- where the kind of model comes from elsewhere: what depends on it has no default then. Returns a
 -- table of the values, with the defaults of the chosen model kind; nil after --help has been
 -- printed.
 -- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
@@ -548,8 +588,9 @@ function options.parse(arguments, spec)
   for name, option in pairs(known) do
     local applies = not (kind and option.models) or contains(option.models, kind)
     if given[name] == nil then
-      local wanted = applies and (kind or not option.models)
-      if wanted then given[name] = options.default(name, kind) end
+      local wanted = applies
+        and (kind or not option.models and not option.defaults and name ~= "model")
+      if wanted then given[name] = options.default(name, kind, spec.command) end
     elseif not applies then
       usage_error("%s does not apply to model '%s'", flag(name), kind)
     end

@@ -12,7 +12,8 @@ local schedule <const> = require "lunerv.schedule"
 local video <const> = require "lunerv.video"
 
 -- What training needs beside the options of options.lua.
-local extras <const> = { "model", "clip", "schedule", "on_step", "on_epoch", "on_frame", "command" }
+local extras <const> = { "model", "clip", "schedule", "on_step", "on_epoch", "on_frame", "command",
+  "evaluate", "facts" }
 
 local function settle(given)
   local names = options.train_names()
@@ -45,8 +46,9 @@ local function identity(o)
     loss = type(o.loss) == "string" and o.loss or "custom",
     schedule = o.schedule and "custom" or "warmup_cosine",
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
-    model = o.model.class_name,
+    model = o.model.class_name, clip_grad = o.clip_grad,
   }
+  for name, value in pairs(o.facts or {}) do facts[name] = value end
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
   return facts
 end
@@ -59,7 +61,7 @@ local function mark(self)
     epoch_over = self.epoch_over,
     epoch_sums = { loss = sums.loss, mse = sums.mse, count = sums.count },
     epoch = sequence.epoch, position = sequence.position, order = sequence.order,
-    rng = native.rng_state(),
+    rng = native.rng_state(), history = self.history,
     schedule = type(rate) == "table" and rate.state and rate:state() or { kind = "custom" },
   }
 end
@@ -67,16 +69,18 @@ end
 local function start(o)
   native.seed(o.seed)
   local steps = o.epochs * #o.clip
+  local parameters = o.model:parameters()
   local self = {
-    o = o, model = o.model, clip = o.clip, out = o.out,
+    o = o, parameters = parameters, model = o.model, clip = o.clip, out = o.out,
     loss = type(o.loss) == "string" and loss.by_name(o.loss) or o.loss,
-    optimiser = optim.by_name(o.optimiser)(o.model:parameters(), { lr = o.lr, beta1 = beta1(o) }),
+    optimiser = optim.by_name(o.optimiser)(parameters, { lr = o.lr, beta1 = beta1(o) }),
     rate = o.schedule
       or schedule.warmup_cosine { lr = o.lr, warmup = o.warmup, steps = steps },
     sequence = video.sequence(#o.clip, true), progress = Progress.new(),
     identity = identity(o),
     steps = steps, step = 0, seconds = 0, epoch_over = false, finished = false,
     epoch_sums = { loss = 0, mse = 0, count = 0 },
+    history = {}, -- the evaluations on the way: { epoch, psnr, ms_ssim }
   }
   mark(self)
   return self
@@ -170,6 +174,7 @@ local function restore(self, found)
   self.step, self.seconds = math.tointeger(state.step), state.seconds
   self.epoch_over, self.finished = state.epoch_over, state.finished
   self.epoch_sums = state.epoch_sums
+  self.history = state.history or {}
   native.set_rng_state(rng_numbers(state.rng))
   mark(self)
   self.checkpoint, self.saved = found.path, self.state
@@ -202,6 +207,7 @@ local function train_step(self)
   if following then self.clip:prefetch(following) end
 
   local output = metrics.reconstruct(self.model, frame)
+  if frame.mask then output = output * frame.mask end
   local value = self.loss(output, frame.image, frame)
   local penalty = self.model.penalty and self.model:penalty(frame)
   if penalty then value = value + penalty end
@@ -213,6 +219,7 @@ local function train_step(self)
   local mse = native.no_grad(native.mse_loss, output, frame.image):item()
   self.optimiser:zero_grad()
   value:backward()
+  if self.o.clip_grad then native.clip_grad_norm(self.parameters, self.o.clip_grad) end
   bridge.shield(update, self, number, mse) -- Ctrl-C waits
   return number, mse
 end
@@ -223,7 +230,8 @@ local function log_scalars(self, prefix, scalars)
 end
 
 local function evaluate(self, on_frame)
-  local result = metrics.evaluate(self.model, self.clip, on_frame)
+  local how = self.o.evaluate or metrics.evaluate
+  local result = how(self.model, self.clip, on_frame)
   log_scalars(self, "eval/", result)
   return result
 end
@@ -250,6 +258,16 @@ local function report_step(self, number, mse)
   end
 end
 
+-- Adds an evaluation to the history, once: an epoch's end is lived twice when a run stops there.
+local function note(self, epoch, result)
+  local history = {}
+  for i, entry in ipairs(self.history) do
+    if entry.epoch < epoch then history[i] = entry end
+  end
+  history[#history + 1] = { epoch = epoch, psnr = result.psnr, ms_ssim = result.ms_ssim }
+  self.history = history
+end
+
 -- Reports the epoch that is over; training has finished when `on_epoch` returns false.
 local function end_epoch(self)
   local o, sums = self.o, self.epoch_sums
@@ -260,6 +278,7 @@ local function end_epoch(self)
   if o.eval_every > 0 and e.epoch % o.eval_every == 0 and self.step < self.steps then
     e.evaluation = evaluate(self)
     e.psnr = e.evaluation.psnr
+    note(self, e.epoch, e.evaluation)
   end
   if self.events then self.events:flush() end
   if o.on_epoch and o.on_epoch(e) == false then self.finished = true end
@@ -322,6 +341,8 @@ local function write_metrics(self, result)
     peak_rss_bytes = stats.peak_rss_bytes, seed = self.o.seed, threads = native.threads(),
     command = self.o.command or command_line(),
   }
+  for name, value in pairs(result) do self.record[name] = value end
+  if #self.history > 0 then self.record.history = self.history end
   local text = native.json_encode(self.record)
   local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
   if not ok then errors.raise("the metrics could not be written: %s", message) end
@@ -337,6 +358,11 @@ end
 --   on_epoch  called after each epoch with { epoch, step, loss, psnr, lr, seconds, evaluation };
 --             training ends when it returns false
 --   on_frame  called in the evaluation at the end with each frame and its reconstruction
+--   evaluate  a function (model, clip, on_frame) in place of metrics.evaluate; all the numbers it
+--             returns, psnr, ms_ssim and psnr_8bit among them, are recorded
+--   facts     plain data by name that a run must share with the one it continues
+-- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
+-- frame of it has a `mask`, the output times that mask is all that the loss sees.
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 -- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
 -- added to the loss of that frame, and `train_defaults`, options it prefers.
@@ -363,6 +389,7 @@ return function(given)
   self.progress:clear()
   if self.saved ~= self.state then save(self) end
   local result = evaluate(self, o.on_frame)
+  if o.eval_every > 0 then note(self, self.sequence.epoch, result) end
   if self.out then write_metrics(self, result) end
   if self.events then self.events:close() end
   return {

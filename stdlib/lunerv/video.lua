@@ -37,17 +37,52 @@ local Clip <const> = {}
 Clip.__index = Clip
 Clip.__name = "clip"
 
--- Opens a video file, a folder of images or a raw file. Options: size {h, w}, crop {y, x, h, w},
+-- How headerless video is laid out, by its name: { width, height, pixel_format, fps } for
+-- "ReadySteadyGo_1920x1080_120fps_420_10bit_YUV.yuv" and its like. 4:2:0 with 8 bits unless the
+-- name says otherwise; the rate is "50fps", "50Hz" or the number behind the size. nil for names
+-- that say no size.
+function video.layout(path)
+  local name = path:match "[^/]*$"
+  local width, height, rest = name:match "(%d+)[xX](%d+)(.*)$"
+  if not width or not name:lower():match "%.yuv$" then return nil end
+  local lower = name:lower()
+  local chroma = lower:match "444" or lower:match "422" or "420"
+  local deep = lower:match "10[_-]?bit" or lower:match "p10" or lower:match "10le"
+  local fps = lower:match "(%d+%.?%d*)fps" or lower:match "(%d+%.?%d*)hz"
+    or rest:match "^_(%d+)%f[_.]"
+  return {
+    width = math.tointeger(tonumber(width)), height = math.tointeger(tonumber(height)),
+    pixel_format = "yuv" .. chroma .. "p" .. (deep and "10le" or ""), fps = tonumber(fps),
+  }
+end
+
+-- Opens a video file, a folder of images or a raw file (whose layout video.layout reads off its
+-- name unless given). Options: size {h, w}, crop {y, x, h, w},
 -- first, last, every, rate, cache, cache_dir, and pixel_format, width, height for raw files.
 -- Returns a clip with width, height, frames, fps, path, timestamps, warnings and has_audio, or
 -- nil and a message.
 function video.open(path, given)
-  local handle, message = native.open_video(path, given or {})
+  if given ~= nil and type(given) ~= "table" then
+    errors.raise("open: a table of options expected, got %s", type(given))
+  end
+  local layout
+  given = options.copy(given)
+  if not (given.width or given.height) then
+    layout = video.layout(path) or {}
+    given.width, given.height = layout.width, layout.height
+    given.pixel_format = given.pixel_format or layout.pixel_format
+  end
+  local handle, message = native.open_video(path, given)
   if not handle then return nil, message end
+  local fps, timestamps = handle.fps, handle.timestamps
+  if layout and layout.fps then
+    fps = layout.fps
+    for i in ipairs(timestamps) do timestamps[i] = (i - 1) / fps end
+  end
   return setmetatable({
-    handle = handle, source = path, given = given or {},
+    handle = handle, source = path, given = given,
     path = handle.path, width = handle.width, height = handle.height, frames = handle.frames,
-    fps = handle.fps, timestamps = handle.timestamps, warnings = handle.warnings,
+    fps = fps, timestamps = timestamps, warnings = handle.warnings,
     has_audio = handle.has_audio,
   }, Clip)
 end

@@ -1,0 +1,129 @@
+local harness <const> = require "harness"
+local kernels <const> = require "lunerv.bench.kernels"
+local lv <const> = require "lunerv"
+
+local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
+local test <const> = harness.test
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+
+local function clip_in(folder)
+  local path = folder.path .. "/clip.mkv"
+  local writer = assert(lv.video.writer(path, { width = 64, height = 48, fps = 25 }))
+  lv.seed(7)
+  for _ = 1, 2 do writer:write(lv.rand(1, 3, 48, 64)) end
+  writer:close()
+  return path
+end
+
+local function options_of(kind)
+  local o = { fc_dim = 8, strides = { 4, 2 }, lower_width = 4, dec_blks = { 1 } }
+  if kind:match "^hnerv" then o.enc_dim = { 4, 2 } end
+  if kind:match "^enerv" then o.block_dim = 16 end
+  return o
+end
+
+test("the parts are all there is of a decoder, and what it multiplies", function()
+  local frame = { image = lv.rand(1, 3, 48, 64), t = 0.5, index = 1 }
+  for _, kind in ipairs(lv.options.kinds) do
+    local o = options_of(kind)
+    o.height, o.width, o.frames = 48, 64, 2
+    local model = lv.models[kind](o)
+    local parts = lv.diagnose.parts(model, frame)
+    local encoder = model.encoder and model.encoder:parameter_count() or 0
+    equal(parts.parameters, model:parameter_count() - encoder)
+    local sum = 0
+    for _, part in ipairs(parts) do sum = sum + part.parameters end
+    equal(sum, parts.parameters)
+
+    -- Convolutions, as the kernels were asked for them.
+    local embedding = model.encode and model:encode(frame.image):evaluate()
+    local convolutions = 0
+    for _, c in ipairs(kernels.recorded(function()
+      lv.no_grad(function()
+        local output = embedding and model:decode(embedding, frame.t) or model(frame.t)
+        output:evaluate()
+      end)
+    end)) do
+      convolutions = convolutions + c.count * c.gflop * 1e9 / 2
+    end
+    local macs = parts.macs_per_pixel * 48 * 64
+    local linear = 0
+    if kind ~= "hnerv" then
+      local outside = { time = 1, stem = kind:match "^nerv", time_stem = 1, place_stem = 1,
+        before = 1, after = 1, widen = 1 }
+      for _, part in ipairs(parts) do
+        if outside[part.name] then linear = linear + part.macs end
+      end
+    end
+    near((macs - linear) / convolutions, 1, 0.05)
+  end
+end)
+
+test("a stage's work is that of its convolution", function()
+  local model = lv.models.hnerv {
+    height = 48, width = 64, frames = 2, fc_dim = 8, strides = { 4, 2 }, enc_dim = { 4, 2 },
+    lower_width = 4, ks = { 0, 1, 5 },
+  }
+  local parts = lv.diagnose.parts(model, { image = lv.rand(1, 3, 48, 64), t = 1, index = 1 })
+  local by_name = {}
+  for i, part in ipairs(parts) do by_name[i] = { part.name, part.macs, part.map.shape } end
+  equal(by_name, {
+    { "stem", 2 * 8 * 6 * 8, { 1, 8, 6, 8 } },
+    { "stages.1", 8 * 7 * 16 * 6 * 8, { 1, 7, 24, 32 } },
+    { "stages.2", 7 * 6 * 4 * 9 * 24 * 32, { 1, 6, 48, 64 } },
+    { "head", 6 * 3 * 9 * 48 * 64, { 1, 3, 48, 64 } },
+  })
+end)
+
+test("diversity counts the channels that differ", function()
+  local maps = lv.diagnose.maps
+  lv.seed(5)
+  local x = lv.randn(1, 6, 40, 50)
+  near(maps.diversity(x), 6, 0.1)
+  near(maps.diversity(x:slice(2, 1, 1):expand(1, 6, 40, 50) * 3 + 1), 1, 1e-4)
+  near(maps.diversity(lv.cat({ x, -x, lv.full(2, 1, 4, 40, 50) }, 2)), 6, 0.1)
+  equal(maps.diversity(lv.zeros(1, 3, 4, 5)), 0)
+end)
+
+test("a picture has every channel, black to white", function()
+  local x = lv.arange(1, 7 * 40 * 300):view(1, 7, 40, 300)
+  local picture = lv.diagnose.maps.picture(x)
+  -- Six across and two rows, halved, with gaps of 4.
+  equal(picture.shape, { 1, 3, 2 * 24, 6 * 154 })
+  equal({ picture:amin():item(), picture:amax():item() }, { 0, 1 })
+  -- A channel of 16×16 becomes 8 times as large.
+  equal(lv.diagnose.maps.picture(lv.rand(1, 1, 16, 16)).shape, { 1, 3, 132, 6 * 132 })
+end)
+
+test("runs are told of and shown beside each other", function()
+  local folder <close> = harness.folder()
+  local path = clip_in(folder)
+  for _, act in ipairs { "sin", "gelu" } do
+    local clip <close> = assert(lv.video.open(path))
+    local o = options_of "hnerv_boost"
+    o.clip, o.act = clip, act
+    lv.train { model = lv.models.hnerv_boost(o), clip = clip, epochs = 1,
+      out = folder.path .. "/" .. act }
+  end
+  local script, out = root .. "/scripts/diagnose.lua", folder.path .. "/out"
+  local function diagnose(...)
+    return harness.run(assert(lv.read_file(script)), script, path, folder.path .. "/sin", "--out",
+      out, ...)
+  end
+  local lines = diagnose("--against", folder.path .. "/gelu", "--frame", "2")
+  assert(lines[1]:find "hnerv_boost %(sin%)" and lines[1]:find "hnerv_boost %(gelu%)", lines[1])
+  local data = lv.json.decode(assert(lv.read_file(out .. "/report.json")))
+  equal(#data, 2)
+  for i, one in ipairs(data) do
+    assert(one.speed.one_core > 0 and one.speed.all_cores > 0)
+    assert(lv.read_file(("%s/parts-%d.svg"):format(out, i)):find "stages.2")
+    for _, name in ipairs { "stem", "stages.1", "stages.2", "head" } do
+      local picture <close> = assert(lv.video.open(("%s/maps-%d-%s.png"):format(out, i, name)))
+      equal(#picture, 1)
+    end
+  end
+  raises(function() diagnose("--frame", "3") end, "frame: at most 2")
+  raises(function() diagnose("--resize", "24,32") end, "64x48", "32x24")
+  raises(function() diagnose("--against", folder.path .. "/none") end, "no checkpoint")
+end)

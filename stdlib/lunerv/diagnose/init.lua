@@ -1,0 +1,242 @@
+-- lv.diagnose: what a decoder is made of, what it costs, and what its feature maps look like: the
+-- figures that papers argue with.
+local bars <const> = require "lunerv.diagnose.bars"
+local bridge <const> = require "lunerv.bridge"
+local checkpoint <const> = require "lunerv.checkpoint"
+local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+
+local diagnose <const> = { maps = require "lunerv.diagnose.maps" }
+
+-- What a configuration holds beside the options of its kind.
+local geometry <const> = { "kind", "height", "width", "frames", "unfold", "widths" }
+
+-- The model that a run of lv.train left in `folder`, as of its newest checkpoint.
+function diagnose.load(folder)
+  local found = checkpoint.latest(folder)
+    or errors.data("%s: no checkpoint of a run there", folder)
+  local facts, config, tensors = found.state.options, {}, {}
+  if not facts.kind or facts.cem or facts.three_step then
+    errors.data("%s: the run of a model of lv.models expected (of a compression, its folder fit)",
+      found.path)
+  end
+  for _, names in ipairs { geometry, options.model_names(facts.kind) } do
+    for _, name in ipairs(names) do config[name] = facts[name] end
+  end
+  for name, tensor in pairs(found.tensors) do
+    local rest = name:match "^model/(.+)$"
+    if rest then tensors[rest] = tensor end
+  end
+  return models.build(config):load_state_dict(tensors)
+end
+
+-- Parts --------------------------------------------------------------------------------------
+
+-- Multiply–adds of the call of a layer; 0 for modules that are made of others.
+local function macs_of(call)
+  local module, output = call.module, call.output
+  local class = module.class_name
+  if class == "Conv2d" or class == "Linear" then
+    -- Every output is a product with the weights that belong to it.
+    return output:numel() * (module.weight:numel() // module.weight:size(1))
+  end
+  if class == "Attention" then
+    local x = call.inputs[1]
+    return 2 * x:size(1) * x:size(2) ^ 2 * module.heads * module.head_width
+  end
+  return 0
+end
+
+-- The parts that a reader of the model's file sees: its modules by name, those of a list one by
+-- one.
+local function parts_of(model)
+  local parts, seen = {}, {}
+  for name in model:named_parameters() do
+    local field = name:match "^[^.]+"
+    local is_list = type(model[field]) == "table" and model[field].class_name == "List"
+    local part = is_list and name:match "^[^.]+%.[^.]+" or field
+    if not seen[part] then
+      seen[part] = true
+      parts[#parts + 1] = { name = part, parameters = 0, macs = 0 }
+    end
+  end
+  return parts
+end
+
+local function at(model, name)
+  local module = model
+  for key in name:gmatch "[^.]+" do module = module[math.tointeger(tonumber(key)) or key] end
+  return module
+end
+
+-- What a decoder runs for one frame, and what for.
+local function decoding(model, frame)
+  if not model.encode then
+    return function() return metrics.reconstruct(model, frame):evaluate() end
+  end
+  local embedding = native.no_grad(function() return model:encode(frame.image):evaluate() end)
+  return function() return model:decode(embedding, frame.t):evaluate() end
+end
+
+-- The parts of the decoder of `model` in order, with what `frame`, { image, t, index }, makes them
+-- do: { { name, parameters, macs, map }, … }, `map` the part's output where it is a feature map,
+-- (1, c, h, w), and below `macs_per_pixel` and `parameters` of all of them.
+function diagnose.parts(model, frame)
+  local parts, decode = parts_of(model), decoding(model, frame)
+  local calls = model:observe(function() native.no_grad(decode) end)
+  local owner = {}
+  for _, part in ipairs(parts) do
+    local module = at(model, part.name)
+    part.module = module
+    if type(module) == "table" then
+      part.parameters = module:parameter_count()
+      for _, inner in ipairs(module:modules()) do owner[inner] = owner[inner] or part end
+    else
+      part.parameters = module:numel()
+    end
+  end
+  for _, call in ipairs(calls) do
+    local part = owner[call.module]
+    if part then
+      part.macs = part.macs + macs_of(call)
+      if call.module == part.module and type(call.output) == "userdata"
+        and call.output:dim() == 4 and call.output:size(3) * call.output:size(4) > 1 then
+        part.map = call.output:detach()
+      end
+    end
+  end
+
+  local kept = { parameters = 0, macs_per_pixel = 0 }
+  for _, part in ipairs(parts) do
+    part.module = nil
+    if part.name ~= "encoder" then
+      kept[#kept + 1] = part
+      kept.parameters = kept.parameters + part.parameters
+      kept.macs_per_pixel = kept.macs_per_pixel + part.macs
+    end
+  end
+  kept.macs_per_pixel = kept.macs_per_pixel / (frame.image:size(3) * frame.image:size(4))
+  return kept
+end
+
+-- Frames a second that decoding makes: { one_core, all_cores, threads }, the best of `rounds`.
+function diagnose.speed(model, frame, rounds)
+  local decode, threads = decoding(model, frame), native.threads()
+  local function best(count)
+    native.set_threads(count)
+    local shortest = math.huge
+    for _ = 0, rounds or 3 do -- the first pays for memory and plans
+      local began = native.time()
+      native.no_grad(decode)
+      shortest = math.min(shortest, native.time() - began)
+      native.step_boundary()
+    end
+    return 1 / shortest
+  end
+  local speed = { threads = threads }
+  bridge.finally(function()
+    speed.one_core, speed.all_cores = best(1), best(threads)
+  end, function() native.set_threads(threads) end)
+  return speed
+end
+
+-- Everything about a model and a frame: { parts =, speed =, psnr =, kind, act, height, width }.
+function diagnose.model(model, frame)
+  local parts = diagnose.parts(model, frame)
+  for _, part in ipairs(parts) do
+    if part.map then part.diversity = diagnose.maps.diversity(part.map) end
+  end
+  local psnr = native.no_grad(function()
+    return metrics.psnr(metrics.reconstruct(model, frame), frame.image)
+  end)
+  local c = model.config or {}
+  return { parts = parts, speed = diagnose.speed(model, frame), psnr = psnr,
+    kind = model.kind or model.class_name, act = c.act, width = frame.image:size(4),
+    height = frame.image:size(3) }
+end
+
+-- Reports ------------------------------------------------------------------------------------
+
+-- What diagnose.model found, as text (a table of Markdown).
+function diagnose.text(found)
+  local lines = {
+    ("%s%s at %dx%d: %d decoder parameters, %.1f thousand multiply–adds a pixel"):format(found.kind,
+      found.act and " (" .. found.act .. ")" or "", found.width, found.height,
+      found.parts.parameters, found.parts.macs_per_pixel / 1e3),
+    ("decodes %.3g frames/s on one core, %.3g with %d threads; psnr of this frame %.2f dB"):format(
+      found.speed.one_core, found.speed.all_cores, found.speed.threads, found.psnr),
+    "", "| part | parameters | share | MACs a pixel | share | map | effective channels |",
+    "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+  }
+  local pixels = found.width * found.height
+  for _, part in ipairs(found.parts) do
+    local macs = part.macs / pixels
+    lines[#lines + 1] = ("| %s | %d | %.1f %% | %.1f | %.1f %% | %s | %s |"):format(part.name,
+      part.parameters, 100 * part.parameters / found.parts.parameters, macs,
+      100 * macs / found.parts.macs_per_pixel,
+      part.map and table.concat(part.map.shape, "×", 2) or "",
+      part.diversity and ("%.1f"):format(part.diversity) or "")
+  end
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = "Effective channels: the square of their number over the sum of squares of "
+    .. "their correlations; 1 when all show the same."
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- The same as plain data for JSON, without the maps themselves.
+function diagnose.data(found)
+  local data = options.copy(found)
+  data.parts = {}
+  for i, part in ipairs(found.parts) do
+    data.parts[i] = options.copy(part)
+    data.parts[i].map = part.map and part.map.shape
+  end
+  data.parameters, data.macs_per_pixel = found.parts.parameters, found.parts.macs_per_pixel
+  return data
+end
+
+local function write(path, text)
+  local ok, message = native.write_file(path, text)
+  if not ok then errors.data("%s", message) end
+end
+
+-- Diagnoses the runs of the folders in `runs` on frame o.frame of the clip and writes report.md,
+-- report.json and the pictures to o.out. Returns the text of the report.
+function diagnose.report(clip, runs, o)
+  if o.frame > #clip then
+    errors.data("frame: at most %d expected, the clip's frames, got %d", #clip, o.frame)
+  end
+  local frame, found = clip:sample(o.frame), {}
+  for i, folder in ipairs(runs) do
+    local model = diagnose.load(folder)
+    local c = model.config
+    if c.height ~= clip.height or c.width ~= clip.width then
+      errors.data("%s: the run is of frames of %dx%d, the clip has %dx%d", folder, c.width,
+        c.height, clip.width, clip.height)
+    end
+    found[i] = diagnose.model(model, frame)
+    found[i].run = folder
+  end
+
+  native.make_dirs(o.out)
+  local texts, data = {}, {}
+  for i, one in ipairs(found) do
+    texts[i], data[i] = ("%d. %s\n%s"):format(i, one.run, diagnose.text(one)), diagnose.data(one)
+    write(("%s/parts-%d.svg"):format(o.out, i), bars.svg(one))
+    for _, part in ipairs(one.parts) do
+      if part.map then
+        diagnose.maps.write(("%s/maps-%d-%s.png"):format(o.out, i, part.name),
+          diagnose.maps.picture(part.map))
+      end
+    end
+  end
+  local text = table.concat(texts, "\n")
+  write(o.out .. "/report.md", text)
+  write(o.out .. "/report.json", native.json_encode(data) .. "\n")
+  return text
+end
+
+return diagnose

@@ -1,0 +1,83 @@
+-- Feature maps: how much their channels differ, and what they look like.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+
+local maps <const> = {}
+
+-- How many channels of a map, (1, c, h, w), are different ones: c² over the sum of squares of their
+-- correlations. 1 when all show the same, c when none has to do with another. Channels that are
+-- constant do not count.
+function maps.diversity(map)
+  return native.no_grad(function()
+    local c, places = map:size(2), map:size(3) * map:size(4)
+    local x = map:view(c, places)
+    x = (x - x:mean(2, true)):evaluate()
+    local norms = (x * x):sum(2, true):sqrt()
+    local alive = norms:gt(1e-12 * places ^ 0.5)
+    local count = alive:sum():item()
+    if count == 0 then return 0 end
+    x = (x / (norms + (1 - alive)) * alive):evaluate()
+    local correlation = x:matmul(x:transpose(1, 2))
+    return count ^ 2 / (correlation * correlation):sum():item()
+  end)
+end
+
+local least_width <const>, most_width <const> = 120, 240 -- of a channel in the picture
+local most_channels <const>, across <const>, gap <const> = 24, 6, 4
+
+-- A channel each, (c, h, w) → (c, h', w'), enlarged by whole pixels or shrunk by means.
+local function fitted(x)
+  local c, h, w = x:size(1), x:size(2), x:size(3)
+  if w < least_width then
+    local by = (least_width + w - 1) // w
+    return x:view(c, h, 1, w, 1):expand(c, h, by, w, by):view(c, h * by, w * by)
+  end
+  local by = math.min((w + most_width - 1) // most_width, h)
+  if by == 1 then return x end
+  local rows, columns = h // by, w // by
+  return x:slice(2, 1, rows * by):slice(3, 1, columns * by)
+    :view(c, rows, by, columns, by):mean(5):mean(3)
+end
+
+-- The channels of a map, (1, c, h, w), side by side as an image, (1, 3, height, width): up to 24,
+-- each from its own minimum, black, to its maximum, white.
+function maps.picture(map)
+  return native.no_grad(function()
+    local c = math.min(map:size(2), most_channels)
+    local x = map:slice(2, 1, c):view(c, map:size(3), map:size(4)):evaluate()
+    x = fitted(x):evaluate()
+    local low = x:view(c, -1):amin(2, true):view(c, 1, 1)
+    local high = x:view(c, -1):amax(2, true):view(c, 1, 1)
+    x = ((x - low) / (high - low + 1e-12)):evaluate()
+    local h, w = x:size(2), x:size(3)
+    local rows = {}
+    for first = 1, c, across do
+      local cells = {}
+      for k = 0, across - 1 do
+        local cell = first + k <= c and x:select(1, first + k):view(1, 1, h, w)
+          or native.ones(1, 1, h, w)
+        cells[k + 1] = 1 - (1 - cell):pad { top = 0, bottom = gap, left = 0, right = gap }
+      end
+      rows[#rows + 1] = native.cat(cells, 4)
+    end
+    local picture = native.cat(rows, 3)
+    return picture:expand(1, 3, picture:size(3), picture:size(4)):evaluate()
+  end)
+end
+
+-- Writes an image, (1, 3, h, w), as the PNG file `path`.
+function maps.write(path, image)
+  local folder = path .. ".parts/"
+  local function must(value, message)
+    if not value then errors.data("%s", message) end
+    return value
+  end
+  local video = require "lunerv.video"
+  local writer = must(video.writer(folder, { width = image:size(4), height = image:size(3) }))
+  writer:write(image)
+  writer:close()
+  for _, name in ipairs(native.list_dir(folder)) do native.rename(folder .. name, path) end
+  native.remove(folder)
+end
+
+return maps

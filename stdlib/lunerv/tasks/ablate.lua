@@ -1,0 +1,216 @@
+-- lv.tasks.ablate(clip, o, say): fits and compresses every variant of a plan, and tables what came
+-- of each.
+local bridge <const> = require "lunerv.bridge"
+local checkpoint <const> = require "lunerv.checkpoint"
+local compress <const> = require "lunerv.compress"
+local curves <const> = require "lunerv.tasks.curves"
+local errors <const> = require "lunerv.errors"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local plans <const> = require "lunerv.tasks.plans"
+
+local function write(path, text)
+  local ok, message = native.write_file(path, text)
+  if not ok then errors.data("%s", message) end
+end
+
+local function read_json(path)
+  return native.exists(path) and native.json_decode((assert(native.read_file(path)))) or nil
+end
+
+-- Variants ----------------------------------------------------------------------------------
+
+-- Options that say where and how to run, and do not change the result.
+local incidental <const> = { "out", "resume", "threads", "cache", "checkpoint_every",
+  "checkpoint_steps", "plan" }
+
+-- What the result of a variant depends on.
+local function facts_of(o)
+  local facts = options.copy(o)
+  for _, name in ipairs(incidental) do facts[name] = nil end
+  return facts
+end
+
+-- What its fitting depends on, as text: variants that only differ in how they are made small share
+-- one.
+local function fitting_of(o)
+  local facts = facts_of(compress.train_options(o))
+  for name, value in pairs(compress.model_options(o)) do facts[name] = value end
+  facts.model = o.model
+  return native.json_encode(facts)
+end
+
+local function model_of(clip, o)
+  local settings = compress.model_options(o)
+  settings.clip = clip
+  return models[o.model](settings)
+end
+
+-- Takes over the finished fit of another variant.
+local function share_fit(from, to)
+  local path = checkpoint.newest_path(from)
+  if checkpoint.newest_path(to) then return end
+  native.make_dirs(to)
+  write(to .. "/" .. path:match "[^/]+$", (assert(native.read_file(path))))
+end
+
+-- Runs one variant in its folder; returns its row of the table.
+local function run(clip, variant, fits, say)
+  local o = options.copy(variant.options)
+  local out = o.out
+  local stored, facts = read_json(out .. "/result.json"), facts_of(o)
+  if o.resume and stored then
+    checkpoint.compare(out .. "/result.json", stored.options, facts)
+    say(("%s: done before"):format(variant.name))
+    fits[fitting_of(o)] = out .. "/fit"
+    return stored
+  end
+
+  local key = fitting_of(o)
+  if fits[key] then
+    if not o.resume then
+      checkpoint.set_aside(out .. "/fit")
+      checkpoint.set_aside(out .. "/small")
+    end
+    share_fit(fits[key], out .. "/fit")
+    o.resume = true
+  end
+  local file, message = compress.file(out .. "/clip.lnv", clip, o, function(line)
+    say(variant.name .. ": " .. line)
+  end)
+  if not file then errors.data("%s", message) end
+  fits[key] = out .. "/fit"
+
+  local fitted = assert(read_json(out .. "/fit/metrics.json"))
+  local row = {
+    name = variant.name, model = o.model, parameters = fitted.parameters_stored,
+    psnr = fitted.psnr, ms_ssim = fitted.ms_ssim, history = fitted.history,
+    bytes = file.bytes, bpp = file.bpp, psnr_file = file.psnr_8bit, ms_ssim_file = file.ms_ssim,
+    seconds = file.seconds, options = facts,
+  }
+  write(out .. "/result.json", native.json_encode(row) .. "\n")
+  return row
+end
+
+-- Tables ------------------------------------------------------------------------------------
+
+local columns <const> = {
+  { "variant", "name", "%s" }, { "model", "model", "%s" }, { "parameters", "parameters", "%d" },
+  { "PSNR", "psnr", "%.2f" }, { "MS-SSIM", "ms_ssim", "%.4f" }, { "bytes", "bytes", "%d" },
+  { "bpp", "bpp", "%.4f" }, { "PSNR of file", "psnr_file", "%.2f" },
+  { "MS-SSIM of file", "ms_ssim_file", "%.4f" }, { "seconds", "seconds", "%.1f" },
+}
+
+local function cells(row)
+  local list = {}
+  for i, column in ipairs(columns) do
+    local value = row[column[2]]
+    list[i] = value and column[3]:format(value) or i == 3 and "failed" or ""
+  end
+  return list
+end
+
+-- The rows as a table of Markdown, and as CSV.
+local function tables(rows)
+  local heads, rules = {}, {}
+  for i, column in ipairs(columns) do
+    heads[i], rules[i] = column[1], i < 3 and "---" or "---:"
+  end
+  local text = { "| " .. table.concat(heads, " | ") .. " |",
+    "| " .. table.concat(rules, " | ") .. " |" }
+  local csv = { table.concat(heads, ",") }
+  for _, row in ipairs(rows) do
+    text[#text + 1] = "| " .. table.concat(cells(row), " | ") .. " |"
+    csv[#csv + 1] = table.concat(cells(row), ",")
+  end
+  return table.concat(text, "\n") .. "\n", table.concat(csv, "\n") .. "\n"
+end
+
+-- PSNR by epoch of every row that was evaluated on the way.
+local function convergence(rows)
+  local lines = {}
+  for _, row in ipairs(rows) do
+    local points = {}
+    for i, at in ipairs(row.history or {}) do points[i] = { at.epoch, at.psnr } end
+    if #points > 1 then lines[#lines + 1] = { name = row.name, points = points } end
+  end
+  return lines
+end
+
+local function report(o, rows)
+  native.make_dirs(o.out)
+  local text, csv = tables(rows)
+  write(o.out .. "/ablation.md", text)
+  write(o.out .. "/ablation.csv", csv)
+  write(o.out .. "/ablation.json", native.json_encode { plan = o.plan, rows = rows } .. "\n")
+  local lines = convergence(rows)
+  if #lines > 0 then
+    write(o.out .. "/curves.svg", curves.svg(lines, { x = "epoch", y = "PSNR, dB" }))
+  end
+end
+
+-- An option that a variant's model, or the models of all of them, does not have would change
+-- nothing: the table would lie.
+local function check(o, variants)
+  for _, variant in ipairs(variants) do
+    for name in pairs(variant.own) do
+      if not options.applies(name, variant.options.model) then
+        bridge.fail("usage", ("plan '%s' varies %s, which model '%s' does not have"):format(o.plan,
+          name, variant.options.model))
+      end
+    end
+  end
+  for name in pairs(o) do
+    local applies = false
+    for _, variant in ipairs(variants) do
+      applies = applies or options.applies(name, variant.options.model)
+    end
+    if not applies then
+      bridge.fail("usage", ("option '%s' applies to no model of plan '%s'"):format(name, o.plan))
+    end
+  end
+end
+
+-- The experiment ----------------------------------------------------------------------------
+
+-- Fits every variant of the plan o.plan to `clip`, makes it small, writes it as a file; `o` holds
+-- the options of the command line, `say` is told what happens. Where no size is given, all variants
+-- get the parameters that the first has at its default size. A variant that fails is told of and
+-- passed over. Writes OUT/N-VARIANT/…, OUT/ablation.md, .csv, .json and, with o.eval_every,
+-- curves.svg; with o.resume, what is finished is not done again. Returns the rows, the table as
+-- text, and how many variants failed.
+return function(clip, o, say)
+  local variants = plans.variants(o.plan, o)
+  check(o, variants)
+  if not (o.size or o.params or o.fc_dim or o.preset) then
+    local params = model_of(clip, variants[1].options):stored_parameters()
+    say(("all variants: at most %d stored parameters, as %s has"):format(params, variants[1].name))
+    for _, variant in ipairs(variants) do variant.options.params = params end
+  end
+
+  for i, variant in ipairs(variants) do
+    local out = ("%s/%d-%s"):format(o.out, i, variant.name)
+    variant.options.out = out
+    -- What an earlier run finished must not pass for this one's when this one is resumed.
+    if not o.resume and native.exists(out .. "/result.json") then
+      native.remove(out .. "/result.json")
+    end
+  end
+
+  local rows, fits, failed = {}, {}, 0
+  for i, variant in ipairs(variants) do
+    local ok, row = pcall(run, clip, variant, fits, say)
+    if not ok then
+      if bridge.interrupted() then error(row, 0) end
+      -- Where this file was called from says nothing about a clip and its options.
+      local problem = tostring(row):gsub("^[^:]*:%d+: ", "")
+      say(("%s failed: %s"):format(variant.name, problem))
+      row = { name = variant.name, model = variant.options.model, error = problem }
+      failed = failed + 1
+    end
+    rows[i] = row
+    report(o, rows) -- after each, so that what is there can be looked at
+  end
+  return rows, (tables(rows)), failed
+end

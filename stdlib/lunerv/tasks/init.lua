@@ -1,0 +1,120 @@
+-- lv.tasks: what the scripts of the tasks share. A task says which clip a model learns, how it is
+-- judged and what is shown of it:
+--   clip      what lv.train gets: anything like a clip (lunerv.tasks.view makes some)
+--   evaluate  of lv.train, where a plain comparison will not do
+--   facts     what a resumed run must share with the one it continues
+--   written   how many frames are written: all of the source's, unless given
+--   panels    a function (frame, output) → images that stand side by side
+local Progress <const> = require "lunerv.progress"
+local compress <const> = require "lunerv.compress"
+local errors <const> = require "lunerv.errors"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+local train <const> = require "lunerv.train"
+local video <const> = require "lunerv.video"
+
+local tasks <const> = {
+  interpolation = require "lunerv.tasks.interpolate",
+  inpainting = require "lunerv.tasks.inpaint",
+  ablate = require "lunerv.tasks.ablate",
+  view = require "lunerv.tasks.view",
+}
+
+-- Every frame of the clip, as it is.
+function tasks.regression(clip) return { name = "regression", clip = clip } end
+
+local function both(frame, output) return { frame.image, output } end
+
+-- Videos of a run -----------------------------------------------------------------------------
+
+local Videos <const> = {}
+Videos.__index = Videos
+
+local function must(value, message)
+  if not value then errors.data("%s", message) end
+  return value
+end
+
+-- Writes DIR/reconstruction.mkv (exact; `name` is another one) and DIR/side_by_side.mp4 (.mkv where
+-- H.264 has no such size): videos(dir, clip, { frames =, panels =, name = }):write(frame, output).
+function tasks.videos(folder, clip, given)
+  local timestamps = clip.timestamps
+  if timestamps and given.frames then
+    timestamps = table.move(timestamps, 1, given.frames, 1, {})
+  end
+  return setmetatable({
+    folder = folder, clip = clip, timestamps = timestamps, panels = given.panels or both,
+    name = given.name or "reconstruction.mkv",
+  }, Videos)
+end
+
+local function open(self, name, width)
+  return must(video.writer(self.folder .. "/" .. name, {
+    width = width, height = self.clip.height, fps = self.clip.fps, timestamps = self.timestamps,
+  }))
+end
+
+function Videos:write(frame, output)
+  local beside = native.cat(self.panels(frame, output), 4)
+  if not self.reconstruction then
+    local width = beside:size(4)
+    self.reconstruction = open(self, self.name, self.clip.width)
+    -- H.264 halves the rows and columns of its colours.
+    local even = self.clip.height % 2 == 0 and width % 2 == 0
+    self.side_by_side = open(self, even and "side_by_side.mp4" or "side_by_side.mkv", width)
+  end
+  self.reconstruction:write(output)
+  self.side_by_side:write(beside)
+end
+
+function Videos:close()
+  if not self.reconstruction then return end
+  self.reconstruction:close()
+  self.side_by_side:close()
+end
+
+-- Runs ----------------------------------------------------------------------------------------
+
+-- Opens the clip of a command line, with its threads and seed set.
+function tasks.open(o)
+  if o.threads then native.set_threads(o.threads) end
+  native.seed(o.seed)
+  return must(video.open_for(o, o.out))
+end
+
+-- Fits the model that a command line asks for to a task on `clip`; `o` holds the options, `say` is
+-- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events and videos
+-- to o.out; returns what lv.train does.
+function tasks.fit(clip, task, o, say)
+  local settings = compress.model_options(o)
+  settings.clip = task.clip
+  local model = models[o.model](settings)
+  say(model:summary())
+  native.make_dirs(o.out) -- not before all that was asked for has proved possible
+
+  local training = compress.train_options(o)
+  local videos = tasks.videos(o.out, clip, { frames = task.written, panels = task.panels })
+  training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
+  training.facts = { task = task.name ~= "regression" and task.name or nil }
+  for name, value in pairs(task.facts or {}) do training.facts[name] = value end
+  function training.on_frame(frame, output) videos:write(frame, output) end
+
+  local steps_made = 0
+  function training.on_step(e)
+    steps_made = steps_made + 1
+    if steps_made ~= 4 then return end -- the first ones say little
+    say(("%.3g s a step: about %s for the %d steps left"):format(e.seconds_per_step,
+      Progress.duration(e.seconds_per_step * (e.steps - e.step)), e.steps - e.step))
+  end
+
+  function training.on_epoch(e)
+    if e.evaluation then say(("epoch %d: %s"):format(e.epoch, e.evaluation)) end
+  end
+
+  local run = train(training)
+  videos:close()
+  say(("%d steps in %s: %s"):format(run.steps, Progress.duration(run.seconds), run.metrics))
+  return run
+end
+
+return tasks

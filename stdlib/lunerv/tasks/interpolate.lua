@@ -1,0 +1,63 @@
+-- lv.tasks.interpolation(clip): frames 1, 3, 5, … are learned, those between them are made up.
+-- Models that see their frames get the mean of the two neighbours' embeddings for a frame that
+-- they have not seen, and its own time.
+local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
+local view <const> = require "lunerv.tasks.view"
+
+-- A model as it is used for frames between those it was trained on: `frame` may hold `neighbours`,
+-- the two images beside it.
+local Between <const> = {}
+Between.__index = Between
+
+function Between:reconstruct(frame)
+  local model, near = self.model, frame.neighbours
+  if not near or not model.encode then return metrics.reconstruct(model, frame) end
+  return model:decode((model:encode(near[1]) + model:encode(near[2])) / 2, frame.t)
+end
+
+-- Adds up figures by name.
+local function add(sums, quality)
+  for name, value in pairs(quality) do sums[name] = (sums[name] or 0) + value end
+  sums.count = (sums.count or 0) + 1
+end
+
+-- The task for lv.tasks.fit. A clip of an even number of frames loses its last, which has but one
+-- neighbour. The figures are those of the frames not seen; `psnr_seen`, `ms_ssim_seen` and
+-- `psnr_8bit_seen` belong to the others.
+return function(clip)
+  local count = #clip - (1 - #clip % 2)
+  if count < 3 then
+    errors.data("interpolation: a frame between two others expected, so 3 frames or more; the clip "
+      .. "has %d", #clip)
+  end
+  local seen, all = {}, {}
+  for i = 1, count do
+    all[i] = i
+    if i % 2 == 1 then seen[#seen + 1] = i end
+  end
+  local whole = view(clip, { indices = all, frames = count, sample = function(frame)
+    local i = frame.index
+    if i % 2 == 0 then frame.neighbours = { clip:frame(i - 1), clip:frame(i + 1) } end
+  end })
+
+  local function evaluate(model, _, on_frame)
+    local sums = { seen = {}, unseen = {} }
+    local between = setmetatable({ model = model }, Between)
+    metrics.evaluate(between, whole, function(frame, output, quality)
+      add(sums[frame.neighbours and "unseen" or "seen"], quality)
+      if on_frame then on_frame(frame, output) end
+    end)
+    local means = { frames_unseen = sums.unseen.count }
+    for _, name in ipairs { "psnr", "ms_ssim", "psnr_8bit" } do
+      means[name] = sums.unseen[name] / sums.unseen.count
+      means[name .. "_seen"] = sums.seen[name] / sums.seen.count
+    end
+    return metrics.result(means)
+  end
+
+  return {
+    name = "interpolation", clip = view(clip, { indices = seen, frames = count }),
+    evaluate = evaluate, written = count,
+  }
+end
