@@ -18,6 +18,8 @@ local submodules <const> = {
   compress = "lunerv.compress",
   codec = "lunerv.codec",
   coder = "lunerv.coder",
+  reference = "lunerv.reference",
+  bd_rate = "lunerv.bd_rate",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

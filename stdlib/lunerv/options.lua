@@ -15,6 +15,7 @@ local regress <const> = { "regress", "compress", "compress_file" }
 local on_clips <const> = { "regress", "compress", "compress_file", "eval" }
 local all_commands <const> = { "regress", "compress", "compress_file", "decompress", "info", "eval",
   "decode_published" }
+local to_file <const> = { "compress_file" }
 local compressing <const> = { "compress", "compress_file" }
 local regress_decode <const> = { "regress", "compress", "compress_file", "decode_published" }
 local decode <const> = { "decode_published" }
@@ -139,6 +140,14 @@ options.catalogue = {
     commands = regress,
     doc = "steps between checkpoints, besides the seconds (0: none)" },
 
+  { name = "bpp", type = "number", above = 0, commands = to_file,
+    doc = "bits per pixel of the file; sizes the network where its size is not given" },
+  { name = "bytes", type = "bytes", commands = to_file,
+    doc = "bytes the file may not exceed; sizes the network likewise" },
+  { name = "psnr", type = "number", above = 0, most = 80, commands = to_file,
+    doc = "8-bit PSNR in dB to be reached by as few bytes as that takes" },
+  { name = "minutes", type = "number", above = 0, commands = to_file,
+    doc = "time to stop after with the best file so far; epochs are those that fit" },
   { name = "method", type = "choice", choices = methods, default = "cem", commands = compressing,
     doc = "entropy minimisation, or pruning, min-max quantisation and learned frequencies" },
   { name = "compress_epochs", type = "integer", most = 1000000000, default = 100,
