@@ -224,8 +224,9 @@ local function run(jobs, report)
     -- Ctrl-C reaches this process alone; the others keep what they have computed, too.
     -- Where interrupts are ignored, as in the background of a script, they are ended.
     if ended < #jobs then
-      os.execute((("exec 2>/dev/null; kill -INT -- -G; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; kill -0 -- -G || exit;"
-        .. " done; kill -TERM -- -G"):gsub("G", group)))
+      local stop = "exec 2>/dev/null; kill -INT -- -G; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; "
+        .. "kill -0 -- -G || exit; done; kill -TERM -- -G"
+      os.execute((stop:gsub("G", group)))
     end
     processes:close()
     os.remove(list)

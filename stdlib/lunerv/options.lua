@@ -11,13 +11,14 @@ local options <const> = {}
 
 options.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_boost" }
 
-local regress <const> = { "regress", "compress", "compress_file" }
-local on_clips <const> = { "regress", "compress", "compress_file", "eval" }
-local all_commands <const> = { "regress", "compress", "compress_file", "decompress", "info", "eval",
-  "decode_published" }
+local regress <const> = { "regress", "compress", "compress_file", "rd_curve" }
+local on_clips <const> = { "regress", "compress", "compress_file", "rd_curve", "eval" }
+local all_commands <const> = { "regress", "compress", "compress_file", "rd_curve", "decompress",
+  "info", "eval", "decode_published" }
 local to_file <const> = { "compress_file" }
-local compressing <const> = { "compress", "compress_file" }
-local regress_decode <const> = { "regress", "compress", "compress_file", "decode_published" }
+local compressing <const> = { "compress", "compress_file", "rd_curve" }
+local regress_decode <const> = { "regress", "compress", "compress_file", "rd_curve",
+  "decode_published" }
 local decode <const> = { "decode_published" }
 local methods <const> = { "cem", "three_step" }
 local all <const> = options.kinds
@@ -140,6 +141,10 @@ options.catalogue = {
     commands = regress,
     doc = "steps between checkpoints, besides the seconds (0: none)" },
 
+  { name = "rates", type = "list", above = 0, default = { 0.03, 0.06, 0.12, 0.3 },
+    commands = { "rd_curve" }, doc = "bits per pixel of the points of the curve" },
+  { name = "x26x_preset", type = "string", default = "veryslow", commands = { "rd_curve" },
+    doc = "preset of x264 and x265" },
   { name = "bpp", type = "number", above = 0, commands = to_file,
     doc = "bits per pixel of the file; sizes the network where its size is not given" },
   { name = "bytes", type = "bytes", commands = to_file,
