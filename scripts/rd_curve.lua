@@ -4,10 +4,10 @@ local Progress <const> = require "lunerv.progress"
 
 local o <const> = lv.options.parse(arg, {
   command = "rd_curve",
-  usage = "lunerv run scripts/rd_curve.lua CLIP --out DIR [--rates N,N] [options]",
+  usage = "lunerv run scripts/rd_curve.lua CLIP --out DIR [options]",
   about = "Compresses a clip to several rates, and with x264 and x265 (4:2:0, tuned for PSNR, one\n"
-    .. "group of pictures, bytes of the bare stream). Writes the files, curve.csv, curve.json with\n"
-    .. "BD-rates, and curve.svg. --resume keeps points that are done.",
+    .. "group of pictures, bytes of the bare stream). Writes the files, curve.csv, curve.svg and\n"
+    .. "curve.json with BD-rates. --resume keeps points that are done.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end
@@ -95,7 +95,8 @@ assert(lv.write_file(o.out .. "/curve.json",
   lv.json.encode { curves = curves, bd_rates = bd_rates, notes = notes } .. "\n"))
 
 -- The picture: bits per pixel on a logarithmic axis, decibels on the other.
-local width <const>, height <const>, left <const>, top <const> = 720, 480, 64, 24
+local width <const>, height <const>, left <const> = 720, 540, 64
+local top <const> = 22 + 16 * #notes
 local right <const>, bottom <const> = width - 24, height - 56
 
 local function escape(text)
@@ -150,8 +151,7 @@ local function picture()
       curve.color, escape(curve.name))
   end
   for k, note in ipairs(notes) do
-    add('<text x="%d" y="%d" text-anchor="end" fill="#444" font-size="11">%s</text>', right - 8,
-      bottom - 8 - 15 * (#notes - k), escape(note))
+    add('<text x="%d" y="%d" fill="#444" font-size="12">%s</text>', left, 2 + 16 * k, escape(note))
   end
   svg[#svg + 1] = "</svg>\n"
   return table.concat(svg, "\n")

@@ -5,7 +5,7 @@ local harness <const> = require "harness"
 
 for _, name in ipairs {
   "embedding", "options", "modules", "blocks", "boost", "schedule", "models", "interop", "video",
-  "train", "compress", "rate", "examples", "verify", "twin", "bench", "robust",
+  "train", "compress", "rate", "batches", "examples", "verify", "twin", "bench", "robust",
 } do
   require("test_" .. name)
 end
