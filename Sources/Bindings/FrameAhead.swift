@@ -1,4 +1,3 @@
-@preconcurrency import Glibc
 import Support
 import Tensors
 import VideoIO
@@ -19,7 +18,7 @@ final class FrameAhead {
     let tensor: Tensor
   }
   private var slot: Slot?
-  private let worker = FrameWorker()
+  private let worker = SideThread()
 
   init(_ clip: Clip) { self.clip = clip }
 
@@ -31,7 +30,7 @@ final class FrameAhead {
     defer { waited += Environment.monotonicTime() - began }
     if let ready = slot, ready.index == index, !clip.isClosed {
       slot = nil
-      if worker.wait() { return ready.tensor }
+      if (try? worker.wait()) != nil { return ready.tensor }
     }
     return try clip.withFrame(index) {
       try Tensor.image(u8: $0, height: clip.height, width: clip.width)
@@ -44,7 +43,7 @@ final class FrameAhead {
     drop()
     clip.prefetch(index)
     guard let (tensor, pixels) = try? Tensor.emptyImage(height: clip.height, width: clip.width),
-      worker.start(clip, index, pixels)
+      worker.start({ [clip] in try clip.withFrame(index) { Tensor.convert($0, to: pixels) } })
     else { return }
     slot = Slot(index: index, tensor: tensor)
   }
@@ -57,114 +56,7 @@ final class FrameAhead {
 
   private func drop() {
     guard slot != nil else { return }
-    _ = worker.wait()
+    try? worker.wait()
     slot = nil
-  }
-}
-
-/// One thread that converts one frame at a time; begun with the first frame.
-private final class FrameWorker: @unchecked Sendable {
-  private struct Job {
-    let clip: Clip
-    let index: Int
-    let pixels: UnsafeMutableBufferPointer<Float>
-  }
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
-  private let changed: UnsafeMutablePointer<pthread_cond_t>
-  // Guarded by the mutex.
-  private var job: Job?
-  private var isBusy = false
-  private var isGood = false
-  private var isStopping = false
-  // The owner's alone.
-  private var thread: pthread_t?
-
-  init() {
-    mutex = .allocate(capacity: 1)
-    changed = .allocate(capacity: 1)
-    pthread_mutex_init(mutex, nil)
-    pthread_cond_init(changed, nil)
-  }
-
-  deinit {
-    pthread_cond_destroy(changed)
-    pthread_mutex_destroy(mutex)
-    changed.deallocate()
-    mutex.deallocate()
-  }
-
-  /// Begins a frame; false where no thread can be had. The frame before has been waited for.
-  func start(_ clip: Clip, _ index: Int, _ pixels: UnsafeMutableBufferPointer<Float>) -> Bool {
-    guard thread != nil || launch() else { return false }
-    locked {
-      job = Job(clip: clip, index: index, pixels: pixels)
-      isBusy = true
-    }
-    return true
-  }
-
-  /// Waits for the frame that was begun; whether it is there.
-  func wait() -> Bool {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    while isBusy { pthread_cond_wait(changed, mutex) }
-    return isGood
-  }
-
-  /// Ends the thread after the frame that it is at.
-  func stop() {
-    guard let thread else { return }
-    locked { isStopping = true }
-    pthread_join(thread, nil)
-    self.thread = nil
-    isStopping = false
-  }
-
-  private func launch() -> Bool {
-    var id = pthread_t()
-    let status = pthread_create(
-      &id, nil,
-      { raw in
-        guard let raw else { return nil }
-        Unmanaged<FrameWorker>.fromOpaque(raw).takeRetainedValue().loop()
-        return nil
-      }, Unmanaged.passRetained(self).toOpaque())
-    guard status == 0 else {
-      Unmanaged.passUnretained(self).release()
-      return false
-    }
-    thread = id
-    return true
-  }
-
-  private func locked(_ body: () -> Void) {
-    pthread_mutex_lock(mutex)
-    body()
-    pthread_cond_broadcast(changed)
-    pthread_mutex_unlock(mutex)
-  }
-
-  private func loop() {
-    // Signals belong to the thread that owns the Lua state.
-    var all = sigset_t()
-    sigfillset(&all)
-    pthread_sigmask(SIG_BLOCK, &all, nil)
-    while let next = nextJob() {
-      let good: Void? = try? next.clip.withFrame(next.index) {
-        Tensor.convert($0, to: next.pixels)
-      }
-      locked {
-        isBusy = false
-        isGood = good != nil
-      }
-    }
-  }
-
-  private func nextJob() -> Job? {
-    pthread_mutex_lock(mutex)
-    defer { pthread_mutex_unlock(mutex) }
-    while job == nil, !isStopping { pthread_cond_wait(changed, mutex) }
-    defer { job = nil }
-    return job
   }
 }

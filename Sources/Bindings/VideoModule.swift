@@ -194,31 +194,51 @@ enum VideoModule {
       (w: FrameWriter, frame: Tensor) in try w.write(frame)
     }
     c.property("warnings", doc: "What the format loses, as text.") { (w: FrameWriter) -> [String] in
-      w.writer.warnings
+      try w.settled().warnings
     }
     c.method("close", doc: "Completes the file.", polls: false) { (w: FrameWriter) in
-      try w.writer.close()
+      try w.close()
     }
-    c.method("cancel", doc: "Leaves no file.", polls: false) { (w: FrameWriter) in
-      w.writer.cancel()
-    }
+    c.method("cancel", doc: "Leaves no file.", polls: false) { (w: FrameWriter) in w.cancel() }
     c.meta("__close") { (w: FrameWriter, error: LuaValue) in
-      if case .nil_ = error { try w.writer.close() } else { w.writer.cancel() }
+      if case .nil_ = error { try w.close() } else { w.cancel() }
     }
     return c
   }
 }
 
-/// A video writer that takes tensors.
+/// A video writer that takes tensors. A frame is encoded while the caller makes the next one;
+/// what fails is told by the next call.
 final class FrameWriter: LuaObject {
   static var luaName: String { "writer" }
-  let writer: VideoWriter
+  private let writer: VideoWriter
+  private let side = SideThread()
   private let timestamps: [Double]?
-  private var levels: [UInt8] = []
 
   init(_ writer: VideoWriter, timestamps: [Double]?) {
     self.writer = writer
     self.timestamps = timestamps
+  }
+
+  deinit { side.stop() }
+
+  /// The writer, when the frame before has been written.
+  func settled() throws -> VideoWriter {
+    try side.wait()
+    return writer
+  }
+
+  func close() throws {
+    do { try side.wait() } catch {
+      writer.cancel()
+      throw error
+    }
+    try writer.close()
+  }
+
+  func cancel() {
+    try? side.wait()
+    writer.cancel()
   }
 
   func write(_ frame: Tensor) throws {
@@ -229,12 +249,13 @@ final class FrameWriter: LuaObject {
         "write: a frame of (1, 3, \(writer.height), \(writer.width)) expected, got (\(frame.shape.map(String.init).joined(separator: ", ")))"
       )
     }
+    var levels: [UInt8] = []
     switch frame.dtype {
     case .u8: try frame.withBytes { levels = Array($0) }
     case .f32:
       try frame.withBytes { bytes in
         let values = bytes.bindMemory(to: Float.self)
-        if levels.count != values.count { levels = [UInt8](repeating: 0, count: values.count) }
+        levels = [UInt8](repeating: 0, count: values.count)
         for (i, v) in values.enumerated() {
           // A not-a-number is written as 0.
           let level = (v * 255).rounded(.toNearestOrEven)
@@ -244,8 +265,12 @@ final class FrameWriter: LuaObject {
     default:
       throw LunervError(.argument, "write: f32 or u8 expected, got \(frame.dtype.rawValue)")
     }
+    let writer = try settled()
     let n = writer.framesWritten
     let time = timestamps.flatMap { n < $0.count ? FrameTime(seconds: $0[n]) : nil }
-    try writer.write(levels, at: time)
+    let handed = levels
+    if writer.isClosed || !side.start({ try writer.write(handed, at: time) }) {
+      try writer.write(handed, at: time)
+    }
   }
 }

@@ -1,6 +1,6 @@
 /// The choice of a convolution's algorithm, by shape alone.
 public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
-  /// F(4×4, 3×3) and F(2×2, 5×5): 3×3 and 5×5, stride 1.
+  /// F(4×4, 3×3) and F(4×4, 5×5): 3×3 and 5×5, stride 1.
   case winograd
   /// Matrix products over packed rows: every kernel and stride, one group.
   case direct
@@ -39,14 +39,37 @@ public enum Convolution {
     return admits(.direct, s) ? .direct : nil
   }
 
+  /// What the algorithm makes of weights before it can use them; nil when that is nothing
+  /// worth keeping.
+  public static func prepare(
+    _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, w: UnsafePointer<Float>,
+    input: ImageLayout, output: ImageLayout
+  ) -> PreparedWeights? {
+    guard algorithm == .winograd else { return nil }
+    let prepared = PreparedWeights(
+      count: Winograd.weightCount(kernel: s.kh, input: input, output: output), input: input, output: output)
+    let view = WeightView(
+      memory: w, o: s.outputs, i: s.inputs, kh: s.kh, kw: s.kw, transposed: false)
+    Winograd.transformWeights(view, input: input, output: output, into: prepared.memory)
+    return prepared
+  }
+
+  /// `prepared` comes from these weights and serves these layouts.
   public static func forward(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ x: ImageOperand,
-    w: UnsafePointer<Float>, b: UnsafePointer<Float>?, _ y: ImageTarget
+    w: UnsafePointer<Float>, b: UnsafePointer<Float>?, prepared: PreparedWeights? = nil,
+    _ y: ImageTarget
   ) {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: false)
     switch algorithm {
-    case .winograd: winograd(x, weights: view, bias: b, padding: s.padY, y)
+    case .winograd:
+      if let prepared {
+        Winograd.forward(
+          x, transformed: prepared.memory, kernel: s.kh, bias: b, padding: s.padY, y)
+      } else {
+        winograd(x, weights: view, bias: b, padding: s.padY, y)
+      }
     case .direct:
       DirectConvolution.forward(
         x, weights: view, bias: b, stride: s.stride, padY: s.padY, padX: s.padX, y)
@@ -61,7 +84,8 @@ public enum Convolution {
     _ y: ImageTarget
   ) {
     withScratch { scratch in
-      let u = scratch.floats(Winograd.weightCount(input: x.layout, output: y.layout))
+      let u = scratch.floats(Winograd.weightCount(
+        kernel: weights.kh, input: x.layout, output: y.layout))
       Winograd.transformWeights(weights, input: x.layout, output: y.layout, into: u)
       Winograd.forward(
         x, transformed: u, kernel: weights.kh, bias: bias, padding: padding, y)

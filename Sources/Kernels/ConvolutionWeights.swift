@@ -16,6 +16,13 @@ struct WeightView {
     let (out, inp) = transposed ? (from, to) : (to, from)
     return memory[((out * i + inp) * kh + y) * kw + x]
   }
+
+  /// All taps from seen channel `from` to channel `to`, row after row, and whether they are to
+  /// be read from the last to the first.
+  @inline(__always) func taps(from: Int, to: Int) -> (UnsafePointer<Float>, turned: Bool) {
+    let (out, inp) = transposed ? (from, to) : (to, from)
+    return (memory + (out * i + inp) * kh * kw, transposed)
+  }
   var inputs: Int { transposed ? o : i }
   var outputs: Int { transposed ? i : o }
 }
@@ -27,4 +34,28 @@ func laneBias(
   out.update(repeating: 0, count: layout.lanes)
   guard let bias else { return }
   for c in 0..<layout.seenChannels { out[layout.lane(of: c)] = bias[c] }
+}
+
+/// A convolution's weights as its algorithm reads them: worth keeping where the same weights
+/// serve many inputs, as in decoding.
+public final class PreparedWeights {
+  let memory: UnsafeMutablePointer<Float>
+  private let key: [Int]
+
+  init(count: Int, input: ImageLayout, output: ImageLayout) {
+    memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
+      .bindMemory(to: Float.self, capacity: max(count, 1))
+    key = PreparedWeights.key(input, output)
+  }
+
+  deinit { UnsafeMutableRawPointer(memory).deallocate() }
+
+  /// Images of any size may share them, but not those whose channels lie otherwise.
+  public func serves(input: ImageLayout, output: ImageLayout) -> Bool {
+    key == PreparedWeights.key(input, output)
+  }
+
+  private static func key(_ input: ImageLayout, _ output: ImageLayout) -> [Int] {
+    [input, output].flatMap { [$0.channels, $0.shuffle, $0.planar ? 1 : 0] }
+  }
 }

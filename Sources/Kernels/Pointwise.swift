@@ -44,7 +44,7 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
 ///
 /// A program has one result, its last register, or several: then the pass that stores one
 /// also sums others, and what they share is read and computed once.
-public struct PointwiseProgramOf<T: PointwiseScalar> {
+public final class PointwiseProgramOf<T: PointwiseScalar> {
   /// How the value at physical index i of the result's space is found.
   public enum Leaf {
     case flat(UnsafePointer<T>)
@@ -102,7 +102,7 @@ public struct PointwiseProgramOf<T: PointwiseScalar> {
 
   /// One result, the last register; its padding lanes are made zero when there are fewer
   /// channels than lanes.
-  public init(
+  public convenience init(
     count: Int, leaves: [Leaf], instructions: [Instruction], lanes: Int, channels: Int,
     owners: [AnyObject]
   ) {

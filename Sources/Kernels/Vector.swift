@@ -91,7 +91,8 @@ private let streamingFloats = 1 << 21
   #endif
 }
 /// `yes` where a ≤ b, else `no`.
-@inline(__always) func whereAtMost(_ a: Vector, _ b: Vector, _ yes: Vector, _ no: Vector) -> Vector {
+@inline(__always) func whereAtMost(_ a: Vector, _ b: Vector, _ yes: Vector, _ no: Vector) -> Vector
+{
   #if LUNERV_VECTOR512
     lunerv_where_most16(a, b, yes, no)
   #else

@@ -1,60 +1,106 @@
 import CVector
 
-/// Winograd convolution of stride 1 (Lavin & Gray, arXiv 1509.09308) over tiles of 6×6
-/// inputs, points 0, ±1, ±2, ∞: F(4×4, 3×3), 36 products where the direct form has 144,
-/// and F(2×2, 5×5), 36 where it has 100.
+/// Winograd convolution of stride 1 (Lavin & Gray, arXiv 1509.09308): F(4×4, 3×3) over tiles
+/// of 6×6 inputs, points 0, ±1, ±2, ∞, 36 products where the direct form has 144; and
+/// F(4×4, 5×5) over tiles of 8×8, points 0, ±1, ±2, ±½, ∞, 64 where it has 400.
 ///
-/// Both forms transform the input alike; they differ in how many of a tile's six outputs
-/// per axis exist, and in the weights. An image is cut into tasks of a few rows of tiles,
-/// a task into batches of tiles, and a batch goes through row by row of the 6×6 transform:
-/// the six products of one row find their operands in the first-level cache.
-/// Relative error against f64 is about 1e-5 of the output's largest magnitude;
-/// `ConvolutionTests` measures it.
+/// An image is cut into tasks of a few rows of tiles, a task into batches of tiles, and a batch
+/// goes through row by row of the transform: the products of one row find their operands in
+/// the first-level cache. Relative error against f64 is about 1e-5 of the output's largest
+/// magnitude for either; `ConvolutionTests` measures it.
 
-/// Bᵀ d along one axis.
+/// What a transform of one tile makes of one column, eight numbers at most.
+private typealias Column = (
+  Vector, Vector, Vector, Vector, Vector, Vector, Vector, Vector
+)
+
+/// Bᵀ d along one axis, for tiles of six: the first six results count.
 @inline(__always) private func inputTransform(
   _ d0: Vector, _ d1: Vector, _ d2: Vector, _ d3: Vector, _ d4: Vector, _ d5: Vector
-) -> (Vector, Vector, Vector, Vector, Vector, Vector) {
+) -> Column {
   let a = d4 - 4 * d2
   let b = d3 - 4 * d1
   let c = d4 - d2
   let d = 2 * (d3 - d1)
-  return (4 * d0 - 5 * d2 + d4, a + b, a - b, c + d, c - d, 4 * d1 - 5 * d3 + d5)
+  return (4 * d0 - 5 * d2 + d4, a + b, a - b, c + d, c - d, 4 * d1 - 5 * d3 + d5, d5, d5)
 }
 
-/// Aᵀ m along one axis; the first two results are those of F(2, 5) with m₅ added to the
-/// second.
+/// Bᵀ d along one axis, for tiles of eight.
+@inline(__always) private func inputTransform(
+  _ d0: Vector, _ d1: Vector, _ d2: Vector, _ d3: Vector, _ d4: Vector, _ d5: Vector, _ d6: Vector,
+  _ d7: Vector
+) -> Column {
+  let (a, b) = (d2 + d6 - 4.25 * d4, d1 + d5 - 4.25 * d3)
+  let (c, e) = (d6 + 0.25 * d2 - 1.25 * d4, 0.5 * d1 - 2.5 * d3 + 2 * d5)
+  let (f, h) = (d6 + 4 * d2 - 5 * d4, 2 * d1 - 2.5 * d3 + 0.5 * d5)
+  return (
+    d0 - d6 + 5.25 * (d4 - d2), a + b, a - b, c + e, c - e, f + h, f - h,
+    d7 - d1 + 5.25 * (d3 - d5)
+  )
+}
+
+/// Aᵀ m along one axis, four outputs, of the `tile` numbers at p, p + stride, …
 @inline(__always) private func outputTransform(
-  _ m0: Vector, _ m1: Vector, _ m2: Vector, _ m3: Vector, _ m4: Vector, _ m5: Vector
+  _ p: UnsafePointer<Float>, stride: Int, tile: Int
 ) -> (Vector, Vector, Vector, Vector) {
+  let (m1, m2) = (load(p + stride), load(p + 2 * stride))
+  let (m3, m4) = (load(p + 3 * stride), load(p + 4 * stride))
   let (s, d, u, v) = (m1 + m2, m1 - m2, m3 + m4, m3 - m4)
-  return (m0 + s + u, d + 2 * v, s + 4 * u, d + 8 * v + m5)
+  let m5 = load(p + 5 * stride)
+  if tile == 6 { return (load(p) + s + u, d + 2 * v, s + 4 * u, d + 8 * v + m5) }
+  let m6 = load(p + 6 * stride)
+  let (x, y) = (m5 + m6, m5 - m6)
+  return (
+    load(p) + s + u + x, d + 2 * v + 0.5 * y, s + 4 * u + 0.25 * x,
+    d + 8 * v + 0.125 * y + load(p + 7 * stride)
+  )
 }
 
-/// A g along one axis: the adjoint of the output transform.
+/// A g along one axis, of the four numbers at p, p + stride, …: the adjoint of the output
+/// transform.
 @inline(__always) private func gradientTransform(
-  _ g0: Vector, _ g1: Vector, _ g2: Vector, _ g3: Vector
-) -> (Vector, Vector, Vector, Vector, Vector, Vector) {
-  let (p, q) = (g0 + g2, g1 + g3)
+  _ p: UnsafePointer<Float>, stride: Int, tile: Int
+) -> Column {
+  let (g0, g1) = (load(p), load(p + stride))
+  let (g2, g3) = (load(p + 2 * stride), load(p + 3 * stride))
+  let (a, b) = (g0 + g2, g1 + g3)
   let (r, w) = (g0 + 4 * g2, 2 * g1 + 8 * g3)
-  return (g0, p + q, p - q, r + w, r - w, g3)
+  if tile == 6 { return (g0, a + b, a - b, r + w, r - w, g3, g3, g3) }
+  let (x, y) = (g0 + 0.25 * g2, 0.5 * g1 + 0.125 * g3)
+  return (g0, a + b, a - b, r + w, r - w, x + y, x - y, g3)
 }
 
-@inline(__always) private func gradientTransform(_ g0: Vector, _ g1: Vector) -> (
-  Vector, Vector, Vector, Vector, Vector, Vector
+/// Stores the first `tile` results `stride` floats apart.
+@inline(__always) private func store(
+  _ r: Column, _ q: UnsafeMutablePointer<Float>, stride: Int, tile: Int
 ) {
-  let w = 2 * g1
-  return (g0, g0 + g1, g0 - g1, g0 + w, g0 - w, g1)
+  store(r.0, q)
+  store(r.1, q + stride)
+  store(r.2, q + 2 * stride)
+  store(r.3, q + 3 * stride)
+  store(r.4, q + 4 * stride)
+  store(r.5, q + 5 * stride)
+  if tile == 8 {
+    store(r.6, q + 6 * stride)
+    store(r.7, q + 7 * stride)
+  }
 }
 
-/// The weight transform's rows: point p has scale·(1, p, p², …), ∞ the last weight alone.
-private let points: [(point: Double, scale: Double)] = [
-  (0, 1.0 / 4), (1, -1.0 / 6), (-1, -1.0 / 6), (2, 1.0 / 24), (-2, 1.0 / 24),
-]
+/// Inputs of a tile along one axis.
+private func tileSize(kernel: Int) -> Int { outputs + kernel - 1 }
+/// Outputs of a tile along one axis.
+private let outputs = 4
 
-/// G for a kernel of `taps` taps, six rows.
+/// G for a kernel of `taps` taps: point p has a row of scale·(1, p, p², …), ∞ the last tap.
 private func weightTransform(taps: Int) -> [[Double]] {
-  points.map { p in
+  var points: [(point: Double, scale: Double)]
+  if taps == 3 {
+    points = [(0, 0.25), (1, -1.0 / 6), (-1, -1.0 / 6), (2, 1.0 / 24), (-2, 1.0 / 24)]
+  } else {
+    points = [(0, 1), (1, -2.0 / 9), (-1, -2.0 / 9), (2, 1.0 / 90), (-2, 1.0 / 90)]
+    points += [(0.5, 32.0 / 45), (-0.5, 32.0 / 45)]
+  }
+  return points.map { p in
     var power = p.scale
     return (0..<taps).map { _ in
       defer { power *= p.point }
@@ -77,7 +123,7 @@ private struct TileGrid {
 
   init(n: Int, height: Int, width: Int, kernel: Int, batch: Int, batches most: Int) {
     (self.n, self.height, self.width) = (n, height, width)
-    step = 7 - kernel
+    step = outputs
     border = kernel - 1
     tilesX = (width + step - 1) / step
     tilesY = (height + step - 1) / step
@@ -177,10 +223,10 @@ private struct Ahead {
     count = n
   }
 
-  /// Part `k` of 36.
-  @inline(__always) func fetch(_ k: Int) {
+  /// Part `k` of `parts`.
+  @inline(__always) func fetch(_ k: Int, of parts: Int) {
     for s in 0..<count {
-      for line in (lines[s] * k / 36)..<(lines[s] * (k + 1) / 36) {
+      for line in (lines[s] * k / parts)..<(lines[s] * (k + 1) / parts) {
         lunerv_prefetch(first[s] + 16 * line)
       }
     }
@@ -202,17 +248,20 @@ enum Winograd {
   /// Kernel sizes there is a form for.
   static func serves(kernel: Int) -> Bool { kernel == 3 || kernel == 5 }
 
-  /// Transformed weights: [36][panel][depth][panel width].
-  static func weightCount(input: ImageLayout, output: ImageLayout) -> Int {
-    36 * input.depth * roundUp(output.lanes, vectorWidth)
+  /// Floats of transformed weights: [tile²][panel][depth][panel width].
+  static func weightCount(kernel: Int, input: ImageLayout, output: ImageLayout) -> Int {
+    let tile = tileSize(kernel: kernel)
+    return tile * tile * input.depth * roundUp(output.lanes, vectorWidth)
   }
 
   static func transformWeights(
     _ w: WeightView, input: ImageLayout, output: ImageLayout, into u: UnsafeMutablePointer<Float>
   ) {
     let (depth, lanes) = (input.depth, roundUp(output.lanes, vectorWidth))
-    u.update(repeating: 0, count: 36 * depth * lanes)
-    // Where lane l of row k lies within one of the 36 matrices.
+    let (matrix, taps) = (depth * lanes, w.kh)
+    let tile = tileSize(kernel: taps)
+    u.update(repeating: 0, count: tile * tile * matrix)
+    // Where lane l of row k lies within one of the matrices.
     var place = [Int](repeating: 0, count: lanes)
     var stride = [Int](repeating: 0, count: lanes)
     var first = 0
@@ -223,39 +272,44 @@ enum Winograd {
       }
       first += width
     }
-    let matrix = depth * lanes
-    let taps = w.kh
     let g = weightTransform(taps: taps).flatMap { $0 }
-    let pieces = min(w.outputs, 16)
+    let pieces = min(w.inputs, 16)
     ThreadPool.shared.run(pieces) { piece in
       withScratch { scratch in
         let kernel = scratch.take(taps * taps, of: Double.self)
-        let half = scratch.take(6 * taps, of: Double.self)
-        for to in (w.outputs * piece / pieces)..<(w.outputs * (piece + 1) / pieces) {
-          let lane = output.lane(of: to)
-          for from in 0..<w.inputs {
+        let half = scratch.take(tile * taps, of: Double.self)
+        for from in (w.inputs * piece / pieces)..<(w.inputs * (piece + 1) / pieces) {
+          // Neighbouring outputs are neighbours in each of the matrices.
+          for to in 0..<w.outputs {
+            let lane = output.lane(of: to)
             let base = u + place[lane] + input.lane(of: from) * stride[lane]
-            for y in 0..<taps {
-              for x in 0..<taps {
-                // Turned by 180° for the gradient by data.
-                kernel[y * taps + x] = Double(
-                  w.transposed
-                    ? w.at(from: from, to: to, taps - 1 - y, taps - 1 - x)
-                    : w.at(from: from, to: to, y, x))
-              }
+            let (memory, turned) = w.taps(from: from, to: to)
+            for t in 0..<taps * taps {
+              kernel[t] = Double(memory[turned ? taps * taps - 1 - t : t])
             }
-            for i in 0..<6 {
+            if taps == 3 {
+              let rows = threeTaps(
+                SIMD3(kernel[0], kernel[1], kernel[2]), SIMD3(kernel[3], kernel[4], kernel[5]),
+                SIMD3(kernel[6], kernel[7], kernel[8]))
+              for i in 0..<6 {
+                let v = rows[i]
+                let r = threeTaps(v.x, v.y, v.z)
+                for j in 0..<6 { base[(6 * i + j) * matrix] = Float(r[j]) }
+              }
+              continue
+            }
+            for i in 0..<tile {
               for x in 0..<taps {
                 var sum = 0.0
                 for y in 0..<taps { sum += g[i * taps + y] * kernel[y * taps + x] }
                 half[i * taps + x] = sum
               }
             }
-            for i in 0..<6 {
-              for j in 0..<6 {
+            for i in 0..<tile {
+              for j in 0..<tile {
                 var sum = 0.0
                 for x in 0..<taps { sum += g[j * taps + x] * half[i * taps + x] }
-                base[(6 * i + j) * matrix] = Float(sum)
+                base[(tile * i + j) * matrix] = Float(sum)
               }
             }
           }
@@ -264,49 +318,72 @@ enum Winograd {
     }
   }
 
+  /// G k for three taps, written out: most weights are transformed by it twice a step.
+  @inline(__always) private static func threeTaps(
+    _ a: SIMD3<Double>, _ b: SIMD3<Double>, _ c: SIMD3<Double>
+  ) -> InlineArray<6, SIMD3<Double>> {
+    let (even, odd) = ((a + c) * (1.0 / 6), b * (1.0 / 6))
+    let (far, half) = ((a + 4 * c) * (1.0 / 24), b * (1.0 / 12))
+    return [a * 0.25, -even - odd, odd - even, far + half, far - half, c]
+  }
+
+  @inline(__always) private static func threeTaps(_ a: Double, _ b: Double, _ c: Double)
+    -> InlineArray<6, Double>
+  {
+    let (even, odd) = ((a + c) * (1.0 / 6), b * (1.0 / 6))
+    let (far, half) = ((a + 4 * c) * (1.0 / 24), b * (1.0 / 12))
+    return [a * 0.25, -even - odd, odd - even, far + half, far - half, c]
+  }
+
   // MARK: - Transforms of a batch
 
-  /// Along y: six rows of `count` floats each, row i at `lines + i·pitch`, from the six rows
-  /// of a tile row.
+  /// Along y: `tile` rows of `count` floats each, row i at `lines + i·pitch`, from as many
+  /// rows of pixels.
   @inline(never) private static func transformRows(
-    _ p0: UnsafePointer<Float>, rowPitch s: Int, count: Int,
+    _ p0: UnsafePointer<Float>, rowPitch s: Int, tile: Int, count: Int,
     into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    forEachVector(count) { i in
-      let p = p0 + i
-      let r = inputTransform(
-        load(p), load(p + s), load(p + 2 * s), load(p + 3 * s), load(p + 4 * s), load(p + 5 * s))
-      let q = lines + i
-      store(r.0, q)
-      store(r.1, q + pitch)
-      store(r.2, q + 2 * pitch)
-      store(r.3, q + 3 * pitch)
-      store(r.4, q + 4 * pitch)
-      store(r.5, q + 5 * pitch)
+    if tile == 6 {
+      forEachVector(count) { i in
+        let p = p0 + i
+        let r = inputTransform(
+          load(p), load(p + s), load(p + 2 * s), load(p + 3 * s), load(p + 4 * s),
+          load(p + 5 * s))
+        store(r, lines + i, stride: pitch, tile: 6)
+      }
+    } else {
+      forEachVector(count) { i in
+        let p = p0 + i
+        let r = inputTransform(
+          load(p), load(p + s), load(p + 2 * s), load(p + 3 * s), load(p + 4 * s),
+          load(p + 5 * s), load(p + 6 * s), load(p + 7 * s))
+        store(r, lines + i, stride: pitch, tile: 8)
+      }
     }
   }
 
-  /// Along x: V[6][tiles][vLanes] of one line, from tile `first` on. `vLanes` is `lanes` in
-  /// whole vectors: what lies beyond `lanes` belongs to the next pixel, and no product uses
-  /// it.
+  /// Along x: V[tile][tiles][vLanes] of one line. `vLanes` is `lanes` in whole vectors: what
+  /// lies beyond `lanes` belongs to the next pixel, and no product uses it.
   @inline(never) private static func transformColumns(
-    _ line: UnsafePointer<Float>, step: Int, lanes: Int, columns: Int,
+    _ line: UnsafePointer<Float>, tile: Int, lanes: Int, columns: Int,
     into v: UnsafeMutablePointer<Float>, plane: Int
   ) {
     let vLanes = roundUp(lanes, vectorWidth)
     for t in 0..<columns {
       for c in stride(from: 0, to: lanes, by: vectorWidth) {
-        let p = line + step * t * lanes + c
-        let r = inputTransform(
-          load(p), load(p + lanes), load(p + 2 * lanes), load(p + 3 * lanes),
-          load(p + 4 * lanes), load(p + 5 * lanes))
+        let p = line + outputs * t * lanes + c
         let q = v + t * vLanes + c
-        store(r.0, q)
-        store(r.1, q + plane)
-        store(r.2, q + 2 * plane)
-        store(r.3, q + 3 * plane)
-        store(r.4, q + 4 * plane)
-        store(r.5, q + 5 * plane)
+        if tile == 6 {
+          let r = inputTransform(
+            load(p), load(p + lanes), load(p + 2 * lanes), load(p + 3 * lanes),
+            load(p + 4 * lanes), load(p + 5 * lanes))
+          store(r, q, stride: plane, tile: 6)
+        } else {
+          let r = inputTransform(
+            load(p), load(p + lanes), load(p + 2 * lanes), load(p + 3 * lanes),
+            load(p + 4 * lanes), load(p + 5 * lanes), load(p + 6 * lanes), load(p + 7 * lanes))
+          store(r, q, stride: plane, tile: 8)
+        }
       }
     }
   }
@@ -317,10 +394,10 @@ enum Winograd {
     /// Floats of one line, and of the lines of all tile rows.
     let line: Int, pitch: Int
 
-    init(columns: Int, lanes: Int, batchRows: Int, _ scratch: Scratch) {
+    init(tile: Int, columns: Int, lanes: Int, batchRows: Int, _ scratch: Scratch) {
       line = roundUp(columns * lanes + vectorWidth, 16)
       pitch = line * batchRows
-      memory = scratch.floats(6 * pitch)
+      memory = scratch.floats(tile * pitch)
     }
 
     func line(_ i: Int, tileRow: Int) -> UnsafeMutablePointer<Float> {
@@ -344,6 +421,7 @@ enum Winograd {
       n: input.layout.n, height: output.layout.seenHeight, width: output.layout.seenWidth,
       kernel: kernel, batch: 16, batches: 8)
     let (step, border) = (grid.step, grid.border)
+    let tile = tileSize(kernel: kernel)
     let panels = panelWidths(lanes: outLanes)
     let widest = panels.max() ?? vectorWidth
     let offsets = output.layout.laneOffsets()
@@ -361,11 +439,12 @@ enum Winograd {
               input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
               x: step * task.tx - padding, columns: step * columns + border, scratch)
             let lines = Lines(
-              columns: step * columns + border, lanes: inLanes, batchRows: grid.batchRows, scratch)
-            let v = scratch.floats(6 * grid.batchTiles * vLanes)
-            let m = scratch.floats(6 * grid.batchTiles * widest)
-            // Transformed back along x: [6][step][tiles][mLanes].
-            let half = scratch.floats(6 * step * grid.batchTiles * mLanes)
+              tile: tile, columns: step * columns + border, lanes: inLanes,
+              batchRows: grid.batchRows, scratch)
+            let v = scratch.floats(tile * grid.batchTiles * vLanes)
+            let m = scratch.floats(tile * grid.batchTiles * widest)
+            // Transformed back along x: [tile][step][tiles][mLanes].
+            let half = scratch.floats(tile * step * grid.batchTiles * mLanes)
             var ahead = Ahead(scratch)
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
@@ -375,35 +454,36 @@ enum Winograd {
               ahead.set((region, end..<(end + step * grid.batchRows)))
               for y in 0..<batchRows {
                 transformRows(
-                  region.row(step * (batch + y)), rowPitch: region.pitch,
-                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                  region.row(step * (batch + y)), rowPitch: region.pitch, tile: tile,
+                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y),
+                  pitch: lines.pitch)
               }
-              for i in 0..<6 {
+              for i in 0..<tile {
                 for y in 0..<batchRows {
                   transformColumns(
-                    lines.line(i, tileRow: y), step: step, lanes: inLanes, columns: columns,
+                    lines.line(i, tileRow: y), tile: tile, lanes: inLanes, columns: columns,
                     into: v + y * columns * vLanes, plane: tiles * vLanes)
                 }
                 var first = 0
                 for width in panels {
-                  for j in 0..<6 {
+                  for j in 0..<tile {
                     let a = PanelA(
                       base: v + j * tiles * vLanes, rowStride: vLanes, kStride: 1, taps: 1,
                       tapOffsets: zeroOffset, depth: depth)
                     runPanel(
-                      width: width, rows: tiles, a, u + ((6 * i + j) * mLanes + first) * depth,
+                      width: width, rows: tiles, a, u + ((tile * i + j) * mLanes + first) * depth,
                       width, m + j * tiles * width, width, accumulate: false)
-                    if first == 0 { ahead.fetch(6 * i + j) }
+                    if first == 0 { ahead.fetch(tile * i + j, of: tile * tile) }
                   }
                   outputColumns(
-                    m, width: width, tiles: tiles, step: step,
+                    m, width: width, tiles: tiles, tile: tile,
                     into: half + i * step * tiles * mLanes + first, lanes: mLanes)
                   first += width
                 }
               }
               for t in 0..<columns * batchRows {
                 storeTile(
-                  half + t * mLanes, plane: tiles * mLanes, step: step, output, n: task.n,
+                  half + t * mLanes, plane: tiles * mLanes, tile: tile, output, n: task.n,
                   y: step * (task.ty + batch + t / columns), x: step * (task.tx + t % columns),
                   bias: lanesBias, laneOffsets: offsets, streaming: streaming)
               }
@@ -415,51 +495,41 @@ enum Winograd {
     }
   }
 
-  /// Back along x: [step][tiles][lanes] from the six products of one row, [6][tiles][width].
+  /// Back along x: [outputs][tiles][lanes] from the products of one row, [tile][tiles][width].
   @inline(never) private static func outputColumns(
-    _ m: UnsafePointer<Float>, width: Int, tiles: Int, step: Int,
+    _ m: UnsafePointer<Float>, width: Int, tiles: Int, tile: Int,
     into half: UnsafeMutablePointer<Float>, lanes: Int
   ) {
     let (from, to) = (tiles * width, tiles * lanes)
     for t in 0..<tiles {
       for c in stride(from: 0, to: width, by: vectorWidth) {
-        let p = m + t * width + c
-        let last = load(p + 5 * from)
-        let r = outputTransform(
-          load(p), load(p + from), load(p + 2 * from), load(p + 3 * from), load(p + 4 * from), last)
+        let r = outputTransform(m + t * width + c, stride: from, tile: tile)
         let q = half + t * lanes + c
         store(r.0, q)
-        if step == 4 {
-          store(r.1, q + to)
-          store(r.2, q + 2 * to)
-          store(r.3, q + 3 * to)
-        } else {
-          store(r.1 + last, q + to)
-        }
+        store(r.1, q + to)
+        store(r.2, q + 2 * to)
+        store(r.3, q + 3 * to)
       }
     }
   }
 
-  /// Back along y, bias added, to the image. `half` is [6][step] planes of one tile's lanes.
+  /// Back along y, bias added, to the image. `half` is [tile][outputs] planes of one tile's
+  /// lanes.
   private static func storeTile(
-    _ half: UnsafePointer<Float>, plane: Int, step: Int, _ output: ImageTarget, n: Int, y: Int,
+    _ half: UnsafePointer<Float>, plane: Int, tile: Int, _ output: ImageTarget, n: Int, y: Int,
     x: Int, bias: UnsafePointer<Float>, laneOffsets: UnsafePointer<Int>, streaming: Bool
   ) {
     let layout = output.layout
-    let rows = min(step, layout.seenHeight - y), columns = min(step, layout.seenWidth - x)
+    let rows = min(outputs, layout.seenHeight - y), columns = min(outputs, layout.seenWidth - x)
     let s = layout.shuffle
     let rowStride = s * layout.width * layout.paddedChannels
     let columnStride = s * layout.paddedChannels
-    let next = step * plane
+    let next = outputs * plane
     let pixel = output.pixel(n: n, y: y, x: x)
     // Pixel by pixel, so that each row of the image is written in order.
     for j in 0..<columns {
       for c in stride(from: 0, to: layout.lanes, by: vectorWidth) {
-        let p = half + j * plane + c
-        let last = load(p + 5 * next)
-        var r = outputTransform(
-          load(p), load(p + next), load(p + 2 * next), load(p + 3 * next), load(p + 4 * next), last)
-        if step == 2 { r.1 += last }
+        var r = outputTransform(half + j * plane + c, stride: next, tile: tile)
         let b = load(bias + c)
         r = (r.0 + b, r.1 + b, r.2 + b, r.3 + b)
         let eights = min(vectorWidth, layout.lanes - c) / 8
@@ -484,21 +554,28 @@ enum Winograd {
     rows: Int, lane: Int, lanes: Int
   ) {
     let layout = output.layout
-    let s = layout.shuffle
-    for l in 0..<lanes {
-      let (group, channel) = (
-        (lane + l) / layout.paddedChannels, (lane + l) % layout.paddedChannels
-      )
-      guard channel < layout.channels else { continue }
-      let column =
-        output.memory
-        + ((n * layout.channels + channel) * layout.height + y * s + group / s) * layout.width
-        + x * s + group % s
-      let down = s * layout.width
-      column[0] = r.0[l]
-      if rows > 1 { column[down] = r.1[l] }
-      if rows > 2 { column[2 * down] = r.2[l] }
-      if rows > 3 { column[3 * down] = r.3[l] }
+    let (s, cp) = (layout.shuffle, layout.paddedChannels)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 4 * vectorWidth) { buffer in
+      guard let values = buffer.baseAddress else { return }
+      store(r.0, values)
+      store(r.1, values + vectorWidth)
+      store(r.2, values + 2 * vectorWidth)
+      store(r.3, values + 3 * vectorWidth)
+      var l = 0
+      while l < lanes {
+        let (group, channel) = ((lane + l) / cp, (lane + l) % cp)
+        // The rest of this group is padding.
+        guard channel < layout.channels else {
+          l += cp - channel
+          continue
+        }
+        let column =
+          output.memory
+          + ((n * layout.channels + channel) * layout.height + y * s + group / s) * layout.width
+          + x * s + group % s
+        for i in 0..<rows { column[i * s * layout.width] = values[i * vectorWidth + l] }
+        l += 1
+      }
     }
   }
 
@@ -517,8 +594,9 @@ enum Winograd {
       n: input.layout.n, height: gradient.layout.seenHeight, width: gradient.layout.seenWidth,
       kernel: kernel, batch: 24, batches: 4)
     let (step, border) = (grid.step, grid.border)
+    let tile = tileSize(kernel: kernel)
     let panels = panelWidths(lanes: outLanes)
-    let count = 36 * depth * eLanes
+    let count = tile * tile * depth * eLanes
     let parts = weightGradientParts(tasks: grid.tasks, bytes: count * 4)
     withScratch { scratch in
       let sums = scratch.floats(parts * count)
@@ -539,11 +617,13 @@ enum Winograd {
               gradient, n: task.n, y: step * task.ty, rows: step * task.rows, x: step * task.tx,
               columns: step * columns, scratch)
             let lines = Lines(
-              columns: step * columns + border, lanes: inLanes, batchRows: grid.batchRows, scratch)
+              tile: tile, columns: step * columns + border, lanes: inLanes,
+              batchRows: grid.batchRows, scratch)
             let gLines = Lines(
-              columns: step * columns, lanes: outLanes, batchRows: grid.batchRows, scratch)
-            let v = scratch.floats(6 * grid.batchTiles * vLanes)
-            let e = scratch.floats(6 * grid.batchTiles * eLanes)
+              tile: tile, columns: step * columns, lanes: outLanes, batchRows: grid.batchRows,
+              scratch)
+            let v = scratch.floats(tile * grid.batchTiles * vLanes)
+            let e = scratch.floats(tile * grid.batchTiles * eLanes)
             var ahead = Ahead(scratch)
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
@@ -555,33 +635,35 @@ enum Winograd {
                 (region, (end + border)..<(end + border + next)), (gRegion, end..<(end + next)))
               for y in 0..<batchRows {
                 transformRows(
-                  region.row(step * (batch + y)), rowPitch: region.pitch,
-                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y), pitch: lines.pitch)
+                  region.row(step * (batch + y)), rowPitch: region.pitch, tile: tile,
+                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y),
+                  pitch: lines.pitch)
                 gradientRows(
-                  gRegion.row(step * (batch + y)), rowPitch: gRegion.pitch, step: step,
-                  count: step * columns * outLanes, into: gLines.line(0, tileRow: y), pitch: gLines.pitch)
+                  gRegion.row(step * (batch + y)), rowPitch: gRegion.pitch, tile: tile,
+                  count: step * columns * outLanes, into: gLines.line(0, tileRow: y),
+                  pitch: gLines.pitch)
               }
-              for i in 0..<6 {
+              for i in 0..<tile {
                 for y in 0..<batchRows {
                   transformColumns(
-                    lines.line(i, tileRow: y), step: step, lanes: inLanes, columns: columns,
+                    lines.line(i, tileRow: y), tile: tile, lanes: inLanes, columns: columns,
                     into: v + y * columns * vLanes, plane: tiles * vLanes)
                   gradientColumns(
-                    gLines.line(i, tileRow: y), step: step, lanes: outLanes, columns: columns,
+                    gLines.line(i, tileRow: y), tile: tile, lanes: outLanes, columns: columns,
                     into: e + y * columns * eLanes, plane: tiles * eLanes)
                 }
                 // Entry (1, 1) of a transformed tile is the sum of its gradients.
                 if i == 1 { addRows(e + tiles * eLanes, rows: tiles, lanes: eLanes, to: bias) }
-                for j in 0..<6 {
+                for j in 0..<tile {
                   let a = PanelA(
                     base: v + j * tiles * vLanes, rowStride: 1, kStride: vLanes, taps: 1,
                     tapOffsets: zeroOffset, depth: tiles)
-                  ahead.fetch(6 * i + j)
+                  ahead.fetch(tile * i + j, of: tile * tile)
                   var first = 0
                   for width in panels {
                     runPanel(
                       width: width, rows: depth, a, e + j * tiles * eLanes + first, eLanes,
-                      sum + (6 * i + j) * depth * eLanes + first, eLanes, accumulate: true)
+                      sum + (tile * i + j) * depth * eLanes + first, eLanes, accumulate: true)
                     first += width
                   }
                 }
@@ -601,44 +683,26 @@ enum Winograd {
   }
 
   @inline(never) private static func gradientRows(
-    _ p0: UnsafePointer<Float>, rowPitch s: Int, step: Int, count: Int,
+    _ p: UnsafePointer<Float>, rowPitch: Int, tile: Int, count: Int,
     into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
     forEachVector(count) { i in
-      let p = p0 + i
-      let r =
-        step == 4
-        ? gradientTransform(load(p), load(p + s), load(p + 2 * s), load(p + 3 * s))
-        : gradientTransform(load(p), load(p + s))
-      let q = lines + i
-      store(r.0, q)
-      store(r.1, q + pitch)
-      store(r.2, q + 2 * pitch)
-      store(r.3, q + 3 * pitch)
-      store(r.4, q + 4 * pitch)
-      store(r.5, q + 5 * pitch)
+      store(
+        gradientTransform(p + i, stride: rowPitch, tile: tile), lines + i, stride: pitch,
+        tile: tile)
     }
   }
 
   @inline(never) private static func gradientColumns(
-    _ line: UnsafePointer<Float>, step: Int, lanes: Int, columns: Int,
+    _ line: UnsafePointer<Float>, tile: Int, lanes: Int, columns: Int,
     into e: UnsafeMutablePointer<Float>, plane: Int
   ) {
     let eLanes = roundUp(lanes, vectorWidth)
     for t in 0..<columns {
       for c in stride(from: 0, to: lanes, by: vectorWidth) {
-        let p = line + step * t * lanes + c
-        let r =
-          step == 4
-          ? gradientTransform(load(p), load(p + lanes), load(p + 2 * lanes), load(p + 3 * lanes))
-          : gradientTransform(load(p), load(p + lanes))
-        let q = e + t * eLanes + c
-        store(r.0, q)
-        store(r.1, q + plane)
-        store(r.2, q + 2 * plane)
-        store(r.3, q + 3 * plane)
-        store(r.4, q + 4 * plane)
-        store(r.5, q + 5 * plane)
+        store(
+          gradientTransform(line + outputs * t * lanes + c, stride: lanes, tile: tile),
+          e + t * eLanes + c, stride: plane, tile: tile)
       }
     }
   }
@@ -653,36 +717,39 @@ enum Winograd {
     }
   }
 
-  /// Gᵀ M G of the 36 sums: back to the kernel's taps.
+  /// Gᵀ M G of the sums: back to the kernel's taps.
   private static func finish(
     _ sum: UnsafePointer<Float>, taps: Int, depth: Int, input: ImageLayout,
     gradient: ImageLayout, dw: UnsafeMutablePointer<Float>
   ) {
     let (inputs, lanes) = (input.seenChannels, roundUp(gradient.lanes, vectorWidth))
     let plane = depth * lanes
+    let tile = tileSize(kernel: taps)
     let g = weightTransform(taps: taps).map { $0.map(Float.init) }
     // Which seen channel a lane of the gradient holds, −1 for padding.
     var channel = [Int](repeating: -1, count: lanes)
     for o in 0..<gradient.seenChannels { channel[gradient.lane(of: o)] = o }
     ThreadPool.shared.run(inputs) { i in
       let row = sum + input.lane(of: i) * lanes
-      withUnsafeTemporaryAllocation(of: Vector.self, capacity: 6 * taps) { buffer in
+      withUnsafeTemporaryAllocation(of: Vector.self, capacity: tile * taps) { buffer in
         guard let tmp = buffer.baseAddress else { return }
         for c in Swift.stride(from: 0, to: lanes, by: vectorWidth) {
-          for j in 0..<6 {
+          for j in 0..<tile {
             for y in 0..<taps {
               var total = Vector.zero
-              for k in 0..<6 {
+              for k in 0..<tile {
                 total = fma(
-                  Vector(repeating: g[k][y]), load(row + (6 * k + j) * plane + c), total)
+                  Vector(repeating: g[k][y]), load(row + (tile * k + j) * plane + c), total)
               }
-              tmp[6 * y + j] = total
+              tmp[tile * y + j] = total
             }
           }
           for y in 0..<taps {
             for x in 0..<taps {
               var total = Vector.zero
-              for k in 0..<6 { total = fma(Vector(repeating: g[k][x]), tmp[6 * y + k], total) }
+              for k in 0..<tile {
+                total = fma(Vector(repeating: g[k][x]), tmp[tile * y + k], total)
+              }
               for lane in 0..<vectorWidth where channel[c + lane] >= 0 {
                 dw[((channel[c + lane] * inputs + i) * taps + y) * taps + x] = total[lane]
               }

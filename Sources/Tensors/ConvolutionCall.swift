@@ -10,12 +10,14 @@ struct ConvolutionCall {
   var b: Value?
   /// PixelShuffle factor of the result, 1 for none.
   var shuffle = 1
+  /// Keep what the algorithm makes of the weights: they will serve other inputs.
+  var keepsWeights = false
   /// This one and the pending ones below it.
   var nesting = 1
 
-  static func checked(x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int) throws
-    -> ConvolutionCall
-  {
+  static func checked(
+    x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int, keepsWeights: Bool
+  ) throws -> ConvolutionCall {
     func fail(_ text: String) -> LunervError { LunervError(.argument, "conv2d: " + text) }
     guard x.shape.count == 4 else {
       throw fail("x must have 4 dimensions (N, C, H, W), got \(Shape.describe(x.shape))")
@@ -51,7 +53,8 @@ struct ConvolutionCall {
         "a \(s.kh)×\(s.kw) kernel does not fit \(s.height)×\(s.width) with padding \(padding)")
     }
     return ConvolutionCall(
-      shape: s, x: x, w: w, b: b, nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])))
+      shape: s, x: x, w: w, b: b, keepsWeights: keepsWeights,
+      nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])))
   }
 
   private var algorithm: ConvolutionAlgorithm? {
@@ -101,10 +104,17 @@ struct ConvolutionCall {
     }
     let source = try operand(x)
     try Tape.betweenKernels?()
+    let target = result.imageLayout(shuffle: shuffle)
+    if !keepsWeights {
+      w.prepared = nil
+    } else if w.prepared?.serves(input: source.layout, output: target) != true {
+      w.prepared = Convolution.prepare(
+        shape, by: algorithm, w: try w.memory(Float.self), input: source.layout, output: target)
+    }
     Convolution.forward(
       shape, by: algorithm, source, w: try w.memory(Float.self),
-      b: try b?.memory(Float.self),
-      ImageTarget(result.imageLayout(shuffle: shuffle), try result.memory(Float.self)))
+      b: try b?.memory(Float.self), prepared: w.prepared,
+      ImageTarget(target, try result.memory(Float.self)))
     return result
   }
 

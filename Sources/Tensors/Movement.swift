@@ -82,7 +82,8 @@ extension Value {
     if target == shape { return self }
     let padded = Shape.padded(target, rank: shape.count)
     let dims = shape.indices.filter { padded[$0] == 1 && shape[$0] != 1 }
-    if shape.count == 4, padded == [1, shape[1], 1, 1], target.count == 4, let sums = channelSums() {
+    if shape.count == 4, padded == [1, shape[1], 1, 1], target.count == 4, let sums = channelSums()
+    {
       return sums
     }
     let sum = try reduced(.sum, over: dims)

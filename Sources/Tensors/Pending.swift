@@ -220,7 +220,8 @@ extension Value {
       let padded = root.layout == .channelsLast && root.lanes != root.shape[1]
       let zeros = padded ? keepsZero(instructions) : []
       let results = wanted.map { r in
-        let register = wanted.count == 1
+        let register =
+          wanted.count == 1
           ? max(0, leaves.count + instructions.count - 1) : place[index(r)]
         return Program.Result(register, masked: padded && !zeros[register])
       }

@@ -248,6 +248,7 @@ public final class Tensor {
         from: try value.memory(UInt8.self), byteCount: value.physicalCount * dtype.size)
       value = copy
     }
+    value.prepared = nil
     return try value.memory(Float.self)
   }
 

@@ -16,6 +16,8 @@ public final class Value {
   let dtype: DType
   let layout: Layout
   var state: State
+  /// What convolutions that do not train made of this value as their weights.
+  var prepared: PreparedWeights?
 
   enum State {
     case stored(Storage, offset: Int)
