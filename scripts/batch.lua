@@ -214,7 +214,7 @@ local function run(jobs, report)
     :format(quoted(program), table.concat(options, " "))
   -- A line each second lets this process notice Ctrl-C, and them that this process is gone.
   local script = ([[echo $$
-    (trap '' PIPE; while sleep 1; do echo || { kill -INT -- -$$; exit; }; done) 2>/dev/null &
+    (trap '' PIPE; while sleep 1; do echo || { kill -INT -$$; exit; }; done) 2>/dev/null &
     xargs -0 -n 3 -P %d -a %s sh -c %s sh
     kill $! 2>/dev/null]]):format(o.jobs, quoted(list), quoted(job))
   local processes = assert(io.popen("exec setsid sh -c " .. quoted(script)))
@@ -224,8 +224,8 @@ local function run(jobs, report)
     -- Ctrl-C reaches this process alone; the others keep what they have computed, too.
     -- Where interrupts are ignored, as in the background of a script, they are ended.
     if ended < #jobs then
-      local stop = "exec 2>/dev/null; kill -INT -- -G; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; "
-        .. "kill -0 -- -G || exit; done; kill -TERM -- -G"
+      local stop = "exec 2>/dev/null; kill -INT -G; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; "
+        .. "kill -0 -G || exit; done; kill -TERM -G"
       os.execute((stop:gsub("G", group)))
     end
     processes:close()
