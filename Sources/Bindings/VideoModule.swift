@@ -74,10 +74,16 @@ enum VideoModule {
     var timestamps: [Double]?
     var format: String?
     var crf: Double?
+    var preset: String?
+    var tune: String?
+    var oneGroup = false
+    var threads: Int?
     static var luaFields: [LuaField<Write>] {
       [
         LuaField("width", \.width), LuaField("height", \.height), LuaField("fps", \.fps),
         LuaField("timestamps", \.timestamps), LuaField("format", \.format), LuaField("crf", \.crf),
+        LuaField("preset", \.preset), LuaField("tune", \.tune),
+        LuaField("one_group", \.oneGroup), LuaField("threads", \.threads),
       ]
     }
   }
@@ -106,7 +112,10 @@ enum VideoModule {
     }
     m.define(
       "open_writer", params: ["path", "options"],
-      doc: "A writer of frames: width, height, fps, timestamps, format; or nil and a message."
+      doc: """
+        A writer of frames: width, height, fps, timestamps, format, and for H.264 and H.265 crf, \
+        preset, tune, one_group, threads; or nil and a message.
+        """
     ) { (path: String, o: Write) in
       guard let width = o.width, let height = o.height else {
         throw LunervError(.argument, "open_writer: width and height expected")
@@ -123,6 +132,10 @@ enum VideoModule {
       // Frames of variable rates fall between the ticks of a constant one.
       if o.timestamps != nil { options.timeBase = Rational(1, 1_000_000) }
       if let crf = o.crf { options.crf = crf }
+      if let preset = o.preset { options.preset = preset }
+      options.tune = o.tune
+      options.oneGroup = o.oneGroup
+      if let threads = o.threads { options.threads = threads }
       return try FileModule.attempt({
         FrameWriter(
           try VideoWriter(path: path, width: width, height: height, options: options),

@@ -7,6 +7,9 @@
 static const unsigned char lunerv[] = {
 #embed "../../stdlib/lunerv/init.lua"
 };
+static const unsigned char lunerv_bd_rate[] = {
+#embed "../../stdlib/lunerv/bd_rate.lua"
+};
 static const unsigned char lunerv_bench[] = {
 #embed "../../stdlib/lunerv/bench.lua"
 };
@@ -51,6 +54,9 @@ static const unsigned char lunerv_compress[] = {
 };
 static const unsigned char lunerv_compress_cem[] = {
 #embed "../../stdlib/lunerv/compress/cem.lua"
+};
+static const unsigned char lunerv_compress_rate[] = {
+#embed "../../stdlib/lunerv/compress/rate.lua"
 };
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
@@ -199,6 +205,9 @@ static const unsigned char lunerv_progress[] = {
 static const unsigned char lunerv_quant[] = {
 #embed "../../stdlib/lunerv/quant.lua"
 };
+static const unsigned char lunerv_reference[] = {
+#embed "../../stdlib/lunerv/reference.lua"
+};
 static const unsigned char lunerv_schedule[] = {
 #embed "../../stdlib/lunerv/schedule.lua"
 };
@@ -238,6 +247,7 @@ static const unsigned char lunerv_video[] = {
 
 const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv", lunerv, sizeof(lunerv)},
+  {"lunerv.bd_rate", lunerv_bd_rate, sizeof(lunerv_bd_rate)},
   {"lunerv.bench", lunerv_bench, sizeof(lunerv_bench)},
   {"lunerv.bench.kernels", lunerv_bench_kernels, sizeof(lunerv_bench_kernels)},
   {"lunerv.bench.plan", lunerv_bench_plan, sizeof(lunerv_bench_plan)},
@@ -253,6 +263,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
+  {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},
@@ -302,6 +313,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.options", lunerv_options, sizeof(lunerv_options)},
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
+  {"lunerv.reference", lunerv_reference, sizeof(lunerv_reference)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.tasks", lunerv_tasks, sizeof(lunerv_tasks)},
   {"lunerv.tasks.ablate", lunerv_tasks_ablate, sizeof(lunerv_tasks_ablate)},

@@ -5,8 +5,10 @@ import Support
 public enum VideoFormat: String, Sendable, CaseIterable {
   /// Lossless RGB: FFV1 in Matroska. Exact.
   case ffv1
-  /// H.264 by libx264 in MP4, MOV or Matroska. Lossy.
+  /// H.264 by libx264 in MP4, MOV or Matroska, or bare. Lossy.
   case x264
+  /// H.265 by libx265, bare. Lossy.
+  case x265
   /// Uncompressed YUV in YUV4MPEG2, 4:4:4 unless told otherwise. Lossy by the colour
   /// conversion, see ``VideoWriter``.
   case y4m
@@ -16,7 +18,7 @@ public enum VideoFormat: String, Sendable, CaseIterable {
   case raw
 
   /// The format that a path means: `-` is raw RGB on standard output; `.mkv` FFV1; `.mp4`,
-  /// `.m4v` and `.mov` H.264; `.y4m`; `.rgb` and `.raw` headerless RGB; a name that ends in
+  /// `.m4v` and `.mov` H.264; `.264` and `.265` bare H.264 and H.265; `.y4m`; `.rgb` and `.raw` headerless RGB; a name that ends in
   /// "/", has no extension or is an existing folder is a folder of PNGs.
   ///
   /// Throws `.usage` for another extension.
@@ -25,19 +27,21 @@ public enum VideoFormat: String, Sendable, CaseIterable {
     if try path.hasSuffix("/") || PathKind(path) == .folder { return .png }
     switch fileExtension(path) {
     case "mkv": return .ffv1
-    case "mp4", "m4v", "mov": return .x264
+    case "mp4", "m4v", "mov", "264": return .x264
+    case "265": return .x265
     case "y4m": return .y4m
     case "rgb", "raw": return .raw
     case "": return .png
     case let other:
       throw LunervError(
         .usage,
-        "\(path): no video is written as '.\(other)'; use .mkv, .mp4, .y4m, .rgb, a folder or -")
+        "\(path): no video is written as '.\(other)'; use .mkv, .mp4, .264, .265, .y4m, "
+          + ".rgb, a folder or -")
     }
   }
 
   /// Reading the output gives back the bytes that were written.
-  public var isExact: Bool { self != .x264 && self != .y4m }
+  public var isExact: Bool { self != .x264 && self != .x265 && self != .y4m }
 }
 
 /// How to write a video.
@@ -57,10 +61,14 @@ public struct WriterOptions: Sendable {
   /// The clock of the timestamps; nil ticks once per frame. For variable rates give the
   /// source's. Matroska stores milliseconds whatever is asked.
   public var timeBase: Rational?
-  /// x264's constant quality, 0 (best) to 51.
+  /// x264's and x265's constant quality, 0 (best) to 51.
   public var crf = 18.0
-  /// x264's speed preset, "ultrafast" to "placebo".
+  /// x264's and x265's speed preset, "ultrafast" to "placebo".
   public var preset = "medium"
+  /// x264's and x265's tuning: "psnr", "ssim", ….
+  public var tune: String?
+  /// Only the first frame can be decoded by itself, which is the smallest.
+  public var oneGroup = false
   /// nil is 4:2:0 for x264 (4:4:4 where a side is odd) and 4:4:4 for Y4M.
   public var chroma: Chroma?
   /// Encoder threads; 0 lets libav choose.
@@ -135,7 +143,6 @@ public final class VideoWriter {
   deinit { sink?.abandon() }
 
   private func makeSink(_ options: WriterOptions) throws -> any FrameSink {
-    let isOdd = width % 2 != 0 || height % 2 != 0
     switch format {
     case .png:
       guard path != "-" else { throw LunervError(.usage, "PNG images need a folder, not '-'") }
@@ -155,23 +162,46 @@ public final class VideoWriter {
       return try MuxedSink(
         path: path, container: "matroska", settings: settings, width: width, height: height)
     case .x264:
-      try require(["mp4", "m4v", "mov", "mkv"])
-      if isOdd, options.chroma == .yuv420 {
-        throw LunervError(
-          .argument, "\(path): 4:2:0 needs even sizes, not \(width)x\(height); use 4:4:4")
-      }
-      if isOdd, options.chroma == nil {
-        warnings.append("\(width)x\(height) is odd: H.264 is written as 4:4:4")
-      }
-      let is444 = isOdd || options.chroma == .yuv444
-      var settings = settings(
-        "libx264", is444 ? AV_PIX_FMT_YUV444P : AV_PIX_FMT_YUV420P, options)
-      settings.privateOptions = [("preset", options.preset), ("crf", "\(options.crf)")]
+      try require(["mp4", "m4v", "mov", "mkv", "264"])
+      let settings = try lossy("libx264", options)
       let kind = fileExtension(path)
+      if kind == "264" {
+        return try ElementarySink(path: path, settings: settings, width: width, height: height)
+      }
       return try MuxedSink(
         path: path, container: kind == "mkv" ? "matroska" : kind == "mov" ? "mov" : "mp4",
         settings: settings, width: width, height: height)
+    case .x265:
+      try require(["265"])
+      return try ElementarySink(
+        path: path, settings: try lossy("libx265", options), width: width, height: height)
     }
+  }
+
+  /// Settings of libx264 and libx265.
+  private func lossy(_ name: String, _ options: WriterOptions) throws -> Encoder.Settings {
+    let isOdd = width % 2 != 0 || height % 2 != 0
+    if isOdd, options.chroma == .yuv420 {
+      throw LunervError(
+        .argument, "\(path): 4:2:0 needs even sizes, not \(width)x\(height); use 4:4:4")
+    }
+    if isOdd, options.chroma == nil {
+      warnings.append(
+        "\(width)x\(height) is odd: \(name == "libx264" ? "H.264" : "H.265") is written as 4:4:4")
+    }
+    let is444 = isOdd || options.chroma == .yuv444
+    var settings = settings(name, is444 ? AV_PIX_FMT_YUV444P : AV_PIX_FMT_YUV420P, options)
+    settings.privateOptions = [("preset", options.preset), ("crf", "\(options.crf)")]
+    if let tune = options.tune { settings.privateOptions.append(("tune", tune)) }
+    if name == "libx265" {
+      // x265 would write about itself, on stderr and into the stream.
+      let quiet = "log-level=none:info=0"
+      settings.privateOptions.append(
+        ("x265-params", options.oneGroup ? quiet + ":keyint=-1" : quiet))
+    } else if options.oneGroup {
+      settings.privateOptions.append(("x264-params", "keyint=infinite"))
+    }
+    return settings
   }
 
   private func settings(

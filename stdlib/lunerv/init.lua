@@ -20,6 +20,8 @@ local submodules <const> = {
   coder = "lunerv.coder",
   tasks = "lunerv.tasks",
   diagnose = "lunerv.diagnose",
+  reference = "lunerv.reference",
+  bd_rate = "lunerv.bd_rate",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

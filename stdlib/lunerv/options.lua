@@ -14,8 +14,9 @@ options.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_
 
 -- Scripts that fit a model, those that make files of it, those that read a clip.
 local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
-  "compress_file" }
-local compressing <const> = { "compress", "compress_file", "ablate" }
+  "compress_file", "rd_curve" }
+local to_file <const> = { "compress_file" }
+local compressing <const> = { "compress", "compress_file", "rd_curve", "ablate" }
 
 local function joined(list, ...)
   local more = table.pack(...)
@@ -157,6 +158,18 @@ options.catalogue = {
     commands = regress,
     doc = "steps between checkpoints, besides the seconds (0: none)" },
 
+  { name = "rates", type = "list", above = 0, default = { 0.03, 0.06, 0.12, 0.3 },
+    commands = { "rd_curve" }, doc = "bits per pixel of the points of the curve" },
+  { name = "x26x_preset", type = "string", default = "veryslow", commands = { "rd_curve" },
+    doc = "preset of x264 and x265" },
+  { name = "bpp", type = "number", above = 0, commands = to_file,
+    doc = "bits per pixel of the file; sizes the network where its size is not given" },
+  { name = "bytes", type = "bytes", commands = to_file,
+    doc = "bytes the file may not exceed; sizes the network likewise" },
+  { name = "psnr", type = "number", above = 0, most = 80, commands = to_file,
+    doc = "8-bit PSNR in dB to be reached by as few bytes as that takes" },
+  { name = "minutes", type = "number", above = 0, commands = to_file,
+    doc = "time to stop after with the best file so far; epochs are those that fit" },
   { name = "method", type = "choice", choices = methods, default = "cem", commands = compressing,
     doc = "entropy minimisation, or pruning, min-max quantisation and learned frequencies" },
   { name = "compress_epochs", type = "integer", most = 1000000000, default = 100,

@@ -246,8 +246,11 @@ local function report_step(self, number, mse)
   end
   log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
   if o.on_step then
-    o.on_step { step = self.step, steps = self.steps, epoch = self.sequence.epoch, loss = number,
-      psnr = decibels, seconds = took, seconds_per_step = self.per_step }
+    local go_on = o.on_step {
+      step = self.step, steps = self.steps, epoch = self.sequence.epoch, loss = number,
+      psnr = decibels, seconds = took, seconds_per_step = self.per_step,
+    }
+    if go_on == false then self.finished = true end
   end
   if self.progress:due() then
     local per_step = self.per_step or took
@@ -354,7 +357,7 @@ end
 --   loss      also a function (output, image, frame) → scalar tensor
 --   schedule  a function of the step to use in place of warm-up and cosine
 --   on_step   called after each step with { step, steps, epoch, loss, psnr, seconds,
---             seconds_per_step }
+--             seconds_per_step }; training ends when it returns false
 --   on_epoch  called after each epoch with { epoch, step, loss, psnr, lr, seconds, evaluation };
 --             training ends when it returns false
 --   on_frame  called in the evaluation at the end with each frame and its reconstruction

@@ -195,7 +195,8 @@ function codec.encode(compressed, given)
   return native.lnv_pack(names, payloads)
 end
 
-local File <const> = {
+-- What files written are: printable.
+codec.File = {
   __tostring = function(f)
     return ("%d bytes, %.4f bpp, psnr_8bit %.2f dB, ms_ssim %.4f"):format(f.bytes, f.bpp,
       f.psnr_8bit, f.ms_ssim)
@@ -215,7 +216,7 @@ function codec.write(path, compressed, given)
   if o.verify then
     local quality = codec.decode(bytes):evaluate(o.clip, o.on_frame)
     for name, value in pairs(quality) do file[name] = value end
-    setmetatable(file, File)
+    setmetatable(file, codec.File)
   end
   local ok, message = native.write_file(path, bytes)
   if not ok then return nil, message end

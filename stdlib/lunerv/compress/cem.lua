@@ -25,9 +25,10 @@ local lambdas <const> = { hnerv = 0.05, hnerv_boost = 0.05 }
 
 -- Options: `bits` of the quantisers' first range; `target_bpp`, below which bits cost nothing (4
 -- bits for every stored parameter); `lambda`, what a bit per pixel costs; `channel`: a step for
--- each row of a weight rather than one for all of it.
+-- each row of a weight rather than one for all of it; `steerable`: see `steer`.
 function CEM:init(model, given)
-  local o = options(given, { bits = 8, channel = false }, { "target_bpp", "lambda" })
+  local o = options(given, { bits = 8, channel = false, steerable = false },
+    { "target_bpp", "lambda" })
   local c = model.config
   if not c or not c.height then
     errors.raise "cem: a model of lv.models expected, which knows its clip"
@@ -48,6 +49,8 @@ function CEM:init(model, given)
   self.config = { cem = true, bits = o.bits, channel = o.channel,
     target_bpp = self.target_bpp, lambda = self.lambda }
   for name, value in pairs(c) do self.config[name] = value end
+  -- What the price and the target are multiplied by; checkpoints keep it.
+  if o.steerable then self.control = native.tensor { 1, 1 } end
   self.trace = {} -- what the last frame's codes were, and what they cost
 end
 
@@ -94,9 +97,30 @@ function CEM:penalty()
   if codes then bits = bits + rate(codes) * self.frames end
   self.trace.codes = nil
   self.trace.bpp = bits:item() / self.pixels
-  if self.trace.bpp <= self.target_bpp then return nil end
-  return bits * (self.lambda * self.frames / self.pixels)
+  if self.trace.bpp <= self:aimed_bpp() then return nil end
+  local price = self.lambda * (self.control and self.control:tolist()[1] or 1)
+  return bits * (price * self.frames / self.pixels)
 end
+
+-- The target as the last `aim` left it.
+function CEM:aimed_bpp()
+  return self.target_bpp * (self.control and self.control:tolist()[2] or 1)
+end
+
+local function multiply(control, index, factor, least, most)
+  local values = control:tolist()
+  values[index] = math.min(math.max(values[index] * factor, least), most)
+  control:copy_(native.tensor(values))
+end
+
+-- Of a steerable one: bits cost `pace` times as much from now on if `dearer`, else as much less.
+function CEM:steer(dearer, pace)
+  multiply(self.control, 1, dearer and pace or 1 / pace, 1 / 16, 256)
+end
+
+-- Of a steerable one: the rate that is aimed at becomes `factor` times as large, since files do not
+-- take what steps estimate.
+function CEM:aim(factor) multiply(self.control, 2, factor, 0.25, 4) end
 
 -- Bits per pixel as the last step estimated them.
 function CEM:estimated_bpp() return self.trace.bpp end

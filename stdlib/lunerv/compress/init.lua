@@ -36,6 +36,7 @@ function compress.plan(model, o)
   else
     training.model = compress.cem(model, {
       bits = o.bits, target_bpp = o.target_bpp, lambda = o.lambda, channel = o.channel,
+      steerable = o.steerable,
     })
   end
   return training.model, training
@@ -43,8 +44,11 @@ end
 
 -- Fits a model to `clip`, makes it small and writes the file `path`; `say` is told, line by line,
 -- what is being done. `o` holds the options of the command line; checkpoints of both parts lie in
--- o.out, from which o.resume goes on. Returns what lv.codec.write does, with `seconds`.
+-- o.out, from which o.resume goes on. What o.bpp, o.bytes, o.psnr and o.minutes ask for is
+-- compress/rate.lua's. Returns what lv.codec.write does, with `seconds`.
 function compress.file(path, clip, o, say)
+  local rate = require "lunerv.compress.rate"
+  if rate.wanted(o) then return rate.file(path, clip, o, say) end
   local settings = compress.model_options(o)
   settings.clip = clip
   local model = models[o.model](settings)

@@ -1,0 +1,69 @@
+import CFFmpeg
+import Support
+
+/// H.264 or H.265 without a container: what a codec needs to give the frames back and nothing
+/// else, so that the size of the file is the size of the video.
+///
+/// Frames keep their order but not their times. x264's note about itself (some 700 bytes of text
+/// in the first packet, which no decoder reads) is left out.
+final class ElementarySink: FrameSink {
+  private let file: PendingFile
+  private let sink: ByteSink
+  private let encoder: Encoder
+  private let isH264: Bool
+
+  init(path: String, settings: Encoder.Settings, width: Int, height: Int) throws {
+    encoder = try Encoder(settings, width: width, height: height, path: path)
+    isH264 = settings.name == "libx264"
+    file = try PendingFile(target: path)
+    sink = try ByteSink(path: file.temporary, name: path)
+  }
+
+  func write(_ rgb: UnsafePointer<UInt8>, pts: Int64) throws {
+    try encoder.encode(rgb, pts: pts, put)
+  }
+
+  func finish() throws {
+    try encoder.encode(nil, pts: 0, put)
+    sink.close()
+    try file.publish()
+  }
+
+  func abandon() {
+    sink.close()
+    file.discard()
+  }
+
+  private func put(_ packet: UnsafeMutablePointer<AVPacket>) throws {
+    let bytes = UnsafeRawBufferPointer(
+      start: packet.pointee.data, count: Int(packet.pointee.size))
+    for unit in Self.units(of: bytes) where !(isH264 && Self.isNote(bytes, unit)) {
+      try sink.write(UnsafeRawBufferPointer(rebasing: bytes[unit]))
+    }
+  }
+
+  /// The ranges of a packet's units, each with the start code before it (ITU-T H.264, annex B).
+  static func units(of bytes: UnsafeRawBufferPointer) -> [Range<Int>] {
+    var starts: [Int] = []
+    var i = 0
+    while i + 3 <= bytes.count {
+      if bytes[i] == 0, bytes[i + 1] == 0, bytes[i + 2] == 1 {
+        // A start code may be led by one more zero.
+        starts.append(i > 0 && bytes[i - 1] == 0 ? i - 1 : i)
+        i += 3
+      } else {
+        i += 1
+      }
+    }
+    // Whatever stands before the first start code belongs to the first unit.
+    if starts.isEmpty { return bytes.isEmpty ? [] : [0..<bytes.count] }
+    starts[0] = 0
+    return zip(starts, starts.dropFirst() + [bytes.count]).map { $0..<$1 }
+  }
+
+  /// Whether a unit of H.264 is supplemental information (type 6).
+  private static func isNote(_ bytes: UnsafeRawBufferPointer, _ unit: Range<Int>) -> Bool {
+    guard let one = bytes[unit].firstIndex(of: 1), one + 1 < unit.upperBound else { return false }
+    return bytes[one + 1] & 0x1f == 6
+  }
+}

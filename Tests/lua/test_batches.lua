@@ -1,0 +1,110 @@
+-- scripts/batch.lua, rd_curve.lua and compare.lua, run by the program itself on tiny clips.
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+
+local equal <const>, test <const> = harness.equal, harness.test
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+local options <const> = "--strides 2,2 --epochs 1 --compress-epochs 1"
+
+local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+-- Runs the program with the words; returns what it printed and its exit code.
+local function lunerv(words)
+  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
+  local program = pipe:read "l"
+  local output = assert(io.popen(quoted(program) .. " " .. words .. " 2>&1"))
+  local text = output:read "a"
+  local _, _, code = output:close()
+  return text, code
+end
+
+local function script(name, words)
+  return lunerv(("run %s %s"):format(quoted(root .. "/scripts/" .. name), words))
+end
+
+local function write_clip(path, phase)
+  local writer = assert(lv.video.writer(path, { width = 50, height = 40, fps = 25 }))
+  local x, y = lv.arange(1, 50):view(1, 1, 1, 50), lv.arange(1, 40):view(1, 1, 40, 1)
+  local tints = lv.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
+  for i = 1, 3 do writer:write((x * 0.1 + y * 0.07 + tints + i * phase):sin() * 0.4 + 0.5) end
+  writer:close()
+end
+
+test("a batch skips the clip that fails, says so, and resumes", function()
+  local folder <close> = harness.folder()
+  local clips, out = folder.path .. "/clips", folder.path .. "/out"
+  lv.make_dirs(clips)
+  write_clip(clips .. "/it's one.mkv", 0.2)
+  write_clip(clips .. "/two.mkv", 0.4)
+  assert(lv.write_file(clips .. "/broken.mp4", "no video"))
+  assert(lv.write_file(clips .. "/notes.txt", "no clip either"))
+  local words = ("%s --out %s --jobs 2 --bytes 4k %s"):format(quoted(clips), quoted(out), options)
+  local text, code = script("batch.lua", words)
+  equal(code, 1)
+  assert(text:find("broken.mp4: failed: ", 1, true), text)
+  assert(text:find("1 of 3 clips failed", 1, true), text)
+
+  local function manifest()
+    local rows = {}
+    local list = lv.json.decode(assert(lv.read_file(out .. "/manifest.json"))).clips
+    for _, row in ipairs(list) do rows[row.clip:match "[^/]*$"] = row end
+    return rows
+  end
+  local rows = manifest()
+  equal(rows["broken.mp4"].status, "failed")
+  for _, name in ipairs { "it's one", "two" } do
+    local row = rows[name .. ".mkv"]
+    equal(row.status, "done")
+    equal(row.bytes, #assert(lv.read_file(("%s/%s.lnv"):format(out, name))))
+    assert(row.bytes <= 4096, row.bytes)
+  end
+  local lines = 0
+  for _ in assert(lv.read_file(out .. "/manifest.csv")):gmatch "\n" do lines = lines + 1 end
+  equal(lines, 4)
+
+  os.remove(clips .. "/broken.mp4")
+  text, code = script("batch.lua", words .. " --resume")
+  equal(code, 0)
+  assert(text:find("two.mkv: done before", 1, true), text)
+  equal(manifest()["two.mkv"], rows["two.mkv"])
+
+  -- A list of paths; options that compress does not know are refused before anything is done.
+  local list = folder.path .. "/list.txt"
+  assert(lv.write_file(list, clips .. "/two.mkv\n\n"))
+  text, code = script("batch.lua", ("%s --out %s --nonsense"):format(quoted(list), quoted(out)))
+  equal(code, 2)
+  assert(text:find("--nonsense", 1, true), text)
+end)
+
+test("a curve of rate against quality", function()
+  local folder <close> = harness.folder()
+  local clip, out = folder.path .. "/clip.mkv", folder.path .. "/out"
+  write_clip(clip, 0.3)
+  local words = ("%s --out %s --rates 6,10 --x26x-preset ultrafast %s"):format(quoted(clip),
+    quoted(out), options)
+  local text, code = script("rd_curve.lua", words)
+  equal(code, 0)
+  local curves = lv.json.decode(assert(lv.read_file(out .. "/curve.json"))).curves
+  equal(#curves, 3)
+  for _, curve in ipairs(curves) do equal(#curve.points, 2) end
+  for i, rate in ipairs { 6, 10 } do
+    local point = curves[1].points[i]
+    equal(point.bytes, #assert(lv.read_file(("%s/point-%g.lnv"):format(out, rate))))
+    assert(point.bpp <= rate and point.bpp >= 0.97 * rate, point.bpp)
+  end
+  assert(assert(lv.read_file(out .. "/curve.svg")):match "^<svg.*</svg>\n$")
+  assert(text:find("BD-rate against x265", 1, true), text)
+  local began = lv.time()
+  equal(select(2, script("rd_curve.lua", words .. " --resume")), 0)
+  assert(lv.time() - began < 5)
+
+  -- What the quickstart shows of a file.
+  local file, decoded = out .. "/point-10.lnv", folder.path .. "/decoded.mkv"
+  equal(select(2, lunerv(("decompress %s -o %s"):format(quoted(file), quoted(decoded)))), 0)
+  text, code = script("compare.lua", ("%s %s %s"):format(quoted(clip), quoted(file),
+    quoted(decoded)))
+  equal(code, 0)
+  local claimed = ("psnr_8bit %.2f dB"):format(curves[1].points[2].psnr)
+  assert(text:find(claimed, 1, true), text .. "has not " .. claimed)
+end)

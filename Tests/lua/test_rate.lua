@@ -1,0 +1,140 @@
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local commands <const> = require "lunerv.commands"
+
+local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
+local test <const> = harness.test
+
+local function clip_in(folder, width, height, frames)
+  local path = folder.path .. "/clip.mkv"
+  local writer = assert(lv.video.writer(path, { width = width, height = height, fps = 25 }))
+  local x = lv.arange(0, width - 1):view(1, 1, 1, width) / width
+  local y = lv.arange(0, height - 1):view(1, 1, height, 1) / height
+  for i = 1, frames do
+    local r, g = (x * 5 + i * 0.4):sin() * 0.4 + 0.5 + y * 0, y * 0.9 + x * 0
+    writer:write(lv.cat({ r, g, (x * y * 9):cos() * 0.3 + 0.5 }, 2))
+  end
+  writer:close()
+  return path
+end
+
+local runs = 0
+
+-- Runs `lunerv compress` on a small clip; returns the file's bytes, bpp and psnr_8bit.
+local function compress(folder, words, frames)
+  local path, source = folder.path .. "/clip.lnv", clip_in(folder, 66, 50, frames or 3)
+  runs = runs + 1
+  local arguments = { source, "-o", path, "--out", folder.path .. "/work" .. runs, "--strides",
+    "2,2", "--epochs", "4", "--compress-epochs", "4" }
+  for word in words:gmatch "%S+" do arguments[#arguments + 1] = word end
+  local show <const>, said = print, ""
+  do
+    local _ <close> = setmetatable({}, { __close = function() _G.print = show end })
+    function _G.print(text) said = text end
+    commands.compress(arguments)
+  end
+  local clip <close> = assert(lv.video.open(source))
+  local video = assert(lv.codec.open(path))
+  local result = video:evaluate(clip)
+  result.bytes, result.bpp = video.bytes, video.bpp
+  -- What is said last is true of the file.
+  local claim = ("%d bytes, %.4f bpp, psnr_8bit %.2f dB"):format(video.bytes, video.bpp,
+    result.psnr_8bit)
+  assert(said:find(claim, 1, true), said .. ", not " .. claim)
+  return result
+end
+
+test("BD-rate is the piecewise cubic's", function()
+  local a = { { bpp = 0.1, psnr = 30 }, { bpp = 0.4, psnr = 36.5 }, { bpp = 0.2, psnr = 33 },
+    { bpp = 0.8, psnr = 39 } }
+  local b = { { bpp = 0.12, psnr = 30.5 }, { bpp = 0.21, psnr = 33.3 },
+    { bpp = 0.44, psnr = 36.1 }, { bpp = 0.9, psnr = 39.9 } }
+  near(lv.bd_rate(a, b), 7.236736370279551, 1e-9) -- SciPy's PchipInterpolator, integrated
+  local cheaper = {}
+  for i, point in ipairs(a) do cheaper[i] = { bpp = 0.8 * point.bpp, psnr = point.psnr } end
+  near(lv.bd_rate(a, cheaper), -20, 1e-9)
+  local far = { { bpp = 1, psnr = 50 }, { bpp = 2, psnr = 60 } }
+  equal(lv.bd_rate(a, far), nil)
+  equal(lv.bd_rate(a, { a[1] }), nil)
+end)
+
+test("x264 and x265 to compare with", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 67, 51, 4)))
+  for _, codec in ipairs(lv.reference.codecs) do
+    local function at(crf)
+      return lv.reference.encode(clip,
+        { codec = codec, crf = crf, preset = "fast", folder = folder.path })
+    end
+    local fine, coarse = at(15), at(40)
+    assert(fine.bytes > coarse.bytes and fine.psnr_8bit > coarse.psnr_8bit + 3,
+      ("%s: %d bytes, %g dB; %d bytes, %g dB"):format(codec, fine.bytes, fine.psnr_8bit,
+        coarse.bytes, coarse.psnr_8bit))
+    near(fine.bpp, 8 * fine.bytes / (4 * 67 * 51), 1e-12)
+    local wanted = (fine.bytes + coarse.bytes) // 2
+    local found = lv.reference.at_bytes(clip, wanted,
+      { codec = codec, preset = "fast", folder = folder.path })
+    near(found.bytes / wanted, 1, 0.1)
+  end
+  equal(lv.list_dir(folder.path), { "clip.mkv" })
+  raises(function() lv.reference.encode(clip, { codec = "vp9" }) end, "'codec'", "x265")
+  -- What a bare stream holds is pictures: no note of x264's about itself.
+  local path = folder.path .. "/bare.264"
+  local writer = assert(lv.video.writer(path, { width = 64, height = 48, one_group = true }))
+  for _ = 1, 3 do writer:write(lv.zeros(1, 3, 48, 64)) end
+  writer:close()
+  local bytes = assert(lv.read_file(path))
+  equal(bytes:find("x264", 1, true), nil)
+  assert(#bytes < 400, #bytes .. " bytes")
+  raises(function() assert(lv.video.writer(folder.path .. "/bare.265", { width = 64, height = 48,
+    format = "x264" })) end, ".264")
+end)
+
+test("a file takes the bytes asked for, and not one more", function()
+  local folder <close> = harness.folder()
+  for _, bytes in ipairs { 3000, 6000 } do
+    local file = compress(folder, "--bytes " .. bytes)
+    assert(file.bytes <= bytes and file.bytes >= 0.97 * bytes, file.bytes)
+  end
+  local file = compress(folder, "--bpp 4 --model hnerv --bytes 1G")
+  near(file.bpp, 4, 0.12)
+  assert(file.bpp <= 4, file.bpp)
+  -- The other way of making small is steered by its steps alone.
+  file = compress(folder, "--bytes 5000 --method three_step")
+  assert(file.bytes <= 5000, file.bytes)
+  raises(function() compress(folder, "--bytes 100") end, "100 bytes are too few", "at least")
+end)
+
+test("a file is as good as asked for, and no larger than that takes", function()
+  local folder <close> = harness.folder()
+  local best = compress(folder, "--bytes 8000")
+  local file = compress(folder, ("--bytes 8000 --psnr %.2f"):format(best.psnr_8bit - 1.5))
+  assert(file.psnr_8bit >= best.psnr_8bit - 1.5 and file.bytes < 0.97 * best.bytes,
+    ("%d bytes, %g dB"):format(file.bytes, file.psnr_8bit))
+end)
+
+test("a file is done in time", function()
+  local folder <close> = harness.folder()
+  local began = lv.time()
+  local file = compress(folder, "--minutes 0.1 --params 65k --epochs 9999999", 6)
+  local took = lv.time() - began
+  assert(took < 9, ("%g s"):format(took))
+  assert(file.bytes > 0)
+end)
+
+test("a valid file exists from the first evaluation on", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+  local o = lv.options.parse({ clip.path, "-o", folder.path .. "/clip.lnv", "--bytes", "5000",
+    "--strides", "2,2", "--epochs", "9" },
+    { command = "compress_file", usage = "", positional = { "clip" } })
+  o.out = folder.path .. "/work"
+  raises(function()
+    lv.compress.file(o.output, clip, o, function(line)
+      if line:find("bpp", 1, true) then error("stopped on purpose", 0) end
+    end)
+  end, "stopped on purpose")
+  local video = assert(lv.codec.open(o.output))
+  equal(#video, 3)
+  assert(video.bytes <= 5000)
+end)

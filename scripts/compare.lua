@@ -1,0 +1,40 @@
+-- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED: a compressed file beside x264.
+--
+-- DECODED is what `lunerv decompress FILE.lnv -o DECODED` wrote, in an exact format (.mkv or a
+-- folder of PNGs). Its frames are compared with the clip's, and so are those of the x264 stream
+-- (preset veryslow, tune psnr, 4:2:0, one group of pictures) that takes as many bytes.
+local lv <const> = require "lunerv"
+
+if #arg ~= 3 or arg[1]:match "^%-" then
+  io.stderr:write "usage: lunerv run scripts/compare.lua CLIP FILE.lnv DECODED\n"
+  os.exit(2)
+end
+local info <const> = assert(lv.codec.info(arg[2]))
+local clip <close> = assert(lv.video.open(arg[1],
+  { first = 1, last = info.frames, size = { info.height, info.width } }))
+local decoded <close> = assert(lv.video.open(arg[3]))
+if #decoded ~= #clip or decoded.width ~= clip.width or decoded.height ~= clip.height then
+  error(("%s has %d frames of %dx%d, the clip %d of %dx%d"):format(arg[3], #decoded,
+    decoded.width, decoded.height, #clip, clip.width, clip.height), 0)
+end
+
+local psnr, ms_ssim = 0, 0
+for index = 1, #clip do
+  local frame, image = decoded:frame(index), clip:frame(index)
+  psnr = psnr + lv.metrics.psnr_8bit(frame, image) / #clip
+  ms_ssim = ms_ssim + lv.metrics.ms_ssim(frame, image) / #clip
+end
+
+local folder <const> = arg[2]:match "^(.*)/[^/]*$" or "."
+local x264 <const> = lv.reference.at_bytes(clip, info.bytes, { codec = "x264", folder = folder })
+
+local row <const> = "%-18s %10s %9s %14s"
+print(row:format("", "bytes", "bpp", "8-bit PSNR"))
+print(row:format("lunerv", info.bytes, ("%.4f"):format(info.bpp), ("%.2f dB"):format(psnr)))
+print(row:format("x264 veryslow", x264.bytes, ("%.4f"):format(x264.bpp),
+  ("%.2f dB"):format(x264.psnr_8bit)))
+local summary <const> = "psnr_8bit %.2f dB, ms_ssim %.4f, %d bytes, bpp %.4f; "
+  .. "x264 %+.2f dB at %.1f %% of the bytes"
+print()
+print(summary:format(psnr, ms_ssim, info.bytes, info.bpp, x264.psnr_8bit - psnr,
+  100 * x264.bytes / info.bytes))

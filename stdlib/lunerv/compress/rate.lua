@@ -1,0 +1,398 @@
+-- Rate control: what `lunerv compress --bpp, --bytes, --psnr, --minutes` do. A budget of bytes
+-- sizes the network and steers what bits cost while it is made small; the steps of the quantisers
+-- are scaled together until the file fits. The file exists from the first evaluation on, and is
+-- replaced only by a better one.
+local bridge <const> = require "lunerv.bridge"
+local codec <const> = require "lunerv.codec"
+local errors <const> = require "lunerv.errors"
+local loss <const> = require "lunerv.loss"
+local metrics <const> = require "lunerv.metrics"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local Progress <const> = require "lunerv.progress"
+local train <const> = require "lunerv.train"
+
+local rate <const> = {}
+
+-- What entropy minimisation leaves of a parameter, as the published recipe does.
+local bits_per_parameter <const> = 4
+-- Of a budget, the share for embeddings; at least one channel.
+local embedding_share <const> = 0.3
+-- A file is as large as asked when it takes at least this share of the bytes.
+local close <const> = 0.985
+-- One evaluation of a frame, in training steps.
+local evaluation_cost <const> = 0.45
+
+-- Whether `o`, a command line's options, asks for rate control.
+function rate.wanted(o) return (o.bpp or o.bytes or o.psnr or o.minutes) ~= nil end
+
+-- { bytes, psnr, deadline }: what is asked of the file, each where it is asked.
+local function goal_of(clip, o)
+  local goal = { psnr = o.psnr, deadline = o.minutes and native.time() + 60 * o.minutes }
+  if o.bpp then goal.bytes = math.floor(o.bpp * #clip * clip.height * clip.width / 8) end
+  if o.bytes then goal.bytes = math.min(o.bytes, goal.bytes or o.bytes) end
+  return goal
+end
+
+local function seconds_left(goal)
+  return goal.deadline and goal.deadline - native.time() or math.huge
+end
+
+-- The file -----------------------------------------------------------------------------------
+
+-- The best file so far.
+local Shelf <const> = {}
+Shelf.__index = Shelf
+
+local function open_shelf(path, clip, goal, say)
+  return setmetatable({ path = path, clip = clip, goal = goal, say = say }, Shelf)
+end
+
+-- The file of what a model has to store, all steps `scale` times as large.
+local function encode(self, stored, scale)
+  local scaled = {}
+  for name, value in pairs(stored) do scaled[name] = value end
+  scaled.steps = {}
+  for i, step in ipairs(stored.steps) do scaled.steps[i] = (step * scale):evaluate() end
+  if stored.embedding_step then scaled.embedding_step = stored.embedding_step * scale end
+  local bytes = codec.encode({ stored = function() return scaled end }, { clip = self.clip })
+  return { data = bytes, size = #bytes, scale = scale }
+end
+
+-- The largest file that fits goal.bytes, by bisection over the logarithm of the scale; at twelve
+-- files at most. What comes out is the smallest tried where none fits; second, how large a file at
+-- the steps as they are would be.
+local function fit_bytes(self, stored)
+  local limit = self.goal.bytes
+  local first = encode(self, stored, 1)
+  if not limit then return first, first.size end
+  local best, smallest = first.size <= limit and first or nil, first
+  local low, high -- scales whose files are too large, and fit
+  local scale, size = 1, first.size
+  for _ = 1, 11 do
+    if size > limit then low = scale else high = scale end
+    if best and best.size >= close * limit then break end
+    if low and high then
+      scale = math.sqrt(low * high)
+    else
+      -- A doubled step saves about a bit a symbol.
+      scale = scale * (size > limit and math.max(1.15, (size / limit) ^ 1.5)
+        or math.min(0.87, (size / limit) ^ 1.5))
+      if scale < 1 / 16 or scale > 256 then break end
+    end
+    local file = encode(self, stored, scale)
+    size = file.size
+    if size < smallest.size then smallest = file end
+    if size <= limit and (not best or size > best.size) then best = file end
+  end
+  return best or smallest, first.size
+end
+
+local function measure(self, file)
+  local state = native.rng_state() -- a decoder draws numbers that training must not miss
+  local video = codec.decode(file.data)
+  local quality = video:evaluate(self.clip)
+  native.set_rng_state(state)
+  for name, value in pairs(quality) do file[name] = value end
+  file.bytes, file.bpp, file.sections = video.bytes, video.bpp, video.sections
+  return file
+end
+
+-- The smallest file that reaches goal.psnr: larger steps until they cost more than there is.
+local function fit_psnr(self, stored, file)
+  local wanted = self.goal.psnr
+  if file.psnr_8bit < wanted then
+    -- Finer steps may reach it, where there is room.
+    for _ = 1, 3 do
+      local finer = encode(self, stored, file.scale / 1.6)
+      if self.goal.bytes and finer.size > self.goal.bytes then return file end
+      local result = measure(self, finer)
+      if result.psnr_8bit <= file.psnr_8bit + 0.005 then return file end
+      file = result
+      if file.psnr_8bit >= wanted then break end
+    end
+    if file.psnr_8bit < wanted then return file end
+  end
+  local low, high = file.scale, nil
+  for _ = 1, 6 do
+    if file.psnr_8bit - wanted < 0.02 or seconds_left(self.goal) < 0 then break end
+    local scale = high and math.sqrt(low * high) or low * 1.5
+    local coarser = measure(self, encode(self, stored, scale))
+    if coarser.psnr_8bit >= wanted then
+      file, low = coarser, scale
+    else
+      high = scale
+    end
+  end
+  return file
+end
+
+-- Whether file `a` is to be preferred to `b`, which was made before.
+local function is_better(goal, a, b)
+  if not b then return true end
+  local function fits(file) return not goal.bytes or file.size <= goal.bytes end
+  if fits(a) ~= fits(b) then return fits(a) end
+  if not fits(a) then return a.size < b.size end
+  if goal.psnr then
+    local reaches_a, reaches_b = a.psnr_8bit >= goal.psnr, b.psnr_8bit >= goal.psnr
+    if reaches_a ~= reaches_b then return reaches_a end
+    if reaches_a then return a.size < b.size end
+    return a.psnr_8bit > b.psnr_8bit
+  end
+  -- Where only time is given, a later stage is smaller on purpose.
+  if not goal.bytes and a.stage ~= b.stage then return a.stage > b.stage end
+  return a.psnr_8bit > b.psnr_8bit
+end
+
+-- Writes the file of `compressed` where it is better than the one there is. `stage` counts the
+-- stages of the work; `final`: the file is worth some more tries. Returns what it would be.
+function Shelf:offer(compressed, stage, final)
+  local state = native.rng_state()
+  local stored = compressed:stored(self.clip)
+  native.set_rng_state(state)
+  local chosen, unscaled = fit_bytes(self, stored)
+  local file = measure(self, chosen)
+  if final and self.goal.psnr then file = fit_psnr(self, stored, file) end
+  file.stage, file.unscaled = stage, unscaled
+  -- A file that takes more than it may is none.
+  local too_large = self.goal.bytes and file.size > self.goal.bytes
+  if not too_large and is_better(self.goal, file, self.best) then
+    local ok, message = native.write_file(self.path, file.data)
+    if not ok then errors.data("%s", message) end
+    self.best = file
+    self.say(("%s: %d bytes, %.4f bpp, psnr_8bit %.2f dB"):format(self.path, file.bytes, file.bpp,
+      file.psnr_8bit))
+  end
+  file.data = nil
+  return file
+end
+
+-- The plan -----------------------------------------------------------------------------------
+
+-- What a budget too small for a kind's defaults gives up, step by step.
+local thrift <const> = {
+  {},
+  { ch_t = 16, pe_levels = 40, lower_width = 10 },
+  { ch_t = 8, pe_levels = 20, lower_width = 8, dec_blks = { 1 } },
+  { ch_t = 4, pe_levels = 10, lower_width = 6, dec_blks = { 1 } },
+}
+
+local function same(a, b)
+  if type(a) ~= "table" then return a == b end
+  for i = 1, math.max(#a, #b) do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
+end
+
+-- `settings` with those of `others` in place of what was left at its default for `kind`.
+local function replaced(settings, others, kind)
+  local result = {}
+  for name, value in pairs(settings) do
+    local other = others[name]
+    local is_default = other ~= nil and same(value, options.default(name, kind))
+    result[name] = is_default and other or value
+  end
+  return result
+end
+
+local function build(settings, clip)
+  local given = { clip = clip }
+  for name, value in pairs(settings) do given[name] = value end
+  given.preset, given.kind = nil, nil
+  return models[settings.kind](given)
+end
+
+-- The fewest parameters that a model of these settings may have, where `params` are too few.
+local function least_of(settings, params, clip)
+  local given = { params = params }
+  for name, value in pairs(settings) do given[name] = given[name] or value end
+  local ok, message = pcall(build, given, clip)
+  if ok then return nil end
+  local least = tostring(message):match "params: at least (%d+)"
+  if bridge.interrupted() or not least then error(message, 0) end
+  return math.tointeger(least)
+end
+
+-- Model options that suit goal.bytes, unless the width was chosen.
+local function sized(o, clip, goal)
+  local compress = require "lunerv.compress"
+  local settings = compress.model_options(o)
+  settings.kind = o.model
+  if not goal.bytes or settings.size or settings.params or settings.fc_dim then return settings end
+  local params = math.max(1, 8 * goal.bytes // bits_per_parameter)
+  settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
+  local last
+  for _, others in ipairs(thrift) do
+    local cheaper = replaced(settings, others, o.model)
+    cheaper.params = params
+    -- Half of the budget ought to be for the width.
+    if not least_of(cheaper, params // 2, clip) then return cheaper end
+    last = cheaper
+  end
+  local least = least_of(last, params, clip)
+  if least then
+    errors.data("%d bytes are too few for this clip and kind of model: at least about %d expected",
+      goal.bytes, least * bits_per_parameter // 8)
+  end
+  return last
+end
+
+-- Seconds that a step takes: forward and backward of one frame, without an update.
+local function seconds_per_step(settings, clip, kind, loss_name)
+  local state = native.rng_state()
+  local model, best = build(settings, clip), math.huge
+  local compare = loss.by_name(loss_name or options.default("loss", kind))
+  for _ = 1, 3 do
+    local began = native.time()
+    local frame = clip:sample(1)
+    compare(metrics.reconstruct(model, frame), frame.image, frame):backward()
+    best = math.min(best, native.time() - began)
+    native.step_boundary()
+  end
+  native.set_rng_state(state)
+  return 1.2 * best
+end
+
+-- How many epochs of fitting and of making small fit into the time.
+local function epochs_within(o, clip, goal, step)
+  local pass = #clip * step
+  local room = 0.9 * seconds_left(goal) - 5 * evaluation_cost * pass
+  local epochs = math.max(2, room // pass)
+  local small = math.max(1, math.min(o.compress_epochs, epochs * 3 // 10))
+  return math.tointeger(math.max(1, math.min(o.epochs, epochs - small))), math.tointeger(small)
+end
+
+-- What was decided, so that a resumed run does not decide again.
+local function settle(o, clip, goal)
+  local path = o.out .. "/plan.json"
+  local text = o.resume and native.read_file(path)
+  if text then return native.json_decode(text) end
+  local plan = { settings = sized(o, clip, goal), epochs = o.epochs,
+    small_epochs = o.compress_epochs }
+  local model = build(plan.settings, clip) -- refuses what cannot be
+  if goal.psnr and not goal.bytes and not (o.size or o.params or o.fc_dim) then
+    plan.settings.params = model:stored_parameters() // 2
+    build(plan.settings, clip)
+  end
+  if goal.deadline then
+    local step = seconds_per_step(plan.settings, clip, o.model, o.loss)
+    plan.epochs, plan.small_epochs = epochs_within(o, clip, goal, step)
+  end
+  native.make_dirs(o.out)
+  local ok, message = native.write_file(path, native.json_encode(plan) .. "\n")
+  if not ok then errors.data("%s", message) end
+  return plan
+end
+
+-- Epochs after which a file is made: the first, and about every fifth of all.
+local function is_evaluated(epoch, epochs)
+  return epoch == 1 or epoch % math.max(1, epochs // 5) == 0 and epoch < epochs
+end
+
+-- The work -----------------------------------------------------------------------------------
+
+-- Trains for at most `share` of the time that is left or, without it, until only the evaluations
+-- that must follow still fit. `steer` is called after each step.
+local function train_within(goal, clip, training, share, steer)
+  local stop = native.time() + seconds_left(goal) * (share or 1)
+  local evaluations = share and 0 or 3 * evaluation_cost * #clip
+  function training.on_step(e)
+    local reserve = evaluations * (e.seconds_per_step or e.seconds)
+    if native.time() + reserve > stop then return false end
+    if steer then steer() end
+  end
+  return train(training)
+end
+
+local function fit(model, clip, o, plan, shelf, folder)
+  local compress = require "lunerv.compress"
+  local training = compress.train_options(o)
+  training.model, training.clip, training.out = model, clip, folder
+  training.epochs = plan.epochs
+  function training.on_epoch(e)
+    if is_evaluated(e.epoch, plan.epochs) then
+      shelf:offer(compress.cem(model, { bits = o.bits, channel = o.channel }), 1)
+    end
+  end
+  local run = train_within(shelf.goal, clip, training, 0.75)
+  shelf.say(("fitted in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+  return run
+end
+
+-- Entropy minimisation towards the goal: bits cost more while the clip takes more of them than it
+-- may, and less while it is not as good as it must be.
+local function make_small(model, clip, o, plan, shelf)
+  local compress, goal = require "lunerv.compress", shelf.goal
+  local pixels = #clip * clip.height * clip.width
+  local given = {}
+  for name, value in pairs(o) do given[name] = value end
+  given.compress_epochs, given.steerable = plan.small_epochs, true
+  if goal.bytes then given.target_bpp = 8 * goal.bytes / pixels end
+  if goal.psnr and not goal.bytes then given.target_bpp = 1e-9 end
+  local small, training = compress.plan(model, given)
+  training.clip, training.out = clip, o.out .. "/small"
+  local steps, on_epoch = plan.small_epochs * #clip, training.on_epoch
+  local steer
+  if small.steer and goal.bytes then
+    local pace = 1 + 24 / math.max(steps, 48)
+    function steer() small:steer(small:estimated_bpp() > small:aimed_bpp(), pace) end
+  end
+  function training.on_epoch(e)
+    if on_epoch then on_epoch(e) end
+    if small.steer and goal.psnr and not goal.bytes then
+      small:steer(e.psnr > goal.psnr + 0.2, 1.6)
+    end
+    if not is_evaluated(e.epoch, plan.small_epochs) then return end
+    local file = shelf:offer(small, 2)
+    -- What the file takes at its own steps says what the estimate leaves out.
+    if small.steer and goal.bytes then small:aim(goal.bytes / file.unscaled) end
+  end
+  local run = train_within(goal, clip, training, nil, steer)
+  shelf.say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+  shelf:offer(small, 2, true)
+  return run
+end
+
+-- Compresses `clip` into `path` as `o`, the options of the command line, asks; see compress.file.
+-- Returns the file: bytes, bpp, sections, psnr, psnr_8bit, ms_ssim, seconds; nil and a message when
+-- what was asked for could not be had.
+function rate.file(path, clip, o, say)
+  local began, goal = native.time(), goal_of(clip, o)
+  local plan = settle(o, clip, goal)
+  local shelf = open_shelf(path, clip, goal, say)
+  native.seed(o.seed)
+  local model = build(plan.settings, clip)
+  say(model:summary())
+  local attempt = 1
+  local fitted = fit(model, clip, o, plan, shelf, o.out .. "/fit")
+  -- A network too small for the quality asked for is doubled.
+  while goal.psnr and not goal.bytes and plan.settings.params and attempt < 5
+    and fitted.metrics.psnr_8bit < goal.psnr and seconds_left(goal) > 2 * fitted.seconds do
+    attempt = attempt + 1
+    plan.settings.params = 2 * plan.settings.params
+    native.seed(o.seed)
+    model = build(plan.settings, clip)
+    say(("%.2f dB are not enough; again with %s"):format(fitted.metrics.psnr_8bit,
+      model:summary()))
+    fitted = fit(model, clip, o, plan, shelf, ("%s/fit-%d"):format(o.out, attempt))
+  end
+  make_small(model, clip, o, plan, shelf)
+
+  local file = shelf.best
+  if not file then
+    return nil, ("no file of at most %d bytes came of this model; ask for a smaller one, "
+      .. "or for more bytes"):format(goal.bytes)
+  end
+  if goal.psnr and file.psnr_8bit < goal.psnr then
+    say(("note: %.2f dB were asked for, this is the best that was found"):format(goal.psnr))
+  end
+  if goal.bytes and not goal.psnr and file.size < 0.97 * goal.bytes then
+    say(("note: %d bytes were allowed, the model has no use for more"):format(goal.bytes))
+  end
+  file.seconds, file.path = native.time() - began, path
+  return setmetatable(file, codec.File)
+end
+
+return rate

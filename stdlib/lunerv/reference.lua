@@ -1,0 +1,103 @@
+-- lv.reference: what x264 and x265 make of a clip, to compare with: preset veryslow, tuned for
+-- PSNR, 4:2:0, one group of pictures. Bytes are those of the bare stream; PSNR is that of 8-bit
+-- RGB, as for compressed files.
+--
+--   lv.reference.encode(clip, { codec = "x265", crf = 30, folder = "runs" })
+--   lv.reference.at_bytes(clip, file.bytes, { folder = "runs" })
+local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local video <const> = require "lunerv.video"
+
+local reference <const> = { codecs = { "x264", "x265" } }
+
+local extensions <const> = { x264 = ".264", x265 = ".265" }
+local best_crf <const>, worst_crf <const> = 0, 51
+
+-- Encodes the clip into `path`, frames of odd sizes continued by a row or column.
+local function write(path, clip, o)
+  local bottom, right = clip.height % 2, clip.width % 2
+  local writer <close> = native.open_writer(path, {
+    width = clip.width + right, height = clip.height + bottom, fps = clip.fps or 25,
+    format = o.codec, crf = o.crf, preset = o.preset, tune = "psnr", one_group = true, threads = 1,
+  })
+  for index = 1, #clip do
+    local frame = clip:frame(index)
+    if bottom + right > 0 then
+      frame = frame:pad { bottom = bottom, right = right, mode = "edge" }
+    end
+    writer:write(frame)
+  end
+  writer:close()
+end
+
+local function quality(path, clip)
+  local decoded <close> = assert(video.open(path))
+  if #decoded ~= #clip then
+    errors.data("%s: %d frames were written, %d come back", path, #clip, #decoded)
+  end
+  local sum = 0
+  for index = 1, #clip do
+    native.no_grad(function()
+      local frame = decoded:frame(index)
+      frame = frame:slice(3, 1, clip.height):slice(4, 1, clip.width)
+      sum = sum + metrics.psnr_8bit(frame, clip:frame(index))
+    end)
+    native.step_boundary()
+  end
+  return sum / #clip
+end
+
+-- Encodes the clip. Options: `codec`, x264 or x265; `crf`, 0 (best) to 51; `preset`; `folder`,
+-- where the stream lies meanwhile. Returns { codec, crf, bytes, bpp, psnr_8bit }.
+function reference.encode(clip, given)
+  local o = options(given, { codec = "x264", crf = 28, preset = "veryslow", folder = "." })
+  if not extensions[o.codec] then
+    errors.raise("option 'codec': one of %s expected, got %s", errors.list(reference.codecs),
+      tostring(o.codec))
+  end
+  native.make_dirs(o.folder)
+  local path = o.folder .. "/reference" .. extensions[o.codec]
+  local remove <close> = setmetatable({}, { __close = function() os.remove(path) end })
+  write(path, clip, o)
+  local bytes = #assert(native.read_file(path))
+  local psnr = quality(path, clip)
+  getmetatable(remove).__close()
+  return {
+    codec = o.codec, crf = o.crf, bytes = bytes, psnr_8bit = psnr,
+    bpp = 8 * bytes / (#clip * clip.height * clip.width),
+  }
+end
+
+-- The encoding whose size comes closest to `bytes`, within half a percent where the codec can.
+-- Options as above, but for crf, which is searched: the logarithm of the size is nearly a line.
+function reference.at_bytes(clip, bytes, given)
+  local o = options(given, { codec = "x264", preset = "veryslow", folder = "." })
+  local wanted = math.log(bytes, 2)
+  local better, worse, best -- the closest sizes above and below, and the closer of them
+  local crf = 30
+  for _ = 1, 8 do
+    local result = reference.encode(clip,
+      { codec = o.codec, preset = o.preset, folder = o.folder, crf = crf })
+    local point = { crf = crf, size = math.log(result.bytes, 2) - wanted, result = result }
+    if not best or math.abs(point.size) < math.abs(best.size) then best = point end
+    if point.size > 0 then better = point else worse = point end
+    if math.abs(result.bytes / bytes - 1) < 0.005 then break end
+    if better and worse then
+      if worse.crf - better.crf < 0.02 then break end
+      local share = better.size / (better.size - worse.size)
+      -- Never so close to an end that the bracket hardly shrinks.
+      share = math.min(math.max(share, 0.1), 0.9)
+      crf = better.crf + share * (worse.crf - better.crf)
+    else
+      local following = crf + 6 * point.size + (point.size > 0 and 0.5 or -0.5)
+      following = math.min(math.max(following, best_crf), worst_crf)
+      if following == crf then break end
+      crf = following
+    end
+  end
+  return best.result
+end
+
+return reference
