@@ -112,8 +112,8 @@ private func weightTransform(taps: Int) -> [[Double]] {
 /// How an image of output pixels is cut: by its shape alone.
 private struct TileGrid {
   let n: Int, height: Int, width: Int
-  /// Outputs of a tile along one axis, and what its input has beyond them.
-  let step: Int, border: Int
+  /// What a tile has in inputs beyond its outputs, along one axis.
+  let border: Int
   let tilesX: Int, tilesY: Int
   /// Tile columns of a task, tile rows of a batch, batches of a task. `batch` tiles are a
   /// batch: few enough that a row of their transforms fits the first-level cache, more for
@@ -123,10 +123,9 @@ private struct TileGrid {
 
   init(n: Int, height: Int, width: Int, kernel: Int, batch: Int, batches most: Int) {
     (self.n, self.height, self.width) = (n, height, width)
-    step = outputs
     border = kernel - 1
-    tilesX = (width + step - 1) / step
-    tilesY = (height + step - 1) / step
+    tilesX = (width + outputs - 1) / outputs
+    tilesY = (height + outputs - 1) / outputs
     let pieces = (tilesX + batch - 1) / batch
     columns = (tilesX + pieces - 1) / pieces
     batchRows = min(max(1, batch / columns), tilesY)
@@ -420,7 +419,7 @@ enum Winograd {
     let grid = TileGrid(
       n: input.layout.n, height: output.layout.seenHeight, width: output.layout.seenWidth,
       kernel: kernel, batch: 16, batches: 8)
-    let (step, border) = (grid.step, grid.border)
+    let border = grid.border
     let tile = tileSize(kernel: kernel)
     let panels = panelWidths(lanes: outLanes)
     let widest = panels.max() ?? vectorWidth
@@ -436,26 +435,26 @@ enum Winograd {
           let columns = task.columns
           withScratch { scratch in
             var region = Region(
-              input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
-              x: step * task.tx - padding, columns: step * columns + border, scratch)
+              input, n: task.n, y: outputs * task.ty - padding, rows: outputs * task.rows + border,
+              x: outputs * task.tx - padding, columns: outputs * columns + border, scratch)
             let lines = Lines(
-              tile: tile, columns: step * columns + border, lanes: inLanes,
+              tile: tile, columns: outputs * columns + border, lanes: inLanes,
               batchRows: grid.batchRows, scratch)
             let v = scratch.floats(tile * grid.batchTiles * vLanes)
             let m = scratch.floats(tile * grid.batchTiles * widest)
-            // Transformed back along x: [tile][step][tiles][mLanes].
-            let half = scratch.floats(tile * step * grid.batchTiles * mLanes)
+            // Transformed back along x: [tile][outputs][tiles][mLanes].
+            let half = scratch.floats(tile * outputs * grid.batchTiles * mLanes)
             var ahead = Ahead(scratch)
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = roundUp(columns * batchRows, 4)
-              let end = step * (batch + batchRows) + border
+              let end = outputs * (batch + batchRows) + border
               region.fill(to: end)
-              ahead.set((region, end..<(end + step * grid.batchRows)))
+              ahead.set((region, end..<(end + outputs * grid.batchRows)))
               for y in 0..<batchRows {
                 transformRows(
-                  region.row(step * (batch + y)), rowPitch: region.pitch, tile: tile,
-                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y),
+                  region.row(outputs * (batch + y)), rowPitch: region.pitch, tile: tile,
+                  count: (outputs * columns + border) * inLanes, into: lines.line(0, tileRow: y),
                   pitch: lines.pitch)
               }
               for i in 0..<tile {
@@ -477,15 +476,16 @@ enum Winograd {
                   }
                   outputColumns(
                     m, width: width, tiles: tiles, tile: tile,
-                    into: half + i * step * tiles * mLanes + first, lanes: mLanes)
+                    into: half + i * outputs * tiles * mLanes + first, lanes: mLanes)
                   first += width
                 }
               }
               for t in 0..<columns * batchRows {
                 storeTile(
                   half + t * mLanes, plane: tiles * mLanes, tile: tile, output, n: task.n,
-                  y: step * (task.ty + batch + t / columns), x: step * (task.tx + t % columns),
-                  bias: lanesBias, laneOffsets: offsets, streaming: streaming)
+                  y: outputs * (task.ty + batch + t / columns),
+                  x: outputs * (task.tx + t % columns), bias: lanesBias, laneOffsets: offsets,
+                  streaming: streaming)
               }
             }
           }
@@ -602,7 +602,7 @@ enum Winograd {
     let grid = TileGrid(
       n: input.layout.n, height: gradient.layout.seenHeight, width: gradient.layout.seenWidth,
       kernel: kernel, batch: 24, batches: 4)
-    let (step, border) = (grid.step, grid.border)
+    let border = grid.border
     let tile = tileSize(kernel: kernel)
     let panels = panelWidths(lanes: outLanes)
     let count = tile * tile * depth * eLanes
@@ -620,16 +620,16 @@ enum Winograd {
           let columns = task.columns
           withScratch { scratch in
             var region = Region(
-              input, n: task.n, y: step * task.ty - padding, rows: step * task.rows + border,
-              x: step * task.tx - padding, columns: step * columns + border, scratch)
+              input, n: task.n, y: outputs * task.ty - padding, rows: outputs * task.rows + border,
+              x: outputs * task.tx - padding, columns: outputs * columns + border, scratch)
             var gRegion = Region(
-              gradient, n: task.n, y: step * task.ty, rows: step * task.rows, x: step * task.tx,
-              columns: step * columns, scratch)
+              gradient, n: task.n, y: outputs * task.ty, rows: outputs * task.rows,
+              x: outputs * task.tx, columns: outputs * columns, scratch)
             let lines = Lines(
-              tile: tile, columns: step * columns + border, lanes: inLanes,
+              tile: tile, columns: outputs * columns + border, lanes: inLanes,
               batchRows: grid.batchRows, scratch)
             let gLines = Lines(
-              tile: tile, columns: step * columns, lanes: outLanes, batchRows: grid.batchRows,
+              tile: tile, columns: outputs * columns, lanes: outLanes, batchRows: grid.batchRows,
               scratch)
             let v = scratch.floats(tile * grid.batchTiles * vLanes)
             let e = scratch.floats(tile * grid.batchTiles * eLanes)
@@ -637,19 +637,19 @@ enum Winograd {
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = columns * batchRows
-              let end = step * (batch + batchRows), next = step * grid.batchRows
+              let end = outputs * (batch + batchRows), next = outputs * grid.batchRows
               region.fill(to: end + border)
               gRegion.fill(to: end)
               ahead.set(
                 (region, (end + border)..<(end + border + next)), (gRegion, end..<(end + next)))
               for y in 0..<batchRows {
                 transformRows(
-                  region.row(step * (batch + y)), rowPitch: region.pitch, tile: tile,
-                  count: (step * columns + border) * inLanes, into: lines.line(0, tileRow: y),
+                  region.row(outputs * (batch + y)), rowPitch: region.pitch, tile: tile,
+                  count: (outputs * columns + border) * inLanes, into: lines.line(0, tileRow: y),
                   pitch: lines.pitch)
                 gradientRows(
-                  gRegion.row(step * (batch + y)), rowPitch: gRegion.pitch, tile: tile,
-                  count: step * columns * outLanes, into: gLines.line(0, tileRow: y),
+                  gRegion.row(outputs * (batch + y)), rowPitch: gRegion.pitch, tile: tile,
+                  count: outputs * columns * outLanes, into: gLines.line(0, tileRow: y),
                   pitch: gLines.pitch)
               }
               for i in 0..<tile {

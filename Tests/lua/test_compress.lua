@@ -83,6 +83,19 @@ test("quantisers start from the range of what they see", function()
   equal(q.step:item(), 1)
 end)
 
+test("the price of a bit follows the loss, and the user", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local model <const> = tiny(clip)
+  local function lambda(given)
+    given.compress_epochs, given.bits, given.channel = 1, 8, false
+    return lv.compress.plan(model, given).lambda
+  end
+  equal(lambda { loss = "l2" }, 5e-4)
+  equal(lambda { loss = "boosted" }, 0.05)
+  equal(lambda { loss = "l2", lambda = 0.3 }, 0.3)
+end)
+
 test("entropy minimisation lowers the rate, and the file is what it says", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)

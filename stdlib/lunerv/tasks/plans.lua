@@ -89,11 +89,6 @@ plans.names = {
   "tat_in_enerv", "cem_on_hnerv",
 }
 
--- The published price of a bit belongs to the boosted loss, 60 times that of pixels alone: beside
--- the latter it would outweigh every distortion (HNeRV at 16 frames of 160×90: 15.1 dB with 0.05,
--- 23.8 dB with this, and as many bytes).
-local lambdas <const> = { l2 = 5e-4, l1 = 8e-4 }
-
 -- The variants of the plan called `name`: { name, options, own }; `options` are all that `o`, those
 -- of the command line, and the plan say, `own` what this variant alone has.
 function plans.variants(name, o)
@@ -107,7 +102,6 @@ function plans.variants(name, o)
     if plan.curves and settings.eval_every == 0 then
       settings.eval_every = math.max(1, settings.epochs // 20)
     end
-    settings.lambda = settings.lambda or lambdas[settings.loss]
     list[i] = { name = variant[1], options = settings, own = variant[2] }
   end
   return list
