@@ -185,4 +185,4 @@ end
 --   act       "sin"; "keep" leaves activations. One that is called by name in a forward stays
 --   ch_t, pe_base, pe_levels, conditioning ("tat", "adain")   as of the boosted kinds
 -- The result trains like every model; its parameters are the decoder's and the added ones.
-return function(given) return Boost(given) end
+return Boost
