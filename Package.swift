@@ -77,7 +77,8 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
     .testTarget(name: "CoderTests", dependencies: ["Coder"], swiftSettings: swift),
     .testTarget(
-      name: "CodecTests", dependencies: ["Codec", "Coder", "Support"], swiftSettings: swift),
+      name: "CodecTests", dependencies: ["Codec", "Coder", "Support", "CZlib"],
+      swiftSettings: swift),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: swift),
     .testTarget(
       name: "TensorsTests", dependencies: ["Tensors", "Support"], exclude: ["fixtures"],

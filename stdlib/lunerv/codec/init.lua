@@ -224,19 +224,12 @@ function codec.encode(compressed, given)
   return native.lnv_pack(names, payloads), function() return fresh, embedding end
 end
 
--- A decoder that travels is tried where it will run, in a process of its own, before its file
--- is published: what that makes must equal, bit for bit, what it makes here.
-local function check_program(bytes, build, frames)
-  local here, there = codec.decode(bytes, { build = build }), codec.decode(bytes)
-  if not there.process then return end
-  for i = 1, frames do
-    local same = there:frame(i):eq(here:frame(i)):amin():item() == 1
-    if not same then
-      errors.raise("frame %d of the decoder program in the file differs from what it makes here: "
-        .. "its modules must be those that were loaded, and compute the same every time", i)
-    end
-  end
-  there.process:close()
+-- A decoder that travels is tried where it will run before its file is published: what that makes
+-- must equal, bit for bit, what it makes here.
+local function compare(index, there, here)
+  if there:eq(here:frame(index)):amin():item() == 1 then return end
+  errors.raise("frame %d of the decoder program in the file differs from what it makes here: its "
+    .. "modules must be those that were loaded, and compute the same every time", index)
 end
 
 -- What files written are: printable.
@@ -257,9 +250,14 @@ function codec.write(path, compressed, given)
   local bytes, build = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = describe(bytes)
-  if program.is(file.decoder) then check_program(bytes, build, o.verify and #o.clip or 1) end
+  local here = program.is(file.decoder) and codec.decode(bytes, { build = build })
+  local there = (here or o.verify) and codec.decode(bytes)
+  if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
-    local quality = codec.decode(bytes):evaluate(o.clip, o.on_frame)
+    local quality = there:evaluate(o.clip, function(frame, output, ...)
+      if here then compare(frame.index, output, here) end
+      if o.on_frame then o.on_frame(frame, output, ...) end
+    end)
     for name, value in pairs(quality) do file[name] = value end
     setmetatable(file, codec.File)
   end
