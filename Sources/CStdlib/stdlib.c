@@ -199,6 +199,15 @@ static const unsigned char lunerv_optim[] = {
 static const unsigned char lunerv_options[] = {
 #embed "../../stdlib/lunerv/options.lua"
 };
+static const unsigned char lunerv_options_catalogue[] = {
+#embed "../../stdlib/lunerv/options/catalogue.lua"
+};
+static const unsigned char lunerv_options_command_line[] = {
+#embed "../../stdlib/lunerv/options/command_line.lua"
+};
+static const unsigned char lunerv_options_values[] = {
+#embed "../../stdlib/lunerv/options/values.lua"
+};
 static const unsigned char lunerv_progress[] = {
 #embed "../../stdlib/lunerv/progress.lua"
 };
@@ -311,6 +320,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.nn.two_conv_block", lunerv_nn_two_conv_block, sizeof(lunerv_nn_two_conv_block)},
   {"lunerv.optim", lunerv_optim, sizeof(lunerv_optim)},
   {"lunerv.options", lunerv_options, sizeof(lunerv_options)},
+  {"lunerv.options.catalogue", lunerv_options_catalogue, sizeof(lunerv_options_catalogue)},
+  {"lunerv.options.command_line", lunerv_options_command_line, sizeof(lunerv_options_command_line)},
+  {"lunerv.options.values", lunerv_options_values, sizeof(lunerv_options_values)},
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.reference", lunerv_reference, sizeof(lunerv_reference)},
