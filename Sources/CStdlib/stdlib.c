@@ -82,6 +82,9 @@ static const unsigned char lunerv_interop[] = {
 static const unsigned char lunerv_interop_names[] = {
 #embed "../../stdlib/lunerv/interop/names.lua"
 };
+static const unsigned char lunerv_interop_programs[] = {
+#embed "../../stdlib/lunerv/interop/programs.lua"
+};
 static const unsigned char lunerv_interop_shapes[] = {
 #embed "../../stdlib/lunerv/interop/shapes.lua"
 };
@@ -281,6 +284,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
   {"lunerv.interop.names", lunerv_interop_names, sizeof(lunerv_interop_names)},
+  {"lunerv.interop.programs", lunerv_interop_programs, sizeof(lunerv_interop_programs)},
   {"lunerv.interop.shapes", lunerv_interop_shapes, sizeof(lunerv_interop_shapes)},
   {"lunerv.loss", lunerv_loss, sizeof(lunerv_loss)},
   {"lunerv.metrics", lunerv_metrics, sizeof(lunerv_metrics)},
