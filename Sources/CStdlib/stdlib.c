@@ -248,10 +248,16 @@ static const unsigned char lunerv_train[] = {
 #embed "../../stdlib/lunerv/train.lua"
 };
 static const unsigned char lunerv_verify[] = {
-#embed "../../stdlib/lunerv/verify.lua"
+#embed "../../stdlib/lunerv/verify/init.lua"
 };
 static const unsigned char lunerv_verify_cem[] = {
-#embed "../../stdlib/lunerv/verify_cem.lua"
+#embed "../../stdlib/lunerv/verify/cem.lua"
+};
+static const unsigned char lunerv_verify_golden[] = {
+#embed "../../stdlib/lunerv/verify/golden.lua"
+};
+static const unsigned char lunerv_verify_model[] = {
+#embed "../../stdlib/lunerv/verify/model.lua"
 };
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
@@ -340,7 +346,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.tasks.view", lunerv_tasks_view, sizeof(lunerv_tasks_view)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
-  {"lunerv.verify_cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
+  {"lunerv.verify.cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
+  {"lunerv.verify.golden", lunerv_verify_golden, sizeof(lunerv_verify_golden)},
+  {"lunerv.verify.model", lunerv_verify_model, sizeof(lunerv_verify_model)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 
