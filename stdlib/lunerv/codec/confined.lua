@@ -153,7 +153,6 @@ local function loader(sources)
 end
 
 local function model_of(text, sections)
-  if not sections["decoder program"] then error("section 'decoder program' is missing", 0) end
   local names, texts = native.lnv_read_program(sections["decoder program"])
   local sources = {}
   for i, name in ipairs(names) do sources[name] = texts[i] end

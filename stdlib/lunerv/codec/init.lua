@@ -100,15 +100,19 @@ end
 -- constant rate), bytes, bpp, sections, and `:frame(i)`. What is wrong with them is an error that
 -- names the section.
 --
--- A decoder that came in the file runs in a process without rights. Options: `max_work`, the
--- elements, multiplications and additions that it may compute for the whole video, and
--- `max_memory`, the bytes of its tensors (from the frames' size and number). `build(text,
--- sections)` gives its model here instead, for who trusts it.
+-- A decoder that came in the file runs in a process without rights, and with `confined = true`
+-- every other does. Options: `max_work`, the elements, multiplications and additions that it may
+-- compute for the whole video, and `max_memory`, the bytes of its tensors (both follow from the
+-- frames' size and number). `build(text, sections)` gives its model here instead, for those who
+-- trust it.
 function codec.decode(bytes, given)
-  local o = options(given, {}, { "max_work", "max_memory", "build" })
+  local o = options(given, {}, { "max_work", "max_memory", "confined", "build" })
   local video, sections = describe(bytes)
-  if program.is(sections.decoder) and not o.build then
-    if not sections["decoder program"] then damaged "section 'decoder program' is missing" end
+  local is_program = program.is(sections.decoder)
+  if is_program and not sections["decoder program"] then
+    damaged "section 'decoder program' is missing"
+  end
+  if (is_program or o.confined) and not o.build then
     video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
       { max_work = o.max_work, max_memory = o.max_memory })
     return setmetatable(video, Video)
