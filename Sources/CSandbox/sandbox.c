@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -86,6 +87,7 @@ bool lunerv_confine(uint64_t processor_seconds, uint64_t address_space) {
   held = limit(RLIMIT_NOFILE, 0, 0) && held;
   held = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && held;
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   filter_calls();
   return held;
 }

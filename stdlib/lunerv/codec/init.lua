@@ -194,19 +194,19 @@ end
 -- The bytes of a file for `compressed`, which answers `stored(clip)`: { model, weights, steps,
 -- embeddings, embedding_step, embedding_offset }. Options: clip; families (of "gaussian",
 -- "laplace", "adaptive"), what distributions symbols may have; group, frames decoded together;
--- predict = false, to tell every frame's embedding by itself.
+-- predict = false, to tell every frame's embedding by itself. For a decoder of one's own the second
+-- result is what `build` is to codec.decode.
 function codec.encode(compressed, given)
   local o = options(given, { predict = true }, { "clip", "families", "group" })
   local clip = o.clip or errors.raise "codec: a clip expected"
   local stored = compressed:stored(clip)
   local model = stored.model
-  local text, fresh, embedding
+  local text, fresh
   if decoders.knows(model) then
     text = decoders.describe(model)
     fresh = decoders.build(text, clip.height, clip.width, #clip)
   else
-    embedding = stored.embeddings and stored.embeddings[1].shape
-    text = program.describe(model, embedding)
+    text = program.describe(model, stored.embeddings and stored.embeddings[1].shape)
     fresh = program.build(text, program.class)
   end
 
@@ -225,7 +225,7 @@ function codec.encode(compressed, given)
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
       stored.embedding_offset, coding))
   end
-  return native.lnv_pack(names, payloads), function() return fresh, embedding end
+  return native.lnv_pack(names, payloads), function() return program.build(text, program.class) end
 end
 
 -- A decoder that travels is tried where it will run before its file is published: what that makes
