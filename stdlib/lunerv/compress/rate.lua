@@ -19,8 +19,9 @@ local rate <const> = {}
 local bits_per_parameter <const> = 4
 -- Of a budget, the share for embeddings; at least one channel.
 local embedding_share <const> = 0.3
--- A file is as large as asked when it takes at least this share of the bytes.
-local close <const> = 0.98
+-- A file is as large as asked when it takes at least this share of the bytes; the second number is
+-- of parameters trained to be rounded, which finer steps would not suit.
+local close <const>, close_trained <const> = 0.985, 0.97
 -- Of a budget, what is aimed at: rounding saves the rest at little loss, and what falls short can
 -- not be made up for.
 local aim <const> = 1.01
@@ -89,7 +90,8 @@ local function fit_bytes(self, stored)
   local effort, size = 0, first.size
   for _ = 1, 11 do
     if size > limit then low = effort else high = effort end
-    if best and best.size >= close * limit then break end
+    local enough = stored.rounding and not low and close_trained or close
+    if best and best.size >= enough * limit then break end
     effort = low and high and (low + high) / 2 or towards(limit, size, effort, stored)
     if effort < -4 or effort > 9 then break end
     local file = encode(self, stored, effort)
