@@ -113,20 +113,19 @@ function CEM:aimed_bpp()
   return self.target_bpp * (self.control and self.control:tolist()[2] or 1)
 end
 
-local function multiply(control, index, factor, least, most)
-  local values = control:tolist()
-  values[index] = math.min(math.max(values[index] * factor, least), most)
-  control:copy_(native.tensor(values))
+-- Of a steerable one: bits cost `factor` times as much from now on.
+function CEM:steer(factor)
+  local values = self.control:tolist()
+  values[1] = math.min(math.max(values[1] * factor, 1 / 16), 256)
+  self.control:copy_(native.tensor(values))
 end
 
--- Of a steerable one: bits cost `pace` times as much from now on if `dearer`, else as much less.
-function CEM:steer(dearer, pace)
-  multiply(self.control, 1, dearer and pace or 1 / pace, 1 / 16, 256)
+-- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
+function CEM:aim(bpp)
+  local values = self.control:tolist()
+  values[2] = bpp / self.target_bpp
+  self.control:copy_(native.tensor(values))
 end
-
--- Of a steerable one: the rate that is aimed at becomes `factor` times as large, since files do not
--- take what steps estimate.
-function CEM:aim(factor) multiply(self.control, 2, factor, 0.25, 4) end
 
 -- Bits per pixel as the last step estimated them.
 function CEM:estimated_bpp() return self.trace.bpp end
@@ -165,7 +164,7 @@ local function rounding(sensitivities)
 end
 
 -- What lv.codec.write stores: the parameters with their steps, and every frame's embedding with
--- theirs.
+-- theirs; how they may be rounded, and what steps would estimate that they cost.
 function CEM:stored(clip)
   local weights, steps = {}, {}
   for i, slot in ipairs(self.slots) do
@@ -173,6 +172,7 @@ function CEM:stored(clip)
   end
   local stored = { model = self.model, weights = weights, steps = steps,
     families = self.families, predict = self.predict }
+  local bits = native.no_grad(function() return self:weight_bits(true):item() end)
   if self.embedding then
     stored.embeddings = {}
     native.no_grad(function()
@@ -180,12 +180,13 @@ function CEM:stored(clip)
         local y = self.model:encode(clip:frame(index))
         self.embedding:codes(y) -- it must have seen one frame
         stored.embeddings[index] = y:evaluate()
+        bits = bits + rate(self.embedding:codes(y), true):item()
       end
     end)
     stored.embedding_step = math.abs(self.embedding.step:item())
     stored.embedding_offset = self.embedding.offset:item()
   end
-  stored.rdo = self.rdo
+  stored.rdo, stored.estimated_bits = self.rdo, bits
   stored.rounding = rounding(function() return self:sensitivities(clip, stored.embeddings) end)
   return stored
 end

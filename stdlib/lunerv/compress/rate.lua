@@ -17,7 +17,7 @@ local rate <const> = {}
 
 -- What entropy minimisation leaves of a parameter, embeddings included. It could leave more of
 -- fewer, but a larger network learns faster.
-local bits_per_parameter <const> = 2.5
+local bits_per_parameter <const> = 1.75
 -- Of a budget, the share for embeddings; at least one channel.
 local embedding_share <const> = 0.3
 -- A file is as large as asked when it takes at least this share of the bytes; the second number is
@@ -170,7 +170,7 @@ function Shelf:offer(compressed, stage, final)
   local chosen, unscaled = fit_bytes(self, stored)
   local file = measure(self, chosen)
   if final and self.goal.psnr then file = fit_psnr(self, stored, file) end
-  file.stage, file.unscaled = stage, unscaled
+  file.stage, file.unscaled, file.estimated_bits = stage, unscaled, stored.estimated_bits
   -- A file that takes more than it may is none.
   local too_large = self.goal.bytes and file.size > self.goal.bytes
   if not too_large and is_better(self.goal, file, self.best) then
@@ -352,18 +352,25 @@ local function make_small(model, clip, o, plan, shelf)
   local steps, on_epoch = plan.small_epochs * #clip, training.on_epoch
   local steer
   if small.steer and goal.bytes then
-    local pace = 1 + 24 / math.max(steps, 48)
-    function steer() small:steer(small:estimated_bpp() > small:aimed_bpp(), pace) end
+    -- Gently, or the network is wrecked before it has learned to do with fewer bits: a tenth of the
+    -- steps makes bits three times as dear, less where they are within 10 % of what is aimed at.
+    local pace = 12 / math.max(steps, 48)
+    function steer()
+      local excess = math.log(small:estimated_bpp() / small:aimed_bpp())
+      small:steer(math.exp(pace * math.min(math.max(excess / 0.1, -1), 1)))
+    end
   end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
     if small.steer and goal.psnr and not goal.bytes then
-      small:steer(e.psnr > goal.psnr + 0.2, 1.6)
+      small:steer(e.psnr > goal.psnr + 0.2 and 1.6 or 1 / 1.6)
     end
     if not is_evaluated(e.epoch, plan.small_epochs) then return end
     local file = shelf:offer(small, 2)
     -- What the file takes at its own steps says what the estimate leaves out.
-    if small.steer and goal.bytes then small:aim(aim * goal.bytes / file.unscaled) end
+    if small.steer and goal.bytes then
+      small:aim(aim * goal.bytes / file.unscaled * file.estimated_bits / pixels)
+    end
   end
   local run = train_within(goal, clip, training, nil, steer)
   shelf.say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
