@@ -133,6 +133,30 @@ test("entropy minimisation lowers the rate, and the file is what it says", funct
   near(lv.metrics.evaluate(cem, clip).psnr, file.psnr, 0.05)
 end)
 
+test("what steps aim at and what bits cost can be steered", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local cem = lv.compress.cem(tiny(clip), { target_bpp = 2, lambda = 0.05, steerable = true })
+  near(cem:aimed_bpp(), 2, 1e-6)
+  cem:aim(0.5)
+  near(cem:aimed_bpp(), 0.5, 1e-6)
+  cem:aim(3)
+  near(cem:aimed_bpp(), 3, 1e-6)
+  local function price()
+    cem:aim(1e-9)
+    cem:reconstruct(clip:sample(1))
+    lv.seed(1)
+    return lv.no_grad(function() return cem:penalty():item() end)
+  end
+  local before = price()
+  cem:steer(3)
+  near(price() / before, 3, 1e-4)
+  -- What steps estimate of the whole clip: no less than the file takes, bar what it adds.
+  local stored = cem:stored(clip)
+  local bytes = #lv.codec.encode(cem, { clip = clip, predict = false, families = { "gaussian" } })
+  near(stored.estimated_bits / 8 / bytes, 1, 0.25)
+end)
+
 test("rate-aware rounding saves bytes where they matter least", function()
   local x = lv.randn(4000) * 3
   local even, step = lv.ones(4000), lv.tensor { 1 }
