@@ -8,6 +8,7 @@ local o <const> = lv.options.parse(arg, {
     .. "bytes, bits per pixel and time: DIR/ablation.md, .csv, .json; curves.svg where\n"
     .. "--eval-every asks for points on the way. --resume goes on where a run stopped. Plans:\n"
     .. "  activation, conditioning, loss, compression   one part of --model, all values of it\n"
+    .. "  compression_parts   cem as published, and what lunerv adds to it, one by one\n"
     .. "  together       every part alone, and all of them\n"
     .. "  boost          every boosted kind against its baseline, each by its own recipe\n"
     .. "  sine_in_nerv   SINE in place of GELU in NeRV\n"

@@ -58,6 +58,9 @@ static const unsigned char lunerv_compress_cem[] = {
 static const unsigned char lunerv_compress_rate[] = {
 #embed "../../stdlib/lunerv/compress/rate.lua"
 };
+static const unsigned char lunerv_compress_sensitivity[] = {
+#embed "../../stdlib/lunerv/compress/sensitivity.lua"
+};
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
 };
@@ -282,6 +285,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
   {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},
+  {"lunerv.compress.sensitivity", lunerv_compress_sensitivity, sizeof(lunerv_compress_sensitivity)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},

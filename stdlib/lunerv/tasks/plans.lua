@@ -37,6 +37,31 @@ plans.compression = {
   variants = { { "three_step", { method = "three_step" } }, { "cem", { method = "cem" } } },
 }
 
+-- What entropy minimisation does beyond the paper, each alone beside the published method, and
+-- what is the default.
+local published <const> = {
+  compress_optimiser = "adan", predict = false, families = "gaussian", channel = false, rdo = 0,
+}
+
+-- `published` with other values for some of its options.
+local function beyond(changes)
+  local o = {}
+  for name, value in pairs(published) do o[name] = value end
+  for name, value in pairs(changes) do o[name] = value end
+  return o
+end
+
+plans.compression_parts = {
+  about = "entropy minimisation as published, and what lunerv adds, one by one",
+  variants = {
+    { "published", beyond {} }, { "families", beyond { families = "all" } },
+    { "predict", beyond { predict = true } }, { "adam", beyond { compress_optimiser = "adam" } },
+    { "channel", beyond { channel = true } }, { "rdo", beyond { rdo = 0.03 } },
+    { "default", { compress_optimiser = "adam", predict = true, families = "all", channel = false,
+      rdo = 0 } },
+  },
+}
+
 -- Each part alone, then all of them.
 
 local plain <const> = {
@@ -95,8 +120,8 @@ plans.cem_on_hnerv = {
 }
 
 plans.names = {
-  "activation", "conditioning", "loss", "compression", "together", "boost", "sine_in_nerv",
-  "tat_in_enerv", "cem_on_hnerv",
+  "activation", "conditioning", "loss", "compression", "compression_parts", "together", "boost",
+  "sine_in_nerv", "tat_in_enerv", "cem_on_hnerv",
 }
 
 -- The variants of the plan called `name`: { name, options, own }; `options` are all that `o`, those
