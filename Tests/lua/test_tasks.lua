@@ -195,6 +195,14 @@ test("the paper's first experiments", function()
   list = names("cem_on_hnerv", "--enc-dim", "4,2", "--fc-dim", "6")
   equal(list, { "hnerv three_step", "hnerv cem" })
 
+  list, rows = names("boost", "--params", "105k", "--block-dim", "8")
+  equal(list, { "nerv nerv", "nerv_boost nerv_boost", "enerv enerv", "enerv_boost enerv_boost",
+    "hnerv hnerv", "hnerv_boost hnerv_boost" })
+  for i = 1, 6, 2 do
+    equal({ rows[i].gain, rows[i + 1].gain }, { nil, rows[i + 1].psnr - rows[i].psnr })
+    assert(math.abs(rows[i].parameters - rows[i + 1].parameters) < 20000)
+  end
+
   local out
   list, rows, out = names("tat_in_enerv", "--block-dim", "8", "--params", "90k")
   equal(list, { "enerv enerv", "enerv_boost none", "enerv_boost tat" })
@@ -216,6 +224,7 @@ test("a plan that would change nothing is refused", function()
   end
   raises(function() run("conditioning", "--model", "hnerv") end, "conditioning", "'hnerv'")
   raises(function() run("sine_in_nerv", "--ch-t", "8") end, "'ch_t'", "sine_in_nerv")
+  raises(function() run("boost", "--model", "hnerv") end, "'boost' varies model")
   equal(lv.exists(folder.path .. "/out"), false)
 end)
 
