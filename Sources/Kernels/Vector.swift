@@ -29,6 +29,28 @@ private let streamingFloats = 1 << 21
   if streaming { lunerv_stream8(v, p) } else { lunerv_store8(v, p) }
 }
 
+/// Copies `count` floats, a multiple of eight, past the caches, whole lines where `out` is a
+/// multiple of 64 bytes; it is one of 32.
+@inline(__always) func stream(
+  _ p: UnsafePointer<Float>, to out: UnsafeMutablePointer<Float>, count: Int
+) {
+  var i = 0
+  #if LUNERV_VECTOR512
+    if Int(bitPattern: out) & 63 != 0, count >= 8 {
+      lunerv_stream8(load8(p), out)
+      i = 8
+    }
+    while i + 16 <= count {
+      lunerv_stream16(load(p + i), out + i)
+      i += 16
+    }
+  #endif
+  while i < count {
+    lunerv_stream8(load8(p + i), out + i)
+    i += 8
+  }
+}
+
 @inline(__always) func finishStreaming(_ streaming: Bool) {
   if streaming { lunerv_fence() }
 }
