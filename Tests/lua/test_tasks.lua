@@ -138,6 +138,13 @@ test("the layout of headerless video is read off its name", function()
   equal(layout "x_352x288_yuv444p10le.YUV", { 352, 288, "yuv444p10le" })
   equal(layout "beauty.yuv", nil)
   equal(layout "bunny_1280x720.mp4", nil)
+  local folder <close> = harness.folder()
+  assert(lv.write_file(folder.path .. "/beauty.yuv", ("x"):rep(96)))
+  local clip, message = lv.video.open(folder.path .. "/beauty.yuv")
+  equal(clip, nil)
+  assert(message:find "NAME_1920x1080", message)
+  assert(lv.video.open(folder.path .. "/beauty.yuv",
+    { width = 8, height = 8, pixel_format = "yuv420p" })):close()
 end)
 
 local function ablate(clip, out, plan, ...)
@@ -347,7 +354,7 @@ test("a mask that does not fit is an error before anything is written", function
   try(grey("light.mkv", 1, 1, 50, 66), "hides all")
   try(grey("dark.mkv", 0, 3, 50, 66), "hides nothing")
   try("disperse", "hides all", "66x50")
-  try(folder.path .. "/missing.png", "missing.png")
+  try(folder.path .. "/missing.png", "missing.png", "'disperse'")
 end)
 
 test("a size too small for the clip is one line", function()
