@@ -290,7 +290,7 @@ enum NarrowConvolution {
             if whole {
               // What a pixel's last vector has too much, the next pixel overwrites.
               for x in 0..<columns {
-                for c in stride(from: 0, to: lanes, by: vectorWidth) {
+                forEachVectorOfLanes(lanes) { c in
                   Kernels.store(load(results + x * width + c), line + x * lanes + c)
                 }
               }
@@ -357,7 +357,7 @@ enum NarrowConvolution {
               for ky in 0..<kh {
                 let seen = rows.row(y + padY - ky)
                 for x in 0..<block.columns {
-                  for c in stride(from: 0, to: row, by: vectorWidth) {
+                  forEachVectorOfLanes(row) { c in
                     store(load(seen + x * outputs + c), spread + x * width + ky * row + c)
                   }
                 }

@@ -83,7 +83,7 @@ private let streamingFloats = 1 << 21
 
 @inline(__always) func storeFirst(_ n: Int, _ v: Vector, _ p: UnsafeMutablePointer<Float>) {
   #if LUNERV_VECTOR512
-    if n == 8 { return lunerv_store8(lunerv_low8(v), p) }
+    if n == 8 { return lunerv_store_first8(v, p) }
   #endif
   for i in 0..<n { p[i] = v[i] }
 }
@@ -136,6 +136,16 @@ private let streamingFloats = 1 << 21
   #else
     lunerv_where_odd8(n, yes, no)
   #endif
+}
+
+/// Calls `body` with the first lane of every vector that covers `lanes`. (`stride` is called out
+/// of line where the compiler has inlined much already.)
+@inline(__always) func forEachVectorOfLanes(_ lanes: Int, _ body: (Int) -> Void) {
+  var c = 0
+  while c < lanes {
+    body(c)
+    c += vectorWidth
+  }
 }
 
 @inline(__always) func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }

@@ -102,7 +102,7 @@ extension Winograd {
   private static func addRows(
     _ e: UnsafePointer<Float>, rows: Int, lanes: Int, to sum: UnsafeMutablePointer<Float>
   ) {
-    for c in stride(from: 0, to: lanes, by: vectorWidth) {
+    forEachVectorOfLanes(lanes) { c in
       var total = Vector.zero
       for r in 0..<rows { total += load(e + r * lanes + c) }
       store(load(sum + c) + total, sum + c)
@@ -125,7 +125,7 @@ extension Winograd {
       let row = sum + input.lane(of: i) * lanes
       withUnsafeTemporaryAllocation(of: Vector.self, capacity: tile * taps) { buffer in
         guard let tmp = buffer.baseAddress else { return }
-        for c in Swift.stride(from: 0, to: lanes, by: vectorWidth) {
+        forEachVectorOfLanes(lanes) { c in
           for j in 0..<tile {
             for y in 0..<taps {
               var total = Vector.zero

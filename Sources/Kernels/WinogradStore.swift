@@ -69,30 +69,29 @@ struct TileStore {
       let (next, step) = (form.outputs * plane, s * pitch)
       for j in 0..<columns {
         for a in 0..<s {
-          for c in stride(from: 0, to: run, by: vectorWidth) {
+          forEachVectorOfLanes(run) { c in
             let lane = a * run + c
             let b = load(bias + lane)
             let r = form.output(half + j * plane + lane, stride: next)
             let q = out + a * pitch + j * run + c
-            if spills || c + vectorWidth <= run {
-              store(r.0 + b, q)
-              if rows > 1 { store(r.1 + b, q + step) }
-              if rows > 2 { store(r.2 + b, q + 2 * step) }
-              if rows > 3 { store(r.3 + b, q + 3 * step) }
-              if form.outputs > 4, rows > 4 { store(r.4 + b, q + 4 * step) }
-              if form.outputs > 4, rows > 5 { store(r.5 + b, q + 5 * step) }
-            } else {
-              store8(eight(r.0 + b, 0), q)
-              if rows > 1 { store8(eight(r.1 + b, 0), q + step) }
-              if rows > 2 { store8(eight(r.2 + b, 0), q + 2 * step) }
-              if rows > 3 { store8(eight(r.3 + b, 0), q + 3 * step) }
-              if form.outputs > 4, rows > 4 { store8(eight(r.4 + b, 0), q + 4 * step) }
-              if form.outputs > 4, rows > 5 { store8(eight(r.5 + b, 0), q + 5 * step) }
-            }
+            let whole = spills || c + vectorWidth <= run
+            store(r.0 + b, q, whole: whole)
+            if rows > 1 { store(r.1 + b, q + step, whole: whole) }
+            if rows > 2 { store(r.2 + b, q + 2 * step, whole: whole) }
+            if rows > 3 { store(r.3 + b, q + 3 * step, whole: whole) }
+            if form.outputs > 4, rows > 4 { store(r.4 + b, q + 4 * step, whole: whole) }
+            if form.outputs > 4, rows > 5 { store(r.5 + b, q + 5 * step, whole: whole) }
           }
         }
       }
     }
+  }
+
+  /// All of a vector, or its first eight floats.
+  @inline(__always) private func store(
+    _ v: Vector, _ q: UnsafeMutablePointer<Float>, whole: Bool
+  ) {
+    if whole { Kernels.store(v, q) } else { storeFirst(8, v, q) }
   }
 
   @inline(never) private func planar(
@@ -102,8 +101,8 @@ struct TileStore {
     let (s, cp, size) = (layout.shuffle, layout.paddedChannels, layout.height * layout.width)
     form.specialised { form in
       for j in 0..<columns {
-        for c in stride(from: 0, to: layout.lanes, by: vectorWidth) {
-          store(
+        forEachVectorOfLanes(layout.lanes) { c in
+          Kernels.store(
             form.output(half + j * plane + c, stride: form.outputs * plane), count: form.outputs,
             column, stride: vectorWidth)
           for l in c..<min(c + vectorWidth, layout.lanes) {

@@ -112,8 +112,10 @@ struct Ahead {
 
   /// Part `k` of `parts`.
   @inline(__always) func fetch(_ k: Int, of parts: Int) {
+    // One division, in place of two for each stretch.
+    let (from, to) = ((k << 20) / parts, k + 1 == parts ? 1 << 20 : ((k + 1) << 20) / parts)
     for s in 0..<count {
-      for line in (lines[s] * k / parts)..<(lines[s] * (k + 1) / parts) {
+      for line in ((lines[s] * from) >> 20)..<((lines[s] * to) >> 20) {
         lunerv_prefetch(first[s] + 16 * line)
       }
     }
@@ -173,7 +175,7 @@ extension WinogradForm {
     let vLanes = roundUp(lanes, vectorWidth)
     specialised { form in
       for t in 0..<columns {
-        for c in stride(from: 0, to: lanes, by: vectorWidth) {
+        forEachVectorOfLanes(lanes) { c in
           store(
             form.input(line + form.outputs * t * lanes + c, stride: lanes), count: form.tile,
             v + t * vLanes + c, stride: plane)
@@ -202,7 +204,7 @@ extension WinogradForm {
     let eLanes = roundUp(lanes, vectorWidth)
     specialised { form in
       for t in 0..<columns {
-        for c in stride(from: 0, to: lanes, by: vectorWidth) {
+        forEachVectorOfLanes(lanes) { c in
           store(
             form.gradient(line + form.outputs * t * lanes + c, stride: lanes), count: form.tile,
             e + t * eLanes + c, stride: plane)
@@ -218,7 +220,7 @@ extension WinogradForm {
   ) {
     specialised { form in
       for t in 0..<tiles {
-        for c in stride(from: 0, to: width, by: vectorWidth) {
+        forEachVectorOfLanes(width) { c in
           store(
             form.output(m + t * width + c, stride: tiles * width), count: form.outputs,
             half + t * lanes + c, stride: tiles * lanes)

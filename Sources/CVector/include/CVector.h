@@ -90,6 +90,12 @@ static inline __attribute__((always_inline)) lunerv_float8 lunerv_high8(lunerv_f
   return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
+/// The first eight, under a mask: taking them out of the vector first tempts the compiler into
+/// computing either half alone.
+static inline __attribute__((always_inline)) void lunerv_store_first8(lunerv_float16 v, float *p) {
+  __builtin_ia32_storeups512_mask(p, v, 0xff);
+}
+
 /// Eight floats and eight zeros.
 static inline __attribute__((always_inline)) lunerv_float16 lunerv_widen8(lunerv_float8 v) {
   const lunerv_float8 zero = {0};
