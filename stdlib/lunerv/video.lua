@@ -68,7 +68,13 @@ function video.open(path, given)
   local layout
   given = options.copy(given)
   if not (given.width or given.height) then
-    layout = video.layout(path) or {}
+    layout = video.layout(path)
+    if not layout and path:lower():match "%.yuv$" and native.exists(path) then
+      return nil, ("%s: headerless video is read by its name, as NAME_1920x1080_50fps.yuv or "
+        .. "NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give width, height and pixel_format")
+        :format(path)
+    end
+    layout = layout or {}
     given.width, given.height = layout.width, layout.height
     given.pixel_format = given.pixel_format or layout.pixel_format
   end
