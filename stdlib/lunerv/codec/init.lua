@@ -10,6 +10,7 @@ local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local program <const> = require "lunerv.codec.program"
 local slots <const> = require "lunerv.compress.slots"
 
 local codec <const> = {}
@@ -87,12 +88,36 @@ local function describe(bytes)
   }, sections
 end
 
+-- The model of a file, and the shape of an embedding, if it decodes such.
+local function model_of(sections, video, build)
+  if program.is(sections.decoder) then return build(sections.decoder, sections) end
+  local model = decoders.build(sections.decoder, video.height, video.width, video.frames)
+  local c = model.config
+  return model, model.encode and { 1, c.enc_dim[2], model.grid[1], model.grid[2] }
+end
+
 -- Decodes the bytes of a file: a video with height, width, frames, fps, timestamps (nil at a
 -- constant rate), bytes, bpp, sections, and `:frame(i)`. What is wrong with them is an error that
 -- names the section.
-function codec.decode(bytes)
+--
+-- A decoder that came in the file runs in a process without rights, and with `confined = true`
+-- every other does. Options: `max_work`, the elements, multiplications and additions that it may
+-- compute for the whole video, and `max_memory`, the bytes of its tensors (both follow from the
+-- frames' size and number). `build(text, sections)` gives its model here instead, for those who
+-- trust it.
+function codec.decode(bytes, given)
+  local o = options(given, {}, { "max_work", "max_memory", "confined", "build" })
   local video, sections = describe(bytes)
-  local model = decoders.build(sections.decoder, video.height, video.width, video.frames)
+  local is_program = program.is(sections.decoder)
+  if is_program and not sections["decoder program"] then
+    damaged "section 'decoder program' is missing"
+  end
+  if (is_program or o.confined) and not o.build then
+    video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
+      { max_work = o.max_work, max_memory = o.max_memory })
+    return setmetatable(video, Video)
+  end
+  local model, embedding = model_of(sections, video, o.build)
   if sections.buffers then unpack_buffers(model, sections.buffers) end
 
   local list, shapes = slots.of(model), {}
@@ -105,11 +130,9 @@ function codec.decode(bytes)
     end
   end)
 
-  if model.encode then
+  if embedding then
     if not sections.embeddings then damaged "section 'embeddings' is missing" end
-    local c = model.config
-    video.embeddings = native.decode_embeddings(sections.embeddings, video.frames,
-      { 1, c.enc_dim[2], model.grid[1], model.grid[2] })
+    video.embeddings = native.decode_embeddings(sections.embeddings, video.frames, embedding)
   elseif sections.embeddings then
     damaged "section 'embeddings' has no use for this decoder"
   end
@@ -117,11 +140,11 @@ function codec.decode(bytes)
   return setmetatable(video, Video)
 end
 
--- Calls body(bytes of a file); nil and a message when it cannot be read, or is not sound.
-local function attempt(path, body)
+-- Calls body(bytes of a file, …); nil and a message when it cannot be read, or is not sound.
+local function attempt(path, body, ...)
   local bytes, message = native.read_file(path)
   if not bytes then return nil, message end
-  local ok, result = pcall(body, bytes)
+  local ok, result = pcall(body, bytes, ...)
   if ok then return result end
   if bridge.interrupted() then error(result, 0) end
   -- What is wrong with a file has no place in a script.
@@ -130,8 +153,9 @@ local function attempt(path, body)
   return nil, ("%s: %s"):format(path, problem:sub(at))
 end
 
--- Opens a file; nil and a message if it cannot be read or decoded.
-function codec.open(path) return attempt(path, codec.decode) end
+-- Opens a file, with the options of codec.decode; nil and a message if it cannot be read or
+-- decoded.
+function codec.open(path, given) return attempt(path, codec.decode, given) end
 
 -- What a file holds, without decoding a frame: height, width, frames, fps, bytes, bpp, decoder and
 -- `sections`, a list of { name, bytes }; or nil and a message.
@@ -144,6 +168,7 @@ function Video:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
     errors.raise("frame: 1 to %d expected, got %s", self.frames, tostring(i))
   end
+  if self.process then return self.process:frame(i) end
   local t = i / self.frames
   local output = native.no_grad(function()
     if not self.embeddings then return self.model(t):evaluate() end
@@ -175,14 +200,22 @@ function codec.encode(compressed, given)
   local clip = o.clip or errors.raise "codec: a clip expected"
   local stored = compressed:stored(clip)
   local model = stored.model
-  local program = decoders.describe(model)
-  local fresh = decoders.build(program, clip.height, clip.width, #clip)
+  local text, fresh, embedding
+  if decoders.knows(model) then
+    text = decoders.describe(model)
+    fresh = decoders.build(text, clip.height, clip.width, #clip)
+  else
+    embedding = stored.embeddings and stored.embeddings[1].shape
+    text = program.describe(model, embedding)
+    fresh = program.build(text, program.class)
+  end
 
   local names, payloads = {}, {}
   local function add(name, bytes) names[#names + 1], payloads[#payloads + 1] = name, bytes end
   add("clip", native.lnv_clip(clip.height, clip.width, #clip, clip.fps or 25,
     clip.timestamps or {}))
-  add("decoder", program)
+  add("decoder", text)
+  if program.is(text) then add("decoder program", native.lnv_program(program.sources(text))) end
   local buffers = pack_buffers(model, fresh)
   if buffers then add("buffers", buffers) end
   local coding = { families = o.families or stored.families, group = o.group }
@@ -196,7 +229,15 @@ function codec.encode(compressed, given)
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
       stored.embedding_offset, coding))
   end
-  return native.lnv_pack(names, payloads)
+  return native.lnv_pack(names, payloads), function() return fresh, embedding end
+end
+
+-- A decoder that travels is tried where it will run before its file is published: what that makes
+-- must equal, bit for bit, what it makes here.
+local function compare(index, there, here)
+  if there:eq(here:frame(index)):amin():item() == 1 then return end
+  errors.raise("frame %d of the decoder program in the file differs from what it makes here: its "
+    .. "modules must be those that were loaded, and compute the same every time", index)
 end
 
 -- What files written are: printable.
@@ -214,11 +255,17 @@ codec.File = {
 function codec.write(path, compressed, given)
   local o = options(given, { verify = true, predict = true },
     { "clip", "families", "group", "on_frame" })
-  local bytes = codec.encode(compressed,
+  local bytes, build = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = describe(bytes)
+  local here = program.is(file.decoder) and codec.decode(bytes, { build = build })
+  local there = (here or o.verify) and codec.decode(bytes)
+  if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
-    local quality = codec.decode(bytes):evaluate(o.clip, o.on_frame)
+    local quality = there:evaluate(o.clip, function(frame, output, ...)
+      if here then compare(frame.index, output, here) end
+      if o.on_frame then o.on_frame(frame, output, ...) end
+    end)
     for name, value in pairs(quality) do file[name] = value end
     setmetatable(file, codec.File)
   end
