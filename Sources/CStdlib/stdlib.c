@@ -43,6 +43,9 @@ static const unsigned char lunerv_codec[] = {
 static const unsigned char lunerv_codec_decoders[] = {
 #embed "../../stdlib/lunerv/codec/decoders.lua"
 };
+static const unsigned char lunerv_codec_layout[] = {
+#embed "../../stdlib/lunerv/codec/layout.lua"
+};
 static const unsigned char lunerv_coder[] = {
 #embed "../../stdlib/lunerv/coder.lua"
 };
@@ -57,6 +60,12 @@ static const unsigned char lunerv_compress_cem[] = {
 };
 static const unsigned char lunerv_compress_rate[] = {
 #embed "../../stdlib/lunerv/compress/rate.lua"
+};
+static const unsigned char lunerv_compress_scenes[] = {
+#embed "../../stdlib/lunerv/compress/scenes.lua"
+};
+static const unsigned char lunerv_compress_segments[] = {
+#embed "../../stdlib/lunerv/compress/segments.lua"
 };
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
@@ -259,11 +268,14 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
   {"lunerv.codec", lunerv_codec, sizeof(lunerv_codec)},
   {"lunerv.codec.decoders", lunerv_codec_decoders, sizeof(lunerv_codec_decoders)},
+  {"lunerv.codec.layout", lunerv_codec_layout, sizeof(lunerv_codec_layout)},
   {"lunerv.coder", lunerv_coder, sizeof(lunerv_coder)},
   {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
   {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},
+  {"lunerv.compress.scenes", lunerv_compress_scenes, sizeof(lunerv_compress_scenes)},
+  {"lunerv.compress.segments", lunerv_compress_segments, sizeof(lunerv_compress_segments)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},

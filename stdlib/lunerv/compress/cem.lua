@@ -113,6 +113,12 @@ local function multiply(control, index, factor, least, most)
   control:copy_(native.tensor(values))
 end
 
+-- What lv.train calls with each update: of a steerable one that has been given a `pace`, bits cost
+-- more while there are more of them than there may be.
+function CEM:updated()
+  if self.pace then self:steer(self.trace.bpp > self:aimed_bpp(), self.pace) end
+end
+
 -- Of a steerable one: bits cost `pace` times as much from now on if `dearer`, else as much less.
 function CEM:steer(dearer, pace)
   multiply(self.control, 1, dearer and pace or 1 / pace, 1 / 16, 256)
