@@ -300,17 +300,19 @@ local function may_grow(o, goal)
   return goal.psnr ~= nil and not goal.bytes and not (o.size or o.params or o.fc_dim)
 end
 
--- What was decided, so that a resumed run does not decide again: settings, epochs, small_epochs.
+-- What was decided, so that a resumed run does not decide again: settings, epochs, small_epochs,
+-- and which attempt at the network is being made.
 local function settle(o, clip, goal)
   local path = o.out .. "/plan.json"
   local asked = require("lunerv.compress").asked(o, clip)
   local text = o.resume and native.exists(path) and native.read_file(path)
   if text then
     local plan = native.json_decode(text)
-    checkpoint.compare(path, plan.asked, asked)
+    checkpoint.compare(path, plan.asked or {}, asked)
+    plan.attempt = math.tointeger(plan.attempt)
     return plan
   end
-  local plan = { asked = asked, epochs = o.epochs, small_epochs = o.compress_epochs }
+  local plan = { asked = asked, attempt = 1, epochs = o.epochs, small_epochs = o.compress_epochs }
   if o.start then
     plan.settings = options.copy(o.start.settings)
     plan.settings.kind = o.model
@@ -351,8 +353,10 @@ local function train_within(goal, clip, training, share)
   return train(training)
 end
 
-local function fit(model, clip, o, plan, shelf, folder)
+local function fit(model, clip, o, plan, shelf)
   local compress = require "lunerv.compress"
+  local folder = o.out .. "/fit"
+  if plan.attempt > 1 then folder = ("%s-%d"):format(folder, plan.attempt) end
   local training = compress.train_options(o)
   training.model, training.clip, training.out, training.label = model, clip, folder, o.label
   training.epochs = plan.epochs
@@ -382,13 +386,14 @@ local function make_small(model, clip, o, plan, shelf)
   if small.steer and goal.bytes then small.pace = 1 + 24 / math.max(steps, 48) end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
-    if small.steer and goal.psnr and not goal.bytes then
+    local file = is_evaluated(e.epoch, plan.small_epochs) and shelf:offer(small, 2)
+    -- Last, since the end of an epoch in which a run is stopped is lived again.
+    if small.steer and goal.bytes and file then
+      -- What the file takes at its own steps says what the estimate leaves out.
+      small:aim(goal.bytes / file.unscaled)
+    elseif small.steer and goal.psnr and not goal.bytes then
       small:steer(e.psnr > goal.psnr + 0.2, 1.6)
     end
-    if not is_evaluated(e.epoch, plan.small_epochs) then return end
-    local file = shelf:offer(small, 2)
-    -- What the file takes at its own steps says what the estimate leaves out.
-    if small.steer and goal.bytes then small:aim(goal.bytes / file.unscaled) end
   end
   local run = train_within(goal, clip, training)
   shelf.say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
@@ -404,22 +409,23 @@ function rate.file(path, clip, o, say)
   local plan = settle(o, clip, goal)
   local shelf = open_shelf(path, clip, goal, o, say)
   native.seed(o.seed)
-  local model, warm = build(plan.settings, clip), o.start ~= nil
+  local model, warm = build(plan.settings, clip), o.start ~= nil and plan.attempt == 1
   if warm then model:load_state_dict(o.start.parameters) end
   say(model:summary())
-  local attempt, params = 1, plan.settings.params or model:stored_parameters()
-  local fitted = fit(model, clip, o, plan, shelf, o.out .. "/fit")
+  local fitted = fit(model, clip, o, plan, shelf)
   -- A network too small for the quality asked for is doubled.
-  while may_grow(o, goal) and attempt < 5 and fitted.metrics.psnr_8bit < goal.psnr
+  while may_grow(o, goal) and plan.attempt < 5 and fitted.metrics.psnr_8bit < goal.psnr
     and seconds_left(goal) > 2 * fitted.seconds do
-    attempt, params, warm = attempt + 1, 2 * params, false
+    local params = 2 * (plan.settings.params or model:stored_parameters())
+    plan.attempt, warm = plan.attempt + 1, false
     plan.settings = require("lunerv.compress").model_options(o)
     plan.settings.kind, plan.settings.params = o.model, params
     native.seed(o.seed)
     model = build(plan.settings, clip)
+    write_json(o.out .. "/plan.json", plan)
     say(("%.2f dB are not enough; again with %s"):format(fitted.metrics.psnr_8bit,
       model:summary()))
-    fitted = fit(model, clip, o, plan, shelf, ("%s/fit-%d"):format(o.out, attempt))
+    fitted = fit(model, clip, o, plan, shelf)
   end
   make_small(model, clip, o, plan, shelf)
 
