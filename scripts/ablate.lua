@@ -9,6 +9,7 @@ local o <const> = lv.options.parse(arg, {
     .. "--eval-every asks for points on the way. --resume goes on where a run stopped. Plans:\n"
     .. "  activation, conditioning, loss, compression   one part of --model, all values of it\n"
     .. "  together       every part alone, and all of them\n"
+    .. "  boost          every boosted kind against its baseline, each by its own recipe\n"
     .. "  sine_in_nerv   SINE in place of GELU in NeRV\n"
     .. "  tat_in_enerv   TAT in E-NeRV, with convergence curves\n"
     .. "  cem_on_hnerv   entropy minimisation against three steps on HNeRV\n"

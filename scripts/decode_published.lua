@@ -6,8 +6,9 @@ local Progress <const> = require "lunerv.progress"
 local o <const> = lv.options.parse(arg, {
   command = "decode_published",
   usage = "lunerv run scripts/decode_published.lua FILE OUT [options]",
-  about = "Decodes a network under the published programs' names (HNeRV, E-NeRV, the boosted\n"
-    .. "kinds), plain or quantised, to a video (OUT.mkv exact, OUT.mp4) or a folder of PNGs.",
+  about = "Decodes a network under the published programs' names (NeRV, E-NeRV, HNeRV, the\n"
+    .. "boosted kinds), plain or quantised, to a video (OUT.mkv exact, OUT.mp4) or a folder of\n"
+    .. "PNGs.",
   positional = { "file", "out" },
   any_model = true,
 })

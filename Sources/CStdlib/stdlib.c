@@ -91,6 +91,9 @@ static const unsigned char lunerv_interop[] = {
 static const unsigned char lunerv_interop_names[] = {
 #embed "../../stdlib/lunerv/interop/names.lua"
 };
+static const unsigned char lunerv_interop_programs[] = {
+#embed "../../stdlib/lunerv/interop/programs.lua"
+};
 static const unsigned char lunerv_interop_shapes[] = {
 #embed "../../stdlib/lunerv/interop/shapes.lua"
 };
@@ -208,6 +211,15 @@ static const unsigned char lunerv_optim[] = {
 static const unsigned char lunerv_options[] = {
 #embed "../../stdlib/lunerv/options.lua"
 };
+static const unsigned char lunerv_options_catalogue[] = {
+#embed "../../stdlib/lunerv/options/catalogue.lua"
+};
+static const unsigned char lunerv_options_command_line[] = {
+#embed "../../stdlib/lunerv/options/command_line.lua"
+};
+static const unsigned char lunerv_options_values[] = {
+#embed "../../stdlib/lunerv/options/values.lua"
+};
 static const unsigned char lunerv_progress[] = {
 #embed "../../stdlib/lunerv/progress.lua"
 };
@@ -245,10 +257,16 @@ static const unsigned char lunerv_train[] = {
 #embed "../../stdlib/lunerv/train.lua"
 };
 static const unsigned char lunerv_verify[] = {
-#embed "../../stdlib/lunerv/verify.lua"
+#embed "../../stdlib/lunerv/verify/init.lua"
 };
 static const unsigned char lunerv_verify_cem[] = {
-#embed "../../stdlib/lunerv/verify_cem.lua"
+#embed "../../stdlib/lunerv/verify/cem.lua"
+};
+static const unsigned char lunerv_verify_golden[] = {
+#embed "../../stdlib/lunerv/verify/golden.lua"
+};
+static const unsigned char lunerv_verify_model[] = {
+#embed "../../stdlib/lunerv/verify/model.lua"
 };
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
@@ -284,6 +302,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
   {"lunerv.interop.names", lunerv_interop_names, sizeof(lunerv_interop_names)},
+  {"lunerv.interop.programs", lunerv_interop_programs, sizeof(lunerv_interop_programs)},
   {"lunerv.interop.shapes", lunerv_interop_shapes, sizeof(lunerv_interop_shapes)},
   {"lunerv.loss", lunerv_loss, sizeof(lunerv_loss)},
   {"lunerv.metrics", lunerv_metrics, sizeof(lunerv_metrics)},
@@ -323,6 +342,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.nn.two_conv_block", lunerv_nn_two_conv_block, sizeof(lunerv_nn_two_conv_block)},
   {"lunerv.optim", lunerv_optim, sizeof(lunerv_optim)},
   {"lunerv.options", lunerv_options, sizeof(lunerv_options)},
+  {"lunerv.options.catalogue", lunerv_options_catalogue, sizeof(lunerv_options_catalogue)},
+  {"lunerv.options.command_line", lunerv_options_command_line, sizeof(lunerv_options_command_line)},
+  {"lunerv.options.values", lunerv_options_values, sizeof(lunerv_options_values)},
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
   {"lunerv.reference", lunerv_reference, sizeof(lunerv_reference)},
@@ -336,7 +358,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.tasks.view", lunerv_tasks_view, sizeof(lunerv_tasks_view)},
   {"lunerv.train", lunerv_train, sizeof(lunerv_train)},
   {"lunerv.verify", lunerv_verify, sizeof(lunerv_verify)},
-  {"lunerv.verify_cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
+  {"lunerv.verify.cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
+  {"lunerv.verify.golden", lunerv_verify_golden, sizeof(lunerv_verify_golden)},
+  {"lunerv.verify.model", lunerv_verify_model, sizeof(lunerv_verify_model)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 

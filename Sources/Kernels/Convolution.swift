@@ -2,9 +2,11 @@
 public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
   /// F(4×4, 3×3) and F(4×4, 5×5): 3×3 and 5×5, stride 1.
   case winograd
+  /// F(6×6, 3×3): 3×3, stride 1. A fifth fewer products, and larger tiles.
+  case winograd6
   /// Matrix products over packed rows: every kernel and stride, one group.
   case direct
-  /// One product for all taps of few outputs: stride 1. Its gradient by data goes another way.
+  /// One product for all taps of few outputs: stride 1.
   case narrow
   /// One filter per channel, stride 1.
   case depthwise
@@ -19,14 +21,24 @@ public enum Convolution {
   /// Whether an algorithm can serve a shape at all.
   public static func admits(_ algorithm: ConvolutionAlgorithm, _ s: ConvolutionShape) -> Bool {
     switch algorithm {
-    case .winograd:
-      s.groups == 1 && s.kh == s.kw && Winograd.serves(kernel: s.kh) && s.stride == 1
+    case .winograd, .winograd6:
+      s.groups == 1 && s.kh == s.kw && form(algorithm, kernel: s.kh) != nil && s.stride == 1
         && s.padY == s.padX && s.padY < s.kh
     case .direct: s.groups == 1
     case .narrow:
       s.groups == 1 && s.stride == 1 && s.outputs * s.kh * s.kw <= NarrowConvolution.mostColumns
     case .depthwise:
       s.groups == s.inputs && s.groups == s.outputs && s.groups > 1 && s.stride == 1
+    }
+  }
+
+  /// The form of Winograd's algorithm that is meant for a kernel's size.
+  static func form(_ algorithm: ConvolutionAlgorithm, kernel: Int) -> WinogradForm? {
+    switch (algorithm, kernel) {
+    case (.winograd, 3): .four3
+    case (.winograd, 5): .four5
+    case (.winograd6, 3): .six3
+    default: nil
     }
   }
 
@@ -39,7 +51,10 @@ public enum Convolution {
     if admits(.winograd, s), min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
       s.outHeight * s.outWidth >= 512
     {
-      return .winograd
+      // The larger tiles win where their transforms stay in the nearer caches, and there are
+      // many of them.
+      let large = max(s.inputs, s.outputs) <= 48 && s.outHeight * s.outWidth >= 1 << 15
+      return large && admits(.winograd6, s) ? .winograd6 : .winograd
     }
     return admits(.direct, s) ? .direct : nil
   }
@@ -50,13 +65,11 @@ public enum Convolution {
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, w: UnsafePointer<Float>,
     input: ImageLayout, output: ImageLayout
   ) -> PreparedWeights? {
-    guard algorithm == .winograd else { return nil }
-    let prepared = PreparedWeights(
-      count: Winograd.weightCount(kernel: s.kh, input: input, output: output), input: input,
-      output: output)
+    guard let form = form(algorithm, kernel: s.kh) else { return nil }
+    let prepared = PreparedWeights(form, input: input, output: output)
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs, kh: s.kh, kw: s.kw, transposed: false)
-    Winograd.transformWeights(view, input: input, output: output, into: prepared.memory)
+    form.transform(view, input: input, output: output, into: prepared.memory)
     return prepared
   }
 
@@ -68,14 +81,17 @@ public enum Convolution {
   ) {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: false)
-    switch algorithm {
-    case .winograd:
+    if let form = form(algorithm, kernel: s.kh) {
       if let prepared {
         Winograd.forward(
-          x, transformed: prepared.memory, kernel: s.kh, bias: b, padding: s.padY, y)
+          x, transformed: prepared.memory, form: form, bias: b, padding: s.padY, y)
       } else {
-        winograd(x, weights: view, bias: b, padding: s.padY, y)
+        winograd(form, x, weights: view, bias: b, padding: s.padY, y)
       }
+      return
+    }
+    switch algorithm {
+    case .winograd, .winograd6: break
     case .direct:
       DirectConvolution.forward(
         x, weights: view, bias: b, stride: s.stride, padY: s.padY, padX: s.padX, y)
@@ -88,16 +104,14 @@ public enum Convolution {
   }
 
   private static func winograd(
-    _ x: ImageOperand, weights: WeightView, bias: UnsafePointer<Float>?, padding: Int,
+    _ form: WinogradForm, _ x: ImageOperand, weights: WeightView, bias: UnsafePointer<Float>?,
+    padding: Int,
     _ y: ImageTarget
   ) {
     withScratch { scratch in
-      let u = scratch.floats(
-        Winograd.weightCount(
-          kernel: weights.kh, input: x.layout, output: y.layout))
-      Winograd.transformWeights(weights, input: x.layout, output: y.layout, into: u)
-      Winograd.forward(
-        x, transformed: u, kernel: weights.kh, bias: bias, padding: padding, y)
+      let u = scratch.floats(form.weightCount(input: x.layout, output: y.layout))
+      form.transform(weights, input: x.layout, output: y.layout, into: u)
+      Winograd.forward(x, transformed: u, form: form, bias: bias, padding: padding, y)
     }
   }
 
@@ -108,14 +122,18 @@ public enum Convolution {
   ) {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: true)
-    // From few channels to many there is nothing narrow about it.
-    let other: ConvolutionAlgorithm = admits(.winograd, s) ? .winograd : .direct
-    switch algorithm == .narrow ? other : algorithm {
-    case .winograd: winograd(g, weights: view, bias: nil, padding: s.kh - 1 - s.padY, dx)
+    if let form = form(algorithm, kernel: s.kh) {
+      winograd(form, g, weights: view, bias: nil, padding: s.kh - 1 - s.padY, dx)
+      return
+    }
+    switch algorithm {
+    case .winograd, .winograd6: break
+    case .narrow:
+      NarrowConvolution.dataGradient(
+        g, weights: view, padY: s.kh - 1 - s.padY, padX: s.kw - 1 - s.padX, dx)
     case .direct:
       DirectConvolution.dataGradient(
         g, weights: view, stride: s.stride, padY: s.padY, padX: s.padX, dx)
-    case .narrow: break
     case .depthwise:
       DepthwiseConvolution.forward(
         g, weights: w, turned: true, kh: s.kh, kw: s.kw, padY: s.kh - 1 - s.padY,
@@ -128,10 +146,12 @@ public enum Convolution {
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ x: ImageOperand,
     _ g: ImageOperand, dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?
   ) {
+    if let form = form(algorithm, kernel: s.kh) {
+      Winograd.weightGradient(x, gradient: g, form: form, padding: s.padY, dw: dw, db: db)
+      return
+    }
     switch algorithm {
-    case .winograd:
-      Winograd.weightGradient(
-        x, gradient: g, kernel: s.kh, padding: s.padY, dw: dw, db: db)
+    case .winograd, .winograd6: break
     case .direct:
       DirectConvolution.weightGradient(
         x, gradient: g, kh: s.kh, kw: s.kw, stride: s.stride, padY: s.padY, padX: s.padX, dw: dw,

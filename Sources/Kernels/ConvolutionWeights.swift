@@ -36,26 +36,34 @@ func laneBias(
   for c in 0..<layout.seenChannels { out[layout.lane(of: c)] = bias[c] }
 }
 
-/// A convolution's weights as its algorithm reads them: worth keeping where the same weights
-/// serve many inputs, as in decoding.
+/// A convolution's weights as a form of Winograd's algorithm reads them: worth keeping where
+/// the same weights serve many inputs, as in decoding.
 public final class PreparedWeights {
   let memory: UnsafeMutablePointer<Float>
-  private let key: [Int]
+  private let form: WinogradForm
+  private let layouts: [[Int]]
 
-  init(count: Int, input: ImageLayout, output: ImageLayout) {
-    memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
-      .bindMemory(to: Float.self, capacity: max(count, 1))
-    key = PreparedWeights.key(input, output)
+  init(_ form: WinogradForm, input: ImageLayout, output: ImageLayout) {
+    let count = max(form.weightCount(input: input, output: output), 1)
+    memory = UnsafeMutableRawPointer.allocate(byteCount: count * 4, alignment: 64)
+      .bindMemory(to: Float.self, capacity: count)
+    self.form = form
+    layouts = [input, output].map(PreparedWeights.key)
   }
 
   deinit { UnsafeMutableRawPointer(memory).deallocate() }
 
-  /// Images of any size may share them, but not those whose channels lie otherwise.
-  public func serves(input: ImageLayout, output: ImageLayout) -> Bool {
-    key == PreparedWeights.key(input, output)
+  /// Images of any size may share them, but not those whose channels lie otherwise, nor
+  /// another algorithm.
+  public func serves(
+    _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, input: ImageLayout,
+    output: ImageLayout
+  ) -> Bool {
+    Convolution.form(algorithm, kernel: s.kh) == form
+      && [input, output].map(PreparedWeights.key) == layouts
   }
 
-  private static func key(_ input: ImageLayout, _ output: ImageLayout) -> [Int] {
-    [input, output].flatMap { [$0.channels, $0.shuffle, $0.planar ? 1 : 0] }
+  private static func key(_ layout: ImageLayout) -> [Int] {
+    [layout.channels, layout.shuffle, layout.planar ? 1 : 0]
   }
 }

@@ -158,8 +158,8 @@ public struct ImageOperand {
   private func packPlanarRow(
     n: Int, y: Int, xa: Int, xb: Int, into out: UnsafeMutablePointer<Float>
   ) {
-    let (s, c, w, cp, lanes) = (
-      layout.shuffle, layout.channels, layout.width, layout.paddedChannels, layout.lanes
+    let (s, c, cp, lanes) = (
+      layout.shuffle, layout.channels, layout.paddedChannels, layout.lanes
     )
     out.update(repeating: 0, count: (xb - xa) * lanes)
     withScratch { scratch in
@@ -167,14 +167,8 @@ public struct ImageOperand {
       let line = scratch.floats(count)
       for channel in 0..<c {
         for a in 0..<s {
-          let start = ((n * c + channel) * layout.height + y * s + a) * w + xa * s
-          let source: UnsafePointer<Float>
-          if case .memory(let p) = values {
-            source = p + start
-          } else {
-            read(start, count, into: line)
-            source = UnsafePointer(line)
-          }
+          let source = planarRow(
+            n: n, channel: channel, y: y * s + a, x: xa * s, count: count, line)
           for x in 0..<(xb - xa) {
             for b in 0..<s {
               out[x * lanes + (a * s + b) * cp + channel] = source[x * s + b]
@@ -183,6 +177,17 @@ public struct ImageOperand {
         }
       }
     }
+  }
+
+  /// Row `y` of a planar channel, `count` columns of it from `x` on: where they lie, or computed
+  /// into `buffer`.
+  func planarRow(
+    n: Int, channel: Int, y: Int, x: Int, count: Int, _ buffer: UnsafeMutablePointer<Float>
+  ) -> UnsafePointer<Float> {
+    let start = ((n * layout.channels + channel) * layout.height + y) * layout.width + x
+    if case .memory(let p) = values { return p + start }
+    read(start, count, into: buffer)
+    return UnsafePointer(buffer)
   }
 
   @inline(__always)

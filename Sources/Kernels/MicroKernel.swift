@@ -42,8 +42,7 @@ private typealias Accumulators<let R: Int, let N: Int> = InlineArray<R, InlineAr
   for tap in 0..<a.taps {
     var pa = a.base + a.tapOffsets[tap]
     for _ in 0..<a.depth {
-      var columns = InlineArray<N, Vector>(repeating: .zero)
-      for n in 0..<N { columns[n] = load(pb + n * vectorWidth) }
+      let columns = InlineArray<N, Vector> { load(pb + $0 * vectorWidth) }
       for r in 0..<R {
         let row = Vector(repeating: pa[r * rowStride])
         for n in 0..<N { sums[r][n] = fma(row, columns[n], sums[r][n]) }
@@ -59,7 +58,7 @@ private typealias Accumulators<let R: Int, let N: Int> = InlineArray<R, InlineAr
 
 @inline(__always) private func zeros<let R: Int, let N: Int>(_: Accumulators<R, N>.Type)
   -> Accumulators<R, N>
-{ .init(repeating: .init(repeating: .zero)) }
+{ .init { _ in .init { _ in .zero } } }
 
 // As many rows as leave room in the register file for the columns and one broadcast: 32
 // registers with 512-bit vectors, 16 without.

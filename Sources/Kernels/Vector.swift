@@ -29,6 +29,28 @@ private let streamingFloats = 1 << 21
   if streaming { lunerv_stream8(v, p) } else { lunerv_store8(v, p) }
 }
 
+/// Copies `count` floats, a multiple of eight, past the caches, whole lines where `out` is a
+/// multiple of 64 bytes; it is one of 32.
+@inline(__always) func stream(
+  _ p: UnsafePointer<Float>, to out: UnsafeMutablePointer<Float>, count: Int
+) {
+  var i = 0
+  #if LUNERV_VECTOR512
+    if Int(bitPattern: out) & 63 != 0, count >= 8 {
+      lunerv_stream8(load8(p), out)
+      i = 8
+    }
+    while i + 16 <= count {
+      lunerv_stream16(load(p + i), out + i)
+      i += 16
+    }
+  #endif
+  while i < count {
+    lunerv_stream8(load8(p + i), out + i)
+    i += 8
+  }
+}
+
 @inline(__always) func finishStreaming(_ streaming: Bool) {
   if streaming { lunerv_fence() }
 }
@@ -61,7 +83,7 @@ private let streamingFloats = 1 << 21
 
 @inline(__always) func storeFirst(_ n: Int, _ v: Vector, _ p: UnsafeMutablePointer<Float>) {
   #if LUNERV_VECTOR512
-    if n == 8 { return lunerv_store8(lunerv_low8(v), p) }
+    if n == 8 { return lunerv_store_first8(v, p) }
   #endif
   for i in 0..<n { p[i] = v[i] }
 }
@@ -114,6 +136,16 @@ private let streamingFloats = 1 << 21
   #else
     lunerv_where_odd8(n, yes, no)
   #endif
+}
+
+/// Calls `body` with the first lane of every vector that covers `lanes`. (`stride` is called out
+/// of line where the compiler has inlined much already.)
+@inline(__always) func forEachVectorOfLanes(_ lanes: Int, _ body: (Int) -> Void) {
+  var c = 0
+  while c < lanes {
+    body(c)
+    c += vectorWidth
+  }
 }
 
 @inline(__always) func roundUp(_ n: Int, _ m: Int) -> Int { (n + m - 1) / m * m }

@@ -107,7 +107,9 @@ struct ConvolutionCall {
     let target = result.imageLayout(shuffle: shuffle)
     if !keepsWeights {
       w.prepared = nil
-    } else if w.prepared?.serves(input: source.layout, output: target) != true {
+    } else if w.prepared?.serves(
+      shape, by: algorithm, input: source.layout, output: target) != true
+    {
       w.prepared = Convolution.prepare(
         shape, by: algorithm, w: try w.memory(Float.self), input: source.layout, output: target)
     }

@@ -92,7 +92,8 @@ private struct Case: CustomTestStringConvertible {
     if s.groups > 1 { return [.depthwise] }
     let fits = s.kh == s.kw && [3, 5].contains(s.kh) && s.stride == 1 && s.padY < s.kh
     let narrow = s.stride == 1 && s.outputs * s.kh * s.kw <= 32
-    return (fits ? [.winograd, .direct] : [.direct]) + (narrow ? [.narrow] : [])
+    return (fits ? [.winograd, .direct] : [.direct]) + (fits && s.kh == 3 ? [.winograd6] : [])
+      + (narrow ? [.narrow] : [])
   }
 }
 
@@ -104,7 +105,7 @@ private struct Bounds {
 
   init(_ algorithm: ConvolutionAlgorithm) {
     switch algorithm {
-    case .winograd: (image, weights) = (2e-5, 5e-5)
+    case .winograd, .winograd6: (image, weights) = (2e-5, 5e-5)
     case .narrow: (image, weights) = (2e-5, 4e-6)
     case .direct, .depthwise: (image, weights) = (4e-6, 4e-6)
     }
@@ -325,7 +326,7 @@ extension KernelsTests {
 
     @Test func algorithmsByShape() {
       func algorithm(_ c: Case) -> ConvolutionAlgorithm? { Convolution.algorithm(for: c.shape) }
-      #expect(algorithm(Case(35, 35, 720, 1280)) == .winograd)
+      #expect(algorithm(Case(35, 35, 720, 1280)) == .winograd6)
       #expect(algorithm(Case(35, 35, 9, 16)) == .direct)
       #expect(algorithm(Case(35, 3, 720, 1280)) == .narrow)
       #expect(algorithm(Case(35, 35, 90, 160, k: 5, pad: 2)) == .winograd)

@@ -330,8 +330,7 @@ local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
 local goldens <const> = os.getenv "LUNERV_GOLDENS" or root .. "/../shared/goldens"
 if lv.exists(goldens .. "/cem.safetensors") then
   test("quantisers and rate agree with the published program", function()
-    local golden = require("lunerv.verify_cem").golden(
-      (assert(lv.load_safetensors(goldens .. "/cem.safetensors"))))
+    local golden = lv.verify(assert(lv.load_safetensors(goldens .. "/cem.safetensors")))
     function golden.report(name, deviation, tolerance, agrees)
       assert(agrees, ("%s: %g, %g allowed"):format(name, deviation, tolerance))
     end

@@ -45,6 +45,18 @@ local function frames_of(path)
   return { #clip, clip.height, clip.width }
 end
 
+-- What compress.lua and diagnose.lua make of a clip, and of a run of regress.lua on it.
+local function compress_and_diagnose(clip, folder, run)
+  local out = folder .. "/compress"
+  local given = table.move(small, 1, #small, 3, { "--compress-epochs", "1" })
+  local _, record = script("compress", clip, out, table.unpack(given))
+  equal(record.bytes, #assert(lv.read_file(out .. "/clip.lnv")))
+  local path = root .. "/scripts/diagnose.lua"
+  harness.run(assert(lv.read_file(path)), path, clip, run, "--out", folder .. "/diagnose")
+  assert(lv.read_file(folder .. "/diagnose/report.md"):find "| stages.2 |")
+  return frames_of(out .. "/decoded.mkv")
+end
+
 test("every task runs on odd frames, and on as few as there can be", function()
   local folder <close> = harness.folder()
   for _, count in ipairs { 1, 2, 4 } do
@@ -66,6 +78,8 @@ test("every task runs on odd frames, and on as few as there can be", function()
         equal(record.frames_unseen, name == "interpolate" and 1 or nil)
       end
     end
+    local run = ("%s/regress-%d"):format(folder.path, count)
+    equal(compress_and_diagnose(clip, run, run), { count, 217, 333 })
   end
 end)
 
@@ -107,6 +121,8 @@ test("headerless 10-bit video and folders of images are clips too", function()
         table.unpack(small))
       assert(record.psnr > 4, record.psnr)
     end
+    local run = ("%s/regress-%d"):format(folder.path, i)
+    equal(compress_and_diagnose(path, run, run), { 3, 50, 66 })
   end
 end)
 

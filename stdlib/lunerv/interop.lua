@@ -3,6 +3,7 @@ local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local names <const> = require "lunerv.interop.names"
 local native <const> = require "lunerv.native"
+local programs <const> = require "lunerv.interop.programs"
 local shapes <const> = require "lunerv.interop.shapes"
 local options <const> = require "lunerv.options"
 
@@ -226,14 +227,16 @@ Published.__index = Published
 -- with `embed` (frames, channels, rows, columns) for the HNeRV kinds, or a whole model. Strides and
 -- widths are read off the shapes; `given` says what neither these nor the file's metadata tell:
 -- height, width and frames, fc_hw, act, out_image, pe_base; and `clip`, of whose frames an encoder
--- makes embeddings where the file has none. Returns { model, kind, frames, height, width,
--- embeddings }, with `:frame(i)` for the image; nil and a message when it cannot be read.
+-- makes embeddings where the file has none. Files of NeRV's and of E-NeRV's own programs are told
+-- by their names; `interleaved` says that encodings are sin, cos, sin, cos, … in any other file.
+-- Returns { model, kind, frames, height, width, embeddings }, with `:frame(i)` for the image and
+-- `:time(i)` for the time that its model makes it at; nil and a message when it cannot be read.
 function interop.open(path, given)
   local o = options(given, {}, { "height", "width", "frames", "fc_hw", "act", "out_image",
-    "pe_base", "clip" })
-  local tensors, metadata = native.load_safetensors(path)
-  if not tensors then return nil, metadata end
-  tensors = dequantised(tensors)
+    "pe_base", "clip", "interleaved" })
+  local stored, metadata = native.load_safetensors(path)
+  if not stored then return nil, metadata end
+  local program, tensors = programs.recognise(dequantised(stored))
   local embeddings = tensors.embed
   tensors.embed = nil
   if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
@@ -249,8 +252,11 @@ function interop.open(path, given)
   local kind = shapes.kind(tensors)
   local found, known = shapes.options(kind, tensors), known_facts(kind, metadata, o)
   settle_frames(found, kind, tensors, embeddings, known)
-  found.act, found.out_image = known.act, known.out_image
+  found.act, found.out_image = known.act, known.out_image or program.out_image
   if kind ~= "hnerv" then found.pe_base = known.pe_base end
+  if o.interleaved or o.interleaved == nil and program.interleaved then
+    programs.separate(tensors, kind)
+  end
 
   local model = interop.load_published(models[kind](found), tensors)
   if embeddings then
@@ -267,16 +273,19 @@ function interop.open(path, given)
   end
   return setmetatable({
     model = model, kind = kind, embeddings = embeddings, clip = clip, frames = found.frames,
-    height = found.height, width = found.width,
+    height = found.height, width = found.width, program = program,
   }, Published)
 end
+
+-- The time of frame `i` in the program that the file comes from.
+function Published:time(i) return self.program.time(i, self.frames) end
 
 -- Frame `i` as (1, 3, height, width).
 function Published:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
     errors.raise("a frame from 1 to %d expected, got %s", self.frames, tostring(i))
   end
-  local t = i / self.frames
+  local t = self:time(i)
   return native.no_grad(function()
     if not self.model.decode then return self.model(t) end
     local embedding = self.embeddings and self.embeddings:slice(1, i, i)
@@ -306,13 +315,16 @@ end
 
 -- Writes `model` under the published names. `clip`: for the HNeRV kinds, whose frames' embeddings
 -- are stored as `embed`. `quantised`: every tensor in 8 bits, without the encoder, as the published
--- programs store what they compress. Returns true, or nil and a message.
+-- programs store what they compress. A NeRV is written for NeRV's own program, whose encodings are
+-- interleaved and whose times begin at 0: its frames there are the same as here. Returns true, or
+-- nil and a message.
 function interop.save(path, model, given)
   local o = options(given, { quantised = false }, { "clip" })
   local list = {}
   for _, entry in ipairs(interop.published_values(model)) do
     if not (o.quantised and entry[1]:match "^encoder%.") then list[#list + 1] = entry end
   end
+  if model.kind == "nerv" then list = programs.for_nerv(list, model) end
   if model.decode and o.clip then
     list[#list + 1] = { "embed", embeddings_of(model, o.clip) }
   elseif model.decode and o.quantised then

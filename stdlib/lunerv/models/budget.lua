@@ -18,9 +18,9 @@ function budget.published_width(o, size, embeddings, linear, least)
   local width = room > 0 and (math.sqrt(linear ^ 2 + 4 * a * room) - linear) / (2 * a) // 1 or 0
   if width < least then
     local needed = (a * least ^ 2 + linear * least + embeddings) / 1e6
-    errors.data("size: at least %.4g (million parameters) expected for these strides and "
-      .. "frames, %d embedding parameters included, got %g", math.ceil(needed * 1e4) / 1e4,
-      embeddings, size)
+    errors.data("size: at least %.4g (million parameters) expected for these strides and frames%s, "
+      .. "got %g", math.ceil(needed * 1e4) / 1e4, embeddings > 0
+      and (", %d embedding parameters included"):format(embeddings) or "", size)
   end
   if width > widest then
     errors.data("size: %g million parameters make a layer wider than %d", size, widest)

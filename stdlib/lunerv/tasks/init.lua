@@ -102,7 +102,7 @@ function tasks.fit(clip, task, o, say)
   local steps_made = 0
   function training.on_step(e)
     steps_made = steps_made + 1
-    if steps_made ~= 4 then return end -- the first ones say little
+    if steps_made ~= 4 or e.step == e.steps then return end -- the first ones say little
     say(("%.3g s a step: about %s for the %d steps left"):format(e.seconds_per_step,
       Progress.duration(e.seconds_per_step * (e.steps - e.step)), e.steps - e.step))
   end

@@ -62,6 +62,16 @@ plans.together = {
 
 -- What the paper's readers try first.
 
+-- Each kind by its own recipe: activation, loss, optimiser and learning rate are part of it.
+plans.boost = {
+  about = "every boosted kind against its baseline",
+  variants = {
+    { "nerv", { model = "nerv" } }, { "nerv_boost", { model = "nerv_boost" } },
+    { "enerv", { model = "enerv" } }, { "enerv_boost", { model = "enerv_boost" } },
+    { "hnerv", { model = "hnerv" } }, { "hnerv_boost", { model = "hnerv_boost" } },
+  },
+}
+
 plans.sine_in_nerv = {
   about = "SINE in place of GELU in NeRV", kind = "nerv",
   variants = { { "gelu", { act = "gelu" } }, { "sine", { act = "sin" } } },
@@ -85,7 +95,7 @@ plans.cem_on_hnerv = {
 }
 
 plans.names = {
-  "activation", "conditioning", "loss", "compression", "together", "sine_in_nerv",
+  "activation", "conditioning", "loss", "compression", "together", "boost", "sine_in_nerv",
   "tat_in_enerv", "cem_on_hnerv",
 }
 

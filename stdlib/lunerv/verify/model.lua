@@ -1,5 +1,6 @@
 -- Compares our models with numbers measured on the authors' programs: a golden file holds
 -- parameters, frames, and what came of them.
+local Golden <const> = require "lunerv.verify.golden"
 local errors <const> = require "lunerv.errors"
 local interop <const> = require "lunerv.interop"
 local loss <const> = require "lunerv.loss"
@@ -8,10 +9,7 @@ local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 
-local Golden <const> = {}
-Golden.__index = Golden
-
-local function largest(x) return x:abs():amax():item() end
+local Model <const> = Golden.class()
 
 -- The tensors whose names begin with `prefix`, without it; nil when there are none.
 local function under(tensors, prefix)
@@ -39,42 +37,20 @@ local function golden(tensors, metadata)
       table.concat(models.kinds, ", "), tostring(metadata.kind))
   end
   local boosted = kind:match "_boost$" ~= nil
-  return setmetatable({
+  return Golden.new(Model, {
     tensors = tensors, metadata = metadata, kind = kind, boosted = boosted,
     total_loss = boosted and loss.boosted or loss.l2,
     published = under(tensors, "param/"),
     pixels = tensors["input/frames"]:to "f32" / 255,
     times = tensors["input/norm_idx"]:tolist(),
-    report = function() end, compared = 0, disagreed = 0,
-  }, Golden)
+  })
 end
 
-function Golden:note(name, deviation, tolerance)
-  local agrees = deviation <= tolerance
-  self.compared = self.compared + 1
-  if not agrees then self.disagreed = self.disagreed + 1 end
-  self.report(name, deviation, tolerance, agrees)
-end
-
-function Golden:note_absolute(name, ours, theirs, tolerance)
-  self:note(name, largest(ours - theirs), tolerance)
-end
-
--- Relative to the largest magnitude in `theirs`.
-function Golden:note_tensor(name, ours, theirs, tolerance)
-  local deviation, scale = largest(ours - theirs), largest(theirs)
-  self:note(name, scale > 0 and deviation / scale or deviation, tolerance)
-end
-
-function Golden:note_number(name, ours, theirs, tolerance)
-  self:note(name, math.abs(ours - theirs) / math.abs(theirs), tolerance)
-end
-
-function Golden:sample(i)
+function Model:sample(i)
   return { image = self.pixels:slice(1, i, i), t = self.times[i], index = i }
 end
 
-function Golden:model()
+function Model:model()
   local metadata, pixels = self.metadata, self.pixels
   local given = interop.options_from_published(self.kind, native.json_decode(metadata.config),
     pixels:size(3), pixels:size(4), math.tointeger(tonumber(metadata.frames_total)))
@@ -88,7 +64,7 @@ function Golden:model()
 end
 
 -- One frame: the output and every loss.
-function Golden:check_values()
+function Model:check_values()
   local model, frame = self:model(), self:sample(2)
   native.no_grad(function()
     local output, image = metrics.reconstruct(model, frame), frame.image
@@ -109,12 +85,12 @@ end
 
 -- The gradients of that frame's loss; boosted kinds have those of the squared error too,
 -- which no sign of a vanishing frequency can flip.
-function Golden:check_gradients()
+function Model:check_gradients()
   self:check_gradients_of("grad/", self.total_loss, self.boosted and 3e-2 or 1e-3)
   self:check_gradients_of("grad_mse/", loss.l2, 1e-3)
 end
 
-function Golden:check_gradients_of(prefix, of, tolerance)
+function Model:check_gradients_of(prefix, of, tolerance)
   local expected = under(self.tensors, prefix)
   if not expected then return end
   local model, frame = self:model(), self:sample(2)
@@ -136,7 +112,7 @@ function Golden:check_gradients_of(prefix, of, tolerance)
 end
 
 -- Twenty steps of the optimiser; values precede each update.
-function Golden:check_trajectory()
+function Model:check_trajectory()
   local model, count = self:model(), self.pixels:size(1)
   local optimiser = self.boosted and optim.Adan(model:parameters(), { lr = 3e-3 })
     or optim.Adam(model:parameters(), { lr = 1e-3 })
@@ -151,7 +127,7 @@ function Golden:check_trajectory()
 end
 
 -- Everything there is to compare.
-function Golden:check()
+function Model:check()
   self:check_values()
   self:check_gradients()
   self:check_trajectory()

@@ -1,0 +1,231 @@
+import CVector
+
+/// How an image of output pixels is cut: by its shape alone.
+struct TileGrid {
+  let n: Int, height: Int, width: Int
+  let tilesX: Int, tilesY: Int
+  /// Tile columns of a task, tile rows of a batch, batches of a task. `batch` tiles are a
+  /// batch: few enough that a row of their transforms fits the first-level cache, more for
+  /// gradients by weights, whose sums pass through it too.
+  let columns: Int, batchRows: Int, batches: Int
+  let blocksX: Int, blocksY: Int
+
+  init(n: Int, height: Int, width: Int, form: WinogradForm, batch: Int, batches most: Int) {
+    (self.n, self.height, self.width) = (n, height, width)
+    tilesX = (width + form.outputs - 1) / form.outputs
+    tilesY = (height + form.outputs - 1) / form.outputs
+    let pieces = (tilesX + batch - 1) / batch
+    columns = (tilesX + pieces - 1) / pieces
+    batchRows = min(max(1, batch / columns), tilesY)
+    blocksX = pieces
+    // Taller tasks recompute less of a computed input; short images still want tasks.
+    var batches = most
+    while batches > 1,
+      blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 16
+    {
+      batches -= 1
+    }
+    self.batches = batches
+    blocksY = (tilesY + batches * batchRows - 1) / (batches * batchRows)
+  }
+
+  var tasks: Int { n * blocksX * blocksY }
+  var batchTiles: Int { roundUp(columns * batchRows, 4) }
+
+  /// Task number `index`: image, first tile row and column, tile rows and columns.
+  func task(_ index: Int) -> (n: Int, ty: Int, tx: Int, rows: Int, columns: Int) {
+    let (image, rest) = (index / (blocksX * blocksY), index % (blocksX * blocksY))
+    let (ty, tx) = (rest / blocksX * batches * batchRows, rest % blocksX * columns)
+    return (image, ty, tx, min(batches * batchRows, tilesY - ty), min(columns, tilesX - tx))
+  }
+}
+
+/// Pixels as a task reads them, lanes together: where they lie, or packed as far as needed.
+struct Region {
+  let image: ImageOperand
+  let n: Int, y: Int, rows: Int, x: Int, columns: Int
+  private let pixels: UnsafePointer<Float>
+  private let packed: UnsafeMutablePointer<Float>?
+  /// Rows that are there.
+  private var filled = 0
+  /// Floats from row to row.
+  let pitch: Int
+
+  init(
+    _ image: ImageOperand, n: Int, y: Int, rows: Int, x: Int, columns: Int, _ scratch: Scratch
+  ) {
+    self.image = image
+    (self.n, self.y, self.rows, self.x, self.columns) = (n, y, rows, x, columns)
+    if let (pixels, pitch) = image.inPlace(n: n, y0: y, rows: rows, x0: x, columns: columns) {
+      (self.pixels, self.pitch, packed) = (pixels, pitch, nil)
+      return
+    }
+    pitch = columns * image.layout.lanes
+    let packed = scratch.floats(rows * pitch)
+    self.packed = packed
+    pixels = UnsafePointer(packed)
+  }
+
+  /// Makes sure that the rows before `end` are there.
+  mutating func fill(to end: Int) {
+    guard let packed, end > filled else { return }
+    image.pack(
+      n: n, y0: y + filled, rows: end - filled, x0: x, columns: columns,
+      into: packed + filled * pitch)
+    filled = end
+  }
+
+  func row(_ y: Int) -> UnsafePointer<Float> { pixels + y * pitch }
+
+  /// What the rows `range` will be read from.
+  func stretches(_ range: Range<Int>, _ body: (UnsafePointer<Float>, Int) -> Void) {
+    for row in range.clamped(to: 0..<rows) {
+      image.forEachStretch(n: n, y: y + row, x0: x, columns: columns, body)
+    }
+  }
+}
+
+/// Memory that the next batch will read, fetched little by little while this one computes.
+struct Ahead {
+  private static let most = 96
+  private let first: UnsafeMutablePointer<UnsafePointer<Float>>
+  private let lines: UnsafeMutablePointer<Int>
+  private var count = 0
+
+  init(_ scratch: Scratch) {
+    first = scratch.take(Ahead.most, of: UnsafePointer<Float>.self)
+    lines = scratch.take(Ahead.most, of: Int.self)
+  }
+
+  mutating func set(_ regions: (Region, Range<Int>)...) {
+    var n = 0
+    for (region, rows) in regions {
+      region.stretches(rows) { p, floats in
+        guard n < Ahead.most else { return }
+        first[n] = p
+        lines[n] = floats / 16
+        n += 1
+      }
+    }
+    count = n
+  }
+
+  /// Part `k` of `parts`.
+  @inline(__always) func fetch(_ k: Int, of parts: Int) {
+    // One division, in place of two for each stretch.
+    let (from, to) = ((k << 20) / parts, k + 1 == parts ? 1 << 20 : ((k + 1) << 20) / parts)
+    for s in 0..<count {
+      for line in ((lines[s] * from) >> 20)..<((lines[s] * to) >> 20) {
+        lunerv_prefetch(first[s] + 16 * line)
+      }
+    }
+  }
+}
+
+/// Calls `body` for every vector of `count` floats, `count` a multiple of eight; the last
+/// may overlap the one before. At least one vector's worth of memory lies behind each side.
+@inline(__always) func forEachVector(_ count: Int, _ body: (Int) -> Void) {
+  var i = 0
+  while i + vectorWidth <= count {
+    body(i)
+    i += vectorWidth
+  }
+  if i < count { body(max(0, count - vectorWidth)) }
+}
+
+// MARK: - Transforms of a batch
+
+/// Both transforms of a batch, the second left to the caller row by row.
+struct Lines {
+  let memory: UnsafeMutablePointer<Float>
+  /// Floats of one line, and of the lines of all tile rows.
+  let line: Int, pitch: Int
+
+  init(tile: Int, columns: Int, lanes: Int, batchRows: Int, _ scratch: Scratch) {
+    line = roundUp(columns * lanes + vectorWidth, 16)
+    pitch = line * batchRows
+    memory = scratch.floats(tile * pitch)
+  }
+
+  func line(_ i: Int, tileRow: Int) -> UnsafeMutablePointer<Float> {
+    memory + i * pitch + tileRow * line
+  }
+}
+
+extension WinogradForm {
+  /// Along y: `tile` rows of `count` floats each, row i at `lines + i·pitch`, from as many
+  /// rows of pixels.
+  @inline(never) func inputRows(
+    _ p: UnsafePointer<Float>, rowPitch: Int, count: Int, into lines: UnsafeMutablePointer<Float>,
+    pitch: Int
+  ) {
+    specialised { form in
+      forEachVector(count) { i in
+        store(form.input(p + i, stride: rowPitch), count: form.tile, lines + i, stride: pitch)
+      }
+    }
+  }
+
+  /// Along x: V[tile][tiles][vLanes] of one line. `vLanes` is `lanes` in whole vectors: what
+  /// lies beyond `lanes` belongs to the next pixel, and no product uses it.
+  @inline(never) func inputColumns(
+    _ line: UnsafePointer<Float>, lanes: Int, columns: Int, into v: UnsafeMutablePointer<Float>,
+    plane: Int
+  ) {
+    let vLanes = roundUp(lanes, vectorWidth)
+    specialised { form in
+      for t in 0..<columns {
+        forEachVectorOfLanes(lanes) { c in
+          store(
+            form.input(line + form.outputs * t * lanes + c, stride: lanes), count: form.tile,
+            v + t * vLanes + c, stride: plane)
+        }
+      }
+    }
+  }
+
+  /// Along y, of a gradient of the outputs.
+  @inline(never) func gradientRows(
+    _ p: UnsafePointer<Float>, rowPitch: Int, count: Int, into lines: UnsafeMutablePointer<Float>,
+    pitch: Int
+  ) {
+    specialised { form in
+      forEachVector(count) { i in
+        store(form.gradient(p + i, stride: rowPitch), count: form.tile, lines + i, stride: pitch)
+      }
+    }
+  }
+
+  /// Along x, of a gradient of the outputs.
+  @inline(never) func gradientColumns(
+    _ line: UnsafePointer<Float>, lanes: Int, columns: Int, into e: UnsafeMutablePointer<Float>,
+    plane: Int
+  ) {
+    let eLanes = roundUp(lanes, vectorWidth)
+    specialised { form in
+      for t in 0..<columns {
+        forEachVectorOfLanes(lanes) { c in
+          store(
+            form.gradient(line + form.outputs * t * lanes + c, stride: lanes), count: form.tile,
+            e + t * eLanes + c, stride: plane)
+        }
+      }
+    }
+  }
+
+  /// Back along x: [outputs][tiles][lanes] from the products of one row, [tile][tiles][width].
+  @inline(never) func outputColumns(
+    _ m: UnsafePointer<Float>, width: Int, tiles: Int, into half: UnsafeMutablePointer<Float>,
+    lanes: Int
+  ) {
+    specialised { form in
+      for t in 0..<tiles {
+        forEachVectorOfLanes(width) { c in
+          store(
+            form.output(m + t * width + c, stride: tiles * width), count: form.outputs,
+            half + t * lanes + c, stride: tiles * lanes)
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,273 @@
+-- Every option of lunerv, once, with its default and its presets.
+local plans <const> = require "lunerv.tasks.plans"
+local presets <const> = require "lunerv.models.presets"
+
+local catalogue <const> = {}
+
+catalogue.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_boost" }
+
+-- Scripts that fit a model, those that make files of it, those that read a clip.
+local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
+  "compress_file", "rd_curve" }
+local to_file <const> = { "compress_file" }
+local compressing <const> = { "compress", "compress_file", "rd_curve", "ablate" }
+
+local function joined(list, ...)
+  local more = table.pack(...)
+  return table.move(more, 1, more.n, #list + 1, table.move(list, 1, #list, 1, {}))
+end
+
+local on_clips <const> = joined(regress, "eval", "diagnose")
+local all_commands <const> = joined(regress, "diagnose", "decompress", "info", "eval",
+  "decode_published")
+local regress_decode <const> = joined(regress, "decode_published")
+local decode <const> = { "decode_published" }
+local loss_names <const> = { "boosted", "l1", "l2", "l1_ssim", "l1_ms_ssim", "l1_freq" }
+local methods <const> = { "cem", "three_step" }
+local all <const> = catalogue.kinds
+local boosted <const> = { "nerv_boost", "enerv_boost", "hnerv_boost" }
+local of_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost" }
+local nerv_kinds <const> = { "nerv", "nerv_boost" }
+local enerv_kinds <const> = { "enerv", "enerv_boost" }
+local hnerv_kinds <const> = { "hnerv", "hnerv_boost" }
+local encoding_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv_boost" }
+
+-- One default for each kind: `values.nerv` or, of the boosted ones, `values.boosted`, and so on
+-- to `values.other`.
+local function by_kind(values)
+  local defaults = {}
+  for _, kind in ipairs(catalogue.kinds) do
+    local value = values[kind]
+    if value == nil and kind:match "_boost$" then value = values.boosted end
+    if value == nil then value = values.other end
+    defaults[kind] = value
+  end
+  return defaults
+end
+
+-- name, type, default (or `defaults`, one per model kind), doc; `command_defaults`: what takes
+-- their place for some kinds in a script; `models`: the kinds a model
+-- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
+-- Types: string, integer, number, boolean, choice (`choices`), list (of numbers; `counts`: how
+-- many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count (400k, 1.5M),
+-- text_or_number (`choices`). Numbers, those in lists too, lie between `least` (1 for an integer)
+-- and `most`, and `above` a bound.
+catalogue.list = {
+  { name = "model", type = "choice", choices = catalogue.kinds, default = "hnerv_boost",
+    commands = regress, doc = "the kind of model" },
+
+  { name = "preset", type = "choice", choices = presets.names, models = all, commands = regress,
+    doc = "a size of the papers' tables: strides, blocks and width, where not given" },
+  { name = "size", type = "number", above = 0, models = all, commands = regress,
+    doc = "parameter budget in millions by the papers' rule, embeddings included; sets the width" },
+  { name = "params", type = "count", least = 1, models = all, commands = regress,
+    doc = "exact number of stored parameters not to be exceeded; sets the width" },
+  { name = "fc_dim", type = "integer", most = 65536, models = all, commands = regress,
+    doc = "width of the first layer; overrides size and params" },
+  { name = "strides", type = "list", whole = true, models = all, commands = regress,
+    doc = "upsampling of each stage (chosen from the frame size)" },
+  { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
+    commands = regress_decode,
+    doc = "rows and columns of the first map (those that cover the frame)" },
+  { name = "enc_strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
+    doc = "downsampling of each encoder stage (the same as strides)" },
+  { name = "enc_dim", type = "list", counts = { 2 }, above = 0, default = { 64, 16 },
+    models = hnerv_kinds, commands = regress,
+    doc = "encoder width and embedding channels; a second number below 1 is a share of size" },
+  { name = "enc_blks", type = "integer", least = 0, default = 1, models = hnerv_kinds,
+    commands = regress,
+    doc = "ConvNeXt blocks in each encoder stage" },
+  { name = "stem_dim", type = "integer", defaults = { nerv = 512, nerv_boost = 256 },
+    models = nerv_kinds, commands = regress, doc = "width of the stem's hidden layer" },
+  { name = "block_dim", type = "integer", least = 2, default = 128, models = enerv_kinds,
+    commands = regress, doc = "width of the transformer blocks" },
+  { name = "dec_blks", type = "list", whole = true,
+    defaults = by_kind { boosted = { 1, 1, 2 }, other = { 1 } }, models = all,
+    commands = regress,
+    doc = "blocks in each decoder stage; the last number serves all further stages" },
+  { name = "ks", type = "list", counts = { 3 }, whole = true, least = 0,
+    defaults = by_kind { hnerv = { 0, 1, 5 }, hnerv_boost = { 0, 1, 5 }, other = { 0, 3, 3 },
+      boosted = { 0, 3, 3 } },
+    models = all, commands = regress,
+    doc = "kernel sizes: encoder, first decoder stage, largest" },
+  { name = "reduce", type = "number", above = 0,
+    defaults = by_kind { hnerv = 1.2, hnerv_boost = 1.2, other = 2 }, models = all,
+    commands = regress, doc = "what each stage divides the width by" },
+  { name = "lower_width", type = "integer", default = 12, models = all,
+    commands = regress, doc = "the width no stage goes below" },
+  { name = "act", type = "choice", defaults = by_kind { nerv = "silu", boosted = "sin",
+      other = "gelu" },
+    choices = { "gelu", "sin", "silu", "relu", "sigmoid", "tanh", "none" },
+    models = all, commands = regress_decode, doc = "the model's activation" },
+  { name = "conditioning", type = "choice", choices = { "tat", "adain", "none" },
+    default = "tat", models = boosted, commands = regress,
+    doc = "how blocks are conditioned on time" },
+  { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
+    doc = "channels of the temporal embedding" },
+  { name = "pe_base", type = "number", above = 0, default = 1.25, models = encoding_time,
+    command_defaults = { interpolate = by_kind { other = 1.05 } }, commands = regress_decode,
+    doc = "base of the positional encoding" },
+  { name = "pe_levels", type = "integer", defaults = by_kind { nerv = 40, other = 80 },
+    models = encoding_time, commands = regress, doc = "levels of the positional encoding" },
+  { name = "out_image", type = "text_or_number", choices = { "tanh", "sigmoid" },
+    default = "tanh", models = all, commands = regress_decode,
+    doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
+
+  { name = "epochs", type = "integer", most = 1000000000, default = 300, train = true,
+    commands = regress, doc = "passes over the clip" },
+  { name = "lr", type = "number", above = 0, default = 3e-3,
+    defaults = { nerv = 5e-4, enerv = 5e-4, hnerv = 1e-3, enerv_boost = 1.5e-3 },
+    command_defaults = {
+      interpolate = { hnerv_boost = 1e-3, enerv_boost = 1e-3 }, inpaint = { hnerv = 5e-4 },
+    },
+    train = true, commands = regress, doc = "peak learning rate" },
+  { name = "warmup", type = "number", least = 0, most = 1, default = 0.1,
+    defaults = { nerv = 0.2, enerv = 0.2 }, train = true, commands = regress,
+    doc = "share of the training in which the learning rate rises" },
+  { name = "optimiser", type = "choice", choices = { "adam", "adan" },
+    defaults = { nerv = "adam", enerv = "adam", hnerv = "adam" }, default = "adan", train = true,
+    commands = regress, doc = "how parameters are updated" },
+  { name = "beta1", type = "number", least = 0, most = 1, default = 0.9,
+    defaults = { nerv = 0.5, enerv = 0.5 }, train = true, commands = regress,
+    doc = "how much Adam's mean gradient keeps at each step (adan has its own)" },
+  { name = "clip_grad", type = "number", above = 0, train = true,
+    command_defaults = { inpaint = { hnerv = 1 } }, commands = regress,
+    doc = "joint norm that gradients are scaled down to" },
+  { name = "loss", type = "choice", choices = loss_names,
+    defaults = { nerv = "l1_ssim", enerv = "l1_ssim", hnerv = "l2" }, default = "boosted",
+    train = true, commands = regress, doc = "what is minimised" },
+  { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
+    doc = "seed of every random number" },
+  { name = "out", type = "string", train = true, commands = joined(regress, "diagnose"),
+    placeholder = "DIR", doc = "folder for what is written: checkpoints, metrics, videos" },
+  { name = "output", short = "o", type = "string", placeholder = "FILE",
+    commands = { "compress_file", "decompress" }, doc = "the file to write" },
+  { name = "resume", type = "boolean", default = false, train = true, commands = regress,
+    doc = "continue from the last checkpoint in the folder" },
+  { name = "eval_every", type = "integer", least = 0, default = 0, train = true, commands = regress,
+    doc = "epochs between evaluations (0: only at the end)" },
+  { name = "checkpoint_every", type = "number", least = 0, default = 60, train = true,
+    commands = regress, doc = "seconds between checkpoints" },
+  { name = "checkpoint_steps", type = "integer", least = 0, default = 0, train = true,
+    commands = regress,
+    doc = "steps between checkpoints, besides the seconds (0: none)" },
+
+  { name = "rates", type = "list", above = 0, default = { 0.03, 0.06, 0.12, 0.3 },
+    commands = { "rd_curve" }, doc = "bits per pixel of the points of the curve" },
+  { name = "x26x_preset", type = "string", default = "veryslow", commands = { "rd_curve" },
+    doc = "preset of x264 and x265" },
+  { name = "bpp", type = "number", above = 0, commands = to_file,
+    doc = "bits per pixel of the file; sizes the network where its size is not given" },
+  { name = "bytes", type = "bytes", commands = to_file,
+    doc = "bytes the file may not exceed; sizes the network likewise" },
+  { name = "psnr", type = "number", above = 0, most = 80, commands = to_file,
+    doc = "8-bit PSNR in dB to be reached by as few bytes as that takes" },
+  { name = "minutes", type = "number", above = 0, commands = to_file,
+    doc = "time to stop after with the best file so far; epochs are those that fit" },
+  { name = "gop", type = "integer", least = 2, commands = to_file,
+    doc = "frames a segment may have, each with a network of its own; bounds memory and latency" },
+  { name = "scene_cuts", type = "boolean", default = false, commands = to_file,
+    doc = "a segment ends where a scene does" },
+  { name = "scene_threshold", type = "number", above = 0, most = 255, default = 10,
+    commands = to_file,
+    doc = "levels of 255 by which luma must change in the mean, beyond what is usual, at a cut" },
+  { name = "min_gop", type = "integer", default = 8, commands = to_file,
+    doc = "frames between two cuts at least" },
+  { name = "warm_start", type = "boolean", default = true, commands = to_file,
+    doc = "a segment's network starts from what the one before has learned" },
+  { name = "method", type = "choice", choices = methods, default = "cem", commands = compressing,
+    doc = "entropy minimisation, or pruning, min-max quantisation and learned frequencies" },
+  { name = "compress_epochs", type = "integer", most = 1000000000, default = 100,
+    commands = compressing, doc = "passes over the clip to make the fitted model small" },
+  { name = "compress_lr", type = "number", above = 0, default = 5e-4, commands = compressing,
+    doc = "learning rate of those passes" },
+  { name = "target_bpp", type = "number", above = 0, commands = compressing,
+    doc = "bits per pixel below which bits cost nothing (4 bits a parameter)" },
+  { name = "lambda", type = "number", least = 0, commands = compressing,
+    doc = "what a bit per pixel costs (0.05 for hnerv kinds, 0.2 others; 5e-4 with --loss l2)" },
+  { name = "bits", type = "integer", most = 16, default = 8, commands = compressing,
+    doc = "bits of the quantisers' first range" },
+  { name = "channel", type = "boolean", default = false, commands = compressing,
+    doc = "a step for each output channel of a weight" },
+  { name = "prune", type = "number", least = 0, most = 0.99, default = 0.2,
+    commands = compressing, doc = "share of the convolutions' weights that three_step drops" },
+
+  { name = "json", type = "boolean", default = false,
+    commands = { "compress_file", "decompress", "info", "eval" },
+    doc = "print one JSON object" },
+
+  { name = "against", type = "string", commands = { "diagnose" }, placeholder = "RUN",
+    doc = "another run, told of and shown likewise" },
+  { name = "frame", type = "integer", default = 1, commands = { "diagnose" },
+    doc = "the frame that is decoded" },
+  { name = "plan", type = "choice", choices = plans.names, commands = { "ablate" },
+    doc = "what is compared" },
+  { name = "mask", type = "string", default = "centre", commands = { "inpaint" },
+    placeholder = "centre|disperse|FILE",
+    doc = "what is hidden: a box, five squares, or what is light in an image or video" },
+
+  { name = "frames", type = "list", counts = { 1, 2 }, whole = true, ascending = true,
+    commands = on_clips,
+    doc = "the first N frames, or FIRST,LAST" },
+  { name = "resize", type = "list", counts = { 2 }, whole = true, most = 65536, commands = on_clips,
+    doc = "HEIGHT,WIDTH to scale the clip to" },
+  { name = "crop", type = "list", counts = { 4 }, whole = true, commands = on_clips,
+    doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
+  { name = "cache", type = "bytes", commands = on_clips,
+    doc = "memory for decoded frames (a quarter of RAM)" },
+
+  { name = "frame_count", type = "integer", commands = decode,
+    doc = "how many frames the model makes (those the file has embeddings for)" },
+  { name = "frame_size", type = "list", counts = { 2 }, whole = true, most = 65536,
+    commands = decode, doc = "HEIGHT,WIDTH of a frame (all that the model makes)" },
+  { name = "fps", type = "number", above = 0, default = 25, commands = decode,
+    doc = "frames a second of the video" },
+  { name = "source", type = "string", commands = decode, placeholder = "CLIP",
+    doc = "the original, for files that have an encoder in place of embeddings" },
+
+  { name = "threads", type = "integer", most = 256, commands = all_commands,
+    doc = "threads (all cores)" },
+}
+
+catalogue.by_name = {}
+for _, option in ipairs(catalogue.list) do catalogue.by_name[option.name] = option end
+
+-- Names of the options for which `wanted(option)` holds.
+function catalogue.names_where(wanted)
+  local names = {}
+  for _, option in ipairs(catalogue.list) do
+    if wanted(option) then names[#names + 1] = option.name end
+  end
+  return names
+end
+
+-- A value and, where it is a list, all that is in it.
+function catalogue.copy(value)
+  if type(value) ~= "table" then return value end
+  local result = {}
+  for key, item in pairs(value) do result[key] = catalogue.copy(item) end
+  return result
+end
+
+-- The default of an option for a model kind (nil: for a model of the user's own), in the script
+-- `command` if given.
+function catalogue.default(name, kind, command)
+  local option = catalogue.by_name[name]
+  local special = option.command_defaults and option.command_defaults[command]
+  local default = special and special[kind]
+  if default == nil then default = option.defaults and option.defaults[kind] end
+  if default == nil then default = option.default end
+  return catalogue.copy(default)
+end
+
+-- Fills the options that `given` leaves out with what its preset says; a width asked for in one
+-- way is not asked for in another.
+function catalogue.apply_preset(given, kind)
+  local sized = given.size or given.params or given.fc_dim
+  for name, value in pairs(given.preset and presets.options(given.preset, kind) or {}) do
+    local is_size = name == "size" or name == "params"
+    if given[name] == nil and not (is_size and sized) then given[name] = value end
+  end
+end
+
+return catalogue
