@@ -40,7 +40,7 @@ import Testing
   }
 
   /// Every bit of the file is covered, and the error says where it was found.
-  @Test func everyBitCounts() {
+  @Test func everyBitCounts() throws {
     let bytes = try Container(sections).encoded()
     for at in bytes.indices {
       for bit in 0..<8 {

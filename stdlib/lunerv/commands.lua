@@ -27,7 +27,9 @@ function commands.compress(words)
     usage = "lunerv compress CLIP -o FILE.lnv [options]",
     about = "Compresses a clip: fits a model to it, makes that small, and writes a file whose\n"
       .. "quality is measured by decoding it. Checkpoints are kept in FILE.lnv.work, unless\n"
-      .. "--out names another folder; --resume goes on from there.",
+      .. "--out names another folder; --resume goes on from there. Long clips are done in\n"
+      .. "segments, by --gop or --scene-cuts: what is asked for holds for all of them together,\n"
+      .. "--psnr, --size and --params for each.",
     positional = { "clip" }, required = { "output" },
   })
   if not o then return end
@@ -45,7 +47,7 @@ function commands.compress(words)
   print_json {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
     psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
-    sections = file.sections, segments = file.segments and #file.segments or 1,
+    sections = file.sections,
   }
 end
 

@@ -4,6 +4,9 @@
 --   print(file.bytes, file.bpp, file.psnr_8bit)
 --   local video = assert(lv.codec.open("clip.lnv"))
 --   for i = 1, #video do writer:write(video:frame(i)) end
+--   assert(lv.codec.join("both.lnv", { "clip.lnv", "other.lnv" }))
+--
+-- A file may be in segments, each with a network of its own; a video holds one of them at a time.
 local bridge <const> = require "lunerv.bridge"
 local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
