@@ -192,6 +192,17 @@ enum CompressionModule {
     }
   }
 
+  private static func floats(_ t: Tensor) throws -> [Float] {
+    try t.withBytes { Array($0.bindMemory(to: Float.self)) }
+  }
+
+  /// Symbols times their steps.
+  private static func tensor(_ item: StoredTensors.Item, _ shape: [Int]) throws -> Tensor {
+    let row = item.steps.count > 1 ? item.symbols.count / item.steps.count : Int.max
+    let values = item.symbols.enumerated().map { Float($1) * item.steps[$0 / row] }
+    return try values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
+  }
+
   private static func storedSteps(_ step: Tensor, for t: Tensor) throws -> [Float] {
     let steps = try step.numbers().map { StoredStep.rounded(Float($0)) }
     guard steps.count == 1 || (steps.count == t.shape.first && t.count > 0) else {
@@ -217,6 +228,28 @@ enum CompressionModule {
       return LuaBytes(try StoredTensors.encode(items, among: families(o.families)))
     }
     m.define(
+      "round_for_rate", params: ["tensor", "step", "sensitivity", "price", "families"],
+      doc: "A tensor quantised by what its bits are worth (RateAwareRounding)."
+    ) {
+      (t: Tensor, step: Tensor, sensitivity: Tensor, price: Double, names: [String]?) -> Tensor in
+      guard sensitivity.dtype == .f32, sensitivity.shape == t.shape else {
+        throw LunervError(
+          .argument, "round_for_rate: sensitivities in the shape of the tensor expected, as f32")
+      }
+      let steps = try storedSteps(step, for: t)
+      let nearest = try symbols(t, steps)
+      let row = steps.count > 1 ? t.count / steps.count : Int.max
+      var (codes, weights) = (try floats(t), try floats(sensitivity))
+      for i in codes.indices {
+        let step = steps[i / row]
+        codes[i] /= step
+        weights[i] *= step * step
+      }
+      let chosen = RateAwareRounding.symbols(
+        codes, nearest: nearest, sensitivity: weights, price: price, among: try families(names))
+      return try tensor(StoredTensors.Item(symbols: chosen, steps: steps), t.shape)
+    }
+    m.define(
       "decode_tensors", params: ["bytes", "shapes"],
       doc: "The tensors that encode_tensors was given, quantised."
     ) { (bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
@@ -225,11 +258,7 @@ enum CompressionModule {
       let items = try section("weights") {
         try StoredTensors.decode(bytes.bytes, shapes: empty.map(\.shape))
       }
-      return try zip(items, shapes).map { item, shape in
-        let row = item.steps.count > 1 ? item.symbols.count / item.steps.count : Int.max
-        let values = item.symbols.enumerated().map { Float($1) * item.steps[$0 / row] }
-        return try values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
-      }
+      return try zip(items, shapes).map { try tensor($0, $1) }
     }
   }
 

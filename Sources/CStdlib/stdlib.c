@@ -67,6 +67,9 @@ static const unsigned char lunerv_compress_scenes[] = {
 static const unsigned char lunerv_compress_segments[] = {
 #embed "../../stdlib/lunerv/compress/segments.lua"
 };
+static const unsigned char lunerv_compress_sensitivity[] = {
+#embed "../../stdlib/lunerv/compress/sensitivity.lua"
+};
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
 };
@@ -294,6 +297,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},
   {"lunerv.compress.scenes", lunerv_compress_scenes, sizeof(lunerv_compress_scenes)},
   {"lunerv.compress.segments", lunerv_compress_segments, sizeof(lunerv_compress_segments)},
+  {"lunerv.compress.sensitivity", lunerv_compress_sensitivity, sizeof(lunerv_compress_sensitivity)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},

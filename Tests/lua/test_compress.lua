@@ -133,6 +133,62 @@ test("entropy minimisation lowers the rate, and the file is what it says", funct
   near(lv.metrics.evaluate(cem, clip).psnr, file.psnr, 0.05)
 end)
 
+test("what steps aim at and what bits cost can be steered", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local cem = lv.compress.cem(tiny(clip), { target_bpp = 2, lambda = 0.05, steerable = true })
+  near(cem:aimed_bpp(), 2, 1e-6)
+  cem:aim(0.5)
+  near(cem:aimed_bpp(), 0.5, 1e-6)
+  cem:aim(3)
+  near(cem:aimed_bpp(), 3, 1e-6)
+  local function price()
+    cem:aim(1e-9)
+    cem:reconstruct(clip:sample(1))
+    lv.seed(1)
+    return lv.no_grad(function() return cem:penalty():item() end)
+  end
+  local before = price()
+  cem:steer(3)
+  near(price() / before, 3, 1e-4)
+  -- What steps estimate of the whole clip: no less than the file takes, bar what it adds.
+  local stored = cem:stored(clip)
+  local bytes = #lv.codec.encode(cem, { clip = clip, predict = false, families = { "gaussian" } })
+  near(stored.estimated_bits / 8 / bytes, 1, 0.25)
+end)
+
+test("rate-aware rounding saves bytes where they matter least", function()
+  local x = lv.randn(4000) * 3
+  local even, step = lv.ones(4000), lv.tensor { 1 }
+  local function bytes(codes)
+    local symbols = codes:to "i32"
+    return #lv.coder.encode { { symbols = symbols, model = lv.coder.fit(symbols) } }
+  end
+  local nearest = lv.round_for_rate(x, step, even, 0)
+  equal(nearest:tolist(), x:round():tolist())
+  local rounded = lv.round_for_rate(x, step, even, 1)
+  assert(bytes(rounded) < 0.98 * bytes(nearest))
+  assert((rounded - x):abs():amax():item() < 2)
+  -- The second half does not matter at all, the first a great deal.
+  local half = lv.cat({ lv.ones(2000) * 1e6, lv.zeros(2000) }, 1)
+  rounded = lv.round_for_rate(x, step, half, 0.5):tolist()
+  local exact <const> = nearest:tolist()
+  for i = 1, 2000 do equal(rounded[i], exact[i]) end
+  for i = 2001, 4000 do equal(rounded[i], 0) end
+  raises(function() lv.round_for_rate(x, step, lv.ones(3), 1) end, "shape")
+
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local cem <const> = small_model(clip)
+  local function size(rdo)
+    cem.rdo = rdo
+    return #lv.codec.encode(cem, { clip = clip })
+  end
+  local plain = size(0)
+  assert(size(1) < 0.99 * plain, ("%d bytes, %d"):format(size(1), plain))
+  equal(size(0.5), size(0.5)) -- the same every time
+end)
+
 test("a resumed minimisation equals one that never stopped", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)

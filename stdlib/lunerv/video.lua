@@ -56,14 +56,21 @@ function video.layout(path)
   }
 end
 
--- `given` with the layout of a raw file; second, that layout, where it was read off the name.
+-- `given` with the layout of a raw file; second, that layout, where it was read off the name. Or
+-- nil, nil and what is wrong.
 local function completed(path, given)
   if given ~= nil and type(given) ~= "table" then
     errors.raise("open: a table of options expected, got %s", type(given))
   end
   given = options.copy(given)
   if given.width or given.height then return given end
-  local layout = video.layout(path) or {}
+  local layout = video.layout(path)
+  if not layout and path:lower():match "%.yuv$" and native.exists(path) then
+    return nil, nil, ("%s: headerless video is read by its name, as NAME_1920x1080_50fps.yuv or "
+      .. "NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give width, height and pixel_format")
+      :format(path)
+  end
+  layout = layout or {}
   given.width, given.height = layout.width, layout.height
   given.pixel_format = given.pixel_format or layout.pixel_format
   return given, layout
@@ -89,7 +96,8 @@ end
 -- Returns a clip with width, height, frames, fps, path, timestamps, warnings and has_audio, or
 -- nil and a message.
 function video.open(path, given)
-  local complete, layout = completed(path, given)
+  local complete, layout, problem = completed(path, given)
+  if problem then return nil, problem end
   local handle, message = native.open_video(path, complete)
   if not handle then return nil, message end
   local clip = new_clip(path, complete, layout, handle)
@@ -101,7 +109,8 @@ end
 -- parts, or all of it, when frames are asked for. What can be read only once is opened.
 function video.scan(path, given)
   if not native.can_reread(path) then return video.open(path, given) end
-  local complete, layout = completed(path, given)
+  local complete, layout, problem = completed(path, given)
+  if problem then return nil, problem end
   local width, height, fps, timestamps, warnings, has_audio, changes =
     native.scan_video(path, complete)
   if not width then return nil, height end

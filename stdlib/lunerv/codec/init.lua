@@ -210,9 +210,13 @@ function codec.encode(compressed, given)
   local buffers = pack_buffers(model, fresh)
   if buffers then add("buffers", buffers) end
   local coding = { families = o.families or stored.families, group = o.group }
-  add("weights", native.encode_tensors(stored.weights, stored.steps, coding))
+  local weights = stored.weights
+  if stored.rounding and stored.rdo > 0 then
+    weights = stored.rounding(stored.rdo, weights, stored.steps, coding.families)
+  end
+  add("weights", native.encode_tensors(weights, stored.steps, coding))
   if stored.embeddings then
-    coding.predict = o.predict
+    coding.predict = o.predict and stored.predict ~= false
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
       stored.embedding_offset, coding))
   end

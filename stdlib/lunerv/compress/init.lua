@@ -51,7 +51,8 @@ local lambdas <const> = { l2 = 5e-4, l1 = 8e-4 }
 function compress.plan(model, o)
   local training = compress.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
-  training.optimiser, training.beta1 = nil, nil -- what suits the method
+  -- By default what suits the method.
+  training.optimiser, training.beta1 = o.compress_optimiser, nil
   if o.method == "three_step" then
     local small = compress.three_step(model, { bits = o.bits })
     -- Weights go in steps over the first half; the second heals.
@@ -61,7 +62,8 @@ function compress.plan(model, o)
   else
     training.model = compress.cem(model, {
       bits = o.bits, target_bpp = o.target_bpp, lambda = o.lambda or lambdas[o.loss],
-      channel = o.channel, steerable = o.steerable,
+      channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
+      families = o.families and o.families ~= "all" and { o.families } or nil,
     })
   end
   return training.model, training
