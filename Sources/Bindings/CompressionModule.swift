@@ -70,6 +70,7 @@ enum CompressionModule {
   static func define(_ s: TensorSurface) -> LuaClass<EmbeddingStore> {
     operators(s)
     container(s.module)
+    segmentTable(s.module)
     tensors(s.module)
     CoderModule.define(s.module)
     return embeddings(s.module)
@@ -110,7 +111,7 @@ enum CompressionModule {
         }
         return Container.Section(kind, payload.bytes)
       }
-      return LuaBytes(Container(sections).encoded())
+      return LuaBytes(try Container(sections).encoded())
     }
     m.define(
       "lnv_unpack", params: ["bytes"],
@@ -157,6 +158,31 @@ enum CompressionModule {
           clip.height, clip.width, clip.frames,
           Double(clip.rate.numerator) / Double(clip.rate.denominator), times,
         ])
+    }
+  }
+
+  private static func segmentTable(_ m: LuaModule) {
+    m.define(
+      "lnv_segments", params: ["frames", "parts"],
+      doc: "The section that splits a clip: of each segment its frames and which parts it has."
+    ) { (frames: [Int], parts: [Int]) -> LuaBytes in
+      guard frames.count == parts.count, frames.allSatisfy({ $0 > 0 }) else {
+        throw LunervError(.argument, "lnv_segments: frames and parts of each segment expected")
+      }
+      return LuaBytes(
+        try StoredSegments(
+          zip(frames, parts).map {
+            .init(frames: $0, parts: .init(rawValue: UInt8(truncatingIfNeeded: $1)))
+          }
+        ).encoded())
+    }
+    m.define(
+      "lnv_read_segments", params: ["bytes", "frames"],
+      doc: "The frames and the parts of each segment of a clip of so many frames."
+    ) { (bytes: LuaBytes, frames: Int) -> LuaResults in
+      let stored = try section("segments") { try StoredSegments(bytes.bytes, frames: frames) }
+      return LuaResults(
+        stored.segments.map(\.frames), stored.segments.map { Int($0.parts.rawValue) })
     }
   }
 

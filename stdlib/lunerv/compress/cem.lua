@@ -118,6 +118,15 @@ function CEM:steer(factor)
   self.control:copy_(native.tensor(values))
 end
 
+-- What lv.train calls with each update: of a steerable one that has been given a `pace`, bits
+-- become dearer while there are more of them than are aimed at, by e^pace at most; less where they
+-- are within 10 % of that.
+function CEM:updated()
+  if not self.pace then return end
+  local excess = math.log(self.trace.bpp / self:aimed_bpp())
+  self:steer(math.exp(self.pace * math.min(math.max(excess / 0.1, -1), 1)))
+end
+
 -- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
 function CEM:aim(bpp)
   local values = self.control:tolist()
