@@ -4,10 +4,12 @@ local lv <const> = require "lunerv"
 local o <const> = lv.options.parse(arg, {
   command = "ablate",
   usage = "lunerv run scripts/ablate.lua CLIP --plan NAME --out DIR [options]",
-  about = "Fits and compresses every variant of a plan and tables PSNR, MS-SSIM, parameters,\n"
-    .. "bytes, bits per pixel and time: DIR/ablation.md, .csv, .json; curves.svg where\n"
-    .. "--eval-every asks for points on the way. --resume goes on where a run stopped. Plans:\n"
+  about = "Fits and compresses every variant of a plan and tables PSNR, what it gains, MS-SSIM,\n"
+    .. "parameters, bytes, bits per pixel and time: DIR/ablation.md, .csv, .json; curves.svg\n"
+    .. "where --eval-every asks for points on the way. --resume goes on where a run stopped.\n"
+    .. "Plans:\n"
     .. "  activation, conditioning, loss, compression   one part of --model, all values of it\n"
+    .. "  compression_parts   cem as published, and what lunerv adds to it, one by one\n"
     .. "  together       every part alone, and all of them\n"
     .. "  boost          every boosted kind against its baseline, each by its own recipe\n"
     .. "  sine_in_nerv   SINE in place of GELU in NeRV\n"

@@ -8,8 +8,8 @@ local o <const> = lv.options.parse(arg, {
   about = "Parameters and multiply-adds of every part of a decoder, frames a second it decodes,\n"
     .. "how many of its channels differ, and pictures of them. RUN is the folder of a run on\n"
     .. "CLIP (regress.lua's --out, compress.lua's --out with /fit), --against another, such as\n"
-    .. "one with GELU beside one with SINE. Writes report.md, report.json, parts-N.svg, and PNG\n"
-    .. "images of the parts' feature maps, maps-N-PART.png.",
+    .. "one with GELU beside one with SINE. Writes report.md, report.json, parts-N.svg, PNG\n"
+    .. "images of the parts' feature maps, maps-N-PART.png, and of two runs diversity.svg.",
   positional = { "clip", "run" },
   required = { "out" },
 })

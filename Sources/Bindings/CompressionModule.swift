@@ -70,6 +70,7 @@ enum CompressionModule {
   static func define(_ s: TensorSurface) -> LuaClass<EmbeddingStore> {
     operators(s)
     container(s.module)
+    segmentTable(s.module)
     tensors(s.module)
     CoderModule.define(s.module)
     return embeddings(s.module)
@@ -110,7 +111,7 @@ enum CompressionModule {
         }
         return Container.Section(kind, payload.bytes)
       }
-      return LuaBytes(Container(sections).encoded())
+      return LuaBytes(try Container(sections).encoded())
     }
     m.define(
       "lnv_unpack", params: ["bytes"],
@@ -160,6 +161,31 @@ enum CompressionModule {
     }
   }
 
+  private static func segmentTable(_ m: LuaModule) {
+    m.define(
+      "lnv_segments", params: ["frames", "parts"],
+      doc: "The section that splits a clip: of each segment its frames and which parts it has."
+    ) { (frames: [Int], parts: [Int]) -> LuaBytes in
+      guard frames.count == parts.count, frames.allSatisfy({ $0 > 0 }) else {
+        throw LunervError(.argument, "lnv_segments: frames and parts of each segment expected")
+      }
+      return LuaBytes(
+        try StoredSegments(
+          zip(frames, parts).map {
+            .init(frames: $0, parts: .init(rawValue: UInt8(truncatingIfNeeded: $1)))
+          }
+        ).encoded())
+    }
+    m.define(
+      "lnv_read_segments", params: ["bytes", "frames"],
+      doc: "The frames and the parts of each segment of a clip of so many frames."
+    ) { (bytes: LuaBytes, frames: Int) -> LuaResults in
+      let stored = try section("segments") { try StoredSegments(bytes.bytes, frames: frames) }
+      return LuaResults(
+        stored.segments.map(\.frames), stored.segments.map { Int($0.parts.rawValue) })
+    }
+  }
+
   // MARK: - Weights
 
   /// Numbers to symbols of a step each row; what no symbol can stand for is an error.
@@ -178,6 +204,17 @@ enum CompressionModule {
         return Int32(code)
       }
     }
+  }
+
+  private static func floats(_ t: Tensor) throws -> [Float] {
+    try t.withBytes { Array($0.bindMemory(to: Float.self)) }
+  }
+
+  /// Symbols times their steps.
+  private static func tensor(_ item: StoredTensors.Item, _ shape: [Int]) throws -> Tensor {
+    let row = item.steps.count > 1 ? item.symbols.count / item.steps.count : Int.max
+    let values = item.symbols.enumerated().map { Float($1) * item.steps[$0 / row] }
+    return try values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
   }
 
   private static func storedSteps(_ step: Tensor, for t: Tensor) throws -> [Float] {
@@ -205,6 +242,28 @@ enum CompressionModule {
       return LuaBytes(try StoredTensors.encode(items, among: families(o.families)))
     }
     m.define(
+      "round_for_rate", params: ["tensor", "step", "sensitivity", "price", "families"],
+      doc: "A tensor quantised by what its bits are worth (RateAwareRounding)."
+    ) {
+      (t: Tensor, step: Tensor, sensitivity: Tensor, price: Double, names: [String]?) -> Tensor in
+      guard sensitivity.dtype == .f32, sensitivity.shape == t.shape else {
+        throw LunervError(
+          .argument, "round_for_rate: sensitivities in the shape of the tensor expected, as f32")
+      }
+      let steps = try storedSteps(step, for: t)
+      let nearest = try symbols(t, steps)
+      let row = steps.count > 1 ? t.count / steps.count : Int.max
+      var (codes, weights) = (try floats(t), try floats(sensitivity))
+      for i in codes.indices {
+        let step = steps[i / row]
+        codes[i] /= step
+        weights[i] *= step * step
+      }
+      let chosen = RateAwareRounding.symbols(
+        codes, nearest: nearest, sensitivity: weights, price: price, among: try families(names))
+      return try tensor(StoredTensors.Item(symbols: chosen, steps: steps), t.shape)
+    }
+    m.define(
       "decode_tensors", params: ["bytes", "shapes"],
       doc: "The tensors that encode_tensors was given, quantised."
     ) { (bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
@@ -213,11 +272,7 @@ enum CompressionModule {
       let items = try section("weights") {
         try StoredTensors.decode(bytes.bytes, shapes: empty.map(\.shape))
       }
-      return try zip(items, shapes).map { item, shape in
-        let row = item.steps.count > 1 ? item.symbols.count / item.steps.count : Int.max
-        let values = item.symbols.enumerated().map { Float($1) * item.steps[$0 / row] }
-        return try values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
-      }
+      return try zip(items, shapes).map { try tensor($0, $1) }
     }
   }
 

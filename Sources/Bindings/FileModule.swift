@@ -18,8 +18,13 @@ enum FileModule {
 
   /// An expected failure of input or output becomes nil and a message.
   static func attempt(_ body: () throws -> (any LuaResult)?...) throws -> LuaResults {
+    try results { try body.map { try $0() } }
+  }
+
+  /// The same for what comes as a list.
+  static func results(_ body: () throws -> [(any LuaResult)?]) throws -> LuaResults {
     do {
-      return LuaResults(list: try body.map { try $0() })
+      return LuaResults(list: try body())
     } catch let error as LunervError where [.io, .data, .memory].contains(error.kind) {
       return LuaResults(LuaFailure(error))
     }

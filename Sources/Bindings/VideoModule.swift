@@ -93,23 +93,14 @@ enum VideoModule {
       "open_video", params: ["path", "options"],
       doc: "A clip of a video file, an image folder or a raw pipe; or nil and a message."
     ) { (path: String, o: Open) in
-      let options = try o.options()
-      do {
-        try options.validate()
-      } catch let error as LunervError where error.kind == .memory {
-        return LuaResults(LuaFailure(LunervError(.data, error.message)))
+      try reading(o) { options in
+        [
+          FrameAhead(
+            try Clip(path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir))
+        ]
       }
-      return try FileModule.attempt({
-        do {
-          return FrameAhead(
-            try Clip(
-              path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir))
-        } catch let error as LunervError where [.argument, .memory].contains(error.kind) {
-          // Sound options that this file cannot fulfil: a failure to be expected.
-          throw LunervError(.data, error.message, context: error.context)
-        }
-      })
     }
+    scanning(m)
     m.define(
       "open_writer", params: ["path", "options"],
       doc: """
@@ -143,6 +134,60 @@ enum VideoModule {
       })
     }
     return (clips(), writers())
+  }
+
+  /// What `body` makes of a video, or nil and a message. Sound options that the file cannot fulfil
+  /// are a failure to be expected; others are the script's mistake.
+  private static func reading(
+    _ o: Open, _ body: (VideoOptions) throws -> [(any LuaResult)?]
+  ) throws -> LuaResults {
+    let options = try o.options()
+    do {
+      try options.validate()
+    } catch let error as LunervError where error.kind == .memory {
+      return LuaResults(LuaFailure(LunervError(.data, error.message)))
+    }
+    return try FileModule.results {
+      do {
+        return try body(options)
+      } catch let error as LunervError where [.argument, .memory].contains(error.kind) {
+        throw LunervError(.data, error.message, context: error.context)
+      }
+    }
+  }
+
+  /// Differences of frames as two lists: from the frame before, and from the one before that.
+  private static func lists(_ changes: [SceneMeter.Change]) -> [[Double]] {
+    [changes.map(\.fromLast), changes.map(\.fromSecondLast)]
+  }
+
+  private static func scanning(_ m: LuaModule) {
+    m.define(
+      "scan_video", params: ["path", "options"],
+      doc: """
+        Reads a video once and keeps no frame: width, height, frames a second, timestamps, \
+        warnings, whether it has audio, and how much each frame differs in luma (0 to 255) from \
+        the one before and from the one before that; or nil and a message.
+        """
+    ) { (path: String, o: Open) in
+      try reading(o) { options in
+        let reader = try VideoReader(path: path, options: options)
+        var frame = [UInt8](repeating: 0, count: reader.frameBytes)
+        var (times, changes, meter) = ([FrameTime](), [SceneMeter.Change](), SceneMeter())
+        while let time = try frame.withUnsafeMutableBufferPointer({ try reader.next(into: $0) }) {
+          times.append(time)
+          changes.append(frame.withUnsafeBufferPointer { meter.add($0) })
+        }
+        return [
+          reader.width, reader.height, reader.frameRate.value, times.map(\.seconds),
+          reader.warnings, reader.hasAudio, lists(changes),
+        ]
+      }
+    }
+    m.define(
+      "can_reread", params: ["path"],
+      doc: "Whether a video can be read more than once: a file or a folder, no pipe."
+    ) { (path: String) -> Bool in VideoReader.canReread(path) }
   }
 
   private static func clips() -> LuaClass<FrameAhead> {
@@ -180,6 +225,11 @@ enum VideoModule {
       "prefetch", params: ["i"], doc: "Makes frame i ready in the background, for frame(i)."
     ) { (a: FrameAhead, i: Int) in
       a.prefetch(try position(i, count: a.clip.count, "prefetch"))
+    }
+    c.method("changes", doc: "What scan_video says of how much the frames differ.") {
+      (a: FrameAhead) -> [[Double]] in
+      var meter = SceneMeter()
+      return lists(try (0..<a.clip.count).map { try a.clip.withFrame($0) { meter.add($0) } })
     }
     c.method("close", doc: "Lets go of the frames.", polls: false) { (a: FrameAhead) in
       a.close()

@@ -46,6 +46,9 @@ static const unsigned char lunerv_codec_confined[] = {
 static const unsigned char lunerv_codec_decoders[] = {
 #embed "../../stdlib/lunerv/codec/decoders.lua"
 };
+static const unsigned char lunerv_codec_layout[] = {
+#embed "../../stdlib/lunerv/codec/layout.lua"
+};
 static const unsigned char lunerv_codec_program[] = {
 #embed "../../stdlib/lunerv/codec/program.lua"
 };
@@ -63,6 +66,15 @@ static const unsigned char lunerv_compress_cem[] = {
 };
 static const unsigned char lunerv_compress_rate[] = {
 #embed "../../stdlib/lunerv/compress/rate.lua"
+};
+static const unsigned char lunerv_compress_scenes[] = {
+#embed "../../stdlib/lunerv/compress/scenes.lua"
+};
+static const unsigned char lunerv_compress_segments[] = {
+#embed "../../stdlib/lunerv/compress/segments.lua"
+};
+static const unsigned char lunerv_compress_sensitivity[] = {
+#embed "../../stdlib/lunerv/compress/sensitivity.lua"
 };
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
@@ -290,12 +302,16 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.codec", lunerv_codec, sizeof(lunerv_codec)},
   {"lunerv.codec.confined", lunerv_codec_confined, sizeof(lunerv_codec_confined)},
   {"lunerv.codec.decoders", lunerv_codec_decoders, sizeof(lunerv_codec_decoders)},
+  {"lunerv.codec.layout", lunerv_codec_layout, sizeof(lunerv_codec_layout)},
   {"lunerv.codec.program", lunerv_codec_program, sizeof(lunerv_codec_program)},
   {"lunerv.coder", lunerv_coder, sizeof(lunerv_coder)},
   {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
   {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},
+  {"lunerv.compress.scenes", lunerv_compress_scenes, sizeof(lunerv_compress_scenes)},
+  {"lunerv.compress.segments", lunerv_compress_segments, sizeof(lunerv_compress_segments)},
+  {"lunerv.compress.sensitivity", lunerv_compress_sensitivity, sizeof(lunerv_compress_sensitivity)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.subject", lunerv_compress_subject, sizeof(lunerv_compress_subject)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},

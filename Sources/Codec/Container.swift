@@ -11,6 +11,7 @@ import Support
 ///     four bytes         the checksum of all of the above
 ///     the sections' bytes, in the table's order, to the end of the file
 ///
+/// Of a kind there is one section, or one for each segment (``StoredSegments``).
 /// Numbers are in groups of seven bits (``ByteWriter/number(_:)``), checksums CRC-32C, low
 /// byte first. Checksums cover every byte, and all are checked before anything is decoded.
 public struct Container: Sendable {
@@ -28,6 +29,8 @@ public struct Container: Sendable {
     case buffers
     /// The Lua modules of a decoder that this program does not know.
     case program = 16
+    /// How the clip is split into segments; absent where it is one.
+    case segments = 17
 
     public var name: String { self == .program ? "decoder program" : "\(self)" }
   }
@@ -56,7 +59,12 @@ public struct Container: Sendable {
 
   public init(_ sections: [Section]) { self.sections = sections }
 
-  public func encoded() -> [UInt8] {
+  /// - Throws: an error of kind `argument` for more sections than a file can have.
+  public func encoded() throws -> [UInt8] {
+    guard sections.count <= Container.largestTable else {
+      throw LunervError(
+        .argument, "at most \(Container.largestTable) sections expected, got \(sections.count)")
+    }
     var writer = ByteWriter()
     writer.append(Container.mark)
     writer.byte(Container.version)
@@ -100,11 +108,11 @@ public struct Container: Sendable {
     }
     headerCount = reader.position
     var found: [(UInt8, ArraySlice<UInt8>)] = []
-    for (kind, count, checksum) in table {
+    for (index, (kind, count, checksum)) in table.enumerated() {
       let payload = try reader.take(count)
-      let name = Kind(rawValue: kind & 0x7f)?.name ?? "number \(kind & 0x7f)"
       guard payload.withUnsafeBytes({ CRC32C.checksum($0) }) == checksum else {
-        throw LunervError(.data, "section '\(name)' is damaged: its checksum does not match")
+        let name = Container.name(of: index, in: table.map(\.kind))
+        throw LunervError(.data, "\(name) is damaged: its checksum does not match")
       }
       found.append((kind, payload))
     }
@@ -119,6 +127,15 @@ public struct Container: Sendable {
           .data, "section number \(kind) is unknown to this program, and needed: update it")
       }
     }
+  }
+
+  /// "section 'weights'", or where there are several, "section 'weights' (2 of 3)".
+  private static func name(of index: Int, in kinds: [UInt8]) -> String {
+    let kind = kinds[index] & 0x7f
+    let name = "section '\(Kind(rawValue: kind)?.name ?? "number \(kind)")'"
+    let alike = kinds.indices.filter { kinds[$0] & 0x7f == kind }
+    guard alike.count > 1, let place = alike.firstIndex(of: index) else { return name }
+    return "\(name) (\(place + 1) of \(alike.count))"
   }
 
   private static func table(
@@ -142,14 +159,13 @@ public struct Container: Sendable {
     let rest = reader.remaining
     guard total <= rest else {
       var missing = rest
-      let cut = table.first { entry in
+      let cut = table.firstIndex { entry in
         missing -= entry.count
         return missing < 0
       }
-      let name = cut.flatMap { Kind(rawValue: $0.kind & 0x7f)?.name } ?? "unknown"
+      let name = Container.name(of: cut ?? 0, in: table.map(\.kind))
       throw LunervError(
-        .data,
-        "section '\(name)' is cut off: \(total) bytes expected behind the header, got \(rest)")
+        .data, "\(name) is cut off: \(total) bytes expected behind the header, got \(rest)")
     }
     guard total == rest else {
       throw LunervError(.data, "\(rest - total) bytes follow the last section")

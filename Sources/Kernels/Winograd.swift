@@ -37,7 +37,7 @@ enum Winograd {
             batchRows: grid.batchRows, scratch)
           let v = scratch.floats(tile * grid.batchTiles * vLanes)
           let m = scratch.floats(tile * grid.batchTiles * widest)
-          // Transformed back along x: [tile][outputs][tiles][mLanes].
+          // Transformed back along x: [tiles][tile][outputs][mLanes].
           let half = scratch.floats(
             tile * outputs * grid.batchTiles * mLanes + vectorWidth)
           let store = TileStore(output, form: form, bias: lanesBias, scratch)
@@ -73,13 +73,13 @@ enum Winograd {
                 }
                 form.outputColumns(
                   m, width: width, tiles: tiles,
-                  into: half + i * outputs * tiles * mLanes + first, lanes: mLanes)
+                  into: half + i * outputs * mLanes + first, lanes: mLanes)
                 first += width
               }
             }
             for t in 0..<columns * batchRows {
               store.run(
-                half + t * mLanes, plane: tiles * mLanes, n: task.n,
+                half + t * tile * outputs * mLanes, lanes: mLanes, n: task.n,
                 y: outputs * (task.ty + batch + t / columns),
                 x: outputs * (task.tx + t % columns))
             }

@@ -34,45 +34,45 @@ struct TileStore {
   /// Before another thread reads what was stored.
   func finish() { finishStreaming(buffer != nil) }
 
-  /// The tile whose first pixel is (y, x) of image `n`. `half` is [tile][outputs] planes of
-  /// one tile's lanes, transformed back along x.
-  func run(_ half: UnsafePointer<Float>, plane: Int, n: Int, y: Int, x: Int) {
+  /// The tile whose first pixel is (y, x) of image `n`. `half` is the tile transformed back
+  /// along x, [tile][outputs][lanes].
+  func run(_ half: UnsafePointer<Float>, lanes: Int, n: Int, y: Int, x: Int) {
     let layout = output.layout
     let rows = min(form.outputs, layout.seenHeight - y)
     let columns = min(form.outputs, layout.seenWidth - x)
     if layout.planar {
-      planar(half, plane: plane, n: n, y: y, x: x, rows: rows, columns: columns)
+      planar(half, lanes: lanes, n: n, y: y, x: x, rows: rows, columns: columns)
       return
     }
     let pixel = output.pixel(n: n, y: y, x: x)
     if let buffer {
       channelsLast(
-        half, plane: plane, to: buffer, pitch: bufferPitch, rows: form.outputs, columns: columns,
+        half, lanes: lanes, to: buffer, pitch: bufferPitch, rows: form.outputs, columns: columns,
         spills: true)
       for row in 0..<rows * layout.shuffle {
         stream(buffer + row * bufferPitch, to: pixel + row * pitch, count: columns * run)
       }
     } else {
       channelsLast(
-        half, plane: plane, to: pixel, pitch: pitch, rows: rows, columns: columns, spills: false)
+        half, lanes: lanes, to: pixel, pitch: pitch, rows: rows, columns: columns, spills: false)
     }
   }
 
   /// Pixel by pixel, so that each row is written in order: where the last vector of a pixel
   /// may spill, the next pixel covers it.
   @inline(__always) private func channelsLast(
-    _ half: UnsafePointer<Float>, plane: Int, to out: UnsafeMutablePointer<Float>, pitch: Int,
+    _ half: UnsafePointer<Float>, lanes: Int, to out: UnsafeMutablePointer<Float>, pitch: Int,
     rows: Int, columns: Int, spills: Bool
   ) {
     let (s, run, bias) = (output.layout.shuffle, run, bias)
     form.specialised { form in
-      let (next, step) = (form.outputs * plane, s * pitch)
+      let (next, step) = (form.outputs * lanes, s * pitch)
       for j in 0..<columns {
         for a in 0..<s {
           forEachVectorOfLanes(run) { c in
             let lane = a * run + c
             let b = load(bias + lane)
-            let r = form.output(half + j * plane + lane, stride: next)
+            let r = form.output(half + j * lanes + lane, stride: next)
             let q = out + a * pitch + j * run + c
             let whole = spills || c + vectorWidth <= run
             store(r.0 + b, q, whole: whole)
@@ -95,7 +95,7 @@ struct TileStore {
   }
 
   @inline(never) private func planar(
-    _ half: UnsafePointer<Float>, plane: Int, n: Int, y: Int, x: Int, rows: Int, columns: Int
+    _ half: UnsafePointer<Float>, lanes: Int, n: Int, y: Int, x: Int, rows: Int, columns: Int
   ) {
     let layout = output.layout
     let (s, cp, size) = (layout.shuffle, layout.paddedChannels, layout.height * layout.width)
@@ -103,7 +103,7 @@ struct TileStore {
       for j in 0..<columns {
         forEachVectorOfLanes(layout.lanes) { c in
           Kernels.store(
-            form.output(half + j * plane + c, stride: form.outputs * plane), count: form.outputs,
+            form.output(half + j * lanes + c, stride: form.outputs * lanes), count: form.outputs,
             column, stride: vectorWidth)
           for l in c..<min(c + vectorWidth, layout.lanes) {
             let (group, channel) = (l / cp, l % cp)

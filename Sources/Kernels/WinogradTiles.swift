@@ -213,7 +213,8 @@ extension WinogradForm {
     }
   }
 
-  /// Back along x: [outputs][tiles][lanes] from the products of one row, [tile][tiles][width].
+  /// Back along x: of each tile one row, [outputs][lanes], from the products [tile][tiles][width];
+  /// all rows of a tile lie together.
   @inline(never) func outputColumns(
     _ m: UnsafePointer<Float>, width: Int, tiles: Int, into half: UnsafeMutablePointer<Float>,
     lanes: Int
@@ -223,7 +224,7 @@ extension WinogradForm {
         forEachVectorOfLanes(width) { c in
           store(
             form.output(m + t * width + c, stride: tiles * width), count: form.outputs,
-            half + t * lanes + c, stride: tiles * lanes)
+            half + t * form.tile * form.outputs * lanes + c, stride: lanes)
         }
       }
     }

@@ -84,6 +84,13 @@ public final class VideoReader {
     height = size.height
   }
 
+  /// Whether `path` yields the same frames each time it is read: false for pipes and devices.
+  public static func canReread(_ path: String) -> Bool {
+    if path == "-" { return false }
+    guard let kind = try? PathKind(path) else { return false }
+    return kind != .other
+  }
+
   /// What the caller should know and may go on with: "audio dropped" and the like. Grows
   /// while reading.
   public var warnings: [String] { source.warnings + ownWarnings }

@@ -10,15 +10,15 @@ import Testing
   ]
 
   @Test func roundTrip() throws {
-    let bytes = Container(sections).encoded()
+    let bytes = try Container(sections).encoded()
     let read = try Container(decoding: bytes)
     #expect(read.sections.map(\.kind) == sections.map(\.kind))
     #expect(read.sections.map(\.bytes) == sections.map(\.bytes))
     #expect(read.headerCount + sections.reduce(0) { $0 + $1.bytes.count } == bytes.count)
   }
 
-  @Test func exactBytes() {
-    let bytes = Container([.init(.clip, [5])]).encoded()
+  @Test func exactBytes() throws {
+    let bytes = try Container([.init(.clip, [5])]).encoded()
     let payload = CRC32C.checksum([5])
     var expected: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a, 1, 1, 1, 1, 1]
     expected += (0..<4).map { UInt8(truncatingIfNeeded: payload >> (8 * $0)) }
@@ -40,8 +40,8 @@ import Testing
   }
 
   /// Every bit of the file is covered, and the error says where it was found.
-  @Test func everyBitCounts() {
-    let bytes = Container(sections).encoded()
+  @Test func everyBitCounts() throws {
+    let bytes = try Container(sections).encoded()
     for at in bytes.indices {
       for bit in 0..<8 {
         var changed = bytes
@@ -101,6 +101,63 @@ import Testing
     #expect(message(one(99))?.contains("99") == true)
     let skipped = try Container(decoding: one(99 | 128))
     #expect(skipped.sections.isEmpty && skipped.skippedCount == 2)
+  }
+}
+
+@Suite struct StoredSegmentsTests {
+  private let table = StoredSegments([
+    .init(frames: 300, parts: [.decoder, .embeddings]), .init(frames: 1, parts: .embeddings),
+    .init(frames: 7, parts: [.decoder, .buffers]),
+  ])
+
+  @Test func roundTrip() throws {
+    let bytes = try table.encoded()
+    #expect(bytes == [3, 0xac, 2, 5, 1, 4, 7, 3])
+    #expect(try StoredSegments(bytes, frames: 308) == table)
+  }
+
+  private func message(_ bytes: [UInt8], frames: Int = 308) -> String {
+    do {
+      _ = try StoredSegments(bytes, frames: frames)
+      return "none"
+    } catch let error as LunervError {
+      return error.kind == .data ? error.message : "\(error)"
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  @Test func whatIsCorrupt() throws {
+    let good = try table.encoded()
+    #expect(message(good, frames: 309) == "frames 309 to 309 are in no segment")
+    #expect(message(good, frames: 307).contains("308 frames together, but the clip 307"))
+    #expect(message([0]) == "there are no segments")
+    #expect(message([1, 0, 1]) == "segment 1 has no frames")
+    #expect(message([1, 0xb4, 2, 4]) == "segment 1 has parts 4")
+    #expect(message([1, 0xb4, 2, 9]) == "segment 1 has parts 9")
+    #expect(message(good + [0]) == "1 bytes too many")
+    for count in good.indices { #expect(message(Array(good[..<count])) != "none") }
+    // 2⁶³, as the number of segments and of frames.
+    let huge = [UInt8](repeating: 0x80, count: 9) + [1]
+    #expect(message(huge + good).contains("the number of segments"))
+    #expect(message([2] + huge + [1, 8, 1]).contains("the frames of segment 1"))
+    #expect(message([0x81, 0x40]).contains("the number of segments"))
+    let many = StoredSegments(
+      (0...StoredSegments.most).map { _ in .init(frames: 1, parts: .decoder) })
+    #expect(throws: LunervError.self) { try many.encoded() }
+  }
+
+  /// A damaged section of many says which of them it is.
+  @Test func sectionsOfOneKind() throws {
+    var bytes = try Container([.init(.weights, [1]), .init(.weights, [2]), .init(.clip, [3])])
+      .encoded()
+    bytes[bytes.count - 2] ^= 1
+    do {
+      _ = try Container(decoding: bytes)
+      Issue.record("damage went unnoticed")
+    } catch let error as LunervError {
+      #expect(error.message.hasPrefix("section 'weights' (2 of 2) is damaged"))
+    }
   }
 }
 

@@ -134,3 +134,38 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     }
   }
 }
+
+@Suite struct RateAwareRoundingTests {
+  private let codes = bell(3000, seed: 4, width: 12, mean: 2).map { Float($0) / 8 }
+  private var nearest: [Int32] { codes.map { Int32($0.rounded(.toNearestOrEven)) } }
+
+  private func rounded(_ sensitivity: Float, price: Double) -> [Int32] {
+    RateAwareRounding.symbols(
+      codes, nearest: nearest, sensitivity: [Float](repeating: sensitivity, count: codes.count),
+      price: price, among: SymbolModel.Family.allCases)
+  }
+
+  @Test func freeBitsChangeNothing() {
+    #expect(rounded(1, price: 0) == nearest)
+    #expect(rounded(.infinity, price: 1) == nearest)
+  }
+
+  @Test func symbolsOnlyMoveTowardsTheMode() {
+    let symbols = rounded(1, price: 0.5)
+    for (symbol, start) in zip(symbols, nearest) {
+      #expect(abs(symbol) <= abs(start) && symbol.signum() * start.signum() >= 0)
+    }
+    #expect(symbols != nearest)
+  }
+
+  /// What no one sees takes the cheapest symbol, however far away; what cannot be reached stays.
+  @Test func extremes() {
+    #expect(rounded(0, price: 1).allSatisfy { $0 == 0 })
+    let far = RateAwareRounding.symbols(
+      [0, 0, 0, 1e9], nearest: [0, 0, 0, 1_000_000_000], sensitivity: [0, 0, 0, 0], price: 1,
+      among: [.adaptive])
+    #expect(far.count == 4)
+    #expect(
+      RateAwareRounding.symbols([], nearest: [], sensitivity: [], price: 1, among: []).isEmpty)
+  }
+}

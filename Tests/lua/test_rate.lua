@@ -138,3 +138,112 @@ test("a valid file exists from the first evaluation on", function()
   equal(#video, 3)
   assert(video.bytes <= 5000)
 end)
+
+-- Options of `lunerv compress` for a clip, and words more.
+local function options_of(folder, clip, words)
+  local arguments = { clip.path, "-o", folder.path .. "/clip.lnv", "--strides", "2,2", "--epochs",
+    "5", "--compress-epochs", "5" }
+  for word in words:gmatch "%S+" do arguments[#arguments + 1] = word end
+  local o = lv.options.parse(arguments,
+    { command = "compress_file", usage = "", positional = { "clip" } })
+  o.out = folder.path .. "/work"
+  return o
+end
+
+-- Runs, and stops where frame number `stop_at` of the run is asked for.
+local function run_until(stop_at, clip, o)
+  local asked, lines, class = 0, {}, getmetatable(clip).__index
+  function clip.sample(self, i)
+    asked = asked + 1
+    if asked == stop_at then error("stopped on purpose", 0) end
+    return class.sample(self, i)
+  end
+  lv.seed(o.seed)
+  local ok, file = pcall(lv.compress.file, o.output, clip, o,
+    function(line) lines[#lines + 1] = line end)
+  clip.sample = nil
+  assert(ok or file == "stopped on purpose", file)
+  return ok and file or nil, table.concat(lines, "\n"), asked
+end
+
+-- Stopped while fitting, in an evaluation, while it is made small and near the end.
+test("a resumed run towards a rate, or a quality, equals one that never stopped", function()
+  for _, words in ipairs { "--bpp 4", "--psnr 12.6 --enc-dim 4,2" } do
+    local folder <close> = harness.folder()
+    local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+    local o = options_of(folder, clip, words)
+    local whole, _, frames = run_until(nil, clip, o)
+    local bytes = assert(lv.read_file(o.output))
+    os.execute(("rm -r '%s/work' '%s'"):format(folder.path, o.output))
+    local resumed
+    for attempt, share in ipairs { 0.15, 0.1, 0.3, 0.25 } do
+      o.resume = attempt > 1
+      resumed = run_until(math.floor(share * frames), clip, o)
+      equal(resumed, nil)
+      assert(lv.codec.open(o.output))
+    end
+    resumed = run_until(nil, clip, o)
+    equal(lv.read_file(o.output) == bytes, true)
+    equal({ resumed.bytes, resumed.psnr_8bit }, { whole.bytes, whole.psnr_8bit })
+    -- Once more: it is done, and says the same.
+    equal(run_until(nil, clip, o).psnr_8bit, whole.psnr_8bit)
+    equal(lv.read_file(o.output) == bytes, true)
+    o.bpp, o.psnr = 5, nil
+    raises(function() lv.compress.file(o.output, clip, o, print) end, "cannot resume", "'bpp'")
+  end
+end)
+
+test("what was better before the stop is not lost", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+  local o = options_of(folder, clip, "--bytes 6000")
+  run_until(60, clip, o)
+  -- As if the file there were better than all to come.
+  local note = o.out .. "/best.json"
+  local best = lv.json.decode(assert(lv.read_file(note)))
+  best.psnr_8bit = 99
+  assert(lv.write_file(note, lv.json.encode(best)))
+  local before = lv.read_file(o.output)
+  o.resume = true
+  run_until(nil, clip, o)
+  equal(lv.read_file(o.output) == before, true)
+  -- A new run does not know of it.
+  o.resume = false
+  assert(run_until(nil, clip, o).psnr_8bit < 99)
+end)
+
+test("a network too small for the quality asked for grows, also where it was stopped", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+  local o = options_of(folder, clip, "--psnr 12.6 --enc-dim 4,2")
+  local _, said, frames = run_until(nil, clip, o)
+  local sizes = {}
+  for size in said:gmatch "(%d+) stored parameters" do sizes[#sizes + 1] = tonumber(size) end
+  equal(#sizes, 2)
+  near(sizes[2], 2 * sizes[1], 0.1 * sizes[1])
+  assert(not run_until(frames * 2 // 3, clip, o))
+  o.resume = true
+  local _, again = run_until(nil, clip, o)
+  equal(tonumber(again:match "(%d+) stored parameters"), sizes[2])
+  -- One whose size was asked for does not.
+  o = options_of(folder, clip, "--psnr 45 --enc-dim 4,2 --fc-dim 2 --epochs 1")
+  _, said = run_until(nil, clip, o)
+  equal(select(2, said:gsub("stored parameters", "")), 1)
+  assert(said:find("this is the best that was found", 1, true), said)
+end)
+
+test("in so many minutes there is a file from the first evaluation on", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+  local o = options_of(folder, clip, "--minutes 0.05 --params 65k")
+  o.epochs = 9999999
+  raises(function()
+    lv.compress.file(o.output, clip, o, function(line)
+      if line:find("bpp", 1, true) then error("stopped on purpose", 0) end
+    end)
+  end, "stopped on purpose")
+  local first = assert(lv.codec.open(o.output)):evaluate(clip)
+  o.resume = true
+  local file, _ = run_until(nil, clip, o)
+  assert(file.psnr_8bit > first.psnr_8bit)
+end)

@@ -138,6 +138,13 @@ test("the layout of headerless video is read off its name", function()
   equal(layout "x_352x288_yuv444p10le.YUV", { 352, 288, "yuv444p10le" })
   equal(layout "beauty.yuv", nil)
   equal(layout "bunny_1280x720.mp4", nil)
+  local folder <close> = harness.folder()
+  assert(lv.write_file(folder.path .. "/beauty.yuv", ("x"):rep(96)))
+  local clip, message = lv.video.open(folder.path .. "/beauty.yuv")
+  equal(clip, nil)
+  assert(message:find "NAME_1920x1080", message)
+  assert(lv.video.open(folder.path .. "/beauty.yuv",
+    { width = 8, height = 8, pixel_format = "yuv420p" })):close()
 end)
 
 local function ablate(clip, out, plan, ...)
@@ -195,6 +202,14 @@ test("the paper's first experiments", function()
   list = names("cem_on_hnerv", "--enc-dim", "4,2", "--fc-dim", "6")
   equal(list, { "hnerv three_step", "hnerv cem" })
 
+  list, rows = names("boost", "--params", "105k", "--block-dim", "8")
+  equal(list, { "nerv nerv", "nerv_boost nerv_boost", "enerv enerv", "enerv_boost enerv_boost",
+    "hnerv hnerv", "hnerv_boost hnerv_boost" })
+  for i = 1, 6, 2 do
+    equal({ rows[i].gain, rows[i + 1].gain }, { nil, rows[i + 1].psnr - rows[i].psnr })
+    assert(math.abs(rows[i].parameters - rows[i + 1].parameters) < 20000)
+  end
+
   local out
   list, rows, out = names("tat_in_enerv", "--block-dim", "8", "--params", "90k")
   equal(list, { "enerv enerv", "enerv_boost none", "enerv_boost tat" })
@@ -216,6 +231,7 @@ test("a plan that would change nothing is refused", function()
   end
   raises(function() run("conditioning", "--model", "hnerv") end, "conditioning", "'hnerv'")
   raises(function() run("sine_in_nerv", "--ch-t", "8") end, "'ch_t'", "sine_in_nerv")
+  raises(function() run("boost", "--model", "hnerv") end, "'boost' varies model")
   equal(lv.exists(folder.path .. "/out"), false)
 end)
 
@@ -338,7 +354,7 @@ test("a mask that does not fit is an error before anything is written", function
   try(grey("light.mkv", 1, 1, 50, 66), "hides all")
   try(grey("dark.mkv", 0, 3, 50, 66), "hides nothing")
   try("disperse", "hides all", "66x50")
-  try(folder.path .. "/missing.png", "missing.png")
+  try(folder.path .. "/missing.png", "missing.png", "'disperse'")
 end)
 
 test("a size too small for the clip is one line", function()

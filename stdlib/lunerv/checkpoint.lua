@@ -87,6 +87,13 @@ function checkpoint.set_aside(folder)
     :format(previous))
 end
 
+-- Removes the checkpoints in `folder`, those of earlier runs too: nothing will be continued there.
+function checkpoint.clear(folder)
+  for _, place in ipairs { folder, join(folder, "previous") } do
+    for _, entry in ipairs(present(place)) do native.remove(entry[2]) end
+  end
+end
+
 -- Options -----------------------------------------------------------------------------------
 
 local function same(a, b)

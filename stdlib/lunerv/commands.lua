@@ -30,7 +30,9 @@ function commands.compress(words)
     usage = "lunerv compress CLIP -o FILE.lnv [options]",
     about = "Compresses a clip: fits a model to it, makes that small, and writes a file whose\n"
       .. "quality is measured by decoding it. Checkpoints are kept in FILE.lnv.work, unless\n"
-      .. "--out names another folder; --resume goes on from there.",
+      .. "--out names another folder; --resume goes on from there. Long clips are done in\n"
+      .. "segments, by --gop or --scene-cuts: what is asked for holds for all of them together,\n"
+      .. "--psnr, --size and --params for each.",
     positional = { "clip" }, required = { "output" },
   })
   if not o then return end
@@ -38,9 +40,11 @@ function commands.compress(words)
   native.seed(o.seed)
   o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
-  local clip <close> = must(video.open_for(o, o.out))
-  say(tostring(clip))
   local compress = require "lunerv.compress"
+  -- Of a clip in segments no more than one is held at a time.
+  local in_segments = require("lunerv.compress.segments").wanted(o)
+  local clip <close> = must(video.open_for(o, o.out, in_segments and video.scan or video.open))
+  say(tostring(clip))
   local file = must(compress.file(o.output, clip, o, say))
   if not o.json then return print(("%s: %s"):format(o.output, file)) end
   print_json {
@@ -86,6 +90,20 @@ end
 -- Text from a file, safe to show.
 local function printable(text) return (text:gsub("[^\32-\126]", "?")) end
 
+-- Sizes with those of one name added up, as there are many where there are many segments.
+local function summed(sections)
+  local list, by_name = {}, {}
+  for _, section in ipairs(sections) do
+    local entry = by_name[section.name]
+    if not entry then
+      entry = { name = section.name, bytes = 0, count = 0 }
+      by_name[section.name], list[#list + 1] = entry, entry
+    end
+    entry.bytes, entry.count = entry.bytes + section.bytes, entry.count + 1
+  end
+  return list
+end
+
 function commands.info(words)
   local o = options.parse(words, {
     command = "info",
@@ -95,18 +113,32 @@ function commands.info(words)
   })
   if not o then return end
   local info = must(codec.info(o.file))
+  local segments = {}
+  for k, segment in ipairs(info.segments) do
+    segments[k] = { first = segment.first, last = segment.last, bytes = segment.bytes,
+      decoder = printable(segment.sections.decoder) }
+  end
   if o.json then
     return print_json {
       bytes = info.bytes, bpp = info.bpp, height = info.height, width = info.width,
-      frames = info.frames, fps = info.fps, sections = info.sections,
+      frames = info.frames, fps = info.fps, sections = info.sections, segments = segments,
       decoder = printable(info.decoder), variable_rate = info.timestamps ~= nil,
     }
   end
   print(("%d frames of %dx%d, %.6g a second%s"):format(info.frames, info.width, info.height,
     info.fps, info.timestamps and " on average, at times of their own" or ""))
   print(("decoder: %s"):format(printable(info.decoder)))
-  for _, section in ipairs(info.sections) do
-    print(("%12d  %s"):format(section.bytes, section.name))
+  if #segments > 1 then
+    print(("%d segments:"):format(#segments))
+    for _, segment in ipairs(segments) do
+      print(("%12d  frames %d to %d%s"):format(segment.bytes, segment.first, segment.last,
+        segment.decoder ~= segments[1].decoder and ", decoder: " .. segment.decoder or ""))
+    end
+    print "sections:"
+  end
+  for _, section in ipairs(summed(info.sections)) do
+    print(("%12d  %s%s"):format(section.bytes, section.name,
+      section.count > 1 and (" (%d)"):format(section.count) or ""))
   end
   print(("%12d  bytes, %.4f bpp"):format(info.bytes, info.bpp))
 end

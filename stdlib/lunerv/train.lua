@@ -13,7 +13,7 @@ local video <const> = require "lunerv.video"
 
 -- What training needs beside the options of options.lua.
 local extras <const> = { "model", "clip", "schedule", "on_step", "on_epoch", "on_frame", "command",
-  "evaluate", "facts" }
+  "evaluate", "facts", "label" }
 
 local function settle(given)
   local names = options.train_names()
@@ -188,6 +188,7 @@ local function psnr(mse) return -10 * math.log(mse + 1e-9, 10) end
 local function update(self, number, mse)
   self.updating = true
   self.optimiser:step()
+  if self.model.updated then self.model:updated() end
   local sequence, sums = self.sequence, self.epoch_sums
   if sequence.position == 1 then sums.loss, sums.mse, sums.count = 0, 0, 0 end
   sums.loss, sums.mse, sums.count = sums.loss + number, sums.mse + mse, sums.count + 1
@@ -256,8 +257,9 @@ local function report_step(self, number, mse)
     local per_step = self.per_step or took
     local left = Progress.duration((self.steps - self.step) * per_step)
     self.progress:show(
-      ("epoch %d/%d  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
-        self.sequence.epoch, o.epochs, self.step, self.steps, number, decibels, per_step, left))
+      ("%sepoch %d/%d  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
+        o.label and o.label .. "  " or "", self.sequence.epoch, o.epochs, self.step, self.steps,
+        number, decibels, per_step, left))
   end
 end
 
@@ -364,11 +366,13 @@ end
 --   evaluate  a function (model, clip, on_frame) in place of metrics.evaluate; all the numbers it
 --             returns, psnr, ms_ssim and psnr_8bit among them, are recorded
 --   facts     plain data by name that a run must share with the one it continues
+--   label     what progress lines begin with
 -- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
 -- frame of it has a `mask`, the output times that mask is all that the loss sees.
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 -- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
--- added to the loss of that frame, and `train_defaults`, options it prefers.
+-- added to the loss of that frame, `updated()`, which is called as a part of each update, and
+-- `train_defaults`, options it prefers.
 -- Returns { model, metrics, steps, seconds, out, checkpoint, record }: `record` is what
 -- OUT/metrics.json holds.
 return function(given)

@@ -56,45 +56,80 @@ function video.layout(path)
   }
 end
 
+-- `given` with the layout of a raw file; second, that layout, where it was read off the name. Or
+-- nil, nil and what is wrong.
+local function completed(path, given)
+  if given ~= nil and type(given) ~= "table" then
+    errors.raise("open: a table of options expected, got %s", type(given))
+  end
+  given = options.copy(given)
+  if given.width or given.height then return given end
+  local layout = video.layout(path)
+  if not layout and path:lower():match "%.yuv$" and native.exists(path) then
+    return nil, nil, ("%s: headerless video is read by its name, as NAME_1920x1080_50fps.yuv or "
+      .. "NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give width, height and pixel_format")
+      :format(path)
+  end
+  layout = layout or {}
+  given.width, given.height = layout.width, layout.height
+  given.pixel_format = given.pixel_format or layout.pixel_format
+  return given, layout
+end
+
+-- A clip of what is known of it: `found` holds width, height, frames, fps, timestamps, …
+local function new_clip(path, given, layout, found)
+  local fps, timestamps = found.fps, found.timestamps
+  if layout and layout.fps then
+    fps = layout.fps
+    for i in ipairs(timestamps) do timestamps[i] = (i - 1) / fps end
+  end
+  return setmetatable({
+    source = path, given = given, path = found.path, width = found.width, height = found.height,
+    frames = found.frames, fps = fps, timestamps = timestamps, warnings = found.warnings,
+    has_audio = found.has_audio,
+  }, Clip)
+end
+
 -- Opens a video file, a folder of images or a raw file (whose layout video.layout reads off its
 -- name unless given). Options: size {h, w}, crop {y, x, h, w},
 -- first, last, every, rate, cache, cache_dir, and pixel_format, width, height for raw files.
 -- Returns a clip with width, height, frames, fps, path, timestamps, warnings and has_audio, or
 -- nil and a message.
 function video.open(path, given)
-  if given ~= nil and type(given) ~= "table" then
-    errors.raise("open: a table of options expected, got %s", type(given))
-  end
-  local layout
-  given = options.copy(given)
-  if not (given.width or given.height) then
-    layout = video.layout(path) or {}
-    given.width, given.height = layout.width, layout.height
-    given.pixel_format = given.pixel_format or layout.pixel_format
-  end
-  local handle, message = native.open_video(path, given)
+  local complete, layout, problem = completed(path, given)
+  if problem then return nil, problem end
+  local handle, message = native.open_video(path, complete)
   if not handle then return nil, message end
-  local fps, timestamps = handle.fps, handle.timestamps
-  if layout and layout.fps then
-    fps = layout.fps
-    for i in ipairs(timestamps) do timestamps[i] = (i - 1) / fps end
-  end
-  return setmetatable({
-    handle = handle, source = path, given = given,
-    path = handle.path, width = handle.width, height = handle.height, frames = handle.frames,
-    fps = fps, timestamps = timestamps, warnings = handle.warnings,
-    has_audio = handle.has_audio,
-  }, Clip)
+  local clip = new_clip(path, complete, layout, handle)
+  clip.handle = handle
+  return clip
+end
+
+-- The same clip without a frame of it in memory or on disk: it is read to its end once, and its
+-- parts, or all of it, when frames are asked for. What can be read only once is opened.
+function video.scan(path, given)
+  if not native.can_reread(path) then return video.open(path, given) end
+  local complete, layout, problem = completed(path, given)
+  if problem then return nil, problem end
+  local width, height, fps, timestamps, warnings, has_audio, changes =
+    native.scan_video(path, complete)
+  if not width then return nil, height end
+  local clip = new_clip(path, complete, layout, {
+    path = path, width = width, height = height, frames = #timestamps, fps = fps,
+    timestamps = timestamps, warnings = warnings, has_audio = has_audio,
+  })
+  clip.differences = changes
+  return clip
 end
 
 -- Opens the clip that a command line asks for (`o` holds clip, frames, resize, crop, cache), and
 -- says on stderr what was left out. Frames that memory cannot hold are kept on the disk that
--- `output`, a path that need not exist yet, will be on.
-function video.open_for(o, output)
+-- `output`, a path that need not exist yet, will be on. `open` is video.open, or video.scan.
+function video.open_for(o, output, open)
   local beside = output
   repeat beside = beside:match "^(.+)/[^/]*$" or "." until native.exists(beside)
   local frames = o.frames or {}
-  local clip, message = video.open(o.clip, {
+  local clip, message = (open or video.open)(o.clip, {
     first = frames[2] and frames[1], last = frames[2] or frames[1],
     size = o.resize, crop = o.crop, cache = o.cache, cache_dir = beside,
   })
@@ -128,6 +163,52 @@ function Clip:prefetch(index) opened(self):prefetch(index) end
 -- What a model is trained on: { image, t, index }, with t = index / frames.
 function Clip:sample(index)
   return { image = self:frame(index), t = index / self.frames, index = index }
+end
+
+-- How much each frame's luma (0 to 255) differs, in the mean of its pixels, from that of the frame
+-- before and of the one before that: two lists; 0 where there is none.
+function Clip:changes()
+  if not self.differences then self.differences = opened(self):changes() end
+  return self.differences
+end
+
+-- Part of a clip that can be read only once.
+local Part <const> = {}
+Part.__index = Part
+Part.__name = "clip"
+
+function Part:__len() return self.frames end
+function Part:frame(i) return self.whole:frame(self.before + i) end
+function Part:frame_u8(i) return self.whole:frame_u8(self.before + i) end
+function Part:prefetch(i) self.whole:prefetch(self.before + i) end
+function Part:close() end
+Part.__close = Part.close
+Part.sample = Clip.sample
+
+-- Frames `first` to `last` as a clip whose times begin at 0. It is read anew, so that no other
+-- frames take room.
+function Clip:part(first, last)
+  if first < 1 or last > self.frames or first > last then
+    errors.raise("part: frames from 1 to %d expected, got %s to %s", self.frames, first, last)
+  end
+  local part = setmetatable({ whole = self, before = first - 1, width = self.width,
+    height = self.height, frames = last - first + 1, source = self.source }, Part)
+  if native.can_reread(self.source) then
+    local given, start = options.copy(self.given), self.given.first or 1
+    local every = given.every or 1
+    given.first, given.last = start + (first - 1) * every, start + (last - 1) * every
+    local found, message = video.open(self.source, given)
+    if not found then errors.data("%s", message) end
+    if #found ~= part.frames or found.width ~= self.width or found.height ~= self.height then
+      errors.data("%s: the clip is another one than before", self.source)
+    end
+    part = found
+  end
+  part.fps, part.timestamps = self.fps, {}
+  for i = first, last do
+    part.timestamps[i - first + 1] = self.timestamps[i] - self.timestamps[first]
+  end
+  return part
 end
 
 function Clip:close()

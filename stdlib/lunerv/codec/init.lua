@@ -4,9 +4,13 @@
 --   print(file.bytes, file.bpp, file.psnr_8bit)
 --   local video = assert(lv.codec.open("clip.lnv"))
 --   for i = 1, #video do writer:write(video:frame(i)) end
+--   assert(lv.codec.join("both.lnv", { "clip.lnv", "other.lnv" }))
+--
+-- A file may be in segments, each with a network of its own; a video holds one of them at a time.
 local bridge <const> = require "lunerv.bridge"
 local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
+local layout <const> = require "lunerv.codec.layout"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -20,7 +24,7 @@ local codec <const> = {}
 local Video <const> = {}
 Video.__index = Video
 
-local function damaged(message, ...) bridge.fail("data", message:format(...)) end
+local damaged <const> = layout.damaged
 
 -- The tensors of a model that are no parameters: what it computes with but does not learn.
 local function buffers_of(model)
@@ -60,64 +64,27 @@ local function unpack_buffers(model, bytes)
   if at ~= #bytes + 1 then damaged "section 'buffers': it is too long" end
 end
 
-local required <const> = { "clip", "decoder", "weights" }
-
--- Sections by name, and the list of all with their sizes, which sum to the file's.
-local function sections_of(bytes)
-  local names, payloads, header, skipped = native.lnv_unpack(bytes)
-  local by_name, sizes = {}, { { name = "header", bytes = header } }
-  for i, name in ipairs(names) do
-    if by_name[name] then damaged("section '%s' comes twice", name) end
-    by_name[name] = payloads[i]
-    sizes[#sizes + 1] = { name = name, bytes = #payloads[i] }
-  end
-  if skipped > 0 then sizes[#sizes + 1] = { name = "skipped", bytes = skipped } end
-  for _, name in ipairs(required) do
-    if not by_name[name] then damaged("section '%s' is missing", name) end
-  end
-  return by_name, sizes
+-- What is wrong with a file, without the place in a script where it was found.
+local function problem_of(message)
+  local text = tostring(message)
+  local at = text:find("header: ", 1, true) or text:find "segment %d+, "
+    or text:find("section '", 1, true)
+  return text:sub(at or 1)
 end
 
-local function describe(bytes)
-  local sections, sizes = sections_of(bytes)
-  local height, width, frames, fps, timestamps = native.lnv_read_clip(sections.clip)
-  return {
-    height = height, width = width, frames = frames, fps = fps, timestamps = timestamps,
-    bytes = #bytes, bpp = 8 * #bytes / (frames * height * width), sections = sizes,
-    decoder = sections.decoder,
-  }, sections
-end
-
--- The model of a file, and the shape of an embedding, if it decodes such.
-local function model_of(sections, video, build)
-  if program.is(sections.decoder) then return build(sections.decoder, sections) end
-  local model = decoders.build(sections.decoder, video.height, video.width, video.frames)
+-- The model of a segment of `video`, and the shape of an embedding, if it decodes such.
+local function model_of(video, segment)
+  local text = segment.sections.decoder
+  if program.is(text) then return video.build(text) end
+  local model = decoders.build(text, video.height, video.width, segment.frames)
   local c = model.config
   return model, model.encode and { 1, c.enc_dim[2], model.grid[1], model.grid[2] }
 end
 
--- Decodes the bytes of a file: a video with height, width, frames, fps, timestamps (nil at a
--- constant rate), bytes, bpp, sections, and `:frame(i)`. What is wrong with them is an error that
--- names the section.
---
--- A decoder that came in the file runs in a process without rights, and with `confined = true`
--- every other does. Options: `max_work`, the elements, multiplications and additions that it may
--- compute for the whole video, and `max_memory`, the bytes of its tensors (both follow from the
--- frames' size and number). `build(text, sections)` gives its model here instead, for those who
--- trust it.
-function codec.decode(bytes, given)
-  local o = options(given, {}, { "max_work", "max_memory", "confined", "build" })
-  local video, sections = describe(bytes)
-  local is_program = program.is(sections.decoder)
-  if is_program and not sections["decoder program"] then
-    damaged "section 'decoder program' is missing"
-  end
-  if (is_program or o.confined) and not o.build then
-    video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
-      { max_work = o.max_work, max_memory = o.max_memory })
-    return setmetatable(video, Video)
-  end
-  local model, embedding = model_of(sections, video, o.build)
+-- The network of a segment of `video`, and its embeddings where it has any.
+local function build(video, segment)
+  local sections = segment.sections
+  local model, embedding = model_of(video, segment)
   if sections.buffers then unpack_buffers(model, sections.buffers) end
 
   local list, shapes = slots.of(model), {}
@@ -132,11 +99,56 @@ function codec.decode(bytes, given)
 
   if embedding then
     if not sections.embeddings then damaged "section 'embeddings' is missing" end
-    video.embeddings = native.decode_embeddings(sections.embeddings, video.frames, embedding)
+    return model, native.decode_embeddings(sections.embeddings, segment.frames, embedding)
   elseif sections.embeddings then
     damaged "section 'embeddings' has no use for this decoder"
   end
-  video.model = model
+  return model
+end
+
+-- Makes `video` ready for the frames of its segment `index`, in the place of the one before: there
+-- is one network at a time.
+local function enter(video, index)
+  local segment = video.segments[index]
+  if video.segment == segment then return end
+  video.segment, video.model, video.embeddings = nil, nil, nil
+  local state = native.rng_state() -- a new model draws numbers that nobody is to miss
+  local ok, model, embeddings = pcall(build, video, segment)
+  native.set_rng_state(state)
+  if not ok then
+    if bridge.interrupted() or #video.segments == 1 then error(model, 0) end
+    damaged("%s", ("%ssegment %d, %s"):format(video.path and video.path .. ": " or "", index,
+      problem_of(model)))
+  end
+  video.segment, video.model, video.embeddings = segment, model, embeddings
+end
+
+-- Decodes the bytes of a file: a video with height, width, frames, fps, timestamps (nil at a
+-- constant rate), bytes, bpp, sections, segments, and `:frame(i)`. What is wrong with them is an
+-- error that names the section; segments behind the first are decoded when they are asked for.
+--
+-- A decoder that came in the file runs in a process without rights, and with `confined = true`
+-- every other does. Options: `max_work`, the elements, multiplications and additions that it may
+-- compute for the whole video, and `max_memory`, the bytes of its tensors (both follow from the
+-- frames' size and number). `build(text, sections)` gives its model here instead, for those who
+-- trust it.
+function codec.decode(bytes, given)
+  local o = options(given, {}, { "max_work", "max_memory", "confined", "build" })
+  local video, shared = layout.read(bytes)
+  local is_program = false
+  for _, segment in ipairs(video.segments) do
+    is_program = is_program or program.is(segment.sections.decoder)
+  end
+  if is_program and not shared["decoder program"] then
+    damaged "section 'decoder program' is missing"
+  end
+  if (is_program or o.confined) and not o.build then
+    video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
+      { max_work = o.max_work, max_memory = o.max_memory })
+    return setmetatable(video, Video)
+  end
+  video.build = o.build and function(text) return o.build(text, shared) end
+  enter(video, 1)
   return setmetatable(video, Video)
 end
 
@@ -147,21 +159,36 @@ local function attempt(path, body, ...)
   local ok, result = pcall(body, bytes, ...)
   if ok then return result end
   if bridge.interrupted() then error(result, 0) end
-  -- What is wrong with a file has no place in a script.
-  local problem = tostring(result)
-  local at = problem:find("header: ", 1, true) or problem:find("section '", 1, true) or 1
-  return nil, ("%s: %s"):format(path, problem:sub(at))
+  return nil, ("%s: %s"):format(path, problem_of(result))
 end
 
 -- Opens a file, with the options of codec.decode; nil and a message if it cannot be read or
 -- decoded.
-function codec.open(path, given) return attempt(path, codec.decode, given) end
+function codec.open(path, given)
+  local video, message = attempt(path, codec.decode, given)
+  if not video then return nil, message end
+  video.path = path
+  return video
+end
 
--- What a file holds, without decoding a frame: height, width, frames, fps, bytes, bpp, decoder and
--- `sections`, a list of { name, bytes }; or nil and a message.
-function codec.info(path) return attempt(path, describe) end
+-- What a file holds, without decoding a frame: height, width, frames, fps, bytes, bpp, decoder,
+-- `sections`, a list of { name, bytes, segment }, and `segments`, a list of { first, last, frames,
+-- bytes, sections }; or nil and a message.
+function codec.info(path)
+  return attempt(path, function(bytes) return (layout.read(bytes)) end)
+end
 
 function Video:__len() return self.frames end
+
+-- The number of the segment that frame `i` belongs to.
+function Video:segment_of(i)
+  local low, high = 1, #self.segments
+  while low < high do
+    local middle = (low + high + 1) // 2
+    if self.segments[middle].first <= i then low = middle else high = middle - 1 end
+  end
+  return low
+end
 
 -- Frame `i` as (1, 3, height, width), numbers near [0, 1].
 function Video:frame(i)
@@ -169,10 +196,12 @@ function Video:frame(i)
     errors.raise("frame: 1 to %d expected, got %s", self.frames, tostring(i))
   end
   if self.process then return self.process:frame(i) end
-  local t = i / self.frames
+  enter(self, self:segment_of(i))
+  local index = i - self.segment.first + 1
+  local t = index / self.segment.frames
   local output = native.no_grad(function()
     if not self.embeddings then return self.model(t):evaluate() end
-    return self.model:decode(self.embeddings:frame(i), t):evaluate()
+    return self.model:decode(self.embeddings:frame(index), t):evaluate()
   end)
   native.step_boundary()
   return output
@@ -219,9 +248,13 @@ function codec.encode(compressed, given)
   local buffers = pack_buffers(model, fresh)
   if buffers then add("buffers", buffers) end
   local coding = { families = o.families or stored.families, group = o.group }
-  add("weights", native.encode_tensors(stored.weights, stored.steps, coding))
+  local weights = stored.weights
+  if stored.rounding and stored.rdo > 0 then
+    weights = stored.rounding(stored.rdo, weights, stored.steps, coding.families)
+  end
+  add("weights", native.encode_tensors(weights, stored.steps, coding))
   if stored.embeddings then
-    coding.predict = o.predict
+    coding.predict = o.predict and stored.predict ~= false
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
       stored.embedding_offset, coding))
   end
@@ -253,7 +286,7 @@ function codec.write(path, compressed, given)
     { "clip", "families", "group", "on_frame" })
   local bytes, build = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
-  local file = describe(bytes)
+  local file = layout.read(bytes)
   local here = program.is(file.decoder) and codec.decode(bytes, { build = build })
   local there = (here or o.verify) and codec.decode(bytes)
   if here and not o.verify then compare(1, there:frame(1), here) end
@@ -267,6 +300,32 @@ function codec.write(path, compressed, given)
   end
   local ok, message = native.write_file(path, bytes)
   if not ok then return nil, message end
+  file.path = path
+  return file
+end
+
+-- Joins files, a list of paths, into one at `path`: their frames come one after another, each
+-- file's in segments of their own, not coded anew. Options: fps and timestamps of the whole, which
+-- otherwise follow from theirs. Returns what codec.info says of the file; nil and a message when
+-- one cannot be read, when they differ in the size of their frames, or when `path` cannot be
+-- written.
+function codec.join(path, paths, given)
+  local o = options(given, {}, { "fps", "timestamps" })
+  if #paths == 0 then errors.raise "join: a list of paths expected" end
+  local files = {}
+  for i, from in ipairs(paths) do
+    local info, message = codec.info(from) -- which of them is damaged
+    if not info then return nil, message end
+    files[i] = native.read_file(from)
+  end
+  local joined, bytes = pcall(layout.join, files, o)
+  if not joined then
+    if bridge.interrupted() then error(bytes, 0) end
+    return nil, problem_of(bytes)
+  end
+  local ok, message = native.write_file(path, bytes)
+  if not ok then return nil, message end
+  local file = layout.read(bytes)
   file.path = path
   return file
 end

@@ -12,6 +12,7 @@ local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local quant <const> = require "lunerv.quant"
+local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
 
@@ -24,12 +25,16 @@ CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", 
 local lambdas <const> = { hnerv = 0.05, hnerv_boost = 0.05 }
 
 -- Options: `bits` of the quantisers' first range; `target_bpp`, below which bits cost nothing (4
--- bits for every stored parameter); `lambda`, what a bit per pixel costs; `channel`: a step for
--- each row of a weight rather than one for all of it; `steerable`: see `steer`; `clip`, for a model
--- that is none of lv.models.
+-- bits for every stored parameter); `lambda`, what a bit per pixel costs; `steerable`: see `steer`;
+-- `clip`, for a model that is none of lv.models.
+-- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it; and
+-- when the file is written, `predict`: embeddings are told by what has changed since the frame
+-- before; `families`: the distributions of symbols (all; see lv.codec.encode); `rdo`: how strongly
+-- weights are rounded to what is worth its bits.
 function CEM:init(model, given)
-  local o = options(given, { bits = 8, channel = false, steerable = false },
-    { "target_bpp", "lambda", "clip" })
+  local o = options(given,
+    { bits = 8, channel = false, steerable = false, predict = true, rdo = 0 },
+    { "target_bpp", "lambda", "families", "clip" })
   local c = subject.config(model, o.clip, "cem")
   self.kind = model.kind
   self.model = model
@@ -41,6 +46,7 @@ function CEM:init(model, given)
   if subject.has_embeddings(model) then self.embedding = quant.ScaleOffset { bits = o.bits } end
 
   local pixels = c.frames * c.height * c.width
+  self.predict, self.rdo, self.families = o.predict, o.rdo, o.families
   self.pixels, self.frames = pixels, c.frames
   self.target_bpp = o.target_bpp or 4 * self:stored_parameters() / pixels
   self.lambda = o.lambda or lambdas[model.kind] or 0.2
@@ -105,32 +111,75 @@ function CEM:aimed_bpp()
   return self.target_bpp * (self.control and self.control:tolist()[2] or 1)
 end
 
-local function multiply(control, index, factor, least, most)
-  local values = control:tolist()
-  values[index] = math.min(math.max(values[index] * factor, least), most)
-  control:copy_(native.tensor(values))
+-- Of a steerable one: bits cost `factor` times as much from now on.
+function CEM:steer(factor)
+  local values = self.control:tolist()
+  values[1] = math.min(math.max(values[1] * factor, 1 / 16), 256)
+  self.control:copy_(native.tensor(values))
 end
 
--- Of a steerable one: bits cost `pace` times as much from now on if `dearer`, else as much less.
-function CEM:steer(dearer, pace)
-  multiply(self.control, 1, dearer and pace or 1 / pace, 1 / 16, 256)
+-- What lv.train calls with each update: of a steerable one that has been given a `pace`, bits
+-- become dearer while there are more of them than are aimed at, by e^pace at most; less where they
+-- are within 10 % of that.
+function CEM:updated()
+  if not self.pace then return end
+  local excess = math.log(self.trace.bpp / self:aimed_bpp())
+  self:steer(math.exp(self.pace * math.min(math.max(excess / 0.1, -1), 1)))
 end
 
--- Of a steerable one: the rate that is aimed at becomes `factor` times as large, since files do not
--- take what steps estimate.
-function CEM:aim(factor) multiply(self.control, 2, factor, 0.25, 4) end
+-- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
+function CEM:aim(bpp)
+  local values = self.control:tolist()
+  values[2] = bpp / self.target_bpp
+  self.control:copy_(native.tensor(values))
+end
 
 -- Bits per pixel as the last step estimated them.
 function CEM:estimated_bpp() return self.trace.bpp end
 
+-- How much errors of the quantised parameters do, given the embeddings that will be stored.
+function CEM:sensitivities(clip, embeddings)
+  local quantised = {}
+  for i, slot in ipairs(self.slots) do
+    quantised[i] = self.quantisers[i](slot.tensor):detach():evaluate()
+    quantised[i].requires_grad = true
+  end
+  local _ <close> = slots.swap(self.slots, quantised)
+  return sensitivity(quantised, clip, function(index)
+    if not embeddings then return metrics.reconstruct(self.model, clip:sample(index)) end
+    return self.model:decode(self.embedding(embeddings[index]):detach(), index / #clip)
+  end)
+end
+
+-- A function (strength, weights, steps, families) that rounds weights to what is worth its bits. A
+-- bit may cost `strength` times the squared error that steps smaller by one bit would save.
+-- `sensitivities` makes the list of them, when it is first needed.
+local function rounding(sensitivities)
+  local errors_of
+  return function(strength, weights, steps, families)
+    errors_of = errors_of or sensitivities()
+    local sum, count = 0, 0
+    for i, step in ipairs(steps) do
+      sum, count = sum + (errors_of[i] * step * step):sum():item(), count + weights[i]:numel()
+    end
+    local price, rounded = strength * math.log(2) / 6 * sum / count, {}
+    for i, weight in ipairs(weights) do
+      rounded[i] = native.round_for_rate(weight, steps[i], errors_of[i], price, families)
+    end
+    return rounded
+  end
+end
+
 -- What lv.codec.write stores: the parameters with their steps, and every frame's embedding with
--- theirs.
+-- theirs; how they may be rounded, and what steps would estimate that they cost.
 function CEM:stored(clip)
   local weights, steps = {}, {}
   for i, slot in ipairs(self.slots) do
     weights[i], steps[i] = slot.tensor:detach(), self.quantisers[i].step:detach()
   end
-  local stored = { model = self.model, weights = weights, steps = steps }
+  local stored = { model = self.model, weights = weights, steps = steps,
+    families = self.families, predict = self.predict }
+  local bits = native.no_grad(function() return self:weight_bits(true):item() end)
   if self.embedding then
     stored.embeddings = {}
     native.no_grad(function()
@@ -138,11 +187,14 @@ function CEM:stored(clip)
         local y = self.model:encode(clip:frame(index))
         self.embedding:codes(y) -- it must have seen one frame
         stored.embeddings[index] = y:evaluate()
+        bits = bits + rate(self.embedding:codes(y), true):item()
       end
     end)
     stored.embedding_step = math.abs(self.embedding.step:item())
     stored.embedding_offset = self.embedding.offset:item()
   end
+  stored.rdo, stored.estimated_bits = self.rdo, bits
+  stored.rounding = rounding(function() return self:sensitivities(clip, stored.embeddings) end)
   return stored
 end
 

@@ -21,6 +21,26 @@ end
 function compress.model_options(o) return chosen(o, options.model_names(o.model)) end
 function compress.train_options(o) return chosen(o, options.train_names()) end
 
+-- Options that say how a run is done, not what comes of it.
+local incidental <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
+  "eval_every", "checkpoint_every", "checkpoint_steps" }
+
+-- What a run has in common with the one it continues: all options of the command line but those
+-- that change nothing, and the clip's size.
+function compress.asked(o, clip)
+  local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width }
+  for _, option in ipairs(options.catalogue) do facts[option.name] = o[option.name] end
+  for _, name in ipairs(incidental) do facts[name] = nil end
+  return facts
+end
+
+-- The bytes that o.bpp and o.bytes allow a file of `clip`; nil for any number.
+function compress.bytes_asked(o, clip)
+  local bytes = o.bpp and math.floor(o.bpp * #clip * clip.height * clip.width / 8)
+  if o.bytes then bytes = math.min(o.bytes, bytes or o.bytes) end
+  return bytes or nil
+end
+
 -- The published price of a bit belongs to the boosted loss, 60 times that of pixels alone: beside
 -- the latter it would outweigh every distortion (HNeRV at 16 frames of 160×90: 15.1 dB with 0.05,
 -- 23.8 dB with this, and as many bytes).
@@ -31,7 +51,8 @@ local lambdas <const> = { l2 = 5e-4, l1 = 8e-4 }
 function compress.plan(model, o)
   local training = compress.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
-  training.optimiser, training.beta1 = nil, nil -- what suits the method
+  -- By default what suits the method.
+  training.optimiser, training.beta1 = o.compress_optimiser, nil
   if o.method == "three_step" then
     local small = compress.three_step(model, { bits = o.bits })
     -- Weights go in steps over the first half; the second heals.
@@ -41,38 +62,50 @@ function compress.plan(model, o)
   else
     training.model = compress.cem(model, {
       bits = o.bits, target_bpp = o.target_bpp, lambda = o.lambda or lambdas[o.loss],
-      channel = o.channel, steerable = o.steerable,
+      channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
+      families = o.families and o.families ~= "all" and { o.families } or nil,
     })
   end
   return training.model, training
 end
 
--- Fits a model to `clip`, makes it small and writes the file `path`; `say` is told, line by line,
--- what is being done. `o` holds the options of the command line; checkpoints of both parts lie in
--- o.out, from which o.resume goes on. What o.bpp, o.bytes, o.psnr and o.minutes ask for is
--- compress/rate.lua's. Returns what lv.codec.write does, with `seconds`.
-function compress.file(path, clip, o, say)
-  local rate = require "lunerv.compress.rate"
-  if rate.wanted(o) then return rate.file(path, clip, o, say) end
-  local settings = compress.model_options(o)
+-- The model that `o` asks for; o.start, { settings, parameters }, is a network to go on from.
+local function build(o, clip)
+  local settings = o.start and options.copy(o.start.settings) or compress.model_options(o)
   settings.clip = clip
   local model = models[o.model](settings)
+  if o.start then model:load_state_dict(o.start.parameters) end
+  return model
+end
+
+-- Fits a model to `clip`, makes it small and writes the file `path`; `say` is told, line by line,
+-- what is being done. `o` holds the options of the command line; checkpoints of both parts lie in
+-- o.out, from which o.resume goes on. What o.gop and o.scene_cuts ask for is
+-- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
+-- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
+function compress.file(path, clip, o, say)
+  for _, way in ipairs { "segments", "rate" } do
+    local module = require("lunerv.compress." .. way)
+    if module.wanted(o) then return module.file(path, clip, o, say) end
+  end
+  local model = build(o, clip)
   say(model:summary())
   native.make_dirs(o.out)
 
   local fitting = compress.train_options(o)
-  fitting.model, fitting.clip, fitting.out = model, clip, o.out .. "/fit"
+  fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label
   local fitted = train(fitting)
   say(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
   local small, training = compress.plan(model, o)
-  training.clip, training.out = clip, o.out .. "/small"
+  training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   local run = train(training)
   say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 
   local file, message = codec.write(path, small, { clip = clip })
-  if file then file.seconds = fitted.seconds + run.seconds end
-  return file, message
+  if not file then return nil, message end
+  file.seconds, file.model, file.warm = fitted.seconds + run.seconds, model, o.start ~= nil
+  return file
 end
 
 return compress

@@ -1,8 +1,9 @@
 -- Rate control: what `lunerv compress --bpp, --bytes, --psnr, --minutes` do. A budget of bytes
--- sizes the network and steers what bits cost while it is made small; the steps of the quantisers
--- are scaled together until the file fits. The file exists from the first evaluation on, and is
--- replaced only by a better one.
+-- sizes the network and steers what bits cost while it is made small; what is left to save is
+-- rounded away where that does the least, then taken by larger steps. The file exists from the
+-- first evaluation on, and is replaced only by a better one.
 local bridge <const> = require "lunerv.bridge"
+local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local loss <const> = require "lunerv.loss"
@@ -15,24 +16,30 @@ local train <const> = require "lunerv.train"
 
 local rate <const> = {}
 
--- What entropy minimisation leaves of a parameter, as the published recipe does.
-local bits_per_parameter <const> = 4
+-- What entropy minimisation leaves of a parameter, embeddings included. It could leave more of
+-- fewer, but a larger network learns faster.
+local bits_per_parameter <const> = 1.75
 -- Of a budget, the share for embeddings; at least one channel.
 local embedding_share <const> = 0.3
--- A file is as large as asked when it takes at least this share of the bytes.
-local close <const> = 0.985
+-- A file is as large as asked when it takes at least this share of the bytes; the second number is
+-- of parameters trained to be rounded, which finer steps would not suit.
+local close <const>, close_trained <const> = 0.985, 0.97
+-- Of a budget, what is aimed at: rounding saves the rest at little loss, and what falls short can
+-- not be made up for.
+local aim <const> = 1.01
 -- One evaluation of a frame, in training steps.
 local evaluation_cost <const> = 0.45
 
 -- Whether `o`, a command line's options, asks for rate control.
 function rate.wanted(o) return (o.bpp or o.bytes or o.psnr or o.minutes) ~= nil end
 
--- { bytes, psnr, deadline }: what is asked of the file, each where it is asked.
+-- { bytes, psnr, deadline }: what is asked of the file, each where it is asked. A run that is
+-- resumed has the minutes anew.
 local function goal_of(clip, o)
-  local goal = { psnr = o.psnr, deadline = o.minutes and native.time() + 60 * o.minutes }
-  if o.bpp then goal.bytes = math.floor(o.bpp * #clip * clip.height * clip.width / 8) end
-  if o.bytes then goal.bytes = math.min(o.bytes, goal.bytes or o.bytes) end
-  return goal
+  return {
+    bytes = require("lunerv.compress").bytes_asked(o, clip), psnr = o.psnr,
+    deadline = o.minutes and native.time() + 60 * o.minutes,
+  }
 end
 
 local function seconds_left(goal)
@@ -41,47 +48,83 @@ end
 
 -- The file -----------------------------------------------------------------------------------
 
--- The best file so far.
+local function write_json(path, data)
+  local ok, message = native.write_file(path, native.json_encode(data) .. "\n")
+  if not ok then errors.data("%s", message) end
+end
+
+-- The best file so far. What it is stands in OUT/best.json, so that a resumed run does not put a
+-- worse one in its place.
 local Shelf <const> = {}
 Shelf.__index = Shelf
 
-local function open_shelf(path, clip, goal, say)
-  return setmetatable({ path = path, clip = clip, goal = goal, say = say }, Shelf)
+local remembered <const> = { "size", "bytes", "bpp", "psnr", "psnr_8bit", "ms_ssim", "stage" }
+
+local function open_shelf(path, clip, goal, o, say)
+  local self = setmetatable({ path = path, clip = clip, goal = goal, say = say,
+    note = o.out .. "/best.json" }, Shelf)
+  if not native.exists(self.note) then return self end
+  if not o.resume then
+    native.remove(self.note) -- an earlier run's
+    return self
+  end
+  local best = native.json_decode(native.read_file(self.note) or "{}")
+  local info = codec.info(path)
+  if info and info.bytes == best.bytes then
+    best.sections = info.sections
+    self.best = best
+  end
+  return self
 end
 
--- The file of what a model has to store, all steps `scale` times as large.
-local function encode(self, stored, scale)
+local function remember(self, file)
+  local facts = {}
+  for _, name in ipairs(remembered) do facts[name] = file[name] end
+  write_json(self.note, facts)
+end
+
+-- How files get smaller or larger, as one number, the effort. Up to 1 it is the strength of
+-- rate-aware rounding (of what has none, and below 0 and beyond 1, the steps' size in octaves):
+-- parameters trained with a step do not bear another one well. One per cent of the bytes, of a
+-- network of 313,623 parameters: 0.02 dB by rounding, 0.4 dB by steps.
+local function encode(self, stored, effort)
+  local rounded = stored.rounding and math.min(math.max(effort, 0), 1) or 0
+  local scale = 2 ^ (effort - rounded)
   local scaled = {}
   for name, value in pairs(stored) do scaled[name] = value end
-  scaled.steps = {}
+  scaled.steps, scaled.rdo = {}, stored.rounding and math.max(rounded, stored.rdo)
   for i, step in ipairs(stored.steps) do scaled.steps[i] = (step * scale):evaluate() end
   if stored.embedding_step then scaled.embedding_step = stored.embedding_step * scale end
   local bytes = codec.encode({ stored = function() return scaled end }, { clip = self.clip })
-  return { data = bytes, size = #bytes, scale = scale }
+  return { data = bytes, size = #bytes, effort = effort }
 end
 
--- The largest file that fits goal.bytes, by bisection over the logarithm of the scale; at twelve
--- files at most. What comes out is the smallest tried where none fits; second, how large a file at
--- the steps as they are would be.
+-- The next effort to try on the way from one whose file has `size` bytes to `limit`.
+local function towards(limit, size, effort, stored)
+  local octaves = 1.5 * math.log(size / limit, 2) -- a doubled step saves about a bit a symbol
+  if stored.rounding and size > limit and effort < 1 then
+    return math.min(1, effort + math.max(0.03, 5 * octaves))
+  end
+  return effort + (size > limit and math.max(0.2, octaves) or math.min(-0.2, octaves))
+end
+
+-- The largest file that fits goal.bytes, by bisection over the effort; at twelve files at most.
+-- What comes out is the smallest tried where none fits; second, how large a file without any
+-- effort would be.
 local function fit_bytes(self, stored)
   local limit = self.goal.bytes
-  local first = encode(self, stored, 1)
+  local first = encode(self, stored, 0)
   if not limit then return first, first.size end
   local best, smallest = first.size <= limit and first or nil, first
-  local low, high -- scales whose files are too large, and fit
-  local scale, size = 1, first.size
+  local low, high -- efforts whose files are too large, and fit
+  local effort, size = 0, first.size
   for _ = 1, 11 do
-    if size > limit then low = scale else high = scale end
-    if best and best.size >= close * limit then break end
-    if low and high then
-      scale = math.sqrt(low * high)
-    else
-      -- A doubled step saves about a bit a symbol.
-      scale = scale * (size > limit and math.max(1.15, (size / limit) ^ 1.5)
-        or math.min(0.87, (size / limit) ^ 1.5))
-      if scale < 1 / 16 or scale > 256 then break end
-    end
-    local file = encode(self, stored, scale)
+    if size > limit then low = effort else high = effort end
+    local enough = stored.rounding and not low and close_trained or close
+    if best and best.size >= enough * limit then break end
+    effort = low and high and (low + high) / 2 or towards(limit, size, effort, stored)
+    if effort < -4 or effort > 9 then break end
+    local file = encode(self, stored, effort)
     size = file.size
     if size < smallest.size then smallest = file end
     if size <= limit and (not best or size > best.size) then best = file end
@@ -99,13 +142,13 @@ local function measure(self, file)
   return file
 end
 
--- The smallest file that reaches goal.psnr: larger steps until they cost more than there is.
+-- The smallest file that reaches goal.psnr: more effort until it costs more than there is.
 local function fit_psnr(self, stored, file)
   local wanted = self.goal.psnr
   if file.psnr_8bit < wanted then
     -- Finer steps may reach it, where there is room.
     for _ = 1, 3 do
-      local finer = encode(self, stored, file.scale / 1.6)
+      local finer = encode(self, stored, file.effort - 0.7)
       if self.goal.bytes and finer.size > self.goal.bytes then return file end
       local result = measure(self, finer)
       if result.psnr_8bit <= file.psnr_8bit + 0.005 then return file end
@@ -114,15 +157,15 @@ local function fit_psnr(self, stored, file)
     end
     if file.psnr_8bit < wanted then return file end
   end
-  local low, high = file.scale, nil
+  local low, high = file.effort, nil
   for _ = 1, 6 do
     if file.psnr_8bit - wanted < 0.02 or seconds_left(self.goal) < 0 then break end
-    local scale = high and math.sqrt(low * high) or low * 1.5
-    local coarser = measure(self, encode(self, stored, scale))
+    local effort = high and (low + high) / 2 or low + 0.5
+    local coarser = measure(self, encode(self, stored, effort))
     if coarser.psnr_8bit >= wanted then
-      file, low = coarser, scale
+      file, low = coarser, effort
     else
-      high = scale
+      high = effort
     end
   end
   return file
@@ -151,16 +194,19 @@ function Shelf:offer(compressed, stage, final)
   local state = native.rng_state()
   local stored = compressed:stored(self.clip)
   native.set_rng_state(state)
+  -- What was not trained to be rounded bears larger steps better.
+  if stage == 1 then stored.rounding = nil end
   local chosen, unscaled = fit_bytes(self, stored)
   local file = measure(self, chosen)
   if final and self.goal.psnr then file = fit_psnr(self, stored, file) end
-  file.stage, file.unscaled = stage, unscaled
+  file.stage, file.unscaled, file.estimated_bits = stage, unscaled, stored.estimated_bits
   -- A file that takes more than it may is none.
   local too_large = self.goal.bytes and file.size > self.goal.bytes
   if not too_large and is_better(self.goal, file, self.best) then
     local ok, message = native.write_file(self.path, file.data)
     if not ok then errors.data("%s", message) end
     self.best = file
+    remember(self, file)
     self.say(("%s: %d bytes, %.4f bpp, psnr_8bit %.2f dB"):format(self.path, file.bytes, file.bpp,
       file.psnr_8bit))
   end
@@ -221,7 +267,7 @@ local function sized(o, clip, goal)
   local settings = compress.model_options(o)
   settings.kind = o.model
   if not goal.bytes or settings.size or settings.params or settings.fc_dim then return settings end
-  local params = math.max(1, 8 * goal.bytes // bits_per_parameter)
+  local params = math.max(1, math.floor(8 * goal.bytes / bits_per_parameter))
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
   local last
   for _, others in ipairs(thrift) do
@@ -233,8 +279,9 @@ local function sized(o, clip, goal)
   end
   local least = least_of(last, params, clip)
   if least then
-    errors.data("%d bytes are too few for this clip and kind of model: at least about %d expected",
-      goal.bytes, least * bits_per_parameter // 8)
+    errors.data("%s%d bytes are too few for this clip and kind of model: "
+      .. "at least about %d expected", o.label and o.label .. ": " or "", goal.bytes,
+      math.ceil(least * bits_per_parameter / 8))
   end
   return last
 end
@@ -264,25 +311,42 @@ local function epochs_within(o, clip, goal, step)
   return math.tointeger(math.max(1, math.min(o.epochs, epochs - small))), math.tointeger(small)
 end
 
--- What was decided, so that a resumed run does not decide again.
+-- Whether the network may grow until it is as good as it must be.
+local function may_grow(o, goal)
+  return goal.psnr ~= nil and not goal.bytes and not (o.size or o.params or o.fc_dim)
+end
+
+-- What was decided, so that a resumed run does not decide again: settings, epochs, small_epochs,
+-- and which attempt at the network is being made.
 local function settle(o, clip, goal)
   local path = o.out .. "/plan.json"
-  local text = o.resume and native.read_file(path)
-  if text then return native.json_decode(text) end
-  local plan = { settings = sized(o, clip, goal), epochs = o.epochs,
-    small_epochs = o.compress_epochs }
-  local model = build(plan.settings, clip) -- refuses what cannot be
-  if goal.psnr and not goal.bytes and not (o.size or o.params or o.fc_dim) then
-    plan.settings.params = model:stored_parameters() // 2
-    build(plan.settings, clip)
+  local asked = require("lunerv.compress").asked(o, clip)
+  local text = o.resume and native.exists(path) and native.read_file(path)
+  if text then
+    local plan = native.json_decode(text)
+    checkpoint.compare(path, plan.asked or {}, asked)
+    plan.attempt = math.tointeger(plan.attempt)
+    return plan
+  end
+  local plan = { asked = asked, attempt = 1, epochs = o.epochs, small_epochs = o.compress_epochs }
+  if o.start then
+    plan.settings = options.copy(o.start.settings)
+    plan.settings.kind = o.model
+  else
+    plan.settings = sized(o, clip, goal)
+    local model = build(plan.settings, clip) -- refuses what cannot be
+    if may_grow(o, goal) then
+      plan.settings.params = nil
+      local half = model:stored_parameters() // 2
+      plan.settings.params = least_of(plan.settings, half, clip) or half
+    end
   end
   if goal.deadline then
     local step = seconds_per_step(plan.settings, clip, o.model, o.loss)
     plan.epochs, plan.small_epochs = epochs_within(o, clip, goal, step)
   end
   native.make_dirs(o.out)
-  local ok, message = native.write_file(path, native.json_encode(plan) .. "\n")
-  if not ok then errors.data("%s", message) end
+  write_json(path, plan)
   return plan
 end
 
@@ -294,22 +358,23 @@ end
 -- The work -----------------------------------------------------------------------------------
 
 -- Trains for at most `share` of the time that is left or, without it, until only the evaluations
--- that must follow still fit. `steer` is called after each step.
-local function train_within(goal, clip, training, share, steer)
+-- that must follow still fit.
+local function train_within(goal, clip, training, share)
   local stop = native.time() + seconds_left(goal) * (share or 1)
   local evaluations = share and 0 or 3 * evaluation_cost * #clip
   function training.on_step(e)
     local reserve = evaluations * (e.seconds_per_step or e.seconds)
     if native.time() + reserve > stop then return false end
-    if steer then steer() end
   end
   return train(training)
 end
 
-local function fit(model, clip, o, plan, shelf, folder)
+local function fit(model, clip, o, plan, shelf)
   local compress = require "lunerv.compress"
+  local folder = o.out .. "/fit"
+  if plan.attempt > 1 then folder = ("%s-%d"):format(folder, plan.attempt) end
   local training = compress.train_options(o)
-  training.model, training.clip, training.out = model, clip, folder
+  training.model, training.clip, training.out, training.label = model, clip, folder, o.label
   training.epochs = plan.epochs
   function training.on_epoch(e)
     if is_evaluated(e.epoch, plan.epochs) then
@@ -329,54 +394,56 @@ local function make_small(model, clip, o, plan, shelf)
   local given = {}
   for name, value in pairs(o) do given[name] = value end
   given.compress_epochs, given.steerable = plan.small_epochs, true
-  if goal.bytes then given.target_bpp = 8 * goal.bytes / pixels end
+  if goal.bytes then given.target_bpp = aim * 8 * goal.bytes / pixels end
   if goal.psnr and not goal.bytes then given.target_bpp = 1e-9 end
   local small, training = compress.plan(model, given)
-  training.clip, training.out = clip, o.out .. "/small"
+  training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   local steps, on_epoch = plan.small_epochs * #clip, training.on_epoch
-  local steer
-  if small.steer and goal.bytes then
-    local pace = 1 + 24 / math.max(steps, 48)
-    function steer() small:steer(small:estimated_bpp() > small:aimed_bpp(), pace) end
-  end
+  -- Gently, or the network is wrecked before it has learned to do with fewer bits: a tenth of the
+  -- steps makes bits three times as dear.
+  if small.steer and goal.bytes then small.pace = 12 / math.max(steps, 48) end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
-    if small.steer and goal.psnr and not goal.bytes then
-      small:steer(e.psnr > goal.psnr + 0.2, 1.6)
+    local file = is_evaluated(e.epoch, plan.small_epochs) and shelf:offer(small, 2)
+    -- Last, since the end of an epoch in which a run is stopped is lived again.
+    if small.steer and goal.bytes and file then
+      -- What the file takes at its own steps says what the estimate leaves out.
+      small:aim(aim * goal.bytes / file.unscaled * file.estimated_bits / pixels)
+    elseif small.steer and goal.psnr and not goal.bytes then
+      small:steer(e.psnr > goal.psnr + 0.2 and 1.6 or 1 / 1.6)
     end
-    if not is_evaluated(e.epoch, plan.small_epochs) then return end
-    local file = shelf:offer(small, 2)
-    -- What the file takes at its own steps says what the estimate leaves out.
-    if small.steer and goal.bytes then small:aim(goal.bytes / file.unscaled) end
   end
-  local run = train_within(goal, clip, training, nil, steer)
+  local run = train_within(goal, clip, training)
   shelf.say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
   shelf:offer(small, 2, true)
   return run
 end
 
 -- Compresses `clip` into `path` as `o`, the options of the command line, asks; see compress.file.
--- Returns the file: bytes, bpp, sections, psnr, psnr_8bit, ms_ssim, seconds; nil and a message when
--- what was asked for could not be had.
+-- Returns the file: bytes, bpp, sections, psnr, psnr_8bit, ms_ssim, seconds, and its model; nil and
+-- a message when what was asked for could not be had.
 function rate.file(path, clip, o, say)
   local began, goal = native.time(), goal_of(clip, o)
   local plan = settle(o, clip, goal)
-  local shelf = open_shelf(path, clip, goal, say)
+  local shelf = open_shelf(path, clip, goal, o, say)
   native.seed(o.seed)
-  local model = build(plan.settings, clip)
+  local model, warm = build(plan.settings, clip), o.start ~= nil and plan.attempt == 1
+  if warm then model:load_state_dict(o.start.parameters) end
   say(model:summary())
-  local attempt = 1
-  local fitted = fit(model, clip, o, plan, shelf, o.out .. "/fit")
+  local fitted = fit(model, clip, o, plan, shelf)
   -- A network too small for the quality asked for is doubled.
-  while goal.psnr and not goal.bytes and plan.settings.params and attempt < 5
-    and fitted.metrics.psnr_8bit < goal.psnr and seconds_left(goal) > 2 * fitted.seconds do
-    attempt = attempt + 1
-    plan.settings.params = 2 * plan.settings.params
+  while may_grow(o, goal) and plan.attempt < 5 and fitted.metrics.psnr_8bit < goal.psnr
+    and seconds_left(goal) > 2 * fitted.seconds do
+    local params = 2 * (plan.settings.params or model:stored_parameters())
+    plan.attempt, warm = plan.attempt + 1, false
+    plan.settings = require("lunerv.compress").model_options(o)
+    plan.settings.kind, plan.settings.params = o.model, params
     native.seed(o.seed)
     model = build(plan.settings, clip)
+    write_json(o.out .. "/plan.json", plan)
     say(("%.2f dB are not enough; again with %s"):format(fitted.metrics.psnr_8bit,
       model:summary()))
-    fitted = fit(model, clip, o, plan, shelf, ("%s/fit-%d"):format(o.out, attempt))
+    fitted = fit(model, clip, o, plan, shelf)
   end
   make_small(model, clip, o, plan, shelf)
 
@@ -392,6 +459,7 @@ function rate.file(path, clip, o, say)
     say(("note: %d bytes were allowed, the model has no use for more"):format(goal.bytes))
   end
   file.seconds, file.path = native.time() - began, path
+  file.model, file.warm = model, warm
   return setmetatable(file, codec.File)
 end
 

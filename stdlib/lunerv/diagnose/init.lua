@@ -186,6 +186,38 @@ function diagnose.text(found)
   return table.concat(lines, "\n") .. "\n"
 end
 
+-- The parts that two results of diagnose.model have in common: a list of { name =, { effective,
+-- channels }, { effective, channels } }, how many of the channels of each differ.
+function diagnose.compared(one, other)
+  local by_name, rows = {}, {}
+  for _, part in ipairs(other.parts) do by_name[part.name] = part end
+  local function of(part) return { effective = part.diversity, channels = part.map:size(2) } end
+  for _, part in ipairs(one.parts) do
+    local same = by_name[part.name]
+    if part.diversity and same and same.diversity then
+      rows[#rows + 1] = { name = part.name, of(part), of(same) }
+    end
+  end
+  return rows
+end
+
+local function title(i, found)
+  return ("%d. %s%s"):format(i, found.kind, found.act and " (" .. found.act .. ")" or "")
+end
+
+-- Those rows as text (a table of Markdown).
+local function compared_text(names, rows)
+  local lines = {
+    "Effective channels beside each other", "",
+    "| part | " .. table.concat(names, " | ") .. " |", "| --- | ---: | ---: |",
+  }
+  for _, row in ipairs(rows) do
+    lines[#lines + 1] = ("| %s | %.1f of %d | %.1f of %d |"):format(row.name, row[1].effective,
+      row[1].channels, row[2].effective, row[2].channels)
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 -- The same as plain data for JSON, without the maps themselves.
 function diagnose.data(found)
   local data = options.copy(found)
@@ -204,7 +236,8 @@ local function write(path, text)
 end
 
 -- Diagnoses the runs of the folders in `runs` on frame o.frame of the clip and writes report.md,
--- report.json and the pictures to o.out. Returns the text of the report.
+-- report.json and the pictures to o.out, of two runs also what comparing them shows. Returns the
+-- text of the report.
 function diagnose.report(clip, runs, o)
   if o.frame > #clip then
     errors.data("frame: at most %d expected, the clip's frames, got %d", #clip, o.frame)
@@ -225,13 +258,19 @@ function diagnose.report(clip, runs, o)
   local texts, data = {}, {}
   for i, one in ipairs(found) do
     texts[i], data[i] = ("%d. %s\n%s"):format(i, one.run, diagnose.text(one)), diagnose.data(one)
-    write(("%s/parts-%d.svg"):format(o.out, i), bars.svg(one))
+    write(("%s/parts-%d.svg"):format(o.out, i), bars.cost(one))
     for _, part in ipairs(one.parts) do
       if part.map then
         diagnose.maps.write(("%s/maps-%d-%s.png"):format(o.out, i, part.name),
           diagnose.maps.picture(part.map))
       end
     end
+  end
+  if #found == 2 then
+    local names = { title(1, found[1]), title(2, found[2]) }
+    local rows = diagnose.compared(found[1], found[2])
+    texts[3] = compared_text(names, rows)
+    write(o.out .. "/diversity.svg", bars.diversity(names, rows))
   end
   local text = table.concat(texts, "\n")
   write(o.out .. "/report.md", text)

@@ -80,10 +80,12 @@ end
 -- Activations that a sine takes the place of, where a module holds them in a field.
 local bends <const> = { [native.gelu] = true, [native.silu] = true, [native.relu] = true }
 
-local function bend(block, act)
-  for _, module in ipairs(block:modules()) do
-    for key, value in pairs(module) do
-      if bends[value] then rawset(module, key, act) end
+-- Sines are the decoder's, not the blocks' alone: with another activation in the layers before them
+-- most of the gain is lost. What was not called, such as an encoder, keeps its own.
+local function bend(calls, act)
+  for _, call in ipairs(calls) do
+    for key, value in pairs(call.module) do
+      if bends[value] then rawset(call.module, key, act) end
     end
   end
 end
@@ -122,17 +124,21 @@ end
 function Boost:boost_blocks(o)
   local decoder, sample = self.decoder, o.sample or { t = 0.5, index = 1 }
   if o.clip then sample = o.clip:sample(1) end
+  local embedding = decoder.encode and decoder.decode
+    and native.no_grad(function() return decoder:encode(sample.image):evaluate() end)
   local calls = decoder:observe(function()
-    native.no_grad(function() return self:rebuild(sample) end)
+    native.no_grad(function()
+      return embedding and decoder:decode(embedding, sample.t) or self:rebuild(sample)
+    end)
   end)
   local blocks = o.blocks or enlarging(calls)
   if #blocks == 0 then
     errors.raise("no module in %s makes a map larger: name the `blocks` to boost",
       decoder.class_name)
   end
+  if o.act ~= "keep" then bend(calls, activation(o.act)) end
   for _, block in ipairs(blocks) do
     local channels = channels_of(block, calls)
-    if o.act ~= "keep" then bend(block, activation(o.act)) end
     local boosted = InPlace(block, channels, self.moment,
       { cond = o.ch_t, normalise = o.conditioning == "adain" })
     if decoder:replace(block, boosted) == 0 then
@@ -177,12 +183,13 @@ end
 
 -- nn.boost { decoder = … }: the paper's universal boosting for any decoder, a module that is called
 -- with the time, (t) or (image, t), or has `reconstruct(frame)`. Behind every block of it comes a
--- residual block conditioned on the temporal embedding (nn.TATResidual), and the block's
--- activation becomes a sine: the decoder's own code stays as it is. Options:
+-- residual block conditioned on the temporal embedding (nn.TATResidual), and the decoder's
+-- activations become sines: its own code stays as it is. Options:
 --   clip, or sample = { image, t, index }   what the decoder is run on once, to see which blocks
 --             there are and how many channels they make; a decoder of time alone needs neither
 --   blocks    the modules to boost (those that enlarge a map and hold none that does)
---   act       "sin"; "keep" leaves activations. One that is called by name in a forward stays
+--   act       "sin"; "keep" leaves activations. One that is called by name in a forward stays, and
+--             so do an encoder's
 --   ch_t, pe_base, pe_levels, conditioning ("tat", "adain")   as of the boosted kinds
 -- The result trains like every model; its parameters are the decoder's and the added ones.
 return Boost

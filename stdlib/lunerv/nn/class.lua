@@ -156,6 +156,7 @@ local observer
 function Module:observe(run)
   local calls, inside, outer = {}, {}, observer
   for _, module in ipairs(self:modules()) do inside[module] = true end
+  local function restore() observer = outer end
   bridge.finally(function()
     observer = function(module, ...)
       local results = table.pack(module:forward(...))
@@ -165,7 +166,8 @@ function Module:observe(run)
       return table.unpack(results, 1, results.n)
     end
     run()
-  end, function() observer = outer end)
+  end, restore) -- after an error
+  restore()
   return calls
 end
 

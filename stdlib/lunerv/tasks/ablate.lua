@@ -97,8 +97,8 @@ end
 
 local columns <const> = {
   { "variant", "name", "%s" }, { "model", "model", "%s" }, { "parameters", "parameters", "%d" },
-  { "PSNR", "psnr", "%.2f" }, { "MS-SSIM", "ms_ssim", "%.4f" }, { "bytes", "bytes", "%d" },
-  { "bpp", "bpp", "%.4f" }, { "PSNR of file", "psnr_file", "%.2f" },
+  { "PSNR", "psnr", "%.2f" }, { "gain, dB", "gain", "%+.2f" }, { "MS-SSIM", "ms_ssim", "%.4f" },
+  { "bytes", "bytes", "%d" }, { "bpp", "bpp", "%.4f" }, { "PSNR of file", "psnr_file", "%.2f" },
   { "MS-SSIM of file", "ms_ssim_file", "%.4f" }, { "seconds", "seconds", "%.1f" },
 }
 
@@ -113,18 +113,29 @@ end
 
 -- The rows as a table of Markdown, and as CSV.
 local function tables(rows)
-  local heads, rules = {}, {}
+  local heads, rules, quoted = {}, {}, {}
   for i, column in ipairs(columns) do
     heads[i], rules[i] = column[1], i < 3 and "---" or "---:"
+    quoted[i] = column[1]:find(",", 1, true) and '"' .. column[1] .. '"' or column[1]
   end
   local text = { "| " .. table.concat(heads, " | ") .. " |",
     "| " .. table.concat(rules, " | ") .. " |" }
-  local csv = { table.concat(heads, ",") }
+  local csv = { table.concat(quoted, ",") }
   for _, row in ipairs(rows) do
     text[#text + 1] = "| " .. table.concat(cells(row), " | ") .. " |"
     csv[#csv + 1] = table.concat(cells(row), ",")
   end
   return table.concat(text, "\n") .. "\n", table.concat(csv, "\n") .. "\n"
+end
+
+-- What each row has more than the one it is held against.
+local function note_gains(rows)
+  local by_name = {}
+  for _, row in ipairs(rows) do by_name[row.name] = row end
+  for _, row in ipairs(rows) do
+    local other = by_name[row.against]
+    row.gain = other and row.psnr and other.psnr and row.psnr - other.psnr
+  end
 end
 
 -- PSNR by epoch of every row that was evaluated on the way.
@@ -139,6 +150,7 @@ local function convergence(rows)
 end
 
 local function report(o, rows)
+  note_gains(rows)
   native.make_dirs(o.out)
   local text, csv = tables(rows)
   write(o.out .. "/ablation.md", text)
@@ -150,11 +162,15 @@ local function report(o, rows)
   end
 end
 
--- An option that a variant's model, or the models of all of them, does not have would change
--- nothing: the table would lie.
+-- An option that a variant's model, or the models of all of them, does not have, or that the plan
+-- varies itself, would change nothing: the table would lie.
 local function check(o, variants)
   for _, variant in ipairs(variants) do
     for name in pairs(variant.own) do
+      -- The method has a default, so that one cannot tell whether it was asked for.
+      if o[name] ~= nil and name ~= "method" then
+        bridge.fail("usage", ("plan '%s' varies %s itself"):format(o.plan, name))
+      end
       if not options.applies(name, variant.options.model) then
         bridge.fail("usage", ("plan '%s' varies %s, which model '%s' does not have"):format(o.plan,
           name, variant.options.model))
@@ -209,6 +225,7 @@ return function(clip, o, say)
       row = { name = variant.name, model = variant.options.model, error = problem }
       failed = failed + 1
     end
+    row.against = variant.against
     rows[i] = row
     report(o, rows) -- after each, so that what is there can be looked at
   end

@@ -53,7 +53,9 @@ local function visible(image) return image:amax(2, true):lt(0.5):evaluate() end
 -- The mask of an image, or the masks of a video, which has as many frames as the clip.
 local function from_file(path, clip)
   local handle <close>, message = video.open(path)
-  if not handle then errors.data("mask: %s", message) end
+  if not handle then
+    errors.data("mask: 'centre', 'disperse' or an image or video expected: %s", message)
+  end
   if handle.height ~= clip.height or handle.width ~= clip.width then
     errors.data("mask: %dx%d expected, the size of the clip's frames, got %dx%d from %s",
       clip.width, clip.height, handle.width, handle.height, path)

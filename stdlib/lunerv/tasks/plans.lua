@@ -1,5 +1,6 @@
 -- What scripts/ablate.lua compares: lists of variants by name, each { name, options that it alone
--- has }. A plan's `common` options hold for all its variants, its `kind` where no other is asked
+-- has, `against` = the variant that it is held against, the first unless given, or none: false }. A
+-- plan's `common` options hold for all its variants, its `kind` where no other is asked
 -- for; both give way to what the command line says, a variant's own do not.
 local errors <const> = require "lunerv.errors"
 
@@ -37,6 +38,31 @@ plans.compression = {
   variants = { { "three_step", { method = "three_step" } }, { "cem", { method = "cem" } } },
 }
 
+-- What entropy minimisation does beyond the paper, each alone beside the published method, and
+-- what is the default.
+local published <const> = {
+  compress_optimiser = "adan", predict = false, families = "gaussian", channel = false, rdo = 0,
+}
+
+-- `published` with other values for some of its options.
+local function beyond(changes)
+  local o = {}
+  for name, value in pairs(published) do o[name] = value end
+  for name, value in pairs(changes) do o[name] = value end
+  return o
+end
+
+plans.compression_parts = {
+  about = "entropy minimisation as published, and what lunerv adds, one by one",
+  variants = {
+    { "published", beyond {} }, { "families", beyond { families = "all" } },
+    { "predict", beyond { predict = true } }, { "adam", beyond { compress_optimiser = "adam" } },
+    { "channel", beyond { channel = true } }, { "rdo", beyond { rdo = 0.03 } },
+    { "default", { compress_optimiser = "adam", predict = true, families = "all", channel = false,
+      rdo = 0 } },
+  },
+}
+
 -- Each part alone, then all of them.
 
 local plain <const> = {
@@ -66,9 +92,12 @@ plans.together = {
 plans.boost = {
   about = "every boosted kind against its baseline",
   variants = {
-    { "nerv", { model = "nerv" } }, { "nerv_boost", { model = "nerv_boost" } },
-    { "enerv", { model = "enerv" } }, { "enerv_boost", { model = "enerv_boost" } },
-    { "hnerv", { model = "hnerv" } }, { "hnerv_boost", { model = "hnerv_boost" } },
+    { "nerv", { model = "nerv" } },
+    { "nerv_boost", { model = "nerv_boost" }, against = "nerv" },
+    { "enerv", { model = "enerv" }, against = false },
+    { "enerv_boost", { model = "enerv_boost" }, against = "enerv" },
+    { "hnerv", { model = "hnerv" }, against = false },
+    { "hnerv_boost", { model = "hnerv_boost" }, against = "hnerv" },
   },
 }
 
@@ -95,12 +124,12 @@ plans.cem_on_hnerv = {
 }
 
 plans.names = {
-  "activation", "conditioning", "loss", "compression", "together", "boost", "sine_in_nerv",
-  "tat_in_enerv", "cem_on_hnerv",
+  "activation", "conditioning", "loss", "compression", "compression_parts", "together", "boost",
+  "sine_in_nerv", "tat_in_enerv", "cem_on_hnerv",
 }
 
--- The variants of the plan called `name`: { name, options, own }; `options` are all that `o`, those
--- of the command line, and the plan say, `own` what this variant alone has.
+-- The variants of the plan called `name`: { name, options, own, against }; `options` are all that
+-- `o`, those of the command line, and the plan say, `own` what this variant alone has.
 function plans.variants(name, o)
   local plan = plans[name] or errors.raise("unknown plan '%s'", tostring(name))
   local list = {}
@@ -112,7 +141,11 @@ function plans.variants(name, o)
     if plan.curves and settings.eval_every == 0 then
       settings.eval_every = math.max(1, settings.epochs // 20)
     end
-    list[i] = { name = variant[1], options = settings, own = variant[2] }
+    local against = variant.against
+    if against == nil and i > 1 then against = plan.variants[1][1] end
+    list[i] = {
+      name = variant[1], options = settings, own = variant[2], against = against or nil,
+    }
   end
   return list
 end

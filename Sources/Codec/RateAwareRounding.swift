@@ -1,0 +1,75 @@
+import Coder
+import Glibc
+
+/// Rounds numbers to what is worth its bits.
+///
+/// Of the symbols between a number's nearest one and the most probable one it takes that with the
+/// least D + price·R: D = sensitivity·(error)², what the error does to the pictures when no other
+/// number errs, R its bits under the model of the tensor's symbols. A number that matters little
+/// goes to a cheap symbol, one that matters stays where it is. That changes what the model ought
+/// to be, so it is fitted anew, a few times. Steps stay as they are: parameters that were trained
+/// at a step do not bear another one, not even one that suits the symbols better.
+public enum RateAwareRounding {
+  private static let rounds = 3
+
+  /// - Parameters:
+  ///   - codes: what is rounded: numbers in steps.
+  ///   - symbols: the nearest to each.
+  ///   - sensitivity: what an error of one step does, of each.
+  ///   - price: of a bit.
+  ///   - families: the models there are; what an adaptive one costs is put at what a fitted one
+  ///     does.
+  public static func symbols(
+    _ codes: [Float], nearest symbols: [Int32], sensitivity: [Float], price: Double,
+    among families: [SymbolModel.Family]
+  ) -> [Int32] {
+    let fitted = families.filter { $0 != .adaptive }
+    var chosen = symbols
+    for _ in 0..<rounds {
+      let model = SymbolModel.best(for: chosen, among: fitted.isEmpty ? [.gaussian] : fitted)
+      guard case .distribution(let distribution) = model else { break }
+      let costs = Costs(distribution, for: symbols, price: price)
+      for i in codes.indices {
+        chosen[i] = costs.cheapest(
+          Double(codes[i]), from: symbols[i], weight: Double(sensitivity[i]))
+      }
+    }
+    return chosen
+  }
+
+  /// What symbols cost under a distribution.
+  private struct Costs {
+    private static let reach: Int32 = 4096
+    private let first: Int32
+    private let costs: [Double]
+    private let mode: Int32
+
+    init(_ distribution: Distribution, for symbols: [Int32], price: Double) {
+      let table = FrequencyTable(distribution)
+      let mode = Int32((Double(distribution.mean) / 256).rounded())
+      let lowest = max(min(symbols.min() ?? mode, mode), mode - Costs.reach)
+      let highest = min(max(symbols.max() ?? mode, mode), mode + Costs.reach)
+      costs = (lowest...highest).map { symbol in
+        price * (table.frequency(of: symbol).map { 24 - log2($0) } ?? 36)
+      }
+      (first, self.mode) = (lowest, mode)
+    }
+
+    /// The best symbol between `start` and the mode. What lies out of reach stays.
+    func cheapest(_ code: Double, from start: Int32, weight: Double) -> Int32 {
+      guard start >= first, Int(start) - Int(first) < costs.count else { return start }
+      var (best, least, symbol) = (start, Double.infinity, start)
+      while true {
+        let error = code - Double(symbol)
+        let distortion = weight * error * error
+        // It only grows from here.
+        if distortion >= least { break }
+        let cost = distortion + costs[Int(symbol - first)]
+        if cost < least { (best, least) = (symbol, cost) }
+        if symbol == mode { break }
+        symbol += symbol > mode ? -1 : 1
+      }
+      return best
+    }
+  }
+}

@@ -1,0 +1,188 @@
+-- What the bytes of a file consist of: sections that belong to all of it, and those that each
+-- segment has for itself. A clip of one segment needs no table of segments.
+local bridge <const> = require "lunerv.bridge"
+local native <const> = require "lunerv.native"
+
+local layout <const> = {}
+
+-- The sections of a segment, and what says in the table of segments that it has one. Weights go
+-- without saying; a decoder that is not there is that of the segment before.
+local own <const> = { "decoder", "buffers", "weights", "embeddings" }
+local flags <const> = { decoder = 1, buffers = 2, embeddings = 4 }
+
+-- No file has more segments.
+layout.most_segments = 1 << 13
+
+local function damaged(message, ...) bridge.fail("data", message:format(...)) end
+
+layout.damaged = damaged
+
+-- The sections of the whole file by name; of each other kind the list of its sections, as
+-- { payload, size }; and the sizes of all, { name, bytes }, which sum to the file's.
+local function sections_of(bytes)
+  local names, payloads, header, skipped = native.lnv_unpack(bytes)
+  local shared, lists, sizes = {}, {}, { { name = "header", bytes = header } }
+  for _, name in ipairs(own) do lists[name] = {} end
+  for i, name in ipairs(names) do
+    local size = { name = name, bytes = #payloads[i] }
+    sizes[#sizes + 1] = size
+    if lists[name] then
+      table.insert(lists[name], { payload = payloads[i], size = size })
+    elseif shared[name] then
+      damaged("section '%s' comes twice", name)
+    else
+      shared[name] = payloads[i]
+    end
+  end
+  if skipped > 0 then sizes[#sizes + 1] = { name = "skipped", bytes = skipped } end
+  return shared, lists, sizes
+end
+
+-- Segments as { first, last, frames, bytes, sections }: `sections` by name, `bytes` those of the
+-- sections that are its own. Sizes learn the number of their segment.
+local function segments_of(shared, lists, frames)
+  local lengths, parts = { frames }, nil
+  if shared.segments then lengths, parts = native.lnv_read_segments(shared.segments, frames) end
+  local segments, taken, first, decoder = {}, {}, 1, nil
+  for k, length in ipairs(lengths) do
+    local segment = { first = first, last = first + length - 1, frames = length, bytes = 0,
+      sections = {} }
+    for _, name in ipairs(own) do
+      local entry = lists[name][(taken[name] or 0) + 1]
+      local expected = name == "weights" or parts and parts[k] & flags[name] ~= 0
+      if not parts then expected = expected or name == "decoder" or entry ~= nil end
+      if expected then
+        if not entry then
+          damaged("section '%s'%s is missing", name, parts and " of segment " .. k or "")
+        end
+        taken[name] = (taken[name] or 0) + 1
+        segment.sections[name] = entry.payload
+        segment.bytes = segment.bytes + #entry.payload
+        if parts then entry.size.segment = k end
+      end
+    end
+    decoder = segment.sections.decoder or decoder
+    segment.sections.decoder = decoder
+    segments[k], first = segment, segment.last + 1
+  end
+  for _, name in ipairs(own) do
+    if #lists[name] > (taken[name] or 0) then
+      damaged("section '%s' comes %s", name, parts and "more often than segments have it"
+        or "twice")
+    end
+  end
+  return segments
+end
+
+-- What a file says of itself: height, width, frames, fps, timestamps (nil at a constant rate),
+-- bytes, bpp, `sections`, a list of { name, bytes, segment } that sums to `bytes`, `segments`
+-- and, of the first of them, `decoder`. Second, the sections of the whole file by name.
+function layout.read(bytes)
+  local shared, lists, sizes = sections_of(bytes)
+  if not shared.clip then damaged "section 'clip' is missing" end
+  local height, width, frames, fps, timestamps = native.lnv_read_clip(shared.clip)
+  local segments = segments_of(shared, lists, frames)
+  return {
+    height = height, width = width, frames = frames, fps = fps, timestamps = timestamps,
+    bytes = #bytes, bpp = 8 * #bytes / (frames * height * width), sections = sizes,
+    segments = segments, decoder = segments[1].sections.decoder,
+  }, shared
+end
+
+-- Joining ------------------------------------------------------------------------------------
+
+-- Times of files one after another: each begins when the one before has shown its last frame.
+local function times_of(files)
+  local constant, times, start = true, {}, 0
+  for _, file in ipairs(files) do
+    constant = constant and not file.timestamps and file.fps == files[1].fps
+    for i = 1, file.frames do
+      local time = file.timestamps and file.timestamps[i] - file.timestamps[1] or (i - 1) / file.fps
+      times[#times + 1] = start + time
+    end
+    start = times[#times] + 1 / file.fps
+  end
+  return constant and {} or times
+end
+
+local function agree(a, b, index)
+  for name, payload in pairs(a) do
+    if b[name] ~= payload then
+      damaged("section '%s' of file %d is not that of the first: they cannot be joined", name,
+        index)
+    end
+  end
+end
+
+-- The bytes of one file that has the segments of all `files`, bytes each, in order. `clip` may
+-- say fps and timestamps of the whole.
+function layout.join(files, clip)
+  local parts, common = {}, nil
+  local total, frames, has, names, payloads = 0, {}, {}, {}, {}
+  local function add(name, bytes) names[#names + 1], payloads[#payloads + 1] = name, bytes end
+  local decoder
+  for i, bytes in ipairs(files) do
+    local file, shared = layout.read(bytes)
+    shared.clip, shared.segments = nil, nil
+    common = common or shared
+    agree(common, shared, i)
+    agree(shared, common, i)
+    local first = parts[1] or file
+    if file.height ~= first.height or file.width ~= first.width then
+      damaged("file %d has frames of %dx%d, the first of %dx%d: they cannot be joined", i,
+        file.width, file.height, first.width, first.height)
+    end
+    parts[i], total = file, total + file.frames
+    for _, segment in ipairs(file.segments) do
+      local known, bits = decoder, 0
+      decoder = segment.sections.decoder
+      for _, name in ipairs(own) do
+        local payload = segment.sections[name]
+        if payload and not (name == "decoder" and payload == known) then
+          bits = bits | (flags[name] or 0)
+          add(name, payload)
+        end
+      end
+      frames[#frames + 1], has[#has + 1] = segment.frames, bits
+    end
+  end
+  local heads, first = { "clip" }, parts[1]
+  local given = { native.lnv_clip(first.height, first.width, total, clip and clip.fps or first.fps,
+    clip and clip.timestamps or times_of(parts)) }
+  if #frames > 1 then
+    heads[2], given[2] = "segments", native.lnv_segments(frames, has)
+  end
+  local others = {}
+  for name in pairs(common) do others[#others + 1] = name end
+  table.sort(others)
+  for _, name in ipairs(others) do
+    heads[#heads + 1], given[#given + 1] = name, common[name]
+  end
+  table.move(names, 1, #names, #heads + 1, heads)
+  table.move(payloads, 1, #payloads, #given + 1, given)
+  return native.lnv_pack(heads, given)
+end
+
+-- Sizes before anything is made -------------------------------------------------------------
+
+-- A section takes this many bytes of the header at least: kind, length, checksum.
+layout.entry = 1 + 1 + 4
+-- A header without sections takes this many at least: mark, version, level, number, checksum.
+local header <const> = 4 + 1 + 1 + 1 + 4
+-- Lengths take up to this many bytes more.
+local slack <const> = 3
+
+local function clip_bytes(clip)
+  return layout.entry
+    + #native.lnv_clip(clip.height, clip.width, #clip, clip.fps or 25, clip.timestamps or {})
+end
+
+-- What a file of `count` segments of `clip` holds beside them takes no more bytes than this.
+function layout.common_bytes(clip, count)
+  return header + clip_bytes(clip) + layout.entry + slack + count * (slack + 1) + 3 * slack
+end
+
+-- By at least so many bytes a segment of a file takes less than a file of the same clip does.
+function layout.saved_bytes(clip) return header + clip_bytes(clip) end
+
+return layout
