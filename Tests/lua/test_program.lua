@@ -97,7 +97,8 @@ end
 -- Runs the program, in the root folder; what it said, and its exit code.
 local function lunerv(words)
   local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
-  local output = assert(io.popen(("cd / && '%s' %s 2>&1"):format(pipe:read "l", words)))
+  local line = ("cd / && env -u LUNERV_STDLIB '%s' %s 2>&1"):format(pipe:read "l", words)
+  local output = assert(io.popen(line))
   local text = output:read "a"
   local _, _, code = output:close()
   return text, code
@@ -342,6 +343,19 @@ test("a decoder of the library runs confined as well", function()
     local here, there = lv.codec.decode(bytes), lv.codec.decode(bytes, { confined = true })
     for i = 1, 3 do equal(there:frame(i):tolist(), here:frame(i):tolist()) end
   end
+end)
+
+test("files that bring their decoders along can be joined", function()
+  local folder <close> = workshop { own = own, ["inner.part"] = part }
+  local clip <close> = clip_in(folder)
+  local path = own_file(folder, clip)
+  local joined = folder.path .. "/joined.lnv"
+  assert(lv.codec.join(joined, { path, path }))
+  local one, two = assert(lv.codec.open(path)), assert(lv.codec.open(joined))
+  equal(#two, 6)
+  for i = 1, 3 do equal(two:frame(i + 3):tolist(), one:frame(i):tolist()) end
+  local _, message = lv.codec.open(joined, { max_work = 1000 })
+  assert(message:find("section 'decoder program': segment 1, ", 1, true), message)
 end)
 
 test("limits follow what the user allows", function()

@@ -185,5 +185,6 @@ end
 local ok <const>, message <const> = pcall(serve)
 -- A section that is damaged has no place in the library.
 if not ok then
-  error(type(message) == "string" and strings.match(message, "section '.*") or message, 0)
+  local text = type(message) == "string" and message or "its error is a " .. type(message)
+  error(strings.match(text, "segment %d+, .*") or strings.match(text, "section '.*") or text, 0)
 end

@@ -67,9 +67,11 @@ end
 -- What is wrong with a file, without the place in a script where it was found.
 local function problem_of(message)
   local text = tostring(message)
-  local at = text:find("header: ", 1, true) or text:find "segment %d+, "
-    or text:find("section '", 1, true)
-  return text:sub(at or 1)
+  local at = #text
+  for _, start in ipairs { "header: ", "segment %d+, ", "section '" } do
+    at = math.min(at, text:find(start) or at)
+  end
+  return text:sub(at < #text and at or 1)
 end
 
 -- The model of a segment of `video`, and the shape of an embedding, if it decodes such.
@@ -284,10 +286,10 @@ codec.File = {
 function codec.write(path, compressed, given)
   local o = options(given, { verify = true, predict = true },
     { "clip", "families", "group", "on_frame" })
-  local bytes, build = codec.encode(compressed,
+  local bytes, rebuild = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = layout.read(bytes)
-  local here = program.is(file.decoder) and codec.decode(bytes, { build = build })
+  local here = program.is(file.decoder) and codec.decode(bytes, { build = rebuild })
   local there = (here or o.verify) and codec.decode(bytes)
   if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
