@@ -28,7 +28,7 @@ public struct Container: Sendable {
     /// Constants of the decoder that it does not have by itself.
     case buffers
     /// How the clip is split into segments; absent where it is one.
-    case segments = 16
+    case segments = 17
 
     public var name: String { "\(self)" }
   }
