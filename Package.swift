@@ -42,9 +42,11 @@ let package = Package(
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4"),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas"),
     .systemLibrary(name: "CFFTW", pkgConfig: "fftw3f fftw3"),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
     .systemLibrary(name: "CFFmpeg", pkgConfig: "libavformat libavcodec libavutil libswscale"),
 
     .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: c),
+    .target(name: "CSandbox", cSettings: c),
     .target(name: "CStdlib", cSettings: c),
     .target(name: "CVector", cSettings: c),
 
@@ -53,7 +55,7 @@ let package = Package(
     .target(
       name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
     .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
-    .target(name: "Codec", dependencies: ["Support", "Coder"], swiftSettings: swift),
+    .target(name: "Codec", dependencies: ["Support", "Coder", "CZlib"], swiftSettings: swift),
     .target(name: "VideoIO", dependencies: ["Support", "CFFmpeg"], swiftSettings: swift),
     .target(
       name: "LuaBridge", dependencies: ["Support", "CLua", "CLuaBridge"], swiftSettings: swift),
@@ -61,6 +63,7 @@ let package = Package(
       name: "Bindings",
       dependencies: [
         "Support", "Kernels", "Tensors", "Coder", "Codec", "VideoIO", "LuaBridge", "CStdlib",
+        "CSandbox",
       ],
       swiftSettings: swift),
     .executableTarget(
@@ -74,7 +77,8 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
     .testTarget(name: "CoderTests", dependencies: ["Coder"], swiftSettings: swift),
     .testTarget(
-      name: "CodecTests", dependencies: ["Codec", "Coder", "Support"], swiftSettings: swift),
+      name: "CodecTests", dependencies: ["Codec", "Coder", "Support", "CZlib"],
+      swiftSettings: swift),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: swift),
     .testTarget(
       name: "TensorsTests", dependencies: ["Tensors", "Support"], exclude: ["fixtures"],

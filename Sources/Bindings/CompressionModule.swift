@@ -123,6 +123,20 @@ enum CompressionModule {
         container.headerCount, container.skippedCount)
     }
     m.define(
+      "lnv_program", params: ["names", "sources"],
+      doc: "The section of a decoder's Lua modules."
+    ) { (names: [String], sources: [LuaBytes]) -> LuaBytes in
+      LuaBytes(
+        try StoredProgram.encode(
+          zip(names, sources).map { StoredProgram.Module(name: $0, source: $1.bytes) }))
+    }
+    m.define(
+      "lnv_read_program", params: ["bytes"], doc: "The names and sources of a decoder's modules."
+    ) { (bytes: LuaBytes) -> LuaResults in
+      let modules = try section("decoder program") { try StoredProgram.decode(bytes.bytes) }
+      return LuaResults(modules.map(\.name), modules.map { LuaBytes($0.source) })
+    }
+    m.define(
       "lnv_clip", params: ["height", "width", "frames", "fps", "timestamps"],
       doc: "The section that describes a clip."
     ) { (height: Int, width: Int, frames: Int, fps: Double, timestamps: [Double]) -> LuaBytes in

@@ -7,24 +7,13 @@ extension EventFile: LuaObject {
   public static var luaName: String { "event_writer" }
 }
 
-/// JSON's null, which Lua's nil cannot stand for in a table.
-public final class JSONNull: LuaObject {
-  public static let value = JSONNull()
-  public static var luaName: String { "json_null" }
-}
-extension JSONNull: @unchecked Sendable {}
-
-/// Files, JSON, safetensors, TensorBoard events, time.
+/// Files, safetensors, TensorBoard events, time.
 enum FileModule {
-  static func define(_ m: LuaModule, register: (LuaClass<EventFile>, LuaClass<JSONNull>) -> Void) {
+  static func define(_ m: LuaModule, register: (LuaClass<EventFile>) -> Void) {
     files(m)
-    json(m)
     safetensors(m)
     environment(m)
-    let null = LuaClass<JSONNull>()
-    null.meta("__tostring") { (_: JSONNull) -> String in "null" }
-    register(events(m), null)
-    m.constant("json_null", .object(JSONNull.value))
+    register(events(m))
   }
 
   /// An expected failure of input or output becomes nil and a message.
@@ -75,50 +64,6 @@ enum FileModule {
     }
     m.define("rename", params: ["from", "to"], doc: "Renames a file.") {
       (from: String, to: String) in try Files.rename(from, to: to)
-    }
-  }
-
-  private static func json(_ m: LuaModule) {
-    m.define("json_encode", params: ["value"], doc: "Plain data as JSON text, keys sorted.") {
-      (value: LuaValue) -> String in try encoded(value).text()
-    }
-    m.define("json_decode", params: ["text"], doc: "The data of JSON text; null is json_null.") {
-      (text: String) -> LuaValue in decoded(try JSON.parse(text))
-    }
-  }
-
-  private static func encoded(_ value: LuaValue) throws -> JSON {
-    switch value {
-    case .nil_: return .null
-    case .bool(let b): return .bool(b)
-    case .int(let n): return .int(Int64(n))
-    case .number(let n): return .number(n)
-    case .string(let s): return .string(s)
-    case .array(let list): return .array(try list.map(encoded))
-    case .table(let pairs):
-      let members = try pairs.map { key, value -> JSON.Member in
-        switch key {
-        case .string(let s): return JSON.Member(s, try encoded(value))
-        default: throw LunervError(.argument, "json_encode: a table's keys must be strings or 1…n")
-        }
-      }
-      return .object(members.sorted { $0.key < $1.key })
-    case .object(let o):
-      if o is JSONNull { return .null }
-      throw LunervError(.argument, "json_encode: a \(type(of: o).luaName) is no plain data")
-    case .function: throw LunervError(.argument, "json_encode: a function is no plain data")
-    }
-  }
-
-  private static func decoded(_ json: JSON) -> LuaValue {
-    switch json {
-    case .null: .object(JSONNull.value)
-    case .bool(let b): .bool(b)
-    case .int(let n): .int(Int(n))
-    case .number(let n): .number(n)
-    case .string(let s): .string(s)
-    case .array(let list): .array(list.map(decoded))
-    case .object(let members): .table(members.map { (.string($0.key), decoded($0.value)) })
     }
   }
 

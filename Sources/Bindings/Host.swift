@@ -14,9 +14,44 @@ public final class Host {
 
   /// - Parameter stdlib: a folder to read the standard library from in place of the
   ///   embedded copy (LUNERV_STDLIB).
-  public init(stdlib: String? = nil) throws {
-    lua = LuaState()
+  public convenience init(stdlib: String? = nil) throws {
+    try self.init(lua: LuaState(), stdlib: stdlib) { host, module in
+      let lua = host.lua
+      let pressure = host.pressure
+      lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
+      FileModule.define(module) { events in lua.register(events) }
+      let (clips, writers) = VideoModule.define(module)
+      lua.register(clips)
+      lua.register(writers)
+      lua.register(DecoderProcess.define(module))
+      Host.process(module)
+      BenchModule.define(module, lua)
+    }
     ThreadPool.shared.threads = Environment.coreCount()
+    Arena.limit = Environment.memory()
+    // A backward pass is one call that may take seconds, and so may the first to read a frame.
+    Tensor.betweenKernels = {
+      if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
+    }
+    Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }
+  }
+
+  /// A state that computes, and knows of nothing outside: for decoders that came in a file.
+  ///
+  /// - Parameters:
+  ///   - heapLimit: bytes of the Lua heap.
+  ///   - define: adds what is its own to the native module.
+  convenience init(confinedTo heapLimit: Int, _ define: (LuaModule) -> Void) throws {
+    try self.init(lua: LuaState(memoryLimit: heapLimit), stdlib: nil) { _, module in
+      define(module)
+    }
+    Tensor.recordingGate = { false }
+  }
+
+  private init(
+    lua: LuaState, stdlib: String?, _ define: (Host, LuaModule) throws -> Void
+  ) throws {
+    self.lua = lua
     pressure = Pressure(lua)
     let module = LuaModule("lunerv.native")
     let tensors = LuaClass<Tensor>()
@@ -28,23 +63,12 @@ public final class Host {
     LayerModule.define(surface)
     lua.register(CompressionModule.define(surface))
     lua.register(tensors)
-    lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
-    FileModule.define(module) { events, null in
-      lua.register(events)
-      lua.register(null)
+    lua.register(JSONModule.define(module))
+    module.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
+      [unowned pressure] in pressure.boundary()
     }
-    let (clips, writers) = VideoModule.define(module)
-    lua.register(clips)
-    lua.register(writers)
-    Host.process(module) { [unowned pressure] in pressure.boundary() }
-    BenchModule.define(module, lua)
+    try define(self, module)
     lua.register(module)
-    Arena.limit = Environment.memory()
-    // A backward pass is one call that may take seconds, and so may the first to read a frame.
-    Tensor.betweenKernels = {
-      if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
-    }
-    Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }
     lua.onObjectPush = { [unowned pressure] _ in pressure.pushed() }
     addStdlib(stdlib)
     // no_grad is a call that says how deep it is, so that it belongs to its coroutine.
@@ -85,10 +109,7 @@ public final class Host {
     }
   }
 
-  private static func process(_ m: LuaModule, _ boundary: @escaping () -> Void) {
-    m.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
-      boundary()
-    }
+  private static func process(_ m: LuaModule) {
     m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
       () -> [String: Int] in
       let arena = Arena.statistics

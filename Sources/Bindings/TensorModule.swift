@@ -60,7 +60,10 @@ enum TensorModule {
         throw LunervError(.argument, "arange: expected finite numbers and a step that is not 0")
       }
       let count = ((last - first) / step + 1e-9).rounded(.down) + 1
-      guard count < 1e9 else { throw LunervError(.memory, "arange: more than 10⁹ numbers") }
+      guard count < 1e9, count * 8 <= Double(Arena.limit) else {
+        throw LunervError(.memory, "arange: \(count) numbers are too many")
+      }
+      try Work.charge(max(0, Int(count)))
       let numbers = (0..<max(0, Int(count))).map { first + Double($0) * step }
       return try o.finish(Tensor.from(numbers, [numbers.count], o.dtype ?? .f32))
     }

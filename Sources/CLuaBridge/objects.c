@@ -53,16 +53,18 @@ static int collect_object(lua_State *L) {
   return 0;
 }
 
-/// __close with the class's own function as upvalue (or nil): runs that once, then
-/// releases whatever it did.
+/// __close with the class's own function as upvalue (or nil): runs that once, with the error that
+/// ends the scope or nil, then releases whatever it did.
 static int close_object(lua_State *L) {
   lunerv_block *block = any_block(L, 1);
   if (!block || !block->object) return 0;
   int status = LUA_OK;
+  lua_settop(L, 2);
   if (!lua_isnil(L, lua_upvalueindex(1))) {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_pushvalue(L, 1);
-    status = lua_pcall(L, 1, 0, 0);
+    lua_pushvalue(L, 2);
+    status = lua_pcall(L, 2, 0, 0);
   }
   release(L, block);
   return status == LUA_OK ? 0 : lua_error(L);

@@ -40,11 +40,17 @@ static const unsigned char lunerv_checkpoint[] = {
 static const unsigned char lunerv_codec[] = {
 #embed "../../stdlib/lunerv/codec/init.lua"
 };
+static const unsigned char lunerv_codec_confined[] = {
+#embed "../../stdlib/lunerv/codec/confined.lua"
+};
 static const unsigned char lunerv_codec_decoders[] = {
 #embed "../../stdlib/lunerv/codec/decoders.lua"
 };
 static const unsigned char lunerv_codec_layout[] = {
 #embed "../../stdlib/lunerv/codec/layout.lua"
+};
+static const unsigned char lunerv_codec_program[] = {
+#embed "../../stdlib/lunerv/codec/program.lua"
 };
 static const unsigned char lunerv_coder[] = {
 #embed "../../stdlib/lunerv/coder.lua"
@@ -72,6 +78,9 @@ static const unsigned char lunerv_compress_sensitivity[] = {
 };
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
+};
+static const unsigned char lunerv_compress_subject[] = {
+#embed "../../stdlib/lunerv/compress/subject.lua"
 };
 static const unsigned char lunerv_compress_three_step[] = {
 #embed "../../stdlib/lunerv/compress/three_step.lua"
@@ -181,6 +190,9 @@ static const unsigned char lunerv_nn_nerv_block[] = {
 static const unsigned char lunerv_nn_norm_affine[] = {
 #embed "../../stdlib/lunerv/nn/norm_affine.lua"
 };
+static const unsigned char lunerv_nn_origin[] = {
+#embed "../../stdlib/lunerv/nn/origin.lua"
+};
 static const unsigned char lunerv_nn_out_image[] = {
 #embed "../../stdlib/lunerv/nn/out_image.lua"
 };
@@ -288,8 +300,10 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.bench.torch", lunerv_bench_torch, sizeof(lunerv_bench_torch)},
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
   {"lunerv.codec", lunerv_codec, sizeof(lunerv_codec)},
+  {"lunerv.codec.confined", lunerv_codec_confined, sizeof(lunerv_codec_confined)},
   {"lunerv.codec.decoders", lunerv_codec_decoders, sizeof(lunerv_codec_decoders)},
   {"lunerv.codec.layout", lunerv_codec_layout, sizeof(lunerv_codec_layout)},
+  {"lunerv.codec.program", lunerv_codec_program, sizeof(lunerv_codec_program)},
   {"lunerv.coder", lunerv_coder, sizeof(lunerv_coder)},
   {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
@@ -299,6 +313,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.compress.segments", lunerv_compress_segments, sizeof(lunerv_compress_segments)},
   {"lunerv.compress.sensitivity", lunerv_compress_sensitivity, sizeof(lunerv_compress_sensitivity)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
+  {"lunerv.compress.subject", lunerv_compress_subject, sizeof(lunerv_compress_subject)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},
   {"lunerv.diagnose", lunerv_diagnose, sizeof(lunerv_diagnose)},
   {"lunerv.diagnose.bars", lunerv_diagnose_bars, sizeof(lunerv_diagnose_bars)},
@@ -335,6 +350,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.nn.mlp", lunerv_nn_mlp, sizeof(lunerv_nn_mlp)},
   {"lunerv.nn.nerv_block", lunerv_nn_nerv_block, sizeof(lunerv_nn_nerv_block)},
   {"lunerv.nn.norm_affine", lunerv_nn_norm_affine, sizeof(lunerv_nn_norm_affine)},
+  {"lunerv.nn.origin", lunerv_nn_origin, sizeof(lunerv_nn_origin)},
   {"lunerv.nn.out_image", lunerv_nn_out_image, sizeof(lunerv_nn_out_image)},
   {"lunerv.nn.parameter", lunerv_nn_parameter, sizeof(lunerv_nn_parameter)},
   {"lunerv.nn.position_encoding", lunerv_nn_position_encoding, sizeof(lunerv_nn_position_encoding)},

@@ -27,10 +27,12 @@ public struct Container: Sendable {
     case embeddings
     /// Constants of the decoder that it does not have by itself.
     case buffers
+    /// The Lua modules of a decoder that this program does not know.
+    case program = 16
     /// How the clip is split into segments; absent where it is one.
     case segments = 17
 
-    public var name: String { "\(self)" }
+    public var name: String { self == .program ? "decoder program" : "\(self)" }
   }
 
   public struct Section: Sendable {

@@ -89,6 +89,17 @@ public final class ThreadPool: @unchecked Sendable {
     }
   }
 
+  /// Starts the threads, and returns when every one of them is at work: a process that gives up
+  /// the right to start any must not do so while one is half started.
+  public func start() {
+    let arrived = Atomic<Int>(0)
+    run(threads) { _ in
+      arrived.wrappingAdd(1, ordering: .relaxed)
+      // As many as could be started.
+      while arrived.load(ordering: .relaxed) <= workers { sched_yield() }
+    }
+  }
+
   private func startWorker() -> Bool {
     let index = workers
     var thread = pthread_t()

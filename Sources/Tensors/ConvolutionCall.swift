@@ -80,6 +80,7 @@ struct ConvolutionCall {
   }
 
   func run(shape out: [Int], layout: Layout) throws -> Value {
+    try Work.charge(Shape.count(out), shape.inputs / shape.groups, shape.kh, shape.kw)
     let result = try Value.allocate(out, x.dtype, layout)
     let w = try self.w.contiguous()
     let b = try self.b?.contiguous()

@@ -242,6 +242,7 @@ extension Value {
       ta ? (a.shape[rank - 1], a.shape[rank - 2]) : (a.shape[rank - 2], a.shape[rank - 1])
     let n = tb ? b.shape[rank - 2] : b.shape[rank - 1]
     let batch = Array(a.shape.dropLast(2))
+    try Work.charge(Shape.count(batch), m, n, k)
     let out = try Value.allocate(batch + [m, n], a.dtype)
     func go<T: PointwiseScalar>(_ type: T.Type) throws {
       let (pa, pb, pc) = (

@@ -163,6 +163,7 @@ public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) th
       "position_encoding: bases must have one dimension, got \(Shape.describe(bases.shape))")
   }
   let b = try bases.numbers()
+  try Work.charge(values.count, b.count, 64)
   var out: [Double] = []
   out.reserveCapacity(values.count * b.count * 2)
   for v in values {

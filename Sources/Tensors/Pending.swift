@@ -60,6 +60,7 @@ extension Value {
       }
       if let prefer { layout = prefer }
     }
+    try Work.charge(Work.call)
     for v in operands where v.depth >= deepest { try v.materialise() }
     let depth = 1 + (operands.map(\.depth).max() ?? 0)
     return Value(
@@ -75,6 +76,7 @@ extension Value {
   func program<T: PointwiseScalar>(of type: T.Type) throws -> PointwiseProgramOf<T> {
     var compiler = Compiler<T>(root: self)
     let result = try compiler.register(for: self)
+    try Work.charge(physicalCount, compiler.code.count)
     return compiler.finish([result])
   }
 
@@ -82,6 +84,7 @@ extension Value {
   static func program(of values: [Value]) throws -> PointwiseProgram {
     var compiler = Compiler<Float>(root: values[0])
     let results = try values.map { try compiler.register(for: $0) }
+    try Work.charge(values[0].physicalCount, compiler.code.count)
     return compiler.finish(results)
   }
 

@@ -182,6 +182,7 @@ extension Tensor {
     let dim = try checked(dim: dim, for: "index_select")
     var out = shape
     out[dim] = index.count
+    try Work.charge(Shape.count(try Shape.checked(out)))
     let inner = Shape.count(Array(out[(dim + 1)...]))
     let outer = Shape.count(Array(out[..<dim]))
     let one = index.flatMap { [Int](repeating: $0, count: inner) }

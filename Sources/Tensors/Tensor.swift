@@ -291,6 +291,7 @@ public final class Tensor {
     f64: (UnsafeMutablePointer<Double>, Int) -> Void
   ) throws {
     try checkWritable(name)
+    try Work.charge(count, 8)
     let fresh = try Value.allocate(shape, dtype)
     switch dtype {
     case .f32: f32(try fresh.memory(Float.self), fresh.count)

@@ -68,6 +68,7 @@ public final class Value {
     -> Value
   {
     let shape = try Shape.checked(shape)
+    try Work.charge(physicalCount(shape, layout), 1)
     let storage = try Storage(bytes: physicalCount(shape, layout) * dtype.size)
     return Value(shape: shape, dtype: dtype, layout: layout, state: .stored(storage, offset: 0))
   }
@@ -191,6 +192,7 @@ public final class Value {
 
   /// Every element in logical order, as f64.
   func numbers() throws -> [Double] {
+    try Work.charge(count, 1)
     let source = try contiguous()
     let n = count
     switch dtype {

@@ -5,7 +5,8 @@ local harness <const> = require "harness"
 
 for _, name in ipairs {
   "embedding", "options", "modules", "blocks", "boost", "schedule", "models", "interop", "video",
-  "train", "compress", "rate", "segments", "batches", "tasks", "diagnose", "examples", "verify",
+  "train", "compress", "program", "rate", "segments", "batches", "tasks", "diagnose", "examples",
+  "verify",
   "twin", "bench", "robust",
 } do
   require("test_" .. name)

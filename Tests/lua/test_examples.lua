@@ -2,7 +2,7 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 
-local run <const>, test <const> = harness.run, harness.test
+local equal <const>, run <const>, test <const> = harness.equal, harness.run, harness.test
 
 local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
 
@@ -62,11 +62,33 @@ end)
 test("the example boosts a decoder of its own", function()
   local folder <close> = harness.folder()
   local script = root .. "/scripts/examples/boosted_own.lua"
+  local path = package.path
+  package.path = root .. "/scripts/examples/?.lua;" .. path
   local lines = run(assert(lv.read_file(script)), script, moving_clip(folder), "3")
+  package.path = path
   harness.equal(#lines, 2)
   local plain, boosted = lines[1]:match "^as it is, (%d+)", lines[2]:match "^boosted, (%d+)"
   assert(math.abs(plain / boosted - 1) < 0.15, lines[2])
   for _, line in ipairs(lines) do assert(tonumber(line:match "psnr ([%d.]+)") > 8, line) end
+end)
+
+test("the example's file brings its decoder along", function()
+  local folder <close> = harness.folder()
+  local examples = root .. "/scripts/examples/"
+  local path = package.path
+  package.path = examples .. "?.lua;" .. path
+  local text = assert(lv.read_file(examples .. "compress_own.lua"))
+  local out, clip = folder.path .. "/own.lnv", moving_clip(folder)
+  for _, module in ipairs { "phase", "ladder" } do
+    local lines = run(text, "compress_own.lua", clip, out, "12", module)
+    local file = assert(lv.codec.open(out))
+    equal(file.decoder, ('program@1{"model":{"@":"%s","with":[40,60]}}'):format(module))
+    local fitted, bytes, quality = lines[1]:match "psnr_8bit ([%d.]+)",
+      lines[#lines]:match "^(%d+) bytes.*psnr_8bit ([%d.]+)"
+    equal(tonumber(bytes), file.bytes)
+    assert(tonumber(quality) > fitted - 1, lines[#lines])
+  end
+  package.path = path
 end)
 
 test("the README's script runs", function()

@@ -92,3 +92,21 @@ test("a frame that cannot be had is an error where it is asked for", function()
   handle:prefetch(1)
   raises(function() handle:frame(1) end, "closed")
 end)
+
+test("a scope that ends in an error leaves no video of the frames so far", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/half.mkv"
+  for _, failure in ipairs { "on purpose", { "a table" } } do
+    local ok, message = pcall(function()
+      local writer <close> = assert(lv.video.writer(path, { width = 16, height = 8, fps = 25 }))
+      writer:write(lv.zeros(1, 3, 8, 16))
+      error(failure, 0)
+    end)
+    equal({ ok, message, lv.exists(path) }, { false, failure, false })
+  end
+  do
+    local writer <close> = assert(lv.video.writer(path, { width = 16, height = 8, fps = 25 }))
+    writer:write(lv.zeros(1, 3, 8, 16))
+  end
+  equal(lv.exists(path), true)
+end)

@@ -21,6 +21,9 @@ local function start(o)
   if o.threads then native.set_threads(o.threads) end
 end
 
+-- What a decoder that came in a file may use.
+local function limits(o) return { max_work = o.max_work, max_memory = o.max_memory } end
+
 function commands.compress(words)
   local o = options.parse(words, {
     command = "compress_file",
@@ -62,7 +65,7 @@ function commands.decompress(words)
   if not o then return end
   start(o)
   local began = native.time()
-  local decoded = must(codec.open(o.file))
+  local decoded = must(codec.open(o.file, limits(o)))
   local writer <close> = must(native.open_writer(o.output, {
     width = decoded.width, height = decoded.height, fps = decoded.fps,
     timestamps = decoded.timestamps,
@@ -149,7 +152,7 @@ function commands.eval(words)
   })
   if not o then return end
   start(o)
-  local decoded = must(codec.open(o.file))
+  local decoded = must(codec.open(o.file, limits(o)))
   -- The file's frame size, unless told how the clip was cut.
   if not o.resize and not o.crop then o.resize = { decoded.height, decoded.width } end
   if not o.frames then o.frames = { decoded.frames } end

@@ -2,10 +2,10 @@
 -- "hnerv_boost@1" means, with its defaults below, never changes; a later default is told in the
 -- file.
 local bridge <const> = require "lunerv.bridge"
-local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
+local origin <const> = require "lunerv.nn.origin"
 
 local decoders <const> = {}
 
@@ -51,11 +51,18 @@ local function same(a, b)
   return a == b or native.json_encode(a) == native.json_encode(b)
 end
 
+-- Whether a file can name the model's decoder, or has to bring it along: as a class that extends
+-- one of lv.models.
+function decoders.knows(model)
+  local built = origin[model]
+  return frozen[tostring(model.kind) .. "@1"] ~= nil and built ~= nil
+    and rawequal(built.class, models[model.kind])
+end
+
 -- The text that stands for `model`'s decoder in a file.
 function decoders.describe(model)
   local program = tostring(model.kind) .. "@1"
   local known, c = frozen[program], model.config
-  if not known then errors.raise("no file can hold a decoder of %s yet", model.class_name) end
   local told = {}
   for name in pairs(known.told) do told[name] = c[name] end
   if known.told.enc_dim then told.enc_dim = c.enc_dim[2] end

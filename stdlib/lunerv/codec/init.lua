@@ -14,6 +14,7 @@ local layout <const> = require "lunerv.codec.layout"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local program <const> = require "lunerv.codec.program"
 local slots <const> = require "lunerv.compress.slots"
 
 local codec <const> = {}
@@ -71,10 +72,19 @@ local function problem_of(message)
   return text:sub(at or 1)
 end
 
+-- The model of a segment of `video`, and the shape of an embedding, if it decodes such.
+local function model_of(video, segment)
+  local text = segment.sections.decoder
+  if program.is(text) then return video.build(text) end
+  local model = decoders.build(text, video.height, video.width, segment.frames)
+  local c = model.config
+  return model, model.encode and { 1, c.enc_dim[2], model.grid[1], model.grid[2] }
+end
+
 -- The network of a segment of `video`, and its embeddings where it has any.
 local function build(video, segment)
   local sections = segment.sections
-  local model = decoders.build(sections.decoder, video.height, video.width, segment.frames)
+  local model, embedding = model_of(video, segment)
   if sections.buffers then unpack_buffers(model, sections.buffers) end
 
   local list, shapes = slots.of(model), {}
@@ -87,11 +97,9 @@ local function build(video, segment)
     end
   end)
 
-  if model.encode then
+  if embedding then
     if not sections.embeddings then damaged "section 'embeddings' is missing" end
-    local c = model.config
-    return model, native.decode_embeddings(sections.embeddings, segment.frames,
-      { 1, c.enc_dim[2], model.grid[1], model.grid[2] })
+    return model, native.decode_embeddings(sections.embeddings, segment.frames, embedding)
   elseif sections.embeddings then
     damaged "section 'embeddings' has no use for this decoder"
   end
@@ -118,25 +126,46 @@ end
 -- Decodes the bytes of a file: a video with height, width, frames, fps, timestamps (nil at a
 -- constant rate), bytes, bpp, sections, segments, and `:frame(i)`. What is wrong with them is an
 -- error that names the section; segments behind the first are decoded when they are asked for.
-function codec.decode(bytes)
-  local video = layout.read(bytes)
+--
+-- A decoder that came in the file runs in a process without rights, and with `confined = true`
+-- every other does. Options: `max_work`, the elements, multiplications and additions that it may
+-- compute for the whole video, and `max_memory`, the bytes of its tensors (both follow from the
+-- frames' size and number). `build(text, sections)` gives its model here instead, for those who
+-- trust it.
+function codec.decode(bytes, given)
+  local o = options(given, {}, { "max_work", "max_memory", "confined", "build" })
+  local video, shared = layout.read(bytes)
+  local is_program = false
+  for _, segment in ipairs(video.segments) do
+    is_program = is_program or program.is(segment.sections.decoder)
+  end
+  if is_program and not shared["decoder program"] then
+    damaged "section 'decoder program' is missing"
+  end
+  if (is_program or o.confined) and not o.build then
+    video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
+      { max_work = o.max_work, max_memory = o.max_memory })
+    return setmetatable(video, Video)
+  end
+  video.build = o.build and function(text) return o.build(text, shared) end
   enter(video, 1)
   return setmetatable(video, Video)
 end
 
--- Calls body(bytes of a file); nil and a message when it cannot be read, or is not sound.
-local function attempt(path, body)
+-- Calls body(bytes of a file, …); nil and a message when it cannot be read, or is not sound.
+local function attempt(path, body, ...)
   local bytes, message = native.read_file(path)
   if not bytes then return nil, message end
-  local ok, result = pcall(body, bytes)
+  local ok, result = pcall(body, bytes, ...)
   if ok then return result end
   if bridge.interrupted() then error(result, 0) end
   return nil, ("%s: %s"):format(path, problem_of(result))
 end
 
--- Opens a file; nil and a message if it cannot be read or decoded.
-function codec.open(path)
-  local video, message = attempt(path, codec.decode)
+-- Opens a file, with the options of codec.decode; nil and a message if it cannot be read or
+-- decoded.
+function codec.open(path, given)
+  local video, message = attempt(path, codec.decode, given)
   if not video then return nil, message end
   video.path = path
   return video
@@ -166,6 +195,7 @@ function Video:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
     errors.raise("frame: 1 to %d expected, got %s", self.frames, tostring(i))
   end
+  if self.process then return self.process:frame(i) end
   enter(self, self:segment_of(i))
   local index = i - self.segment.first + 1
   local t = index / self.segment.frames
@@ -199,14 +229,22 @@ function codec.encode(compressed, given)
   local clip = o.clip or errors.raise "codec: a clip expected"
   local stored = compressed:stored(clip)
   local model = stored.model
-  local program = decoders.describe(model)
-  local fresh = decoders.build(program, clip.height, clip.width, #clip)
+  local text, fresh, embedding
+  if decoders.knows(model) then
+    text = decoders.describe(model)
+    fresh = decoders.build(text, clip.height, clip.width, #clip)
+  else
+    embedding = stored.embeddings and stored.embeddings[1].shape
+    text = program.describe(model, embedding)
+    fresh = program.build(text, program.class)
+  end
 
   local names, payloads = {}, {}
   local function add(name, bytes) names[#names + 1], payloads[#payloads + 1] = name, bytes end
   add("clip", native.lnv_clip(clip.height, clip.width, #clip, clip.fps or 25,
     clip.timestamps or {}))
-  add("decoder", program)
+  add("decoder", text)
+  if program.is(text) then add("decoder program", native.lnv_program(program.sources(text))) end
   local buffers = pack_buffers(model, fresh)
   if buffers then add("buffers", buffers) end
   local coding = { families = o.families or stored.families, group = o.group }
@@ -220,7 +258,15 @@ function codec.encode(compressed, given)
     add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
       stored.embedding_offset, coding))
   end
-  return native.lnv_pack(names, payloads)
+  return native.lnv_pack(names, payloads), function() return fresh, embedding end
+end
+
+-- A decoder that travels is tried where it will run before its file is published: what that makes
+-- must equal, bit for bit, what it makes here.
+local function compare(index, there, here)
+  if there:eq(here:frame(index)):amin():item() == 1 then return end
+  errors.raise("frame %d of the decoder program in the file differs from what it makes here: its "
+    .. "modules must be those that were loaded, and compute the same every time", index)
 end
 
 -- What files written are: printable.
@@ -238,11 +284,17 @@ codec.File = {
 function codec.write(path, compressed, given)
   local o = options(given, { verify = true, predict = true },
     { "clip", "families", "group", "on_frame" })
-  local bytes = codec.encode(compressed,
+  local bytes, build = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = layout.read(bytes)
+  local here = program.is(file.decoder) and codec.decode(bytes, { build = build })
+  local there = (here or o.verify) and codec.decode(bytes)
+  if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
-    local quality = codec.decode(bytes):evaluate(o.clip, o.on_frame)
+    local quality = there:evaluate(o.clip, function(frame, output, ...)
+      if here then compare(frame.index, output, here) end
+      if o.on_frame then o.on_frame(frame, output, ...) end
+    end)
     for name, value in pairs(quality) do file[name] = value end
     setmetatable(file, codec.File)
   end

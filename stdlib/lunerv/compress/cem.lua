@@ -7,7 +7,6 @@
 --   lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
 --   lv.codec.write("clip.lnv", cem, { clip = clip })
 local class <const> = require "lunerv.nn.class"
-local errors <const> = require "lunerv.errors"
 local List <const> = require "lunerv.nn.list"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -15,6 +14,7 @@ local options <const> = require "lunerv.options"
 local quant <const> = require "lunerv.quant"
 local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
+local subject <const> = require "lunerv.compress.subject"
 
 local CEM <const> = class "CEM"
 
@@ -25,7 +25,8 @@ CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", 
 local lambdas <const> = { hnerv = 0.05, hnerv_boost = 0.05 }
 
 -- Options: `bits` of the quantisers' first range; `target_bpp`, below which bits cost nothing (4
--- bits for every stored parameter); `lambda`, what a bit per pixel costs; `steerable`: see `steer`.
+-- bits for every stored parameter); `lambda`, what a bit per pixel costs; `steerable`: see `steer`;
+-- `clip`, for a model that is none of lv.models.
 -- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it; and
 -- when the file is written, `predict`: embeddings are told by what has changed since the frame
 -- before; `families`: the distributions of symbols (all; see lv.codec.encode); `rdo`: how strongly
@@ -33,11 +34,8 @@ local lambdas <const> = { hnerv = 0.05, hnerv_boost = 0.05 }
 function CEM:init(model, given)
   local o = options(given,
     { bits = 8, channel = false, steerable = false, predict = true, rdo = 0 },
-    { "target_bpp", "lambda", "families" })
-  local c = model.config
-  if not c or not c.height then
-    errors.raise "cem: a model of lv.models expected, which knows its clip"
-  end
+    { "target_bpp", "lambda", "families", "clip" })
+  local c = subject.config(model, o.clip, "cem")
   self.kind = model.kind
   self.model = model
   self.quantisers = List {}
@@ -45,12 +43,12 @@ function CEM:init(model, given)
   for _, slot in ipairs(self.slots) do
     self.quantisers:append(quant.Scale(slot.tensor, { bits = o.bits, channel = o.channel }))
   end
-  if model.encode then self.embedding = quant.ScaleOffset { bits = o.bits } end
+  if subject.has_embeddings(model) then self.embedding = quant.ScaleOffset { bits = o.bits } end
 
   local pixels = c.frames * c.height * c.width
   self.predict, self.rdo, self.families = o.predict, o.rdo, o.families
   self.pixels, self.frames = pixels, c.frames
-  self.target_bpp = o.target_bpp or 4 * model:stored_parameters() / pixels
+  self.target_bpp = o.target_bpp or 4 * self:stored_parameters() / pixels
   self.lambda = o.lambda or lambdas[model.kind] or 0.2
   self.config = { cem = true, bits = o.bits, channel = o.channel,
     target_bpp = self.target_bpp, lambda = self.lambda }
@@ -60,7 +58,7 @@ function CEM:init(model, given)
   self.trace = {} -- what the last frame's codes were, and what they cost
 end
 
-function CEM:stored_parameters() return self.model:stored_parameters() end
+function CEM:stored_parameters() return subject.stored_parameters(self.model) end
 
 function CEM:quantised()
   local list = {}

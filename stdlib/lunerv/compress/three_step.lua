@@ -18,6 +18,7 @@ local options <const> = require "lunerv.options"
 local quant <const> = require "lunerv.quant"
 local List <const> = require "lunerv.nn.list"
 local slots <const> = require "lunerv.compress.slots"
+local subject <const> = require "lunerv.compress.subject"
 
 local ThreeStep <const> = class "ThreeStep"
 
@@ -26,32 +27,33 @@ ThreeStep.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0 }
 local Mask <const> = class "Mask"
 function Mask:init(tensor) self.keep = native.ones(table.unpack(tensor.shape)) end
 
--- The convolutions of the first layer and of the stages.
-local function is_prunable(slot)
+-- The convolutions of the first layer and of the stages; of a model of one's own, all.
+local function is_prunable(slot, model)
   return slot.tensor:dim() == 4 and slot.name:match "weight$"
-    and (slot.name:match "^stem%." or slot.name:match "^stages%.")
+    and (slot.name:match "^stem%." or slot.name:match "^stages%." or not model.kind)
 end
 
--- Options: `bits` of weights; `embedding_bits`.
+-- Options: `bits` of weights; `embedding_bits`; `clip`, for a model that is none of lv.models.
 function ThreeStep:init(model, given)
-  local o = options(given, { bits = 8, embedding_bits = 6 })
-  if not model.config then errors.raise "three_step: a model of lv.models expected" end
+  local o = options(given, { bits = 8, embedding_bits = 6 }, { "clip" })
   self.kind = model.kind
   self.model = model
   self.bits, self.embedding_bits = o.bits, o.embedding_bits
   self.config = { three_step = true, bits = o.bits, embedding_bits = o.embedding_bits }
-  for name, value in pairs(model.config) do self.config[name] = value end
+  for name, value in pairs(subject.config(model, o.clip, "three_step")) do
+    self.config[name] = value
+  end
   self.slots, self.pruned = slots.of(model), {}
   self.masks = List {}
   for i, slot in ipairs(self.slots) do
-    if is_prunable(slot) then
+    if is_prunable(slot, model) then
       self.masks:append(Mask(slot.tensor))
       self.pruned[i] = #self.masks
     end
   end
 end
 
-function ThreeStep:stored_parameters() return self.model:stored_parameters() end
+function ThreeStep:stored_parameters() return subject.stored_parameters(self.model) end
 
 -- How many weights of the prunable layers are smaller than `bound`.
 local function count_below(self, bound)
@@ -120,7 +122,7 @@ function ThreeStep:stored(clip)
       stored.weights[i] = tensor:detach():evaluate()
       stored.steps[i] = best_step(stored.weights[i], self.bits)
     end
-    if not self.model.encode then return end
+    if not subject.has_embeddings(self.model) then return end
     local low, high = math.huge, -math.huge
     stored.embeddings = {}
     for index = 1, #clip do

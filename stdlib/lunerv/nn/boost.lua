@@ -192,4 +192,4 @@ end
 --             so do an encoder's
 --   ch_t, pe_base, pe_levels, conditioning ("tat", "adain")   as of the boosted kinds
 -- The result trains like every model; its parameters are the decoder's and the added ones.
-return function(given) return Boost(given) end
+return Boost

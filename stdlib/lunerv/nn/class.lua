@@ -9,6 +9,7 @@ local native <const> = require "lunerv.native"
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
+local origin <const> = require "lunerv.nn.origin"
 
 local ORDER <const> = {} -- an object's list of field names, oldest first, is kept under this key
 local owners <const> = setmetatable({}, { __mode = "k" }) -- module → the module it is a field of
@@ -244,6 +245,9 @@ return function(name, parent)
   if type(name) ~= "string" then
     errors.raise("the name of the class expected, got %s", type(name))
   end
+  if parent ~= nil and type(parent) ~= "table" then
+    errors.raise("class '%s': the class it extends expected, got %s", name, type(parent))
+  end
   local class = { class_name = name }
   local object = {
     __index = class, __newindex = assign, __call = call, __tostring = describe, __name = name,
@@ -252,6 +256,7 @@ return function(name, parent)
     __index = parent or Module,
     __call = function(_, ...)
       local self = setmetatable({ [ORDER] = {} }, object)
+      origin[self] = { class = class, arguments = table.pack(...) }
       self:init(...)
       return self
     end,

@@ -10,6 +10,7 @@ catalogue.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hner
 local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
   "compress_file", "rd_curve" }
 local to_file <const> = { "compress_file" }
+local decoding <const> = { "decompress", "eval" }
 local compressing <const> = { "compress", "compress_file", "rd_curve", "ablate" }
 
 local function joined(list, ...)
@@ -201,6 +202,11 @@ catalogue.list = {
     doc = "how strongly weights are rounded to what is worth its bits: 0.1 is mild, 1 strong" },
   { name = "prune", type = "number", least = 0, most = 0.99, default = 0.2,
     commands = compressing, doc = "share of the convolutions' weights that three_step drops" },
+
+  { name = "max_work", type = "count", least = 1, commands = decoding,
+    doc = "elements, multiplications and additions that a decoder in the file may compute" },
+  { name = "max_memory", type = "bytes", commands = decoding,
+    doc = "memory for the tensors of a decoder in the file" },
 
   { name = "json", type = "boolean", default = false,
     commands = { "compress_file", "decompress", "info", "eval" },

@@ -1,0 +1,60 @@
+import LuaBridge
+import Support
+
+/// JSON's null, which Lua's nil cannot stand for in a table.
+public final class JSONNull: LuaObject {
+  public static let value = JSONNull()
+  public static var luaName: String { "json_null" }
+}
+extension JSONNull: @unchecked Sendable {}
+
+/// Plain data as JSON.
+enum JSONModule {
+  static func define(_ m: LuaModule) -> LuaClass<JSONNull> {
+    m.define("json_encode", params: ["value"], doc: "Plain data as JSON text, keys sorted.") {
+      (value: LuaValue) -> String in try encoded(value).text()
+    }
+    m.define("json_decode", params: ["text"], doc: "The data of JSON text; null is json_null.") {
+      (text: String) -> LuaValue in decoded(try JSON.parse(text))
+    }
+    m.constant("json_null", .object(JSONNull.value))
+    let null = LuaClass<JSONNull>()
+    null.meta("__tostring") { (_: JSONNull) -> String in "null" }
+    return null
+  }
+
+  private static func encoded(_ value: LuaValue) throws -> JSON {
+    switch value {
+    case .nil_: return .null
+    case .bool(let b): return .bool(b)
+    case .int(let n): return .int(Int64(n))
+    case .number(let n): return .number(n)
+    case .string(let s): return .string(s)
+    case .array(let list): return .array(try list.map(encoded))
+    case .table(let pairs):
+      let members = try pairs.map { key, value -> JSON.Member in
+        switch key {
+        case .string(let s): return JSON.Member(s, try encoded(value))
+        default: throw LunervError(.argument, "json_encode: a table's keys must be strings or 1…n")
+        }
+      }
+      return .object(members.sorted { $0.key < $1.key })
+    case .object(let o):
+      if o is JSONNull { return .null }
+      throw LunervError(.argument, "json_encode: a \(type(of: o).luaName) is no plain data")
+    case .function: throw LunervError(.argument, "json_encode: a function is no plain data")
+    }
+  }
+
+  private static func decoded(_ json: JSON) -> LuaValue {
+    switch json {
+    case .null: .object(JSONNull.value)
+    case .bool(let b): .bool(b)
+    case .int(let n): .int(Int(n))
+    case .number(let n): .number(n)
+    case .string(let s): .string(s)
+    case .array(let list): .array(list.map(decoded))
+    case .object(let members): .table(members.map { (.string($0.key), decoded($0.value)) })
+    }
+  }
+}

@@ -1,0 +1,189 @@
+-- What runs in the process that decodes a file with a program of its own (Bindings/DecoderProcess).
+-- The process has no rights: it opens nothing, starts nothing, and its time and memory are
+-- bounded. Within it the program sees neither Lua's libraries nor ours, but what is listed here.
+local codec <const> = require "lunerv.codec"
+local native <const> = require "lunerv.native"
+local nn <const> = require "lunerv.nn"
+local options <const> = require "lunerv.options"
+local program <const> = require "lunerv.codec.program"
+
+local load_text <const>, strings <const> = load, string
+local caller <const> = debug.getinfo
+
+-- The library's own modules need strings and protected calls; nothing here needs these.
+for _, name in ipairs { "io", "os", "debug", "load", "loadfile", "dofile", "print", "warn",
+  "collectgarbage" } do
+  _G[name], package.loaded[name] = nil, nil
+end
+rawset(package, "loadlib", nil)
+package.path, package.cpath = "", ""
+
+-- Methods of strings answer the library alone: `("x"):rep(1e9)` and hostile patterns run where no
+-- limit looks.
+getmetatable("").__index = function(_, name)
+  local frame = caller(2, "S")
+  if frame and strings.sub(frame.source, 1, 8) == "@lunerv:" then return strings[name] end
+  error(strings.format("strings have no '%s' in a decoder program", tostring(name)), 2)
+end
+
+-- The program's world ---------------------------------------------------------------------------
+
+local lv <const> = { nn = {} }
+
+-- Pure operators: no files, gradients, callbacks, threads.
+for name in strings.gmatch([[
+  tensor zeros ones full randn rand arange size dim numel item tolist to detach clone evaluate
+  is_finite neg abs exp log sqrt rsqrt sin cos tanh sigmoid relu gelu silu erf square sign round
+  floor reciprocal clamp add sub mul div pow maximum minimum eq ne lt le gt ge where view permute
+  transpose slice select cat stack gather index_select expand pad unsqueeze squeeze sum mean amax
+  amin var matmul linear conv2d pixel_shuffle pixel_unshuffle layer_norm instance_norm softmax
+  avg_pool2d rfft2 position_encoding
+]], "%S+") do
+  lv[name] = native[name] or error("there is no operator " .. name)
+end
+for name, value in pairs(nn) do lv.nn[name] = value end
+function lv.options(given, defaults, optional) return options(given, defaults, optional) end
+
+local world <const> = { ipairs = ipairs, select = select, type = type, error = error, math = {} }
+for name, value in pairs(math) do
+  if name ~= "random" and name ~= "randomseed" then world.math[name] = value end
+end
+
+-- Integers and strings in order, so that a program does the same in every process.
+function world.pairs(t)
+  if type(t) ~= "table" then error("pairs: a table expected, got " .. type(t), 2) end
+  local keys, others = {}, {}
+  for key in next, t do
+    local kind = type(key)
+    local list = (kind == "number" or kind == "string") and keys or others
+    list[#list + 1] = key
+  end
+  table.sort(keys, function(a, b)
+    if type(a) ~= type(b) then return type(a) == "number" end
+    return a < b
+  end)
+  for _, key in ipairs(others) do keys[#keys + 1] = key end
+  local i = 0
+  return function()
+    local value
+    repeat -- what was removed meanwhile is skipped
+      i = i + 1
+      if keys[i] == nil then return nil end
+      value = rawget(t, keys[i])
+    until value ~= nil
+    return keys[i], value
+  end
+end
+
+-- Longest list that table.insert moves or table.unpack spreads.
+local longest <const> = 1 << 16
+
+world.table = {}
+function world.table.insert(t, ...)
+  local n, position, value = select("#", ...), ...
+  if type(t) ~= "table" or n < 1 or n > 2 then error("insert: a table and a value expected", 2) end
+  local last = rawlen(t) + 1
+  if n == 1 then position, value = last, position end
+  if math.type(position) ~= "integer" or position < 1 or position > last or last > longest then
+    error("insert: a position in a list of at most 65536 expected", 2)
+  end
+  for i = last, position + 1, -1 do rawset(t, i, rawget(t, i - 1)) end
+  rawset(t, position, value)
+end
+
+function world.table.unpack(t, first, last)
+  if type(t) ~= "table" then error("unpack: a table expected, got " .. type(t), 2) end
+  first, last = first or 1, last or rawlen(t)
+  if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
+    or last > longest
+  then
+    error("unpack: positions from 1 to 65536 expected", 2)
+  end
+  return table.unpack(t, first, last)
+end
+
+local events <const> = {}
+for name in strings.gmatch("index newindex call add sub mul div mod pow unm idiv len eq lt le "
+  .. "concat", "%S+") do events["__" .. name] = true end
+
+-- What is set is a copy: no event is added behind its back.
+function world.setmetatable(t, given)
+  if type(t) ~= "table" or type(given) ~= "table" then
+    error("setmetatable: two tables expected", 2)
+  end
+  if getmetatable(t) ~= nil then error("setmetatable: this table has one already", 2) end
+  local meta = {}
+  for key, value in next, given do
+    if events[key] then
+      local kind = type(value)
+      if kind ~= "function" and not (kind == "table" and key:match "index$") then
+        error("setmetatable: '" .. key .. "' must be a function", 2)
+      end
+      meta[key] = value
+    elseif type(key) == "string" and strings.sub(key, 1, 2) == "__" then
+      error("setmetatable: a decoder program may not set '" .. key .. "'", 2)
+    end
+  end
+  return setmetatable(t, meta)
+end
+
+-- Running it ------------------------------------------------------------------------------------
+
+-- require: "lunerv", and the modules that the file carries.
+local function loader(sources)
+  local loaded, loading = { lunerv = lv }, {}
+  return function(name)
+    if type(name) ~= "string" then error("require: a name expected, got " .. type(name), 2) end
+    if loaded[name] ~= nil then return loaded[name] end
+    local source = sources[name]
+    if not source then
+      error("module '" .. name .. "' is not in the file: a decoder program may require 'lunerv', "
+        .. "and what travels with it", 2)
+    end
+    if loading[name] then error("module '" .. name .. "' requires itself", 2) end
+    loading[name] = true
+    local path = strings.gsub(name, "%.", "/")
+    local chunk, message = load_text(source, "@" .. path .. ".lua", "t", world)
+    if not chunk then error(message, 0) end
+    local value = chunk(name)
+    if value == nil then value = true end
+    loaded[name] = value
+    return value
+  end
+end
+
+local function model_of(text, sections)
+  local names, texts = native.lnv_read_program(sections["decoder program"])
+  local sources = {}
+  for i, name in ipairs(names) do sources[name] = texts[i] end
+  world.require = loader(sources)
+  return program.build(text, function(name)
+    local class = type(name) == "string" and strings.match(name, "^lunerv%.nn%.(.+)$")
+    class = class and nn[class] or not class and world.require(name)
+    if type(class) ~= "table" then error("'" .. tostring(name) .. "' returns no class", 0) end
+    return class
+  end)
+end
+
+local function serve()
+  local video <const> = codec.decode(native.confined_file(), { build = model_of })
+  native.confined_ready()
+  local expected <const> = strings.format("f32 (1, 3, %d, %d)", video.height, video.width)
+  while true do
+    local index = native.confined_request()
+    if not index then return end
+    local frame = video:frame(index)
+    local found = native.is_tensor(frame) and strings.format("%s (%s)", frame.dtype,
+      table.concat(frame.shape, ", ")) or type(frame)
+    if found ~= expected then
+      error(strings.format("frame %d: %s expected, got %s", index, expected, found), 0)
+    end
+    native.confined_answer(frame)
+  end
+end
+
+local ok <const>, message <const> = pcall(serve)
+-- A section that is damaged has no place in the library.
+if not ok then
+  error(type(message) == "string" and strings.match(message, "section '.*") or message, 0)
+end

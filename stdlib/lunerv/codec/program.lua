@@ -1,0 +1,186 @@
+-- A decoder of the user's own in a file: "program@1" and a tree of classes and what they were
+-- constructed with, in the section 'decoder'; the Lua modules that the classes come from, in the
+-- section 'decoder program'.
+--
+-- A class is what a module returns that `require` has loaded, or one of lv.nn. Modules of which a
+-- decoder is made are constructed with plain data and other such modules.
+local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+local origin <const> = require "lunerv.nn.origin"
+
+local program <const> = {}
+
+local mark <const> = "program@1"
+
+-- Whether a section 'decoder' names a program that the file holds.
+function program.is(text) return text:sub(1, #mark) == mark end
+
+-- Describing --------------------------------------------------------------------------------
+
+-- The name under which a decoder program finds a class: of a module that `require` has loaded, or
+-- "lunerv.nn.Conv2d" and the like.
+local function class_name(class)
+  for name, value in pairs(package.loaded) do
+    if value == class and type(name) == "string" and not name:match "^lunerv%f[.\0]" then
+      return name
+    end
+  end
+  for name, value in pairs(require "lunerv.nn") do
+    if value == class then return "lunerv.nn." .. name end
+  end
+  errors.raise("no file can hold a decoder with %s in it: it is not what a module returns; put "
+    .. "the class into a file of its own, which ends with 'return %s', and `require` that",
+    tostring(class), class.class_name)
+end
+
+local describe
+
+-- Plain data as JSON can tell it; modules by what they were built by, under the key "@".
+local function plain(value, where, depth)
+  if type(value) == "table" and origin[value] then return describe(value, depth + 1) end
+  if type(value) ~= "table" then
+    local is_data = type(value) == "string" or type(value) == "boolean"
+      or type(value) == "number" and value == value and math.abs(value) < math.huge
+    if is_data then return value end
+    errors.raise("no file can hold %s: %s is no plain data", where,
+      type(value) == "number" and tostring(value) or "a " .. type(value))
+  end
+  if depth > 20 then errors.raise("no file can hold %s: it is nested too deeply", where) end
+  local copy, count = {}, 0
+  for key, item in pairs(value) do
+    count = count + 1
+    if key == "@" or type(key) ~= "string" and not (math.type(key) == "integer" and key >= 1
+      and key <= #value)
+    then
+      errors.raise("no file can hold %s: '%s' is no key of plain data", where, tostring(key))
+    end
+    copy[key] = plain(item, where .. (math.type(key) and "[%d]" or ".%s"):format(key), depth + 1)
+  end
+  if #copy > 0 and count > #copy then
+    errors.raise("no file can hold %s: a list with names among its items", where)
+  end
+  return copy
+end
+
+function describe(module, depth)
+  local built = origin[module]
+  if not built then errors.raise("no file can hold %s", tostring(module)) end
+  local class, arguments = built.class, {}
+  for i = 1, built.arguments.n do
+    local value = built.arguments[i]
+    arguments[i] = value == nil and native.json_null
+      or plain(value, ("argument %d of %s"):format(i, class.class_name), depth)
+  end
+  return { ["@"] = class_name(class), with = arguments }
+end
+
+-- The text of the section 'decoder' for `model`; `embedding` is the shape of a frame's embedding,
+-- if it decodes such.
+function program.describe(model, embedding)
+  return mark .. native.json_encode { model = describe(model, 0), embedding = embedding }
+end
+
+-- A source without indentation and lines that are comments alone, which nobody reads in a file;
+-- lines keep their numbers. Sources with long strings, or strings over several lines, stay as they
+-- are.
+local function lean(source)
+  if source:find "%[=*%[" or source:find "\\\r?\n" then return source end
+  local lines = {}
+  for line in (source .. "\n"):gmatch "(.-)\r?\n" do
+    lines[#lines + 1] = line:match "^%s*%-%-" and "" or line:match "^%s*(.-)%s*$"
+  end
+  return (table.concat(lines, "\n"):gsub("\n+$", "\n"))
+end
+
+-- The modules that `text` needs, with those that they `require`: names, and sources.
+function program.sources(text)
+  local names, sources, seen = {}, {}, {}
+  local function add(name)
+    if seen[name] then return end
+    seen[name] = true
+    local path, message = package.searchpath(name, package.path)
+    local source
+    if path then source, message = native.read_file(path) end
+    if not source then
+      errors.raise("no file can hold the module '%s': %s", name, (message:gsub("%s+", " ")))
+    end
+    names[#names + 1], sources[#sources + 1] = name, lean(source)
+    for word in source:gmatch "require%s*%(?%s*[\"']([%w_.-]+)[\"']" do
+      -- A name that was never loaded stands in a comment, or is not needed to decode.
+      if package.loaded[word] ~= nil and not word:match "^lunerv%f[.\0]"
+        and package.searchpath(word, package.path)
+      then
+        add(word)
+      end
+    end
+  end
+  local function visit(value)
+    if type(value) ~= "table" then return end
+    local name = rawget(value, "@")
+    if name and not name:match "^lunerv%." then add(name) end
+    for _, item in pairs(value) do visit(item) end
+  end
+  visit(program.parse(text).model)
+  return names, sources
+end
+
+-- The class of a name, as this process has it: for models of one's own.
+function program.class(name)
+  local inner = name:match "^lunerv%.nn%.(.+)$"
+  return inner and require("lunerv.nn")[inner] or require(name)
+end
+
+-- Building ----------------------------------------------------------------------------------
+
+local function fail(message, ...)
+  bridge.fail("data", ("section 'decoder': " .. message):format(...))
+end
+
+-- What `text` says: { model, embedding }.
+function program.parse(text)
+  local readable, told = pcall(native.json_decode, text:sub(#mark + 1))
+  if not readable or type(told) ~= "table" or type(told.model) ~= "table" then
+    fail "it cannot be read"
+  end
+  local shape = told.embedding
+  if shape ~= nil then
+    if type(shape) ~= "table" or #shape < 1 or #shape > 8 then fail "the embedding's shape" end
+    local count = 1
+    for _, size in ipairs(shape) do
+      if math.type(size) ~= "integer" or size < 1 or size > 1 << 28 // count then
+        fail "the embedding is too large"
+      end
+      count = count * size
+    end
+  end
+  return told
+end
+
+-- The module that a tree stands for; `find(name)` gives the class of a name.
+local function build(tree, find, depth)
+  if depth > 40 then fail "it is nested too deeply" end
+  if type(tree) ~= "table" then
+    if tree == native.json_null then return nil end
+    return tree
+  end
+  if tree["@"] == nil then
+    local copy = {}
+    for key, item in pairs(tree) do copy[key] = build(item, find, depth + 1) end
+    return copy
+  end
+  local class, given, arguments = find(tree["@"]), tree.with, {}
+  if type(given) ~= "table" then fail "a class without its arguments" end
+  for i = 1, #given do arguments[i] = build(given[i], find, depth + 1) end
+  return class(table.unpack(arguments, 1, #given))
+end
+
+-- The model that the section 'decoder' tells of, with parameters nobody has set yet, and the shape
+-- of an embedding, if it decodes such. `find(name)` gives the class of a name.
+function program.build(text, find)
+  local told = program.parse(text)
+  if told.model["@"] == nil then fail "it names no class" end
+  return build(told.model, find, 0), told.embedding
+end
+
+return program

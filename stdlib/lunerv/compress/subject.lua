@@ -1,0 +1,29 @@
+-- What the methods ask of a model: those of lv.models know the clip they are for, and how much of
+-- them a file holds; of others the clip is told.
+local errors <const> = require "lunerv.errors"
+
+local subject <const> = {}
+
+-- { height, width, frames, … }, plain data that tells the model from others.
+function subject.config(model, clip, method)
+  if model.config and model.config.height then return model.config end
+  if not clip then
+    errors.raise("%s: a model of lv.models expected, or the `clip` that this one is for", method)
+  end
+  return {
+    decoder = model.class_name, height = clip.height, width = clip.width, frames = #clip,
+  }
+end
+
+-- Whether the model makes frames from embeddings, which it makes of frames.
+function subject.has_embeddings(model)
+  return model.encode ~= nil and model.decode ~= nil
+end
+
+-- Parameters that a file holds.
+function subject.stored_parameters(model)
+  if model.stored_parameters then return model:stored_parameters() end
+  return model:parameter_count()
+end
+
+return subject
