@@ -284,10 +284,10 @@ codec.File = {
 function codec.write(path, compressed, given)
   local o = options(given, { verify = true, predict = true },
     { "clip", "families", "group", "on_frame" })
-  local bytes, build = codec.encode(compressed,
+  local bytes, rebuild = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = layout.read(bytes)
-  local here = program.is(file.decoder) and codec.decode(bytes, { build = build })
+  local here = program.is(file.decoder) and codec.decode(bytes, { build = rebuild })
   local there = (here or o.verify) and codec.decode(bytes)
   if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
