@@ -145,6 +145,26 @@ test("a decoder of one's own travels in its file", function()
   raises(function() video:frame(4) end, "1 to 3 expected, got 4")
 end)
 
+test("files with one decoder of one's own are joined as segments", function()
+  local folder <close> = workshop { own = own, ["inner.part"] = part }
+  local clip <close> = clip_in(folder)
+  local path, file = own_file(folder, clip)
+  local joined = folder.path .. "/joined.lnv"
+  local info = assert(lv.codec.join(joined, { path, path }))
+  assert(info.bytes < 2 * file.bytes, info.bytes) -- the program is told once
+  local video, single = assert(lv.codec.open(joined)), assert(lv.codec.open(path))
+  equal({ #video, #video.segments }, { 6, 2 })
+  for _, index in ipairs { 4, 1, 6, 3 } do
+    equal(video:frame(index):tolist(), single:frame((index - 1) % 3 + 1):tolist())
+  end
+  lv.seed(1)
+  local other = lv.models.hnerv { clip = clip, fc_dim = 4, enc_dim = { 4, 2 }, strides = { 2 } }
+  local plain = folder.path .. "/plain.lnv"
+  assert(lv.codec.write(plain, lv.compress.cem(other), { clip = clip, verify = false }))
+  local _, message = lv.codec.join(joined, { path, plain })
+  assert(message:find("section 'decoder program' of file 2", 1, true), message)
+end)
+
 test("a boosted decoder, and one of embeddings, travel too", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part, coded = coded }
   local clip <close> = clip_in(folder)
