@@ -1,16 +1,15 @@
--- lunerv run Tests/lua/run.lua: all tests of the standard library.
+-- lunerv run Tests/lua/run.lua [NAME …]: tests of the standard library; all, or those named.
 local folder <const> = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 
-for _, name in ipairs {
+local all <const> = {
   "embedding", "options", "modules", "blocks", "boost", "schedule", "models", "interop", "video",
   "train", "compress", "program", "rate", "segments", "batches", "tasks", "diagnose", "examples",
-  "verify",
-  "twin", "bench", "robust",
-} do
-  require("test_" .. name)
-end
+  "verify", "twin", "bench", "robust",
+}
+
+for _, name in ipairs(#arg > 0 and arg or all) do require("test_" .. name) end
 
 print(("%d tests passed, %d failed"):format(harness.passed, harness.failed))
 if harness.failed > 0 then error(harness.failed .. " tests failed", 0) end
