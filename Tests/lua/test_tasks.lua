@@ -221,6 +221,20 @@ test("the paper's first experiments", function()
   equal(lines, 3)
 end)
 
+test("what goes into a file beyond the paper, part by part", function()
+  local folder <close> = harness.folder()
+  local clip = moving(folder.path .. "/clip.mkv", 3)
+  local _, rows = ablate(clip, folder.path .. "/out", "compression_parts", "--enc-dim", "4,2",
+    "--fc-dim", "6")
+  local bytes, count = {}, #rows
+  for _, row in ipairs(rows) do
+    bytes[row.name] = row.bytes
+    equal(row.psnr, rows[1].psnr)
+  end
+  equal({ count, rows[1].name, rows[count].name }, { 7, "published", "default" })
+  assert(bytes.families <= bytes.published and bytes.rdo < bytes.published)
+end)
+
 test("a plan that would change nothing is refused", function()
   local folder <close> = harness.folder()
   local clip = moving(folder.path .. "/clip.mkv", 2)

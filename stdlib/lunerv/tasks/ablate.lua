@@ -167,8 +167,8 @@ end
 local function check(o, variants)
   for _, variant in ipairs(variants) do
     for name in pairs(variant.own) do
-      -- The method has a default, so that one cannot tell whether it was asked for.
-      if o[name] ~= nil and name ~= "method" then
+      -- Some have a default of the command's, and nobody can tell whether that was asked for.
+      if o[name] ~= nil and o[name] ~= options.default(name, nil, "ablate") then
         bridge.fail("usage", ("plan '%s' varies %s itself"):format(o.plan, name))
       end
       if not options.applies(name, variant.options.model) then
