@@ -107,7 +107,7 @@ enum NarrowConvolution {
       packed.update(repeating: 0, count: depth * mostColumns)
       var first = 0
       for width in panels {
-        for at in first..<min(first + width, kh * kw * outputs) {
+        for at in first..<max(first, min(first + width, kh * kw * outputs)) {
           let (tap, o) = (at / outputs, at % outputs)
           for from in 0..<weights.inputs {
             packed[first * depth + input.layout.lane(of: from) * width + at - first] =
