@@ -231,7 +231,7 @@ local function run(jobs, report)
     processes:close()
     os.remove(list)
   end
-  bridge.finally(function()
+  bridge.on_error(function()
     while ended < #jobs do
       lv.time() -- stops here when it was interrupted
       local line = processes:read "l"

@@ -287,7 +287,7 @@ static int shield(lua_State *L) {
 }
 
 /// Stack: handler of messages, cleanup, results or error.
-static int finish_finally(lua_State *L, int status, lua_KContext context) {
+static int finish_on_error(lua_State *L, int status, lua_KContext context) {
   (void)context;
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;
   lunerv_shield(1);
@@ -300,9 +300,9 @@ static int finish_finally(lua_State *L, int status, lua_KContext context) {
   return lua_error(L);
 }
 
-/// finally(f, cleanup, ...): f's results. After an error, Ctrl-C included, cleanup(error)
+/// on_error(f, cleanup, ...): f's results. After an error, Ctrl-C included, cleanup(error)
 /// runs shielded, and the error goes on.
-static int finally(lua_State *L) {
+static int on_error(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_pushcfunction(L, note_origin);
@@ -311,7 +311,7 @@ static int finally(lua_State *L) {
   lua_remove(L, 3);
   lua_insert(L, 2);
   int arguments = lua_gettop(L) - 3;
-  return finish_finally(L, lua_pcallk(L, arguments, LUA_MULTRET, 1, 0, finish_finally), 0);
+  return finish_on_error(L, lua_pcallk(L, arguments, LUA_MULTRET, 1, 0, finish_on_error), 0);
 }
 
 static int finish_nested(lua_State *L, int status, lua_KContext context) {
@@ -336,7 +336,7 @@ void lunerv_push_bridge_module(lua_State *L) {
       {"set_error_path", set_error_path},
       {"interrupted", interrupted},
       {"shield", shield},
-      {"finally", finally},
+      {"on_error", on_error},
       {"nested", nested},
       {NULL, NULL},
   };

@@ -589,15 +589,9 @@ extension Float {
       out.update(from: values, count: count)
       return
     }
-    var i = 0
-    while i + 8 <= count {
-      store8(load8(values + i), out + i, streaming: true)
-      i += 8
-    }
-    while i < count {
-      out[i] = values[i]
-      i += 1
-    }
+    let whole = count / 8 * 8
+    Kernels.stream(values, to: out, count: whole)
+    (out + whole).update(from: values + whole, count: count - whole)
   }
 
   public static func addRows(

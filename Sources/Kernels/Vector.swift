@@ -23,14 +23,8 @@ typealias V8 = SIMD8<Float>
 @inline(__always) func streams(_ count: Int) -> Bool { count >= streamingFloats }
 private let streamingFloats = 1 << 21
 
-/// Stores past the caches where `streaming`; `p` is then a multiple of 32 bytes, and
-/// ``finishStreaming(_:)`` follows before another thread reads.
-@inline(__always) func store8(_ v: V8, _ p: UnsafeMutablePointer<Float>, streaming: Bool) {
-  if streaming { lunerv_stream8(v, p) } else { lunerv_store8(v, p) }
-}
-
 /// Copies `count` floats, a multiple of eight, past the caches, whole lines where `out` is a
-/// multiple of 64 bytes; it is one of 32.
+/// multiple of 64 bytes; it is one of 32. ``finishStreaming(_:)`` follows before another thread reads.
 @inline(__always) func stream(
   _ p: UnsafePointer<Float>, to out: UnsafeMutablePointer<Float>, count: Int
 ) {
@@ -86,15 +80,6 @@ private let streamingFloats = 1 << 21
     if n == 8 { return lunerv_store_first8(v, p) }
   #endif
   for i in 0..<n { p[i] = v[i] }
-}
-
-/// The vector's group of eight number `i`.
-@inline(__always) func eight(_ v: Vector, _ i: Int) -> V8 {
-  #if LUNERV_VECTOR512
-    i == 0 ? lunerv_low8(v) : lunerv_high8(v)
-  #else
-    v
-  #endif
 }
 
 @inline(__always) func fma(_ a: V8, _ b: V8, _ c: V8) -> V8 { c.addingProduct(a, b) }

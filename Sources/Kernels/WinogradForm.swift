@@ -32,11 +32,6 @@ enum WinogradForm {
     }
   }
 
-  /// Products of an image of height × width outputs, per pair of channels: what a form costs.
-  func products(height: Int, width: Int) -> Int {
-    (height + outputs - 1) / outputs * ((width + outputs - 1) / outputs) * tile * tile
-  }
-
   /// What a transform makes of one column of a tile: eight numbers at most, the first ones count.
   typealias Column = (Vector, Vector, Vector, Vector, Vector, Vector, Vector, Vector)
 

@@ -152,20 +152,20 @@ import Testing
     let source = """
       local bridge = require 'lunerv.bridge'
       local seen
-      local ok, e = pcall(bridge.finally, function(a) error('x' .. a) end,
+      local ok, e = pcall(bridge.on_error, function(a) error('x' .. a) end,
         function(e) seen = e; error('hidden') end, 1)
       return tostring(ok) .. e .. '|' .. seen
       """
     #expect(try result(of: source) == "falsetrain.lua:4: x1|train.lua:4: x1")
     #expect(
       try result(
-        of: "return select('#', require('lunerv.bridge').finally(select, print, 2, 1, 2, 3))")
+        of: "return select('#', require('lunerv.bridge').on_error(select, print, 2, 1, 2, 3))")
         == "2")
     // The traceback is that of the place where the error arose.
     let error = failure(
       of: """
         local function deep() error('x') end
-        require('lunerv.bridge').finally(function() deep() end, function() end)
+        require('lunerv.bridge').on_error(function() deep() end, function() end)
         """)
     #expect(error?.traceback?.contains("in upvalue 'deep'") == true)
   }

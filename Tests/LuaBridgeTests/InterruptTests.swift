@@ -108,7 +108,7 @@ import Testing
         """
         local bridge = require 'lunerv.bridge'
         local saved = 0
-        local ok, e = pcall(bridge.finally, function() while true do end end, function()
+        local ok, e = pcall(bridge.on_error, function() while true do end end, function()
           for i = 1, 5000 do saved = saved + m.integer(1) end
           if not bridge.interrupted() or saved ~= 5000 then os.exit(90) end
           saved = 'saved'

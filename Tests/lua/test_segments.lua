@@ -34,7 +34,7 @@ local function options_of(folder, clip, words)
   for word in words:gmatch "%S+" do arguments[#arguments + 1] = word end
   local o = lv.options.parse(arguments,
     { command = "compress_file", usage = "", positional = { "clip" } })
-  o.out = folder.path .. "/work"
+  o.out = folder.path .. "/kept"
   return o
 end
 
@@ -161,7 +161,7 @@ test("a file in segments is decoded segment by segment, in any order", function(
   local video = assert(lv.codec.open(path))
   for _, index in ipairs { 5, 1, 4, 2, 3, 3 } do
     local k = (index + 1) // 2
-    local own = assert(lv.codec.open(("%s/work/segment-%03d.lnv"):format(folder.path, k)))
+    local own = assert(lv.codec.open(("%s/kept/segment-%03d.lnv"):format(folder.path, k)))
     equal(video:frame(index):tolist(), own:frame(index - 2 * k + 2):tolist())
     equal(video:segment_of(index), k)
   end
@@ -210,12 +210,12 @@ test("a run in segments goes on where it was", function()
     local source = clip_in(folder, 8)
     local _, _, asked = compress(folder, source, words)
     local whole = assert(lv.read_file(folder.path .. "/clip.lnv"))
-    os.execute(("rm -r '%s/work'"):format(folder.path))
+    os.execute(("rm -r '%s/kept'"):format(folder.path))
     os.remove(folder.path .. "/clip.lnv")
     -- In the second segment, and once more.
     compress(folder, source, words, asked * 4 // 10)
     equal(lv.exists(folder.path .. "/clip.lnv"), false)
-    equal(lv.exists(folder.path .. "/work/segment-001.lnv"), true)
+    equal(lv.exists(folder.path .. "/kept/segment-001.lnv"), true)
     compress(folder, source, words .. " --resume", asked // 5)
     local _, said, rest = compress(folder, source, words .. " --resume")
     assert(said:find("segment 1 of 3: done before", 1, true), said)
@@ -224,7 +224,7 @@ test("a run in segments goes on where it was", function()
     raises(function() compress(folder, source, words .. " --resume --gop 4") end, "cannot resume",
       "'gop' is 3")
     -- Nothing is left of what was done that takes room.
-    for _, name in ipairs(lv.list_dir(folder.path .. "/work/segment-002/small")) do
+    for _, name in ipairs(lv.list_dir(folder.path .. "/kept/segment-002/small")) do
       equal(name:match "^checkpoint", nil)
     end
   end

@@ -146,7 +146,7 @@ local function isolated(o, program)
   if o.scripts then words[#words + 1] = "--scripts " .. quoted(o.scripts) end
   local pipe <close> = assert(io.popen("echo $$; exec " .. table.concat(words, " ")))
   local process = pipe:read "l"
-  local text = bridge.finally(function()
+  local text = bridge.on_error(function()
     local all = pipe:read "a"
     native.time() -- where a Ctrl-C that ended the reading is noticed
     return all
@@ -273,7 +273,7 @@ function bench.run(given, announce)
     progress:clear()
     native.set_threads(before)
   end
-  local result = bridge.finally(measure_all, tidy, o, cases, left_out, progress)
+  local result = bridge.on_error(measure_all, tidy, o, cases, left_out, progress)
   tidy()
   return result
 end

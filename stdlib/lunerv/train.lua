@@ -392,7 +392,7 @@ return function(given)
     self.events = native.event_writer(o.out, found and self.step + 1 or nil)
   end
 
-  bridge.finally(loop, function() rescue(self) end, self)
+  bridge.on_error(loop, function() rescue(self) end, self)
   self.progress:clear()
   if self.saved ~= self.state then save(self) end
   local result = evaluate(self, o.on_frame)

@@ -82,14 +82,6 @@ static inline __attribute__((always_inline)) void lunerv_stream16(lunerv_float16
   __builtin_nontemporal_store(v, (lunerv_float16 *)p);
 }
 
-static inline __attribute__((always_inline)) lunerv_float8 lunerv_low8(lunerv_float16 v) {
-  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-
-static inline __attribute__((always_inline)) lunerv_float8 lunerv_high8(lunerv_float16 v) {
-  return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
-}
-
 /// The first eight, under a mask: taking them out of the vector first tempts the compiler into
 /// computing either half alone.
 static inline __attribute__((always_inline)) void lunerv_store_first8(lunerv_float16 v, float *p) {

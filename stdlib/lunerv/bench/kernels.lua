@@ -61,7 +61,7 @@ function kernels.recorded(body)
     return y
   end
   Conv2d.forward = record
-  bridge.finally(native.no_grad, function() Conv2d.forward = forward end, body)
+  bridge.on_error(native.no_grad, function() Conv2d.forward = forward end, body)
   Conv2d.forward = forward
   table.sort(list, function(a, b)
     if a.count * a.gflop ~= b.count * b.gflop then return a.count * a.gflop > b.count * b.gflop end
@@ -162,7 +162,7 @@ local function compare_algorithms(c)
   local function the_best() native.force_convolution() end
   for _, name in ipairs(native.convolution_algorithms(shape_of(c))) do
     native.force_convolution(name)
-    result[name] = gflops(c, bridge.finally(time_convolution, the_best, c))
+    result[name] = gflops(c, bridge.on_error(time_convolution, the_best, c))
     the_best()
   end
   return result

@@ -62,7 +62,7 @@ local function random_clip(o)
     os.remove(path)
     os.remove(name)
   end
-  return bridge.finally(function()
+  return bridge.on_error(function()
     local writer <close> = assert(native.open_writer(path,
       { width = o.geometry.width, height = o.geometry.height, fps = 25, format = "ffv1" }))
     for _ = 1, 3 do writer:write(random_image(o)) end
@@ -233,7 +233,7 @@ local function ask(o, subject, variant, ours, show)
   if not peer then return answer end
   local function close() peer:close() end
   answer.result, answer.reason =
-    bridge.finally(take_turns, close, o, subject, peer, ours, show)
+    bridge.on_error(take_turns, close, o, subject, peer, ours, show)
   close()
   return answer
 end

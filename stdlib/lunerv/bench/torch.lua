@@ -76,7 +76,7 @@ function torch.open(o, subject, variant)
   self.answers = assert(io.popen(("echo $$; exec %s <%s 2>&1"):format(
     command_of(o, subject, variant, script), quoted(self.path))))
   self.process = self.answers:read "l"
-  return bridge.finally(function()
+  return bridge.on_error(function()
     local first, reason = self:answer()
     if first and first.skipped then reason = first.skipped end
     if not first or first.skipped then

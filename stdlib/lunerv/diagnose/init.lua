@@ -137,7 +137,7 @@ function diagnose.speed(model, frame, rounds)
     return 1 / shortest
   end
   local speed = { threads = threads }
-  bridge.finally(function()
+  bridge.on_error(function()
     speed.one_core, speed.all_cores = best(1), best(threads)
   end, function() native.set_threads(threads) end)
   return speed

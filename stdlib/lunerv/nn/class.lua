@@ -157,7 +157,7 @@ function Module:observe(run)
   local calls, inside, outer = {}, {}, observer
   for _, module in ipairs(self:modules()) do inside[module] = true end
   local function restore() observer = outer end
-  bridge.finally(function()
+  bridge.on_error(function()
     observer = function(module, ...)
       local results = table.pack(module:forward(...))
       if inside[module] then
