@@ -13,8 +13,7 @@ struct WeightView {
   /// The weight from seen channel `from` of the product's input to channel `to` of its
   /// output, at tap (y, x) of the stored kernel.
   @inline(__always) func at(from: Int, to: Int, _ y: Int, _ x: Int) -> Float {
-    let (out, inp) = transposed ? (from, to) : (to, from)
-    return memory[((out * i + inp) * kh + y) * kw + x]
+    taps(from: from, to: to).0[y * kw + x]
   }
 
   /// All taps from seen channel `from` to channel `to`, row after row, and whether they are to
@@ -25,6 +24,46 @@ struct WeightView {
   }
   var inputs: Int { transposed ? o : i }
   var outputs: Int { transposed ? i : o }
+
+  /// The kernels from seen channel `from` to the group's lanes, as ``taps(from:to:)`` has them;
+  /// `zeros` stands for those of padding.
+  @inline(__always) func kernels(
+    from: Int, to group: LaneGroup, zeros: UnsafePointer<Float>
+  ) -> InlineArray<8, UnsafePointer<Float>> {
+    var kernels = InlineArray<8, UnsafePointer<Float>>(repeating: zeros)
+    for l in 0..<8 where group.channels[l] >= 0 {
+      kernels[l] = taps(from: from, to: group.channels[l]).0
+    }
+    return kernels
+  }
+}
+
+/// Eight neighbouring lanes of a product's output within its matrix of weights, which lies as
+/// [panel][row][panel width].
+struct LaneGroup {
+  /// Where the group's first row begins.
+  let place: Int
+  /// Floats from row to row.
+  let pitch: Int
+  /// The channel that each lane holds, −1 for padding.
+  let channels: InlineArray<8, Int>
+
+  static func all(of output: ImageLayout, rows: Int) -> [LaneGroup] {
+    let panels = panelWidths(lanes: output.lanes)
+    var channel = [Int](repeating: -1, count: panels.reduce(0, +))
+    for c in 0..<output.seenChannels { channel[output.lane(of: c)] = c }
+    var groups: [LaneGroup] = []
+    var first = 0
+    for width in panels {
+      for l in stride(from: 0, to: width, by: 8) {
+        var channels = InlineArray<8, Int>(repeating: -1)
+        for i in 0..<8 { channels[i] = channel[first + l + i] }
+        groups.append(LaneGroup(place: first * rows + l, pitch: width, channels: channels))
+      }
+      first += width
+    }
+    return groups
+  }
 }
 
 /// Bias by lane of the output, zero where there is none.

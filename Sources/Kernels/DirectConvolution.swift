@@ -82,9 +82,7 @@ enum DirectConvolution {
     let blocksY = (gather.rows + blockRows - 1) / blockRows
     withScratch { scratch in
       let packed = scratch.floats(gather.taps.count * depth * wideLanes)
-      pack(
-        weights, gather.taps, input: input.layout, output: output.layout, panels: panels,
-        into: packed)
+      pack(weights, gather.taps, input: input.layout, output: output.layout, into: packed)
       let lanesBias = scratch.floats(outLanes)
       laneBias(bias, layout: output.layout, into: lanesBias)
       let offsets = scratch.take(laneOffsets.count, of: Int.self)
@@ -141,29 +139,29 @@ enum DirectConvolution {
   /// [panel][tap][depth][panel width].
   private static func pack(
     _ w: WeightView, _ taps: [Gather.Tap], input: ImageLayout, output: ImageLayout,
-    panels: [Int], into out: UnsafeMutablePointer<Float>
+    into out: UnsafeMutablePointer<Float>
   ) {
-    let (depth, lanes) = (input.depth, roundUp(output.lanes, vectorWidth))
-    out.update(repeating: 0, count: taps.count * depth * lanes)
-    var start = [Int](repeating: 0, count: lanes)
-    var step = [Int](repeating: 0, count: lanes)
-    var first = 0
-    for width in panels {
-      for l in 0..<width {
-        start[first + l] = first * taps.count * depth + l
-        step[first + l] = width
-      }
-      first += width
+    let depth = input.depth
+    let groups = LaneGroup.all(of: output, rows: taps.count * depth)
+    // Rows of padding are nobody's.
+    if depth != w.inputs {
+      out.update(repeating: 0, count: taps.count * depth * roundUp(output.lanes, vectorWidth))
     }
-    let pieces = min(w.outputs, 16)
+    let pieces = min(w.inputs, 16)
     ThreadPool.shared.run(pieces) { piece in
-      for to in (w.outputs * piece / pieces)..<(w.outputs * (piece + 1) / pieces) {
-        let lane = output.lane(of: to)
-        for from in 0..<w.inputs {
-          let row = input.lane(of: from)
-          for (t, tap) in taps.enumerated() {
-            out[start[lane] + (t * depth + row) * step[lane]] = w.at(
-              from: from, to: to, tap.ky, tap.kx)
+      withScratch { scratch in
+        let zeros = scratch.floats(w.kh * w.kw)
+        zeros.update(repeating: 0, count: w.kh * w.kw)
+        let places = scratch.take(taps.count, of: Int.self)
+        for (t, tap) in taps.enumerated() { places[t] = tap.ky * w.kw + tap.kx }
+        for from in (w.inputs * piece / pieces)..<(w.inputs * (piece + 1) / pieces) {
+          for group in groups {
+            let kernels = w.kernels(from: from, to: group, zeros: zeros)
+            var row = out + group.place + input.lane(of: from) * group.pitch
+            for t in 0..<taps.count {
+              for l in 0..<8 { row[l] = kernels[l][places[t]] }
+              row += depth * group.pitch
+            }
           }
         }
       }

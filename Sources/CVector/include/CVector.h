@@ -25,6 +25,31 @@ static inline __attribute__((always_inline)) void lunerv_fence(void) {
 #endif
 }
 
+/// Eight doubles, where sums of weights want them.
+typedef double lunerv_double8 __attribute__((vector_size(64)));
+typedef double lunerv_double8_unaligned __attribute__((vector_size(64), aligned(8)));
+
+static inline __attribute__((always_inline)) lunerv_double8 lunerv_load_double8(const double *p) {
+  return *(const lunerv_double8_unaligned *)p;
+}
+
+static inline __attribute__((always_inline)) void lunerv_store_double8(lunerv_double8 v,
+                                                                       double *p) {
+  *(lunerv_double8_unaligned *)p = v;
+}
+
+/// v · factor + sum.
+static inline __attribute__((always_inline)) lunerv_double8
+lunerv_fma_double8(lunerv_double8 v, double factor, lunerv_double8 sum) {
+  const lunerv_double8 zero = {0};
+  return __builtin_elementwise_fma(v, zero + factor, sum);
+}
+
+static inline __attribute__((always_inline)) lunerv_float8
+lunerv_narrow_double8(lunerv_double8 v) {
+  return __builtin_convertvector(v, lunerv_float8);
+}
+
 // Selections. Swift's own (`replacing(with:where:)`, operators on masks) fall apart into
 // lanes in functions that are large already.
 #define LUNERV_SELECTIONS(width, bytes)                                                         \
