@@ -59,6 +59,19 @@ public enum Convolution {
     return admits(.direct, s) ? .direct : nil
   }
 
+  /// Whether the algorithm can activate what it writes to `target`. Zeros must stay zero, in the
+  /// padding lanes.
+  public static func applies(
+    _ activation: PointwiseOperator, by algorithm: ConvolutionAlgorithm, kernel: Int,
+    to target: ImageLayout
+  ) -> Bool {
+    guard form(algorithm, kernel: kernel) != nil, !target.planar else { return false }
+    switch activation {
+    case .sin, .tanh, .relu, .gelu, .silu: return true
+    default: return false
+    }
+  }
+
   /// What the algorithm makes of weights before it can use them; nil when that is nothing
   /// worth keeping.
   public static func prepare(

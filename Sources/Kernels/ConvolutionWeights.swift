@@ -45,24 +45,36 @@ struct LaneGroup {
   let place: Int
   /// Floats from row to row.
   let pitch: Int
+  /// Two rows share a vector, every other float of it: see ``lastIsHalved(lanes:)``.
+  let paired: Bool
   /// The channel that each lane holds, −1 for padding.
   let channels: InlineArray<8, Int>
 
-  static func all(of output: ImageLayout, rows: Int) -> [LaneGroup] {
+  static func all(of output: ImageLayout, rows: Int, halved: Bool) -> [LaneGroup] {
     let panels = panelWidths(lanes: output.lanes)
     var channel = [Int](repeating: -1, count: panels.reduce(0, +))
     for c in 0..<output.seenChannels { channel[output.lane(of: c)] = c }
     var groups: [LaneGroup] = []
     var first = 0
-    for width in panels {
-      for l in stride(from: 0, to: width, by: 8) {
+    for (number, width) in panels.enumerated() {
+      let pairs = halved && number == panels.count - 1
+      let whole = pairs ? width - vectorWidth : width
+      for l in stride(from: 0, to: pairs ? whole + 8 : width, by: 8) {
         var channels = InlineArray<8, Int>(repeating: -1)
         for i in 0..<8 { channels[i] = channel[first + l + i] }
-        groups.append(LaneGroup(place: first * rows + l, pitch: width, channels: channels))
+        groups.append(
+          LaneGroup(
+            place: first * rows + (l < whole ? l : whole * rows), pitch: whole,
+            paired: l >= whole, channels: channels))
       }
       first += width
     }
     return groups
+  }
+
+  /// Where the group's eight floats of `row` begin.
+  @inline(__always) func offset(row: Int) -> Int {
+    paired ? place + row / 2 * vectorWidth + row % 2 : place + row * pitch
   }
 }
 

@@ -142,7 +142,7 @@ enum DirectConvolution {
     into out: UnsafeMutablePointer<Float>
   ) {
     let depth = input.depth
-    let groups = LaneGroup.all(of: output, rows: taps.count * depth)
+    let groups = LaneGroup.all(of: output, rows: taps.count * depth, halved: false)
     // Rows of padding are nobody's.
     if depth != w.inputs {
       out.update(repeating: 0, count: taps.count * depth * roundUp(output.lanes, vectorWidth))
@@ -157,7 +157,7 @@ enum DirectConvolution {
         for from in (w.inputs * piece / pieces)..<(w.inputs * (piece + 1) / pieces) {
           for group in groups {
             let kernels = w.kernels(from: from, to: group, zeros: zeros)
-            var row = out + group.place + input.lane(of: from) * group.pitch
+            var row = out + group.offset(row: input.lane(of: from))
             for t in 0..<taps.count {
               for l in 0..<8 { row[l] = kernels[l][places[t]] }
               row += depth * group.pitch

@@ -203,10 +203,17 @@ public struct ImageOperand {
 public struct ImageTarget {
   public var layout: ImageLayout
   public var memory: UnsafeMutablePointer<Float>
+  /// What becomes of each value before it is written, where
+  /// ``Convolution/applies(_:by:kernel:to:)`` says so.
+  public var activation: PointwiseOperator?
 
-  public init(_ layout: ImageLayout, _ memory: UnsafeMutablePointer<Float>) {
+  public init(
+    _ layout: ImageLayout, _ memory: UnsafeMutablePointer<Float>,
+    activation: PointwiseOperator? = nil
+  ) {
     self.layout = layout
     self.memory = memory
+    self.activation = activation
   }
 
   /// The first element of a seen pixel (channels-last).

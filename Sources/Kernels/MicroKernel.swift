@@ -1,3 +1,5 @@
+import CVector
+
 /// The one inner loop of convolution and matrix products.
 ///
 ///     C[r][n] (+)= Σ_tap Σ_k A[tapOffsets[tap] + r·rowStride + k·kStride] · B[(tap·K + k)·ldb + n]
@@ -128,6 +130,101 @@ func panelWidths(lanes: Int) -> [Int] {
   let rest = vectors - 3 * threes
   return (Array(repeating: 3, count: threes) + (rest == 4 ? [2, 2] : rest > 0 ? [rest] : []))
     .map { $0 * vectorWidth }
+}
+
+#if LUNERV_VECTOR512
+  /// A product whose last vector would be half empty: it holds eight columns of two rows of B,
+  /// and so takes half as many multiplications. `a` has one tap, neighbouring k, and, where depth
+  /// is odd, a number to read behind.
+  @inline(__always) private func halved<let R: Int, let N: Int>(
+    _ zero: Accumulators<R, N>, _ a: PanelA, _ b: UnsafePointer<Float>,
+    _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+  ) {
+    var sums = zero
+    var pairs = InlineArray<R, Vector> { _ in .zero }
+    let (rowStride, ldb) = (a.rowStride, N * vectorWidth)
+    var (pa, pb, paired) = (a.base, b, b + a.depth * ldb)
+    for _ in 0..<a.depth / 2 {
+      let first = InlineArray<N, Vector> { load(pb + $0 * vectorWidth) }
+      let second = InlineArray<N, Vector> { load(pb + ldb + $0 * vectorWidth) }
+      let both = load(paired)
+      for r in 0..<R {
+        let p = pa + r * rowStride
+        let (x, y) = (Vector(repeating: p[0]), Vector(repeating: p[1]))
+        for n in 0..<N { sums[r][n] = fma(x, first[n], sums[r][n]) }
+        for n in 0..<N { sums[r][n] = fma(y, second[n], sums[r][n]) }
+        pairs[r] = fma(lunerv_broadcast_pair(p), both, pairs[r])
+      }
+      pa += 2
+      pb += 2 * ldb
+      paired += vectorWidth
+    }
+    if a.depth % 2 == 1 {
+      let first = InlineArray<N, Vector> { load(pb + $0 * vectorWidth) }
+      let both = load(paired)
+      for r in 0..<R {
+        let p = pa + r * rowStride
+        let x = Vector(repeating: p[0])
+        for n in 0..<N { sums[r][n] = fma(x, first[n], sums[r][n]) }
+        pairs[r] = fma(lunerv_broadcast_pair(p), both, pairs[r])
+      }
+    }
+    for r in 0..<R {
+      for n in 0..<N { store(sums[r][n], c + r * ldc + n * vectorWidth) }
+      store(lunerv_add_pairs(pairs[r]), c + r * ldc + ldb)
+    }
+  }
+
+  @inline(never) private func manyHalved3(
+    _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+  ) { halved(zeros(Accumulators<8, 2>.self), a, b, c, ldc) }
+
+  @inline(never) private func manyHalved2(
+    _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+  ) { halved(zeros(Accumulators<12, 1>.self), a, b, c, ldc) }
+
+  @inline(never) private func fourHalved3(
+    _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+  ) { halved(zeros(Accumulators<4, 2>.self), a, b, c, ldc) }
+
+  @inline(never) private func fourHalved2(
+    _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+  ) { halved(zeros(Accumulators<4, 1>.self), a, b, c, ldc) }
+#endif
+
+/// Whether the last of the panels that cover `lanes` columns, packed weights, has two rows in its
+/// last vector: [depth][whole vectors], then [depth / 2, rounded up][8 columns][2 rows].
+func lastIsHalved(lanes: Int) -> Bool {
+  #if LUNERV_VECTOR512
+    lanes % vectorWidth == 8 && lanes > 8
+  #else
+    false
+  #endif
+}
+
+/// ``runPanel`` with weights packed as ``lastIsHalved(lanes:)`` says; C's `width` columns are whole
+/// vectors still.
+@inline(__always) func runHalvedPanel(
+  width: Int, rows: Int, _ a: PanelA, _ b: UnsafePointer<Float>,
+  _ c: UnsafeMutablePointer<Float>, _ ldc: Int
+) {
+  #if LUNERV_VECTOR512
+    let wide = width / vectorWidth == 3
+    let most = wide ? mostRows.three : mostRows.two
+    var (a, c, left) = (a, c, rows)
+    while left > 0 {
+      let count = left >= most ? most : 4
+      switch (wide, count == most) {
+      case (true, true): manyHalved3(a, b, c, ldc)
+      case (true, false): fourHalved3(a, b, c, ldc)
+      case (false, true): manyHalved2(a, b, c, ldc)
+      case (false, false): fourHalved2(a, b, c, ldc)
+      }
+      a.base += count * a.rowStride
+      c += count * ldc
+      left -= count
+    }
+  #endif
 }
 
 /// One panel of `width` columns over `rows` rows, a multiple of four.

@@ -21,6 +21,7 @@ enum Winograd {
       form: form, batch: 16, batches: 8)
     let (tile, outputs, border) = (form.tile, form.outputs, form.border)
     let panels = panelWidths(lanes: outLanes)
+    let halved = lastIsHalved(lanes: outLanes)
     let widest = panels.max() ?? vectorWidth
     withScratch { scratch in
       let lanesBias = scratch.floats(mLanes + vectorWidth)
@@ -66,9 +67,15 @@ enum Winograd {
                   let a = PanelA(
                     base: v + j * tiles * vLanes, rowStride: vLanes, kStride: 1, taps: 1,
                     tapOffsets: zeroOffset, depth: depth)
-                  runPanel(
-                    width: width, rows: tiles, a, u + ((tile * i + j) * mLanes + first) * depth,
-                    width, m + j * tiles * width, width, accumulate: false)
+                  let weights = u + ((tile * i + j) * mLanes + first) * depth
+                  if halved, first + width == mLanes {
+                    runHalvedPanel(
+                      width: width, rows: tiles, a, weights, m + j * tiles * width, width)
+                  } else {
+                    runPanel(
+                      width: width, rows: tiles, a, weights, width, m + j * tiles * width, width,
+                      accumulate: false)
+                  }
                   if first == 0 { ahead.fetch(tile * i + j, of: tile * tile) }
                 }
                 form.outputColumns(

@@ -1,11 +1,11 @@
 import CVector
 
-/// Takes the tiles of a task back along y and, bias added, to the image.
+/// Takes the tiles of a task back along y and, bias added and activated, to the image.
 ///
 /// A pixel of `shuffle` s lies in s rows of memory, in each of them `run` floats long; the
 /// pixels of a tile's row follow one another there. Results that go past the caches are
 /// gathered in a buffer first, so that whole lines leave at once: the processor would write
-/// half lines twice.
+/// half lines twice. So are those that an activation changes.
 struct TileStore {
   private let output: ImageTarget
   private let form: WinogradForm
@@ -14,6 +14,7 @@ struct TileStore {
   /// Floats from row to row, in memory and in the buffer.
   private let pitch: Int, bufferPitch: Int
   private let buffer: UnsafeMutablePointer<Float>?
+  private let streaming: Bool
   /// Where a planar image's pixels are taken apart.
   private let column: UnsafeMutablePointer<Float>
 
@@ -26,13 +27,14 @@ struct TileStore {
     run = layout.shuffle * layout.paddedChannels
     pitch = layout.width * layout.paddedChannels
     bufferPitch = roundUp(form.outputs * run, vectorWidth) + vectorWidth
-    let streaming = !layout.planar && streams(layout.count)
-    buffer = streaming ? scratch.floats(form.outputs * layout.shuffle * bufferPitch) : nil
+    streaming = !layout.planar && streams(layout.count)
+    buffer = streaming || output.activation != nil
+      ? scratch.floats(form.outputs * layout.shuffle * bufferPitch) : nil
     column = scratch.floats(form.outputs * vectorWidth)
   }
 
   /// Before another thread reads what was stored.
-  func finish() { finishStreaming(buffer != nil) }
+  func finish() { finishStreaming(streaming) }
 
   /// The tile whose first pixel is (y, x) of image `n`. `half` is the tile transformed back
   /// along x, [tile][outputs][lanes].
@@ -49,8 +51,17 @@ struct TileStore {
       channelsLast(
         half, lanes: lanes, to: buffer, pitch: bufferPitch, rows: form.outputs, columns: columns,
         spills: true)
+      let count = columns * run
       for row in 0..<rows * layout.shuffle {
-        stream(buffer + row * bufferPitch, to: pixel + row * pitch, count: columns * run)
+        let line = buffer + row * bufferPitch
+        if let activation = output.activation {
+          Float.apply(activation, p: 0, q: 0, count, line, line, line, line)
+        }
+        if streaming {
+          stream(line, to: pixel + row * pitch, count: count)
+        } else {
+          (pixel + row * pitch).update(from: line, count: count)
+        }
       }
     } else {
       channelsLast(

@@ -1,7 +1,8 @@
 import CVector
 
 extension WinogradForm {
-  /// Floats of transformed weights: [tile²][panel][depth][panel width].
+  /// Floats of transformed weights: [tile²][panel][depth][panel width], the last panel as
+  /// ``lastIsHalved(lanes:)`` says.
   func weightCount(input: ImageLayout, output: ImageLayout) -> Int {
     tile * tile * input.depth * roundUp(output.lanes, vectorWidth)
   }
@@ -13,9 +14,10 @@ extension WinogradForm {
   ) {
     let (depth, lanes) = (input.depth, roundUp(output.lanes, vectorWidth))
     let matrix = depth * lanes
-    let groups = LaneGroup.all(of: output, rows: depth)
+    let halved = lastIsHalved(lanes: output.lanes)
+    let groups = LaneGroup.all(of: output, rows: depth, halved: halved)
     // Rows of padding are nobody's.
-    if depth != w.inputs { u.update(repeating: 0, count: tile * tile * matrix) }
+    if depth != w.inputs || halved && depth % 2 == 1 { u.update(repeating: 0, count: tile * tile * matrix) }
     let g = weights.flatMap { $0 }
     let pieces = min(w.inputs, 16)
     ThreadPool.shared.run(pieces) { piece in
@@ -33,9 +35,10 @@ extension WinogradForm {
               let tap = w.transposed ? taps * taps - 1 - t : t
               for l in 0..<8 { kernels[8 * t + l] = Double(of[l][tap]) }
             }
-            let base = u + group.place + input.lane(of: from) * group.pitch
+            let base = u + group.offset(row: input.lane(of: from))
             specialised { form in
-              form.transform(kernels, half, matrices, into: base, matrix: matrix)
+              form.transform(
+                kernels, half, matrices, into: base, matrix: matrix, paired: group.paired)
             }
           }
         }
@@ -46,7 +49,8 @@ extension WinogradForm {
   /// Eight kernels, [tap][8].
   @inline(__always) private func transform(
     _ kernels: UnsafePointer<Double>, _ half: UnsafeMutablePointer<Double>,
-    _ g: UnsafePointer<Double>, into base: UnsafeMutablePointer<Float>, matrix: Int
+    _ g: UnsafePointer<Double>, into base: UnsafeMutablePointer<Float>, matrix: Int,
+    paired: Bool
   ) {
     for i in 0..<tile {
       for x in 0..<taps {
@@ -65,7 +69,13 @@ extension WinogradForm {
           sum = lunerv_fma_double8(
             lunerv_load_double8(half + 8 * (i * taps + x)), g[j * taps + x], sum)
         }
-        store8(lunerv_narrow_double8(sum), base + (tile * i + j) * matrix)
+        let out = base + (tile * i + j) * matrix
+        if paired {
+          let values = lunerv_narrow_double8(sum)
+          for l in 0..<8 { out[2 * l] = values[l] }
+        } else {
+          store8(lunerv_narrow_double8(sum), out)
+        }
       }
     }
   }

@@ -2,7 +2,7 @@ import Kernels
 import Support
 
 /// A convolution that has been checked but not computed: its reader may still ask for the
-/// result pixel-shuffled, which costs nothing when done in the epilogue.
+/// result pixel-shuffled or activated, which costs little when done in the epilogue.
 struct ConvolutionCall {
   var shape: ConvolutionShape
   var x: Value
@@ -10,13 +10,17 @@ struct ConvolutionCall {
   var b: Value?
   /// PixelShuffle factor of the result, 1 for none.
   var shuffle = 1
+  /// What becomes of each value, see ``activated(by:_:)``.
+  var activation: PointwiseOperator?
+  /// Gradients may ask for the operands and for the result itself.
+  var recorded = true
   /// Keep what the algorithm makes of the weights: they will serve other inputs.
   var keepsWeights = false
   /// This one and the pending ones below it.
   var nesting = 1
 
   static func checked(
-    x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int, keepsWeights: Bool
+    x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int, recorded: Bool
   ) throws -> ConvolutionCall {
     func fail(_ text: String) -> LunervError { LunervError(.argument, "conv2d: " + text) }
     guard x.shape.count == 4 else {
@@ -52,8 +56,9 @@ struct ConvolutionCall {
       throw fail(
         "a \(s.kh)×\(s.kw) kernel does not fit \(s.height)×\(s.width) with padding \(padding)")
     }
+    x.readers += 1
     return ConvolutionCall(
-      shape: s, x: x, w: w, b: b, keepsWeights: keepsWeights,
+      shape: s, x: x, w: w, b: b, recorded: recorded, keepsWeights: !recorded && w.isStored,
       nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])))
   }
 
@@ -117,8 +122,20 @@ struct ConvolutionCall {
     Convolution.forward(
       shape, by: algorithm, source, w: try w.memory(Float.self),
       b: try b?.memory(Float.self), prepared: w.prepared,
-      ImageTarget(target, try result.memory(Float.self)))
+      ImageTarget(target, try result.memory(Float.self), activation: activation))
     return result
+  }
+
+  /// This call with `op` applied to its `result` while that is written; nil where the algorithm
+  /// cannot.
+  func activated(by op: PointwiseOperator, _ result: Value) -> ConvolutionCall? {
+    guard activation == nil, let algorithm,
+      Convolution.applies(
+        op, by: algorithm, kernel: shape.kh, to: result.imageLayout(shuffle: shuffle))
+    else { return nil }
+    var call = self
+    call.activation = op
+    return call
   }
 
   /// The gradient of x from that of the (unshuffled) result.
@@ -185,6 +202,7 @@ extension Value {
   /// This f32 image as a convolution reads it: computed on the way when that costs less
   /// memory traffic than storing it first.
   func image() throws -> ImageOperand {
+    try absorb()
     switch state {
     case .unshuffled(let source, let s):
       var operand = try source.image()

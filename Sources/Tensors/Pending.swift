@@ -62,6 +62,7 @@ extension Value {
     }
     try Work.charge(Work.call)
     for v in operands where v.depth >= deepest { try v.materialise() }
+    for v in operands { v.readers += 1 }
     let depth = 1 + (operands.map(\.depth).max() ?? 0)
     return Value(
       shape: shape, dtype: first.dtype, layout: layout,
@@ -69,6 +70,20 @@ extension Value {
         .init(
           op: op, operands: operands, p: p, q: q, depth: depth,
           nesting: operands.map(\.nesting).max() ?? 0)))
+  }
+
+  /// Computes an activation of a pending convolution, when that has no other reader, as the
+  /// convolution writes its result; whether this is one. Gradients would want the convolution's
+  /// own values: nothing is done while they are recorded.
+  @discardableResult func absorb() throws -> Bool {
+    guard case .pointwise(let node) = state, node.operands.count == 1,
+      case .convolution(let call) = node.operands[0].state, !call.recorded,
+      node.operands[0].readers == 1, shape == node.operands[0].shape,
+      layout == node.operands[0].layout,
+      let call = call.activated(by: node.op, node.operands[0])
+    else { return false }
+    state = try call.run(shape: shape, layout: layout).state
+    return true
   }
 
   /// The program that yields this value over its physical index space. A stored value is a
@@ -121,6 +136,7 @@ extension Value {
 
     mutating func register(for v: Value) throws -> Register {
       if let r = known[ObjectIdentifier(v)] { return r }
+      try v.absorb()
       let r: Register
       if v.shape == root.shape, v.layout == root.layout, case .pointwise(let node) = v.state {
         var operands: [Register] = []

@@ -16,6 +16,8 @@ public final class Value {
   let dtype: DType
   let layout: Layout
   var state: State
+  /// Pending values that this one is an operand of, computed or not.
+  var readers = 0
   /// What convolutions that do not train made of this value as their weights.
   var prepared: PreparedWeights?
 
@@ -91,7 +93,7 @@ public final class Value {
       try sweep()
       return
     case .pointwise:
-      if try sweep() { return }
+      if try absorb() || sweep() { return }
       result = try Value.allocate(shape, dtype, layout)
       if dtype == .f32 {
         try program(of: Float.self).evaluateAll(into: result.memory(Float.self))

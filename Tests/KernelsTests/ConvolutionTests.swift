@@ -181,6 +181,17 @@ private func check(_ c: Case, seed: Int) {
     #expect(
       areIntact([xm, gm, wm, bm, y, bare, dx, dw, db, alone]),
       "memory around the operands of \(name)")
+    for activation in [PointwiseOperator.sin, .gelu]
+    where Convolution.applies(activation, by: algorithm, kernel: s.kh, to: yLayout) {
+      let activated = Guarded<Float>(yLayout.elements)
+      Convolution.forward(
+        s, by: algorithm, xo, w: wm.p, b: bm.p,
+        ImageTarget(yLayout, activated.p, activation: activation))
+      let after = Guarded(y.values)
+      Float.apply(activation, p: 0, q: 0, yLayout.elements, y.p, y.p, y.p, after.p)
+      #expect(activated.values == after.values, "\(activation) after \(name)")
+      #expect(areIntact([activated]), "memory around \(activation) after \(name)")
+    }
   }
 }
 

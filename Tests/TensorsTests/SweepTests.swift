@@ -99,6 +99,35 @@ extension TensorsTests {
     }
 
     /// What was prepared from weights is forgotten when they change, in place or not.
+    /// An activation that alone reads a convolution is computed while that is written: with the
+    /// same result, and only then.
+    @Test(arguments: [1, 2]) func activationsOfConvolutions(shuffle: Int) throws {
+      let x = try Tensor.leaf([1, 9, 24, 32], seed: 8, channelsLast: true, gradient: false)
+      let w = try Tensor.leaf([20, 9, 3, 3], seed: 9)
+      func convolution() throws -> Tensor {
+        try x.conv2d(w, nil, padding: 1).pixelShuffled(shuffle)
+      }
+      let next = try Tensor.leaf([6, 20 / (shuffle * shuffle), 3, 3], seed: 10)
+      let recorded = try convolution()
+      let (sine, both, following) = (
+        try recorded.sin().numbers(), try recorded.sin().multiplied(by: recorded).numbers(),
+        try recorded.sin().conv2d(next, nil).numbers()
+      )
+      #expect(recorded.value.isStored)
+
+      Tensor.isRecording = false
+      defer { Tensor.isRecording = true }
+      let alone = try convolution()
+      #expect(try alone.sin().adding(1).adding(-1).numbers().count == sine.count)
+      #expect(!alone.value.isStored)
+      #expect(try convolution().sin().numbers() == sine)
+      #expect(try convolution().sin().conv2d(next, nil).numbers() == following)
+      let shared = try convolution()
+      #expect(try shared.sin().multiplied(by: shared).numbers() == both)
+      #expect(shared.value.isStored)
+      #expect(try convolution().exp().numbers() == recorded.exp().numbers())
+    }
+
     @Test func preparedWeightsFollowTheWeights() throws {
       let x = try Tensor.leaf([1, 9, 24, 32], seed: 8, channelsLast: true, gradient: false)
       let w = try Tensor.leaf([9, 9, 3, 3], seed: 9)

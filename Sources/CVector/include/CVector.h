@@ -119,6 +119,22 @@ static inline __attribute__((always_inline)) lunerv_float16 lunerv_widen8(lunerv
   return __builtin_shufflevector(v, zero, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
+/// p[0], p[1], p[0], p[1] and so on.
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_broadcast_pair(const float *p) {
+  typedef double unaligned __attribute__((aligned(4), may_alias));
+  const double pair = *(const unaligned *)p;
+  return (lunerv_float16)(lunerv_double8){pair, pair, pair, pair, pair, pair, pair, pair};
+}
+
+/// The sums of neighbours, and eight zeros.
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_add_pairs(lunerv_float16 v) {
+  const lunerv_float16 zero = {0};
+  const lunerv_float16 sums =
+      v + __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  return __builtin_shufflevector(sums, zero, 0, 2, 4, 6, 8, 10, 12, 14, 16, 17, 18, 19, 20, 21, 22,
+                                 23);
+}
+
 LUNERV_SELECTIONS(16, 64)
 #endif
 
