@@ -91,7 +91,7 @@ test("the price of a bit follows the loss, and the user", function()
     given.compress_epochs, given.bits, given.channel = 1, 8, false
     return lv.compress.plan(model, given).lambda
   end
-  equal(lambda { loss = "l2" }, 5e-4)
+  equal(lambda { loss = "l2" }, 5e-5)
   equal(lambda { loss = "boosted" }, 0.05)
   equal(lambda { loss = "l2", lambda = 0.3 }, 0.3)
 end)
