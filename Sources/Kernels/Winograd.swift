@@ -18,7 +18,7 @@ enum Winograd {
     let (vLanes, mLanes) = (roundUp(inLanes, vectorWidth), roundUp(outLanes, vectorWidth))
     let grid = TileGrid(
       n: input.layout.n, height: output.layout.seenHeight, width: output.layout.seenWidth,
-      form: form, batch: 16, batches: 8)
+      form: form, batch: 16, batches: 16)
     let (tile, outputs, border) = (form.tile, form.outputs, form.border)
     let panels = panelWidths(lanes: outLanes)
     let halved = lastIsHalved(lanes: outLanes)
@@ -32,7 +32,8 @@ enum Winograd {
         withScratch { scratch in
           var region = Region(
             input, n: task.n, y: outputs * task.ty - padding, rows: outputs * task.rows + border,
-            x: outputs * task.tx - padding, columns: outputs * columns + border, scratch)
+            x: outputs * task.tx - padding, columns: outputs * columns + border,
+            span: outputs * grid.batchRows + border, scratch)
           let lines = Lines(
             tile: tile, columns: outputs * columns + border, lanes: inLanes,
             batchRows: grid.batchRows, scratch)
@@ -47,7 +48,7 @@ enum Winograd {
             let batchRows = min(grid.batchRows, task.rows - batch)
             let tiles = roundUp(columns * batchRows, 4)
             let end = outputs * (batch + batchRows) + border
-            region.fill(to: end)
+            region.fill(outputs * batch..<end)
             ahead.set((region, end..<(end + outputs * grid.batchRows)))
             for y in 0..<batchRows {
               form.inputRows(

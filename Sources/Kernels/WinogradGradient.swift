@@ -29,10 +29,12 @@ extension Winograd {
           withScratch { scratch in
             var region = Region(
               input, n: task.n, y: outputs * task.ty - padding, rows: outputs * task.rows + border,
-              x: outputs * task.tx - padding, columns: outputs * columns + border, scratch)
+              x: outputs * task.tx - padding, columns: outputs * columns + border,
+              span: outputs * grid.batchRows + border, scratch)
             var gRegion = Region(
               gradient, n: task.n, y: outputs * task.ty, rows: outputs * task.rows,
-              x: outputs * task.tx, columns: outputs * columns, scratch)
+              x: outputs * task.tx, columns: outputs * columns, span: outputs * grid.batchRows,
+              scratch)
             let lines = Lines(
               tile: tile, columns: outputs * columns + border, lanes: inLanes,
               batchRows: grid.batchRows, scratch)
@@ -46,8 +48,8 @@ extension Winograd {
               let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = columns * batchRows
               let end = outputs * (batch + batchRows), next = outputs * grid.batchRows
-              region.fill(to: end + border)
-              gRegion.fill(to: end)
+              region.fill(outputs * batch..<end + border)
+              gRegion.fill(outputs * batch..<end)
               ahead.set(
                 (region, (end + border)..<(end + border + next)), (gRegion, end..<(end + next)))
               for y in 0..<batchRows {

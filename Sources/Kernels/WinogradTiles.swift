@@ -40,42 +40,54 @@ struct TileGrid {
   }
 }
 
-/// Pixels as a task reads them, lanes together: where they lie, or packed as far as needed.
+/// Pixels as a task reads them, lanes together, row after row: where they lie, or packed into a
+/// window of rows, which stays in the second-level cache while it moves down the task.
 struct Region {
   let image: ImageOperand
   let n: Int, y: Int, rows: Int, x: Int, columns: Int
   private let pixels: UnsafePointer<Float>
-  private let packed: UnsafeMutablePointer<Float>?
-  /// Rows that are there.
-  private var filled = 0
+  private let window: UnsafeMutablePointer<Float>?
+  /// Rows that the window has room for, its first row, and where the packed ones end.
+  private let capacity: Int
+  private var top = 0, filled = 0
   /// Floats from row to row.
   let pitch: Int
 
+  /// `span`: how many rows are wanted at once.
   init(
-    _ image: ImageOperand, n: Int, y: Int, rows: Int, x: Int, columns: Int, _ scratch: Scratch
+    _ image: ImageOperand, n: Int, y: Int, rows: Int, x: Int, columns: Int, span: Int,
+    _ scratch: Scratch
   ) {
     self.image = image
     (self.n, self.y, self.rows, self.x, self.columns) = (n, y, rows, x, columns)
+    // Twice the span: what is still wanted moves to the top every other time.
+    capacity = min(rows, 2 * span)
     if let (pixels, pitch) = image.inPlace(n: n, y0: y, rows: rows, x0: x, columns: columns) {
-      (self.pixels, self.pitch, packed) = (pixels, pitch, nil)
+      (self.pixels, self.pitch, window) = (pixels, pitch, nil)
       return
     }
     pitch = columns * image.layout.lanes
-    let packed = scratch.floats(rows * pitch)
-    self.packed = packed
-    pixels = UnsafePointer(packed)
+    let window = scratch.floats(capacity * pitch)
+    self.window = window
+    pixels = UnsafePointer(window)
   }
 
-  /// Makes sure that the rows before `end` are there.
-  mutating func fill(to end: Int) {
-    guard let packed, end > filled else { return }
+  /// Makes sure that the rows `wanted` are there; those before are gone.
+  mutating func fill(_ wanted: Range<Int>) {
+    guard let window, wanted.upperBound > filled else { return }
+    if wanted.upperBound - top > capacity {
+      window.update(
+        from: window + (wanted.lowerBound - top) * pitch,
+        count: max(filled - wanted.lowerBound, 0) * pitch)
+      top = wanted.lowerBound
+    }
     image.pack(
-      n: n, y0: y + filled, rows: end - filled, x0: x, columns: columns,
-      into: packed + filled * pitch)
-    filled = end
+      n: n, y0: y + filled, rows: wanted.upperBound - filled, x0: x, columns: columns,
+      into: window + (filled - top) * pitch)
+    filled = wanted.upperBound
   }
 
-  func row(_ y: Int) -> UnsafePointer<Float> { pixels + y * pitch }
+  func row(_ y: Int) -> UnsafePointer<Float> { pixels + (y - top) * pitch }
 
   /// What the rows `range` will be read from.
   func stretches(_ range: Range<Int>, _ body: (UnsafePointer<Float>, Int) -> Void) {
