@@ -86,14 +86,19 @@ end)
 test("the price of a bit follows the loss, and the user", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
-  local model <const> = tiny(clip)
-  local function lambda(given)
+  local boosted <const> = tiny(clip)
+  local plain <const> = lv.models.hnerv { clip = clip, fc_dim = 6, enc_dim = { 4, 2 },
+    strides = { 2, 2 } }
+  local function lambda(given, model)
     given.compress_epochs, given.bits, given.channel = 1, 8, false
-    return lv.compress.plan(model, given).lambda
+    return lv.compress.plan(model or boosted, given).lambda
   end
   equal(lambda { loss = "l2" }, 5e-5)
   equal(lambda { loss = "boosted" }, 0.05)
   equal(lambda { loss = "l2", lambda = 0.3 }, 0.3)
+  -- Where no loss is named, the kind's own.
+  equal(lambda({}, plain), 5e-5)
+  equal(lambda({}, boosted), 0.05)
 end)
 
 test("entropy minimisation lowers the rate, and the file is what it says", function()

@@ -61,7 +61,8 @@ function compress.plan(model, o)
     training.model = small
   else
     training.model = compress.cem(model, {
-      bits = o.bits, target_bpp = o.target_bpp, lambda = o.lambda or lambdas[o.loss],
+      bits = o.bits, target_bpp = o.target_bpp,
+      lambda = o.lambda or lambdas[o.loss or options.default("loss", model.kind)],
       channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
       families = o.families and o.families ~= "all" and { o.families } or nil,
     })
