@@ -21,7 +21,7 @@ struct TileGrid {
     // Taller tasks recompute less of a computed input; short images still want tasks.
     var batches = most
     while batches > 1,
-      blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 16
+      blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 32
     {
       batches -= 1
     }
