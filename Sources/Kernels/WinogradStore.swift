@@ -28,7 +28,8 @@ struct TileStore {
     pitch = layout.width * layout.paddedChannels
     bufferPitch = roundUp(form.outputs * run, vectorWidth) + vectorWidth
     streaming = !layout.planar && streams(layout.count)
-    buffer = streaming || output.activation != nil
+    buffer =
+      streaming || output.activation != nil
       ? scratch.floats(form.outputs * layout.shuffle * bufferPitch) : nil
     column = scratch.floats(form.outputs * vectorWidth)
   }

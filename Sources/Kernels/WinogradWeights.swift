@@ -17,7 +17,9 @@ extension WinogradForm {
     let halved = lastIsHalved(lanes: output.lanes)
     let groups = LaneGroup.all(of: output, rows: depth, halved: halved)
     // Rows of padding are nobody's.
-    if depth != w.inputs || halved && depth % 2 == 1 { u.update(repeating: 0, count: tile * tile * matrix) }
+    if depth != w.inputs || halved && depth % 2 == 1 {
+      u.update(repeating: 0, count: tile * tile * matrix)
+    }
     let g = weights.flatMap { $0 }
     let pieces = min(w.inputs, 16)
     ThreadPool.shared.run(pieces) { piece in
