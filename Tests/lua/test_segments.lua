@@ -223,6 +223,8 @@ test("a run in segments goes on where it was", function()
     equal(lv.read_file(folder.path .. "/clip.lnv") == whole, true)
     raises(function() compress(folder, source, words .. " --resume --gop 4") end, "cannot resume",
       "'gop' is 3")
+    raises(function() compress(folder, source, words:gsub("%-%-gop 3", "") .. " --resume") end,
+      "cannot resume", "'gop' is 3")
     -- Nothing is left of what was done that takes room.
     for _, name in ipairs(lv.list_dir(folder.path .. "/kept/segment-002/small")) do
       equal(name:match "^checkpoint", nil)

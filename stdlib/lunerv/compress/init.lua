@@ -1,5 +1,7 @@
 -- lv.compress: ways to make a model small, each a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
+local bridge <const> = require "lunerv.bridge"
+local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
@@ -79,16 +81,46 @@ local function build(o, clip)
   return model
 end
 
+-- Ways to a file that are more than one fit, and what tells in o.out that it was gone.
+local ways <const> = {
+  { module = "lunerv.compress.segments", record = "segments.json",
+    name = "in segments (--gop, --scene-cuts)" },
+  { module = "lunerv.compress.rate", record = "plan.json",
+    name = "within a budget (--bpp, --bytes, --psnr, --minutes)" },
+}
+
+-- A run that went another way than `chosen` is not taken up: all it did would be lost unnoticed.
+local function hold_to(chosen, o, clip)
+  for _, way in ipairs(ways) do
+    local path = o.out .. "/" .. way.record
+    if way ~= chosen and native.exists(path) then
+      if not o.resume then
+        native.remove(path)
+      else
+        local ok, found = pcall(native.json_decode, native.read_file(path) or "")
+        if ok and type(found) == "table" then
+          checkpoint.compare(path, found.asked or {}, compress.asked(o, clip))
+        end
+        bridge.fail("usage", ("cannot resume: %s is of a run %s"):format(path, way.name))
+      end
+    end
+  end
+end
+
 -- Fits a model to `clip`, makes it small and writes the file `path`; `say` is told, line by line,
 -- what is being done. `o` holds the options of the command line; checkpoints of both parts lie in
 -- o.out, from which o.resume goes on. What o.gop and o.scene_cuts ask for is
 -- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
 -- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
 function compress.file(path, clip, o, say)
-  for _, way in ipairs { "segments", "rate" } do
-    local module = require("lunerv.compress." .. way)
-    if module.wanted(o) then return module.file(path, clip, o, say) end
+  for _, way in ipairs(ways) do
+    local module = require(way.module)
+    if module.wanted(o) then
+      hold_to(way, o, clip)
+      return module.file(path, clip, o, say)
+    end
   end
+  hold_to(nil, o, clip)
   local model = build(o, clip)
   say(model:summary())
   native.make_dirs(o.out)
