@@ -89,11 +89,11 @@ local ways <const> = {
     name = "within a budget (--bpp, --bytes, --psnr, --minutes)" },
 }
 
--- A run that went another way than `chosen` is not taken up: all it did would be lost unnoticed.
-local function hold_to(chosen, o, clip)
+-- A run that went another way than `taken` is not gone on with: all it did would be lost unnoticed.
+local function hold_to(taken, o, clip)
   for _, way in ipairs(ways) do
     local path = o.out .. "/" .. way.record
-    if way ~= chosen and native.exists(path) then
+    if way ~= taken and native.exists(path) then
       if not o.resume then
         native.remove(path)
       else
