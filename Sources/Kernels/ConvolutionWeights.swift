@@ -13,14 +13,14 @@ struct WeightView {
   /// The weight from seen channel `from` of the product's input to channel `to` of its
   /// output, at tap (y, x) of the stored kernel.
   @inline(__always) func at(from: Int, to: Int, _ y: Int, _ x: Int) -> Float {
-    taps(from: from, to: to).0[y * kw + x]
+    taps(from: from, to: to)[y * kw + x]
   }
 
-  /// All taps from seen channel `from` to channel `to`, row after row, and whether they are to
-  /// be read from the last to the first.
-  @inline(__always) func taps(from: Int, to: Int) -> (UnsafePointer<Float>, turned: Bool) {
+  /// All taps from seen channel `from` to channel `to`, row after row; those of transposed weights
+  /// are to be read from the last to the first.
+  @inline(__always) func taps(from: Int, to: Int) -> UnsafePointer<Float> {
     let (out, inp) = transposed ? (from, to) : (to, from)
-    return (memory + (out * i + inp) * kh * kw, transposed)
+    return memory + (out * i + inp) * kh * kw
   }
   var inputs: Int { transposed ? o : i }
   var outputs: Int { transposed ? i : o }
@@ -32,7 +32,7 @@ struct WeightView {
   ) -> InlineArray<8, UnsafePointer<Float>> {
     var kernels = InlineArray<8, UnsafePointer<Float>>(repeating: zeros)
     for l in 0..<8 where group.channels[l] >= 0 {
-      kernels[l] = taps(from: from, to: group.channels[l]).0
+      kernels[l] = taps(from: from, to: group.channels[l])
     }
     return kernels
   }

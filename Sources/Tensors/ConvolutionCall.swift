@@ -249,6 +249,7 @@ extension Value {
         .argument, "pixel_unshuffle: \(Shape.describe(shape)) is not divisible by \(s) in space")
     }
     if s == 1 { return self }
+    readers += 1
     let out = [shape[0], shape[1] * s * s, shape[2] / s, shape[3] / s]
     return Value(
       shape: try Shape.checked(out), dtype: dtype,

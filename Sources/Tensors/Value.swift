@@ -16,7 +16,7 @@ public final class Value {
   let dtype: DType
   let layout: Layout
   var state: State
-  /// Pending values that this one is an operand of, computed or not.
+  /// Pointwise values, convolutions and views made of this one so far, computed or not.
   var readers = 0
   /// What convolutions that do not train made of this value as their weights.
   var prepared: PreparedWeights?

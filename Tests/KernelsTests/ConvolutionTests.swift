@@ -212,7 +212,8 @@ extension KernelsTests {
       Case(n: 2, 24, 17, 1, 37), Case(n: 2, 8, 5, 41, 1), Case(3, 8, 1, 1), Case(8, 8, 2, 2),
       Case(8, 16, 45, 80), Case(5, 12, 100, 7), Case(n: 3, 16, 8, 4, 4, pad: 0),
       Case(16, 9, 5, 3, pad: 2), Case(n: 2, 10, 11, 30, 97, pad: 0), Case(4, 4, 97, 98, pad: 2),
-      Case(86, 72, 12, 20), Case(6, 3, 20, 300, k: 1, pad: 0), Case(5, 6, 3, 400, k: 5, pad: 2),
+      Case(5, 9, 900, 40), Case(4, 6, 700, 30, k: 5, pad: 2), Case(86, 72, 12, 20),
+      Case(6, 3, 20, 300, k: 1, pad: 0), Case(5, 6, 3, 400, k: 5, pad: 2),
     ]
     @Test(arguments: shapes) private func sizes(_ c: Case) { check(c, seed: c.shape.width) }
 

@@ -204,6 +204,25 @@ test("a budget is shared by the segments, and kept", function()
     "too few")
 end)
 
+test("a run whose clip is one segment goes on too", function()
+  for _, words in ipairs { tiny .. "--gop 8", tiny .. "--gop 8 --bytes 7000" } do
+    local folder <close> = harness.folder()
+    local source = clip_in(folder, 4)
+    local _, _, asked = compress(folder, source, words)
+    local whole = assert(lv.read_file(folder.path .. "/clip.lnv"))
+    compress(folder, source, words, asked // 2)
+    local _, said, rest = compress(folder, source, words .. " --resume")
+    assert(said:find("one segment", 1, true), said)
+    assert(rest < asked * 3 // 4, rest)
+    equal(lv.read_file(folder.path .. "/clip.lnv") == whole, true)
+    for _, other in ipairs { "--gop 9", "" } do
+      raises(function()
+        compress(folder, source, words:gsub("%-%-gop 8", other) .. " --resume")
+      end, "cannot resume", "'gop' is 8")
+    end
+  end
+end)
+
 test("a run in segments goes on where it was", function()
   for _, words in ipairs { tiny .. "--gop 3", tiny .. "--gop 3 --no-warm-start --bytes 7000" } do
     local folder <close> = harness.folder()

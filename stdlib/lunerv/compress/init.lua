@@ -6,6 +6,8 @@ local codec <const> = require "lunerv.codec"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local rate <const> = require "lunerv.compress.rate"
+local segments <const> = require "lunerv.compress.segments"
 local train <const> = require "lunerv.train"
 
 local compress <const> = {
@@ -43,11 +45,6 @@ function compress.bytes_asked(o, clip)
   return bytes or nil
 end
 
--- The published price of a bit belongs to the boosted loss, many times that of pixels alone: beside
--- the latter it would outweigh every distortion. HNeRV, 132 frames of 320×180, in three passes to
--- the same bits: 21.2 dB at 5e-4, 26.4 dB at this, of 26.6 before.
-local lambdas <const> = { l2 = 5e-5, l1 = 8e-4 }
-
 -- The steps that make a fitted model small by `o.method`: the model for lv.codec.write, and what
 -- lv.train is told of it. `o` holds the options of the command line.
 function compress.plan(model, o)
@@ -64,7 +61,7 @@ function compress.plan(model, o)
   else
     training.model = compress.cem(model, {
       bits = o.bits, target_bpp = o.target_bpp,
-      lambda = o.lambda or lambdas[o.loss or options.default("loss", model.kind)],
+      lambda = o.lambda or compress.cem.price(model.kind, o.loss),
       channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
       families = o.families and o.families ~= "all" and { o.families } or nil,
     })
@@ -81,19 +78,19 @@ local function build(o, clip)
   return model
 end
 
--- Ways to a file that are more than one fit, and what tells in o.out that it was gone.
-local ways <const> = {
-  { module = "lunerv.compress.segments", record = "segments.json",
-    name = "in segments (--gop, --scene-cuts)" },
-  { module = "lunerv.compress.rate", record = "plan.json",
-    name = "within a budget (--bpp, --bytes, --psnr, --minutes)" },
-}
-
--- A run that went another way than `taken` is not gone on with: all it did would be lost unnoticed.
-local function hold_to(taken, o, clip)
-  for _, way in ipairs(ways) do
-    local path = o.out .. "/" .. way.record
-    if way ~= taken and native.exists(path) then
+-- A run that was begun in segments, or within a budget, is not resumed as one of another kind: all
+-- it did would be lost unnoticed. What tells of it in o.out is removed where it is not resumed.
+local function hold_to_its_kind(o, clip)
+  local in_segments = segments.wanted(o)
+  local records <const> = {
+    { "segments.json", in_segments, "in segments (--gop, --scene-cuts)" },
+    -- A clip may turn out to be one segment, whose plan lies here.
+    { "plan.json", rate.wanted(o) or in_segments and native.exists(o.out .. "/segments.json"),
+      "within a budget (--bpp, --bytes, --psnr, --minutes)" },
+  }
+  for _, record in ipairs(records) do
+    local path, is_ours, name = o.out .. "/" .. record[1], record[2], record[3]
+    if not is_ours and native.exists(path) then
       if not o.resume then
         native.remove(path)
       else
@@ -101,7 +98,7 @@ local function hold_to(taken, o, clip)
         if ok and type(found) == "table" then
           checkpoint.compare(path, found.asked or {}, compress.asked(o, clip))
         end
-        bridge.fail("usage", ("cannot resume: %s is of a run %s"):format(path, way.name))
+        bridge.fail("usage", ("cannot resume: %s is of a run %s"):format(path, name))
       end
     end
   end
@@ -113,14 +110,14 @@ end
 -- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
 -- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
 function compress.file(path, clip, o, say)
-  for _, way in ipairs(ways) do
-    local module = require(way.module)
-    if module.wanted(o) then
-      hold_to(way, o, clip)
-      return module.file(path, clip, o, say)
-    end
-  end
-  hold_to(nil, o, clip)
+  hold_to_its_kind(o, clip)
+  local way = segments.wanted(o) and segments.file or compress.segment
+  return way(path, clip, o, say)
+end
+
+-- compress.file for a clip, or a part of one, that is one segment.
+function compress.segment(path, clip, o, say)
+  if rate.wanted(o) then return rate.file(path, clip, o, say) end
   local model = build(o, clip)
   say(model:summary())
   native.make_dirs(o.out)

@@ -194,7 +194,7 @@ local function work(o, clip, k, list, left, budget, say)
   if own.bytes then own.bytes = own.bytes + shared end
   say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
     own.start and ", starting from the network before" or ""))
-  local file, message = compress.file(base(o, k) .. ".lnv", part, own,
+  local file, message = compress.segment(base(o, k) .. ".lnv", part, own,
     function(line) say(name .. ": " .. line) end)
   if not file then errors.data("%s: %s", name, message) end
   say(("%s: %s"):format(name, file))
@@ -217,7 +217,7 @@ function segments.file(path, clip, o, say)
     say "one segment: the clip has no cuts, and no more frames than one may have"
     local own = options.copy(o)
     own.gop, own.scene_cuts = nil, false
-    return compress.file(path, clip, own, say)
+    return compress.segment(path, clip, own, say)
   end
   say(("%d segments"):format(#list))
   local asked = compress.bytes_asked(o, clip)

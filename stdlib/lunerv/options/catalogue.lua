@@ -188,7 +188,7 @@ catalogue.list = {
   { name = "target_bpp", type = "number", above = 0, commands = compressing,
     doc = "bits per pixel below which bits cost nothing (4 bits a parameter)" },
   { name = "lambda", type = "number", least = 0, commands = compressing,
-    doc = "what a bit per pixel costs (0.05 for hnerv kinds, 0.2 others; 5e-5 with --loss l2)" },
+    doc = "what a bit per pixel costs (5e-5 beside l2, 0.05 for hnerv_boost, 0.2 others)" },
   { name = "bits", type = "integer", most = 16, default = 8, commands = compressing,
     doc = "bits of the quantisers' first range" },
   { name = "channel", type = "boolean", default = false, commands = compressing,
