@@ -202,8 +202,8 @@ func lastIsHalved(lanes: Int) -> Bool {
   #endif
 }
 
-/// ``runPanel`` with weights packed as ``lastIsHalved(lanes:)`` says; C's `width` columns are whole
-/// vectors still.
+/// ``runPanel`` with weights packed as ``lastIsHalved(lanes:)`` says, which with vectors of eight is
+/// never; C's `width` columns are whole vectors still.
 @inline(__always) func runHalvedPanel(
   width: Int, rows: Int, _ a: PanelA, _ b: UnsafePointer<Float>,
   _ c: UnsafeMutablePointer<Float>, _ ldc: Int

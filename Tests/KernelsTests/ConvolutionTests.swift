@@ -181,7 +181,7 @@ private func check(_ c: Case, seed: Int) {
     #expect(
       areIntact([xm, gm, wm, bm, y, bare, dx, dw, db, alone]),
       "memory around the operands of \(name)")
-    for activation in [PointwiseOperator.sin, .gelu]
+    for activation in [PointwiseOperator.sin, .tanh, .relu, .gelu, .silu]
     where Convolution.applies(activation, by: algorithm, kernel: s.kh, to: yLayout) {
       let activated = Guarded<Float>(yLayout.elements)
       Convolution.forward(
