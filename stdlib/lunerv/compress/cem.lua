@@ -23,8 +23,8 @@ CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", 
 
 -- What a bit costs beside a loss. The published prices, by the kind of model, belong to losses that
 -- are many times those of pixels alone: beside the latter they would outweigh every distortion.
--- HNeRV of 578,220 parameters, 132 frames of 320×180, 26.6 dB: after three passes 21.2 dB in 146,732
--- bytes at 0.05, 26.4 dB in 131,600 at this (plan `boost` of ablate).
+-- HNeRV of 578,220 parameters, 132 frames of 320×180, 26.6 dB: after three passes 21.2 dB in
+-- 146,732 bytes at 0.05, 26.4 dB in 131,600 at this (plan `boost` of ablate).
 local by_loss <const> = { l2 = 5e-5, l1 = 8e-4 }
 local by_kind <const> = { hnerv = 0.05, hnerv_boost = 0.05 }
 
