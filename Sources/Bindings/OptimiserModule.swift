@@ -6,43 +6,53 @@ extension Optimiser: LuaObject {
   public static var luaName: String { "optimiser" }
 }
 
-/// Adam and Adan.
+/// Optimisers over groups of parameters.
 enum OptimiserModule {
-  private struct Options: LuaOptions {
-    var lr: Double?
-    var beta1: Double?
-    var beta2: Double?
-    var beta3: Double?
-    var eps = 1e-8
-    static var luaFields: [LuaField<Options>] {
+  /// One group, as stdlib/lunerv/optim.lua completes it.
+  private struct Group: LuaOptions {
+    var params: [Tensor] = []
+    var optimiser = ""
+    var lr = 0.0
+    var weightDecay = 0.0
+    var beta1 = 0.0
+    var beta2 = 0.0
+    var beta3 = 0.0
+    var eps = 0.0
+    var momentum = 0.0
+    var nesterov = false
+    static var luaFields: [LuaField<Group>] {
       [
-        LuaField("lr", \.lr), LuaField("beta1", \.beta1), LuaField("beta2", \.beta2),
-        LuaField("beta3", \.beta3), LuaField("eps", \.eps),
+        LuaField("params", \.params), LuaField("optimiser", \.optimiser), LuaField("lr", \.lr),
+        LuaField("weight_decay", \.weightDecay), LuaField("beta1", \.beta1),
+        LuaField("beta2", \.beta2), LuaField("beta3", \.beta3), LuaField("eps", \.eps),
+        LuaField("momentum", \.momentum), LuaField("nesterov", \.nesterov),
       ]
+    }
+
+    func resolved() throws -> Optimiser.Group {
+      let method: Optimiser.Method =
+        switch optimiser {
+        case "sgd": .sgd(momentum: momentum, nesterov: nesterov)
+        case "adam": .adam(beta1: beta1, beta2: beta2, epsilon: eps)
+        case "adan": .adan(beta1: beta1, beta2: beta2, beta3: beta3, epsilon: eps)
+        case "muon": .muon(momentum: momentum, nesterov: nesterov)
+        default:
+          throw LunervError(
+            .argument, "optimiser: expected adam, adan, muon or sgd, got '\(optimiser)'")
+        }
+      return Optimiser.Group(params, method, lr: lr, weightDecay: weightDecay)
     }
   }
 
   static func define(_ m: LuaModule, _ boundary: @escaping () -> Void) -> LuaClass<Optimiser> {
     m.define(
-      "adam", params: ["parameters", "options"], doc: "Adam; lr, beta1 .9, beta2 .999, eps 1e-8."
-    ) { (p: [Tensor], o: Options) in
-      guard o.beta3 == nil else { throw LunervError(.argument, "adam: has no beta3") }
-      return try Optimiser(
-        p, .adam(beta1: o.beta1 ?? 0.9, beta2: o.beta2 ?? 0.999, epsilon: o.eps), lr: o.lr ?? 1e-3)
-    }
-    m.define(
-      "adan", params: ["parameters", "options"],
-      doc: "Adan without decay; lr, beta1 .98, beta2 .92, beta3 .99, eps 1e-8."
-    ) { (p: [Tensor], o: Options) in
-      try Optimiser(
-        p,
-        .adan(
-          beta1: o.beta1 ?? 0.98, beta2: o.beta2 ?? 0.92, beta3: o.beta3 ?? 0.99, epsilon: o.eps),
-        lr: o.lr ?? 1e-3)
-    }
+      "optimiser", params: ["groups"],
+      doc: "An optimiser over groups { params, optimiser, lr, weight_decay, … }."
+    ) { (groups: [Group]) in try Optimiser(groups.map { try $0.resolved() }) }
     let c = LuaClass<Optimiser>()
     c.property(
-      "lr", doc: "The learning rate.", get: { (o: Optimiser) -> Double in o.lr },
+      "lr", doc: "The learning rate of the first group; the others' keep their ratio to it.",
+      get: { (o: Optimiser) -> Double in o.lr },
       set: { (o: Optimiser, lr: Double) in o.lr = lr })
     c.method("step", doc: "One update of every parameter that has a gradient.") {
       (o: Optimiser) in

@@ -1,7 +1,7 @@
 import COpenBLAS
 
-/// OpenBLAS keeps to one thread: its result would depend on their number.
-private let singleThreaded: Void = openblas_set_num_threads(1)
+/// OpenBLAS keeps to one thread: its result would depend on their number. Read before its first call.
+let singleThreaded: Void = openblas_set_num_threads(1)
 
 /// Matrix products by OpenBLAS, cut by shape and shared among our own threads.
 public enum MatrixProduct {

@@ -1,17 +1,22 @@
 import Glibc
 
-/// One tensor of an optimiser: its values, its gradient and up to four states alike.
+/// One tensor of an optimiser: its values, its gradient and up to four states alike, its learning
+/// rate, and what a step takes off its values beside the update (`lr · weightDecay` of each).
 public struct OptimiserSlice {
   public var count: Int
+  public var lr: Double
+  public var decay: Float
   public var parameter: UnsafeMutablePointer<Float>
   public var gradient: UnsafePointer<Float>
   public var state: [UnsafeMutablePointer<Float>]
 
   public init(
-    count: Int, parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
+    count: Int, lr: Double, weightDecay: Double, parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
     state: [UnsafeMutablePointer<Float>]
   ) {
     self.count = count
+    self.lr = lr
+    self.decay = Float(lr * weightDecay)
     self.parameter = parameter
     self.gradient = gradient
     self.state = state
@@ -29,21 +34,40 @@ public enum OptimiserStep {
         pieces.append((i, start..<min(s.count, start + 16384)))
       }
     }
-    ThreadPool.shared.run(pieces.count) { body(slices[pieces[$0].0], pieces[$0].1) }
+    ThreadPool.shared.run(pieces.count) {
+      let (s, range) = (slices[pieces[$0].0], pieces[$0].1)
+      if s.decay != 0 {
+        for i in range { s.parameter[i] -= s.decay * s.parameter[i] }
+      }
+      body(s, range)
+    }
+  }
+
+  /// Gradient descent: state m, v ← momentum·v + g; the step is lr·v, or lr·(g + momentum·v) with
+  /// Nesterov's look ahead.
+  public static func sgd(_ slices: [OptimiserSlice], momentum: Double, nesterov: Bool) {
+    let momentum = Float(momentum)
+    forEachPiece(slices) { s, range in
+      let (p, g, m, lr) = (s.parameter, s.gradient, s.state[0], Float(s.lr))
+      for i in range {
+        let moved = momentum * m[i] + g[i]
+        m[i] = moved
+        p[i] -= lr * (nesterov ? g[i] + momentum * moved : moved)
+      }
+    }
   }
 
   /// Adam (Kingma & Ba): states m, v. `step` counts from 1.
   public static func adam(
-    _ slices: [OptimiserSlice], lr: Double, beta1: Double, beta2: Double, epsilon: Double,
-    step: Int
+    _ slices: [OptimiserSlice], beta1: Double, beta2: Double, epsilon: Double, step: Int
   ) {
     let c1 = 1 - Glibc.pow(beta1, Double(step)), c2 = 1 - Glibc.pow(beta2, Double(step))
     let (b1, b2, e) = (Float(beta1), Float(beta2), Float(epsilon))
     let (f1, f2) = (Float(1 - beta1), Float(1 - beta2))
-    let size = Float(lr / c1)
     let root = Float(1 / c2.squareRoot())
     forEachPiece(slices) { s, range in
       let (p, g, m, v) = (s.parameter, s.gradient, s.state[0], s.state[1])
+      let size = Float(s.lr / c1)
       for i in range {
         let gi = g[i]
         let mi = b1 * m[i] + f1 * gi
@@ -58,18 +82,18 @@ public enum OptimiserStep {
   /// Adan (Xie et al., arXiv 2208.06677), no decay: states m, d (`difference`), n and the
   /// previous gradient. `step` counts from 1; at the first the previous gradient is g.
   public static func adan(
-    _ slices: [OptimiserSlice], lr: Double, beta1: Double, beta2: Double, beta3: Double,
-    epsilon: Double, step: Int
+    _ slices: [OptimiserSlice], beta1: Double, beta2: Double, beta3: Double, epsilon: Double,
+    step: Int
   ) {
     let k = Double(step)
     let c1 = 1 - Glibc.pow(beta1, k), c2 = 1 - Glibc.pow(beta2, k), c3 = 1 - Glibc.pow(beta3, k)
     let (b1, b2, b3, e) = (Float(beta1), Float(beta2), Float(beta3), Float(epsilon))
     let (f1, f2, f3) = (Float(1 - beta1), Float(1 - beta2), Float(1 - beta3))
-    let (s1, s2) = (Float(lr / c1), Float(lr * beta2 / c2))
     let root = Float(1 / c3.squareRoot())
     let first = step == 1
     forEachPiece(slices) { s, range in
       let (p, g) = (s.parameter, s.gradient)
+      let (s1, s2) = (Float(s.lr / c1), Float(s.lr * beta2 / c2))
       let (m, d, n, before) = (s.state[0], s.state[1], s.state[2], s.state[3])
       for i in range {
         let gi = g[i]

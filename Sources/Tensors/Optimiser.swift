@@ -1,47 +1,106 @@
 import Kernels
 import Support
 
-/// Adam or Adan over a list of parameters: one native pass a step.
+/// Updates parameters by their gradients, in groups that may have a method and a learning rate
+/// each; one native pass a step.
 public final class Optimiser {
   public enum Method: Sendable, Equatable {
+    /// Gradient descent with momentum; Nesterov's look ahead if wanted.
+    case sgd(momentum: Double, nesterov: Bool)
     /// Kingma & Ba; lr·m̂/(√v̂ + eps).
     case adam(beta1: Double, beta2: Double, epsilon: Double)
-    /// Xie et al. (arXiv 2208.06677), without decay.
+    /// Xie et al. (arXiv 2208.06677).
     case adan(beta1: Double, beta2: Double, beta3: Double, epsilon: Double)
+    /// Jordan et al. (2024): the momentum of each matrix with its singular values set close to 1.
+    /// A tensor is the matrix of its first dimension by all others.
+    case muon(momentum: Double, nesterov: Bool)
 
     var states: [String] {
       switch self {
+      case .sgd, .muon: ["m"]
       case .adam: ["m", "v"]
       case .adan: ["m", "d", "n", "g"]
       }
     }
   }
 
-  public let parameters: [Tensor]
-  public let method: Method
-  public var lr: Double
-  public private(set) var step = 0
-  /// One tensor a state and parameter, made at its first step.
-  private var state: [[Tensor]] = []
+  /// Parameters that are updated alike.
+  public struct Group {
+    public var parameters: [Tensor]
+    public var method: Method
+    public var lr: Double
+    /// Decoupled: each step takes `lr · weightDecay` of a value off it, beside the update.
+    public var weightDecay: Double
 
-  public init(_ parameters: [Tensor], _ method: Method, lr: Double) throws {
-    for (i, p) in parameters.enumerated() {
-      guard p.requiresGrad, p.dtype == .f32 else {
-        throw LunervError(
-          .argument, "optimiser: parameter \(i + 1) must be an f32 tensor that requires a gradient")
-      }
+    public init(
+      _ parameters: [Tensor], _ method: Method, lr: Double, weightDecay: Double = 0
+    ) {
+      self.parameters = parameters
+      self.method = method
+      self.lr = lr
+      self.weightDecay = weightDecay
     }
-    self.parameters = parameters
-    self.method = method
-    self.lr = lr
   }
 
-  public func clearGradients() { for p in parameters { p.clearGrad() } }
+  public let groups: [Group]
+  /// The learning rate of the first group. The rates of the others keep their ratio to it.
+  public var lr: Double
+  public private(set) var step = 0
+  /// Of each parameter, in the order of the groups, one tensor for each state of its method;
+  /// made at the first step.
+  private var state: [[Tensor]] = []
+
+  /// - Throws: when a parameter is not an f32 tensor that requires a gradient, stands in two groups,
+  ///   or has a single dimension where its method works on matrices; when the first group's rate is
+  ///   zero or a number is not finite.
+  public init(_ groups: [Group]) throws {
+    var seen: Set<ObjectIdentifier> = []
+    var number = 0
+    for group in groups {
+      for p in group.parameters {
+        number += 1
+        guard p.requiresGrad, p.dtype == .f32 else {
+          throw LunervError(
+            .argument,
+            "optimiser: parameter \(number) must be an f32 tensor that requires a gradient")
+        }
+        guard seen.insert(ObjectIdentifier(p)).inserted else {
+          throw LunervError(.argument, "optimiser: parameter \(number) was given before")
+        }
+        if case .muon = group.method, p.shape.count < 2 {
+          throw LunervError(
+            .argument,
+            "muon: parameter \(number): expected two dimensions or more, got \(p.shape.count)")
+        }
+      }
+      guard group.lr.isFinite, group.weightDecay.isFinite, group.weightDecay >= 0 else {
+        throw LunervError(
+          .argument, "optimiser: expected a finite lr and a weight_decay of at least 0")
+      }
+    }
+    guard groups.count <= 1 || groups[0].lr != 0 else {
+      throw LunervError(.argument, "optimiser: expected a first lr other than 0, got 0")
+    }
+    self.groups = groups
+    lr = groups.first?.lr ?? 0
+  }
+
+  public convenience init(_ parameters: [Tensor], _ method: Method, lr: Double) throws {
+    try self.init([Group(parameters, method, lr: lr)])
+  }
+
+  public var parameters: [Tensor] { groups.flatMap(\.parameters) }
+
+  public func clearGradients() {
+    for group in groups { for p in group.parameters { p.clearGrad() } }
+  }
 
   private func prepare() throws {
     guard state.isEmpty else { return }
-    state = try method.states.map { _ in
-      try parameters.map { Tensor(try Value.zeros($0.shape, .f32, $0.value.layout)) }
+    state = try groups.flatMap { group in
+      try group.parameters.map { p in
+        try group.method.states.map { _ in Tensor(try Value.zeros(p.shape, .f32, p.value.layout)) }
+      }
     }
   }
 
@@ -49,32 +108,59 @@ public final class Optimiser {
   public func update() throws {
     try prepare()
     step += 1
+    var first = 0
+    for group in groups {
+      // The first group's rate is the one that is set, to the bit.
+      let rate = first == 0 ? lr : lr * (group.lr / groups[0].lr)
+      try update(group, lr: rate, states: state[first..<(first + group.parameters.count)])
+      first += group.parameters.count
+    }
+  }
+
+  private func update(_ group: Group, lr: Double, states: ArraySlice<[Tensor]>) throws {
     var slices: [OptimiserSlice] = []
+    var shapes: [[Int]] = []
     var held: [Value] = []
-    for (i, p) in parameters.enumerated() {
+    for (p, tensors) in zip(group.parameters, states) {
       guard let grad = p.grad else { continue }
       let g = try grad.value.converted(to: p.value.layout)
       held.append(g)
+      shapes.append(p.shape)
       slices.append(
         OptimiserSlice(
-          count: p.value.physicalCount, parameter: try p.writableFloats(),
-          gradient: try g.memory(Float.self), state: try state.map { try $0[i].writableFloats() }))
+          count: p.value.physicalCount, lr: lr, weightDecay: group.weightDecay,
+          parameter: try p.writableFloats(), gradient: try g.memory(Float.self),
+          state: try tensors.map { try $0.writableFloats() }))
     }
-    switch method {
+    switch group.method {
+    case .sgd(let momentum, let nesterov):
+      OptimiserStep.sgd(slices, momentum: momentum, nesterov: nesterov)
     case .adam(let b1, let b2, let e):
-      OptimiserStep.adam(slices, lr: lr, beta1: b1, beta2: b2, epsilon: e, step: step)
+      OptimiserStep.adam(slices, beta1: b1, beta2: b2, epsilon: e, step: step)
     case .adan(let b1, let b2, let b3, let e):
-      OptimiserStep.adan(slices, lr: lr, beta1: b1, beta2: b2, beta3: b3, epsilon: e, step: step)
+      OptimiserStep.adan(slices, beta1: b1, beta2: b2, beta3: b3, epsilon: e, step: step)
+    case .muon(let momentum, let nesterov):
+      // Rows stay together in every layout, and columns in any order give the same update.
+      let matrices = zip(slices, shapes).map { MuonMatrix($0, rows: $1[0]) }
+      MuonStep.update(matrices, momentum: Float(momentum), nesterov: nesterov)
     }
     withExtendedLifetime(held) {}
   }
 
-  /// Name and tensor of every state, in order: "m.1", "m.2", …
+  /// Name and tensor of every state, in order: "m.1", "m.2", …; numbers are those of parameters.
   public func states() throws -> [(String, Tensor)] {
     try prepare()
-    return zip(method.states, state).flatMap { name, tensors in
-      tensors.enumerated().map { ("\(name).\($0.offset + 1)", $0.element) }
+    var list: [(String, Tensor)] = []
+    var number = 0
+    for group in groups {
+      for _ in group.parameters {
+        number += 1
+        for (name, tensor) in zip(group.method.states, state[number - 1]) {
+          list.append(("\(name).\(number)", tensor))
+        }
+      }
     }
+    return list
   }
 
   public func load(step: Int, _ tensors: [String: Tensor]) throws {
