@@ -97,6 +97,9 @@ static const unsigned char lunerv_diagnose_maps[] = {
 static const unsigned char lunerv_errors[] = {
 #embed "../../stdlib/lunerv/errors.lua"
 };
+static const unsigned char lunerv_guard[] = {
+#embed "../../stdlib/lunerv/guard.lua"
+};
 static const unsigned char lunerv_interop[] = {
 #embed "../../stdlib/lunerv/interop.lua"
 };
@@ -241,6 +244,15 @@ static const unsigned char lunerv_progress[] = {
 static const unsigned char lunerv_quant[] = {
 #embed "../../stdlib/lunerv/quant.lua"
 };
+static const unsigned char lunerv_recipes[] = {
+#embed "../../stdlib/lunerv/recipes/init.lua"
+};
+static const unsigned char lunerv_recipes_fast[] = {
+#embed "../../stdlib/lunerv/recipes/fast.lua"
+};
+static const unsigned char lunerv_recipes_published[] = {
+#embed "../../stdlib/lunerv/recipes/published.lua"
+};
 static const unsigned char lunerv_reference[] = {
 #embed "../../stdlib/lunerv/reference.lua"
 };
@@ -319,6 +331,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.diagnose.bars", lunerv_diagnose_bars, sizeof(lunerv_diagnose_bars)},
   {"lunerv.diagnose.maps", lunerv_diagnose_maps, sizeof(lunerv_diagnose_maps)},
   {"lunerv.errors", lunerv_errors, sizeof(lunerv_errors)},
+  {"lunerv.guard", lunerv_guard, sizeof(lunerv_guard)},
   {"lunerv.interop", lunerv_interop, sizeof(lunerv_interop)},
   {"lunerv.interop.names", lunerv_interop_names, sizeof(lunerv_interop_names)},
   {"lunerv.interop.programs", lunerv_interop_programs, sizeof(lunerv_interop_programs)},
@@ -367,6 +380,9 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.options.values", lunerv_options_values, sizeof(lunerv_options_values)},
   {"lunerv.progress", lunerv_progress, sizeof(lunerv_progress)},
   {"lunerv.quant", lunerv_quant, sizeof(lunerv_quant)},
+  {"lunerv.recipes", lunerv_recipes, sizeof(lunerv_recipes)},
+  {"lunerv.recipes.fast", lunerv_recipes_fast, sizeof(lunerv_recipes_fast)},
+  {"lunerv.recipes.published", lunerv_recipes_published, sizeof(lunerv_recipes_published)},
   {"lunerv.reference", lunerv_reference, sizeof(lunerv_reference)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
   {"lunerv.tasks", lunerv_tasks, sizeof(lunerv_tasks)},

@@ -163,6 +163,7 @@ test("what steps aim at and what bits cost can be steered", function()
 end)
 
 test("rate-aware rounding saves bytes where they matter least", function()
+  lv.seed(11)
   local x = lv.randn(4000) * 3
   local even, step = lv.ones(4000), lv.tensor { 1 }
   local function bytes(codes)
@@ -339,6 +340,24 @@ test("options of a decoder that are not its defaults travel", function()
   local c = assert(lv.codec.open(path)).model.config
   equal({ c.fc_dim, c.strides, c.enc_strides, c.lower_width, c.act, c.out_image },
     { 5, { 2 }, { 2, 2 }, 4, "relu", 0.25 })
+end)
+
+test("a head that makes several pixels of a cell needs a later version of its decoder", function()
+  local decoders = require "lunerv.codec.decoders"
+  local given = { height = 16, width = 24, frames = 2, fc_dim = 6, strides = { 2, 2 },
+    enc_dim = { 4, 2 }, pe_levels = 4, ch_t = 4 }
+  local model = lv.models.hnerv_boost(given)
+  assert(decoders.describe(model):match "^hnerv_boost@1{")
+  given.head_scale = 2
+  model = lv.models.hnerv_boost(given)
+  local text = decoders.describe(model)
+  assert(text:match "^hnerv_boost@2{", text)
+  local again = decoders.build(text, 16, 24, 2)
+  equal({ again.config.head_scale, again.config.enc_strides }, { 2, { 2 } })
+  raises(function() decoders.build(text:gsub("@2", "@1"), 16, 24, 2) end,
+    "an unknown option, 'head_scale'")
+  raises(function() decoders.build(text:gsub('"head_scale":2', '"head_scale":3'), 16, 24, 2) end,
+    "head_scale")
 end)
 
 test("every kind of model has a file", function()

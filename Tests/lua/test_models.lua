@@ -148,6 +148,46 @@ test("the papers' sizes have names", function()
   raises(function() lv.models.nerv(bunny { preset = "bunny-2M" }) end, "preset", "bunny-1.5M")
 end)
 
+test("a trunk may stop short of the frame's resolution", function()
+  small_models(function(kind, given)
+    given.strides, given.height, given.width = { 2, 2, 2 }, 19, 27 -- no stride divides them
+    for _, scale in ipairs { 2, 4 } do
+      given.head_scale = scale
+      local model = lv.models[kind](given)
+      equal(model:count(model.config, model.config.fc_dim), built(model))
+      equal(#geometry.trunk(model.config), scale == 2 and 2 or 1)
+      local frame = { image = lv.rand(1, 3, 19, 27), t = 0.5 }
+      equal(model:reconstruct(frame).shape, { 1, 3, 19, 27 })
+      local again = lv.models.build(model.config)
+      equal(again:summary(), model:summary())
+    end
+  end)
+end)
+
+test("a size means as many parameters whatever the head's scale", function()
+  for _, kind in ipairs(lv.models.kinds) do
+    local counts = {}
+    for _, scale in ipairs { 1, 2, 4 } do
+      counts[scale] = lv.models[kind](bunny {
+        size = 0.35, strides = { 5, 2, 2 }, head_scale = scale,
+        enc_dim = kind:match "^hnerv" and { 64, 8 } or nil,
+      }):stored_parameters()
+    end
+    for _, scale in ipairs { 2, 4 } do
+      assert(counts[scale] <= counts[1] and counts[scale] > 0.9 * counts[1])
+    end
+  end
+end)
+
+test("strides that leave the head its scale are found, others refused", function()
+  equal(geometry.strides(180, 320, 2), { 5, 2, 2 })
+  equal(geometry.trunk { strides = { 5, 2, 2 }, head_scale = 4 }, { 5 })
+  equal(geometry.trunk { strides = { 5, 4 }, head_scale = 2 }, { 5, 2 })
+  raises(function() geometry.trunk { strides = { 5, 3 }, head_scale = 2 } end,
+    "head_scale: expected strides that end in a factor of 2, got 5,3")
+  raises(function() geometry.trunk { strides = { 4 }, head_scale = 4 } end, "head_scale")
+end)
+
 test("an exact number of parameters is kept to", function()
   for _, kind in ipairs(lv.models.kinds) do
     local model = lv.models[kind](bunny { params = 7e5, strides = { 5, 2, 2 } })

@@ -135,6 +135,10 @@ local function published_config(model)
   if c.conditioning == "adain" then
     errors.raise "a model conditioned by AdaIN has no published form"
   end
+  if c.head_scale > 1 then
+    errors.raise("interop: expected a model of head_scale 1, which the published programs have, "
+      .. "got %d", c.head_scale)
+  end
   return {
     sft_block = boosted and c.conditioning == "tat" and "res_sft" or "none", ch_t = c.ch_t or 32,
     act = c.act, embed = c.pe_base and ("pe_%s_%d"):format(c.pe_base, c.pe_levels) or "",

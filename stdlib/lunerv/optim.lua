@@ -92,11 +92,10 @@ local function split(group, rest)
   return matrices, others
 end
 
--- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1, and
--- the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
--- output channels by all else. Parameters that are no matrix (biases, scales) go to the
--- optimiser of `rest`, { optimiser = "adan", lr = 3e-3, … }; so do none of a group that names its
--- optimiser.
+-- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
+-- and the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
+-- output channels by all else. What is no matrix (biases, scales) goes to the optimiser of `rest`,
+-- { optimiser = "adan", lr = 3e-3, … }. A group that names its optimiser gets it for all it holds.
 function optim.Muon(parameters, given)
   local own = options.copy(given)
   local asked = options.copy(own.rest or {})

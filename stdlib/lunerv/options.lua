@@ -49,6 +49,9 @@ local function complete(given, defaults, optional)
   return result
 end
 
+-- A value of an option as plain data: a function of a script's or a recipe's is "custom".
+function options.plain(value) return type(value) == "function" and "custom" or value end
+
 -- Raises an error unless `value` is one that the catalogue's option `name` can have.
 function options.check(name, value)
   local expected = values.wanted(catalogue.by_name[name], value)

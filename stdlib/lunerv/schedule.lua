@@ -1,4 +1,5 @@
 -- Learning rates as functions of the step, which counts from 1.
+local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 
 local schedule <const> = {}
@@ -22,6 +23,35 @@ end
 -- down to 0.
 function schedule.warmup_cosine(given)
   return setmetatable(options(given, { lr = 1e-3, warmup = 0.1, steps = 1 }), WarmupCosine)
+end
+
+local WarmupLinear <const> = {}
+WarmupLinear.__index = WarmupLinear
+
+function WarmupLinear:__call(step)
+  local c, w = (step - 1) / self.steps, self.warmup
+  if c < w then return self.lr * (0.1 + 0.9 * c / w) end
+  return self.lr * (1 - (1 - self.last) * (c - w) / (1 - w))
+end
+
+function WarmupLinear:state()
+  return { kind = "warmup_linear", lr = self.lr, warmup = self.warmup, steps = self.steps,
+    last = self.last }
+end
+
+-- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then in a straight line
+-- to the share `last` of it.
+function schedule.warmup_linear(given)
+  local defaults = { lr = 1e-3, warmup = 0.1, steps = 1, last = 0 }
+  return setmetatable(options(given, defaults), WarmupLinear)
+end
+
+-- The schedule called `name` on the command line.
+function schedule.by_name(name, given)
+  local make = ({ warmup_cosine = schedule.warmup_cosine, warmup_linear = schedule.warmup_linear })
+    [name]
+  return (make or errors.raise("unknown schedule '%s' (known: warmup_cosine, warmup_linear)",
+    tostring(name)))(given)
 end
 
 -- The same `lr` at every step.

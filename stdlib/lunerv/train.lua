@@ -2,17 +2,19 @@
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
+local Guard <const> = require "lunerv.guard"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
 local Progress <const> = require "lunerv.progress"
+local recipes <const> = require "lunerv.recipes"
 local schedule <const> = require "lunerv.schedule"
 local video <const> = require "lunerv.video"
 
 -- What training needs beside the options of options.lua.
-local extras <const> = { "model", "clip", "schedule", "on_step", "on_epoch", "on_frame", "command",
+local extras <const> = { "model", "clip", "on_step", "on_epoch", "on_frame", "command",
   "evaluate", "facts", "label" }
 
 local function settle(given)
@@ -24,9 +26,11 @@ local function settle(given)
     bridge.fail("data", ("frames of %dx%d are too small to compare: at least %d pixels either way")
       :format(o.clip.width, o.clip.height, metrics.smallest_side))
   end
+  local recipe = recipes.options(o.recipe, o.model.kind)
   for _, name in ipairs(options.train_names()) do
     if o[name] == nil then
-      local own = (o.model.train_defaults or {})[name]
+      local own = recipe[name]
+      if own == nil then own = (o.model.train_defaults or {})[name] end
       o[name] = own == nil and options.default(name, o.model.kind) or own
     elseif type(o[name]) ~= "function" then
       options.check(name, o[name])
@@ -38,18 +42,23 @@ end
 -- The option is Adam's: Adan's numbers belong together.
 local function beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
 
+-- The name of what may also be a function of the script's.
+local function plain(value) return type(value) == "string" and value or "custom" end
+
 -- What a run must have in common with the one it continues, as plain data.
 local function identity(o)
   local facts = {
     epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
-    optimiser = o.optimiser, beta1 = beta1(o),
-    loss = type(o.loss) == "string" and o.loss or "custom",
-    schedule = o.schedule and "custom" or "warmup_cosine",
+    recipe = recipes.identity(o.recipe), guard = o.guard or nil,
+    optimiser = plain(o.optimiser), beta1 = beta1(o), loss = plain(o.loss),
+    schedule = plain(o.schedule),
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
     model = o.model.class_name, clip_grad = o.clip_grad,
   }
   for name, value in pairs(o.facts or {}) do facts[name] = value end
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
+  -- Checkpoints of models that had no other say nothing of it.
+  if facts.head_scale == 1 then facts.head_scale = nil end
   return facts
 end
 
@@ -61,7 +70,7 @@ local function mark(self)
     epoch_over = self.epoch_over,
     epoch_sums = { loss = sums.loss, mse = sums.mse, count = sums.count },
     epoch = sequence.epoch, position = sequence.position, order = sequence.order,
-    rng = native.rng_state(), history = self.history,
+    rng = native.rng_state(), history = self.history, guard = self.guard and self.guard:state(),
     schedule = type(rate) == "table" and rate.state and rate:state() or { kind = "custom" },
   }
 end
@@ -70,12 +79,15 @@ local function start(o)
   native.seed(o.seed)
   local steps = o.epochs * #o.clip
   local parameters = o.model:parameters()
+  local given = { lr = o.lr, beta1 = beta1(o) }
+  local optimiser = type(o.optimiser) == "function" and o.optimiser(o.model, given)
+    or optim.by_name(o.optimiser)(parameters, given)
   local self = {
     o = o, parameters = parameters, model = o.model, clip = o.clip, out = o.out,
     loss = type(o.loss) == "string" and loss.by_name(o.loss) or o.loss,
-    optimiser = optim.by_name(o.optimiser)(parameters, { lr = o.lr, beta1 = beta1(o) }),
-    rate = o.schedule
-      or schedule.warmup_cosine { lr = o.lr, warmup = o.warmup, steps = steps },
+    optimiser = optimiser, guard = o.guard and Guard.new(o.model, optimiser) or nil,
+    rate = type(o.schedule) == "function" and o.schedule
+      or schedule.by_name(o.schedule, { lr = o.lr, warmup = o.warmup, steps = steps }),
     sequence = video.sequence(#o.clip, true), progress = Progress.new(),
     identity = identity(o),
     steps = steps, step = 0, seconds = 0, epoch_over = false, finished = false,
@@ -142,9 +154,10 @@ local function save(self)
   if not is_sound(self.model) then fail_numerically(self, "a parameter is not finite") end
   self.saving = true
   local tensors, numbers = tensors_of(self)
-  local state = {}
-  for name, value in pairs(self.state) do state[name] = value end
+  local state = options.copy(self.state)
   state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity
+  local kept = self.guard and self.guard:tensors() or {}
+  table.move(kept, 1, #kept, #tensors + 1, tensors)
   self.checkpoint = checkpoint.save(self.out, state.step, tensors, state)
   self.saving = false
   self.saved, self.saved_at = self.state, native.time()
@@ -154,17 +167,18 @@ end
 local function restore(self, found)
   local state = found.state
   checkpoint.compare(found.path, state.options, self.identity)
-  local model, optimiser = {}, {}
+  local parts = { model = {}, optimiser = {}, guard = {} }
   for name, tensor in pairs(found.tensors) do
     local part, rest = name:match "^(%a+)/(.+)$"
-    if part == "model" then model[rest] = tensor end
-    if part == "optimiser" then optimiser[rest] = tensor end
+    if parts[part] then parts[part][rest] = tensor end
   end
+  local model, optimiser = parts.model, parts.optimiser
   for name, number in pairs(state.optimiser) do
     optimiser[name] = math.tointeger(number) or number
   end
   self.model:load_state_dict(model)
   self.optimiser:load_state(optimiser)
+  if self.guard and state.guard then self.guard:load(state.guard, parts.guard) end
   if type(self.rate) == "table" and self.rate.load_state then
     self.rate:load_state(state.schedule)
   end
@@ -184,14 +198,18 @@ end
 
 local function psnr(mse) return -10 * math.log(mse + 1e-9, 10) end
 
--- Changes the parameters, and everything that says so.
+-- Changes the parameters, and everything that says so; in a step that goes back (`mse` is nil) only
+-- the latter.
 local function update(self, number, mse)
   self.updating = true
-  self.optimiser:step()
-  if self.model.updated then self.model:updated() end
   local sequence, sums = self.sequence, self.epoch_sums
   if sequence.position == 1 then sums.loss, sums.mse, sums.count = 0, 0, 0 end
-  sums.loss, sums.mse, sums.count = sums.loss + number, sums.mse + mse, sums.count + 1
+  if self.guard then self.guard:commit() end
+  if mse then
+    self.optimiser:step()
+    if self.model.updated then self.model:updated() end
+    sums.loss, sums.mse, sums.count = sums.loss + number, sums.mse + mse, sums.count + 1
+  end
   self.step = self.step + 1
   self.epoch_over = sequence.position == #sequence.order
   self.took = native.time() - self.began
@@ -209,13 +227,21 @@ local function train_step(self)
 
   local output = metrics.reconstruct(self.model, frame)
   if frame.mask then output = output * frame.mask end
-  local value = self.loss(output, frame.image, frame)
+  local value = self.loss(output, frame.image, frame, self.step / self.steps)
   local penalty = self.model.penalty and self.model:penalty(frame)
   if penalty then value = value + penalty end
   local number = value:item()
-  self.optimiser.lr = self.rate(self.step + 1)
-  if number - number ~= 0 then
+  local guard = self.guard
+  local verdict = guard and guard:judge(number) or number - number == 0 and "good" or "lost"
+  self.optimiser.lr = self.rate(self.step + 1, self.steps) * (guard and guard.factor or 1)
+  if verdict == "lost" then
     fail_numerically(self, "the loss became " .. (number ~= number and "nan" or number))
+  elseif verdict == "bad" then
+    self.progress:clear()
+    native.stderr(("note: the loss rose to %.4g at step %d; going back to a good state, at half "
+      .. "the learning rate\n"):format(number, self.step + 1))
+    bridge.shield(update, self, number)
+    return number, 1
   end
   local mse = native.no_grad(native.mse_loss, output, frame.image):item()
   self.optimiser:zero_grad()
@@ -277,8 +303,8 @@ end
 local function end_epoch(self)
   local o, sums = self.o, self.epoch_sums
   local e = {
-    epoch = self.sequence.epoch, step = self.step, loss = sums.loss / sums.count,
-    psnr = psnr(sums.mse / sums.count), lr = self.optimiser.lr, seconds = self.seconds,
+    epoch = self.sequence.epoch, step = self.step, loss = sums.loss / math.max(sums.count, 1),
+    psnr = psnr(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr, seconds = self.seconds,
   }
   if o.eval_every > 0 and e.epoch % o.eval_every == 0 and self.step < self.steps then
     e.evaluation = evaluate(self)
@@ -354,10 +380,13 @@ local function write_metrics(self, result)
 end
 
 -- Trains `model` on `clip`, both required; the other options are those of options.lua (epochs,
--- lr, warmup, optimiser, loss, seed, out, resume, eval_every, checkpoint_every,
--- checkpoint_steps), with the defaults of the model's kind, and
---   loss      also a function (output, image, frame) → scalar tensor
---   schedule  a function of the step to use in place of warm-up and cosine
+-- lr, warmup, schedule, optimiser, loss, guard, recipe, seed, out, resume, eval_every,
+-- checkpoint_every, checkpoint_steps), with the values of the recipe, or else the defaults of the
+-- model's kind, and
+--   loss      also a function (output, image, frame, share) → scalar tensor; `share` is what has
+--             been done of the training, from 0 to below 1
+--   schedule  also a function (step, steps) → learning rate
+--   optimiser also a function (model, { lr = }) → optimiser; `lr` is the peak rate
 --   on_step   called after each step with { step, steps, epoch, loss, psnr, seconds,
 --             seconds_per_step }; training ends when it returns false
 --   on_epoch  called after each epoch with { epoch, step, loss, psnr, lr, seconds, evaluation };

@@ -47,6 +47,15 @@ local frozen <const> = {
     { block_dim = 128, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
 }
 
+-- Version 2 of each has a head that makes several pixels of a cell of the trunk.
+for _, kind in ipairs(models.kinds) do
+  local second = {}
+  for name, value in pairs(frozen[kind .. "@1"]) do second[name] = value end
+  second.told = { head_scale = true }
+  for name in pairs(frozen[kind .. "@1"].told) do second.told[name] = true end
+  frozen[kind .. "@2"] = second
+end
+
 local function same(a, b)
   return a == b or native.json_encode(a) == native.json_encode(b)
 end
@@ -61,13 +70,14 @@ end
 
 -- The text that stands for `model`'s decoder in a file.
 function decoders.describe(model)
-  local program = tostring(model.kind) .. "@1"
-  local known, c = frozen[program], model.config
+  local c = model.config
+  local program = model.kind .. (c.head_scale > 1 and "@2" or "@1")
+  local known = frozen[program]
   local told = {}
   for name in pairs(known.told) do told[name] = c[name] end
   if known.told.enc_dim then told.enc_dim = c.enc_dim[2] end
   for name in pairs(known.sometimes) do told[name] = c[name] end
-  if same(c.enc_strides, c.strides) then told.enc_strides = nil end
+  if same(c.enc_strides, geometry.trunk(c)) then told.enc_strides = nil end
   for name, default in pairs(known.defaults) do
     if not same(c[name], default) then told[name] = c[name] end
   end
@@ -138,7 +148,7 @@ function decoders.build(text, height, width, frames)
   local readable, given = pcall(native.json_decode, told)
   if not readable then fail "its options cannot be read" end
 
-  local o = { height = height, width = width, frames = frames }
+  local o = { height = height, width = width, frames = frames, head_scale = 1 }
   for name, default in pairs(known.defaults) do o[name] = default end
   for name, value in pairs(given) do
     if not (known.told[name] or known.sometimes[name] or known.defaults[name] ~= nil) then
@@ -150,7 +160,7 @@ function decoders.build(text, height, width, frames)
     if o[name] == nil then fail("its %s is missing", name) end
   end
   if known.told.enc_dim then
-    o.enc_dim, o.enc_strides, o.encoder = { 1, o.enc_dim }, o.enc_strides or o.strides, false
+    o.enc_dim, o.encoder = { 1, o.enc_dim }, false
   end
   local built, result = pcall(function()
     local class = models[known.kind]

@@ -7,6 +7,7 @@ local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local rate <const> = require "lunerv.compress.rate"
+local recipes <const> = require "lunerv.recipes"
 local segments <const> = require "lunerv.compress.segments"
 local train <const> = require "lunerv.train"
 
@@ -33,8 +34,11 @@ local incidental <const> = { "out", "output", "resume", "json", "threads", "cach
 -- that change nothing, and the clip's size.
 function compress.asked(o, clip)
   local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width }
-  for _, option in ipairs(options.catalogue) do facts[option.name] = o[option.name] end
+  for _, option in ipairs(options.catalogue) do
+    facts[option.name] = options.plain(o[option.name])
+  end
   for _, name in ipairs(incidental) do facts[name] = nil end
+  facts.recipe = recipes.identity(o.recipe)
   return facts
 end
 
@@ -52,6 +56,7 @@ function compress.plan(model, o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
   -- By default what suits the method.
   training.optimiser, training.beta1 = o.compress_optimiser, nil
+  training.schedule = o.compress_schedule
   if o.method == "three_step" then
     local small = compress.three_step(model, { bits = o.bits })
     -- Weights go in steps over the first half; the second heals.

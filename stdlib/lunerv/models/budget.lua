@@ -1,5 +1,6 @@
 -- How many parameters a decoder has, and how wide it may be for a number of them.
 local errors <const> = require "lunerv.errors"
+local geometry <const> = require "lunerv.models.geometry"
 
 local budget <const> = {}
 
@@ -11,7 +12,7 @@ local widest <const> = 65536
 -- strides, ks and reduce; no width is below `least`.
 function budget.published_width(o, size, embeddings, linear, least)
   local r, a = 1 / o.reduce, 0
-  for i, stride in ipairs(o.strides) do
+  for i, stride in ipairs(geometry.trunk(o)) do
     a = a + r * r ^ (2 * (i - 1)) * stride ^ 2 * math.min(o.ks[2] + 2 * (i - 1), o.ks[3]) ^ 2
   end
   local room = 1e6 * size - embeddings
@@ -93,8 +94,12 @@ local function stages_and_head(o, stages, kernel)
     count = count + (i == 1 and o.block_dim and two_convs or up)(stage)
     if cond then count = count + residual(stage.to, cond) end
   end
-  return count + conv(stages[#stages].to, 3, kernel)
+  local scale = o.head_scale
+  return count + conv(stages[#stages].to, 3 * scale ^ 2, budget.head_kernel(scale, kernel))
 end
+
+-- The kernel of the head: where it makes several pixels of a cell, one that sees the cells around.
+function budget.head_kernel(scale, kernel) return scale > 1 and math.max(3, kernel) or kernel end
 
 -- Parameters of the decoders of width `fc_dim` with the options `o` and those stages
 -- (geometry.stages).

@@ -32,8 +32,15 @@ function geometry.frame(o)
 end
 
 -- Strides for a frame size when none are given: a first factor of 2 to 5, then threes and twos,
--- falling, so that the first grid has close to 9 × 16 cells (144) and little is padded.
-function geometry.strides(height, width)
+-- falling, so that the first grid has close to 9 × 16 cells (144) and little is padded; last, the
+-- head's own factor.
+function geometry.strides(height, width, head_scale)
+  if head_scale and head_scale > 1 then
+    local strides = geometry.strides(geometry.up(height, head_scale) // head_scale,
+      geometry.up(width, head_scale) // head_scale)
+    strides[#strides + 1] = head_scale
+    return strides
+  end
   local best, best_cost
   local function consider(strides)
     local unit = geometry.product(strides)
@@ -57,6 +64,31 @@ function geometry.strides(height, width)
   return best
 end
 
+-- The strides of the trunk: those of the whole decoder without the factor `scale` at their end,
+-- which is the head's. nil where they do not end in it, or nothing would be left.
+local function without(strides, scale)
+  local list = table.move(strides, 1, #strides, 1, {})
+  while scale > 1 and #list > 0 do
+    local last = list[#list]
+    if last > scale and last % scale == 0 then
+      list[#list], scale = last // scale, 1
+    elseif scale % last == 0 then
+      list[#list], scale = nil, scale // last
+    else
+      return nil
+    end
+  end
+  return scale == 1 and #list > 0 and list or nil
+end
+
+-- The trunk's strides for the options `o`: strides and head_scale.
+function geometry.trunk(o)
+  local scale = o.head_scale or 1
+  return without(o.strides, scale)
+    or errors.raise("head_scale: expected strides that end in a factor of %d, got %s", scale,
+      table.concat(o.strides, ","))
+end
+
 -- How a stage's width follows from the one before, by family: `o` holds reduce, lower_width and
 -- expansion; `i` counts stages.
 geometry.next_width = {}
@@ -73,14 +105,15 @@ function geometry.next_width.of_time(o, i, width, stride)
 end
 
 -- The decoder stages behind a first layer of width `fc_dim`, block by block:
--- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, dec_blks, ks, largest_kernel where
--- the kind caps it, and `widths` where the stages do not follow `next_width(o, i, width, stride)`.
+-- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, head_scale, dec_blks, ks,
+-- largest_kernel where the kind caps it, and `widths` where the stages do not follow
+-- `next_width(o, i, width, stride)`.
 function geometry.stages(o, fc_dim, next_width)
-  local stages, width = {}, fc_dim
-  if o.widths and #o.widths ~= #o.strides then
-    errors.raise("widths: %d numbers expected, one for each stage, got %d", #o.strides, #o.widths)
+  local stages, width, strides = {}, fc_dim, geometry.trunk(o)
+  if o.widths and #o.widths ~= #strides then
+    errors.raise("widths: %d numbers expected, one for each stage, got %d", #strides, #o.widths)
   end
-  for i, stride in ipairs(o.strides) do
+  for i, stride in ipairs(strides) do
     local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
     if kernel % 2 == 0 then
       errors.raise("ks: odd kernels expected in the decoder, stage %d has %d", i, kernel)

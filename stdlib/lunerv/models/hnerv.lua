@@ -24,7 +24,8 @@ function HNeRV:init(given)
 end
 
 -- (1, 3, height, width) → the embedding, (1, enc_dim[2], grid height, grid width). Frames that
--- the strides do not divide are continued by their last row and column.
+-- the strides do not divide are continued by their last row and column; where the trunk stops
+-- short of their resolution, the encoder sees them scaled down as far.
 function HNeRV:encode(image)
   local c, p = self.config, self.padding
   if not self.encoder then
@@ -35,6 +36,10 @@ function HNeRV:encode(image)
       image:size(4))
   end
   if p.bottom > 0 or p.right > 0 then image = image:pad(p) end
+  local scale, s = c.head_scale, image.shape
+  if scale > 1 then
+    image = image:view(s[1], s[2], s[3] // scale, scale, s[4] // scale, scale):mean { 4, 6 }
+  end
   return self.encoder(image)
 end
 
@@ -48,14 +53,16 @@ function HNeRV:reconstruct(frame) return self(frame.image, frame.t) end
 -- Hyper-parameters --------------------------------------------------------------------------
 
 function HNeRV:place(o)
-  o.enc_strides = o.enc_strides or o.strides
-  local down, up = geometry.product(o.enc_strides), geometry.product(o.strides)
+  local trunk, scale = geometry.trunk(o), o.head_scale
+  o.enc_strides = o.enc_strides or trunk
+  local down, up = geometry.product(o.enc_strides), geometry.product(trunk)
   if down % up ~= 0 then
     errors.raise("enc_strides: a multiple of the strides' product %d expected, got %d", up, down)
   end
   o.unfold = down // up
-  self.grid = { geometry.up(o.height, down) // down, geometry.up(o.width, down) // down }
-  self.padding = self:surplus(down)
+  local unit = down * scale
+  self.grid = { geometry.up(o.height, unit) // unit, geometry.up(o.width, unit) // unit }
+  self.padding = self:surplus(unit)
   self.padding.mode = "edge"
 
   if o.enc_dim[2] < 1 then
@@ -84,9 +91,9 @@ end
 
 function HNeRV:summary()
   local c = self.config
-  return ("%s: width %d, strides %s, grid %dx%d, embedding %d, %d stored parameters"):format(
-    c.kind, c.fc_dim, table.concat(c.strides, ","), self.grid[1], self.grid[2], c.enc_dim[2],
-    self:stored_parameters())
+  return ("%s: width %d, strides %s%s, grid %dx%d, embedding %d, %d stored parameters"):format(
+    c.kind, c.fc_dim, table.concat(c.strides, ","), self:head_note(), self.grid[1], self.grid[2],
+    c.enc_dim[2], self:stored_parameters())
 end
 
 return HNeRV

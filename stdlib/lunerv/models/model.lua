@@ -28,7 +28,7 @@ function Model:settle(given)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
   o.clip = nil
-  o.strides = o.strides or geometry.strides(o.height, o.width)
+  o.strides = o.strides or geometry.strides(o.height, o.width, o.head_scale)
   if not (o.fc_dim or o.params or o.size) then
     -- 1.5 million for 132 frames of 720×1280, and as the root of the pixels from there.
     o.size = 1.5 * math.sqrt(o.height * o.width * o.frames / (720 * 1280 * 132))
@@ -47,6 +47,13 @@ function Model:settle(given)
     o.fc_dim = budget.exact_width(o.params, function(width)
       return self:count(o, width) + embeddings
     end, self.least_width)
+  elseif o.head_scale > 1 then
+    -- A size means the same number of parameters whatever the head's scale.
+    local whole = self:whole(given)
+    local limit = whole:count(whole.config, whole.config.fc_dim) + whole:embedding_parameters()
+    o.fc_dim = budget.exact_width(limit, function(width)
+      return self:count(o, width) + embeddings
+    end, self.least_width)
   else
     o.fc_dim = budget.published_width(o, o.size, embeddings, self:stem_weights(o),
       self.least_width)
@@ -54,12 +61,24 @@ function Model:settle(given)
   return o
 end
 
+-- The shape of a model that `given` asks for with a trunk of the frame's resolution: its module
+-- holds a configuration and a grid, but no layers.
+function Model:whole(given)
+  local shape = setmetatable({}, { __index = self })
+  local others = options.copy(given)
+  others.head_scale, others.strides, others.size = 1, self.config.strides, self.config.size
+  others.enc_strides, others.widths = nil, nil
+  shape:settle(others)
+  return shape
+end
+
 -- The stages of a decoder of width `fc_dim`: see geometry.stages.
 function Model:plan(o, fc_dim) return geometry.stages(o, fc_dim, self.next_width) end
 
 function Model:embedding_parameters() return 0 end
 
--- What self.grid cells upsampled by `unit` have more than the frame, at the bottom and the right.
+-- What self.grid cells upsampled by `unit` have more than the frame, at the bottom and the right:
+-- the trunk by its strides, the head by its scale.
 function Model:surplus(unit)
   local o = self.config
   return { bottom = self.grid[1] * unit - o.height, right = self.grid[2] * unit - o.width }
@@ -86,7 +105,8 @@ end
 -- The first of them; E-NeRV's is another.
 function Model:first_block(stage) return self:block(stage) end
 
--- All stages behind the stem, and the head that makes an image of the last one's map.
+-- All stages behind the stem, and the head that makes an image of the last one's map: each of its
+-- cells becomes head_scale × head_scale pixels.
 function Model:add_stages(head_kernel)
   local o = self.config
   local plan = self:plan(o, o.fc_dim)
@@ -94,7 +114,9 @@ function Model:add_stages(head_kernel)
   for i, stage in ipairs(plan) do
     self.stages:append(i == 1 and self:first_block(stage) or self:block(stage))
   end
-  self.head = nn.Conv2d(plan[#plan].to, 3, { kernel = head_kernel, padding = head_kernel // 2 })
+  local kernel = budget.head_kernel(o.head_scale, head_kernel)
+  self.head = nn.Conv2d(plan[#plan].to, 3 * o.head_scale ^ 2 // 1,
+    { kernel = kernel, padding = kernel // 2 })
 end
 
 -- The temporal embedding z of a boosted model: position encoding of t → ch_t channels.
@@ -115,6 +137,7 @@ end
 -- The head's output as an image, without the padding.
 function Model:image(x)
   local c, p = self.config, self.padding
+  if c.head_scale > 1 then x = x:pixel_shuffle(c.head_scale) end
   if p.bottom > 0 then x = x:slice(3, 1, c.height) end
   if p.right > 0 then x = x:slice(4, 1, c.width) end
   return nn.out_image(x, c.out_image)
@@ -126,11 +149,17 @@ function Model:reconstruct(frame) return self(frame.t) end
 -- Parameters that a file holds.
 function Model:stored_parameters() return self:parameter_count() end
 
+function Model:head_note()
+  local scale = self.config.head_scale
+  return scale > 1 and (" (the last %d the head's)"):format(scale) or ""
+end
+
 -- One line for people.
 function Model:summary()
   local c = self.config
-  return ("%s: width %d, strides %s, grid %dx%d, %d stored parameters"):format(c.kind, c.fc_dim,
-    table.concat(c.strides, ","), self.grid[1], self.grid[2], self:stored_parameters())
+  return ("%s: width %d, strides %s%s, grid %dx%d, %d stored parameters"):format(c.kind, c.fc_dim,
+    table.concat(c.strides, ","), self:head_note(), self.grid[1], self.grid[2],
+    self:stored_parameters())
 end
 
 return Model

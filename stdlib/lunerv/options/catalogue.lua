@@ -1,6 +1,8 @@
 -- Every option of lunerv, once, with its default and its presets.
+local bridge <const> = require "lunerv.bridge"
 local plans <const> = require "lunerv.tasks.plans"
 local presets <const> = require "lunerv.models.presets"
+local recipes <const> = require "lunerv.recipes"
 
 local catalogue <const> = {}
 
@@ -49,10 +51,10 @@ end
 -- name, type, default (or `defaults`, one per model kind), doc; `command_defaults`: what takes
 -- their place for some kinds in a script; `models`: the kinds a model
 -- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
--- Types: string, integer, number, boolean, choice (`choices`), list (of numbers; `counts`: how
--- many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count (400k, 1.5M),
--- text_or_number (`choices`). Numbers, those in lists too, lie between `least` (1 for an integer)
--- and `most`, and `above` a bound.
+-- Types: string, integer (`choices`), number, boolean, choice (`choices`), list (of numbers;
+-- `counts`: how many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count
+-- (400k, 1.5M), text_or_number (`choices`). Numbers, those in lists too, lie between `least` (1 for
+-- an integer) and `most`, and `above` a bound.
 catalogue.list = {
   { name = "model", type = "choice", choices = catalogue.kinds, default = "hnerv_boost",
     commands = regress, doc = "the kind of model" },
@@ -67,6 +69,9 @@ catalogue.list = {
     doc = "width of the first layer; overrides size and params" },
   { name = "strides", type = "list", whole = true, models = all, commands = regress,
     doc = "upsampling of each stage (chosen from the frame size)" },
+  { name = "head_scale", type = "integer", choices = { 1, 2, 4 }, default = 1, models = all,
+    commands = regress,
+    doc = "pixels of a cell of the last stage, in either direction: the strides' last factor" },
   { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
     commands = regress_decode,
     doc = "rows and columns of the first map (those that cover the frame)" },
@@ -125,7 +130,16 @@ catalogue.list = {
   { name = "warmup", type = "number", least = 0, most = 1, default = 0.1,
     defaults = { nerv = 0.2, enerv = 0.2 }, train = true, commands = regress,
     doc = "share of the training in which the learning rate rises" },
-  { name = "optimiser", type = "choice", choices = { "adam", "adan" },
+  { name = "recipe", type = "string", placeholder = "NAME|FILE", train = true, commands = regress,
+    command_defaults = { compress_file = by_kind { other = "fast" },
+      rd_curve = by_kind { other = "fast" } },
+    doc = "fast, published or a Lua file: the options below where not given" },
+  { name = "schedule", type = "choice", choices = { "warmup_cosine", "warmup_linear" },
+    default = "warmup_cosine", train = true, commands = regress,
+    doc = "how the learning rate falls to 0" },
+  { name = "guard", type = "boolean", default = false, train = true, commands = regress,
+    doc = "go back and on at half the rate, twice at most, where the loss diverges" },
+  { name = "optimiser", type = "choice", choices = { "adam", "adan", "muon", "sgd" },
     defaults = { nerv = "adam", enerv = "adam", hnerv = "adam" }, default = "adan", train = true,
     commands = regress, doc = "how parameters are updated" },
   { name = "beta1", type = "number", least = 0, most = 1, default = 0.9,
@@ -182,7 +196,10 @@ catalogue.list = {
     commands = compressing, doc = "passes over the clip to make the fitted model small" },
   { name = "compress_lr", type = "number", above = 0, default = 5e-4, commands = compressing,
     doc = "learning rate of those passes" },
-  { name = "compress_optimiser", type = "choice", choices = { "adam", "adan" },
+  { name = "compress_schedule", type = "choice", choices = { "warmup_cosine", "warmup_linear" },
+    default = "warmup_cosine", commands = compressing,
+    doc = "how the learning rate of those passes falls to 0" },
+  { name = "compress_optimiser", type = "choice", choices = { "adam", "adan", "muon", "sgd" },
     commands = compressing,
     doc = "how parameters are updated in those passes (adam for cem; adan is the published one)" },
   { name = "target_bpp", type = "number", above = 0, commands = compressing,
@@ -283,6 +300,16 @@ function catalogue.apply_preset(given, kind)
   for name, value in pairs(given.preset and presets.options(given.preset, kind) or {}) do
     local is_size = name == "size" or name == "params"
     if given[name] == nil and not (is_size and sized) then given[name] = value end
+  end
+end
+
+-- Fills the options that `given` leaves out with what its recipe says, where `takes(name)` holds.
+function catalogue.apply_recipe(given, kind, takes)
+  for name, value in pairs(recipes.options(given.recipe, kind)) do
+    if not catalogue.by_name[name] then
+      bridge.fail("usage", ("recipe %s: unknown option '%s'"):format(given.recipe, name))
+    end
+    if given[name] == nil and takes(name) then given[name] = catalogue.copy(value) end
   end
 end
 

@@ -127,7 +127,15 @@ end
 -- Gives the options that were left out what the chosen kind of model has there.
 local function fill(given, known, spec)
   local kind = not spec.any_model and (given.model or catalogue.default("model"))
-  if kind then catalogue.apply_preset(given, kind) end
+  if kind then
+    catalogue.apply_preset(given, kind)
+    if known.recipe and given.recipe == nil then
+      given.recipe = catalogue.default("recipe", kind, spec.command)
+    end
+    catalogue.apply_recipe(given, kind, function(name)
+      return known[name] and (not known[name].models or values.contains(known[name].models, kind))
+    end)
+  end
   for name, option in pairs(known) do
     local applies = not (kind and option.models) or values.contains(option.models, kind)
     if given[name] == nil then

@@ -32,6 +32,9 @@ local checks <const> = {
   integer = function(value, option)
     local least = option.least or 1
     if not is_whole(value) then return "an integer of at least " .. least end
+    if option.choices and not contains(option.choices, value) then
+      return "one of " .. errors.list(option.choices)
+    end
     local range = violated(value, option, least)
     return range and "an integer" .. range
   end,
@@ -135,7 +138,8 @@ local placeholders <const> = {
 
 -- What stands for the value in a help text.
 function values.placeholder(option)
-  if option.type == "choice" then return table.concat(option.choices, "|") end
+  local is_choice = option.choices and option.type ~= "text_or_number"
+  if is_choice then return table.concat(option.choices, "|") end
   return option.placeholder or placeholders[option.type]
 end
 

@@ -29,6 +29,7 @@ local incidental <const> = { "out", "resume", "threads", "cache", "checkpoint_ev
 local function facts_of(o)
   local facts = options.copy(o)
   for _, name in ipairs(incidental) do facts[name] = nil end
+  for name, value in pairs(facts) do facts[name] = options.plain(value) end
   return facts
 end
 

@@ -1,0 +1,159 @@
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local checkpoint <const> = require "lunerv.checkpoint"
+local recipes <const> = require "lunerv.recipes"
+
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
+
+local function noise_clip(folder, frames)
+  local path = folder.path .. "/noise.mkv"
+  local writer = assert(lv.video.writer(path, { width = 64, height = 48, fps = 25 }))
+  lv.seed(7)
+  for _ = 1, frames or 3 do writer:write(lv.rand(1, 3, 48, 64)) end
+  writer:close()
+  return assert(lv.video.open(path))
+end
+
+local function tiny_model(clip)
+  lv.seed(3)
+  return lv.models.hnerv_boost {
+    clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 }, ch_t = 4, pe_levels = 4,
+  }
+end
+
+local function values(model)
+  local list = {}
+  for i, entry in ipairs(model:state_dict()) do list[i] = entry[2]:tolist() end
+  return list
+end
+
+-- What a command line means to a script.
+local function parsed(command, ...)
+  return lv.options.parse({ "clip.mp4", ... }, { command = command, usage = "", about = "",
+    positional = { "clip" } })
+end
+
+test("a recipe fills what is not given, and gives way to what is", function()
+  local plain = parsed "regress"
+  equal({ plain.recipe, plain.optimiser, plain.schedule, plain.guard },
+    { nil, "adan", "warmup_cosine", false })
+  local fast = parsed("regress", "--recipe", "fast")
+  equal({ fast.optimiser, fast.schedule, fast.guard }, { "muon", "warmup_linear", true })
+  local own = parsed("regress", "--recipe", "fast", "--optimiser", "adam", "--no-guard")
+  equal({ own.optimiser, own.schedule, own.guard }, { "adam", "warmup_linear", false })
+  equal(parsed("compress_file").recipe, "fast")
+  equal(parsed("ablate").compress_optimiser, nil)
+  local published = parsed("compress_file", "--recipe", "published", "--model", "nerv")
+  equal({ published.optimiser, published.lr, published.compress_optimiser, published.predict },
+    { "adam", 5e-4, "adan", false })
+end)
+
+test("a recipe of one's own is a file, functions and all, and part of a run's identity", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local path = folder.path .. "/mine.lua"
+  local text = [[
+    local lv = require "lunerv"
+    return { about = "one of my own", options = function(kind)
+      return {
+        lr = kind == "hnerv_boost" and 0.5 or 0.25, epochs = 2,
+        schedule = function(step, steps) return 0.01 * (1 - step / steps) end,
+        optimiser = function(model, o)
+          assert(o.lr == 0.5)
+          return lv.optim.Muon { { params = model:parameters(), momentum = 0.9 } }
+        end,
+        loss = function(output, image, frame, share)
+          assert(frame.t > 0 and share >= 0 and share < 1)
+          return lv.loss.l2(output, image) * (1 + share)
+        end,
+      }
+    end }
+  ]]
+  assert(lv.write_file(path, text))
+  local given = { model = tiny_model(clip), clip = clip, recipe = path,
+    out = folder.path .. "/run" }
+  local run = lv.train(given)
+  equal(run.steps, 6)
+  local facts = checkpoint.latest(run.out).state.options
+  equal({ facts.lr, facts.optimiser, facts.loss, facts.schedule }, { 0.5, "custom", "custom",
+    "custom" })
+  assert(facts.recipe:match "^mine%.lua %(%x+%)$", facts.recipe)
+  given.model, given.resume, given.recipe = tiny_model(clip), true, nil
+  raises(function() lv.train(given) end, "cannot resume")
+end)
+
+test("what is no recipe is refused in a line", function()
+  local folder <close> = harness.folder()
+  raises(function() recipes.get "slow" end, "recipe: expected one of fast, published", "'slow'")
+  raises(function() recipes.get(folder.path .. "/none.lua") end, "recipe: ", "none.lua")
+  local path = folder.path .. "/wrong.lua"
+  assert(lv.write_file(path, "return 1"))
+  raises(function() recipes.get(path) end, "to return a table, got number")
+  path = folder.path .. "/unknown.lua"
+  assert(lv.write_file(path, "return { options = { speed = 1 } }"))
+  raises(function() parsed("regress", "--recipe", path) end, "unknown option 'speed'")
+  path = folder.path .. "/syntax.lua"
+  assert(lv.write_file(path, "return {"))
+  raises(function() recipes.get(path) end, "recipe: ", "syntax.lua:1")
+end)
+
+-- A loss that is no number, or far too high, at some steps.
+local function spoiled(at)
+  local step = 0
+  return function(output, image)
+    step = step + 1
+    local factor = at[step]
+    local value = lv.loss.l2(output, image)
+    return factor and value * factor or value
+  end
+end
+
+test("a guarded run goes back from what is no number, twice", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local rates = {}
+  local function run(at, given)
+    local options = { model = tiny_model(clip), clip = clip, epochs = 40, optimiser = "adam",
+      lr = 1e-3, schedule = function() return 1e-3 end, guard = true, loss = spoiled(at) }
+    for name, value in pairs(given or {}) do options[name] = value end
+    return lv.train(options)
+  end
+  local nan = 0 / 0
+  local trained = run({ [60] = nan, [90] = nan }, { out = folder.path .. "/run" })
+  equal(trained.steps, 120)
+  assert(trained.metrics.psnr == trained.metrics.psnr)
+  -- Rates are in the checkpoint's guard.
+  local state = checkpoint.latest(trained.out).state.guard
+  rates[1], rates[2] = state.factor, state.returns
+  equal(rates, { 0.25, 2 })
+  raises(function() run { [60] = nan, [70] = nan, [80] = nan } end, "the loss became nan")
+  -- Before there is a good state there is nothing to go back to.
+  raises(function() run { [2] = nan } end, "the loss became nan after step 1")
+end)
+
+test("a guarded run goes back from a loss that stays high, and resumes to the bit", function()
+  local folder <close> = harness.folder()
+  local clip <close> = noise_clip(folder)
+  local high = {}
+  for step = 70, 100 do high[step] = 1000 end
+  local function run(out, given)
+    local options = { model = tiny_model(clip), clip = clip, epochs = 40, optimiser = "muon",
+      lr = 1e-3, guard = true, out = folder.path .. "/" .. out,
+      loss = function(output, image, _, share)
+        local step = math.floor(share * 120 + 0.5) + 1
+        return lv.loss.l2(output, image) * (high[step] or 1)
+      end }
+    for name, value in pairs(given or {}) do options[name] = value end
+    return lv.train(options)
+  end
+  local whole = run "whole"
+  local found = checkpoint.latest(whole.out)
+  assert(found.state.guard.returns >= 1)
+  for _, stop_at in ipairs { 69, 72, 110 } do
+    local out = "stopped-" .. stop_at
+    pcall(run, out, { on_step = function(e)
+      if e.step == stop_at then error("stopped on purpose", 0) end
+    end })
+    equal(values(run(out, { resume = true }).model), values(whole.model))
+  end
+end)

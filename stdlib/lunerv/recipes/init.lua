@@ -1,0 +1,80 @@
+-- Recipes: how a clip is learned, as plain Lua. A recipe is a file that returns a table:
+--
+--   about     one line for people
+--   options   the values of options that nobody gave: a table by name, or a function of the kind of
+--             model that returns one. Names are those of the command line, for the model
+--             (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss, guard, …) and for
+--             the passes with priced bits (compress_optimiser, compress_lr, lambda, …).
+--
+-- Functions may stand where lv.train takes them:
+--   optimiser, compress_optimiser   function (model, { lr = }) → optimiser, groups and all
+--   schedule, compress_schedule     function (step, steps) → learning rate
+--   loss                            function (output, image, frame, share) → scalar tensor; `share`
+--                                   is what has been done of the training, from 0 to below 1
+--
+-- `--recipe fast` names one of lunerv's, `--recipe ./mine.lua` a file: copy fast.lua, change it.
+local bridge <const> = require "lunerv.bridge"
+local native <const> = require "lunerv.native"
+
+local recipes <const> = {}
+
+recipes.names = { "fast", "published" }
+
+local loaded <const> = {}
+
+-- FNV-1a: tells whether a recipe is still the one that a run began with.
+local function fingerprint(text)
+  local hash = 0xcbf29ce484222325
+  for i = 1, #text do hash = (hash ~ text:byte(i)) * 0x100000001b3 end
+  return ("%016x"):format(hash)
+end
+
+local function is_known(name)
+  for _, known in ipairs(recipes.names) do
+    if name == known then return true end
+  end
+  return false
+end
+
+local function from_file(path)
+  local text, message = native.read_file(path)
+  if not text then bridge.fail("usage", ("recipe: %s"):format(message)) end
+  local chunk, problem = load(text, "@" .. path, "t")
+  if not chunk then bridge.fail("usage", ("recipe: %s"):format(problem)) end
+  return chunk(), ("%s (%s)"):format(path:match "[^/]+$", fingerprint(text))
+end
+
+-- The recipe of that name or path: { about, options, identity }. `identity` is the text that stands
+-- for it in a checkpoint.
+function recipes.get(name)
+  if loaded[name] then return loaded[name] end
+  local recipe, identity
+  if is_known(name) then
+    recipe, identity = require("lunerv.recipes." .. name), name
+  elseif name:find "[./]" then
+    recipe, identity = from_file(name)
+  else
+    bridge.fail("usage", ("recipe: expected one of %s or a file's path, got '%s'"):format(
+      table.concat(recipes.names, ", "), name))
+  end
+  if type(recipe) ~= "table" then
+    bridge.fail("usage", ("recipe: expected %s to return a table, got %s"):format(name,
+      type(recipe)))
+  end
+  local result = { about = recipe.about, options = recipe.options or {}, identity = identity }
+  loaded[name] = result
+  return result
+end
+
+-- The options that recipe `name` (nil: none) gives a model of `kind`, by name.
+function recipes.options(name, kind)
+  if not name then return {} end
+  local options = recipes.get(name).options
+  if type(options) == "function" then options = options(kind) end
+  return options
+end
+
+-- What stands for recipe `name` in a checkpoint; nil for none.
+function recipes.identity(name) return name and recipes.get(name).identity end
+
+return recipes

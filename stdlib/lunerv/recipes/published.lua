@@ -1,0 +1,10 @@
+-- What the authors' program does, in both stages (arXiv 2402.18152, sections 3 and 4). Everything
+-- that is not named here is an option's default, which is the published number of each kind.
+return {
+  about = "the published method, number for number",
+  options = {
+    head_scale = 1, schedule = "warmup_cosine", guard = false,
+    compress_optimiser = "adan", compress_schedule = "warmup_cosine", method = "cem",
+    predict = false, families = "gaussian", channel = false, rdo = 0,
+  },
+}
