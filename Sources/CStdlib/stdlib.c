@@ -64,6 +64,12 @@ static const unsigned char lunerv_compress[] = {
 static const unsigned char lunerv_compress_cem[] = {
 #embed "../../stdlib/lunerv/compress/cem.lua"
 };
+static const unsigned char lunerv_compress_goal[] = {
+#embed "../../stdlib/lunerv/compress/goal.lua"
+};
+static const unsigned char lunerv_compress_plan[] = {
+#embed "../../stdlib/lunerv/compress/plan.lua"
+};
 static const unsigned char lunerv_compress_rate[] = {
 #embed "../../stdlib/lunerv/compress/rate.lua"
 };
@@ -75,6 +81,9 @@ static const unsigned char lunerv_compress_segments[] = {
 };
 static const unsigned char lunerv_compress_sensitivity[] = {
 #embed "../../stdlib/lunerv/compress/sensitivity.lua"
+};
+static const unsigned char lunerv_compress_shelf[] = {
+#embed "../../stdlib/lunerv/compress/shelf.lua"
 };
 static const unsigned char lunerv_compress_slots[] = {
 #embed "../../stdlib/lunerv/compress/slots.lua"
@@ -320,10 +329,13 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.commands", lunerv_commands, sizeof(lunerv_commands)},
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
+  {"lunerv.compress.goal", lunerv_compress_goal, sizeof(lunerv_compress_goal)},
+  {"lunerv.compress.plan", lunerv_compress_plan, sizeof(lunerv_compress_plan)},
   {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},
   {"lunerv.compress.scenes", lunerv_compress_scenes, sizeof(lunerv_compress_scenes)},
   {"lunerv.compress.segments", lunerv_compress_segments, sizeof(lunerv_compress_segments)},
   {"lunerv.compress.sensitivity", lunerv_compress_sensitivity, sizeof(lunerv_compress_sensitivity)},
+  {"lunerv.compress.shelf", lunerv_compress_shelf, sizeof(lunerv_compress_shelf)},
   {"lunerv.compress.slots", lunerv_compress_slots, sizeof(lunerv_compress_slots)},
   {"lunerv.compress.subject", lunerv_compress_subject, sizeof(lunerv_compress_subject)},
   {"lunerv.compress.three_step", lunerv_compress_three_step, sizeof(lunerv_compress_three_step)},

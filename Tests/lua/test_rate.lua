@@ -168,7 +168,7 @@ end
 
 -- Stopped while fitting, in an evaluation, while it is made small and near the end.
 test("a resumed run towards a rate, or a quality, equals one that never stopped", function()
-  for _, words in ipairs { "--bpp 4", "--psnr 12.6 --enc-dim 4,2" } do
+  for _, words in ipairs { "--bpp 4", "--psnr 12.6 --enc-dim 4,2 --recipe published" } do
     local folder <close> = harness.folder()
     local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
     local o = options_of(folder, clip, words)
@@ -215,7 +215,7 @@ end)
 test("a network too small for the quality asked for grows, also where it was stopped", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
-  local o = options_of(folder, clip, "--psnr 12.6 --enc-dim 4,2")
+  local o = options_of(folder, clip, "--psnr 12.6 --enc-dim 4,2 --recipe published")
   local _, said, frames = run_until(nil, clip, o)
   local sizes = {}
   for size in said:gmatch "(%d+) stored parameters" do sizes[#sizes + 1] = tonumber(size) end

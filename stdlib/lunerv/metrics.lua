@@ -39,14 +39,23 @@ local Result <const> = {
 -- Makes means of figures by name printable as those of metrics.evaluate are.
 function metrics.result(means) return setmetatable(means, Result) end
 
--- Means over all frames of `clip`: { psnr, ms_ssim, psnr_8bit }, printable. A frame whose `image`
+-- At most `most` of `count` frames, evenly spread: their numbers, rising.
+function metrics.spread(count, most)
+  local list, n = {}, math.min(count, most)
+  for i = 1, n do list[i] = 1 + (2 * i - 1) * count // (2 * n) end
+  return list
+end
+
+-- Means over all frames of `clip`, or those of the list `frames`: { psnr, ms_ssim, psnr_8bit },
+-- printable. A frame whose `image`
 -- is only what the model may see is compared with its `original`. `on_frame(frame, output,
 -- quality)` is called for each frame, in order; `quality` holds the figures of that frame.
-function metrics.evaluate(model, clip, on_frame)
-  local sum = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }
-  for index = 1, #clip do
+function metrics.evaluate(model, clip, on_frame, frames)
+  local sum, count = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }, frames and #frames or #clip
+  for i = 1, count do
+    local index = frames and frames[i] or i
     local frame = clip:sample(index)
-    if index < #clip then clip:prefetch(index + 1) end
+    if i < count then clip:prefetch(frames and frames[i + 1] or i + 1) end
     native.no_grad(function()
       local output, image = metrics.reconstruct(model, frame), frame.original or frame.image
       local quality = {
@@ -58,7 +67,7 @@ function metrics.evaluate(model, clip, on_frame)
     end)
     native.step_boundary()
   end
-  for name, value in pairs(sum) do sum[name] = value / #clip end
+  for name, value in pairs(sum) do sum[name] = value / count end
   return metrics.result(sum)
 end
 

@@ -210,14 +210,15 @@ function Video:frame(i)
 end
 
 -- Compares the video with a clip of the same size: { psnr, ms_ssim, psnr_8bit }, printable.
--- `on_frame(frame, output)` is called for each frame, in order.
-function Video:evaluate(clip, on_frame)
+-- `on_frame(frame, output)` is called for each frame, in order; `frames` lists those to look at
+-- (all).
+function Video:evaluate(clip, on_frame, frames)
   if clip.height ~= self.height or clip.width ~= self.width or #clip ~= self.frames then
     errors.raise("the file has %d frames of %dx%d, the clip %d of %dx%d", self.frames, self.width,
       self.height, #clip, clip.width, clip.height)
   end
   local decoded = { reconstruct = function(_, frame) return self:frame(frame.index) end }
-  return metrics.evaluate(decoded, clip, on_frame)
+  return metrics.evaluate(decoded, clip, on_frame, frames)
 end
 
 -- Writing -----------------------------------------------------------------------------------

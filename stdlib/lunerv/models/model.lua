@@ -28,6 +28,7 @@ function Model:settle(given)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
   o.clip = nil
+  o.head_scale = math.tointeger(o.head_scale or 1)
   o.strides = o.strides or geometry.strides(o.height, o.width, o.head_scale)
   if not (o.fc_dim or o.params or o.size) then
     -- 1.5 million for 132 frames of 720×1280, and as the root of the pixels from there.

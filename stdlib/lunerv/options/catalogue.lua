@@ -12,6 +12,7 @@ catalogue.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hner
 local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
   "compress_file", "rd_curve" }
 local to_file <const> = { "compress_file" }
+local timed <const> = { "compress_file", "rd_curve" }
 local decoding <const> = { "decompress", "eval" }
 local compressing <const> = { "compress", "compress_file", "rd_curve", "ablate" }
 
@@ -69,9 +70,9 @@ catalogue.list = {
     doc = "width of the first layer; overrides size and params" },
   { name = "strides", type = "list", whole = true, models = all, commands = regress,
     doc = "upsampling of each stage (chosen from the frame size)" },
-  { name = "head_scale", type = "integer", choices = { 1, 2, 4 }, default = 1, models = all,
+  { name = "head_scale", type = "integer", choices = { 1, 2, 4 }, models = all,
     commands = regress,
-    doc = "pixels of a cell of the last stage, in either direction: the strides' last factor" },
+    doc = "pixels of a cell of the last stage: the strides' last factor (1; by --minutes)" },
   { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
     commands = regress_decode,
     doc = "rows and columns of the first map (those that cover the frame)" },
@@ -177,8 +178,8 @@ catalogue.list = {
     doc = "bytes the file may not exceed; sizes the network likewise" },
   { name = "psnr", type = "number", above = 0, most = 80, commands = to_file,
     doc = "8-bit PSNR in dB to be reached by as few bytes as that takes" },
-  { name = "minutes", type = "number", above = 0, commands = to_file,
-    doc = "time to stop after with the best file so far; epochs are those that fit" },
+  { name = "minutes", type = "number", above = 0, commands = timed,
+    doc = "time to spend, for each point of a curve; passes and head_scale are those that fit" },
   { name = "gop", type = "integer", least = 2, commands = to_file,
     doc = "frames a segment may have, each with a network of its own; bounds memory and latency" },
   { name = "scene_cuts", type = "boolean", default = false, commands = to_file,

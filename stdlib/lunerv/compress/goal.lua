@@ -1,0 +1,22 @@
+-- What rate control is asked for: bytes, a quality, a time; each where it is asked.
+local native <const> = require "lunerv.native"
+
+local goal <const> = {}
+
+-- Whether `o`, a command line's options, asks for rate control.
+function goal.wanted(o) return (o.bpp or o.bytes or o.psnr or o.minutes) ~= nil end
+
+-- { bytes, psnr, began, deadline } for `clip`. A run that is resumed has the minutes anew.
+function goal.of(clip, o)
+  local now = native.time()
+  return {
+    bytes = require("lunerv.compress").bytes_asked(o, clip), psnr = o.psnr,
+    began = now, deadline = o.minutes and now + 60 * o.minutes,
+  }
+end
+
+function goal.seconds_left(self)
+  return self.deadline and self.deadline - native.time() or math.huge
+end
+
+return goal

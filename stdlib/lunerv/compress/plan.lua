@@ -1,0 +1,204 @@
+-- What rate control decides before it begins: how large a network a budget of bytes pays for, at
+-- which resolution its trunk stops, and how many passes over the clip a time allows.
+local bridge <const> = require "lunerv.bridge"
+local checkpoint <const> = require "lunerv.checkpoint"
+local errors <const> = require "lunerv.errors"
+local goal <const> = require "lunerv.compress.goal"
+local loss <const> = require "lunerv.loss"
+local metrics <const> = require "lunerv.metrics"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+
+local plan <const> = {}
+
+-- What entropy minimisation leaves of a parameter, embeddings included. It could leave more of
+-- fewer, but a larger network learns faster.
+local bits_per_parameter <const> = 1.75
+-- Of a budget, the share for embeddings; at least one channel.
+local embedding_share <const> = 0.3
+-- One evaluation of a frame, in training steps.
+local evaluation_cost <const> = 0.45
+
+-- Frames that will be evaluated: all of them at the end of either stage and of the last file.
+local function evaluations(clip) return 3 * #clip end
+
+-- What a budget too small for a kind's defaults gives up, step by step.
+local thrift <const> = {
+  {},
+  { ch_t = 16, pe_levels = 40, lower_width = 10 },
+  { ch_t = 8, pe_levels = 20, lower_width = 8, dec_blks = { 1 } },
+  { ch_t = 4, pe_levels = 10, lower_width = 6, dec_blks = { 1 } },
+}
+
+local function same(a, b)
+  if type(a) ~= "table" then return a == b end
+  for i = 1, math.max(#a, #b) do
+    if a[i] ~= b[i] then return false end
+  end
+  return true
+end
+
+-- `settings` with those of `others` in place of what was left at its default for `kind`.
+local function replaced(settings, others, kind)
+  local result = {}
+  for name, value in pairs(settings) do
+    local other = others[name]
+    local is_default = other ~= nil and same(value, options.default(name, kind))
+    result[name] = is_default and other or value
+  end
+  return result
+end
+
+local function build(settings, clip)
+  local given = { clip = clip }
+  for name, value in pairs(settings) do given[name] = value end
+  given.preset, given.kind = nil, nil
+  return models[settings.kind](given)
+end
+
+-- The fewest parameters that a model of these settings may have, where `params` are too few.
+local function least_of(settings, params, clip)
+  local given = { params = params }
+  for name, value in pairs(settings) do given[name] = given[name] or value end
+  local ok, message = pcall(build, given, clip)
+  if ok then return nil end
+  local least = tostring(message):match "params: at least (%d+)"
+  if bridge.interrupted() or not least then error(message, 0) end
+  return math.tointeger(least)
+end
+
+-- Model options that suit `wanted.bytes` and the head's scale, unless the width was chosen.
+local function sized(o, clip, wanted, head_scale)
+  local compress = require "lunerv.compress"
+  local settings = compress.model_options(o)
+  settings.kind, settings.head_scale = o.model, head_scale
+  if not wanted.bytes or settings.size or settings.params or settings.fc_dim then
+    return settings
+  end
+  local params = math.max(1, math.floor(8 * wanted.bytes / bits_per_parameter))
+  settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
+  local last
+  for _, others in ipairs(thrift) do
+    local cheaper = replaced(settings, others, o.model)
+    cheaper.params = params
+    -- Half of the budget ought to be for the width.
+    if not least_of(cheaper, params // 2, clip) then return cheaper end
+    last = cheaper
+  end
+  local least = least_of(last, params, clip)
+  if least then
+    errors.data("%s%d bytes are too few for this clip and kind of model: "
+      .. "at least about %d expected", o.label and o.label .. ": " or "", wanted.bytes,
+      math.ceil(least * bits_per_parameter / 8))
+  end
+  return last
+end
+
+-- Seconds that a step takes; the optimiser's part of it is small beside the rest, but not nothing.
+local function seconds_per_step(settings, clip, loss_name)
+  local state = native.rng_state()
+  local model, best = build(settings, clip), math.huge
+  local compare = loss_name or options.default("loss", settings.kind)
+  if type(compare) ~= "function" then compare = loss.by_name(compare) end
+  for _ = 1, 4 do
+    local began = native.time()
+    local frame = clip:sample(1)
+    compare(metrics.reconstruct(model, frame), frame.image, frame, 0):backward()
+    best = math.min(best, native.time() - began)
+    native.step_boundary()
+  end
+  native.set_rng_state(state)
+  return 1.12 * best
+end
+
+-- How many epochs of fitting and of making small fit into the time, where a step takes so many
+-- seconds.
+local function epochs_within(o, clip, wanted, step)
+  local pass = #clip * step
+  local room = 0.95 * goal.seconds_left(wanted) - evaluations(clip) * evaluation_cost * step
+  local passes = math.max(2, room / pass // 1)
+  local share = o.compress_epochs / (o.epochs + o.compress_epochs)
+  local small = math.max(1, math.min(passes - 1, math.floor(share * passes + 0.5)))
+  return math.tointeger(passes - small), math.tointeger(small)
+end
+
+-- The head's scales that are tried, and passes over the clip from which on one is worth its time: a
+-- trunk of twice the resolution takes about twice as long, and learns more in each pass.
+local head_scales <const> = { { 1, 400 }, { 2, 12 }, { 4, 0 } }
+
+-- The settings and seconds of a step for the time there is: the finest trunk that sees every frame
+-- often enough.
+local function within_time(o, clip, wanted)
+  local last
+  for _, entry in ipairs(head_scales) do
+    local ok, settings = pcall(sized, o, clip, wanted, entry[1])
+    if ok then
+      local step = seconds_per_step(settings, clip, o.loss)
+      last = { settings, step }
+      if 0.9 * goal.seconds_left(wanted) / (step * #clip) >= entry[2] then break end
+    elseif bridge.interrupted() or not last and entry[1] == 4 then
+      error(settings, 0)
+    end
+  end
+  return last[1], last[2]
+end
+
+-- Whether the network may grow until it is as good as it must be.
+function plan.may_grow(o, wanted)
+  return wanted.psnr ~= nil and not wanted.bytes and not (o.size or o.params or o.fc_dim)
+end
+
+-- Seconds that the last file takes, once training is over.
+function plan.tail_seconds(made, clip)
+  return made.step and 2.5 * evaluation_cost * made.step * #clip + 1 or 0
+end
+
+-- What was decided, so that a resumed run does not decide again: settings, epochs, small_epochs,
+-- and which attempt at the network is being made.
+function plan.settle(o, clip, wanted)
+  local path = o.out .. "/plan.json"
+  local asked = require("lunerv.compress").asked(o, clip)
+  local text = o.resume and native.exists(path) and native.read_file(path)
+  if text then
+    local found = native.json_decode(text)
+    checkpoint.compare(path, found.asked or {}, asked)
+    found.attempt = math.tointeger(found.attempt)
+    return found
+  end
+  local made = { asked = asked, attempt = 1, epochs = o.epochs, small_epochs = o.compress_epochs }
+  local step
+  if o.start then
+    made.settings = options.copy(o.start.settings)
+    made.settings.kind = o.model
+  elseif wanted.deadline and o.head_scale == nil then
+    made.settings, step = within_time(o, clip, wanted)
+  else
+    made.settings = sized(o, clip, wanted, o.head_scale)
+  end
+  if not o.start then
+    local model = build(made.settings, clip) -- refuses what cannot be
+    if plan.may_grow(o, wanted) then
+      made.settings.params = nil
+      local half = model:stored_parameters() // 2
+      made.settings.params = least_of(made.settings, half, clip) or half
+    end
+  end
+  if wanted.deadline then
+    step = step or seconds_per_step(made.settings, clip, o.loss)
+    made.step = step
+    made.epochs, made.small_epochs = epochs_within(o, clip, wanted, step)
+  end
+  native.make_dirs(o.out)
+  plan.write(o, made)
+  return made
+end
+
+function plan.write(o, made)
+  local ok, message = native.write_file(o.out .. "/plan.json", native.json_encode(made) .. "\n")
+  if not ok then errors.data("%s", message) end
+end
+
+plan.build = build
+
+return plan
