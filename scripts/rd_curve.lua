@@ -6,8 +6,9 @@ local o <const> = lv.options.parse(arg, {
   command = "rd_curve",
   usage = "lunerv run scripts/rd_curve.lua CLIP --out DIR [options]",
   about = "Compresses a clip to several rates, and with x264 and x265 (4:2:0, tuned for PSNR, one\n"
-    .. "group of pictures, bytes of the bare stream). Writes the files, curve.csv, curve.svg and\n"
-    .. "curve.json with BD-rates. --resume keeps points that are done.",
+    .. "group of pictures, bytes of the bare stream) to the same and to lower ones, until the\n"
+    .. "curves share their decibels. Writes the files, curve.csv, curve.svg and curve.json with\n"
+    .. "BD-rates. --minutes is the time for each point; --resume keeps points that are done.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end
@@ -49,11 +50,20 @@ for _, rate in ipairs(o.rates) do
     Progress.duration(point.seconds)))
 end
 
+local function worst_of(points)
+  local worst = math.huge
+  for _, point in ipairs(points) do worst = math.min(worst, point.psnr) end
+  return worst
+end
+
+-- No reference is asked for fewer bits per pixel.
+local lowest_rate <const> = 0.002
+
 local colors <const> = { x264 = "#1565c0", x265 = "#2e7d32" }
 for _, codec in ipairs(lv.reference.codecs) do
   local curve = { name = codec .. " " .. o.x26x_preset, color = colors[codec], points = {} }
   curves[#curves + 1] = curve
-  for _, rate in ipairs(o.rates) do
+  local function add(rate)
     local point = remembered(("%s-%g"):format(codec, rate), function()
       local began = lv.time()
       local wanted = rate * #clip * clip.height * clip.width / 8
@@ -64,21 +74,42 @@ for _, codec in ipairs(lv.reference.codecs) do
     table.insert(curve.points, point)
     print(("%s: %.4f bpp, %.2f dB"):format(codec, point.bpp, point.psnr))
   end
+  for _, rate in ipairs(o.rates) do add(rate) end
+  -- Lower ones, until it is as bad as our worst point: a BD-rate says something of decibels that
+  -- both curves have.
+  local rate = o.rates[1] / 2
+  while rate >= lowest_rate and worst_of(curve.points) > worst_of(curves[1].points) do
+    add(rate)
+    rate = rate / 2
+  end
+  table.sort(curve.points, function(p, q) return p.bpp < q.bpp end)
 end
 
 -- BD-rates -----------------------------------------------------------------------------------
 
 local notes <const> = {
   ("%s, %dx%d, %d frames"):format(clip.source:match "[^/]*$", clip.width, clip.height, #clip),
-  ("%s: %d epochs, then %d of %s; seed %d"):format(o.model, o.epochs, o.compress_epochs, o.method,
-    o.seed),
+  ("%s, recipe %s: %s; seed %d"):format(o.model, o.recipe, o.minutes
+    and ("%g minutes for each point"):format(o.minutes)
+    or ("%d epochs, then %d of %s"):format(o.epochs, o.compress_epochs, o.method), o.seed),
 }
 local bd_rates <const> = {}
+-- Decibels that curves must share.
+local enough <const> = 4
 for k = 2, #curves do
-  local percent, why = lv.bd_rate(curves[k].points, curves[1].points)
-  bd_rates[curves[k].name] = percent or lv.json_null
-  notes[#notes + 1] = percent and ("BD-rate against %s: %+.1f %%"):format(curves[k].name, percent)
-    or ("BD-rate against %s: none, %s"):format(curves[k].name, why)
+  local name = curves[k].name
+  local percent, shared = lv.bd_rate(curves[k].points, curves[1].points)
+  bd_rates[name] = lv.json_null
+  if not percent then
+    notes[#notes + 1] = ("BD-rate against %s: none, %s"):format(name, shared)
+  elseif shared < enough then
+    notes[#notes + 1] = ("BD-rate against %s: none, the curves share %.1f dB of %g"):format(name,
+      shared, enough)
+  else
+    bd_rates[name] = percent
+    notes[#notes + 1] = ("BD-rate against %s: %+.1f %% (over %.1f dB)"):format(name, percent,
+      shared)
+  end
 end
 
 -- Files --------------------------------------------------------------------------------------

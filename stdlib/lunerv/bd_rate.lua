@@ -1,7 +1,8 @@
 -- lv.bd_rate(anchor, tested): how many percent more bits `tested` takes than `anchor` at the same
 -- PSNR (Bjøntegaard, ITU-T VCEG-M33, with the piecewise cubic fit that replaced the single
--- polynomial). Each is a list of { bpp =, psnr = }, at least two points, in any order. Returns nil
--- and why where the curves share no range of PSNR. Negative is better.
+-- polynomial). Each is a list of { bpp =, psnr = }, at least two points, in any order. Second, over
+-- how many decibels, which both curves have. Returns nil and why where there are none. Negative is
+-- better.
 local errors <const> = require "lunerv.errors"
 
 -- Points by rising PSNR: x, PSNR in dB; y, log10 of the rate. A point that costs more than a
@@ -83,5 +84,5 @@ return function(anchor, tested)
   local low, high = math.max(ax[1], tx[1]), math.min(ax[#ax], tx[#tx])
   if low >= high then return nil, "the curves share no range of PSNR" end
   local mean = (integral(tx, ty, low, high) - integral(ax, ay, low, high)) / (high - low)
-  return 100 * (10 ^ mean - 1)
+  return 100 * (10 ^ mean - 1), high - low
 end

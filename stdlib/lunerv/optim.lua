@@ -32,7 +32,7 @@ end
 
 -- Whether `parameter` is a matrix, of its first dimension by all others, that Muon can do
 -- something for: a vector has one singular value.
-local function is_matrix(parameter)
+function optim.is_matrix(parameter)
   local shape = parameter.shape
   local rows = shape[1] or 1
   return #shape >= 2 and rows > 1 and parameter:numel() > rows
@@ -86,7 +86,7 @@ local function split(group, rest)
   local matrices, others = options.copy(group), options.copy(rest)
   matrices.params, others.params = {}, {}
   for _, parameter in ipairs(group.params) do
-    local list = is_matrix(parameter) and matrices.params or others.params
+    local list = optim.is_matrix(parameter) and matrices.params or others.params
     list[#list + 1] = parameter
   end
   return matrices, others

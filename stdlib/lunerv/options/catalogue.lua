@@ -304,9 +304,10 @@ function catalogue.apply_preset(given, kind)
   end
 end
 
--- Fills the options that `given` leaves out with what its recipe says, where `takes(name)` holds.
-function catalogue.apply_recipe(given, kind, takes)
-  for name, value in pairs(recipes.options(given.recipe, kind)) do
+-- Fills the options that `given` leaves out with what its recipe says for `command`, where
+-- `takes(name)` holds.
+function catalogue.apply_recipe(given, kind, command, takes)
+  for name, value in pairs(recipes.options(given.recipe, kind, command)) do
     if not catalogue.by_name[name] then
       bridge.fail("usage", ("recipe %s: unknown option '%s'"):format(given.recipe, name))
     end

@@ -132,7 +132,7 @@ local function fill(given, known, spec)
     if known.recipe and given.recipe == nil then
       given.recipe = catalogue.default("recipe", kind, spec.command)
     end
-    catalogue.apply_recipe(given, kind, function(name)
+    catalogue.apply_recipe(given, kind, spec.command, function(name)
       return known[name] and (not known[name].models or values.contains(known[name].models, kind))
     end)
   end

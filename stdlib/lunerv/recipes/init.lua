@@ -1,8 +1,9 @@
 -- Recipes: how a clip is learned, as plain Lua. A recipe is a file that returns a table:
 --
 --   about     one line for people
---   options   the values of options that nobody gave: a table by name, or a function of the kind of
---             model that returns one. Names are those of the command line, for the model
+--   options   the values of options that nobody gave: a table by name, or a function (kind, command)
+--             that returns one: of the kind of model, and of the command that asks (compress_file,
+--             rd_curve, regress, …; nil for lv.train). Names are those of the command line, for the model
 --             (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss, guard, …) and for
 --             the passes with priced bits (compress_optimiser, compress_lr, lambda, …).
 --
@@ -66,11 +67,11 @@ function recipes.get(name)
   return result
 end
 
--- The options that recipe `name` (nil: none) gives a model of `kind`, by name.
-function recipes.options(name, kind)
+-- The options that recipe `name` (nil: none) gives a model of `kind` in `command`, by name.
+function recipes.options(name, kind, command)
   if not name then return {} end
   local options = recipes.get(name).options
-  if type(options) == "function" then options = options(kind) end
+  if type(options) == "function" then options = options(kind, command) end
   return options
 end
 
