@@ -294,6 +294,14 @@ function catalogue.default(name, kind, command)
   return catalogue.copy(default)
 end
 
+-- The same where the script follows a recipe by default.
+function catalogue.with_recipe(name, kind, command)
+  local recipe = catalogue.default("recipe", kind, command)
+  local value = recipes.options(recipe, kind, command)[name]
+  if value == nil then return catalogue.default(name, kind, command) end
+  return catalogue.copy(value)
+end
+
 -- Fills the options that `given` leaves out with what its preset says; a width asked for in one
 -- way is not asked for in another.
 function catalogue.apply_preset(given, kind)

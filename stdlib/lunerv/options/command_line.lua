@@ -25,8 +25,9 @@ local function default_text(option, command)
   if option.type == "boolean" then return nil end
   local texts, kinds_of, total = {}, {}, 0
   for _, kind in ipairs(option.models or catalogue.kinds) do
-    local value = catalogue.default(option.name, kind, command)
-    local text = value ~= nil and values.show(value) or nil
+    local value = catalogue.with_recipe(option.name, kind, command)
+    local text = type(value) == "function" and "the recipe's" or value ~= nil and values.show(value)
+      or nil
     if text and not kinds_of[text] then
       texts[#texts + 1], kinds_of[text] = text, {}
     end

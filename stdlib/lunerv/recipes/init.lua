@@ -1,11 +1,11 @@
 -- Recipes: how a clip is learned, as plain Lua. A recipe is a file that returns a table:
 --
 --   about     one line for people
---   options   the values of options that nobody gave: a table by name, or a function (kind, command)
---             that returns one: of the kind of model, and of the command that asks (compress_file,
---             rd_curve, regress, …; nil for lv.train). Names are those of the command line, for the model
---             (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss, guard, …) and for
---             the passes with priced bits (compress_optimiser, compress_lr, lambda, …).
+--   options   the values of options that nobody gave: a table by name, or a function
+--             (kind, command) that returns one, for a kind of model in a command (compress_file,
+--             rd_curve, regress, …; nil for lv.train). Names are those of the command line: for
+--             the model (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss,
+--             guard, …), and for the passes with priced bits (compress_optimiser, lambda, …).
 --
 -- Functions may stand where lv.train takes them:
 --   optimiser, compress_optimiser   function (model, { lr = }) → optimiser, groups and all
