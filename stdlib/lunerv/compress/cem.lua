@@ -146,7 +146,8 @@ end
 -- Bits per pixel as the last step estimated them.
 function CEM:estimated_bpp() return self.trace.bpp end
 
--- How much errors of the quantised parameters do, given the embeddings that will be stored.
+-- How much errors of the quantised parameters do, given the embeddings that will be stored; by
+-- `self.probes` frames where that is set.
 function CEM:sensitivities(clip, embeddings)
   local quantised = {}
   for i, slot in ipairs(self.slots) do
@@ -157,7 +158,7 @@ function CEM:sensitivities(clip, embeddings)
   return sensitivity(quantised, clip, function(index)
     if not embeddings then return metrics.reconstruct(self.model, clip:sample(index)) end
     return self.model:decode(self.embedding(embeddings[index]):detach(), index / #clip)
-  end)
+  end, self.probes)
 end
 
 -- A function (strength, weights, steps, families) that rounds weights to what is worth its bits. A

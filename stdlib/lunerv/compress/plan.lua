@@ -20,6 +20,10 @@ local embedding_share <const> = 0.3
 -- One evaluation of a frame, in training steps.
 local evaluation_cost <const> = 0.45
 
+-- Frames by which weights are rounded where time is short, a step each.
+local probes <const> = 8
+plan.probes = probes
+
 -- Frames that will be evaluated: all of them at the end of either stage and of the last file.
 local function evaluations(clip) return 3 * #clip end
 
@@ -68,15 +72,16 @@ local function least_of(settings, params, clip)
   return math.tointeger(least)
 end
 
--- Model options that suit `wanted.bytes` and the head's scale, unless the width was chosen.
-local function sized(o, clip, wanted, head_scale)
+-- Model options that suit `wanted.bytes`, at so many bits a parameter, and the head's scale, unless
+-- the width was chosen.
+local function sized(o, clip, wanted, head_scale, bits)
   local compress = require "lunerv.compress"
   local settings = compress.model_options(o)
   settings.kind, settings.head_scale = o.model, head_scale
   if not wanted.bytes or settings.size or settings.params or settings.fc_dim then
     return settings
   end
-  local params = math.max(1, math.floor(8 * wanted.bytes / bits_per_parameter))
+  local params = math.max(1, math.floor(8 * wanted.bytes / (bits or bits_per_parameter)))
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
   local last
   for _, others in ipairs(thrift) do
@@ -90,7 +95,7 @@ local function sized(o, clip, wanted, head_scale)
   if least then
     errors.data("%s%d bytes are too few for this clip and kind of model: "
       .. "at least about %d expected", o.label and o.label .. ": " or "", wanted.bytes,
-      math.ceil(least * bits_per_parameter / 8))
+      math.ceil(least * (bits or bits_per_parameter) / 8))
   end
   return last
 end
@@ -101,7 +106,7 @@ local function seconds_per_step(settings, clip, loss_name)
   local model, best = build(settings, clip), math.huge
   local compare = loss_name or options.default("loss", settings.kind)
   if type(compare) ~= "function" then compare = loss.by_name(compare) end
-  for _ = 1, 4 do
+  for _ = 1, 3 do
     local began = native.time()
     local frame = clip:sample(1)
     compare(metrics.reconstruct(model, frame), frame.image, frame, 0):backward()
@@ -123,25 +128,43 @@ local function epochs_within(o, clip, wanted, step)
   return math.tointeger(passes - small), math.tointeger(small)
 end
 
--- The head's scales that are tried, and passes over the clip from which on one is worth its time: a
--- trunk of twice the resolution takes about twice as long, and learns more in each pass.
-local head_scales <const> = { { 1, 400 }, { 2, 12 }, { 4, 0 } }
+-- Bits that a budget has for a parameter, from the smallest network on, and passes over the clip
+-- from which on a network that large learns more than the one before it.
+local sizes <const> = {
+  { 64, 0 }, { 32, 5 }, { 16, 5 }, { 8, 6 }, { 5, 8 }, { 3.5, 16 }, { 2.5, 40 }, { 1.75, 100 },
+}
+-- The head's scales, and passes from which on a trunk that fine is worth its time: one of twice the
+-- resolution takes about twice as long, and learns more in each pass.
+local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
 
--- The settings and seconds of a step for the time there is: the finest trunk that sees every frame
--- often enough.
+-- The settings and seconds of a step for the time there is: the largest network, and the finest
+-- trunk, that sees every frame often enough. Begins with the cheapest: trying costs time too.
 local function within_time(o, clip, wanted)
-  local last
-  for _, entry in ipairs(head_scales) do
-    local ok, settings = pcall(sized, o, clip, wanted, entry[1])
-    if ok then
-      local step = seconds_per_step(settings, clip, o.loss)
-      last = { settings, step }
-      if 0.9 * goal.seconds_left(wanted) / (step * #clip) >= entry[2] then break end
-    elseif bridge.interrupted() or not last and entry[1] == 4 then
-      error(settings, 0)
+  local best, step
+  local function try(head_scale, bits, passes)
+    local ok, settings = pcall(sized, o, clip, wanted, head_scale, bits)
+    if not ok then
+      if bridge.interrupted() then error(settings, 0) end
+      return true, settings -- too few parameters, or strides that do not end so: others may do
+    end
+    local seconds = seconds_per_step(settings, clip, o.loss)
+    local fits = not best or 0.9 * goal.seconds_left(wanted) / (seconds * #clip) >= passes
+    if fits then best, step = settings, seconds end
+    return fits
+  end
+
+  local scales = o.head_scale and { { o.head_scale, 0 } } or head_scales
+  local chosen, problem
+  for _, scale in ipairs(scales) do
+    for _, size in ipairs(best and { { chosen, scale[2] } } or sizes) do
+      local fits, why = try(scale[1], size[1], size[2])
+      problem = problem or why
+      if not fits then break end
+      if best and not why then chosen = size[1] end
     end
   end
-  return last[1], last[2]
+  if not best then error(problem, 0) end
+  return best, step
 end
 
 -- Whether the network may grow until it is as good as it must be.
@@ -151,7 +174,7 @@ end
 
 -- Seconds that the last file takes, once training is over.
 function plan.tail_seconds(made, clip)
-  return made.step and 2.5 * evaluation_cost * made.step * #clip + 1 or 0
+  return made.step and (1.5 * evaluation_cost * #clip + probes) * made.step + 1 or 0
 end
 
 -- What was decided, so that a resumed run does not decide again: settings, epochs, small_epochs,
@@ -171,7 +194,7 @@ function plan.settle(o, clip, wanted)
   if o.start then
     made.settings = options.copy(o.start.settings)
     made.settings.kind = o.model
-  elseif wanted.deadline and o.head_scale == nil then
+  elseif wanted.deadline then
     made.settings, step = within_time(o, clip, wanted)
   else
     made.settings = sized(o, clip, wanted, o.head_scale)

@@ -104,6 +104,7 @@ local function make_small(model, clip, o, made, shelf)
   if wanted.psnr and not wanted.bytes then given.target_bpp = 1e-9 end
   local small, training = compress.plan(model, given)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
+  if shelf.hurried then small.probes = plan.probes end
   local steps, on_epoch = made.small_epochs * #clip, training.on_epoch
   -- Gently, or the network is wrecked before it has learned to do with fewer bits: a tenth of the
   -- steps makes bits three times as dear.

@@ -6,15 +6,15 @@
 -- for all parameters together (Hutchinson's estimator of the diagonal of the Gauss-Newton matrix).
 local native <const> = require "lunerv.native"
 
--- Frames looked at, evenly spread.
+-- Frames looked at, evenly spread, unless told otherwise.
 local most_frames <const> = 48
 
 -- `parameters` are tensors with gradients, `run(index)` makes frame `index` of `clip` from them.
--- Returns a list of tensors alike: the mean over frames of |J|². The same every time.
-return function(parameters, clip, run)
+-- Returns a list of tensors alike: the mean over `frames` frames of |J|². The same every time.
+return function(parameters, clip, run, frames)
   local state, sums = native.rng_state(), {}
   native.seed(0)
-  local count = math.min(most_frames, #clip)
+  local count = math.min(frames or most_frames, #clip)
   for i = 1, count do
     local index = 1 + (i - 1) * #clip // count
     for _, parameter in ipairs(parameters) do parameter.grad = nil end
