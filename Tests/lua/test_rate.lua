@@ -113,6 +113,21 @@ test("a file is as good as asked for, and no larger than that takes", function()
     ("%d bytes, %g dB"):format(file.bytes, file.psnr_8bit))
 end)
 
+test("frames that stand for all are evenly spread", function()
+  equal(lv.metrics.spread(10, 5), { 2, 4, 6, 8, 10 })
+  equal(lv.metrics.spread(3, 16), { 1, 2, 3 })
+  equal(lv.metrics.spread(250, 1), { 126 })
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 4)))
+  local seen = {}
+  local model = { reconstruct = function(_, frame)
+    seen[#seen + 1] = frame.index
+    return frame.image + (frame.index == 2 and 0.1 or 0.2)
+  end }
+  near(lv.metrics.evaluate(model, clip, nil, { 2 }).psnr, 20, 1e-3)
+  equal(seen, { 2 })
+end)
+
 test("a file is done in time", function()
   local folder <close> = harness.folder()
   local began = lv.time()

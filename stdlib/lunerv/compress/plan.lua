@@ -24,8 +24,11 @@ local evaluation_cost <const> = 0.45
 local probes <const> = 8
 plan.probes = probes
 
--- Frames that will be evaluated: all of them at the end of either stage and of the last file.
-local function evaluations(clip) return 3 * #clip end
+-- Fewer passes than these are too few to evaluate every frame behind either stage.
+local unhurried <const> = 24
+
+-- Whether a run of `passes` over the clip looks at some frames only, until its last file.
+function plan.is_hurried(passes) return passes < unhurried end
 
 -- What a budget too small for a kind's defaults gives up, step by step.
 local thrift <const> = {
@@ -120,9 +123,10 @@ end
 -- How many epochs of fitting and of making small fit into the time, where a step takes so many
 -- seconds.
 local function epochs_within(o, clip, wanted, step)
-  local pass = #clip * step
-  local room = 0.95 * goal.seconds_left(wanted) - evaluations(clip) * evaluation_cost * step
-  local passes = math.max(2, room / pass // 1)
+  local passes = 0.97 * goal.seconds_left(wanted) / (#clip * step)
+  -- The last file is looked at as a whole, and so are both stages where there is time.
+  passes = passes - (plan.is_hurried(passes) and 1 or 3) * evaluation_cost
+  passes = math.max(2, passes // 1)
   local share = o.compress_epochs / (o.epochs + o.compress_epochs)
   local small = math.max(1, math.min(passes - 1, math.floor(share * passes + 0.5)))
   return math.tointeger(passes - small), math.tointeger(small)
@@ -142,21 +146,24 @@ local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
 local function within_time(o, clip, wanted)
   local best, step
   local function try(head_scale, bits, passes)
-    local ok, settings = pcall(sized, o, clip, wanted, head_scale, bits)
+    local ok, settings, seconds = pcall(function()
+      local settings = sized(o, clip, wanted, head_scale, bits)
+      return settings, seconds_per_step(settings, clip, o.loss)
+    end)
     if not ok then
       if bridge.interrupted() then error(settings, 0) end
       return true, settings -- too few parameters, or strides that do not end so: others may do
     end
-    local seconds = seconds_per_step(settings, clip, o.loss)
     local fits = not best or 0.9 * goal.seconds_left(wanted) / (seconds * #clip) >= passes
     if fits then best, step = settings, seconds end
     return fits
   end
 
   local scales = o.head_scale and { { o.head_scale, 0 } } or head_scales
-  local chosen, problem
+  local is_sized = not wanted.bytes or o.size or o.params or o.fc_dim
+  local all, chosen, problem = is_sized and { sizes[#sizes] } or sizes, nil, nil
   for _, scale in ipairs(scales) do
-    for _, size in ipairs(best and { { chosen, scale[2] } } or sizes) do
+    for _, size in ipairs(best and { { chosen, scale[2] } } or all) do
       local fits, why = try(scale[1], size[1], size[2])
       problem = problem or why
       if not fits then break end

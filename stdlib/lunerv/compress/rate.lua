@@ -18,8 +18,6 @@ local rate <const> = { wanted = goal.wanted }
 -- Of a budget, what is aimed at: rounding saves the rest at little loss, and what falls short can
 -- not be made up for.
 local aim <const> = 1.01
--- Fewer passes than these are too few to evaluate every frame on the way.
-local unhurried <const> = 24
 -- Of the time so far, what files on the way may take.
 local offer_share <const> = 0.05
 
@@ -138,7 +136,7 @@ function rate.file(path, clip, o, say)
   local began, wanted = native.time(), goal.of(clip, o)
   local made = plan.settle(o, clip, wanted)
   local passes = made.epochs + made.small_epochs
-  local hurried = wanted.deadline ~= nil and passes < unhurried
+  local hurried = wanted.deadline ~= nil and plan.is_hurried(passes)
   local shelf = Shelf.open(path, clip, wanted, o, say, hurried)
   native.seed(o.seed)
   local model, warm = plan.build(made.settings, clip), o.start ~= nil and made.attempt == 1
