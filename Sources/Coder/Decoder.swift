@@ -59,6 +59,20 @@ public struct Decoder {
     return try result.get()
   }
 
+  /// A bit as ``Encoder`` wrote it with that probability.
+  mutating func decodeBit(probability: Int) throws(CoderError) -> Bool {
+    if isEmpty { throw .truncated }
+    let ones = UInt32(probability) << 8
+    let bit = UInt32(x & 0xff_ffff) < ones
+    var (state, at) = (x, position)
+    try withBytes { raw throws(CoderError) in
+      try Decoder.advance(
+        &state, &at, bit ? 0 : ones, bit ? ones : FrequencyTable.total - ones, raw)
+    }
+    (x, position) = (state, at)
+    return bit
+  }
+
   /// One symbol, for those whose model depends on the symbols before.
   public mutating func decode(with table: FrequencyTable) throws(CoderError) -> Int32 {
     if isEmpty { throw .truncated }
@@ -173,6 +187,13 @@ public struct Decoder {
   }
 
   private mutating func decodeEscaped(with table: FrequencyTable) throws(CoderError) -> Int32 {
+    let code = try decodeElias()
+    guard let symbol = EscapedSymbol.symbol(of: code, beyond: table) else { throw .damaged }
+    return symbol
+  }
+
+  /// A number that ``Encoder/encodeElias(_:)`` wrote.
+  public mutating func decodeElias() throws(CoderError) -> UInt64 {
     let length = Int(try decodeBits(count: 6))
     guard length <= 34 else { throw .damaged }
     var code: UInt64 = 1
@@ -182,8 +203,7 @@ public struct Decoder {
       rest -= part
       code = code << UInt64(part) | UInt64(try decodeBits(count: part))
     }
-    guard let symbol = EscapedSymbol.symbol(of: code, beyond: table) else { throw .damaged }
-    return symbol
+    return code
   }
 
   /// Checks that the symbols read are all there were.

@@ -21,11 +21,27 @@ public struct Distribution: Hashable, Sendable {
   }
 
   /// The scale as a number in 2⁻⁸, rounded down.
-  private var wholeScale: Int64 {
+  private var wholeScale: Int64 { Distribution.width(ofScale: scale) }
+
+  /// What a scale stands for, 2^(scale/16 − 4), in 256ths, rounded down.
+  public static func width(ofScale scale: UInt8) -> Int64 {
     // 2^(s/16) is twice the root that stands for 2^(s/16 − 1).
     let (octave, sixteenth) = (Int(scale >> 4), Int(scale & 15))
     let mantissa = sixteenth == 0 ? 1 << 30 : FixedPoint.roots[16 - sixteenth] << 1
     return (mantissa << octave) >> 26
+  }
+
+  /// The nearest scale to the root of a variance in 2⁻¹⁶.
+  public static func scale(ofVariance variance: Int64) -> UInt8 {
+    guard variance > 0 else { return 0 }
+    let octave = 63 - variance.leadingZeroBitCount
+    // From 2³⁰ to just under 2³¹.
+    let mantissa = octave <= 30 ? variance << Int64(30 - octave) : variance >> Int64(octave - 30)
+    // An eighth of the variance's octave is a sixteenth of the root's; from one half to the next.
+    var eighths = 0
+    while eighths < 8, mantissa >= FixedPoint.roots[15 - 2 * eighths] << 1 { eighths += 1 }
+    // The variance of 1 is 2¹⁶, whose root's scale is 64.
+    return UInt8(min(max(8 * (octave - 16) + eighths + 64, 0), 255))
   }
 
   /// How many low bits of a symbol are sent as they are. Within a step that is small beside

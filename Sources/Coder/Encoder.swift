@@ -37,6 +37,12 @@ public struct Encoder: Sendable {
     append(low << width, UInt32(1) << width)
   }
 
+  /// One bit, set with a probability in 2⁻¹⁶ between 1 and 65,535.
+  mutating func encode(_ bit: Bool, probability: Int) {
+    let ones = UInt32(probability) << 8
+    if bit { append(0, ones) } else { append(ones, FrequencyTable.total - ones) }
+  }
+
   public mutating func encode(_ symbol: Int32, with table: FrequencyTable) {
     if let i = table.index(of: symbol) {
       let start = table.cumulative[i]
@@ -65,11 +71,14 @@ public struct Encoder: Sendable {
     for symbol in symbols { encode(symbol, with: &model) }
   }
 
-  /// The distance from the table's range, alternating between its sides, in an Elias code:
-  /// the number of bits behind the leading one, then those bits.
+  /// The distance from the table's range, alternating between its sides, in an Elias code.
   private mutating func encodeEscaped(_ symbol: Int32, with table: FrequencyTable) {
-    let code = EscapedSymbol.code(of: symbol, beyond: table)
-    let length = 63 - code.leadingZeroBitCount
+    encodeElias(EscapedSymbol.code(of: symbol, beyond: table))
+  }
+
+  /// A number from 1 to 2³⁵ − 1 as its number of bits behind the leading one, then those.
+  public mutating func encodeElias(_ code: UInt64) {
+    let length = 63 - max(code, 1).leadingZeroBitCount
     encodeBits(UInt32(length), count: 6)
     var rest = length
     while rest > 0 {
