@@ -27,12 +27,26 @@ public struct Container: Sendable {
     case embeddings
     /// Constants of the decoder that it does not have by itself.
     case buffers
+    /// Weights in their second form (``SeededTensors``).
+    case seededWeights
+    /// Embeddings in their second form (``ChangeMixer``).
+    case mixedEmbeddings
     /// The Lua modules of a decoder that this program does not know.
     case program = 16
     /// How the clip is split into segments; absent where it is one.
     case segments = 17
 
-    public var name: String { self == .program ? "decoder program" : "\(self)" }
+    public var name: String {
+      switch self {
+      case .program: "decoder program"
+      case .seededWeights: "seeded weights"
+      case .mixedEmbeddings: "mixed embeddings"
+      default: "\(self)"
+      }
+    }
+
+    /// What a reader must know to decode it.
+    var level: UInt8 { self == .seededWeights || self == .mixedEmbeddings ? 2 : 1 }
   }
 
   public struct Section: Sendable {
@@ -46,8 +60,8 @@ public struct Container: Sendable {
   }
 
   public static let version: UInt8 = 1
-  /// What this program can decode.
-  public static let level: UInt8 = 1
+  /// What this program can decode: with 2, second forms of sections.
+  public static let level: UInt8 = 2
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
   private static let largestTable = 1 << 16
 
@@ -68,7 +82,7 @@ public struct Container: Sendable {
     var writer = ByteWriter()
     writer.append(Container.mark)
     writer.byte(Container.version)
-    writer.byte(Container.level)
+    writer.byte(sections.map(\.kind.level).max() ?? 1)
     writer.number(UInt64(sections.count))
     for section in sections {
       writer.byte(section.kind.rawValue)

@@ -1,9 +1,17 @@
 import Coder
 
+/// Codes frames of symbols by what has changed since the frame before, each of as many symbols.
+protocol ChangeCoder {
+  mutating func encode(_ symbols: [Int32], after last: [Int32], into encoder: inout Encoder)
+  mutating func decode(after last: [Int32], from decoder: inout Decoder) throws -> [Int32]
+  /// Takes note of a frame that is not told by its changes.
+  mutating func forget()
+}
+
 /// Codes what changes from one embedding to the next. Most of it does not, and what does comes in
 /// patches: how much has changed around a symbol (left of it, above, in the channel before, and at
 /// its place a frame ago) says which of nine learning models it is coded with.
-struct DifferenceCoder {
+struct DifferenceCoder: ChangeCoder {
   /// Sums of changes at which the next model begins.
   private static let bounds: [Int64] = [1, 2, 3, 4, 6, 9, 14, 22]
 
@@ -21,7 +29,6 @@ struct DifferenceCoder {
     models = Array(repeating: model, count: DifferenceCoder.bounds.count + 1)
   }
 
-  /// The next frame is not told by its changes.
   mutating func forget() { before = nil }
 
   private func context(_ changes: [Int32], _ i: Int) -> Int {

@@ -19,10 +19,16 @@ public enum RateAwareRounding {
   ///   - price: of a bit.
   ///   - families: the models there are; what an adaptive one costs is put at what a fitted one
   ///     does.
+  ///   - draws: what the tensor started from (``Origin``), as many as codes, or none. With them and
+  ///     the family `context` the most probable symbol is each one's own.
+  ///   - steps: one, or one for each row.
   public static func symbols(
     _ codes: [Float], nearest symbols: [Int32], sensitivity: [Float], price: Double,
-    among families: [SymbolModel.Family]
+    among families: [SymbolModel.Family], draws: [Int32] = [], steps: [Float] = [1]
   ) -> [Int32] {
+    if families.contains(.context), draws.count == codes.count, !codes.isEmpty {
+      return seeded(codes, symbols, sensitivity, price, draws, steps)
+    }
     let fitted = families.filter { $0 != .adaptive }
     var chosen = symbols
     for _ in 0..<rounds {
@@ -32,6 +38,30 @@ public enum RateAwareRounding {
       for i in codes.indices {
         chosen[i] = costs.cheapest(
           Double(codes[i]), from: symbols[i], weight: Double(sensitivity[i]))
+      }
+    }
+    return chosen
+  }
+
+  /// Where symbols are told by what they started from: a deviation for all of them stands for those
+  /// of rows and columns.
+  private static func seeded(
+    _ codes: [Float], _ symbols: [Int32], _ sensitivity: [Float], _ price: Double,
+    _ draws: [Int32], _ steps: [Float]
+  ) -> [Int32] {
+    var chosen = symbols
+    for _ in 0..<rounds {
+      let model = SeededModel(for: chosen, draws: draws, steps: steps)
+      let expected = model.expected(draws, steps: steps)
+      let wholes = expected.map { Int32(truncatingIfNeeded: $0 >> 3) }
+      let apart = zip(symbols, wholes).map { $0 &- $1 }
+      let costs = (0..<8).map { fraction in
+        Costs(model.distribution(fraction: fraction), for: apart, price: price)
+      }
+      for i in codes.indices {
+        let best = costs[Int(expected[i] & 7)].cheapest(
+          Double(codes[i]) - Double(wholes[i]), from: apart[i], weight: Double(sensitivity[i]))
+        chosen[i] = best &+ wholes[i]
       }
     }
     return chosen

@@ -9,7 +9,8 @@ import Support
 ///     number per group   the length of its stream
 ///     the streams        of each frame in turn, a bit: 0, the model of its symbols, told by how
 ///                        it differs from the last one told so in the group, and the symbols; or
-///                        1, and what has changed since the frame before (``DifferenceCoder``)
+///                        1, and what has changed since the frame before (``DifferenceCoder``; in
+///                        the second form ``ChangeMixer``)
 public struct StoredEmbeddings: Sendable {
   public let frames: Int
   public let shape: [Int]
@@ -17,23 +18,28 @@ public struct StoredEmbeddings: Sendable {
   public let offset: Float
   public let groupSize: Int
   private let groups: [[UInt8]]
+  private let form: Form
 
   /// Frames of a group: a reader that wants one frame decodes at most so many.
-  public static let usualGroup = 32
+  public static let usualGroup = 64
+
+  /// How changes are told.
+  public enum Form: Sendable { case differences, mixed }
 
   /// - Parameters:
   ///   - frames: the symbols of each frame, all alike in number.
   ///   - shape: of each; its last two sizes are rows and columns.
+  ///   - form: how changes are told.
   ///   - predicting: whether a frame may be told by its changes.
   public static func encode(
-    _ frames: [[Int32]], shape: [Int], step: Float, offset: Float, groupSize: Int = usualGroup,
-    predicting: Bool = true, among families: [SymbolModel.Family]
+    _ frames: [[Int32]], shape: [Int], form: Form = .differences, step: Float, offset: Float,
+    groupSize: Int = usualGroup, predicting: Bool = true, among families: [SymbolModel.Family]
   ) throws -> [UInt8] {
     let size = max(1, groupSize)
     let groups = try stride(from: 0, to: frames.count, by: size).map { first in
       var encoder = Encoder()
       var models = try ModelCoder(relative: true)
-      var changes = try differences(shape)
+      var changes = try changeCoder(form, shape)
       for index in first..<min(first + size, frames.count) {
         let symbols = frames[index]
         if predicting, index > first, areAkin(symbols, frames[index - 1]) {
@@ -58,8 +64,12 @@ public struct StoredEmbeddings: Sendable {
     return writer.bytes
   }
 
-  private static func differences(_ shape: [Int]) throws -> DifferenceCoder {
-    try DifferenceCoder(rows: shape.dropLast().last ?? 1, columns: shape.last ?? 1)
+  private static func changeCoder(_ form: Form, _ shape: [Int]) throws -> any ChangeCoder {
+    let (rows, columns) = (shape.dropLast().last ?? 1, shape.last ?? 1)
+    return switch form {
+    case .differences: try DifferenceCoder(rows: rows, columns: columns)
+    case .mixed: ChangeMixer(rows: rows, columns: columns, count: shape.reduce(1, *))
+    }
   }
 
   /// Whether a frame's changes carry less information than its symbols.
@@ -75,7 +85,7 @@ public struct StoredEmbeddings: Sendable {
   /// - Parameters:
   ///   - frames: how many there are.
   ///   - shape: of each; the caller bounds both.
-  public init(_ bytes: [UInt8], frames: Int, shape: [Int]) throws {
+  public init(_ bytes: [UInt8], frames: Int, shape: [Int], form: Form = .differences) throws {
     var reader = ByteReader(bytes)
     groupSize = try reader.count(limit: 1 << 20, "the frames of a group")
     guard groupSize > 0 else { throw LunervError(.data, "groups of no frames") }
@@ -89,6 +99,7 @@ public struct StoredEmbeddings: Sendable {
     try reader.finish()
     self.frames = frames
     self.shape = shape
+    self.form = form
   }
 
   /// The numbers of all frames in the group of a frame, which counts from 0, and the first
@@ -99,7 +110,7 @@ public struct StoredEmbeddings: Sendable {
     let values = try decoding {
       var decoder = try Decoder(groups[index])
       var models = try ModelCoder(relative: true)
-      var changes = try StoredEmbeddings.differences(shape)
+      var changes = try StoredEmbeddings.changeCoder(form, shape)
       let count = shape.reduce(1, *)
       var last: [Int32] = []
       var values: [[Float]] = []

@@ -5,6 +5,7 @@ import Support
 ///
 /// Of each tensor the stream holds whether it has one step or one for each of its first
 /// dimension, the steps (``StoredStep``, 16 bits each), the model of its symbols, and the symbols.
+/// ``SeededTensors`` is its second form.
 public enum StoredTensors {
   /// One tensor: element i is `symbols[i]` times its step.
   public struct Item: Sendable {
@@ -25,8 +26,7 @@ public enum StoredTensors {
     var encoder = Encoder()
     var models = try ModelCoder(relative: false)
     for item in items {
-      encoder.encodeBits(item.steps.count == 1 ? 0 : 1, count: 1)
-      for step in item.steps { encoder.encodeBits(StoredStep.code(of: step), count: 16) }
+      encodeSteps(item.steps, into: &encoder)
       let model = SymbolModel.best(for: item.symbols, among: families)
       models.encode(model, into: &encoder)
       try model.encode(item.symbols, into: &encoder)
@@ -42,10 +42,7 @@ public enum StoredTensors {
       var models = try ModelCoder(relative: false)
       var items: [Item] = []
       for shape in shapes {
-        let perRow = try decoder.decodeBits(count: 1) == 1
-        let steps = try (0..<(perRow ? shape.first ?? 1 : 1)).map { _ in
-          StoredStep.value(of: try decoder.decodeBits(count: 16))
-        }
+        let steps = try decodeSteps(rows: shape.first ?? 1, from: &decoder)
         let model = try models.decode(from: &decoder)
         let count = shape.reduce(1, *)
         items.append(Item(symbols: try model.decode(count: count, from: &decoder), steps: steps))
@@ -53,6 +50,20 @@ public enum StoredTensors {
       try decoder.finish()
       return items
     }
+  }
+
+  static func encodeSteps(_ steps: [Float], into encoder: inout Encoder) {
+    encoder.encodeBits(steps.count == 1 ? 0 : 1, count: 1)
+    for step in steps { encoder.encodeBits(StoredStep.code(of: step), count: 16) }
+  }
+
+  static func decodeSteps(rows: Int, from decoder: inout Decoder) throws(CoderError) -> [Float] {
+    let perRow = try decoder.decodeBits(count: 1) == 1
+    var steps: [Float] = []
+    for _ in 0..<(perRow ? rows : 1) {
+      steps.append(StoredStep.value(of: try decoder.decodeBits(count: 16)))
+    }
+    return steps
   }
 }
 

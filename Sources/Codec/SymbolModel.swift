@@ -11,6 +11,8 @@ public enum SymbolModel: Hashable, Sendable {
   /// The kinds of models a run may choose from.
   public enum Family: String, CaseIterable, Sendable {
     case gaussian, laplace, adaptive
+    /// Of weights alone: see ``SeededModel``. Elsewhere the gaussian takes its place.
+    case context
   }
 
   /// The model under which the symbols cost least, its own description included.
@@ -28,8 +30,10 @@ public enum SymbolModel: Hashable, Sendable {
     func offer(_ cost: Double, _ model: SymbolModel) {
       if best.map({ cost < $0.cost }) ?? true { best = (cost, model) }
     }
-    for family in families {
+    let simple = families.filter { $0 != .context }
+    for family in simple.isEmpty ? [.gaussian] : simple {
       switch family {
+      case .context: continue
       case .gaussian, .laplace:
         let kind: Distribution.Family = family == .gaussian ? .gaussian : .laplace
         // Rounding adds a twelfth to the variance; a Laplace distribution's is 2b².
