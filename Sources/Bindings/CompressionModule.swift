@@ -1,4 +1,5 @@
 import Codec
+import Kernels
 import LuaBridge
 import Support
 import Tensors
@@ -40,10 +41,11 @@ enum CompressionModule {
     var families: [String]?
     var group: Int?
     var predict = true
+    var origins: [[Int]] = []
     static var luaFields: [LuaField<Coding>] {
       [
         LuaField("families", \.families), LuaField("group", \.group),
-        LuaField("predict", \.predict),
+        LuaField("predict", \.predict), LuaField("origins", \.origins),
       ]
     }
   }
@@ -226,11 +228,44 @@ enum CompressionModule {
     return steps
   }
 
+  /// The numbers that tensors start from, as uniform_(−2²⁴, 2²⁴) draws them.
+  private static func draw(_ from: Origin, _ count: Int) -> [Int32] {
+    var numbers: [Int32] = []
+    numbers.reserveCapacity(count)
+    var index = from.counter
+    while numbers.count < count {
+      let block = Philox.block(seed: from.seed, index: index)
+      for j in 0..<min(4, count - numbers.count) {
+        numbers.append(Int32(block[j] >> 8) * 2 - 1 << 24)
+      }
+      index &+= 1
+    }
+    return numbers
+  }
+
+  private static func origins(_ given: [[Int]], of tensors: [Tensor]) throws -> [Origin?] {
+    if given.isEmpty { return tensors.map { _ in nil } }
+    guard given.count == tensors.count else {
+      throw LunervError(
+        .argument, "origins: \(tensors.count) expected, got \(given.count)")
+    }
+    return try given.map { origin in
+      if origin.isEmpty { return nil }
+      guard origin.count == 2 else {
+        throw LunervError(
+          .argument, "origins: seed and counter expected, got \(origin.count) numbers")
+      }
+      return Origin(
+        seed: UInt64(bitPattern: Int64(origin[0])), counter: UInt64(bitPattern: Int64(origin[1])))
+    }
+  }
+
   private static func tensors(_ m: LuaModule) {
     m.define(
       "encode_tensors", params: ["tensors", "steps", "options"],
-      doc: "Quantised tensors as bytes; each has one step, or one for each of its first dimension."
-    ) { (tensors: [Tensor], steps: [Tensor], o: Coding) -> LuaBytes in
+      doc:
+        "Quantised tensors as bytes, and the kind of their section; each has one step, or one for each of its first dimension. options.origins: of each the seed and counter it was drawn from, or none."
+    ) { (tensors: [Tensor], steps: [Tensor], o: Coding) -> LuaResults in
       guard tensors.count == steps.count else {
         throw LunervError(
           .argument, "encode_tensors: \(tensors.count) tensors, but \(steps.count) steps")
@@ -239,13 +274,22 @@ enum CompressionModule {
         let stored = try storedSteps(step, for: tensor)
         return StoredTensors.Item(symbols: try symbols(tensor, stored), steps: stored)
       }
-      return LuaBytes(try StoredTensors.encode(items, among: families(o.families)))
+      let known = try families(o.families)
+      let plain = try StoredTensors.encode(items, among: known)
+      if known.contains(.context) {
+        let seeded = try SeededTensors.encode(
+          items, shapes: tensors.map(\.shape), origins: try origins(o.origins, of: tensors),
+          draw: draw, among: known)
+        if seeded.count < plain.count { return LuaResults(LuaBytes(seeded), "seeded weights") }
+      }
+      return LuaResults(LuaBytes(plain), "weights")
     }
     m.define(
-      "round_for_rate", params: ["tensor", "step", "sensitivity", "price", "families"],
-      doc: "A tensor quantised by what its bits are worth (RateAwareRounding)."
+      "round_for_rate", params: ["tensor", "step", "sensitivity", "price", "options"],
+      doc:
+        "A tensor quantised by what its bits are worth (RateAwareRounding); options.origins: its own, in a list."
     ) {
-      (t: Tensor, step: Tensor, sensitivity: Tensor, price: Double, names: [String]?) -> Tensor in
+      (t: Tensor, step: Tensor, sensitivity: Tensor, price: Double, o: Coding) -> Tensor in
       guard sensitivity.dtype == .f32, sensitivity.shape == t.shape else {
         throw LunervError(
           .argument, "round_for_rate: sensitivities in the shape of the tensor expected, as f32")
@@ -259,18 +303,22 @@ enum CompressionModule {
         codes[i] /= step
         weights[i] *= step * step
       }
+      let draws = try origins(o.origins, of: [t])[0].map { draw($0, t.count) } ?? []
       let chosen = RateAwareRounding.symbols(
-        codes, nearest: nearest, sensitivity: weights, price: price, among: try families(names))
+        codes, nearest: nearest, sensitivity: weights, price: price,
+        among: try families(o.families), draws: draws, steps: steps)
       return try tensor(StoredTensors.Item(symbols: chosen, steps: steps), t.shape)
     }
     m.define(
-      "decode_tensors", params: ["bytes", "shapes"],
+      "decode_tensors", params: ["kind", "bytes", "shapes"],
       doc: "The tensors that encode_tensors was given, quantised."
-    ) { (bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
+    ) { (kind: String, bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
       // Whoever knows the shapes has bounded them; together they must fit memory.
       let empty = try shapes.map { try Tensor.full(0, $0) }
-      let items = try section("weights") {
-        try StoredTensors.decode(bytes.bytes, shapes: empty.map(\.shape))
+      let items = try section(kind) {
+        kind == "seeded weights"
+          ? try SeededTensors.decode(bytes.bytes, shapes: empty.map(\.shape), draw: draw)
+          : try StoredTensors.decode(bytes.bytes, shapes: empty.map(\.shape))
       }
       return try zip(items, shapes).map { try tensor($0, $1) }
     }
@@ -281,8 +329,9 @@ enum CompressionModule {
   private static func embeddings(_ m: LuaModule) -> LuaClass<EmbeddingStore> {
     m.define(
       "encode_embeddings", params: ["frames", "step", "offset", "options"],
-      doc: "The embeddings of all frames, a list of tensors alike, as bytes."
-    ) { (frames: [Tensor], step: Double, offset: Double, o: Coding) -> LuaBytes in
+      doc:
+        "The embeddings of all frames, a list of tensors alike, as bytes, and the kind of their section."
+    ) { (frames: [Tensor], step: Double, offset: Double, o: Coding) -> LuaResults in
       let (stored, shift) = (StoredStep.rounded(Float(step)), Float(offset))
       guard shift.isFinite else {
         throw LunervError(.numeric, "encode_embeddings: an offset of \(offset)")
@@ -291,23 +340,32 @@ enum CompressionModule {
         throw LunervError(.argument, "encode_embeddings: tensors of one shape expected")
       }
       let codes = try frames.map { try symbols($0, [stored], offset: shift) }
-      return LuaBytes(
+      let known = try families(o.families)
+      func encoded(_ form: StoredEmbeddings.Form) throws -> [UInt8] {
         try StoredEmbeddings.encode(
-          codes, shape: frames.first?.shape ?? [], step: stored, offset: shift,
-          groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict,
-          among: families(o.families)))
+          codes, shape: frames.first?.shape ?? [], form: form, step: stored, offset: shift,
+          groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict, among: known)
+      }
+      let plain = try encoded(.differences)
+      if o.predict, known.contains(.context) {
+        let mixed = try encoded(.mixed)
+        if mixed.count < plain.count { return LuaResults(LuaBytes(mixed), "mixed embeddings") }
+      }
+      return LuaResults(LuaBytes(plain), "embeddings")
     }
     m.define(
-      "decode_embeddings", params: ["bytes", "frames", "shape"],
+      "decode_embeddings", params: ["kind", "bytes", "frames", "shape"],
       doc: "What encode_embeddings was given, quantised; ask it for :frame(i)."
-    ) { (bytes: LuaBytes, frames: Int, shape: [Int]) -> EmbeddingStore in
+    ) { (kind: String, bytes: LuaBytes, frames: Int, shape: [Int]) -> EmbeddingStore in
       let empty = try Tensor.full(0, shape)
       guard frames > 0, frames <= 1 << 40 / max(empty.count, 1) else {
         throw LunervError(.argument, "decode_embeddings: \(frames) frames")
       }
       return EmbeddingStore(
-        try section("embeddings") {
-          try StoredEmbeddings(bytes.bytes, frames: frames, shape: empty.shape)
+        try section(kind) {
+          try StoredEmbeddings(
+            bytes.bytes, frames: frames, shape: empty.shape,
+            form: kind == "mixed embeddings" ? .mixed : .differences)
         }, shape: shape)
     }
     let c = LuaClass<EmbeddingStore>()

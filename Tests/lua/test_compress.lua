@@ -141,7 +141,8 @@ end)
 test("what steps aim at and what bits cost can be steered", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
-  local cem = lv.compress.cem(tiny(clip), { target_bpp = 2, lambda = 0.05, steerable = true })
+  local cem = lv.compress.cem(tiny(clip),
+    { target_bpp = 2, lambda = 0.05, steerable = true, seeded = false })
   near(cem:aimed_bpp(), 2, 1e-6)
   cem:aim(0.5)
   near(cem:aimed_bpp(), 0.5, 1e-6)
@@ -160,6 +161,67 @@ test("what steps aim at and what bits cost can be steered", function()
   local stored = cem:stored(clip)
   local bytes = #lv.codec.encode(cem, { clip = clip, predict = false, families = { "gaussian" } })
   near(stored.estimated_bits / 8 / bytes, 1, 0.25)
+end)
+
+test("weights are told by what they started from", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local cem <const> = small_model(clip)
+  local function file(options)
+    options.clip = clip
+    local bytes = lv.codec.encode(cem, options)
+    local names, payloads = lv.lnv_unpack(bytes)
+    local sizes = {}
+    for i, name in ipairs(names) do sizes[name] = #payloads[i] end
+    return bytes, sizes
+  end
+  local bytes, sizes = file {}
+  local plain, others = file { families = { "gaussian", "laplace", "adaptive" } }
+  -- Older programs say that they know too little: the sixth byte is the level.
+  equal({ bytes:byte(6), plain:byte(6) }, { 2, 1 })
+  assert(sizes["seeded weights"] < 0.7 * others.weights)
+  assert(not sizes.weights and not others["seeded weights"])
+  -- Either way the same symbols.
+  local one, other = lv.codec.decode(bytes), lv.codec.decode(plain)
+  equal(one.segments[1].kinds.weights, "seeded weights")
+  for i = 1, #clip do equal(one:frame(i):tolist(), other:frame(i):tolist()) end
+  -- Joined, sections stay what they are.
+  local path <const> = folder.path .. "/a.lnv"
+  assert(lv.write_file(path, bytes))
+  local joined = assert(lv.codec.join(folder.path .. "/b.lnv", { path, path }))
+  equal(joined.segments[2].kinds.weights, "seeded weights")
+  equal(assert(lv.codec.open(joined.path)):frame(#clip + 1):tolist(), one:frame(1):tolist())
+  -- Damage that checksums do not see is named.
+  local names, payloads = lv.lnv_unpack(bytes)
+  for i, name in ipairs(names) do
+    if name == "seeded weights" then payloads[i] = payloads[i]:sub(1, 40) end
+  end
+  raises(function() lv.codec.decode(lv.lnv_pack(names, payloads)) end, "section 'seeded weights'")
+end)
+
+test("a parameter knows the random numbers it started from", function()
+  local parameter <const> = require "lunerv.nn.parameter"
+  lv.seed(12)
+  local layer = lv.nn.Linear(7, 5)
+  local first = layer.weight:detach():clone()
+  local state = lv.rng_state()
+  lv.no_grad(function() layer.weight:mul_(2) end)
+  local origin = parameter.origin(layer.weight)
+  equal(parameter.start(origin, layer.weight):tolist(), first:tolist())
+  equal(lv.rng_state(), state)
+  equal(parameter.origin(lv.ones(3)), nil)
+  -- Among them symbols take no bits to speak of; told by themselves they do.
+  local origins <const> = { { origin.state.seed, origin.state.counter } }
+  local step <const> = { lv.full(0.001, 1) }
+  local told, kind = lv.encode_tensors({ first }, step, { origins = origins })
+  local plain = lv.encode_tensors({ first }, step, {})
+  equal(kind, "seeded weights")
+  assert(#told < #plain - 20)
+  equal(lv.decode_tensors(kind, told, { { 5, 7 } })[1]:tolist(),
+    lv.decode_tensors("weights", lv.encode_tensors({ first }, step, { families = { "gaussian" } }),
+      { { 5, 7 } })[1]:tolist())
+  raises(function() lv.encode_tensors({ first }, step, { origins = { {}, {} } }) end, "origins: 1")
+  raises(function() lv.encode_tensors({ first }, step, { origins = { { 1 } } }) end, "counter")
 end)
 
 test("rate-aware rounding saves bytes where they matter least", function()

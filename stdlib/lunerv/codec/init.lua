@@ -91,7 +91,7 @@ local function build(video, segment)
 
   local list, shapes = slots.of(model), {}
   for i, slot in ipairs(list) do shapes[i] = slot.tensor.shape end
-  local tensors = native.decode_tensors(sections.weights, shapes)
+  local tensors = native.decode_tensors(segment.kinds.weights, sections.weights, shapes)
   native.no_grad(function()
     for i, slot in ipairs(list) do
       slot.tensor:copy_(tensors[i])
@@ -101,7 +101,8 @@ local function build(video, segment)
 
   if embedding then
     if not sections.embeddings then damaged "section 'embeddings' is missing" end
-    return model, native.decode_embeddings(sections.embeddings, segment.frames, embedding)
+    return model, native.decode_embeddings(segment.kinds.embeddings, sections.embeddings,
+      segment.frames, embedding)
   elseif sections.embeddings then
     damaged "section 'embeddings' has no use for this decoder"
   end
@@ -224,10 +225,12 @@ end
 -- Writing -----------------------------------------------------------------------------------
 
 -- The bytes of a file for `compressed`, which answers `stored(clip)`: { model, weights, steps,
--- embeddings, embedding_step, embedding_offset }. Options: clip; families (of "gaussian",
--- "laplace", "adaptive"), what distributions symbols may have; group, frames decoded together;
--- predict = false, to tell every frame's embedding by itself. For a decoder of one's own the second
--- result is what `build` is to codec.decode.
+-- origins, embeddings, embedding_step, embedding_offset }. Options: clip; families (of "gaussian",
+-- "laplace", "adaptive", "context"), what distributions symbols may have, "context" being that
+-- weights are told by their origins, { seed, counter } of the random numbers they started from, and
+-- embeddings by several contexts at once; group, frames decoded together; predict = false, to tell
+-- every frame's embedding by itself. For a decoder of one's own the second result is what `build`
+-- is to codec.decode.
 function codec.encode(compressed, given)
   local o = options(given, { predict = true }, { "clip", "families", "group" })
   local clip = o.clip or errors.raise "codec: a clip expected"
@@ -255,11 +258,14 @@ function codec.encode(compressed, given)
   if stored.rounding and stored.rdo > 0 then
     weights = stored.rounding(stored.rdo, weights, stored.steps, coding.families)
   end
-  add("weights", native.encode_tensors(weights, stored.steps, coding))
+  coding.origins = stored.origins
+  local payload, kind = native.encode_tensors(weights, stored.steps, coding)
+  add(kind, payload)
   if stored.embeddings then
     coding.predict = o.predict and stored.predict ~= false
-    add("embeddings", native.encode_embeddings(stored.embeddings, stored.embedding_step,
-      stored.embedding_offset, coding))
+    payload, kind = native.encode_embeddings(stored.embeddings, stored.embedding_step,
+      stored.embedding_offset, coding)
+    add(kind, payload)
   end
   return native.lnv_pack(names, payloads), function() return program.build(text, program.class) end
 end

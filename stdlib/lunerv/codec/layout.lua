@@ -9,6 +9,10 @@ local layout <const> = {}
 -- without saying; a decoder that is not there is that of the segment before.
 local own <const> = { "decoder", "buffers", "weights", "embeddings" }
 local flags <const> = { decoder = 1, buffers = 2, embeddings = 4 }
+-- Sections that are another's second form.
+local forms <const> = {
+  ["seeded weights"] = "weights", ["mixed embeddings"] = "embeddings",
+}
 
 -- No file has more segments.
 layout.most_segments = 1 << 13
@@ -24,10 +28,12 @@ local function sections_of(bytes)
   local shared, lists, sizes = {}, {}, { { name = "header", bytes = header } }
   for _, name in ipairs(own) do lists[name] = {} end
   for i, name in ipairs(names) do
+    local kind = name
+    name = forms[kind] or kind
     local size = { name = name, bytes = #payloads[i] }
     sizes[#sizes + 1] = size
     if lists[name] then
-      table.insert(lists[name], { payload = payloads[i], size = size })
+      table.insert(lists[name], { payload = payloads[i], size = size, kind = kind })
     elseif shared[name] then
       damaged("section '%s' comes twice", name)
     else
@@ -38,15 +44,16 @@ local function sections_of(bytes)
   return shared, lists, sizes
 end
 
--- Segments as { first, last, frames, bytes, sections }: `sections` by name, `bytes` those of the
--- sections that are its own. Sizes learn the number of their segment.
+-- Segments as { first, last, frames, bytes, sections, kinds }: `sections` by name, `kinds` in which
+-- form they are, `bytes` those of the sections that are its own. Sizes learn the number of their
+-- segment.
 local function segments_of(shared, lists, frames)
   local lengths, parts = { frames }, nil
   if shared.segments then lengths, parts = native.lnv_read_segments(shared.segments, frames) end
   local segments, taken, first, decoder = {}, {}, 1, nil
   for k, length in ipairs(lengths) do
     local segment = { first = first, last = first + length - 1, frames = length, bytes = 0,
-      sections = {} }
+      sections = {}, kinds = {} }
     for _, name in ipairs(own) do
       local entry = lists[name][(taken[name] or 0) + 1]
       local expected = name == "weights" or parts and parts[k] & flags[name] ~= 0
@@ -56,7 +63,7 @@ local function segments_of(shared, lists, frames)
           damaged("section '%s'%s is missing", name, parts and " of segment " .. k or "")
         end
         taken[name] = (taken[name] or 0) + 1
-        segment.sections[name] = entry.payload
+        segment.sections[name], segment.kinds[name] = entry.payload, entry.kind
         segment.bytes = segment.bytes + #entry.payload
         if parts then entry.size.segment = k end
       end
@@ -140,7 +147,7 @@ function layout.join(files, clip)
         local payload = segment.sections[name]
         if payload and not (name == "decoder" and payload == known) then
           bits = bits | (flags[name] or 0)
-          add(name, payload)
+          add(segment.kinds[name] or name, payload)
         end
       end
       frames[#frames + 1], has[#has + 1] = segment.frames, bits

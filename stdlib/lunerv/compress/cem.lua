@@ -11,6 +11,7 @@ local List <const> = require "lunerv.nn.list"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 local quant <const> = require "lunerv.quant"
 local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
@@ -33,23 +34,37 @@ function CEM.price(kind, loss)
   return by_loss[loss or options.default("loss", kind)] or by_kind[kind] or 0.2
 end
 
+-- Whether symbols may have the distribution `name`.
+local function allows(families, name)
+  for _, family in ipairs(families or { name }) do
+    if family == name then return true end
+  end
+  return false
+end
+
 -- Options: `bits` of the quantisers' first range; `target_bpp`, below which bits cost nothing (4
 -- bits for every stored parameter); `lambda`, what a bit per pixel costs; `steerable`: see `steer`;
 -- `clip`, for a model that is none of lv.models.
--- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it; and
--- when the file is written, `predict`: embeddings are told by what has changed since the frame
--- before; `families`: the distributions of symbols (all; see lv.codec.encode); `rdo`: how strongly
--- weights are rounded to what is worth its bits.
+-- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it;
+-- `seeded`: weights are told, and priced, by how they differ from the random numbers they started
+-- from, where `families` has "context"; and when the file is written, `predict`: embeddings are
+-- told by what has changed since the frame before; `families`: the distributions of symbols (all;
+-- see lv.codec.encode); `rdo`: how strongly weights are rounded to what is worth its bits.
 function CEM:init(model, given)
   local o = options(given,
-    { bits = 8, channel = false, steerable = false, predict = true, rdo = 0 },
+    { bits = 8, channel = false, steerable = false, predict = true, seeded = true, rdo = 0 },
     { "target_bpp", "lambda", "families", "clip" })
   local c = subject.config(model, o.clip, "cem")
   self.kind = model.kind
   self.model = model
   self.quantisers = List {}
-  self.slots = slots.of(model)
-  for _, slot in ipairs(self.slots) do
+  local seeded = o.seeded and allows(o.families, "context")
+  self.slots, self.starts = slots.of(model), {}
+  for i, slot in ipairs(self.slots) do
+    local origin = seeded and parameter.origin(slot.tensor)
+    if origin then
+      self.starts[i] = { origin = origin, values = parameter.start(origin, slot.tensor) }
+    end
     self.quantisers:append(quant.Scale(slot.tensor, { bits = o.bits, channel = o.channel }))
   end
   if subject.has_embeddings(model) then self.embedding = quant.ScaleOffset { bits = o.bits } end
@@ -59,7 +74,7 @@ function CEM:init(model, given)
   self.pixels, self.frames = pixels, c.frames
   self.target_bpp = o.target_bpp or 4 * self:stored_parameters() / pixels
   self.lambda = o.lambda or CEM.price(model.kind)
-  self.config = { cem = true, bits = o.bits, channel = o.channel,
+  self.config = { cem = true, bits = o.bits, channel = o.channel, seeded = seeded,
     target_bpp = self.target_bpp, lambda = self.lambda }
   for name, value in pairs(c) do self.config[name] = value end
   -- What the price and the target are multiplied by; checkpoints keep it.
@@ -91,11 +106,24 @@ local function rate(codes, rounded)
   return codes:gaussian_bits(not rounded and quant.noise(codes) or nil)
 end
 
+-- What a file has to tell of a weight: how it differs from the random numbers it started from, as
+-- far as those still tell of it. The share of them that leaves least needs no gradient: there the
+-- bits' own by it is 0.
+function CEM:untold(i)
+  local weight, start = self.slots[i].tensor, self.starts[i]
+  if not start then return weight end
+  local share = native.no_grad(function()
+    start.square = start.square or (start.values * start.values):sum():evaluate()
+    return ((weight * start.values):sum() / start.square):evaluate()
+  end)
+  return weight - start.values * share
+end
+
 -- The bits of all parameters; `rounded`: of the codes as they will be stored.
 function CEM:weight_bits(rounded)
   local total
-  for i, slot in ipairs(self.slots) do
-    local bits = rate(self.quantisers[i]:codes(slot.tensor), rounded)
+  for i in ipairs(self.slots) do
+    local bits = rate(self.quantisers[i]:codes(self:untold(i)), rounded)
     total = total and total + bits or bits
   end
   return total
@@ -163,8 +191,8 @@ end
 
 -- A function (strength, weights, steps, families) that rounds weights to what is worth its bits. A
 -- bit may cost `strength` times the squared error that steps smaller by one bit would save.
--- `sensitivities` makes the list of them, when it is first needed.
-local function rounding(sensitivities)
+-- `sensitivities` makes the list of them, when it is first needed; `origins` as in what is stored.
+local function rounding(sensitivities, origins)
   local errors_of
   return function(strength, weights, steps, families)
     errors_of = errors_of or sensitivities()
@@ -174,7 +202,8 @@ local function rounding(sensitivities)
     end
     local price, rounded = strength * math.log(2) / 6 * sum / count, {}
     for i, weight in ipairs(weights) do
-      rounded[i] = native.round_for_rate(weight, steps[i], errors_of[i], price, families)
+      rounded[i] = native.round_for_rate(weight, steps[i], errors_of[i], price,
+        { families = families, origins = { origins[i] } })
     end
     return rounded
   end
@@ -183,11 +212,13 @@ end
 -- What lv.codec.write stores: the parameters with their steps, and every frame's embedding with
 -- theirs; how they may be rounded, and what steps would estimate that they cost.
 function CEM:stored(clip)
-  local weights, steps = {}, {}
+  local weights, steps, origins = {}, {}, {}
   for i, slot in ipairs(self.slots) do
     weights[i], steps[i] = slot.tensor:detach(), self.quantisers[i].step:detach()
+    local state = self.starts[i] and self.starts[i].origin.state
+    origins[i] = state and { state.seed, state.counter } or {}
   end
-  local stored = { model = self.model, weights = weights, steps = steps,
+  local stored = { model = self.model, weights = weights, steps = steps, origins = origins,
     families = self.families, predict = self.predict }
   local bits = native.no_grad(function() return self:weight_bits(true):item() end)
   if self.embedding then
@@ -204,7 +235,8 @@ function CEM:stored(clip)
     stored.embedding_offset = self.embedding.offset:item()
   end
   stored.rdo, stored.estimated_bits = self.rdo, bits
-  stored.rounding = rounding(function() return self:sensitivities(clip, stored.embeddings) end)
+  stored.rounding = rounding(function() return self:sensitivities(clip, stored.embeddings) end,
+    origins)
   return stored
 end
 

@@ -4,6 +4,9 @@ local errors <const> = require "lunerv.errors"
 
 local parameter <const> = {}
 
+-- By tensor, the state of the random numbers it was drawn from, and the bound.
+local origins <const> = setmetatable({}, { __mode = "k" })
+
 -- Makes a tensor a parameter: a gradient is kept for it, and optimisers see it.
 function parameter.from(tensor)
   tensor.requires_grad = true
@@ -13,7 +16,27 @@ end
 -- U(±1/√fan_in).
 function parameter.uniform(fan_in, ...)
   local bound = 1 / math.sqrt(fan_in)
-  return parameter.from(native.zeros(...):uniform_(-bound, bound))
+  -- Programs from files have no random numbers of their own, nor a use for what follows.
+  local state = native.rng_state and native.rng_state()
+  local tensor = parameter.from(native.zeros(...):uniform_(-bound, bound))
+  if state then origins[tensor] = { state = state, bound = bound } end
+  return tensor
+end
+
+-- Where a tensor's first values came from, { state =, bound = }: bound·(2u − 1) of the numbers u
+-- in [0, 1) that are drawn from that state on. nil for one that did not start so.
+function parameter.origin(tensor) return origins[tensor] end
+
+-- `tensor` started from the same values as `other`, whatever it holds now.
+function parameter.descend(tensor, other) origins[tensor] = origins[other] end
+
+-- The values that a tensor of `origin` began with, in the shape of `tensor`.
+function parameter.start(origin, tensor)
+  local now = native.rng_state()
+  native.set_rng_state(origin.state)
+  local values = native.zeros(table.unpack(tensor.shape)):uniform_(-origin.bound, origin.bound)
+  native.set_rng_state(now)
+  return values
 end
 
 -- Normal (0, std), redrawn beyond ±2.

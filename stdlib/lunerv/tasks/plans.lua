@@ -42,6 +42,7 @@ plans.compression = {
 -- what is the default.
 local published <const> = {
   compress_optimiser = "adan", predict = false, families = "gaussian", channel = false, rdo = 0,
+  seeded = false,
 }
 
 -- `published` with other values for some of its options.
@@ -56,10 +57,11 @@ plans.compression_parts = {
   about = "entropy minimisation as published, and what lunerv adds, one by one",
   variants = {
     { "published", beyond {} }, { "families", beyond { families = "all" } },
+    { "seeded", beyond { families = "context", seeded = true } },
     { "predict", beyond { predict = true } }, { "adam", beyond { compress_optimiser = "adam" } },
     { "channel", beyond { channel = true } }, { "rdo", beyond { rdo = 0.03 } },
     { "default", { compress_optimiser = "adam", predict = true, families = "all", channel = false,
-      rdo = 0 } },
+      rdo = 0, seeded = true } },
   },
 }
 
