@@ -7,7 +7,7 @@
 /// chosen by a situation of its own, answer for themselves and are averaged. All are integers:
 /// probabilities count 2⁻¹⁶, logits 2⁻⁸, weights 2⁻¹⁶.
 public struct BitMixer: Sendable {
-  /// At most 8 bits of the two situations, and what each context has seen.
+  /// What a context has seen.
   private struct Cell {
     var probability: UInt16 = 1 << 15
     var count: UInt16 = 0
@@ -39,7 +39,7 @@ public struct BitMixer: Sendable {
     places = [Int](repeating: 0, count: inputs)
   }
 
-  /// The probability that a bit is set, from 16 to 65,520.
+  /// The probability that a bit is set, from 22 to 65,514.
   ///
   /// - Parameters: the context of input k is `context(k)`; all below what `init` was told.
   mutating func predict(_ context: (Int) -> Int, situations: (Int, Int)) -> Int {
@@ -93,7 +93,7 @@ enum Logistic {
   private static let squashed: [Int] = (-largest...largest).map { x in
     let e = FixedPoint.exponential(minus: Int64(abs(x)) << 20)  // Q28 to Q40
     let upper = Int((1 << 56) / (1 << 40 + e))
-    return min(max(x < 0 ? 1 << 16 - upper : upper, 16), 1 << 16 - 16)
+    return x < 0 ? 1 << 16 - upper : upper
   }
 
   /// Of the middle of each sixteen probabilities, the least x whose squash is not below it.

@@ -67,6 +67,15 @@ import Testing
     return writer.bytes + rest
   }
 
+  /// A file asks for what its sections need, so that older programs can say that they are too old.
+  @Test func levels() throws {
+    for kind in Container.Kind.allCases {
+      let bytes = try Container([.init(.clip, [1]), .init(kind, [2])]).encoded()
+      #expect(bytes[5] == (kind == .seededWeights || kind == .mixedEmbeddings ? 2 : 1))
+      #expect(try Container(decoding: bytes).sections.map(\.kind) == [.clip, kind])
+    }
+  }
+
   @Test func hostileTables() {
     for length: UInt64 in [1 << 63, .max, 1 << 40, 1 << 62, 2] {
       let bytes = file { w in
