@@ -516,3 +516,11 @@ test("files of version 1 in segments are read", function()
     equal(symbols_of(video), wanted)
   end
 end)
+
+test("files with weights and embeddings in their second form are read", function()
+  local video = assert(lv.codec.open(root .. "/Tests/lua/files/v1-level2.lnv"))
+  equal({ #video, video.width, video.height, video.bytes }, { 9, 22, 18, 3486 })
+  equal(video.segments[1].kinds.weights, "seeded weights")
+  equal(video.segments[1].kinds.embeddings, "mixed embeddings")
+  equal(symbols_of(video), 257007757306439)
+end)
