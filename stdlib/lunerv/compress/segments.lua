@@ -13,6 +13,7 @@ local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 local Progress <const> = require "lunerv.progress"
 local scenes <const> = require "lunerv.compress.scenes"
 
@@ -135,8 +136,16 @@ local function keep_network(o, k, model, made_for)
   local settings = {}
   for _, name in ipairs(options.model_names(o.model)) do settings[name] = model.config[name] end
   settings.size, settings.params, settings.preset = nil, nil, nil -- its width says it
+  local origins = {}
+  for name, tensor in model:named_parameters() do
+    local origin = parameter.origin(tensor)
+    -- JSON's numbers do not hold 64 bits.
+    origins[name] = origin and { bound = origin.bound, seed = tostring(origin.state.seed),
+      counter = tostring(origin.state.counter) }
+  end
   local ok, message = native.save_safetensors(network_path(o, k), model:state_dict(), {
     format = "lunerv network", settings = native.json_encode(settings), frames = tostring(made_for),
+    origins = native.json_encode(origins),
   })
   if not ok then errors.data("%s", message) end
 end
@@ -149,6 +158,13 @@ local function start_from(o, k, frames)
   if not tensors then errors.data("%s", metadata) end
   local made_for = math.tointeger(tonumber(metadata.frames))
   if math.abs(frames - made_for) > akin * made_for then return nil end
+  -- Weights of all segments go back to the first one's random numbers.
+  for name, origin in pairs(native.json_decode(metadata.origins or "{}")) do
+    if tensors[name] then
+      parameter.descend(tensors[name], { bound = origin.bound,
+        state = { seed = tonumber(origin.seed), counter = tonumber(origin.counter) } })
+    end
+  end
   return { settings = native.json_decode(metadata.settings), parameters = tensors,
     frames = made_for }
 end

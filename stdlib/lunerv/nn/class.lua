@@ -10,6 +10,7 @@ local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 local origin <const> = require "lunerv.nn.origin"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local ORDER <const> = {} -- an object's list of field names, oldest first, is kept under this key
 local owners <const> = setmetatable({}, { __mode = "k" }) -- module → the module it is a field of
@@ -197,6 +198,7 @@ function Module:load_state_dict(dict, given)
           errors.raise("%s: shape %s expected, got %s", name, expected, got)
         end
         target:copy_(value)
+        parameter.descend(target, parameter.origin(value))
       elseif o.strict then
         errors.raise("'%s' is missing from the values to load", name)
       end

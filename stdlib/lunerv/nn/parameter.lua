@@ -27,8 +27,8 @@ end
 -- in [0, 1) that are drawn from that state on. nil for one that did not start so.
 function parameter.origin(tensor) return origins[tensor] end
 
--- `tensor` started from the same values as `other`, whatever it holds now.
-function parameter.descend(tensor, other) origins[tensor] = origins[other] end
+-- `tensor` goes back to `origin` from now on; to what it did where that is nil.
+function parameter.descend(tensor, origin) origins[tensor] = origin or origins[tensor] end
 
 -- The values that a tensor of `origin` began with, in the shape of `tensor`.
 function parameter.start(origin, tensor)
