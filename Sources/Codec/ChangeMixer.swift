@@ -11,8 +11,8 @@ struct ChangeMixer: ChangeCoder {
   private static let levels = bounds.count + 1
   private static let channelsApart = 8
   private static let bits = 48
-  /// Of a change whose size goes beyond it the rest is an Elias code.
-  private static let largest: Int64 = 255
+  /// From this size on the rest is an Elias code, which bounds the work for a symbol.
+  private static let largest: Int64 = 63
   private static let inputs = 4
 
   private let rows: Int
