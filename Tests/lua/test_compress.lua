@@ -343,14 +343,21 @@ end)
 test("sound checksums over hostile sections do not help", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
-  local good = lv.codec.encode(lv.compress.cem(tiny(clip)), { clip = clip })
-  local names, payloads = lv.lnv_unpack(good)
+  local cem <const> = lv.compress.cem(tiny(clip))
+  local first <const> = { "gaussian", "laplace", "adaptive" }
+  local forms <const> = { ["seeded weights"] = "weights", ["mixed embeddings"] = "embeddings" }
   local function with(changes)
-    local changed = {}
-    for i, name in ipairs(names) do changed[i] = changes[name] or payloads[i] end
-    local ok, message = pcall(lv.codec.decode, lv.lnv_pack(names, changed))
-    equal(ok, false)
-    assert(tostring(message):find("section '", 1, true), message)
+    -- In both forms of sections.
+    for _, families in ipairs { first, { "context" } } do
+      local good = lv.codec.encode(cem, { clip = clip, families = families })
+      local names, payloads = lv.lnv_unpack(good)
+      for i, name in ipairs(names) do
+        payloads[i] = changes[forms[name] or name] or payloads[i]
+      end
+      local ok, message = pcall(lv.codec.decode, lv.lnv_pack(names, payloads))
+      equal(ok, false)
+      assert(tostring(message):find("section '", 1, true), message)
+    end
   end
   for _, options in ipairs {
     '{"fc_dim":65536,"enc_dim":4096,"strides":[2,2],"ch_t":4,"pe_levels":4}',
