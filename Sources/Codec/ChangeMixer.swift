@@ -5,7 +5,7 @@ import Coder
 /// at its place, and in the frames before there and around.
 ///
 /// A change is told by whether it is one, its sign, and for each size whether it is larger. Sizes of
-/// 46 and more share a model, so whatever a change is, it ends.
+/// 46 and more share a model.
 struct ChangeMixer: ChangeCoder {
   private static let bounds: [Int64] = [0, 1, 2, 3, 4, 6, 9, 13, 19, 28, 40, 60]
   private static let levels = bounds.count + 1
