@@ -19,11 +19,26 @@ static const unsigned char lunerv_bench_kernels[] = {
 static const unsigned char lunerv_bench_plan[] = {
 #embed "../../stdlib/lunerv/bench/plan.lua"
 };
+static const unsigned char lunerv_bench_process[] = {
+#embed "../../stdlib/lunerv/bench/process.lua"
+};
+static const unsigned char lunerv_bench_quality[] = {
+#embed "../../stdlib/lunerv/bench/quality.lua"
+};
+static const unsigned char lunerv_bench_quality_report[] = {
+#embed "../../stdlib/lunerv/bench/quality_report.lua"
+};
 static const unsigned char lunerv_bench_report[] = {
 #embed "../../stdlib/lunerv/bench/report.lua"
 };
 static const unsigned char lunerv_bench_roofline[] = {
 #embed "../../stdlib/lunerv/bench/roofline.lua"
+};
+static const unsigned char lunerv_bench_search[] = {
+#embed "../../stdlib/lunerv/bench/search.lua"
+};
+static const unsigned char lunerv_bench_sides[] = {
+#embed "../../stdlib/lunerv/bench/sides.lua"
 };
 static const unsigned char lunerv_bench_sizes[] = {
 #embed "../../stdlib/lunerv/bench/sizes.lua"
@@ -33,6 +48,9 @@ static const unsigned char lunerv_bench_steps[] = {
 };
 static const unsigned char lunerv_bench_torch[] = {
 #embed "../../stdlib/lunerv/bench/torch.lua"
+};
+static const unsigned char lunerv_bench_trial[] = {
+#embed "../../stdlib/lunerv/bench/trial.lua"
 };
 static const unsigned char lunerv_checkpoint[] = {
 #embed "../../stdlib/lunerv/checkpoint.lua"
@@ -314,11 +332,17 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.bench", lunerv_bench, sizeof(lunerv_bench)},
   {"lunerv.bench.kernels", lunerv_bench_kernels, sizeof(lunerv_bench_kernels)},
   {"lunerv.bench.plan", lunerv_bench_plan, sizeof(lunerv_bench_plan)},
+  {"lunerv.bench.process", lunerv_bench_process, sizeof(lunerv_bench_process)},
+  {"lunerv.bench.quality", lunerv_bench_quality, sizeof(lunerv_bench_quality)},
+  {"lunerv.bench.quality_report", lunerv_bench_quality_report, sizeof(lunerv_bench_quality_report)},
   {"lunerv.bench.report", lunerv_bench_report, sizeof(lunerv_bench_report)},
   {"lunerv.bench.roofline", lunerv_bench_roofline, sizeof(lunerv_bench_roofline)},
+  {"lunerv.bench.search", lunerv_bench_search, sizeof(lunerv_bench_search)},
+  {"lunerv.bench.sides", lunerv_bench_sides, sizeof(lunerv_bench_sides)},
   {"lunerv.bench.sizes", lunerv_bench_sizes, sizeof(lunerv_bench_sizes)},
   {"lunerv.bench.steps", lunerv_bench_steps, sizeof(lunerv_bench_steps)},
   {"lunerv.bench.torch", lunerv_bench_torch, sizeof(lunerv_bench_torch)},
+  {"lunerv.bench.trial", lunerv_bench_trial, sizeof(lunerv_bench_trial)},
   {"lunerv.checkpoint", lunerv_checkpoint, sizeof(lunerv_checkpoint)},
   {"lunerv.codec", lunerv_codec, sizeof(lunerv_codec)},
   {"lunerv.codec.confined", lunerv_codec_confined, sizeof(lunerv_codec_confined)},

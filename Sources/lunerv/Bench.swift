@@ -7,17 +7,25 @@ import Support
 /// A front over `require("lunerv.bench").main`, which checks the values.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measures this machine: training, decoding and kernels, beside PyTorch.",
+    abstract: "Measures this machine: training, decoding, kernels, quality, beside PyTorch.",
     discussion: """
       Alone, it measures what fits into ten minutes, and says what it leaves out. --train, \
       --decode, --loss and --kernels, alone or together, choose. Steps are those of models of \
       the published size on random frames, in turns with PyTorch doing the same \
       (scripts/bench/torch_bench.py under `python3`, where that has torch). Ratios are \
       PyTorch's time over lunerv's: above 1, lunerv is the faster.
+
+      --quality CLIP --to 26.5, alone, asks how long a clip takes to learn: for lunerv's recipe \
+      fast, for the published one, and for PyTorch with the published one \
+      (scripts/bench/torch_quality.py), it seeks the shortest whole schedule, with a warm-up and a \
+      decay of its own, whose mean PSNR over the frames reaches the figure. Every schedule runs in \
+      a process of its own; seconds are those from its start to its end. All that was tried is \
+      listed, --svg draws PSNR against seconds. It begins with 3 passes of fast and 10 of \
+      published over 132 frames, with more over fewer, and takes half an hour at 320x180.
       """)
 
   enum Mode: String, EnumerableFlag {
-    case train, decode, loss, kernels
+    case train, decode, loss, kernels, quality
 
     static func help(for mode: Mode) -> ArgumentHelp? {
       switch mode {
@@ -25,11 +33,24 @@ struct Bench: ParsableCommand {
       case .decode: "Decoding a frame from its embedding, without gradients."
       case .loss: "The kind's loss of two images and its gradient."
       case .kernels: "Convolutions one by one against the roof; with --model, that model's."
+      case .quality: "How long it takes to learn CLIP until its PSNR reaches --to."
       }
     }
   }
 
   @Flag var modes: [Mode] = []
+
+  @Argument(help: "With --quality: the video (scripts/sample/bunny.mp4).")
+  var clip: String?
+
+  @Option(help: ArgumentHelp("With --quality: PSNR to reach (26.5).", valueName: "dB"))
+  var to: Double?
+
+  @Option(
+    name: [.customLong("head-scale"), .customLong("head_scale")],
+    help: ArgumentHelp(
+      "With --quality: the head's scale on the side of fast (its recipe's).", valueName: "n"))
+  var headScale: Int?
 
   @Option(
     help: ArgumentHelp(
@@ -39,7 +60,8 @@ struct Bench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "180p, 360p, 720p, with commas between them, or all (720p).", valueName: "sizes"))
+      "180p, 360p, 720p, with commas between them, or all (720p; --quality: nearest to the clip).",
+      valueName: "sizes"))
   var size: String?
 
   @Option(
@@ -70,7 +92,8 @@ struct Bench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The folder of torch_bench.py (LUNERV_BENCH_SCRIPTS, or scripts/bench).", valueName: "dir"))
+      "The folder of torch_bench.py and torch_quality.py (LUNERV_BENCH_SCRIPTS, or scripts/bench).",
+      valueName: "dir"))
   var scripts: String?
 
   @Flag(help: "Print one JSON object.")
@@ -82,7 +105,9 @@ struct Bench: ParsableCommand {
   @Option(help: ArgumentHelp("Write the result there, as JSON.", valueName: "file"))
   var save: String?
 
-  @Option(help: ArgumentHelp("Draw the roofline there.", valueName: "file.svg"))
+  @Option(
+    help: ArgumentHelp(
+      "Draw the roofline there; with --quality the PSNR by seconds.", valueName: "file.svg"))
   var svg: String?
 
   @Option(
@@ -103,12 +128,14 @@ struct Bench: ParsableCommand {
     }
     for (name, text) in [
       ("model", model), ("size", size), ("threads", threads), ("scripts", scripts),
-      ("save", save), ("svg", svg), ("from", from),
+      ("save", save), ("svg", svg), ("from", from), ("clip", clip),
     ] {
       if let text { options.append(JSON.Member(name, .string(text))) }
     }
     if let steps { options.append(JSON.Member("steps", .int(Int64(steps)))) }
     if let minutes { options.append(JSON.Member("minutes", .number(minutes))) }
+    if let to { options.append(JSON.Member("to", .number(to))) }
+    if let headScale { options.append(JSON.Member("head_scale", .int(Int64(headScale)))) }
     let results = try host.lua.run(
       source: "return require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
       chunkName: "@lunerv:command.lua", arguments: [JSON.object(options).text()])

@@ -341,7 +341,7 @@ test("what is unknown is refused: by lunerv bench as a usage error", function()
     return
   end
   for _, arguments in ipairs { "--size 99p", "--model nerf", "--steps 0", "--sise 180p",
-    "--threads 2,x" } do
+    "--threads 2,x", "clip.mkv", "--quality --to 0", "--quality --train", "--head-scale 2" } do
     local pipe <close> = assert(io.popen(("'%s' bench %s 2>&1"):format(path, arguments)))
     local text = pipe:read "a"
     local _, _, code = pipe:close()

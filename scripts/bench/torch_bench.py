@@ -95,7 +95,7 @@ def retain_pages(options):
         environment.update(
             MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 46), MALLOC_ARENA_MAX="1",
             MALLOC_TOP_PAD_=str(64 << 20))
-    command = [sys.executable, os.path.abspath(__file__), *sys.argv[1:]]
+    command = [sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]
     os.execve(sys.executable, command, environment)
 
 

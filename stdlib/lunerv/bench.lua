@@ -6,7 +6,10 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local kernels <const> = require "lunerv.bench.kernels"
 local plan <const> = require "lunerv.bench.plan"
+local process <const> = require "lunerv.bench.process"
 local Progress <const> = require "lunerv.progress"
+local quality <const> = require "lunerv.bench.quality"
+local quality_report <const> = require "lunerv.bench.quality_report"
 local report <const> = require "lunerv.bench.report"
 local roofline <const> = require "lunerv.bench.roofline"
 local sizes <const> = require "lunerv.bench.sizes"
@@ -14,7 +17,9 @@ local steps <const> = require "lunerv.bench.steps"
 
 local bench <const> = { sizes = sizes }
 
-local modes <const> = { "decode", "kernels", "loss", "train" }
+-- Those that "all" means: how fast things are; and every one.
+local speeds <const> = { "decode", "kernels", "loss", "train" }
+local modes <const> = { "decode", "kernels", "loss", "quality", "train" }
 local null <const> = native.json_null
 
 -- Options -----------------------------------------------------------------------------------
@@ -62,7 +67,7 @@ end
 local function read(given)
   local o = {}
   for name, value in pairs(given) do o[name] = value end
-  o.modes = list_of(given.modes or given.mode, modes)
+  o.modes = list_of(given.modes or given.mode, speeds)
   o.mode = nil
   o.models = list_of(given.model, options.kinds)
   o.size_names = list_of(given.size, size_names())
@@ -72,14 +77,15 @@ local function read(given)
     or unknown("size", o.size_names, size_names()) or not_whole("steps", { o.steps }, 1000000)
     or not_whole("threads", o.thread_counts, 256)
     or o.minutes ~= nil and not (type(o.minutes) == "number" and o.minutes > 0)
-      and ("minutes: a positive number expected, got %s"):format(o.minutes) or nil
+      and ("minutes: a positive number expected, got %s"):format(o.minutes)
+    or quality.wrong(o, given)
 end
 
 -- `given` completed and checked.
 local function settle(given)
   local checked = options(given, {}, {
     "mode", "modes", "model", "size", "threads", "steps", "minutes", "torch", "compiled", "python",
-    "scripts", "algorithms", "isolate",
+    "scripts", "algorithms", "isolate", "clip", "to", "head_scale", "guess",
   })
   local o, wrong = read(checked)
   if wrong then errors.raise("%s", wrong) end
@@ -130,10 +136,9 @@ function bench.summary(o, ours, answers)
   }
 end
 
-local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
-
 -- A case in a process of its own, so that its memory is its own too.
 local function isolated(o, program)
+  local quoted = process.quoted
   local words = {
     quoted(program), "bench --json", "--" .. o.mode, "--model", o.model, "--size", o.size,
     "--threads", o.threads, "--steps", o.steps,
@@ -144,15 +149,9 @@ local function isolated(o, program)
     words[#words + 1] = ("--minutes %.3f"):format(math.max(o.deadline - native.time(), 1) / 60)
   end
   if o.scripts then words[#words + 1] = "--scripts " .. quoted(o.scripts) end
-  local pipe <close> = assert(io.popen("echo $$; exec " .. table.concat(words, " ")))
-  local process = pipe:read "l"
-  local text = bridge.on_error(function()
-    local all = pipe:read "a"
-    native.time() -- where a Ctrl-C that ended the reading is noticed
-    return all
-  end, function() os.execute(("kill %s 2>/dev/null"):format(process)) end)
-  local _, _, code = pipe:close()
-  local ok, result = pcall(native.json_decode, text)
+  local lines = {}
+  local code = process.run(table.concat(words, " "), function(line) lines[#lines + 1] = line end)
+  local ok, result = pcall(native.json_decode, table.concat(lines, "\n"))
   if code == 0 and ok and type(result) == "table" then return result end
   return { name = plan.name(o), failed = ("failed with exit code %s"):format(code) }
 end
@@ -249,10 +248,22 @@ local function measure_all(o, cases, left_out, progress)
   return result
 end
 
+-- Time to quality: the only mode that is measured alone.
+local function measure_quality(o, progress, say)
+  local began = native.time()
+  local result = {
+    cases = {}, left_out = {}, machine = machine(), command = o.command or "lunerv bench",
+    quality = quality.run(o, progress, say),
+  }
+  result.seconds = native.time() - began
+  return result
+end
+
 -- bench.run { modes = { "train" }, model = "hnerv_boost", size = "720p", … }: measures, and
 -- returns plain data: { cases, left_out, kernels, machine, command, seconds }, where each case is
 -- a `bench.summary`, or { name, failed }. Options:
---   modes     of train, decode, loss, kernels; without them as many cases as fit `minutes` (10)
+--   modes     of train, decode, loss, kernels; without them as many cases as fit `minutes` (10);
+--             or quality alone, with options of its own: see quality.run
 --   minutes   with modes: after so long no turn and no further case begins (nil: all do)
 --   model     kinds (hnerv_boost, or with no mode all), size (720p, or all), threads (all cores):
 --             each one or a list; every combination is measured. For kernels: the convolutions of
@@ -262,9 +273,11 @@ end
 --   algorithms  kernels by every algorithm there is
 --   scripts   the folder of torch_bench.py; `python`: the interpreter (python3)
 --   isolate   false: several cases in this process, whose peak memory is then theirs together
--- `announce(seconds, roof, left_out)` is called with the expected duration before it starts.
-function bench.run(given, announce)
+-- `announce(seconds, roof, left_out)` is called with the expected duration before it starts; for
+-- quality `say(line)` with what comes of each schedule.
+function bench.run(given, announce, say)
   local o, progress = settle(given), Progress.new()
+  if o.modes and o.modes[1] == "quality" then return measure_quality(o, progress, say) end
   o.roof = native.fma_roof()
   local cases, left_out, seconds = chosen(o, o.roof)
   if announce then announce(seconds, o.roof, left_out) end
@@ -329,21 +342,23 @@ function bench.main(given)
     for name, value in pairs(given) do wanted[name] = value end
     for _, name in ipairs(outputs) do wanted[name] = nil end
     local quiet = o.json or o.markdown
-    result = bench.run(wanted, announce_to(function(text)
+    local function say(text)
       if not quiet then
         io.write(text):flush()
       elseif native.is_tty "stderr" then
         native.stderr(text)
       end
-    end))
+    end
+    result = bench.run(wanted, announce_to(say), say)
     result.command = o.command or result.command
   end
   if o.save then write(o.save, native.json_encode(result) .. "\n") end
-  if o.svg then write(o.svg, roofline.svg(result)) end
+  local shown = result.quality and quality_report or report
+  if o.svg then write(o.svg, (result.quality and quality_report or roofline).svg(result)) end
   if o.json then
     print(native.json_encode(plain(o, result)))
   else
-    print(o.markdown and report.markdown(result) or report.text(result))
+    print(o.markdown and shown.markdown(result) or shown.text(result))
   end
   for _, case in ipairs(result.cases) do
     if case.failed then bridge.fail("io", case.name .. ": " .. case.failed) end

@@ -24,6 +24,8 @@ local function duration(seconds)
   return ("%.3g s"):format(seconds)
 end
 
+report.title, report.duration = title, duration
+
 local function label_of(name, theirs)
   if name == "eager" then return "PyTorch eager" end
   if name == "compiled" then return "PyTorch compiled" end

@@ -3,13 +3,14 @@
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
+local process <const> = require "lunerv.bench.process"
 
 local torch <const> = { variants = { "eager", "jemalloc", "compiled" } }
 
 -- Compiling has no end that one could foresee.
 local compile_minutes <const> = 15
 
-local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+local quoted <const> = process.quoted
 
 local Peer <const> = {}
 Peer.__index = Peer
@@ -53,18 +54,29 @@ function Peer:answer()
   return nil, ("%s failed: %s"):format(self.script, self.last or "exit code " .. tostring(code))
 end
 
+-- The folder of the scripts that PyTorch runs.
+function torch.folder(o)
+  return o.scripts or os.getenv "LUNERV_BENCH_SCRIPTS" or "scripts/bench"
+end
+
+-- The path of one of them; nil and why it is not to be run.
+function torch.script(o, name)
+  if not o.torch then return nil, "--no-torch" end
+  local path = torch.folder(o) .. "/" .. name
+  if not native.exists(path) then
+    return nil, path .. " is not there; --scripts says where it is"
+  end
+  return path
+end
+
 -- Starts PyTorch and waits for its warm-up: a peer for `turn`, or nil and why there is none. `o`
 -- holds model, size, mode, threads, torch_steps and warmup, and the options of bench.run;
 -- `subject` what ours is: fc_dim.
 function torch.open(o, subject, variant)
-  if not o.torch then return nil, "--no-torch" end
+  local script, absent = torch.script(o, "torch_bench.py")
+  if not script then return nil, absent end
   if variant == "compiled" and not o.compiled then
     return nil, "only with --compiled: it takes minutes"
-  end
-  local folder = o.scripts or os.getenv "LUNERV_BENCH_SCRIPTS" or "scripts/bench"
-  local script = folder .. "/torch_bench.py"
-  if not native.exists(script) then
-    return nil, script .. " is not there; --scripts says where it is"
   end
   local self = setmetatable({ path = os.tmpname(), python = o.python, script = script }, Peer)
   os.remove(self.path)

@@ -1,0 +1,229 @@
+-- Time to quality, `lunerv bench --quality`: how long each side takes to learn a clip until its
+-- evaluation reaches a PSNR. A side's answer is its shortest whole schedule that does: a run of so
+-- many passes, with a warm-up and a decay of its own, for a run cut short is a worse one. Each
+-- schedule runs in a process of its own, whose clock is ours from before its start to after its
+-- end. Sides:
+--   fast        lunerv with the recipe `fast`
+--   published   lunerv with the published recipe
+--   PyTorch     the twin with the published recipe (scripts/bench/torch_quality.py), from frames
+--               that lunerv has decoded, under an allocator that keeps freed pages
+local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local Progress <const> = require "lunerv.progress"
+local search <const> = require "lunerv.bench.search"
+local sides <const> = require "lunerv.bench.sides"
+local sizes <const> = require "lunerv.bench.sizes"
+local torch <const> = require "lunerv.bench.torch"
+local values <const> = require "lunerv.options.values"
+local video <const> = require "lunerv.video"
+
+local quality <const> = {}
+
+-- Steps that the search begins with, rounded to whole passes: what 26.5 dB over 132 frames of
+-- 320×180 take about. The search gives up at so many times as many passes.
+local first_steps <const> = { fast = 3 * 132, published = 10 * 132 }
+local most_times <const> = 32
+
+-- Options -----------------------------------------------------------------------------------
+
+local function shown(value)
+  return type(value) == "table" and table.concat(value, ",") or tostring(value)
+end
+
+-- What is wrong with the options, in a line, or nil: `o` as bench.read makes it of `given`.
+function quality.wrong(o, given)
+  if not values.contains(o.modes, "quality") then
+    for _, name in ipairs { "clip", "to", "head_scale", "guess" } do
+      if o[name] ~= nil then
+        return ("%s: expected --quality beside it, got %s alone"):format(name, shown(o[name]))
+      end
+    end
+    return nil
+  end
+  if #o.modes > 1 then
+    return ("quality: expected no other mode beside it, got %s"):format(shown(o.modes))
+  end
+  for _, name in ipairs { "steps", "compiled", "algorithms" } do
+    if o[name] then
+      return ("%s: expected a mode that times steps, got quality"):format(name)
+    end
+  end
+  if o.isolate == false then
+    return "isolate: expected processes of their own for --quality, got false"
+  end
+  for name, list in pairs { model = o.models or {}, size = o.size_names or {},
+    threads = o.thread_counts } do
+    if #list > 1 then
+      return ("%s: expected one value with --quality, got %s"):format(name, shown(given[name]))
+    end
+  end
+  local to = o.to
+  if to ~= nil and not (type(to) == "number" and to > 0 and to <= 80) then
+    return ("to: expected decibels above 0, at most 80, got %s"):format(shown(to))
+  end
+  for _, option in ipairs(options.catalogue) do
+    local expected = option.name == "head_scale" and o.head_scale ~= nil
+      and values.wanted(option, o.head_scale)
+    if expected then
+      return ("head_scale: expected %s, got %s"):format(expected, shown(o.head_scale))
+    end
+  end
+end
+
+-- The clip asked for, or the sample clip, which lies beside the folder of the bench's scripts.
+local function clip_path(o)
+  if o.clip then return o.clip end
+  local folder = torch.folder(o):gsub("(.)/+$", "%1")
+  local path = (folder:match "^(.*)/[^/]*$" or folder .. "/..") .. "/sample/bunny.mp4"
+  if not native.exists(path) then
+    bridge.fail("usage", ("clip: expected a video, got none, and the sample clip %s is not there "
+      .. "(--scripts names the folder beside its own)"):format(path))
+  end
+  return path
+end
+
+-- The row of sizes.lua asked for, or the one nearest to the clip in height, by its name.
+local function nearest(o, height)
+  local name = o.size_names and o.size_names[1]
+  if name then return name end
+  local names = {}
+  for key in pairs(sizes) do names[#names + 1] = key end
+  table.sort(names)
+  local function distance(key) return math.abs(sizes[key].height - height) end
+  for _, key in ipairs(names) do
+    if not name or distance(key) < distance(name) then name = key end
+  end
+  return name
+end
+
+-- Runs --------------------------------------------------------------------------------------
+
+local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
+
+-- One schedule: { passes, seconds, psnr, points = { { seconds, psnr }, … } }, where a pass's PSNR
+-- is that of its frames as training saw them, and the last point is the evaluation. Or nil and why
+-- it failed.
+local function attempt(side, passes, progress)
+  local points, began = {}, native.time()
+  local function show(text)
+    progress:show(("%s, %s: %s"):format(side.name, plural(passes), text))
+  end
+  show "starting"
+  local answer, reason = side.run(passes, function(e)
+    points[#points + 1] = { native.time() - began, e.psnr }
+    -- lunerv's own process has a line of its own.
+    if side.program ~= "lunerv" then show(("pass %d, %.2f dB"):format(e.pass, e.psnr)) end
+  end)
+  local seconds = native.time() - began
+  progress:clear()
+  if not answer then return nil, reason end
+  if side.parameters and answer.parameters ~= side.parameters then
+    errors.raise("the models differ: %d parameters here, %d in %s", side.parameters,
+      answer.parameters, side.program)
+  end
+  side.parameters, side.allocator = answer.parameters, answer.allocator
+  points[#points + 1] = { seconds, answer.psnr }
+  return { passes = passes, seconds = seconds, psnr = answer.psnr, points = points }
+end
+
+-- Finds the side's answer: sets side.tried, all schedules in the order in which they ran, and
+-- side.reached, the shortest that reached o.to; side.reason says why there is none, or why a
+-- shorter one might do as well.
+local function find(o, side, progress, say)
+  side.tried = {}
+  local most, by_passes = most_times * side.guess, {}
+  local found, reason = search(side.guess, most, function(passes)
+    if o.deadline and native.time() > o.deadline then return nil, "no time left (--minutes)" end
+    local run, failure = attempt(side, passes, progress)
+    if not run then return nil, failure end
+    say(("%s, %s: %.2f dB in %s\n"):format(side.name, plural(passes), run.psnr,
+      Progress.duration(run.seconds)))
+    side.tried[#side.tried + 1], by_passes[passes] = run, run
+    return run.psnr >= o.to
+  end)
+  side.reached = by_passes[found]
+  side.reason = reason or not found and "not reached in " .. plural(most) or nil
+end
+
+-- Plain data: what a result holds of a side.
+local function plain(side, ours)
+  local null = native.json_null
+  return {
+    name = side.name, program = side.program, recipe = side.recipe, head_scale = side.head_scale,
+    parameters = side.parameters, version = side.version, allocator = side.allocator,
+    guess = side.guess, tried = side.tried or {}, reached = side.reached or null,
+    skipped = side.skipped or null, reason = side.reason or null,
+    ratio = side.reached and ours and side.reached.seconds / ours.seconds or null,
+  }
+end
+
+local function opened(path)
+  local clip, message = video.open(path)
+  return clip or errors.data("%s", message)
+end
+
+-- All sides, with their frames and script in `folder`.
+local function measure(o, folder, progress, say)
+  o.script, o.frames = folder .. "/trial.lua", folder .. "/frames.rgb"
+  assert(native.write_file(o.script, 'require("lunerv.bench.trial").run(arg)\n'))
+  local clip = opened(o.path)
+  local size = nearest(o, clip.height)
+  o.row = sizes[size]
+  local fast, published = sides.lunerv(o, "fast"), sides.lunerv(o, "published")
+  local model = sides.model(o, "published", clip)
+  clip:close()
+  progress:show "looking for PyTorch"
+  local twin = sides.torch(o, model)
+  progress:clear()
+  if twin.skipped then say(("PyTorch is left out: %s\n"):format(twin.skipped)) end
+
+  local result = {
+    clip = o.path:match "[^/]*$", frames = #clip, height = clip.height, width = clip.width,
+    to = o.to, model = o.kind, size = size, millions = (o.row.kinds[o.kind] or {})[1],
+    threads = o.thread_counts[1], sides = {},
+  }
+  for _, side in ipairs { fast, published, twin } do
+    if not side.skipped then
+      side.guess = (o.guess or {})[side.recipe]
+        or math.max(1, math.floor(first_steps[side.recipe] / #clip + 0.5))
+      -- The twin learns as `published` does.
+      if side == twin and published.reached then side.guess = published.reached.passes end
+      find(o, side, progress, say)
+    end
+  end
+  for i, side in ipairs { fast, published, twin } do
+    result.sides[i] = plain(side, fast.reached)
+  end
+  return result
+end
+
+-- Measures; `o` is as bench.settle completes it. Options beside those of bench.run:
+--   clip        the video (the sample clip); to: the PSNR to reach, in dB (26.5)
+--   head_scale  of the side `fast` (what its recipe says)
+--   size        a row of sizes.lua, whose model is meant (that nearest to the clip's height)
+--   minutes     after so long no further schedule begins
+--   guess       { fast =, published = }: the passes that the search begins with
+-- `say(line)` is told of each schedule that has run. Returns plain data: { clip, frames, height,
+-- width, to, model, size, millions, threads, sides }, a side being { name, program, recipe,
+-- parameters, guess, tried, reached, ratio, skipped, reason }: `ratio` is its seconds over those
+-- of `fast`, and tried and reached hold what `attempt` returns.
+function quality.run(o, progress, say)
+  o.path, o.kind, o.to = clip_path(o), (o.models or { options.default "model" })[1], o.to or 26.5
+  o.program = native.executable()
+    or bridge.fail("io", "quality: expected to find lunerv's own program, got none")
+  local folder = os.tmpname()
+  os.remove(folder)
+  native.make_dirs(folder)
+  local function tidy()
+    for _, name in ipairs(native.list_dir(folder) or {}) do os.remove(folder .. "/" .. name) end
+    os.remove(folder)
+    progress:clear()
+  end
+  local result = bridge.on_error(measure, tidy, o, folder, progress, say or function() end)
+  tidy()
+  return result
+end
+
+return quality

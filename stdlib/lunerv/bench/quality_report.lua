@@ -1,0 +1,121 @@
+-- What `lunerv bench --quality` has measured, as people read it: on a terminal, as the README's
+-- table, and as a plot of PSNR against seconds.
+local curves <const> = require "lunerv.tasks.curves"
+local native <const> = require "lunerv.native"
+local report <const> = require "lunerv.bench.report"
+
+local quality_report <const> = {}
+
+-- Plain data that was read back has null where nothing is.
+local function some(value) return value ~= native.json_null and value or nil end
+
+local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
+
+local function title(side)
+  if side.program == "PyTorch" then return "PyTorch, published" end
+  return "lunerv, " .. side.recipe
+end
+
+-- "HNeRV-Boost (0.35 million) on bunny.mp4, 132 frames of 320x180"
+local function subject(q)
+  local millions = some(q.millions)
+  return ("%s%s on %s, %d frames of %dx%d"):format(report.title(q),
+    millions and (" (%g million)"):format(millions) or "", q.clip, q.frames, q.width, q.height)
+end
+
+-- "2: 24.31 dB, 30 s; 3: 27.02 dB, 43.2 s"
+local function tried(side)
+  local list = {}
+  for i, run in ipairs(side.tried) do
+    list[i] = ("%d: %.2f dB, %s"):format(run.passes, run.psnr, report.duration(run.seconds))
+  end
+  return #list > 0 and table.concat(list, "; ") or "none"
+end
+
+-- What is to be said beside the figures of a side, or nil.
+local function note(side)
+  local reason = some(side.reason)
+  if not reason then return nil end
+  return some(side.reached) and "shorter schedules not all tried: " .. reason or reason
+end
+
+function quality_report.text(result)
+  local q, lines = result.quality, {}
+  local function add(text, ...) lines[#lines + 1] = text:format(...) end
+  add("Time to %g dB: %s, %d threads", q.to, subject(q), q.threads)
+  add "                         seconds   passes       PSNR      times"
+  add "                                                           fast"
+  for _, side in ipairs(q.sides) do
+    local reached, ratio = some(side.reached), some(side.ratio)
+    if some(side.skipped) then
+      add("  %-20s skipped: %s", title(side), side.skipped)
+    elseif reached then
+      add("  %-20s %9.1f %8d %7.2f dB %10s", title(side), reached.seconds, reached.passes,
+        reached.psnr, ratio and ("%.2f"):format(ratio) or "–")
+    else
+      add("  %-20s no answer: %s", title(side), note(side) or "–")
+    end
+  end
+  add ""
+  add "Schedules tried, in this order (passes: PSNR, time):"
+  for _, side in ipairs(q.sides) do
+    if not some(side.skipped) then
+      add("  %-20s %s", title(side), tried(side))
+      if some(side.reached) and note(side) then add("  %-20s %s", "", note(side)) end
+    end
+  end
+  add ""
+  add "Each is a whole schedule in a process of its own. The clock runs from before the process"
+  add "starts until it has ended: reading the clip and the evaluation are included."
+  return table.concat(lines, "\n")
+end
+
+function quality_report.markdown(result)
+  local q, m, lines, version = result.quality, result.machine, {}, nil
+  local function add(text, ...) lines[#lines + 1] = text:format(...) end
+  for _, side in ipairs(q.sides) do version = version or some(side.version) end
+  add("`%s`: %s, %d threads%s.", result.command, m.processor, q.threads,
+    version and ", PyTorch " .. version or "")
+  add ""
+  add("| to %g dB | seconds | passes | PSNR | schedules tried, in this order |", q.to)
+  add "|---|---:|---:|---:|---|"
+  for _, side in ipairs(q.sides) do
+    local reached, ratio = some(side.reached), some(side.ratio)
+    if some(side.skipped) then
+      add("| %s | – | – | – | skipped: %s |", title(side), side.skipped)
+    else
+      local times = ratio and ratio ~= 1 and (" (**%.3g×**)"):format(ratio) or ""
+      add("| %s | %s | %s | %s | %s%s |", title(side),
+        reached and ("%.1f%s"):format(reached.seconds, times) or "–",
+        reached and reached.passes or "–", reached and ("%.2f dB"):format(reached.psnr) or "–",
+        tried(side), note(side) and " (" .. note(side) .. ")" or "")
+    end
+  end
+  add ""
+  add("%s: the shortest whole schedule whose evaluation reaches %g dB, start of the process, "
+    .. "reading the clip and evaluation included; in brackets over the first row's seconds.",
+    subject(q), q.to)
+  return table.concat(lines, "\n")
+end
+
+-- PSNR against seconds of every side's answer, or of its best try where it has none: its passes as
+-- training saw them, and last the evaluation; and the figure to reach.
+function quality_report.svg(result)
+  local q, lines, last = result.quality, {}, 0
+  for _, side in ipairs(q.sides) do
+    local run = some(side.reached)
+    for _, other in ipairs(not run and side.tried or {}) do
+      if not run or other.psnr > run.psnr then run = other end
+    end
+    if run then
+      lines[#lines + 1] = {
+        name = ("%s, %s"):format(side.name, plural(run.passes)), points = run.points,
+      }
+      last = math.max(last, run.seconds)
+    end
+  end
+  lines[#lines + 1] = { name = ("%g dB"):format(q.to), points = { { 0, q.to }, { last, q.to } } }
+  return curves.svg(lines, { x = "seconds since the process was started", y = "PSNR, dB" })
+end
+
+return quality_report

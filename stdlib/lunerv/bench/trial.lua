@@ -1,0 +1,68 @@
+-- One schedule of `lunerv bench --quality`, in a process of its own: what scripts/regress.lua does
+-- with the same words, without a folder, videos and figures nobody asked for. Prints a JSON object
+-- for each pass, { pass, psnr } (the mean over its frames as training saw them), and at the end
+-- { passes, psnr, parameters } (the evaluation's mean over the frames).
+local compress <const> = require "lunerv.compress"
+local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
+local models <const> = require "lunerv.models"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local train <const> = require "lunerv.train"
+local video <const> = require "lunerv.video"
+
+local trial <const> = {}
+
+-- What `words`, a command line of scripts/regress.lua, ask for.
+function trial.options(words)
+  return options.parse(words, {
+    command = "regress", usage = "CLIP [options]", about = "", positional = { "clip" },
+  })
+end
+
+-- The model that these options ask for, for `clip`.
+function trial.model(o, clip)
+  local settings = compress.model_options(o)
+  settings.clip = clip
+  return models[o.model](settings)
+end
+
+-- PSNR alone: the other side computes no more.
+local function evaluate(model, clip)
+  local sum = 0
+  for index = 1, #clip do
+    local frame = clip:sample(index)
+    if index < #clip then clip:prefetch(index + 1) end
+    sum = sum + native.no_grad(function()
+      return metrics.psnr(metrics.reconstruct(model, frame), frame.image)
+    end)
+    native.step_boundary()
+  end
+  return { psnr = sum / #clip }
+end
+
+local function tell(object)
+  io.write(native.json_encode(object), "\n")
+  io.stdout:flush()
+end
+
+function trial.run(words)
+  local o = trial.options(words)
+  native.set_threads(o.threads)
+  native.seed(o.seed)
+  local clip <close> = video.open_for(o, o.clip) or errors.data("%s: expected a video", o.clip)
+  local training, sum, count = compress.train_options(o), 0, 0
+  training.model, training.clip, training.evaluate = trial.model(o, clip), clip, evaluate
+  training.label = ("%s, %d passes:"):format(o.recipe, o.epochs)
+  function training.on_step(e) sum, count = sum + e.psnr, count + 1 end
+  function training.on_epoch(e)
+    tell { pass = e.epoch, psnr = sum / count }
+    sum, count = 0, 0
+  end
+  local run = train(training)
+  tell {
+    passes = o.epochs, psnr = run.metrics.psnr, parameters = run.model:parameter_count(),
+  }
+end
+
+return trial
