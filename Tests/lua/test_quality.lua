@@ -42,10 +42,10 @@ test("the search goes away from the guess in steps that double, then halves", fu
 end)
 
 -- A clip of three frames, each of one grey.
-local function grey_clip(folder)
-  local path = folder.path .. "/grey.mkv"
-  local writer <close> = assert(lv.video.writer(path, { width = 64, height = 48, fps = 25 }))
-  for i = 1, 3 do writer:write(lv.zeros(1, 3, 48, 64) + 0.25 * i) end
+local function grey_clip(folder, height)
+  local path, size = folder.path .. "/grey.mkv", { width = 64, height = height or 48, fps = 25 }
+  local writer <close> = assert(lv.video.writer(path, size))
+  for i = 1, 3 do writer:write(lv.zeros(1, 3, size.height, 64) + 0.25 * i) end
   writer:close()
   return path
 end
@@ -117,6 +117,12 @@ test("what was not reached, or not tried for want of time, is said", function()
     mode = "quality", clip = clip, scripts = folder.path, minutes = 1e-6,
   }.quality.sides[3]
   assert(absent.skipped:find("torch_quality.py is not there", 1, true), absent.skipped)
+  assert(lv.write_file(folder.path .. "/torch_quality.py", ""))
+  local padded = bench.run {
+    mode = "quality", clip = grey_clip(folder, 46), scripts = folder.path, minutes = 1e-6,
+  }.quality.sides[3]
+  equal(padded.skipped,
+    "size: expected frames that the strides 2,2 divide, got 46x64: the twin does not pad")
 end)
 
 test("PyTorch is asked for the same model, and what it says is counted", function()
