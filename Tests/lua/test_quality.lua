@@ -73,6 +73,7 @@ test("time to quality is that of the shortest whole schedule that reaches it", f
       -- One point for each pass, and the evaluation.
       equal({ #run.points, run.points[#run.points] },
         { run.passes + 1, { run.seconds, run.psnr } })
+      if run.others then assert(run.others >= 0 and run.others <= 1.1, run.others) end
       for k = 2, #run.points do assert(run.points[k][1] >= run.points[k - 1][1]) end
       assert(run.points[1][1] > 0)
     end
@@ -92,6 +93,8 @@ test("time to quality is that of the shortest whole schedule that reaches it", f
     "lunerv, fast ", "PyTorch, published   skipped: --no-torch", "2: " } do
     assert(text:find(part, 1, true), text)
   end
+  result.quality.sides[1].reached.others = 0.42
+  assert(quality_report.text(result):find("disturbed: other programs took 42 % of", 1, true))
   local markdown = quality_report.markdown(result)
   assert(markdown:find("| lunerv, published | ", 1, true), markdown)
   local svg = quality_report.svg(result)
@@ -175,6 +178,7 @@ test("PyTorch learns a clip by the published recipe", function()
     guess = { fast = 2, published = 8 }, threads = 1,
   }
   local ours, theirs = result.quality.sides[2], result.quality.sides[3]
+  assert(quality_report.markdown(result):find("PyTorch runs at its best, with ", 1, true))
   equal(theirs.skipped, lv.json_null)
   assert(theirs.reached.psnr >= 12 and #theirs.reached.points == theirs.reached.passes + 1)
   equal({ theirs.guess, theirs.parameters }, { ours.reached.passes, ours.parameters })

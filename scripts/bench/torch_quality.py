@@ -141,7 +141,7 @@ def measure(options):
         quality = [twin.psnr(model(image(i), times[i]), image(i)) for i in range(count)]
     return {
         "passes": options.passes, "psnr": sum(quality) / count,
-        "seconds": round(since_start(), 3), "frames": count,
+        "seconds": round(since_start(), 3), "cpu_seconds": time.process_time(), "frames": count,
         "parameters": sum(p.numel() for p in model.parameters()),
         "peak_rss_bytes": torch_bench.peak_rss(), "allocator": allocator,
         "torch_version": torch.__version__, "threads": options.threads,

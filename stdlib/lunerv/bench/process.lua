@@ -20,4 +20,20 @@ function process.run(command, on_line)
   return code
 end
 
+-- Seconds that all processors together have worked so far, for whomever, and how many there are;
+-- nil where the system does not tell.
+function process.busy()
+  local text = native.read_file "/proc/stat"
+  local line = text and text:match "^cpu ([^\n]*)"
+  if not line then return nil end
+  local ticks, column, count = 0, 0, 0
+  for number in line:gmatch "%d+" do
+    column = column + 1
+    -- user, nice, system, idle, waiting, interrupts (2), stolen; guests count as users.
+    if column <= 8 and column ~= 4 and column ~= 5 then ticks = ticks + tonumber(number) end
+  end
+  for _ in text:gmatch "\ncpu%d" do count = count + 1 end
+  return ticks / 100, math.max(count, 1)
+end
+
 return process

@@ -11,6 +11,7 @@ local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local process <const> = require "lunerv.bench.process"
 local Progress <const> = require "lunerv.progress"
 local search <const> = require "lunerv.bench.search"
 local sides <const> = require "lunerv.bench.sides"
@@ -102,10 +103,12 @@ end
 
 local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
 
--- One schedule: { passes, seconds, psnr, points = { { seconds, psnr }, … } }, where a pass's PSNR
--- is that of its frames as training saw them, and the last point is the evaluation. Or nil and why
--- it failed.
+-- One schedule: { passes, seconds, psnr, points = { { seconds, psnr }, … }, others }, where a
+-- pass's PSNR is that of its frames as training saw them, and the last point is the evaluation;
+-- `others` is the share of all processors' time that other programs took meanwhile, nil where
+-- nobody knows. Or nil and why it failed.
 local function attempt(side, passes, progress)
+  local busy, processors = process.busy()
   local points, began = {}, native.time()
   local function show(text)
     progress:show(("%s, %s: %s"):format(side.name, plural(passes), text))
@@ -125,7 +128,11 @@ local function attempt(side, passes, progress)
   end
   side.parameters, side.allocator = answer.parameters, answer.allocator
   points[#points + 1] = { seconds, answer.psnr }
-  return { passes = passes, seconds = seconds, psnr = answer.psnr, points = points }
+  local others = busy and answer.cpu_seconds
+    and math.max(0, process.busy() - busy - answer.cpu_seconds) / (processors * seconds)
+  return {
+    passes = passes, seconds = seconds, psnr = answer.psnr, points = points, others = others,
+  }
 end
 
 -- Finds the side's answer: sets side.tried, all schedules in the order in which they ran, and

@@ -32,11 +32,32 @@ local function tried(side)
   return #list > 0 and table.concat(list, "; ") or "none"
 end
 
+-- From which share of the processors on other programs are worth a word: ours alone is measured.
+local disturbing <const> = 0.1
+
 -- What is to be said beside the figures of a side, or nil.
 local function note(side)
-  local reason = some(side.reason)
-  if not reason then return nil end
-  return some(side.reached) and "shorter schedules not all tried: " .. reason or reason
+  local reason, reached, notes = some(side.reason), some(side.reached), {}
+  if reason then
+    notes[1] = reached and "shorter schedules not all tried: " .. reason or reason
+  end
+  local others = reached and some(reached.others)
+  if others and others > disturbing then
+    notes[#notes + 1] = ("disturbed: other programs took %.0f %% of the processors"):format(
+      100 * others)
+  end
+  return #notes > 0 and table.concat(notes, "; ") or nil
+end
+
+-- How PyTorch ran, or nil where it did not.
+local function allocator(q)
+  for _, side in ipairs(q.sides) do
+    local name = some(side.allocator)
+    if name == "jemalloc" or name == "glibc_retain" then
+      return ("PyTorch runs at its best, with %s keeping freed pages."):format(
+        name == "jemalloc" and name or "glibc's allocator")
+    end
+  end
 end
 
 function quality_report.text(result)
@@ -67,6 +88,7 @@ function quality_report.text(result)
   add ""
   add "Each is a whole schedule in a process of its own. The clock runs from before the process"
   add "starts until it has ended: reading the clip and the evaluation are included."
+  if allocator(q) then add("%s", allocator(q)) end
   return table.concat(lines, "\n")
 end
 
@@ -93,8 +115,8 @@ function quality_report.markdown(result)
   end
   add ""
   add("%s: the shortest whole schedule whose evaluation reaches %g dB, start of the process, "
-    .. "reading the clip and evaluation included; in brackets over the first row's seconds.",
-    subject(q), q.to)
+    .. "reading the clip and evaluation included; in brackets over the first row's seconds.%s",
+    subject(q), q.to, allocator(q) and " " .. allocator(q) or "")
   return table.concat(lines, "\n")
 end
 

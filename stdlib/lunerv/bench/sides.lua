@@ -1,8 +1,8 @@
 -- The sides of `lunerv bench --quality`: how each of them trains a clip for a number of passes. A
 -- side is { name, program, recipe, … } with `run(passes, on_pass)`, which calls on_pass { pass,
--- psnr } as passes end and returns { passes, psnr, parameters }, or nil and why it failed. `o`
--- holds kind, path, row (of sizes.lua), program (lunerv's own), script (one that runs trial.lua),
--- frames (a path to write them to), and the options of bench.run.
+-- psnr } as passes end and returns { passes, psnr, parameters, cpu_seconds }, or nil and why it
+-- failed. `o` holds kind, path, row (of sizes.lua), program (lunerv's own), script (one that runs
+-- trial.lua), frames (a path to write them to), and the options of bench.run.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"

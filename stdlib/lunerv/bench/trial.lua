@@ -1,7 +1,8 @@
 -- One schedule of `lunerv bench --quality`, in a process of its own: what scripts/regress.lua does
 -- with the same words, without a folder, videos and figures nobody asked for. Prints a JSON object
 -- for each pass, { pass, psnr } (the mean over its frames as training saw them), and at the end
--- { passes, psnr, parameters } (the evaluation's mean over the frames).
+-- { passes, psnr, parameters, cpu_seconds } (the evaluation's mean over the frames; what all
+-- threads have worked).
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
@@ -62,6 +63,7 @@ function trial.run(words)
   local run = train(training)
   tell {
     passes = o.epochs, psnr = run.metrics.psnr, parameters = run.model:parameter_count(),
+    cpu_seconds = os.clock(),
   }
 end
 
