@@ -1,3 +1,4 @@
+import Kernels
 import LuaBridge
 import Support
 import Tensors
@@ -20,12 +21,18 @@ enum OptimiserModule {
     var eps = 0.0
     var momentum = 0.0
     var nesterov = false
+    /// That of beta2 where it is not given.
+    var shampooBeta: Double?
+    var frequency = 0
+    var largest = 0
     static var luaFields: [LuaField<Group>] {
       [
         LuaField("params", \.params), LuaField("optimiser", \.optimiser), LuaField("lr", \.lr),
         LuaField("weight_decay", \.weightDecay), LuaField("beta1", \.beta1),
         LuaField("beta2", \.beta2), LuaField("beta3", \.beta3), LuaField("eps", \.eps),
         LuaField("momentum", \.momentum), LuaField("nesterov", \.nesterov),
+        LuaField("shampoo_beta", \.shampooBeta), LuaField("frequency", \.frequency),
+        LuaField("largest", \.largest),
       ]
     }
 
@@ -36,9 +43,14 @@ enum OptimiserModule {
         case "adam": .adam(beta1: beta1, beta2: beta2, epsilon: eps)
         case "adan": .adan(beta1: beta1, beta2: beta2, beta3: beta3, epsilon: eps)
         case "muon": .muon(momentum: momentum, nesterov: nesterov)
+        case "soap":
+          .soap(
+            SoapOptions(
+              beta1: beta1, beta2: beta2, shampooBeta: shampooBeta ?? beta2, epsilon: eps,
+              frequency: frequency, largest: largest))
         default:
           throw LunervError(
-            .argument, "optimiser: expected adam, adan, muon or sgd, got '\(optimiser)'")
+            .argument, "optimiser: expected adam, adan, muon, sgd or soap, got '\(optimiser)'")
         }
       return Optimiser.Group(params, method, lr: lr, weightDecay: weightDecay)
     }

@@ -1,7 +1,8 @@
 import Glibc
 
-/// One tensor of an optimiser: its values, its gradient and up to four states alike, its learning
-/// rate, and what a step takes off its values beside the update (`lr · weightDecay` of each).
+/// One tensor of an optimiser: its values, its gradient and states (as large as it, but for SOAP's),
+/// its learning rate, and what a step takes off its values beside the update (`lr · weightDecay` of
+/// each).
 public struct OptimiserSlice {
   public var count: Int
   public var lr: Double
@@ -11,8 +12,8 @@ public struct OptimiserSlice {
   public var state: [UnsafeMutablePointer<Float>]
 
   public init(
-    count: Int, lr: Double, weightDecay: Double, parameter: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>,
-    state: [UnsafeMutablePointer<Float>]
+    count: Int, lr: Double, weightDecay: Double, parameter: UnsafeMutablePointer<Float>,
+    gradient: UnsafePointer<Float>, state: [UnsafeMutablePointer<Float>]
   ) {
     self.count = count
     self.lr = lr

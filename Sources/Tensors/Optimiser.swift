@@ -14,12 +14,31 @@ public final class Optimiser {
     /// Jordan et al. (2024): the momentum of each matrix with its singular values set close to 1.
     /// A tensor is the matrix of its first dimension by all others.
     case muon(momentum: Double, nesterov: Bool)
+    /// Vyas et al. (arXiv 2409.11321): Adam in the eigenbases of each such matrix's two Gram matrices.
+    case soap(SoapOptions)
 
-    var states: [String] {
+    /// Name and shape of each state of a parameter.
+    func states(of shape: [Int]) -> [(name: String, shape: [Int])] {
       switch self {
-      case .sgd, .muon: ["m"]
-      case .adam: ["m", "v"]
-      case .adan: ["m", "d", "n", "g"]
+      case .sgd, .muon: [("m", shape)]
+      case .adam: ["m", "v"].map { ($0, shape) }
+      case .adan: ["m", "d", "n", "g"].map { ($0, shape) }
+      case .soap(let options): SoapMatrix.states(of: shape, largest: options.largest)
+      }
+    }
+
+    /// How a parameter lies while it is updated, and its states always. A basis of SOAP knows no
+    /// padding: a lane of zeros would be a dimension to it.
+    func layout(of parameter: Tensor) -> Layout {
+      if case .soap = self { .contiguous } else { parameter.value.layout }
+    }
+
+    /// The name of a method that works on matrices.
+    var nameOfMatrixMethod: String? {
+      switch self {
+      case .muon: "muon"
+      case .soap: "soap"
+      case .sgd, .adam, .adan: nil
       }
     }
   }
@@ -52,7 +71,7 @@ public final class Optimiser {
 
   /// - Throws: when a parameter is not an f32 tensor that requires a gradient, stands in two groups,
   ///   or has a single dimension where its method works on matrices; when the first group's rate is
-  ///   zero or a number is not finite.
+  ///   zero, a number is not finite, or SOAP's frequency or largest dimension out of range.
   public init(_ groups: [Group]) throws {
     var seen: Set<ObjectIdentifier> = []
     var number = 0
@@ -67,15 +86,27 @@ public final class Optimiser {
         guard seen.insert(ObjectIdentifier(p)).inserted else {
           throw LunervError(.argument, "optimiser: parameter \(number) was given before")
         }
-        if case .muon = group.method, p.shape.count < 2 {
+        if let name = group.method.nameOfMatrixMethod, p.shape.count < 2 {
           throw LunervError(
             .argument,
-            "muon: parameter \(number): expected two dimensions or more, got \(p.shape.count)")
+            "\(name): parameter \(number): expected two dimensions or more, got \(p.shape.count)")
         }
       }
       guard group.lr.isFinite, group.weightDecay.isFinite, group.weightDecay >= 0 else {
         throw LunervError(
           .argument, "optimiser: expected a finite lr and a weight_decay of at least 0")
+      }
+      if case .soap(let o) = group.method {
+        guard o.frequency >= 1 else {
+          throw LunervError(
+            .argument, "soap: expected a frequency of at least 1, got \(o.frequency)")
+        }
+        guard SoapOptions.sizes.contains(o.largest) else {
+          throw LunervError(
+            .argument,
+            "soap: expected largest from \(SoapOptions.sizes.lowerBound) to \(SoapOptions.sizes.upperBound), got \(o.largest)"
+          )
+        }
       }
     }
     guard groups.count <= 1 || groups[0].lr != 0 else {
@@ -99,7 +130,12 @@ public final class Optimiser {
     guard state.isEmpty else { return }
     state = try groups.flatMap { group in
       try group.parameters.map { p in
-        try group.method.states.map { _ in Tensor(try Value.zeros(p.shape, .f32, p.value.layout)) }
+        let layout = group.method.layout(of: p)
+        return try group.method.states(of: p.shape).map { state in
+          // Only a state of the parameter's shape can lie as it does.
+          Tensor(
+            try Value.zeros(state.shape, .f32, state.shape == p.shape ? layout : .contiguous))
+        }
       }
     }
   }
@@ -119,18 +155,28 @@ public final class Optimiser {
 
   private func update(_ group: Group, lr: Double, states: ArraySlice<[Tensor]>) throws {
     var slices: [OptimiserSlice] = []
-    var shapes: [[Int]] = []
+    var numbers: [Int] = []
     var held: [Value] = []
-    for (p, tensors) in zip(group.parameters, states) {
+    /// Parameters that lie otherwise meanwhile, and where.
+    var moved: [(parameter: Tensor, value: Value)] = []
+    for (k, (p, tensors)) in zip(group.parameters, states).enumerated() {
       guard let grad = p.grad else { continue }
-      let g = try grad.value.converted(to: p.value.layout)
+      let layout = group.method.layout(of: p)
+      let g = try grad.value.converted(to: layout)
       held.append(g)
-      shapes.append(p.shape)
+      numbers.append(k)
+      var memory: UnsafeMutablePointer<Float>
+      if p.value.layout == layout {
+        memory = try p.writableFloats()
+      } else {
+        let value = try p.value.converted(to: layout)
+        memory = try value.memory(Float.self)
+        moved.append((p, value))
+      }
       slices.append(
         OptimiserSlice(
-          count: p.value.physicalCount, lr: lr, weightDecay: group.weightDecay,
-          parameter: try p.writableFloats(), gradient: try g.memory(Float.self),
-          state: try tensors.map { try $0.writableFloats() }))
+          count: g.physicalCount, lr: lr, weightDecay: group.weightDecay, parameter: memory,
+          gradient: try g.memory(Float.self), state: try tensors.map { try $0.writableFloats() }))
     }
     switch group.method {
     case .sgd(let momentum, let nesterov):
@@ -141,8 +187,21 @@ public final class Optimiser {
       OptimiserStep.adan(slices, beta1: b1, beta2: b2, beta3: b3, epsilon: e, step: step)
     case .muon(let momentum, let nesterov):
       // Rows stay together in every layout, and columns in any order give the same update.
-      let matrices = zip(slices, shapes).map { MuonMatrix($0, rows: $1[0]) }
+      let matrices = zip(slices, numbers).map {
+        MuonMatrix($0, rows: group.parameters[$1].shape[0])
+      }
       MuonStep.update(matrices, momentum: Float(momentum), nesterov: nesterov)
+    case .soap(let options):
+      let matrices = zip(slices, numbers).map {
+        SoapMatrix(
+          $0, rows: group.parameters[$1].shape[0], largest: options.largest, phase: $1)
+      }
+      SoapStep.update(matrices, options, step: step)
+    }
+    for (p, value) in moved {
+      stridedCopy(
+        sizes: p.shape, from: try value.memory(Float.self), strides: value.strides,
+        to: try p.writableFloats(), strides: p.value.strides)
     }
     withExtendedLifetime(held) {}
   }
@@ -153,9 +212,9 @@ public final class Optimiser {
     var list: [(String, Tensor)] = []
     var number = 0
     for group in groups {
-      for _ in group.parameters {
+      for p in group.parameters {
         number += 1
-        for (name, tensor) in zip(group.method.states, state[number - 1]) {
+        for ((name, _), tensor) in zip(group.method.states(of: p.shape), state[number - 1]) {
           list.append(("\(name).\(number)", tensor))
         }
       }

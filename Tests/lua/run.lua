@@ -5,8 +5,8 @@ local harness <const> = require "harness"
 
 local all <const> = {
   "embedding", "options", "modules", "blocks", "boost", "schedule", "models", "interop", "video",
-  "train", "recipes", "compress", "program", "rate", "segments", "batches", "tasks", "diagnose",
-  "examples", "verify", "twin", "bench", "quality", "robust",
+  "train", "optim", "recipes", "compress", "program", "rate", "segments", "batches", "tasks",
+  "diagnose", "examples", "verify", "twin", "bench", "quality", "robust",
 }
 
 for _, name in ipairs(#arg > 0 and arg or all) do require("test_" .. name) end

@@ -21,16 +21,25 @@ local defaults <const> = {
   adan = { lr = 1e-3, weight_decay = 0, beta1 = 0.98, beta2 = 0.92, beta3 = 0.99, eps = 1e-8 },
   sgd = { lr = 1e-2, weight_decay = 0, momentum = 0, nesterov = false },
   muon = { lr = 1e-2, weight_decay = 0, momentum = 0.95, nesterov = true },
+  soap = {
+    lr = 3e-3, weight_decay = 0, beta1 = 0.95, beta2 = 0.95, eps = 1e-8, frequency = 10,
+    largest = 1024,
+  },
 }
 
-local function known() return "adam, adan, muon, sgd" end
+-- Options that have no default of their own: shampoo_beta is beta2 where it is not given.
+local optional <const> = { soap = { "shampoo_beta" } }
+
+local function known() return "adam, adan, muon, sgd, soap" end
 
 local function defaults_of(name)
   return defaults[name]
     or errors.raise("optimiser: expected one of %s, got '%s'", known(), tostring(name))
 end
 
--- Whether `parameter` is a matrix, of its first dimension by all others, that Muon can do
+local function complete(name, given, basis) return options(given, basis, optional[name]) end
+
+-- Whether `parameter` is a matrix, of its first dimension by all others, that Muon and SOAP can do
 -- something for: a vector has one singular value.
 function optim.is_matrix(parameter)
   local shape = parameter.shape
@@ -58,7 +67,7 @@ local function groups_of(given, name, own)
     local basis = method == name and own or defaults_of(method)
     local wanted = options.copy(asked)
     wanted.params, wanted.optimiser = nil, nil
-    local group = options(wanted, basis)
+    local group = complete(method, wanted, basis)
     group.params = type(parameters) == "table" and parameters or { parameters }
     group.optimiser = method
     groups[i], by_shape[i] = group, asked.optimiser == nil
@@ -67,7 +76,7 @@ local function groups_of(given, name, own)
 end
 
 local function make(name, parameters, given)
-  local groups = groups_of(parameters, name, options(given, defaults[name]))
+  local groups = groups_of(parameters, name, complete(name, given, defaults[name]))
   return native.optimiser(groups)
 end
 
@@ -92,21 +101,19 @@ local function split(group, rest)
   return matrices, others
 end
 
--- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
--- and the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
--- output channels by all else. What is no matrix (biases, scales) goes to the optimiser of `rest`,
+-- An optimiser of matrices. What is none (biases, scales) goes to the optimiser of `rest`,
 -- { optimiser = "adan", lr = 3e-3, … }. A group that names its optimiser gets it for all it holds.
-function optim.Muon(parameters, given)
+local function make_by_shape(method, parameters, given)
   local own = options.copy(given)
   local asked = options.copy(own.rest or {})
   own.rest = nil
-  own = options(own, defaults.muon)
+  own = complete(method, own, defaults[method])
   local name = asked.optimiser or "adan"
   asked.optimiser, asked.lr = nil, asked.lr or 3e-3
-  local rest = options(asked, defaults_of(name))
+  local rest = complete(name, asked, defaults_of(name))
   rest.optimiser = name
 
-  local groups, by_shape = groups_of(parameters, "muon", own)
+  local groups, by_shape = groups_of(parameters, method, own)
   local list = {}
   for i, group in ipairs(groups) do
     if by_shape[i] then
@@ -119,8 +126,19 @@ function optim.Muon(parameters, given)
   return native.optimiser(list)
 end
 
+-- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
+-- and the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
+-- output channels by all else.
+function optim.Muon(parameters, given) return make_by_shape("muon", parameters, given) end
+
+-- SOAP (arXiv 2409.11321) for matrices: Adam in the eigenbases of the mean GGᵀ and GᵀG, which keep
+-- `shampoo_beta` of themselves at each step. The bases are refreshed every `frequency` steps; a
+-- dimension beyond `largest` has none. The first step only finds them and changes no matrix.
+function optim.SOAP(parameters, given) return make_by_shape("soap", parameters, given) end
+
 local constructors <const> = {
   adam = optim.Adam, adan = optim.Adan, muon = optim.Muon, sgd = optim.SGD,
+  soap = optim.SOAP,
 }
 
 -- The constructor called `name` on the command line.

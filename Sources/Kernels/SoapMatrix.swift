@@ -1,0 +1,245 @@
+import COpenBLAS
+
+/// The numbers of SOAP that are not a learning rate or a decay.
+public struct SoapOptions: Sendable, Equatable {
+  public var beta1: Double
+  public var beta2: Double
+  /// What the matrices L and R keep of themselves at each step.
+  public var shampooBeta: Double
+  public var epsilon: Double
+  /// Steps between two refreshes of a basis, at least 1.
+  public var frequency: Int
+  /// A longer dimension has no basis; one of `sizes`.
+  public var largest: Int
+
+  /// Beyond these LAPACK could not count its working memory.
+  public static let sizes = 1...16384
+
+  public init(
+    beta1: Double = 0.95, beta2: Double = 0.95, shampooBeta: Double = 0.95, epsilon: Double = 1e-8,
+    frequency: Int = 10, largest: Int = 1024
+  ) {
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.shampooBeta = shampooBeta
+    self.epsilon = epsilon
+    self.frequency = frequency
+    self.largest = largest
+  }
+}
+
+/// One matrix that SOAP updates, with its states; all contiguous and row-major.
+public struct SoapMatrix {
+  /// What is known of one dimension.
+  struct Side {
+    var size: Int
+    /// The mean of GGᵀ (or GᵀG), size × size. Only the upper triangle is kept up to date.
+    var gram: UnsafeMutablePointer<Float>
+    /// Its eigenvectors, one a row, those of the largest eigenvalues first.
+    var basis: UnsafeMutablePointer<Float>
+  }
+
+  let rows: Int
+  let columns: Int
+  let parameter: UnsafeMutablePointer<Float>
+  let gradient: UnsafePointer<Float>
+  /// Adam's moments, in the bases.
+  let first: UnsafeMutablePointer<Float>
+  let second: UnsafeMutablePointer<Float>
+  /// How many gradients came so far: an integer, whose last digit is lost after 2²⁴ steps, when
+  /// nothing depends on it any more.
+  let seen: UnsafeMutablePointer<Float>
+  let left: Side?
+  let right: Side?
+  let lr: Double
+  let decay: Float
+  /// Its place among the steps between two refreshes.
+  let phase: Int
+
+  /// Names and shapes of the states of a parameter: moments, count, and for each dimension of the
+  /// matrix (its first by all others) up to `largest` the mean and the basis.
+  public static func states(of shape: [Int], largest: Int) -> [(name: String, shape: [Int])] {
+    let rows = shape.first ?? 1, columns = shape.dropFirst().reduce(1, *)
+    var list = [("m", shape), ("v", shape), ("t", [1])]
+    if rows <= largest { list += [("l", [rows, rows]), ("ql", [rows, rows])] }
+    if columns <= largest { list += [("r", [columns, columns]), ("qr", [columns, columns])] }
+    return list
+  }
+
+  /// The tensor of `slice` as a matrix of so many rows, its states as `states` lists them.
+  public init(_ slice: OptimiserSlice, rows: Int, largest: Int, phase: Int) {
+    self.rows = rows
+    columns = rows > 0 ? slice.count / rows : 0
+    parameter = slice.parameter
+    gradient = slice.gradient
+    var states = slice.state[...]
+    first = states.removeFirst()
+    second = states.removeFirst()
+    seen = states.removeFirst()
+    func side(_ size: Int) -> Side? {
+      guard size <= largest else { return nil }
+      return Side(size: size, gram: states.removeFirst(), basis: states.removeFirst())
+    }
+    left = side(rows)
+    right = side(columns)
+    lr = slice.lr
+    decay = slice.decay
+    self.phase = phase
+  }
+
+  var count: Int { rows * columns }
+  var isTall: Bool { rows > columns }
+  private var longSide: Side? { isTall ? left : right }
+  private var shortSide: Side? { isTall ? right : left }
+
+  /// Blocks of the long dimension, the pieces that a matrix is worked on in: columns of a wide one,
+  /// rows of a tall one.
+  var blocks: [Range<Int>] { SoapMatrix.blocks(max(rows, columns)) }
+
+  static func blocks(_ size: Int) -> [Range<Int>] {
+    let length = 128
+    return stride(from: 0, to: size, by: length).map { $0..<min(size, $0 + length) }
+  }
+
+  /// How many numbers a block has.
+  func size(_ block: Range<Int>) -> Int { block.count * min(rows, columns) }
+
+  /// The contiguous runs of a block: where one lies in the matrix, and where in the block.
+  @inline(__always)
+  func forEachRun(
+    _ block: Range<Int>, _ body: (_ offset: Int, _ inBlock: Int, _ count: Int) -> Void
+  ) {
+    if isTall {
+      body(block.lowerBound * columns, 0, block.count * columns)
+    } else {
+      for row in 0..<rows {
+        body(row * columns + block.lowerBound, row * block.count, block.count)
+      }
+    }
+  }
+
+  /// A block of Q_Lᵀ·X·Q_R, the matrix `x` seen in the bases.
+  func turn(_ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+    withScratch { scratch in
+      let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
+      let along = shortSide == nil ? out : scratch.floats(size(block))
+      if let side = longSide {
+        let basis = side.basis + start * side.size
+        if isTall {
+          product(
+            b, short, side.size, Operand(basis, side.size), Operand(x, columns), (along, short))
+        } else {
+          product(
+            short, b, side.size, Operand(x, columns), Operand(basis, side.size, transposed: true),
+            (along, b))
+        }
+      } else {
+        forEachRun(block) { offset, inBlock, count in
+          (along + inBlock).update(from: x + offset, count: count)
+        }
+      }
+      guard let side = shortSide else { return }
+      if isTall {
+        product(
+          b, short, short, Operand(along, short), Operand(side.basis, short, transposed: true),
+          (out, short))
+      } else {
+        product(short, b, short, Operand(side.basis, short), Operand(along, b), (out, b))
+      }
+    }
+  }
+
+  /// The way back along the short dimension: writes a block of the whole matrix `out`.
+  func turnBackShort(
+    _ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>
+  ) {
+    let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
+    guard let side = shortSide else {
+      forEachRun(block) { offset, inBlock, count in
+        (out + offset).update(from: x + inBlock, count: count)
+      }
+      return
+    }
+    if isTall {
+      product(
+        b, short, short, Operand(x, short), Operand(side.basis, short),
+        (out + start * columns, columns))
+    } else {
+      product(
+        short, b, short, Operand(side.basis, short, transposed: true), Operand(x, b),
+        (out + start, columns))
+    }
+  }
+
+  /// The way back along the long dimension of the whole matrix `x`: a block of
+  /// out ← keep·out + scale·(x in the world's axes).
+  func turnBackLong(
+    _ x: UnsafePointer<Float>, _ block: Range<Int>, scale: Float = 1, keep: Float = 0,
+    into out: UnsafeMutablePointer<Float>
+  ) {
+    let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
+    guard let side = longSide else {
+      forEachRun(block) { offset, _, count in
+        // What lies there need not be a number where nothing of it is kept.
+        for i in offset..<(offset + count) {
+          out[i] = keep == 0 ? scale * x[i] : keep * out[i] + scale * x[i]
+        }
+      }
+      return
+    }
+    let basis = side.basis + start
+    if isTall {
+      product(
+        b, short, side.size, Operand(basis, side.size, transposed: true), Operand(x, columns),
+        (out + start * columns, columns), scale: scale, keep: keep)
+    } else {
+      product(
+        short, b, side.size, Operand(x, columns), Operand(basis, side.size),
+        (out + start, columns), scale: scale, keep: keep)
+    }
+  }
+
+  private struct Operand {
+    var p: UnsafePointer<Float>
+    /// From one row to the next.
+    var lead: Int
+    var transposed: Bool
+
+    init(_ p: UnsafePointer<Float>, _ lead: Int, transposed: Bool = false) {
+      self.p = p
+      self.lead = lead
+      self.transposed = transposed
+    }
+  }
+
+  /// C ← keep·C + scale·A·B of m × n numbers, k in each sum.
+  private func product(
+    _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand,
+    _ c: (p: UnsafeMutablePointer<Float>, lead: Int), scale: Float = 1, keep: Float = 0
+  ) {
+    cblas_sgemm(
+      CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans,
+      b.transposed ? CblasTrans : CblasNoTrans, blasint(m), blasint(n), blasint(k), scale, a.p,
+      blasint(a.lead), b.p, blasint(b.lead), keep, c.p, blasint(c.lead))
+  }
+
+  /// A block of rows of L ← keep·L + (1 − keep)·GGᵀ, from its diagonal on.
+  func accumulateLeft(_ block: Range<Int>, keep: Float) {
+    guard let side = left else { return }
+    let (start, g) = (block.lowerBound, gradient + block.lowerBound * columns)
+    product(
+      block.count, rows - start, columns, Operand(g, columns),
+      Operand(g, columns, transposed: true),
+      (side.gram + start * rows + start, rows), scale: 1 - keep, keep: keep)
+  }
+
+  /// The same of R ← keep·R + (1 − keep)·GᵀG.
+  func accumulateRight(_ block: Range<Int>, keep: Float) {
+    guard let side = right else { return }
+    let (start, g) = (block.lowerBound, gradient + block.lowerBound)
+    product(
+      block.count, columns - start, rows, Operand(g, columns, transposed: true),
+      Operand(g, columns),
+      (side.gram + start * columns + start, columns), scale: 1 - keep, keep: keep)
+  }
+}
