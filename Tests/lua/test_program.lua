@@ -219,9 +219,13 @@ end)
 local function forger(path)
   local names, payloads = lv.lnv_unpack(assert(lv.read_file(path)))
   return function(changes)
-    local changed = {}
-    for i, name in ipairs(names) do changed[i] = changes[name] or payloads[i] end
-    return lv.lnv_pack(names, changed)
+    local kinds, changed = {}, {}
+    for i, name in ipairs(names) do
+      -- Weights are given in their first form.
+      kinds[i] = changes.weights and name == "seeded weights" and "weights" or name
+      changed[i] = changes[kinds[i]] or payloads[i]
+    end
+    return lv.lnv_pack(kinds, changed)
   end, names, payloads
 end
 
