@@ -506,6 +506,35 @@ local function symbols_of(video)
   return hash
 end
 
+test("the last codes of every frame are kept, in a checkpoint too", function()
+  local LastCodes = require "lunerv.compress.last_codes"
+  local function made() return LastCodes(70, { 1, 2, 3, 4 }) end
+  local last = made()
+  equal({ last:at(0), last:at(1), last:at(71) }, {})
+  last:put(33, lv.full(2.4, 1, 2, 3, 4))
+  last:put(70, lv.full(-7.6, 1, 2, 3, 4))
+  last:put(33, lv.full(3.4, 1, 2, 3, 4))
+  local again = made()
+  again:load_state_dict(last:state_dict())
+  for _, codes in ipairs { last, again } do
+    equal({ codes:at(32), codes:at(34) }, {})
+    equal(codes:at(33):tolist(), lv.full(3, 1, 2, 3, 4):tolist())
+    equal(codes:at(70):tolist(), lv.full(-8, 1, 2, 3, 4):tolist())
+  end
+end)
+
+test("an embedding is priced by what changes from its neighbours", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local cem <const> = small_model(clip)
+  local codes = lv.arange(1, 16):view(1, 1, 4, 4) * 3
+  local alone = cem:embedding_bits(codes):item()
+  cem.seen = { at = function(_, index) return index == 1 and codes + 0.2 or nil end }
+  -- What hardly changes costs hardly more than the noise that stands for rounding.
+  assert(cem:embedding_bits(codes, 2):item() < 0.4 * alone)
+  assert(cem:embedding_bits(codes, 4):item() > 0.9 * alone)
+end)
+
 test("files of version 1 are read", function()
   local video = assert(lv.codec.open(root .. "/Tests/lua/files/v1.lnv"))
   equal({ #video, video.width, video.height, video.bytes }, { 5, 22, 18, 1360 })
@@ -526,8 +555,8 @@ end)
 
 test("files with weights and embeddings in their second form are read", function()
   local video = assert(lv.codec.open(root .. "/Tests/lua/files/v1-level2.lnv"))
-  equal({ #video, video.width, video.height, video.bytes }, { 9, 22, 18, 3486 })
+  equal({ #video, video.width, video.height, video.bytes }, { 9, 22, 18, 2384 })
   equal(video.segments[1].kinds.weights, "seeded weights")
   equal(video.segments[1].kinds.embeddings, "mixed embeddings")
-  equal(symbols_of(video), 257007757306439)
+  equal(symbols_of(video), 177425109250408)
 end)

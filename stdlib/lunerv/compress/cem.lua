@@ -7,6 +7,7 @@
 --   lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
 --   lv.codec.write("clip.lnv", cem, { clip = clip })
 local class <const> = require "lunerv.nn.class"
+local LastCodes <const> = require "lunerv.compress.last_codes"
 local List <const> = require "lunerv.nn.list"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -68,6 +69,12 @@ function CEM:init(model, given)
     self.quantisers:append(quant.Scale(slot.tensor, { bits = o.bits, channel = o.channel }))
   end
   if subject.has_embeddings(model) then self.embedding = quant.ScaleOffset { bits = o.bits } end
+  -- What the published method prices is every embedding by itself.
+  self.by_changes = self.embedding ~= nil and model.grid ~= nil and o.predict
+    and allows(o.families, "context")
+  if self.by_changes then
+    self.seen = LastCodes(c.frames, { 1, c.enc_dim[2], model.grid[1], model.grid[2] })
+  end
 
   local pixels = c.frames * c.height * c.width
   self.predict, self.rdo, self.families = o.predict, o.rdo, o.families
@@ -75,6 +82,7 @@ function CEM:init(model, given)
   self.target_bpp = o.target_bpp or 4 * self:stored_parameters() / pixels
   self.lambda = o.lambda or CEM.price(model.kind)
   self.config = { cem = true, bits = o.bits, channel = o.channel, seeded = seeded,
+    by_changes = self.by_changes or nil,
     target_bpp = self.target_bpp, lambda = self.lambda }
   for name, value in pairs(c) do self.config[name] = value end
   -- What the price and the target are multiplied by; checkpoints keep it.
@@ -129,13 +137,31 @@ function CEM:weight_bits(rounded)
   return total
 end
 
+-- The bits of frame `index`'s embedding (nil: of one by itself). A file tells it by what has changed
+-- since the frame before, and the next one's by what changes from it: half of both, once those have
+-- been seen.
+function CEM:embedding_bits(codes, index)
+  self.trace.index = index
+  if not self.by_changes or not index then return rate(codes) end
+  local total, count
+  for _, other in ipairs { index - 1, index + 1 } do
+    local known = self.seen:at(other)
+    if known then
+      local bits = rate(codes - known)
+      total, count = total and total + bits or bits, (count or 0) + 1
+    end
+  end
+  return total and total * (1 / count) or rate(codes)
+end
+
 -- What lv.train adds to the loss of the frame just reconstructed: λ bits per pixel of a frame,
 -- while the whole clip takes more than the target. All frames are taken to cost what this one
 -- does.
-function CEM:penalty()
+function CEM:penalty(frame)
   local bits = self:weight_bits()
   local codes = self.trace.codes
-  if codes then bits = bits + rate(codes) * self.frames end
+  if codes then bits = bits + self:embedding_bits(codes, frame and frame.index) * self.frames end
+  self.trace.seen = codes
   self.trace.codes = nil
   self.trace.bpp = bits:item() / self.pixels
   if self.trace.bpp <= self:aimed_bpp() then return nil end
@@ -155,10 +181,13 @@ function CEM:steer(factor)
   self.control:copy_(native.tensor(values))
 end
 
--- What lv.train calls with each update: of a steerable one that has been given a `pace`, bits
--- become dearer while there are more of them than are aimed at, by e^pace at most; less where they
--- are within 10 % of that.
+-- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
+-- one that has been given a `pace`, bits become dearer while there are more of them than are aimed
+-- at, by e^pace at most; less where they are within 10 % of that.
 function CEM:updated()
+  local trace = self.trace
+  if self.by_changes and trace.seen and trace.index then self.seen:put(trace.index, trace.seen) end
+  trace.seen = nil
   if not self.pace then return end
   local excess = math.log(self.trace.bpp / self:aimed_bpp())
   self:steer(math.exp(self.pace * math.min(math.max(excess / 0.1, -1), 1)))
@@ -222,13 +251,16 @@ function CEM:stored(clip)
     families = self.families, predict = self.predict }
   local bits = native.no_grad(function() return self:weight_bits(true):item() end)
   if self.embedding then
+    local before
     stored.embeddings = {}
     native.no_grad(function()
       for index = 1, #clip do
         local y = self.model:encode(clip:frame(index))
         self.embedding:codes(y) -- it must have seen one frame
         stored.embeddings[index] = y:evaluate()
-        bits = bits + rate(self.embedding:codes(y), true):item()
+        local codes = self.embedding:codes(y):round():evaluate()
+        bits = bits + rate(before and self.by_changes and codes - before or codes, true):item()
+        before = codes
       end
     end)
     stored.embedding_step = math.abs(self.embedding.step:item())

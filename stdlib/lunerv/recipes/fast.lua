@@ -26,7 +26,7 @@ end
 
 local function options(kind, command)
   local o = {
-    optimiser = "muon", lr = 0.012, warmup = 0.02, schedule = "warmup_linear", guard = true,
+    optimiser = "muon", lr = 0.01, warmup = 0.02, schedule = "warmup_linear", guard = true,
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = "warmup_linear",
     compress_optimiser = with_quantisers,
   }
