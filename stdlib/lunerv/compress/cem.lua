@@ -137,9 +137,9 @@ function CEM:weight_bits(rounded)
   return total
 end
 
--- The bits of frame `index`'s embedding (nil: of one by itself). A file tells it by what has changed
--- since the frame before, and the next one's by what changes from it: half of both, once those have
--- been seen.
+-- The bits of frame `index`'s embedding (nil: of one by itself). A file tells it by what has
+-- changed since the frame before, and the next one's by what changes from it: half of both, once
+-- those have been seen.
 function CEM:embedding_bits(codes, index)
   self.trace.index = index
   if not self.by_changes or not index then return rate(codes) end
