@@ -228,11 +228,14 @@ local function train_step(self)
   local output = metrics.reconstruct(self.model, frame)
   if frame.mask then output = output * frame.mask end
   local value = self.loss(output, frame.image, frame, self.step / self.steps)
+  local distortion = value:item()
   local penalty = self.model.penalty and self.model:penalty(frame)
   if penalty then value = value + penalty end
-  local number = value:item()
-  local guard = self.guard
-  local verdict = guard and guard:judge(number) or number - number == 0 and "good" or "lost"
+  local number = penalty and value:item() or distortion
+  -- A penalty may rise on purpose: what tells of a divergence is the distortion.
+  local guard, finite = self.guard, number - number == 0
+  local verdict = guard and guard:judge(finite and distortion or number)
+    or finite and "good" or "lost"
   self.optimiser.lr = self.rate(self.step + 1, self.steps) * (guard and guard.factor or 1)
   if verdict == "lost" then
     fail_numerically(self, "the loss became " .. (number ~= number and "nan" or number))
