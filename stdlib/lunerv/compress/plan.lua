@@ -120,6 +120,14 @@ local function seconds_per_step(settings, clip, loss_name)
   return 1.12 * best
 end
 
+-- Passes that fit the network, and that make it small. Whether it is large enough for a quality is
+-- seen when it has been fitted: where that is less than a fifth of them, it gets half.
+local function passes_asked(o, wanted)
+  local all, fitting = o.epochs + o.compress_epochs, o.epochs
+  if wanted.psnr and not wanted.bytes and 5 * fitting < all then fitting = all // 2 end
+  return fitting, all - fitting
+end
+
 -- How many epochs of fitting and of making small fit into the time, where a step takes so many
 -- seconds.
 local function epochs_within(o, clip, wanted, step)
@@ -127,7 +135,8 @@ local function epochs_within(o, clip, wanted, step)
   -- The last file is looked at as a whole, and so are both stages where there is time.
   passes = passes - (plan.is_hurried(passes) and 1 or 3) * evaluation_cost
   passes = math.max(2, passes // 1)
-  local share = o.compress_epochs / (o.epochs + o.compress_epochs)
+  local fitting, making_small = passes_asked(o, wanted)
+  local share = making_small / (fitting + making_small)
   local small = math.max(1, math.min(passes - 1, math.floor(share * passes + 0.5)))
   return math.tointeger(passes - small), math.tointeger(small)
 end
@@ -196,8 +205,8 @@ function plan.settle(o, clip, wanted)
     found.attempt = math.tointeger(found.attempt)
     return found
   end
-  local made = { asked = asked, attempt = 1, epochs = o.epochs, small_epochs = o.compress_epochs }
-  local step
+  local made, step = { asked = asked, attempt = 1 }, nil
+  made.epochs, made.small_epochs = passes_asked(o, wanted)
   if o.start then
     made.settings = options.copy(o.start.settings)
     made.settings.kind = o.model
