@@ -132,12 +132,14 @@ test("PyTorch is asked for the same model, and what it says is counted", functio
   local folder <close> = harness.folder()
   local clip = grey_clip(folder)
   -- A torch_quality.py for `sh`: it reaches the figure in three passes.
+  local spoken
   local function measured_with(text)
+    spoken = {}
     assert(lv.write_file(folder.path .. "/torch_quality.py", text))
-    return bench.run {
+    return bench.run({
       mode = "quality", clip = clip, to = 5, scripts = folder.path, python = "sh",
       guess = { fast = 1, published = 1 },
-    }.quality.sides[3]
+    }, nil, function(line) spoken[#spoken + 1] = line end).quality.sides[3]
   end
   local passes = [[
 case "$*" in *--check*) echo '{"torch_version": "1"}'; exit;; esac
@@ -164,6 +166,7 @@ echo "{\"passes\": $n, \"psnr\": $((n + 2)), \"parameters\": COUNT}"
   raises(function() measured_with(script(1)) end, "the models differ", " 1 in PyTorch")
   side = measured_with(script(probe.parameters) .. "exit 3")
   equal({ side.reached, side.reason }, { lv.json_null, "failed: exit code 3" })
+  equal(spoken[#spoken], "PyTorch, 1 pass: failed: exit code 3\n")
 end)
 
 test("PyTorch learns a clip by the published recipe", function()

@@ -144,7 +144,10 @@ local function find(o, side, progress, say)
   local found, reason = search(side.guess, most, function(passes)
     if o.deadline and native.time() > o.deadline then return nil, "no time left (--minutes)" end
     local run, failure = attempt(side, passes, progress)
-    if not run then return nil, failure end
+    if not run then
+      say(("%s, %s: %s\n"):format(side.name, plural(passes), failure))
+      return nil, failure
+    end
     say(("%s, %s: %.2f dB in %s\n"):format(side.name, plural(passes), run.psnr,
       Progress.duration(run.seconds)))
     side.tried[#side.tried + 1], by_passes[passes] = run, run
