@@ -75,7 +75,7 @@ end
 function sides.lunerv(o, recipe)
   return {
     name = recipe, program = "lunerv", recipe = recipe,
-    head_scale = trial.options(words_of(o, recipe, 1)).head_scale,
+    head_scale = trial.options(words_of(o, recipe, 1)).head_scale or 1,
     run = function(passes, on_pass)
       return ask(o, ("%s run %s %s"):format(quoted(o.program), quoted(o.script),
         command_of(words_of(o, recipe, passes))), on_pass)
