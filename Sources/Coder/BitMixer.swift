@@ -39,7 +39,7 @@ public struct BitMixer: Sendable {
     places = [Int](repeating: 0, count: inputs)
   }
 
-  /// The probability that a bit is set, from 22 to 65,514.
+  /// The probability that a bit is set, from 23 to 65,513.
   ///
   /// - Parameters: the context of input k is `context(k)`; all below what `init` was told.
   mutating func predict(_ context: (Int) -> Int, situations: (Int, Int)) -> Int {
