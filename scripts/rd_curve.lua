@@ -56,8 +56,8 @@ local function worst_of(points)
   return worst
 end
 
--- No reference is asked for fewer bits per pixel.
-local lowest_rate <const> = 0.002
+-- Rates below ours at most, each half of the one before.
+local most_lower <const> = 4
 
 local colors <const> = { x264 = "#1565c0", x265 = "#2e7d32" }
 for _, codec in ipairs(lv.reference.codecs) do
@@ -77,10 +77,9 @@ for _, codec in ipairs(lv.reference.codecs) do
   for _, rate in ipairs(o.rates) do add(rate) end
   -- Lower ones, until it is as bad as our worst point: a BD-rate says something of decibels that
   -- both curves have.
-  local rate = o.rates[1] / 2
-  while rate >= lowest_rate and worst_of(curve.points) > worst_of(curves[1].points) do
-    add(rate)
-    rate = rate / 2
+  for k = 1, most_lower do
+    if worst_of(curve.points) <= worst_of(curves[1].points) then break end
+    add(o.rates[1] / 2 ^ k)
   end
   table.sort(curve.points, function(p, q) return p.bpp < q.bpp end)
 end
