@@ -109,7 +109,7 @@ local function seconds_per_step(settings, clip, loss_name)
   local model, best = build(settings, clip), math.huge
   local compare = loss_name or options.default("loss", settings.kind)
   if type(compare) ~= "function" then compare = loss.by_name(compare) end
-  for _ = 1, 3 do
+  for _ = 1, 5 do
     local began = native.time()
     local frame = clip:sample(1)
     compare(metrics.reconstruct(model, frame), frame.image, frame, 0):backward()
@@ -117,7 +117,7 @@ local function seconds_per_step(settings, clip, loss_name)
     native.step_boundary()
   end
   native.set_rng_state(state)
-  return 1.12 * best
+  return 1.05 * best
 end
 
 -- Passes that fit the network, and that make it small. Whether it is large enough for a quality is
@@ -134,7 +134,9 @@ local function epochs_within(o, clip, wanted, step)
   local passes = 0.97 * goal.seconds_left(wanted) / (#clip * step)
   -- The last file is looked at as a whole, and so are both stages where there is time.
   passes = passes - (plan.is_hurried(passes) and 1 or 3) * evaluation_cost
-  passes = math.max(2, passes // 1)
+  -- The clock ends a stage, and the learning rate falls by it: some passes more than may fit lose
+  -- nothing, where one too few would lose its time.
+  passes = math.max(2, math.ceil(1.15 * passes))
   local fitting, making_small = passes_asked(o, wanted)
   local share = making_small / (fitting + making_small)
   local small = math.max(1, math.min(passes - 1, math.floor(share * passes + 0.5)))
