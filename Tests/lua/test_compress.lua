@@ -259,10 +259,10 @@ end)
 test("a resumed minimisation equals one that never stopped", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
-  local function run(out, stop_at, resume)
+  local function run(out, stop_at, resume, given)
     local model = tiny(clip)
     lv.train { model = model, clip = clip, epochs = 1 }
-    local cem = lv.compress.cem(model, { channel = true })
+    local cem = lv.compress.cem(model, given or { channel = true })
     local ok, message = pcall(lv.train, {
       model = cem, clip = clip, epochs = 3, out = folder.path .. out, resume = resume,
       on_step = function(e) if e.step == stop_at then error("stopped on purpose", 0) end end,
@@ -270,15 +270,18 @@ test("a resumed minimisation equals one that never stopped", function()
     assert(ok or stop_at, message)
     return cem
   end
-  local whole = run("/whole")
-  run("/stopped", 4)
-  local resumed = run("/stopped", nil, true)
-  for i, entry in ipairs(whole:state_dict()) do
-    equal(resumed:state_dict()[i][2]:tolist(), entry[2]:tolist())
+  for k, given in ipairs { { channel = true }, { rate_every = 4, steerable = true } } do
+    local whole = run("/whole" .. k, nil, nil, given)
+    run("/stopped" .. k, 5, nil, given)
+    local resumed = run("/stopped" .. k, nil, true, given)
+    for i, entry in ipairs(whole:state_dict()) do
+      equal(resumed:state_dict()[i][2]:tolist(), entry[2]:tolist())
+    end
   end
   local _, message = pcall(function()
     local cem = lv.compress.cem(tiny(clip), { bits = 6 })
-    lv.train { model = cem, clip = clip, epochs = 3, out = folder.path .. "/whole", resume = true }
+    lv.train { model = cem, clip = clip, epochs = 3, out = folder.path .. "/whole1",
+      resume = true }
   end)
   assert(tostring(message):find("'bits'", 1, true), message)
 end)

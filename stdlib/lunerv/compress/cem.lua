@@ -48,12 +48,14 @@ end
 -- `clip`, for a model that is none of lv.models.
 -- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it;
 -- `seeded`: weights are told, and priced, by how they differ from the random numbers they started
--- from, where `families` has "context"; and when the file is written, `predict`: embeddings are
+-- from, where `families` has "context"; `rate_every`: the weights' bits are priced every so many
+-- steps, as many times as dear; and when the file is written, `predict`: embeddings are
 -- told by what has changed since the frame before; `families`: the distributions of symbols (all;
 -- see lv.codec.encode); `rdo`: how strongly weights are rounded to what is worth its bits.
 function CEM:init(model, given)
   local o = options(given,
-    { bits = 8, channel = false, steerable = false, predict = true, seeded = true, rdo = 0 },
+    { bits = 8, channel = false, steerable = false, predict = true, seeded = true, rdo = 0,
+      rate_every = 1 },
     { "target_bpp", "lambda", "families", "clip" })
   local c = subject.config(model, o.clip, "cem")
   self.kind = model.kind
@@ -86,6 +88,12 @@ function CEM:init(model, given)
     target_bpp = self.target_bpp, lambda = self.lambda }
   for name, value in pairs(c) do self.config[name] = value end
   -- What the price and the target are multiplied by; checkpoints keep it.
+  self.rate_every = o.rate_every
+  if o.rate_every > 1 then
+    self.config.rate_every = o.rate_every
+    -- Steps made, and the weights' bits as they were last; checkpoints keep them.
+    self.turn = native.tensor { 0, 0 }
+  end
   if o.steerable then self.control = native.tensor { 1, 1 } end
   self.trace = {} -- what the last frame's codes were, and what they cost
 end
@@ -158,13 +166,22 @@ end
 -- while the whole clip takes more than the target. All frames are taken to cost what this one
 -- does.
 function CEM:penalty(frame)
-  local bits = self:weight_bits()
-  local codes = self.trace.codes
-  if codes then bits = bits + self:embedding_bits(codes, frame and frame.index) * self.frames end
-  self.trace.seen = codes
-  self.trace.codes = nil
-  self.trace.bpp = bits:item() / self.pixels
-  if self.trace.bpp <= self:aimed_bpp() then return nil end
+  local trace, codes, bits, total = self.trace, self.trace.codes, nil, 0
+  local turn = self.turn and self.turn:tolist() or { 0 }
+  if turn[1] % self.rate_every == 0 then
+    bits = self:weight_bits()
+    turn[2] = bits:item()
+    bits = bits * self.rate_every
+  end
+  trace.weights = turn[2]
+  if codes then
+    local embedding = self:embedding_bits(codes, frame and frame.index) * self.frames
+    total = embedding:item()
+    bits = bits and bits + embedding or embedding
+  end
+  trace.seen, trace.codes = codes, nil
+  trace.bpp = (trace.weights + total) / self.pixels
+  if not bits or trace.bpp <= self:aimed_bpp() then return nil end
   local price = self.lambda * (self.control and self.control:tolist()[1] or 1)
   return bits * (price * self.frames / self.pixels)
 end
@@ -186,6 +203,9 @@ end
 -- at, by e^pace at most; less where they are within 10 % of that.
 function CEM:updated()
   local trace = self.trace
+  if self.turn then
+    self.turn:copy_(native.tensor { self.turn:tolist()[1] + 1, trace.weights })
+  end
   if self.by_changes and trace.seen and trace.index then self.seen:put(trace.index, trace.seen) end
   trace.seen = nil
   if not self.pace then return end

@@ -207,6 +207,8 @@ catalogue.list = {
     doc = "bits per pixel below which bits cost nothing (4 bits a parameter)" },
   { name = "lambda", type = "number", least = 0, commands = compressing,
     doc = "what a bit per pixel costs (5e-5 beside l2, 0.05 for hnerv_boost, 0.2 others)" },
+  { name = "rate_every", type = "integer", most = 1000, default = 1, commands = compressing,
+    doc = "steps from one that prices the weights' bits to the next, which costs as much more" },
   { name = "bits", type = "integer", most = 16, default = 8, commands = compressing,
     doc = "bits of the quantisers' first range" },
   { name = "channel", type = "boolean", default = false, commands = compressing,

@@ -28,7 +28,7 @@ local function options(kind, command)
   local o = {
     optimiser = "muon", lr = 0.01, warmup = 0.02, schedule = "warmup_linear", guard = true,
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = "warmup_linear",
-    compress_optimiser = with_quantisers,
+    compress_optimiser = with_quantisers, rate_every = 4,
   }
   -- A file's network learns what is left of it from the start.
   if command == "compress_file" or command == "rd_curve" then
