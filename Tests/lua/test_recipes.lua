@@ -2,30 +2,9 @@ local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local checkpoint <const> = require "lunerv.checkpoint"
 local recipes <const> = require "lunerv.recipes"
+local tiny <const> = require "tiny"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
-
-local function noise_clip(folder, frames)
-  local path = folder.path .. "/noise.mkv"
-  local writer = assert(lv.video.writer(path, { width = 64, height = 48, fps = 25 }))
-  lv.seed(7)
-  for _ = 1, frames or 3 do writer:write(lv.rand(1, 3, 48, 64)) end
-  writer:close()
-  return assert(lv.video.open(path))
-end
-
-local function tiny_model(clip)
-  lv.seed(3)
-  return lv.models.hnerv_boost {
-    clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 }, ch_t = 4, pe_levels = 4,
-  }
-end
-
-local function values(model)
-  local list = {}
-  for i, entry in ipairs(model:state_dict()) do list[i] = entry[2]:tolist() end
-  return list
-end
 
 -- What a command line means to a script.
 local function parsed(command, ...)
@@ -50,7 +29,7 @@ end)
 
 test("a recipe of one's own is a file, functions and all, and part of a run's identity", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local path = folder.path .. "/mine.lua"
   local text = [[
     local lv = require "lunerv"
@@ -70,7 +49,7 @@ test("a recipe of one's own is a file, functions and all, and part of a run's id
     end }
   ]]
   assert(lv.write_file(path, text))
-  local given = { model = tiny_model(clip), clip = clip, recipe = path,
+  local given = { model = tiny.model(clip), clip = clip, recipe = path,
     out = folder.path .. "/run" }
   local run = lv.train(given)
   equal(run.steps, 6)
@@ -78,7 +57,7 @@ test("a recipe of one's own is a file, functions and all, and part of a run's id
   equal({ facts.lr, facts.optimiser, facts.loss, facts.schedule }, { 0.5, "custom", "custom",
     "custom" })
   assert(facts.recipe:match "^mine%.lua %(%x+%)$", facts.recipe)
-  given.model, given.resume, given.recipe = tiny_model(clip), true, nil
+  given.model, given.resume, given.recipe = tiny.model(clip), true, nil
   raises(function() lv.train(given) end, "cannot resume")
 end)
 
@@ -110,10 +89,10 @@ end
 
 test("a guarded run goes back from what is no number, twice", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local rates = {}
   local function run(at, given)
-    local options = { model = tiny_model(clip), clip = clip, epochs = 40, optimiser = "adam",
+    local options = { model = tiny.model(clip), clip = clip, epochs = 40, optimiser = "adam",
       lr = 1e-3, schedule = function() return 1e-3 end, guard = true, loss = spoiled(at) }
     for name, value in pairs(given or {}) do options[name] = value end
     return lv.train(options)
@@ -133,11 +112,11 @@ end)
 
 test("a guarded run goes back from a loss that stays high, and resumes to the bit", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local high = {}
   for step = 70, 100 do high[step] = 1000 end
   local function run(out, given)
-    local options = { model = tiny_model(clip), clip = clip, epochs = 40, optimiser = "muon",
+    local options = { model = tiny.model(clip), clip = clip, epochs = 40, optimiser = "muon",
       lr = 1e-3, guard = true, out = folder.path .. "/" .. out,
       loss = function(output, image, _, share)
         local step = math.floor(share * 120 + 0.5) + 1
@@ -154,6 +133,6 @@ test("a guarded run goes back from a loss that stays high, and resumes to the bi
     pcall(run, out, { on_step = function(e)
       if e.step == stop_at then error("stopped on purpose", 0) end
     end })
-    equal(values(run(out, { resume = true }).model), values(whole.model))
+    equal(tiny.values(run(out, { resume = true }).model), tiny.values(whole.model))
   end
 end)

@@ -1,32 +1,16 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local tiny <const> = require "tiny"
 local checkpoint <const> = require "lunerv.checkpoint"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
-
--- A clip of noise, large enough for the structural losses.
-local function noise_clip(folder)
-  local path = folder.path .. "/noise.mkv"
-  local writer = assert(lv.video.writer(path, { width = 64, height = 48, fps = 25 }))
-  lv.seed(7)
-  for _ = 1, 3 do writer:write(lv.rand(1, 3, 48, 64)) end
-  writer:close()
-  return assert(lv.video.open(path))
-end
-
-local function tiny_model(clip)
-  lv.seed(3)
-  return lv.models.hnerv_boost {
-    clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 2, 2 }, ch_t = 4, pe_levels = 4,
-  }
-end
 
 -- Trains a fresh tiny model; returns the run and the loss of every step it made, by step.
 local function train(clip, given)
   local losses = {}
   local stop_at = given.stop_at
   given.stop_at = nil
-  given.model, given.clip, given.epochs = tiny_model(clip), clip, given.epochs or 4
+  given.model, given.clip, given.epochs = tiny.model(clip), clip, given.epochs or 4
   function given.on_step(e)
     losses[e.step] = e.loss
     if e.step == stop_at then error("stopped on purpose", 0) end
@@ -35,15 +19,9 @@ local function train(clip, given)
   return ok and run, losses, run
 end
 
-local function values(model)
-  local list = {}
-  for i, entry in ipairs(model:state_dict()) do list[i] = entry[2]:tolist() end
-  return list
-end
-
 test("a resumed run equals one that never stopped, from any step", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local whole, expected = train(clip, { out = folder.path .. "/whole" })
   assert(whole, "the whole run failed")
   equal(whole.steps, 12)
@@ -54,13 +32,13 @@ test("a resumed run equals one that never stopped, from any step", function()
     assert(tostring(message):find("on purpose", 1, true), message)
     local resumed, losses = train(clip, { out = out, resume = true })
     for step = 1, 12 do equal(losses[step], step > stop_at and expected[step] or nil) end
-    equal(values(resumed.model), values(whole.model))
+    equal(tiny.values(resumed.model), tiny.values(whole.model))
   end
 end)
 
 test("every kind trains its own way, resumes, and is rebuilt from a checkpoint", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   for _, kind in ipairs(lv.models.kinds) do
     local function run(out, given)
       lv.seed(3)
@@ -78,7 +56,7 @@ test("every kind trains its own way, resumes, and is rebuilt from a checkpoint",
     })
     equal(ok, false)
     local resumed = run("stopped", { resume = true })
-    equal(values(resumed.model), values(whole.model))
+    equal(tiny.values(resumed.model), tiny.values(whole.model))
 
     local found = checkpoint.latest(whole.out)
     local facts, config = found.state.options, {}
@@ -94,16 +72,16 @@ end)
 
 test("a finished run is not trained further", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local first = train(clip, { out = folder.path .. "/run", epochs = 1 })
   local again, losses = train(clip, { out = folder.path .. "/run", epochs = 1, resume = true })
   equal(losses, {})
-  equal(values(again.model), values(first.model))
+  equal(tiny.values(again.model), tiny.values(first.model))
 end)
 
 test("on_epoch ends the training, for good", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local given = { out = folder.path .. "/run", on_epoch = function(e) return e.epoch < 2 end }
   equal(train(clip, given).steps, 6)
   local again = train(clip, { out = folder.path .. "/run", resume = true })
@@ -121,7 +99,7 @@ end
 
 test("the last two checkpoints are kept, and a damaged one is passed over", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local out = folder.path .. "/run"
   local _, expected = train(clip, { out = folder.path .. "/whole" })
   train(clip, { out = out, checkpoint_steps = 2, stop_at = 8 })
@@ -140,7 +118,7 @@ end)
 
 test("other options than the stored ones are refused by name", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local out = folder.path .. "/run"
   train(clip, { out = out, stop_at = 2 })
   local _, _, message = train(clip, { out = out, resume = true, lr = 1e-4 })
@@ -151,7 +129,7 @@ end)
 
 test("a new run moves an old one's checkpoints aside", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local out = folder.path .. "/run"
   train(clip, { out = out, stop_at = 5 })
   train(clip, { out = out, stop_at = 2 })
@@ -161,7 +139,7 @@ end)
 
 test("a loss that is no number stops before the update", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local calls = 0
   local function loss(output, image)
     calls = calls + 1
@@ -176,7 +154,7 @@ end)
 
 test("metrics are written", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local out, frames = folder.path .. "/run", 0
   local run = train(clip, {
     out = out, epochs = 2, eval_every = 1, on_frame = function() frames = frames + 1 end,
@@ -197,7 +175,7 @@ end)
 
 test("a model without reconstruct is a function of time", function()
   local folder <close> = harness.folder()
-  local clip <close> = noise_clip(folder)
+  local clip <close> = tiny.noise_clip(folder)
   local OfTime = lv.nn.class "OfTime"
   function OfTime:init()
     self.position = lv.nn.PositionEncoding { levels = 4 }

@@ -42,16 +42,13 @@ end
 -- The option is Adam's: Adan's numbers belong together.
 local function beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
 
--- The name of what may also be a function of the script's.
-local function plain(value) return type(value) == "string" and value or "custom" end
-
 -- What a run must have in common with the one it continues, as plain data.
 local function identity(o)
   local facts = {
     epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
     recipe = recipes.identity(o.recipe), guard = o.guard or nil,
-    optimiser = plain(o.optimiser), beta1 = beta1(o), loss = plain(o.loss),
-    schedule = plain(o.schedule),
+    optimiser = options.plain(o.optimiser), beta1 = beta1(o), loss = options.plain(o.loss),
+    schedule = options.plain(o.schedule),
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
     model = o.model.class_name, clip_grad = o.clip_grad,
   }

@@ -44,13 +44,9 @@ local function timed_schedule(training, kind, stop)
   local began = native.time()
   local lr, warmup = training.lr, training.warmup
   local named = training.schedule or options.default("schedule", kind)
-  local base
+  local base = type(named) == "function" and named or nil
   return function(step, steps)
-    if type(named) == "function" then
-      base = named
-    else
-      base = base or schedule.by_name(named, { lr = lr, warmup = warmup, steps = steps })
-    end
+    base = base or schedule.by_name(named, { lr = lr, warmup = warmup, steps = steps })
     local by_clock = (native.time() - began) / math.max(stop - began, 1e-9)
     return base(math.max(step, 1 + math.min(by_clock, 1) * (steps - 1)), steps)
   end
