@@ -163,6 +163,28 @@ test("what steps aim at and what bits cost can be steered", function()
   near(stored.estimated_bits / 8 / bytes, 1, 0.25)
 end)
 
+test("bits get dearer while there are more of them than should be by now", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local function price_after(target, step)
+    local cem = lv.compress.cem(tiny(clip), { target_bpp = target, steerable = true })
+    cem.pace = 5
+    local frame = clip:sample(2)
+    cem:reconstruct(frame)
+    lv.no_grad(cem.penalty, cem, frame)
+    cem:updated(step, 20)
+    return cem.control:tolist()[1], cem:estimated_bpp()
+  end
+  local price, estimate = price_after(1e-3, 1)
+  near(price, math.exp(5 / 20), 1e-4)
+  near(price_after(1e3, 1), math.exp(-5 / 20), 1e-4)
+  -- Early on there may be more than in the end.
+  lv.seed(1)
+  local function excess(share) return math.log(1 / (1 + 0.6 * math.exp(-share / 0.12))) / 0.1 end
+  near(price_after(estimate, 20), math.exp(5 / 20 * excess(1)), 0.05)
+  near(price_after(estimate, 2), math.exp(5 / 20 * math.max(excess(0.1), -1)), 0.02)
+end)
+
 test("weights are told by what they started from", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)

@@ -89,12 +89,14 @@ function CEM:init(model, given)
   for name, value in pairs(c) do self.config[name] = value end
   -- What the price and the target are multiplied by; checkpoints keep it.
   self.rate_every = o.rate_every
-  if o.rate_every > 1 then
-    self.config.rate_every = o.rate_every
-    -- Steps made, and the weights' bits as they were last; checkpoints keep them.
-    self.turn = native.tensor { 0, 0 }
+  if o.rate_every > 1 then self.config.rate_every = o.rate_every end
+  -- Steps made, and the weights' bits as they were last; checkpoints keep them.
+  if o.rate_every > 1 or o.steerable then self.turn = native.tensor { 0, 0 } end
+  if o.steerable then
+    self.control = native.tensor { 1, 1 }
+    -- What each frame's embedding cost when it was last seen; checkpoints keep it.
+    if self.embedding then self.costs = native.zeros(c.frames) end
   end
-  if o.steerable then self.control = native.tensor { 1, 1 } end
   self.trace = {} -- what the last frame's codes were, and what they cost
 end
 
@@ -162,9 +164,27 @@ function CEM:embedding_bits(codes, index)
   return total and total * (1 / count) or rate(codes)
 end
 
+-- The mean of those that are known, which are above 0.
+local function mean(costs)
+  local sum, count = 0, 0
+  for _, cost in ipairs(costs) do
+    if cost > 0 then sum, count = sum + cost, count + 1 end
+  end
+  return sum / math.max(count, 1)
+end
+
+-- The bits of all embeddings, where this frame's takes `bits`. All are taken to cost what this one
+-- does; or, of a steerable one, what those seen so far did when they were seen last.
+function CEM:all_embeddings(bits, index)
+  if not self.costs or not index then return bits * self.frames end
+  local costs = self.costs:tolist()
+  costs[index] = bits
+  self.trace.costs = costs
+  return mean(costs) * self.frames
+end
+
 -- What lv.train adds to the loss of the frame just reconstructed: λ bits per pixel of a frame,
--- while the whole clip takes more than the target. All frames are taken to cost what this one
--- does.
+-- while the whole clip takes more than the target.
 function CEM:penalty(frame)
   local trace, codes, bits, total = self.trace, self.trace.codes, nil, 0
   local turn = self.turn and self.turn:tolist() or { 0 }
@@ -175,13 +195,16 @@ function CEM:penalty(frame)
   end
   trace.weights = turn[2]
   if codes then
-    local embedding = self:embedding_bits(codes, frame and frame.index) * self.frames
-    total = embedding:item()
+    local index = frame and frame.index
+    local embedding = self:embedding_bits(codes, index)
+    total = self:all_embeddings(embedding:item(), index)
+    embedding = embedding * self.frames
     bits = bits and bits + embedding or embedding
   end
   trace.seen, trace.codes = codes, nil
   trace.bpp = (trace.weights + total) / self.pixels
-  if not bits or trace.bpp <= self:aimed_bpp() then return nil end
+  -- What is steered by pace keeps its price: one that comes and goes is twice as high half the time.
+  if not bits or not self.pace and trace.bpp <= self:aimed_bpp() then return nil end
   local price = self.lambda * (self.control and self.control:tolist()[1] or 1)
   return bits * (price * self.frames / self.pixels)
 end
@@ -198,19 +221,29 @@ function CEM:steer(factor)
   self.control:copy_(native.tensor(values))
 end
 
+-- What bits take beyond their final number, at a constant price, when the share `s` of a training
+-- is over: they fall while weights settle, and then hardly any more.
+local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
+
 -- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
--- one that has been given a `pace`, bits become dearer while there are more of them than are aimed
--- at, by e^pace at most; less where they are within 10 % of that.
-function CEM:updated()
+-- one that has been given a `pace`, bits become dearer while there are more of them than should be
+-- by now, and cheaper while there are fewer: by e^pace in the course of a training, where they are
+-- 10 % off or more. `progress(step, steps)`: how far a training has come, and by how much with this step,
+-- where steps do not say.
+function CEM:updated(step, steps)
   local trace = self.trace
   if self.turn then
     self.turn:copy_(native.tensor { self.turn:tolist()[1] + 1, trace.weights })
   end
   if self.by_changes and trace.seen and trace.index then self.seen:put(trace.index, trace.seen) end
   trace.seen = nil
+  if trace.costs then self.costs:copy_(native.tensor(trace.costs)) end
+  trace.costs = nil
   if not self.pace then return end
-  local excess = math.log(self.trace.bpp / self:aimed_bpp())
-  self:steer(math.exp(self.pace * math.min(math.max(excess / 0.1, -1), 1)))
+  local share, advance = step / steps, 1 / steps
+  if self.progress then share, advance = self.progress(step, steps) end
+  local excess = math.log(trace.bpp / (self:aimed_bpp() * (1 + surplus(share))))
+  self:steer(math.exp(self.pace * advance * math.min(math.max(excess / 0.1, -1), 1)))
 end
 
 -- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
@@ -220,8 +253,11 @@ function CEM:aim(bpp)
   self.control:copy_(native.tensor(values))
 end
 
--- Bits per pixel as the last step estimated them.
-function CEM:estimated_bpp() return self.trace.bpp end
+-- Bits per pixel of a steerable one, as steps estimate them.
+function CEM:estimated_bpp()
+  local embeddings = self.costs and mean(self.costs:tolist()) * self.frames or 0
+  return (self.turn:tolist()[2] + embeddings) / self.pixels
+end
 
 -- How much errors of the quantised parameters do, given the embeddings that will be stored; by
 -- `self.probes` frames where that is set.
@@ -238,24 +274,53 @@ function CEM:sensitivities(clip, embeddings)
   end, self.probes)
 end
 
--- A function (strength, weights, steps, families) that rounds weights to what is worth its bits. A
--- bit may cost `strength` times the squared error that steps smaller by one bit would save.
--- `sensitivities` makes the list of them, when it is first needed; `origins` as in what is stored.
+-- The sensitivity of what is not to move.
+local immovable <const> = 1e30
+
+-- A function (strength, weights, steps, families) that rounds weights, on their steps' grid, to what
+-- is worth its bits. A bit may cost `strength` times the squared error that steps smaller by one bit
+-- would save. `sensitivities` makes the list of them, when it is first needed; `origins` as in what
+-- is stored. A weight moves by one step at most: beyond that its sensitivity tells little. One whose
+-- sensitivity is 0 stays: that of a unit that is off says nothing of what would switch it on.
 local function rounding(sensitivities, origins)
   local errors_of
   return function(strength, weights, steps, families)
-    errors_of = errors_of or sensitivities()
+    if not errors_of then
+      errors_of = sensitivities()
+      for i, errors in ipairs(errors_of) do
+        errors_of[i] = native.where(errors:gt(0), errors, native.full(immovable, 1))
+      end
+    end
     local sum, count = 0, 0
     for i, step in ipairs(steps) do
-      sum, count = sum + (errors_of[i] * step * step):sum():item(), count + weights[i]:numel()
+      local errors = errors_of[i]
+      local known = native.where(errors:lt(immovable), errors, native.zeros(1))
+      sum, count = sum + (known * step * step):sum():item(), count + weights[i]:numel()
     end
     local price, rounded = strength * math.log(2) / 6 * sum / count, {}
     for i, weight in ipairs(weights) do
-      rounded[i] = native.round_for_rate(weight, steps[i], errors_of[i], price,
+      local values = native.round_for_rate(weight, steps[i], errors_of[i], price,
         { families = families, origins = { origins[i] } })
+      rounded[i] = native.minimum(native.maximum(values, weight - steps[i]), weight + steps[i])
+        :evaluate()
     end
     return rounded
   end
+end
+
+-- `values` in the codes that training gave them, times the steps that a file can hold; and those
+-- steps. A file's steps are rounded: codes by them would be others wherever a value is close to the
+-- middle between two, and training leaves many swaying there.
+local function on_stored_grid(values, step)
+  step = step:abs()
+  local function held(x)
+    if type(x) == "number" then return native.stored_step(x) end
+    local list = {}
+    for i, value in ipairs(x) do list[i] = held(value) end
+    return list
+  end
+  local steps = native.tensor(held(step:tolist()))
+  return ((values / step):round() * steps):evaluate(), steps
 end
 
 -- What lv.codec.write stores: the parameters with their steps, and every frame's embedding with
@@ -263,7 +328,7 @@ end
 function CEM:stored(clip)
   local weights, steps, origins = {}, {}, {}
   for i, slot in ipairs(self.slots) do
-    weights[i], steps[i] = slot.tensor:detach(), self.quantisers[i].step:detach()
+    weights[i], steps[i] = on_stored_grid(slot.tensor:detach(), self.quantisers[i].step:detach())
     local state = self.starts[i] and self.starts[i].origin.state
     origins[i] = state and { state.seed, state.counter } or {}
   end
@@ -276,14 +341,14 @@ function CEM:stored(clip)
     native.no_grad(function()
       for index = 1, #clip do
         local y = self.model:encode(clip:frame(index))
-        self.embedding:codes(y) -- it must have seen one frame
-        stored.embeddings[index] = y:evaluate()
         local codes = self.embedding:codes(y):round():evaluate()
+        local offset = self.embedding.offset
+        local held, step = on_stored_grid(y - offset, self.embedding.step)
+        stored.embeddings[index], stored.embedding_step = (held + offset):evaluate(), step:item()
         bits = bits + rate(before and self.by_changes and codes - before or codes, true):item()
         before = codes
       end
     end)
-    stored.embedding_step = math.abs(self.embedding.step:item())
     stored.embedding_offset = self.embedding.offset:item()
   end
   stored.rdo, stored.estimated_bits = self.rdo, bits

@@ -127,6 +127,8 @@ function compress.segment(path, clip, o, say)
   local model = build(o, clip)
   say(model:summary())
   native.make_dirs(o.out)
+  -- A run that is stopped before its second stage must not go on with an earlier one's.
+  if not o.resume then checkpoint.set_aside(o.out .. "/small") end
 
   local fitting = compress.train_options(o)
   fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label

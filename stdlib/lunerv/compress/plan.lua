@@ -3,6 +3,7 @@
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
+local geometry <const> = require "lunerv.models.geometry"
 local goal <const> = require "lunerv.compress.goal"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
@@ -12,11 +13,11 @@ local options <const> = require "lunerv.options"
 
 local plan <const> = {}
 
--- What entropy minimisation leaves of a parameter, embeddings included. It could leave more of
--- fewer, but a larger network learns faster.
-local bits_per_parameter <const> = 1.75
+-- What entropy minimisation leaves of a parameter, embeddings included. It could leave less of more,
+-- but under the price which that takes they learn slowly.
+local bits_per_parameter <const> = 2.4
 -- Of a budget, the share for embeddings; at least one channel.
-local embedding_share <const> = 0.3
+local embedding_share <const> = 0.25
 -- One evaluation of a frame, in training steps.
 local evaluation_cost <const> = 0.45
 
@@ -30,12 +31,16 @@ local unhurried <const> = 24
 -- Whether a run of `passes` over the clip looks at some frames only, until its last file.
 function plan.is_hurried(passes) return passes < unhurried end
 
--- What a budget too small for a kind's defaults gives up, step by step.
-local thrift <const> = {
-  {},
-  { ch_t = 16, pe_levels = 40, lower_width = 10 },
-  { ch_t = 8, pe_levels = 20, lower_width = 8, dec_blks = { 1 } },
-  { ch_t = 4, pe_levels = 10, lower_width = 6, dec_blks = { 1 } },
+-- Widths of conditioning, and the most that it may take of the parameters: a quarter of a small
+-- network would be conditioning at the published width, and a narrower one is as good.
+local narrower <const> = {
+  {}, { ch_t = 16, pe_levels = 40 }, { ch_t = 8, pe_levels = 20 }, { ch_t = 4, pe_levels = 10 },
+}
+local conditioning_share <const> = 0.1
+-- What a budget too small for a kind's defaults gives up besides, step by step.
+local smaller <const> = {
+  {}, { lower_width = 10 }, { lower_width = 8, dec_blks = { 1 } },
+  { lower_width = 6, dec_blks = { 1 } },
 }
 
 local function same(a, b)
@@ -75,6 +80,39 @@ local function least_of(settings, params, clip)
   return math.tointeger(least)
 end
 
+-- Of the parameters of a model, the share that tells its blocks of time.
+local function share_of_time(model)
+  local count = 0
+  for name, parameter in model:named_parameters() do
+    if name:match "^time%." or name:match "%.tat%d%." then count = count + parameter:numel() end
+  end
+  return count / model:stored_parameters()
+end
+
+-- `settings` with the widest conditioning that leaves enough of `params` to the rest.
+local function conditioned(settings, params, clip)
+  for i, others in ipairs(narrower) do
+    local chosen = replaced(settings, others, settings.kind)
+    chosen.params = params
+    local ok, model = pcall(build, chosen, clip)
+    if bridge.interrupted() then error(model, 0) end
+    chosen.params = nil
+    -- Too few parameters even for a narrow one is what the caller sees to.
+    if i == #narrower or ok and share_of_time(model) <= conditioning_share then return chosen end
+  end
+end
+
+-- Where the trunk stops at half of the resolution, the default's last number, that of the stage with
+-- the finest map, is its last stage's too. nil: the default.
+local function blocks_of_trunk(settings, clip)
+  local default = options.default("dec_blks", settings.kind)
+  if settings.head_scale ~= 2 or not default then return nil end
+  local strides = settings.strides or geometry.strides(clip.height, clip.width, 2)
+  local stages = #geometry.trunk { strides = strides, head_scale = 2 }
+  if stages >= #default then return nil end
+  return table.move(default, #default - stages + 1, #default, 1, {})
+end
+
 -- Model options that suit `wanted.bytes`, at so many bits a parameter, and the head's scale, unless
 -- the width was chosen.
 local function sized(o, clip, wanted, head_scale, bits)
@@ -86,9 +124,12 @@ local function sized(o, clip, wanted, head_scale, bits)
   end
   local params = math.max(1, math.floor(8 * wanted.bytes / (bits or bits_per_parameter)))
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
+  settings = conditioned(settings, params, clip)
+  local blocks = blocks_of_trunk(settings, clip)
   local last
-  for _, others in ipairs(thrift) do
+  for _, others in ipairs(smaller) do
     local cheaper = replaced(settings, others, o.model)
+    if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, o.model) end
     cheaper.params = params
     -- Half of the budget ought to be for the width.
     if not least_of(cheaper, params // 2, clip) then return cheaper end
@@ -146,7 +187,8 @@ end
 -- Bits that a budget has for a parameter, from the smallest network on, and passes over the clip
 -- from which on a network that large learns more than the one before it.
 local sizes <const> = {
-  { 64, 0 }, { 32, 5 }, { 16, 5 }, { 8, 6 }, { 5, 8 }, { 3.5, 16 }, { 2.5, 40 }, { 1.75, 100 },
+  { 64, 0 }, { 32, 5 }, { 16, 5 }, { 8, 6 }, { 5, 8 }, { 3.5, 16 },
+  { bits_per_parameter, 40 },
 }
 -- The head's scales, and passes from which on a trunk that fine is worth its time: one of twice the
 -- resolution takes about twice as long, and learns more in each pass.

@@ -2,6 +2,7 @@
 -- sizes the network (plan.lua) and steers what bits cost while it is made small; what is left to
 -- save is rounded away (shelf.lua). A budget of time is spent to its end: the learning rate is down
 -- at the deadline, also on a machine that turns out slower than measured.
+local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local goal <const> = require "lunerv.compress.goal"
 local metrics <const> = require "lunerv.metrics"
@@ -15,9 +16,11 @@ local train <const> = require "lunerv.train"
 
 local rate <const> = { wanted = goal.wanted }
 
--- Of a budget, what is aimed at: rounding saves the rest at little loss, and what falls short can
--- not be made up for.
-local aim <const> = 1.01
+-- Of a budget, what is aimed at: what falls short by so little costs hundredths of a decibel, what is
+-- too much has to be rounded away.
+local aim <const> = 0.99
+-- The power of e by which the price of bits may change in the course of a training.
+local pace <const> = 5
 -- Of the time so far, what files on the way may take.
 local offer_share <const> = 0.05
 
@@ -25,6 +28,9 @@ local offer_share <const> = 0.05
 local function is_evaluated(epoch, epochs)
   return epoch == 1 or epoch % math.max(1, epochs // 5) == 0 and epoch < epochs
 end
+
+-- Epochs after which the file's size is compared with its estimate: about every twelfth of all.
+local function is_measured(epoch, epochs) return epoch % math.max(1, epochs // 12) == 0 end
 
 -- Offers `compressed` to the shelf, unless files on the way have taken their share of the time.
 local function offer_on_the_way(shelf, compressed, stage)
@@ -38,17 +44,23 @@ local function offer_on_the_way(shelf, compressed, stage)
   return file
 end
 
--- The learning rate of `training`, whose time ends at `stop`: as planned by steps, or further on
--- where the clock is.
-local function timed_schedule(training, kind, stop)
-  local began = native.time()
+-- How far a training has come whose time began at `began` and ends at `stop`: as planned by steps, or
+-- further on where the clock is.
+local function clocked(began, stop)
+  return function(step, steps)
+    local by_clock = (native.time() - began) / math.max(stop - began, 1e-9)
+    return math.max(step, 1 + math.min(by_clock, 1) * (steps - 1))
+  end
+end
+
+-- The learning rate of `training`, which has come as far as `at` says.
+local function timed_schedule(training, kind, at)
   local lr, warmup = training.lr, training.warmup
   local named = training.schedule or options.default("schedule", kind)
   local base = type(named) == "function" and named or nil
   return function(step, steps)
     base = base or schedule.by_name(named, { lr = lr, warmup = warmup, steps = steps })
-    local by_clock = (native.time() - began) / math.max(stop - began, 1e-9)
-    return base(math.max(step, 1 + math.min(by_clock, 1) * (steps - 1)), steps)
+    return base(at(step, steps), steps)
   end
 end
 
@@ -56,9 +68,20 @@ end
 -- its end; where it is short, the evaluation behind it looks at some frames.
 local function train_within(wanted, training, kind, share, hurried)
   if not wanted.deadline then return train(training) end
-  local left = goal.seconds_left(wanted)
-  local stop = native.time() + share * left
-  training.schedule = timed_schedule(training, kind, stop)
+  local began = native.time()
+  local stop = began + share * goal.seconds_left(wanted)
+  local at = clocked(began, stop)
+  training.schedule = timed_schedule(training, kind, at)
+  local model, last = training.model, nil
+  -- Bits are steered by the clock too.
+  if model.pace then
+    function model.progress(step, steps)
+      local now = at(step, steps) / steps
+      local advance = now - (last or now)
+      last = now
+      return now, advance
+    end
+  end
   function training.on_step() if native.time() > stop then return false end end
   if hurried then
     function training.evaluate(model, part, on_frame)
@@ -99,18 +122,18 @@ local function make_small(model, clip, o, made, shelf)
   local small, training = compress.plan(model, given)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   if shelf.hurried then small.probes = plan.probes end
-  local steps, on_epoch = made.small_epochs * #clip, training.on_epoch
-  -- Gently, or the network is wrecked before it has learned to do with fewer bits: a tenth of the
-  -- steps makes bits three times as dear.
-  if small.steer and wanted.bytes then small.pace = 12 / math.max(steps, 48) end
+  local on_epoch = training.on_epoch
+  -- Gently: under a price that shoots past what is needed a network learns next to nothing.
+  if small.steer and wanted.bytes then small.pace = pace end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
     local file = is_evaluated(e.epoch, made.small_epochs)
       and offer_on_the_way(shelf, small, 2)
     -- Last, since the end of an epoch in which a run is stopped is lived again.
-    if small.steer and wanted.bytes and file then
-      -- What the file takes at its own steps says what the estimate leaves out.
-      small:aim(aim * wanted.bytes / file.unscaled * file.estimated_bits / pixels)
+    if small.pace and is_measured(e.epoch, made.small_epochs) then
+      -- What the file takes at its own steps says how far the estimate is off.
+      local size = file and file.unscaled or shelf:size(small)
+      small:aim(aim * wanted.bytes / size * small:estimated_bpp())
     elseif small.steer and wanted.psnr and not wanted.bytes then
       small:steer(e.psnr > wanted.psnr + 0.2 and 1.6 or 1 / 1.6)
     end
@@ -134,6 +157,8 @@ function rate.file(path, clip, o, say)
   local passes = made.epochs + made.small_epochs
   local hurried = wanted.deadline ~= nil and plan.is_hurried(passes)
   local shelf = Shelf.open(path, clip, wanted, o, say, hurried)
+  -- A run that is stopped before its second stage must not go on with an earlier one's.
+  if not o.resume then checkpoint.set_aside(o.out .. "/small") end
   native.seed(o.seed)
   local model, warm = plan.build(made.settings, clip), o.start ~= nil and made.attempt == 1
   if warm then model:load_state_dict(o.start.parameters) end

@@ -18,7 +18,7 @@ local function with_quantisers(model, o)
     list[#list + 1] = parameter
   end
   return optim.Muon {
-    { params = matrices, optimiser = "muon", lr = o.lr },
+    { params = matrices, optimiser = "muon", lr = o.lr, momentum = 0.97 },
     { params = others, optimiser = "adan", lr = 0.2 * o.lr },
     { params = steps, optimiser = "adam", lr = 0.025 * o.lr },
   }
@@ -35,7 +35,7 @@ local function options(kind, command)
     o.epochs, o.compress_epochs = 6, 54
   end
   -- What a bit costs beside the boosted loss; other losses are smaller (compress/cem.lua).
-  if kind and kind:match "_boost$" then o.lambda = 0.2 end
+  if kind and kind:match "_boost$" then o.lambda = 0.5 end
   return o
 end
 
