@@ -85,6 +85,9 @@ static const unsigned char lunerv_compress_cem[] = {
 static const unsigned char lunerv_compress_goal[] = {
 #embed "../../stdlib/lunerv/compress/goal.lua"
 };
+static const unsigned char lunerv_compress_latents[] = {
+#embed "../../stdlib/lunerv/compress/latents.lua"
+};
 static const unsigned char lunerv_compress_last_codes[] = {
 #embed "../../stdlib/lunerv/compress/last_codes.lua"
 };
@@ -357,6 +360,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.compress", lunerv_compress, sizeof(lunerv_compress)},
   {"lunerv.compress.cem", lunerv_compress_cem, sizeof(lunerv_compress_cem)},
   {"lunerv.compress.goal", lunerv_compress_goal, sizeof(lunerv_compress_goal)},
+  {"lunerv.compress.latents", lunerv_compress_latents, sizeof(lunerv_compress_latents)},
   {"lunerv.compress.last_codes", lunerv_compress_last_codes, sizeof(lunerv_compress_last_codes)},
   {"lunerv.compress.plan", lunerv_compress_plan, sizeof(lunerv_compress_plan)},
   {"lunerv.compress.rate", lunerv_compress_rate, sizeof(lunerv_compress_rate)},

@@ -292,7 +292,9 @@ test("a resumed minimisation equals one that never stopped", function()
     assert(ok or stop_at, message)
     return cem
   end
-  for k, given in ipairs { { channel = true }, { rate_every = 4, steerable = true } } do
+  local ways <const> = { { channel = true }, { rate_every = 4, steerable = true },
+    { latents_after = 0.3 } }
+  for k, given in ipairs(ways) do
     local whole = run("/whole" .. k, nil, nil, given)
     run("/stopped" .. k, 5, nil, given)
     local resumed = run("/stopped" .. k, nil, true, given)
@@ -306,6 +308,30 @@ test("a resumed minimisation equals one that never stopped", function()
       resume = true }
   end)
   assert(tostring(message):find("'bits'", 1, true), message)
+end)
+
+test("embeddings become parameters that the encoder no longer moves", function()
+  local folder <close> = harness.folder()
+  local clip <close> = clip_in(folder)
+  local cem = lv.compress.cem(tiny(clip), { latents_after = 0.5, lambda = 0.01 })
+  local encoder = cem.model.encoder:parameters()[1]
+  local before
+  lv.train { model = cem, clip = clip, epochs = 4,
+    on_epoch = function(e)
+      if e.epoch == 2 then equal(cem.latents.known:sum():item(), 0) end
+      -- One pass gives every frame its own; what moves from there on are these.
+      if e.epoch == 3 then
+        equal(cem.latents.known:tolist(), lv.ones(#clip):tolist())
+        before = { encoder:tolist(), cem.latents.values:tolist() }
+      end
+    end }
+  equal(encoder:tolist(), before[1])
+  local moved = (cem.latents.values - lv.tensor(before[2])):abs():amax():item()
+  assert(moved > 1e-6, moved)
+  -- The file holds them rather than what the encoder would make.
+  local path = folder.path .. "/latents.lnv"
+  local file = assert(lv.codec.write(path, cem, { clip = clip }))
+  near(lv.metrics.evaluate(cem, clip).psnr, file.psnr, 0.05)
 end)
 
 test("what fails inside leaves the parameters in their places", function()

@@ -400,8 +400,8 @@ end
 -- frame of it has a `mask`, the output times that mask is all that the loss sees.
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 -- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
--- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each update,
--- and `train_defaults`, options it prefers.
+-- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
+-- update, and `train_defaults`, options it prefers.
 -- Returns { model, metrics, steps, seconds, out, checkpoint, record }: `record` is what
 -- OUT/metrics.json holds.
 return function(given)

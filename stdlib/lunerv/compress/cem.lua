@@ -8,6 +8,7 @@
 --   lv.codec.write("clip.lnv", cem, { clip = clip })
 local class <const> = require "lunerv.nn.class"
 local LastCodes <const> = require "lunerv.compress.last_codes"
+local Latents <const> = require "lunerv.compress.latents"
 local List <const> = require "lunerv.nn.list"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -49,13 +50,14 @@ end
 -- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it;
 -- `seeded`: weights are told, and priced, by how they differ from the random numbers they started
 -- from, where `families` has "context"; `rate_every`: the weights' bits are priced every so many
--- steps, as many times as dear; and when the file is written, `predict`: embeddings are
+-- steps, as many times as dear; `latents_after`: when that share of a training is over, embeddings
+-- are parameters, and the encoder rests; and when the file is written, `predict`: embeddings are
 -- told by what has changed since the frame before; `families`: the distributions of symbols (all;
 -- see lv.codec.encode); `rdo`: how strongly weights are rounded to what is worth its bits.
 function CEM:init(model, given)
   local o = options(given,
     { bits = 8, channel = false, steerable = false, predict = true, seeded = true, rdo = 0,
-      rate_every = 1 },
+      rate_every = 1, latents_after = 1 },
     { "target_bpp", "lambda", "families", "clip" })
   local c = subject.config(model, o.clip, "cem")
   self.kind = model.kind
@@ -78,6 +80,11 @@ function CEM:init(model, given)
     self.seen = LastCodes(c.frames, { 1, c.enc_dim[2], model.grid[1], model.grid[2] })
   end
 
+  if o.latents_after < 1 and self.embedding and model.grid then
+    self.latents = Latents(c.frames, { 1, c.enc_dim[2], model.grid[1], model.grid[2] })
+    self.latents_after = o.latents_after
+  end
+
   local pixels = c.frames * c.height * c.width
   self.predict, self.rdo, self.families = o.predict, o.rdo, o.families
   self.pixels, self.frames = pixels, c.frames
@@ -90,8 +97,12 @@ function CEM:init(model, given)
   -- What the price and the target are multiplied by; checkpoints keep it.
   self.rate_every = o.rate_every
   if o.rate_every > 1 then self.config.rate_every = o.rate_every end
-  -- Steps made, and the weights' bits as they were last; checkpoints keep them.
-  if o.rate_every > 1 or o.steerable then self.turn = native.tensor { 0, 0 } end
+  if self.latents then self.config.latents_after = o.latents_after end
+  -- Steps made, the weights' bits as they were last, and the share of the training that is over;
+  -- checkpoints keep them.
+  if o.rate_every > 1 or o.steerable or self.latents then
+    self.turn = native.tensor { 0, 0, 0 }
+  end
   if o.steerable then
     self.control = native.tensor { 1, 1 }
     -- What each frame's embedding cost when it was last seen; checkpoints keep it.
@@ -108,12 +119,26 @@ function CEM:quantised()
   return list
 end
 
+-- The embedding of `frame`, { image, index }: what the encoder makes of it, or, later in a training,
+-- what has been learned for it.
+function CEM:embed(frame)
+  local latents, index = self.latents, frame.index
+  local known = latents and index and latents:at(index)
+  if known then return known end
+  local y = self.model:encode(frame.image)
+  local is_time = latents and index and native.is_grad_enabled()
+    and self.turn:tolist()[3] >= self.latents_after
+  if not is_time then return y end
+  latents:put(index, y:detach())
+  return latents:at(index)
+end
+
 -- `frame` is { image, t, index }.
 function CEM:reconstruct(frame)
   local model = self.model
   local _ <close> = slots.swap(self.slots, self:quantised())
   if not self.embedding then return metrics.reconstruct(model, frame) end
-  local embedding = model:encode(frame.image)
+  local embedding = self:embed(frame)
   self.trace.codes = self.embedding:codes(embedding)
   return model:decode(self.embedding(embedding), frame.t)
 end
@@ -203,7 +228,7 @@ function CEM:penalty(frame)
   end
   trace.seen, trace.codes = codes, nil
   trace.bpp = (trace.weights + total) / self.pixels
-  -- What is steered by pace keeps its price: one that comes and goes is twice as high half the time.
+  -- With a pace the price is always there: one that comes and goes has to be twice as high.
   if not bits or not self.pace and trace.bpp <= self:aimed_bpp() then return nil end
   local price = self.lambda * (self.control and self.control:tolist()[1] or 1)
   return bits * (price * self.frames / self.pixels)
@@ -228,20 +253,19 @@ local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
 -- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
 -- one that has been given a `pace`, bits become dearer while there are more of them than should be
 -- by now, and cheaper while there are fewer: by e^pace in the course of a training, where they are
--- 10 % off or more. `progress(step, steps)`: how far a training has come, and by how much with this step,
--- where steps do not say.
+-- 10 % off or more. `progress(step, steps)` returns how far a training has come, and by how much
+-- with this step, where steps do not say.
 function CEM:updated(step, steps)
-  local trace = self.trace
+  local trace, share, advance = self.trace, step / steps, 1 / steps
+  if self.progress then share, advance = self.progress(step, steps) end
   if self.turn then
-    self.turn:copy_(native.tensor { self.turn:tolist()[1] + 1, trace.weights })
+    self.turn:copy_(native.tensor { self.turn:tolist()[1] + 1, trace.weights, share })
   end
   if self.by_changes and trace.seen and trace.index then self.seen:put(trace.index, trace.seen) end
   trace.seen = nil
   if trace.costs then self.costs:copy_(native.tensor(trace.costs)) end
   trace.costs = nil
   if not self.pace then return end
-  local share, advance = step / steps, 1 / steps
-  if self.progress then share, advance = self.progress(step, steps) end
   local excess = math.log(trace.bpp / (self:aimed_bpp() * (1 + surplus(share))))
   self:steer(math.exp(self.pace * advance * math.min(math.max(excess / 0.1, -1), 1)))
 end
@@ -277,11 +301,12 @@ end
 -- The sensitivity of what is not to move.
 local immovable <const> = 1e30
 
--- A function (strength, weights, steps, families) that rounds weights, on their steps' grid, to what
--- is worth its bits. A bit may cost `strength` times the squared error that steps smaller by one bit
--- would save. `sensitivities` makes the list of them, when it is first needed; `origins` as in what
--- is stored. A weight moves by one step at most: beyond that its sensitivity tells little. One whose
--- sensitivity is 0 stays: that of a unit that is off says nothing of what would switch it on.
+-- A function (strength, weights, steps, families) that rounds weights, on their steps' grid, to
+-- what is worth its bits. A bit may cost `strength` times the squared error that steps smaller by
+-- one bit would save. `sensitivities` makes the list of them, when it is first needed; `origins` as
+-- in what is stored. A weight moves by one step at most: beyond that its sensitivity tells little.
+-- One whose sensitivity is 0 stays: that of a unit that is off says nothing of what would switch it
+-- on.
 local function rounding(sensitivities, origins)
   local errors_of
   return function(strength, weights, steps, families)
@@ -340,7 +365,7 @@ function CEM:stored(clip)
     stored.embeddings = {}
     native.no_grad(function()
       for index = 1, #clip do
-        local y = self.model:encode(clip:frame(index))
+        local y = self:embed { image = clip:frame(index), index = index }
         local codes = self.embedding:codes(y):round():evaluate()
         local offset = self.embedding.offset
         local held, step = on_stored_grid(y - offset, self.embedding.step)

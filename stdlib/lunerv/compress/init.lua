@@ -69,7 +69,7 @@ function compress.plan(model, o)
       lambda = o.lambda or compress.cem.price(model.kind, o.loss),
       channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
       families = o.families and o.families ~= "all" and { o.families } or nil,
-      seeded = o.seeded, rate_every = o.rate_every,
+      seeded = o.seeded, rate_every = o.rate_every, latents_after = o.latents_after,
     })
   end
   return training.model, training

@@ -13,8 +13,8 @@ local options <const> = require "lunerv.options"
 
 local plan <const> = {}
 
--- What entropy minimisation leaves of a parameter, embeddings included. It could leave less of more,
--- but under the price which that takes they learn slowly.
+-- What entropy minimisation leaves of a parameter, embeddings included. It could leave less of
+-- more, but under the price which that takes they learn slowly.
 local bits_per_parameter <const> = 2.4
 -- Of a budget, the share for embeddings; at least one channel.
 local embedding_share <const> = 0.25
@@ -102,8 +102,8 @@ local function conditioned(settings, params, clip)
   end
 end
 
--- Where the trunk stops at half of the resolution, the default's last number, that of the stage with
--- the finest map, is its last stage's too. nil: the default.
+-- Where the trunk stops at half of the resolution, its last stage has as many blocks as the default
+-- gives the stage with the finest map. nil: the default.
 local function blocks_of_trunk(settings, clip)
   local default = options.default("dec_blks", settings.kind)
   if settings.head_scale ~= 2 or not default then return nil end

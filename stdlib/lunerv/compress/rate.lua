@@ -16,8 +16,8 @@ local train <const> = require "lunerv.train"
 
 local rate <const> = { wanted = goal.wanted }
 
--- Of a budget, what is aimed at: what falls short by so little costs hundredths of a decibel, what is
--- too much has to be rounded away.
+-- Of a budget, what is aimed at: what falls short by so little costs hundredths of a decibel, what
+-- is too much has to be rounded away.
 local aim <const> = 0.99
 -- The power of e by which the price of bits may change in the course of a training.
 local pace <const> = 5
@@ -44,8 +44,8 @@ local function offer_on_the_way(shelf, compressed, stage)
   return file
 end
 
--- How far a training has come whose time began at `began` and ends at `stop`: as planned by steps, or
--- further on where the clock is.
+-- How far a training has come whose time began at `began` and ends at `stop`: as planned by steps,
+-- or further on where the clock is.
 local function clocked(began, stop)
   return function(step, steps)
     local by_clock = (native.time() - began) / math.max(stop - began, 1e-9)
@@ -72,10 +72,10 @@ local function train_within(wanted, training, kind, share, hurried)
   local stop = began + share * goal.seconds_left(wanted)
   local at = clocked(began, stop)
   training.schedule = timed_schedule(training, kind, at)
-  local model, last = training.model, nil
-  -- Bits are steered by the clock too.
-  if model.pace then
-    function model.progress(step, steps)
+  local last
+  -- What changes in the course of a training goes by the clock too.
+  if training.model.updated then
+    function training.model.progress(step, steps)
       local now = at(step, steps) / steps
       local advance = now - (last or now)
       last = now

@@ -7,11 +7,13 @@ local optim <const> = require "lunerv.optim"
 -- While bits are priced there are steps of quantisers too. They are some thousandths: the rate that
 -- suits biases would move them by as much at once.
 local function with_quantisers(model, o)
-  local matrices, steps, others = {}, {}, {}
+  local matrices, steps, latents, others = {}, {}, {}, {}
   for name, parameter in model:named_parameters() do
     local list = others
     if name:match "^quantisers%." or name:match "^embedding%." then
       list = steps
+    elseif name:match "^latents%." then
+      list = latents
     elseif optim.is_matrix(parameter) then
       list = matrices
     end
@@ -20,6 +22,7 @@ local function with_quantisers(model, o)
   return optim.Muon {
     { params = matrices, optimiser = "muon", lr = o.lr, momentum = 0.97 },
     { params = others, optimiser = "adan", lr = 0.2 * o.lr },
+    { params = latents, optimiser = "adam", lr = 0.5 * o.lr },
     { params = steps, optimiser = "adam", lr = 0.025 * o.lr },
   }
 end
@@ -29,6 +32,7 @@ local function options(kind, command)
     optimiser = "muon", lr = 0.01, warmup = 0.02, schedule = "warmup_linear", guard = true,
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = "warmup_linear",
     compress_optimiser = with_quantisers, rate_every = 4,
+    latents_after = 0.3,
   }
   -- A file's network learns what is left of it from the start.
   if command == "compress_file" or command == "rd_curve" then

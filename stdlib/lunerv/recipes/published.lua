@@ -6,6 +6,6 @@ return {
     head_scale = 1, schedule = "warmup_cosine", guard = false,
     compress_optimiser = "adan", compress_schedule = "warmup_cosine", method = "cem",
     predict = false, families = "gaussian", channel = false, rdo = 0, seeded = false,
-    rate_every = 1,
+    rate_every = 1, latents_after = 1,
   },
 }
