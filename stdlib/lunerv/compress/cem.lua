@@ -119,7 +119,7 @@ function CEM:quantised()
   return list
 end
 
--- The embedding of `frame`, { image, index }: what the encoder makes of it, or, later in a training,
+-- The embedding of `frame`, { image, index }: what the encoder makes of it or, later in a training,
 -- what has been learned for it.
 function CEM:embed(frame)
   local latents, index = self.latents, frame.index

@@ -31,12 +31,11 @@ local function options(kind, command)
   local o = {
     optimiser = "muon", lr = 0.01, warmup = 0.02, schedule = "warmup_linear", guard = true,
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = "warmup_linear",
-    compress_optimiser = with_quantisers, rate_every = 4,
-    latents_after = 0.3,
+    compress_optimiser = with_quantisers, rate_every = 4, latents_after = 0.6,
   }
   -- A file's network learns what is left of it from the start.
   if command == "compress_file" or command == "rd_curve" then
-    o.epochs, o.compress_epochs = 6, 54
+    o.epochs, o.compress_epochs = 3, 57
   end
   -- What a bit costs beside the boosted loss; other losses are smaller (compress/cem.lua).
   if kind and kind:match "_boost$" then o.lambda = 0.5 end
