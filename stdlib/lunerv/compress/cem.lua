@@ -242,7 +242,7 @@ end
 -- Of a steerable one: bits cost `factor` times as much from now on.
 function CEM:steer(factor)
   local values = self.control:tolist()
-  values[1] = math.min(math.max(values[1] * factor, 1 / 16), 256)
+  values[1] = math.min(math.max(values[1] * factor, 2 ^ -12), 256)
   self.control:copy_(native.tensor(values))
 end
 

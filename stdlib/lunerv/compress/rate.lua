@@ -21,6 +21,8 @@ local rate <const> = { wanted = goal.wanted }
 local aim <const> = 0.99
 -- The power of e by which the price of bits may change in the course of a training.
 local pace <const> = 5
+-- Bits a parameter beyond which the first price is lower.
+local plenty <const> = 3
 -- Of the time so far, what files on the way may take.
 local offer_share <const> = 0.05
 
@@ -124,7 +126,12 @@ local function make_small(model, clip, o, made, shelf)
   if shelf.hurried then small.probes = plan.probes end
   local on_epoch = training.on_epoch
   -- Gently: under a price that shoots past what is needed a network learns next to nothing.
-  if small.steer and wanted.bytes then small.pace = pace end
+  if small.steer and wanted.bytes then
+    small.pace = pace
+    -- Where bits are plenty, as where time is what decides, they are nearly free from the start.
+    local bits = 8 * wanted.bytes / small:stored_parameters()
+    small:steer(math.min(1, (plenty / bits) ^ 4))
+  end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
     local file = is_evaluated(e.epoch, made.small_epochs)
