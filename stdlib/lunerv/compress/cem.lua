@@ -277,8 +277,10 @@ function CEM:aim(bpp)
   self.control:copy_(native.tensor(values))
 end
 
--- Bits per pixel of a steerable one, as steps estimate them.
+-- Bits per pixel as the last step estimated them; nil before the first. A steerable one knows them
+-- after a resume too.
 function CEM:estimated_bpp()
+  if not self.control then return self.trace.bpp end
   local embeddings = self.costs and mean(self.costs:tolist()) * self.frames or 0
   return (self.turn:tolist()[2] + embeddings) / self.pixels
 end
