@@ -137,7 +137,8 @@ local function make_small(model, clip, o, made, shelf)
     local file = is_evaluated(e.epoch, made.small_epochs)
       and offer_on_the_way(shelf, small, 2)
     -- Last, since the end of an epoch in which a run is stopped is lived again.
-    if small.pace and is_measured(e.epoch, made.small_epochs) then
+    local is_due = file or not shelf.hurried and is_measured(e.epoch, made.small_epochs)
+    if small.pace and is_due then
       -- What the file takes at its own steps says how far the estimate is off.
       local size = file and file.unscaled or shelf:size(small)
       small:aim(aim * wanted.bytes / size * small:estimated_bpp())
