@@ -16,30 +16,4 @@ public enum Quantisation {
       }
     }
   }
-
-  /// Σ x·y, the pieces' sums added in order.
-  public static func dot(_ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>, count n: Int)
-    -> Double
-  {
-    let pieces = (n + piece - 1) / piece
-    return withScratch { scratch in
-      let sums = scratch.floats(max(pieces, 1))
-      ThreadPool.shared.run(pieces) { p in
-        var lanes = V8.zero
-        var i = p * piece
-        let end = min(n, (p + 1) * piece)
-        while i + 8 <= end {
-          lanes += load8(x + i) * load8(y + i)
-          i += 8
-        }
-        var sum = lanes.sum()
-        while i < end {
-          sum += x[i] * y[i]
-          i += 1
-        }
-        sums[p] = sum
-      }
-      return (0..<pieces).reduce(0.0) { $0 + Double(sums[$1]) }
-    }
-  }
 }

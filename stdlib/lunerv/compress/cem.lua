@@ -145,9 +145,7 @@ end
 
 CEM.forward = CEM.reconstruct
 
-local function rate(codes, rounded)
-  return codes:gaussian_bits(not rounded and quant.noise(codes) or nil)
-end
+local function rate(codes) return codes:gaussian_bits(quant.noise(codes)) end
 
 -- What a file has to tell of a weight: how it differs from the random numbers it started from, as
 -- far as those still tell of it. The share of them that leaves least needs no gradient: there the
@@ -162,11 +160,11 @@ function CEM:untold(i)
   return weight - start.values * share
 end
 
--- The bits of all parameters; `rounded`: of the codes as they will be stored.
-function CEM:weight_bits(rounded)
+-- The bits of all parameters.
+function CEM:weight_bits()
   local total
   for i in ipairs(self.slots) do
-    local bits = rate(self.quantisers[i]:codes(self:untold(i)), rounded)
+    local bits = rate(self.quantisers[i]:codes(self:untold(i)))
     total = total and total + bits or bits
   end
   return total
@@ -300,9 +298,6 @@ function CEM:sensitivities(clip, embeddings)
   end, self.probes)
 end
 
--- The sensitivity of what is not to move.
-local immovable <const> = 1e30
-
 -- A function (strength, weights, steps, families) that rounds weights, on their steps' grid, to
 -- what is worth its bits. A bit may cost `strength` times the squared error that steps smaller by
 -- one bit would save. `sensitivities` makes the list of them, when it is first needed; `origins` as
@@ -312,24 +307,17 @@ local immovable <const> = 1e30
 local function rounding(sensitivities, origins)
   local errors_of
   return function(strength, weights, steps, families)
-    if not errors_of then
-      errors_of = sensitivities()
-      for i, errors in ipairs(errors_of) do
-        errors_of[i] = native.where(errors:gt(0), errors, native.full(immovable, 1))
-      end
-    end
+    errors_of = errors_of or sensitivities()
     local sum, count = 0, 0
     for i, step in ipairs(steps) do
-      local errors = errors_of[i]
-      local known = native.where(errors:lt(immovable), errors, native.zeros(1))
-      sum, count = sum + (known * step * step):sum():item(), count + weights[i]:numel()
+      sum, count = sum + (errors_of[i] * step * step):sum():item(), count + weights[i]:numel()
     end
     local price, rounded = strength * math.log(2) / 6 * sum / count, {}
     for i, weight in ipairs(weights) do
       local values = native.round_for_rate(weight, steps[i], errors_of[i], price,
         { families = families, origins = { origins[i] } })
-      rounded[i] = native.minimum(native.maximum(values, weight - steps[i]), weight + steps[i])
-        :evaluate()
+      values = native.minimum(native.maximum(values, weight - steps[i]), weight + steps[i])
+      rounded[i] = native.where(errors_of[i]:gt(0), values, weight):evaluate()
     end
     return rounded
   end
@@ -351,7 +339,7 @@ local function on_stored_grid(values, step)
 end
 
 -- What lv.codec.write stores: the parameters with their steps, and every frame's embedding with
--- theirs; how they may be rounded, and what steps would estimate that they cost.
+-- theirs; and how they may be rounded.
 function CEM:stored(clip)
   local weights, steps, origins = {}, {}, {}
   for i, slot in ipairs(self.slots) do
@@ -361,24 +349,20 @@ function CEM:stored(clip)
   end
   local stored = { model = self.model, weights = weights, steps = steps, origins = origins,
     families = self.families, predict = self.predict }
-  local bits = native.no_grad(function() return self:weight_bits(true):item() end)
   if self.embedding then
-    local before
     stored.embeddings = {}
     native.no_grad(function()
       for index = 1, #clip do
         local y = self:embed { image = clip:frame(index), index = index }
-        local codes = self.embedding:codes(y):round():evaluate()
+        self.embedding:codes(y) -- it must have seen one frame
         local offset = self.embedding.offset
         local held, step = on_stored_grid(y - offset, self.embedding.step)
         stored.embeddings[index], stored.embedding_step = (held + offset):evaluate(), step:item()
-        bits = bits + rate(before and self.by_changes and codes - before or codes, true):item()
-        before = codes
       end
     end)
     stored.embedding_offset = self.embedding.offset:item()
   end
-  stored.rdo, stored.estimated_bits = self.rdo, bits
+  stored.rdo = self.rdo
   stored.rounding = rounding(function() return self:sensitivities(clip, stored.embeddings) end,
     origins)
   return stored

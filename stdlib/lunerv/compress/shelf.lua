@@ -189,7 +189,7 @@ function Shelf:offer(compressed, stage, final)
   -- What is compared is judged by the same frames.
   if final and self.best and self.best.estimated then measure_again(self) end
   if final and self.goal.psnr then file = fit_psnr(self, stored, file) end
-  file.stage, file.unscaled, file.estimated_bits = stage, unscaled, stored.estimated_bits
+  file.stage, file.unscaled = stage, unscaled
   -- A file that takes more than it may is none.
   local too_large = self.goal.bytes and file.size > self.goal.bytes
   if not too_large and is_better(self.goal, file, self.best) then
