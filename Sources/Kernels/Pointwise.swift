@@ -37,6 +37,11 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
   /// Adds `rows` rows of `lanes` values each, a multiple of eight, to `sums`.
   static func addRows(
     _ values: UnsafePointer<Self>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Self>)
+
+  /// out[i] = Σ taps[j]·values[i + j·stride], j from 0 to `k` − 1, for `count` numbers i.
+  static func correlate(
+    _ taps: UnsafePointer<Self>, _ k: Int, with values: UnsafePointer<Self>, every stride: Int,
+    _ count: Int, into out: UnsafeMutablePointer<Self>)
 }
 
 /// Pointwise operators over one physical index space, evaluated in one pass over pieces that
@@ -139,17 +144,22 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     sources = Sources(leaves: leaves, piece: min(piece, count))
     var last = [Int](repeating: -1, count: leaves.count + instructions.count)
     for (i, ins) in instructions.enumerated() {
-      for r in [ins.a, ins.b, ins.c] where r >= 0 { last[r] = i }
+      last[ins.a] = i
+      if ins.b >= 0 { last[ins.b] = i }
+      if ins.c >= 0 { last[ins.c] = i }
     }
     for result in results { last[result.register] = instructions.count }
     var slots = [Int](repeating: -1, count: instructions.count)
     var free: [Int] = []
     var used = 0
     for (i, ins) in instructions.enumerated() {
-      for r in Set([ins.a, ins.b, ins.c])
-      where r >= leaves.count && last[r] == i && slots[r - leaves.count] >= 0 {
+      func giveBack(_ r: Int) {
+        guard r >= leaves.count, last[r] == i else { return }
         free.append(slots[r - leaves.count])
       }
+      giveBack(ins.a)
+      if ins.b != ins.a { giveBack(ins.b) }
+      if ins.c != ins.a, ins.c != ins.b { giveBack(ins.c) }
       // Writing over an operand that dies here is fine: every operator is elementwise.
       if let slot = free.popLast() {
         slots[i] = slot
@@ -594,6 +604,53 @@ extension Float {
     (out + whole).update(from: values + whole, count: count - whole)
   }
 
+  public static func correlate(
+    _ taps: UnsafePointer<Float>, _ k: Int, with values: UnsafePointer<Float>, every stride: Int,
+    _ count: Int, into out: UnsafeMutablePointer<Float>
+  ) {
+    var i = 0
+    // Eight sums at once: each waits four cycles for its last product, two of which end a cycle.
+    while i + 8 * vectorWidth <= count {
+      var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+      var (e, f, g, h) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+      var p = values + i
+      for j in 0..<k {
+        let tap = Vector(repeating: taps[j])
+        a = fma(tap, load(p), a)
+        b = fma(tap, load(p + vectorWidth), b)
+        c = fma(tap, load(p + 2 * vectorWidth), c)
+        d = fma(tap, load(p + 3 * vectorWidth), d)
+        e = fma(tap, load(p + 4 * vectorWidth), e)
+        f = fma(tap, load(p + 5 * vectorWidth), f)
+        g = fma(tap, load(p + 6 * vectorWidth), g)
+        h = fma(tap, load(p + 7 * vectorWidth), h)
+        p += stride
+      }
+      let target = out + i
+      store(a, target)
+      store(b, target + vectorWidth)
+      store(c, target + 2 * vectorWidth)
+      store(d, target + 3 * vectorWidth)
+      store(e, target + 4 * vectorWidth)
+      store(f, target + 5 * vectorWidth)
+      store(g, target + 6 * vectorWidth)
+      store(h, target + 7 * vectorWidth)
+      i += 8 * vectorWidth
+    }
+    while i + vectorWidth <= count {
+      var sum = Vector.zero
+      for j in 0..<k { sum = fma(Vector(repeating: taps[j]), load(values + i + j * stride), sum) }
+      store(sum, out + i)
+      i += vectorWidth
+    }
+    while i < count {
+      var sum: Float = 0
+      for j in 0..<k { sum = sum.addingProduct(taps[j], values[i + j * stride]) }
+      out[i] = sum
+      i += 1
+    }
+  }
+
   public static func addRows(
     _ values: UnsafePointer<Float>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Float>
   ) {
@@ -621,6 +678,14 @@ extension Float {
 }
 
 extension Double: PointwiseScalar {
+  public static func correlate(
+    _ taps: UnsafePointer<Double>, _ k: Int, with values: UnsafePointer<Double>,
+    every stride: Int, _ count: Int, into out: UnsafeMutablePointer<Double>
+  ) {
+    out.update(repeating: 0, count: count)
+    for j in 0..<k { for i in 0..<count { out[i] += taps[j] * values[i + j * stride] } }
+  }
+
   public static func stream(
     _ values: UnsafePointer<Double>, _ count: Int, to out: UnsafeMutablePointer<Double>
   ) { out.update(from: values, count: count) }

@@ -18,19 +18,8 @@ public enum WindowFilter {
         withScratch { scratch in
           let line = scratch.take(w, of: T.self)
           for y in y0..<y0 + rows {
-            let source = x + (p * h + y) * w
-            for i in 0..<w { line[i] = taps[0] * source[i] }
-            for j in 1..<max(k, 1) {
-              let row = source + j * w
-              let f = taps[j]
-              for i in 0..<w { line[i] += f * row[i] }
-            }
-            let target = out + (p * oh + y) * ow
-            for i in 0..<ow { target[i] = taps[0] * line[i] }
-            for j in 1..<max(k, 1) {
-              let f = taps[j]
-              for i in 0..<ow { target[i] += f * line[i + j] }
-            }
+            T.correlate(taps, k, with: x + (p * h + y) * w, every: w, w, into: line)
+            T.correlate(taps, k, with: line, every: 1, ow, into: out + (p * oh + y) * ow)
           }
         }
       }
@@ -52,20 +41,16 @@ public enum WindowFilter {
       ThreadPool.shared.run(planes * blocks) { index in
         let (p, y0) = (index / blocks, index % blocks * block)
         withScratch { scratch in
-          let line = scratch.take(ow, of: T.self)
+          // Zeros on either side of a line stand for what lies beyond it.
+          let padded = scratch.take(ow + 2 * (k - 1), of: T.self)
+          padded.update(repeating: 0, count: ow + 2 * (k - 1))
+          let line = padded + (k - 1)
           for y in y0..<min(h, y0 + block) {
-            for i in 0..<ow { line[i] = 0 }
-            for j in max(0, y - oh + 1)...min(k - 1, y) {
-              let row = g + (p * oh + y - j) * ow
-              let f = taps[j]
-              for i in 0..<ow { line[i] += f * row[i] }
-            }
-            let target = x + (p * h + y) * w
-            for i in 0..<w { target[i] = 0 }
-            for j in 0..<k {
-              let f = taps[j]
-              for i in 0..<ow { target[i + j] += f * line[i] }
-            }
+            let (first, last) = (max(0, y - oh + 1), min(k - 1, y))
+            T.correlate(
+              taps + first, last - first + 1, with: g + (p * oh + y - first) * ow, every: -ow, ow,
+              into: line)
+            T.correlate(taps, k, with: line, every: -1, w, into: x + (p * h + y) * w)
           }
         }
       }

@@ -61,15 +61,18 @@ extension Value {
       if let prefer { layout = prefer }
     }
     try Work.charge(Work.call)
-    for v in operands where v.depth >= deepest { try v.materialise() }
-    for v in operands { v.readers += 1 }
-    let depth = 1 + (operands.map(\.depth).max() ?? 0)
+    var (depth, nesting) = (0, 0)
+    for v in operands {
+      if v.depth >= deepest { try v.materialise() }
+      v.readers += 1
+      depth = max(depth, v.depth)
+      nesting = max(nesting, v.nesting)
+    }
     return Value(
       shape: shape, dtype: first.dtype, layout: layout,
       state: .pointwise(
         .init(
-          op: op, operands: operands, p: p, q: q, depth: depth,
-          nesting: operands.map(\.nesting).max() ?? 0)))
+          op: op, operands: operands, p: p, q: q, depth: depth + 1, nesting: nesting)))
   }
 
   /// Computes an activation of a pending convolution, when that has no other reader, as the

@@ -93,13 +93,20 @@ enum Tape {
 
   /// Gradients of the scalar at `root` for every leaf below it, added to their `grad`.
   static func backward(from root: Int, _ seed: Value) throws {
-    var reached: Set<Int> = [root]
-    var stack = [root]
-    while let slot = stack.popLast() {
-      for i in entries[slot].inputs where reached.insert(i).inserted { stack.append(i) }
+    var isReached = [Bool](repeating: false, count: entries.count)
+    isReached[root] = true
+    var reached = [(sequence: entries[root].sequence, slot: root)]
+    var next = 0
+    while next < reached.count {
+      for i in entries[reached[next].slot].inputs where !isReached[i] {
+        isReached[i] = true
+        reached.append((entries[i].sequence, i))
+      }
+      next += 1
     }
-    let order = reached.sorted { entries[$0].sequence > entries[$1].sequence }
-    var gradients: [Int: Value] = [root: seed]
+    reached.sort { $0.sequence > $1.sequence }
+    var gradients = [Value?](repeating: nil, count: entries.count)
+    gradients[root] = seed
     let wasOn = isOn
     isOn = false
     defer { isOn = wasOn }
@@ -112,7 +119,8 @@ enum Tape {
       isLate.formUnion(entries[slot].inputs)
     }
     func visit(_ slot: Int) throws {
-      guard let gradient = gradients.removeValue(forKey: slot) else { return }
+      guard let gradient = gradients[slot] else { return }
+      gradients[slot] = nil
       if entries[slot].isLeaf {
         if let tensor = entries[slot].leaf { try tensor.accumulate(gradient) }
         return
@@ -135,7 +143,7 @@ enum Tape {
         }
       }
     }
-    for slot in order {
+    for (_, slot) in reached {
       if isLate.contains(slot) || gradients[slot]?.isWaiting == true {
         postpone(slot)
       } else {

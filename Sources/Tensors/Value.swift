@@ -94,6 +94,10 @@ public final class Value {
       return
     case .pointwise:
       if try absorb() || sweep() { return }
+      if let direct = try computedDirectly() {
+        state = direct.state
+        return
+      }
       result = try Value.allocate(shape, dtype, layout)
       if dtype == .f32 {
         try program(of: Float.self).evaluateAll(into: result.memory(Float.self))

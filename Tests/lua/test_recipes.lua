@@ -110,6 +110,15 @@ test("a guarded run goes back from what is no number, twice", function()
   raises(function() run { [2] = nan } end, "the loss became nan after step 1")
 end)
 
+test("a guarded run takes no loss below 0 for a divergence", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local trained = lv.train { model = tiny.model(clip), clip = clip, epochs = 30, lr = 1e-3,
+    optimiser = "adam", guard = true, out = folder.path .. "/run",
+    loss = function(output, image) return lv.loss.l2(output, image) - 1 end }
+  equal(checkpoint.latest(trained.out).state.guard.returns, 0)
+end)
+
 test("a guarded run goes back from a loss that stays high, and resumes to the bit", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)

@@ -27,6 +27,30 @@ test("a file that is not there is no error but nil and a message", function()
   equal(type(message), "string")
 end)
 
+-- The widest gap between the frames of `list` in a clip of `count`, whose end meets its beginning.
+local function widest_gap(list, count)
+  table.sort(list)
+  local widest = count - list[#list] + list[1]
+  for i = 2, #list do widest = math.max(widest, list[i] - list[i - 1]) end
+  return widest
+end
+
+test("a spread order visits every frame once an epoch, evenly at any time", function()
+  for count = 1, 40 do
+    local sequence = lv.video.sequence(count, "spread")
+    for _ = 1, 2 do
+      local visits = {}
+      for i = 1, count do
+        visits[i] = sequence:advance()
+        local run = table.move(visits, i - 3, i, 1, {})
+        if i > 3 then assert(widest_gap(run, count) <= (count + 1) // 2, count) end
+      end
+      table.sort(visits)
+      for i = 1, count do equal(visits[i], i) end
+    end
+  end
+end)
+
 test("batches count steps and visit every frame once an epoch", function()
   local folder <close> = harness.folder()
   local clip <close> = grey_clip(folder, 4)

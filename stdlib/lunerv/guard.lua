@@ -10,7 +10,8 @@ Guard.__index = Guard
 local most_returns <const> = 2
 -- How much of the smoothed loss a step keeps: frames differ, a spike lasts.
 local memory <const> = 0.9
--- A loss this many times the lowest is a divergence.
+-- A loss this many times the lowest is a divergence; one that may be negative, as a logarithm is,
+-- says nothing by its size.
 local bound <const> = 3
 -- Steps before the smoothed loss means anything; steps between two states that are kept.
 local settled <const>, between <const> = 20, 50
@@ -77,7 +78,8 @@ function Guard:judge(loss)
   local next = { count = self.count + 1, lowest = self.lowest }
   next.smooth = self.smooth and memory * self.smooth + (1 - memory) * loss or loss
   if next.count >= settled then
-    if next.lowest and next.smooth > bound * next.lowest and not spent then
+    local lowest = next.lowest
+    if lowest and lowest > 0 and next.smooth > bound * lowest and not spent then
       self.verdict = { back = true }
       return "bad"
     end

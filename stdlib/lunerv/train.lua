@@ -54,8 +54,9 @@ local function identity(o)
   }
   for name, value in pairs(o.facts or {}) do facts[name] = value end
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
-  -- Checkpoints of models that had no other say nothing of it.
+  -- Checkpoints from before there was another say nothing of it.
   if facts.head_scale == 1 then facts.head_scale = nil end
+  if o.order ~= "shuffled" then facts.order = o.order end
   return facts
 end
 
@@ -85,7 +86,7 @@ local function start(o)
     optimiser = optimiser, guard = o.guard and Guard.new(o.model, optimiser) or nil,
     rate = type(o.schedule) == "function" and o.schedule
       or schedule.by_name(o.schedule, { lr = o.lr, warmup = o.warmup, steps = steps }),
-    sequence = video.sequence(#o.clip, true), progress = Progress.new(),
+    sequence = video.sequence(#o.clip, o.order), progress = Progress.new(),
     identity = identity(o),
     steps = steps, step = 0, seconds = 0, epoch_over = false, finished = false,
     epoch_sums = { loss = 0, mse = 0, count = 0 },

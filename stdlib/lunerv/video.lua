@@ -10,18 +10,36 @@ local video <const> = {}
 local Sequence <const> = {}
 Sequence.__index = Sequence
 
--- The order in which frames are visited, epoch after epoch; its `order`, `position` and `epoch`
--- are plain data that a checkpoint stores.
-function video.sequence(count, shuffle)
+local function greatest_divisor(a, b)
+  while b > 0 do a, b = b, a % b end
+  return a
+end
+
+-- Every frame once, from a random one on, in steps of the golden section: however few steps one
+-- looks at, their frames lie evenly in the clip.
+local function spread(count)
+  local step = math.floor(count * (math.sqrt(5) - 1) / 2 + 0.5)
+  while greatest_divisor(step, count) > 1 do step = step + 1 end
+  local first, order = native.permutation(count)[1], {}
+  for i = 1, count do order[i] = (first + i * step) % count + 1 end
+  return order
+end
+
+-- The order in which frames are visited, epoch after epoch: "shuffled" anew, "spread" evenly over
+-- the clip at any time, or (nil) their own. Its `order`, `position` and `epoch` are plain data that
+-- a checkpoint stores.
+function video.sequence(count, kind)
   return setmetatable(
-    { count = count, shuffle = shuffle, order = {}, position = 0, epoch = 0 }, Sequence)
+    { count = count, kind = kind, order = {}, position = 0, epoch = 0 }, Sequence)
 end
 
 -- Goes on to the next frame and returns its index, and the one after it in the same epoch.
 function Sequence:advance()
   if self.position == #self.order then
-    if self.shuffle then
+    if self.kind == "shuffled" then
       self.order = native.permutation(self.count)
+    elseif self.kind == "spread" then
+      self.order = spread(self.count)
     elseif #self.order == 0 then
       for i = 1, self.count do self.order[i] = i end
     end
@@ -228,7 +246,8 @@ end
 -- Steps count from 1 over all epochs. Leaving the loop early closes the file.
 function Clip:batches(given)
   local o = options(given, { epochs = 1, shuffle = false })
-  local sequence, last = video.sequence(self.frames, o.shuffle), o.epochs * self.frames
+  local sequence = video.sequence(self.frames, o.shuffle and "shuffled")
+  local last = o.epochs * self.frames
   local finished = false
   local function next_frame(_, step)
     if step == last then

@@ -30,6 +30,7 @@ end
 local function options(kind, command)
   local o = {
     optimiser = "muon", lr = 0.01, warmup = 0.02, schedule = "warmup_linear", guard = true,
+    order = "spread",
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = "warmup_linear",
     compress_optimiser = with_quantisers, rate_every = 4, latents_after = 0.6,
   }

@@ -1,0 +1,79 @@
+import Kernels
+import Support
+
+// Pending values of few numbers, of which a step of training has hundreds: biases, rows of
+// conditioning, steps of quantisers. Compiling a program takes longer than what it computes, so
+// their operators run one by one, in the program's order and with its results.
+
+/// Numbers that a value may have, and operators that may be pending below it.
+private let mostNumbers = 1 << 10
+private let mostOperators = 8
+
+/// Where operands are put. One thread owns the tape, and this with it.
+nonisolated(unsafe) private let buffers = UnsafeMutablePointer<Float>.allocate(
+  capacity: 3 * mostOperators * mostNumbers)
+
+extension Value {
+  /// This value, computed without a program; nil where one is needed.
+  func computedDirectly() throws -> Value? {
+    guard dtype == .f32, layout == .contiguous, count <= mostNumbers, count > 0 else { return nil }
+    var operators = 0
+    guard try isDirect(in: self, &operators) else { return nil }
+    try Work.charge(count, operators)
+    let result = try Value.allocate(shape, dtype)
+    let target = try result.memory(Float.self)
+    var free = buffers
+    try compute(self, into: target, &free)
+    return result
+  }
+
+  /// Whether all that is pending below this value has the shape of `root` or a single number, and
+  /// no product is added to anything: a program does both in one instruction, which rounds once.
+  private func isDirect(in root: Value, _ operators: inout Int) throws -> Bool {
+    guard dtype == .f32 else { return false }
+    switch state {
+    case .stored: return count == 1 || shape == root.shape && layout == .contiguous
+    case .convolution, .unshuffled, .channelSums: return false
+    case .pointwise(let node):
+      if count == 1, root.count != 1 {
+        try materialise()
+        return true
+      }
+      operators += 1
+      guard shape == root.shape, layout == .contiguous, operators <= mostOperators else {
+        return false
+      }
+      for operand in node.operands {
+        if node.op == .add, case .pointwise(let other) = operand.state, other.op == .multiply {
+          return false
+        }
+        guard try operand.isDirect(in: root, &operators) else { return false }
+      }
+      return true
+    }
+  }
+
+  private func compute(
+    _ value: Value, into out: UnsafeMutablePointer<Float>, _ free: inout UnsafeMutablePointer<Float>
+  ) throws {
+    guard case .pointwise(let node) = value.state else { return }
+    let count = self.count
+    func source(_ i: Int) throws -> UnsafePointer<Float> {
+      guard i < node.operands.count else { return UnsafePointer(out) }
+      let operand = node.operands[i]
+      let numbers = free
+      if operand.isStored {
+        let stored = try operand.memory(Float.self)
+        if operand.count == count { return UnsafePointer(stored) }
+        numbers.update(repeating: stored[0], count: count)
+        free += mostNumbers
+      } else {
+        free += mostNumbers
+        try compute(operand, into: numbers, &free)
+      }
+      return UnsafePointer(numbers)
+    }
+    let (a, b, c) = (try source(0), try source(1), try source(2))
+    Float.apply(node.op, p: node.p, q: node.q, count, a, b, c, out)
+  }
+}
