@@ -61,6 +61,39 @@ test("a recipe of one's own is a file, functions and all, and part of a run's id
   raises(function() lv.train(given) end, "cannot resume")
 end)
 
+test("a half trunk by the fast recipe has the blocks of the finest map, no more in all", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local function blocks_and_size(name, given)
+    local settings = lv.options.for_model("hnerv_boost", { strides = { 2, 2 }, enc_dim = { 8, 4 } })
+    for key, value in pairs(given) do settings[key] = value end
+    settings = recipes.settings(name, settings, "hnerv_boost", clip)
+    settings.clip = clip
+    local model = lv.models.hnerv_boost(settings)
+    return model.config.dec_blks, model:stored_parameters()
+  end
+  local _, whole = blocks_and_size("fast", { size = 0.05 })
+  local blocks, half = blocks_and_size("fast", { size = 0.05, head_scale = 2 })
+  equal(blocks, { 2 })
+  assert(half <= whole and half > 0.9 * whole, half)
+  equal((blocks_and_size("fast", { size = 0.05, head_scale = 2, dec_blks = { 3 } })), { 3 })
+  equal((blocks_and_size("fast", { params = 40000, head_scale = 2 })), { 2 })
+  equal((blocks_and_size("published", { size = 0.05, head_scale = 2 })), { 1, 1, 2 })
+end)
+
+test("a loss hears how far a training has come, by its clock where it has one", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local heard = {}
+  lv.train { model = tiny.model(clip), clip = clip, epochs = 1,
+    progress = function(step, steps) return (step + steps) / 2 end,
+    loss = function(output, image, _, share)
+      heard[#heard + 1] = share
+      return lv.loss.l2(output, image)
+    end }
+  equal(heard, { 0.5, 4 / 6, 5 / 6 })
+end)
+
 test("what is no recipe is refused in a line", function()
   local folder <close> = harness.folder()
   raises(function() recipes.get "slow" end, "recipe: expected one of fast, published", "'slow'")

@@ -15,7 +15,7 @@ local video <const> = require "lunerv.video"
 
 -- What training needs beside the options of options.lua.
 local extras <const> = { "model", "clip", "on_step", "on_epoch", "on_frame", "command",
-  "evaluate", "facts", "label" }
+  "evaluate", "facts", "label", "progress" }
 
 local function settle(given)
   local names = options.train_names()
@@ -225,7 +225,9 @@ local function train_step(self)
 
   local output = metrics.reconstruct(self.model, frame)
   if frame.mask then output = output * frame.mask end
-  local value = self.loss(output, frame.image, frame, self.step / self.steps)
+  local share = self.o.progress and self.o.progress(self.step, self.steps) / self.steps
+    or self.step / self.steps
+  local value = self.loss(output, frame.image, frame, share)
   local distortion = value:item()
   local penalty = self.model.penalty and self.model:penalty(frame)
   if penalty then value = value + penalty end
@@ -234,7 +236,8 @@ local function train_step(self)
   local guard, finite = self.guard, number - number == 0
   local verdict = guard and guard:judge(finite and distortion or number)
     or finite and "good" or "lost"
-  self.optimiser.lr = self.rate(self.step + 1, self.steps) * (guard and guard.factor or 1)
+  local rate = self.rate(self.step + 1, self.steps, self.o.lr)
+  self.optimiser.lr = rate * (guard and guard.factor or 1)
   if verdict == "lost" then
     fail_numerically(self, "the loss became " .. (number ~= number and "nan" or number))
   elseif verdict == "bad" then
@@ -381,12 +384,12 @@ local function write_metrics(self, result)
 end
 
 -- Trains `model` on `clip`, both required; the other options are those of options.lua (epochs,
--- lr, warmup, schedule, optimiser, loss, guard, recipe, seed, out, resume, eval_every,
+-- lr, warmup, schedule, order, optimiser, loss, guard, recipe, seed, out, resume, eval_every,
 -- checkpoint_every, checkpoint_steps), with the values of the recipe, or else the defaults of the
 -- model's kind, and
 --   loss      also a function (output, image, frame, share) → scalar tensor; `share` is what has
 --             been done of the training, from 0 to below 1
---   schedule  also a function (step, steps) → learning rate
+--   schedule  also a function (step, steps, lr) → learning rate; `lr` is the peak rate
 --   optimiser also a function (model, { lr = }) → optimiser; `lr` is the peak rate
 --   on_step   called after each step with { step, steps, epoch, loss, psnr, seconds,
 --             seconds_per_step }; training ends when it returns false
@@ -397,6 +400,8 @@ end
 --             returns, psnr, ms_ssim and psnr_8bit among them, are recorded
 --   facts     plain data by name that a run must share with the one it continues
 --   label     what progress lines begin with
+--   progress  a function (step, steps) → how many of `steps` have been made, where a clock rather
+--             than `step`, the number that have, decides it: for the loss's `share`
 -- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
 -- frame of it has a `mask`, the output times that mask is all that the loss sees.
 -- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that

@@ -77,7 +77,8 @@ end
 
 -- The model that `o` asks for; o.start, { settings, parameters }, is a network to go on from.
 local function build(o, clip)
-  local settings = o.start and options.copy(o.start.settings) or compress.model_options(o)
+  local settings = o.start and options.copy(o.start.settings)
+    or recipes.settings(o.recipe, compress.model_options(o), o.model, clip)
   settings.clip = clip
   local model = models[o.model](settings)
   if o.start then model:load_state_dict(o.start.parameters) end

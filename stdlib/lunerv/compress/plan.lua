@@ -102,15 +102,12 @@ local function conditioned(settings, params, clip)
   end
 end
 
--- Where the trunk stops at half of the resolution, its last stage has as many blocks as the default
--- gives the stage with the finest map. nil: the default.
+-- Blocks in each stage of a trunk that stops at half of the resolution; nil: the default.
 local function blocks_of_trunk(settings, clip)
-  local default = options.default("dec_blks", settings.kind)
-  if settings.head_scale ~= 2 or not default then return nil end
+  if settings.head_scale ~= 2 then return nil end
   local strides = settings.strides or geometry.strides(clip.height, clip.width, 2)
-  local stages = #geometry.trunk { strides = strides, head_scale = 2 }
-  if stages >= #default then return nil end
-  return table.move(default, #default - stages + 1, #default, 1, {})
+  return geometry.blocks_of_trunk({ strides = strides, head_scale = 2 },
+    options.default("dec_blks", settings.kind))
 end
 
 -- Model options that suit `wanted.bytes`, at so many bits a parameter, and the head's scale, unless
@@ -187,7 +184,7 @@ end
 -- Bits that a budget has for a parameter, from the smallest network on, and passes over the clip
 -- from which on a network that large learns more than the one before it.
 local sizes <const> = {
-  { 64, 0 }, { 32, 5 }, { 16, 5 }, { 8, 6 }, { 5, 8 }, { 3.5, 16 },
+  { 64, 0 }, { 32, 3 }, { 16, 3.5 }, { 8, 5 }, { 5, 8 }, { 3.5, 16 },
   { bits_per_parameter, 40 },
 }
 -- The head's scales, and passes from which on a trunk that fine is worth its time: one of twice the

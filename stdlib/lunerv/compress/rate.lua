@@ -62,7 +62,7 @@ local function timed_schedule(training, kind, at)
   local base = type(named) == "function" and named or nil
   return function(step, steps)
     base = base or schedule.by_name(named, { lr = lr, warmup = warmup, steps = steps })
-    return base(at(step, steps), steps)
+    return base(at(step, steps), steps, lr)
   end
 end
 
@@ -74,6 +74,8 @@ local function train_within(wanted, training, kind, share, hurried)
   local stop = began + share * goal.seconds_left(wanted)
   local at = clocked(began, stop)
   training.schedule = timed_schedule(training, kind, at)
+  -- Below 1, however late the last step begins.
+  function training.progress(step, steps) return math.min(at(step + 1, steps), steps) - 1 end
   local last
   -- What changes in the course of a training goes by the clock too.
   if training.model.updated then

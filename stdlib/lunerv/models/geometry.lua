@@ -89,6 +89,13 @@ function geometry.trunk(o)
       table.concat(o.strides, ","))
 end
 
+-- `blocks`, a full trunk's blocks in each stage, for one that stops short of the frame's
+-- resolution: its last stage keeps those of the finest map. `o` holds strides and head_scale.
+function geometry.blocks_of_trunk(o, blocks)
+  local first = math.max(1, #blocks - #geometry.trunk(o) + 1)
+  return table.move(blocks, first, #blocks, 1, {})
+end
+
 -- How a stage's width follows from the one before, by family: `o` holds reduce, lower_width and
 -- expansion; `i` counts stages.
 geometry.next_width = {}

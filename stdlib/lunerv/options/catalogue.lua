@@ -140,7 +140,7 @@ catalogue.list = {
     doc = "how the learning rate falls to 0" },
   { name = "order", type = "choice", choices = { "shuffled", "spread" }, default = "shuffled",
     train = true, commands = regress,
-    doc = "of a pass over the clip: random, or evenly spread over it at any time" },
+    doc = "of frames in a pass: at random, or evenly over the clip at any time" },
   { name = "guard", type = "boolean", default = false, train = true, commands = regress,
     doc = "go back and on at half the rate, twice at most, where the loss diverges" },
   { name = "optimiser", type = "choice", choices = { "adam", "adan", "muon", "sgd", "soap" },

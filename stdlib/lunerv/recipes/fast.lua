@@ -2,7 +2,10 @@
 -- too; a learning rate that falls in a straight line; bits priced from early on, in one long stage,
 -- rather than made fewer afterwards. The experiments behind the numbers are in
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
+local geometry <const> = require "lunerv.models.geometry"
+local models <const> = require "lunerv.models"
 local optim <const> = require "lunerv.optim"
+local default <const> = require "lunerv.options".default
 
 -- While bits are priced there are steps of quantisers too. They are some thousandths: the rate that
 -- suits biases would move them by as much at once.
@@ -27,11 +30,17 @@ local function with_quantisers(model, o)
   }
 end
 
+-- A straight line to 0. In a long training a high rate gains nothing, and the loss may run away.
+local most_steps <const> = 4500
+local function falling(step, steps, lr)
+  return lr * math.min(1, (most_steps / steps) ^ (1 / 3)) * (1 - (step - 1) / steps)
+end
+
 local function options(kind, command)
   local o = {
     optimiser = "muon", lr = 0.01, warmup = 0.02, schedule = "warmup_linear", guard = true,
     order = "spread",
-    epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = "warmup_linear",
+    epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = falling,
     compress_optimiser = with_quantisers, rate_every = 4, latents_after = 0.6,
   }
   -- A file's network learns what is left of it from the start.
@@ -43,4 +52,21 @@ local function options(kind, command)
   return o
 end
 
-return { about = "Muon, linear schedules, bits priced from early on", options = options }
+-- A trunk that stops at half of the resolution has as many blocks on its finest map as a full one,
+-- and is narrower for it: as many parameters as before learn more.
+local function model(settings, clip)
+  if settings.head_scale ~= 2 or settings.fc_dim then return end
+  local blocks, usual = settings.dec_blks, default("dec_blks", settings.kind)
+  if table.concat(blocks, ",") ~= table.concat(usual, ",") then return end -- somebody's choice
+  settings.strides = settings.strides or geometry.strides(clip.height, clip.width, 2)
+  if not settings.params then
+    local full = {}
+    for name, value in pairs(settings) do full[name] = value end
+    full.kind, full.head_scale, full.clip = nil, 1, clip
+    settings.size, settings.params = nil, models[settings.kind](full):stored_parameters()
+  end
+  settings.dec_blks = geometry.blocks_of_trunk(settings, blocks)
+end
+
+return { about = "Muon, linear schedules, bits priced from early on", options = options,
+  model = model }

@@ -6,10 +6,12 @@
 --             rd_curve, regress, …; nil for lv.train). Names are those of the command line: for
 --             the model (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss,
 --             guard, …), and for the passes with priced bits (compress_optimiser, lambda, …).
+--   model     a function (settings, clip) that may change the settings of a model of the kind
+--             settings.kind before it is built, where a network is not sized by a budget
 --
 -- Functions may stand where lv.train takes them:
 --   optimiser, compress_optimiser   function (model, { lr = }) → optimiser, groups and all
---   schedule, compress_schedule     function (step, steps) → learning rate
+--   schedule, compress_schedule     function (step, steps, lr) → learning rate
 --   loss                            function (output, image, frame, share) → scalar tensor; `share`
 --                                   is what has been done of the training, from 0 to below 1
 --
@@ -62,7 +64,8 @@ function recipes.get(name)
     bridge.fail("usage", ("recipe: expected %s to return a table, got %s"):format(name,
       type(recipe)))
   end
-  local result = { about = recipe.about, options = recipe.options or {}, identity = identity }
+  local result = { about = recipe.about, options = recipe.options or {}, model = recipe.model,
+    identity = identity }
   loaded[name] = result
   return result
 end
@@ -73,6 +76,16 @@ function recipes.options(name, kind, command)
   local options = recipes.get(name).options
   if type(options) == "function" then options = options(kind, command) end
   return options
+end
+
+-- `settings`, the options of a model of `kind` for `clip`, as recipe `name` (nil: none) has them.
+function recipes.settings(name, settings, kind, clip)
+  local model = name and recipes.get(name).model
+  if not model then return settings end
+  settings.kind = kind
+  model(settings, clip)
+  settings.kind = nil
+  return settings
 end
 
 -- What stands for recipe `name` in a checkpoint; nil for none.

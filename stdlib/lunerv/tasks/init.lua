@@ -10,6 +10,7 @@ local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
+local recipes <const> = require "lunerv.recipes"
 local train <const> = require "lunerv.train"
 local video <const> = require "lunerv.video"
 
@@ -86,7 +87,7 @@ end
 -- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events and videos
 -- to o.out; returns what lv.train does.
 function tasks.fit(clip, task, o, say)
-  local settings = compress.model_options(o)
+  local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, task.clip)
   settings.clip = task.clip
   local model = models[o.model](settings)
   say(model:summary())
