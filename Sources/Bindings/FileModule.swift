@@ -49,6 +49,19 @@ enum FileModule {
     m.define("exists", params: ["path"], doc: "Whether there is a file or folder.") {
       (path: String) -> Bool in Files.exists(path)
     }
+    m.define(
+      "same_file", params: ["path", "other"],
+      doc: "Whether two paths name one file or folder, by whatever spelling or link."
+    ) { (path: String, other: String) -> Bool in Files.areSame(path, other) }
+    m.define(
+      "check_writable", params: ["path", "bytes"],
+      doc: "True where a file of so many bytes can be written, or nil and a message."
+    ) { (path: String, bytes: Int?) in
+      try attempt({
+        try Files.checkWritable(path, bytes: bytes ?? 0)
+        return true
+      })
+    }
     m.define("list_dir", params: ["path"], doc: "The names in a folder, sorted.") {
       (path: String) -> [String] in try Files.list(path)
     }

@@ -118,7 +118,7 @@ enum TensorModule {
   private static func preview(_ t: Tensor) throws -> String {
     let head = "tensor \(t.dtype.rawValue) (\(t.shape.map(String.init).joined(separator: ", ")))"
     if t.count == 0 { return head }
-    let few = try Array(t.numbers().prefix(t.count > 8 ? 6 : 8))
+    let few = try t.first(t.count > 8 ? 6 : 8)
     func short(_ v: Double) -> String {
       if v == v.rounded(), abs(v) < 1e6 { return String(Int(v)) }
       if !v.isFinite { return "\(v)" }
@@ -143,6 +143,19 @@ enum TensorModule {
       "requires_grad", doc: "Whether gradients flow to this tensor.",
       get: { (x: Tensor) -> Bool in x.requiresGrad },
       set: { (x: Tensor, on: Bool) in try x.setRequiresGrad(on) })
+    t.property(
+      "is_leaf", doc: "Whether it was not computed from tensors that gradients flow to.",
+      get: { (x: Tensor) -> Bool in x.isLeaf })
+    t.meta("__index") { (_: Tensor, key: LuaValue) in
+      let problem =
+        switch key {
+        case .int, .number:
+          "a tensor is not indexed by numbers: use :select(1, i), or :tolist() for a table"
+        case .string(let name): "a tensor has no field '\(name.printable)'"
+        default: "a tensor has no fields but those with names"
+        }
+      throw LunervError(.argument, problem)
+    }
     t.meta("__len") { (x: Tensor) -> Int in x.shape.first ?? 0 }
     t.meta("__tostring") { (x: Tensor) -> String in try preview(x) }
     s.op("size", params: ["dim"], doc: "One size, or all of them.") {
@@ -163,7 +176,9 @@ enum TensorModule {
     s.op("to", params: ["dtype"], doc: "The same numbers in another dtype.") {
       (x: Tensor, d: DType) in try x.cast(to: d)
     }
-    s.op("detach", doc: "The same value, off the tape.") { (x: Tensor) in x.detach() }
+    s.op("detach", doc: "The same value, off the tape.") { (x: Tensor) in
+      x.giving(x.detach(), as: "detach")
+    }
     s.op("clone", doc: "A copy.") { (x: Tensor) in try x.clone() }
     s.op("evaluate", doc: "Computes a pending value now; returns the tensor.") {
       (x: Tensor) -> Tensor in
@@ -249,11 +264,8 @@ enum TensorModule {
       }
     }
     t.meta("__div") { (a: Operand, b: Operand) -> Tensor in
-      switch (a, b) {
-      case (.tensor(let x), .number(let n)): try x.multiplied(by: 1 / n)
-      case (.number(let n), .tensor(let x)): try x.reciprocal().multiplied(by: n)
-      default: try pair(a, b).0.divided(by: pair(a, b).1)
-      }
+      let (x, y) = try pair(a, b)
+      return try x.divided(by: y)
     }
     t.meta("__pow") { (a: Operand, b: Operand) -> Tensor in
       switch (a, b) {
@@ -317,23 +329,26 @@ enum TensorModule {
 
   private static func shapes(_ s: TensorSurface) {
     s.op("view", params: ["sizes…"], doc: "The same elements under other sizes; one may be -1.") {
-      (x: Tensor, sizes: Sizes) in try x.viewed(sizes.shape)
+      (x: Tensor, sizes: Sizes) in x.giving(try x.viewed(sizes.shape), as: "view")
     }
     s.op("permute", params: ["dims…"], doc: "The dimensions in another order.") {
       (x: Tensor, dims: Sizes) in
-      try x.permuted(dims.shape.map { try dimension($0, x, "permute") })
+      x.giving(try x.permuted(dims.shape.map { try dimension($0, x, "permute") }), as: "permute")
     }
     s.op("transpose", params: ["a", "b"], doc: "Two dimensions exchanged.") {
       (x: Tensor, a: Int, b: Int) -> Tensor in
       var order = Array(x.shape.indices)
       order.swapAt(try dimension(a, x, "transpose"), try dimension(b, x, "transpose"))
-      return try x.permuted(order)
+      return x.giving(try x.permuted(order), as: "transpose")
     }
     s.op("slice", params: ["dim", "first", "last"], doc: "Entries first…last of a dimension.") {
       (x: Tensor, d: Int, first: Int, last: Int) in
       let d = try dimension(d, x, "slice")
-      return try x.sliced(
-        d, position(first, count: x.shape[d], "slice"), position(last, count: x.shape[d], "slice"))
+      let (first, last) = (
+        try position(first, count: x.shape[d], "slice"),
+        try position(last, count: x.shape[d], "slice")
+      )
+      return x.giving(try x.sliced(d, first, last), as: "slice")
     }
     s.op("select", params: ["dim", "i"], doc: "One entry of a dimension, which is dropped.") {
       (x: Tensor, d: Int, i: Int) -> Tensor in
@@ -341,7 +356,7 @@ enum TensorModule {
       let i = try position(i, count: x.shape[d], "select")
       var shape = x.shape
       shape.remove(at: d)
-      return try x.sliced(d, i, i).viewed(shape)
+      return x.giving(try x.sliced(d, i, i).viewed(shape), as: "select")
     }
     s.module.define("cat", params: ["tensors", "dim"], doc: "Tensors joined along a dimension.") {
       (list: [Tensor], d: Int) -> Tensor in
@@ -385,7 +400,7 @@ enum TensorModule {
       return try x.selected(d, index.map { try position($0, count: x.shape[d], "index_select") })
     }
     s.op("expand", params: ["sizes…"], doc: "Sizes of 1 stretched, without a copy.") {
-      (x: Tensor, sizes: Sizes) in try x.expanded(to: sizes.shape)
+      (x: Tensor, sizes: Sizes) in x.giving(try x.expanded(to: sizes.shape), as: "expand")
     }
     struct Pad: LuaOptions {
       var left = 0
@@ -414,7 +429,7 @@ enum TensorModule {
       (x: Tensor, d: Int) -> Tensor in
       var shape = x.shape
       shape.insert(1, at: try dimension(d, rank: shape.count + 1, "unsqueeze"))
-      return try x.viewed(shape)
+      return x.giving(try x.viewed(shape), as: "unsqueeze")
     }
     s.op("squeeze", params: ["dim"], doc: "A dimension of size 1 dropped.") {
       (x: Tensor, d: Int) -> Tensor in
@@ -424,7 +439,7 @@ enum TensorModule {
         throw LunervError(.argument, "squeeze: dimension \(d + 1) has size \(shape[d]), not 1")
       }
       shape.remove(at: d)
-      return try x.viewed(shape)
+      return x.giving(try x.viewed(shape), as: "squeeze")
     }
   }
 

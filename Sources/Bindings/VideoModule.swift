@@ -119,6 +119,9 @@ enum VideoModule {
         }
         options.format = known
       }
+      if let fps = o.fps, !(fps >= 0 && fps.isFinite) {
+        throw LunervError(.argument, "open_writer: fps: expected a number above 0, got \(fps)")
+      }
       if let fps = o.fps, fps > 0 { options.frameRate = Rational(approximating: fps) }
       // Frames of variable rates fall between the ticks of a constant one.
       if o.timestamps != nil { options.timeBase = Rational(1, 1_000_000) }

@@ -1,6 +1,8 @@
-// Ctrl-C: a flag that trampolines and kernels poll, and a hook on the running coroutine
-// for Lua code that calls neither.
+// Ctrl-C and its like: a flag that trampolines and kernels poll, and a hook on the running
+// coroutine for Lua code that calls neither.
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -8,9 +10,16 @@
 
 #include "internal.h"
 
+// What asks for a stop: Ctrl-C, the end of a job or of a container, a terminal that is gone, a
+// reader of standard output that is.
+static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+enum { stop_count = sizeof stops / sizeof *stops };
+
 static atomic_bool requested;
+static atomic_int reason;
 static atomic_int shields;
-static struct sigaction before;
+static struct sigaction before[stop_count];
+static bool handled[stop_count];
 static bool installed;
 
 // The state whose Lua code this thread is executing. A hook may be set only from that
@@ -30,6 +39,10 @@ bool lunerv_interrupt_pending(void) {
          atomic_load_explicit(&shields, memory_order_relaxed) == 0;
 }
 void lunerv_interrupt_request(void) { atomic_store(&requested, true); }
+int lunerv_interrupt_reason(void) {
+  int signal = atomic_load(&reason);
+  return signal ? signal : SIGINT;
+}
 void lunerv_shield(int change) { atomic_fetch_add(&shields, change); }
 
 lunerv_bridge *lunerv_enter(lunerv_bridge *b) {
@@ -41,7 +54,7 @@ lunerv_bridge *lunerv_enter(lunerv_bridge *b) {
     if (installed) {
       sigset_t mask;
       sigemptyset(&mask);
-      sigaddset(&mask, SIGINT);
+      for (int i = 0; i < stop_count; i++) sigaddset(&mask, stops[i]);
       unblocked = pthread_sigmask(SIG_UNBLOCK, &mask, &outer_mask) == 0;
     }
   }
@@ -92,19 +105,37 @@ int lunerv_raise_interrupt(lua_State *L) {
   return lua_error(L);
 }
 
+static bool is_output_closed(void) {
+  struct pollfd output = {.fd = 1, .events = POLLOUT};
+  return poll(&output, 1, 0) > 0 && output.revents & (POLLERR | POLLNVAL);
+}
+
 static void handle(int signal) {
+  int error = errno;
+  // Another pipe's reader may go: who writes to it is told by the write.
+  if (signal == SIGPIPE && !is_output_closed()) {
+    errno = error;
+    return;
+  }
+  int none = 0;
+  atomic_compare_exchange_strong(&reason, &none, signal);
   atomic_store(&requested, true);
   lunerv_bridge *b = active;
   if (!b && atomic_load(&owner_known) && !pthread_equal(owner, pthread_self())) {
     pthread_kill(owner, signal);
+    errno = error;
     return;
   }
-  // Only functions that POSIX and Lua allow in a handler from here on.
-  struct sigaction standard;
-  memset(&standard, 0, sizeof standard);
-  standard.sa_handler = SIG_DFL;
-  sigaction(signal, &standard, NULL);  // the second Ctrl-C kills
+  // Only functions that POSIX and Lua allow in a handler from here on. The second Ctrl-C kills;
+  // other signals often come twice, and what the first one saves is not to be lost.
+  if (signal == SIGINT) {
+    struct sigaction standard;
+    memset(&standard, 0, sizeof standard);
+    standard.sa_handler = SIG_DFL;
+    sigaction(signal, &standard, NULL);
+  }
   if (b && b->running) lunerv_arm(b->running);
+  errno = error;
 }
 
 void lunerv_interrupt_install(void) {
@@ -114,15 +145,28 @@ void lunerv_interrupt_install(void) {
   action.sa_handler = handle;
   sigemptyset(&action.sa_mask);
   // No SA_RESTART: a script that waits for input is to notice.
-  installed = sigaction(SIGINT, &action, &before) == 0;
+  for (int i = 0; i < stop_count; i++) {
+    handled[i] = sigaction(stops[i], &action, &before[i]) == 0;
+    // Whoever started this with nohup wants it to go on. SIGINT is ignored in the background of
+    // scripts, SIGPIPE below programs that did not mean to hand that down.
+    bool is_meant = stops[i] == SIGHUP || stops[i] == SIGTERM;
+    if (handled[i] && is_meant && before[i].sa_handler == SIG_IGN) {
+      sigaction(stops[i], &before[i], NULL);
+      handled[i] = false;
+    }
+  }
+  installed = true;
 }
 
 void lunerv_interrupt_uninstall(void) {
-  if (installed) sigaction(SIGINT, &before, NULL);
+  for (int i = 0; i < stop_count; i++)
+    if (handled[i]) sigaction(stops[i], &before[i], NULL);
+  memset(handled, 0, sizeof handled);
   installed = false;
 }
 
 void lunerv_interrupt_clear(void) {
   atomic_store(&requested, false);
+  atomic_store(&reason, 0);
   if (installed) lunerv_interrupt_install();
 }

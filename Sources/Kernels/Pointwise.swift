@@ -567,8 +567,9 @@ extension Float: PointwiseScalar {
     case .subtract: binary { $0 - $1 }
     case .multiply: binary { $0 * $1 }
     case .divide: binary { $0 / $1 }
-    case .maximum: binary { whereLess($0, $1, $1, $0) }
-    case .minimum: binary { whereLess($1, $0, $1, $0) }
+    // A not-a-number on either side is the result.
+    case .maximum: binary { whereLess($0, $1, $1, whereEqual($1, $1, $0, $1)) }
+    case .minimum: binary { whereLess($1, $0, $1, whereEqual($1, $1, $0, $1)) }
     case .power: for i in 0..<n { out[i] = Glibc.powf(a[i], b[i]) }
     case .equal: binary { whereEqual($0, $1, one, zero) }
     case .notEqual: binary { whereEqual($0, $1, zero, one) }
@@ -744,8 +745,8 @@ extension Double: PointwiseScalar {
     case .subtract: binary { $0 - $1 }
     case .multiply: binary { $0 * $1 }
     case .divide: binary { $0 / $1 }
-    case .maximum: binary { $1 > $0 ? $1 : $0 }
-    case .minimum: binary { $1 < $0 ? $1 : $0 }
+    case .maximum: binary { $1 > $0 || $1 != $1 ? $1 : $0 }
+    case .minimum: binary { $1 < $0 || $1 != $1 ? $1 : $0 }
     case .power: binary { Glibc.pow($0, $1) }
     case .equal: binary { $0 == $1 ? 1 : 0 }
     case .notEqual: binary { $0 != $1 ? 1 : 0 }

@@ -91,6 +91,15 @@ private func reduceRange<T: PointwiseScalar>(
     }
     return
   }
+  if length == 1, valid == 1 {
+    program.evaluate(start: start, count: count, into: out)
+    return
+  }
+  if op == .sum {
+    sumRows(
+      program, start: start, count: count, length: length, inner: inner, valid: valid, into: out)
+    return
+  }
   program.forEachPiece(start: start, count: count) { offset, n, values in
     var j = 0
     while j < n {
@@ -102,15 +111,7 @@ private func reduceRange<T: PointwiseScalar>(
         let target = out + row * inner + column
         let source = values + j
         switch op {
-        case .sum:
-          // Whole rows of channels, as many as the piece has of this result.
-          let rows = column == 0 && inner % 8 == 0 ? min((n - j) / inner, valid - within) : 0
-          if rows > 1 {
-            T.addRows(source, rows: rows, lanes: inner, to: target)
-            j += rows * inner
-            continue
-          }
-          for k in 0..<run { target[k] += source[k] }
+        case .sum: break
         // A not-a-number is taken, and stays.
         case .maximum:
           for k in 0..<run where !(source[k] <= target[k]) && target[k] == target[k] {
@@ -127,8 +128,74 @@ private func reduceRange<T: PointwiseScalar>(
   }
 }
 
+/// Rows that are summed as they are before the sum is carried in f64.
+private let longestRun = 128
+
+/// The sums of ``reduceRange``, of rows of `inner` numbers each.
+private func sumRows<T: PointwiseScalar>(
+  _ program: PointwiseProgramOf<T>, start: Int, count: Int, length: Int, inner: Int, valid: Int,
+  into out: UnsafeMutablePointer<T>
+) {
+  withScratch { scratch in
+    let part = scratch.take(inner, of: T.self), total = scratch.take(inner, of: Double.self)
+    part.update(repeating: 0, count: inner)
+    total.update(repeating: 0, count: inner)
+    var held = 0
+    func carry() {
+      for k in 0..<inner { total[k] += Double(part[k]) }
+      part.update(repeating: 0, count: inner)
+      held = 0
+    }
+    program.forEachPiece(start: start, count: count) { offset, n, values in
+      var j = 0
+      while j < n {
+        let at = offset + j
+        let column = at % inner
+        let within = at / inner % length
+        var taken = min(inner - column, n - j)
+        if within < valid {
+          // Whole rows of channels, as many as the piece has of this result.
+          let rows =
+            column == 0 && inner % 8 == 0
+            ? min((n - j) / inner, valid - within, longestRun - held) : 0
+          if rows > 1 {
+            T.addRows(values + j, rows: rows, lanes: inner, to: part)
+            taken = rows * inner
+            held += rows
+          } else {
+            for k in 0..<taken { part[column + k] += values[j + k] }
+            if column + taken == inner { held += 1 }
+          }
+          if held >= longestRun { carry() }
+        }
+        j += taken
+        let done = offset + j
+        if done % (inner * length) == 0 {
+          carry()
+          let target = out + (done / (inner * length) - 1) * inner
+          for k in 0..<inner { target[k] = T(total[k]) }
+          total.update(repeating: 0, count: inner)
+        }
+      }
+    }
+  }
+}
+
+/// The sum of a run, in pieces that are carried in f64.
+private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Double {
+  var total = 0.0
+  var i = 0
+  while i < n {
+    let count = min(8 * longestRun, n - i)
+    total += shortSum(p + i, count)
+    i += count
+  }
+  return total
+}
+
 /// Eight partial sums, whatever the type: the order never depends on the threads.
-@inline(__always) private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Double
+@inline(__always) private func shortSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int)
+  -> Double
 {
   var s: (T, T, T, T, T, T, T, T) = (0, 0, 0, 0, 0, 0, 0, 0)
   var i = 0

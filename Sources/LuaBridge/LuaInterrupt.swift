@@ -1,12 +1,13 @@
 import CLuaBridge
 
-/// Ctrl-C, once per process.
+/// Ctrl-C, SIGTERM, SIGHUP and the SIGPIPE of a standard output that nobody reads any more, once
+/// per process.
 ///
-/// The first SIGINT sets a flag, which every native function polls before it runs, and
+/// The first of them sets a flag, which every native function polls before it runs, and
 /// hooks the running coroutine; the script stops with an error of kind `.interrupted` that
 /// `pcall` cannot hold back. The second SIGINT kills.
 public enum LuaInterrupt {
-  /// Installs the SIGINT handler.
+  /// Installs the handler; a SIGHUP or SIGTERM that is ignored stays so.
   public static func install() { lunerv_interrupt_install() }
 
   /// Puts back the handler that was there before ``install()``.
@@ -21,6 +22,9 @@ public enum LuaInterrupt {
 
   /// Whether the user asked to stop, shielded or not.
   public static var wasRequested: Bool { lunerv_interrupt_requested() }
+
+  /// The signal that asked to stop first; SIGINT where none did.
+  public static var signal: Int32 { lunerv_interrupt_reason() }
 
   /// Forgets the request; scripts can run again and the next SIGINT counts as the first.
   public static func clear() { lunerv_interrupt_clear() }

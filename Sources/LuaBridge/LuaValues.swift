@@ -133,13 +133,22 @@ extension Optional: LuaResult where Wrapped: LuaResult {
   }
 }
 
-/// A table's sequence.
+/// A list: a table with the keys 1 to n, and perhaps the "n" of `table.pack`. What it holds under
+/// another key would be left out in silence, and so is an error.
 extension Array: LuaArgument where Element: LuaArgument {
   public static var luaTypeName: String { "table" }
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> [Element] {
     guard stack.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
     let count = stack.length(at: index)
     let table = lua_absindex(stack.thread, index)
+    try stack.forEachPair(of: table) { (key: Int32, _: Int32) throws(LuaTypeMismatch) in
+      if let position = stack.integer(at: key), position >= 1, position <= count { return }
+      let name = stack.keyDescription(at: key)
+      if stack.type(at: key) == .string, name == "n" { return }
+      throw LuaTypeMismatch(
+        stack.type(at: key) == .table
+          ? "list expected, got an object" : "list expected, got a table with the key '\(name)'")
+    }
     var result: [Element] = []
     result.reserveCapacity(count)
     for position in 0..<count {

@@ -67,6 +67,29 @@ public enum Files {
     status(path) != nil
   }
 
+  /// Whether two paths name one file or folder that is there: by another spelling, a link, or a
+  /// second name of it.
+  public static func areSame(_ path: String, _ other: String) -> Bool {
+    guard let a = status(path), let b = status(other) else { return false }
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino
+  }
+
+  /// Fails as writing a file of `bytes` bytes to `path` would, and leaves all as it was.
+  public static func checkWritable(_ path: String, bytes: Int) throws {
+    try checkPath(path)
+    if let found = status(path), found.st_mode & S_IFMT != S_IFREG, !isDirectory(path) {
+      // A device or a pipe: opening it may wait for somebody.
+      guard access(path, W_OK) == 0 else { throw failure(path, "write") }
+      return
+    }
+    try AtomicFile(path).discard()
+    var room = statvfs()
+    guard statvfs(split(path).folder, &room) == 0, room.f_frsize > 0 else { return }
+    let (free, overflows) = Int(clamping: room.f_bavail)
+      .multipliedReportingOverflow(by: Int(clamping: room.f_frsize))
+    guard overflows || free >= bytes else { throw failure(path, "write", code: ENOSPC) }
+  }
+
   public static func isDirectory(_ path: String) -> Bool {
     status(path).map { $0.st_mode & S_IFMT == S_IFDIR } ?? false
   }

@@ -81,6 +81,12 @@ extension Tensor {
   }
   public func power(_ p: Double) throws -> Tensor {
     if p == 2 { return try squared() }
+    if p == 0 {
+      // Constant, also where the formula would take 0 times infinity.
+      return try unary(.powerConstant, p: p) { _, _, g in
+        try Value.filled(0, shape: g.shape, dtype: g.dtype)
+      }
+    }
     if p == 0.5 { return try squareRoot() }
     return try unary(.powerConstant, p: p) { x, _, g in
       try scaled(times(g, apply(.powerConstant, x, p: p - 1)), p)
@@ -151,9 +157,17 @@ extension Tensor {
   }
   public func power(_ other: Tensor) throws -> Tensor {
     try binary(.power, other) { a, b, y, g in
-      (
-        { try times(g, times(b, apply(.power, a, apply(.addConstant, b, p: -1)))) },
-        { try times(g, times(y, apply(.log, a))) }
+      let zero = try Value.filled(0, shape: [1], dtype: g.dtype)
+      return (
+        {
+          let slope = try times(b, apply(.power, a, apply(.addConstant, b, p: -1)))
+          return try times(g, apply(.choose, zero, slope, apply(.equal, b, zero)))
+        },
+        {
+          // 0^x stays 0 where x rises.
+          let flat = try times(apply(.equal, a, zero), apply(.greaterOrEqual, b, zero))
+          return try times(g, apply(.choose, zero, times(y, apply(.log, a)), flat))
+        }
       )
     }
   }

@@ -10,6 +10,9 @@ public final class Tensor {
   var node = -1
   public private(set) var grad: Tensor?
   private var wantsGrad = false
+  /// The operator that took these elements from another tensor ("slice"), if one did. They are a
+  /// value of their own: what is written to them would not reach that tensor.
+  private var takenBy: String?
 
   init(_ value: Value) { self.value = value }
 
@@ -186,6 +189,34 @@ public final class Tensor {
   /// Every element in logical order.
   public func numbers() throws -> [Double] { try value.numbers() }
 
+  /// The first elements in logical order, at most `count`, read where they lie.
+  public func first(_ count: Int) throws -> [Double] {
+    try value.materialise()
+    let strides = value.strides
+    return try value.withType(dtype) { type in
+      try first(min(count, self.count), as: type, strides)
+    }
+  }
+
+  private func first<T: Numeric>(_ count: Int, as type: T.Type, _ strides: [Int]) throws -> [Double]
+  {
+    let p = try value.memory(T.self)
+    return (0..<count).map { number in
+      var (rest, offset) = (number, 0)
+      for d in shape.indices.reversed() {
+        offset += rest % shape[d] * strides[d]
+        rest /= shape[d]
+      }
+      switch p[offset] {
+      case let v as Float: return Double(v)
+      case let v as Double: return v
+      case let v as Int32: return Double(v)
+      case let v as UInt8: return Double(v)
+      default: return .nan
+      }
+    }
+  }
+
   public func item() throws -> Double {
     guard count == 1 else {
       throw LunervError(.argument, "item: expected one element, got shape \(Shape.describe(shape))")
@@ -215,11 +246,23 @@ public final class Tensor {
 
   // MARK: - In place
 
+  /// `part`, made of this tensor's elements by `op`; ``takenBy`` where it is another tensor.
+  public func giving(_ part: Tensor, as op: String) -> Tensor {
+    if part !== self { part.takenBy = op }
+    return part
+  }
+
   private func checkWritable(_ name: String) throws {
+    if let takenBy {
+      throw LunervError(
+        .argument,
+        "\(name): what :\(takenBy) gives is a value of its own, the tensor it comes from would not "
+          + "change (write that one whole, with lv.where or lv.cat, or change a :clone() of this)")
+    }
     guard node < 0 || (wantsGrad && !Tape.isRecording) else {
       throw LunervError(
         .argument,
-        "\(name): a tensor that gradients flow through cannot be written in place (use no_grad or :detach)"
+        "\(name): a tensor that gradients flow through cannot be written in place (use no_grad or :detach():clone())"
       )
     }
   }

@@ -4,7 +4,8 @@ import Bindings
 import LuaBridge
 import Support
 
-/// The command. Exit codes: 0 done, 1 failed at run time, 2 usage, 130 interrupted.
+/// The command. Exit codes: 0 done, 1 failed at run time, 2 usage, 130 interrupted, 143 and 129
+/// ended by SIGTERM and SIGHUP.
 @main
 struct Lunerv: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -24,6 +25,10 @@ struct Lunerv: ParsableCommand {
       try checkArguments()
       var command = try parseAsRoot()
       try command.run()
+      fflush(stdout)
+      if LuaInterrupt.wasRequested, LuaInterrupt.signal == SIGPIPE {
+        fail(LunervError(.interrupted, ""))
+      }
     } catch let error as LunervError {
       fail(error)
     } catch {
@@ -63,6 +68,10 @@ struct Lunerv: ParsableCommand {
   /// does an interrupt; of what went wrong around it, the script's line is no part.
   static func fail(_ error: LunervError) -> Never {
     fflush(stdout)
+    if error.kind == .interrupted, LuaInterrupt.signal == SIGPIPE {
+      fputs("lunerv: nobody reads standard output any more\n", stderr)
+      Glibc.exit(1)
+    }
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"
     var message = error.message
     var traceback = error.traceback
@@ -77,7 +86,7 @@ struct Lunerv: ParsableCommand {
     }
     fputs("\(stop): \(message)\n", stderr)
     if let traceback { fputs(traceback + "\n", stderr) }
-    Glibc.exit(error.exitCode)
+    Glibc.exit(error.kind == .interrupted ? 128 + LuaInterrupt.signal : error.exitCode)
   }
 }
 

@@ -88,13 +88,19 @@ extension RobustnessTests {
       #expect(expected.count == 48)
       #expect(try metrics("whole").count == 6)
 
-      // Ctrl-C: what was done is on disk, whatever step it was.
-      for (out, step) in [("early", 2), ("late", 23)] {
+      // Ctrl-C, the end of a job, a terminal that is gone: what was done is on disk, whatever step
+      // it was.
+      for (out, step, signal) in [
+        ("early", 2, SIGINT), ("late", 23, SIGINT), ("ended", 7, SIGTERM), ("left", 11, SIGHUP),
+      ] {
         let run = try start(scratch, arguments(out))
         #expect(run.wait { steps(out) >= step })
-        run.send(SIGINT)
+        run.send(signal)
+        // As `timeout` does, to the process and to its group.
+        if signal != SIGINT { run.send(signal) }
         let stopped = try run.outcome()
-        #expect(stopped.code == 130, "\(stopped.err)")
+        #expect(stopped.code == 128 + signal, "\(stopped.err)")
+        #expect(names(in: scratch[out]).allSatisfy { !$0.hasSuffix(".tmp") })
         let made = try losses(out).count
         #expect(made < 48)
         #expect(stopped.err.contains("note: step \(made) is in "))
@@ -109,13 +115,38 @@ extension RobustnessTests {
       run.send(SIGKILL)
       #expect(try run.outcome().code == 128 + SIGKILL)
 
-      for out in ["early", "late", "killed"] {
+      for out in ["early", "late", "ended", "left", "killed"] {
         let resumed = try lunerv(scratch, arguments(out, resume: true))
         #expect(resumed.code == 0, "\(out): \(resumed.err)")
         #expect(try losses(out) == expected, "\(out)")
         #expect(try tensors(out) == tensors("whole"), "\(out)")
         #expect(try metrics(out) == metrics("whole"), "\(out)")
       }
+    }
+
+    /// `lunerv run … | head -n 1`: the run ends, and keeps its work.
+    @Test func nobodyReadsTheOutput() throws {
+      let talking = try scratch.file(
+        "talk.lua",
+        """
+        local lv = require "lunerv"
+        local clip = assert(lv.video.open(arg[1]))
+        local model = lv.models.hnerv { clip = clip, fc_dim = 8, enc_dim = { 8, 2 },
+          strides = { 2, 2 } }
+        io.stdout:setvbuf "no"
+        lv.train { model = model, clip = clip, out = arg[2], epochs = 100000,
+          on_step = function(e) print(e.step) end }
+        """)
+      let quoted = [Program.path, "run", talking, clip, scratch["talk"]].map { "'\($0)'" }
+      let line =
+        "{ \(quoted.joined(separator: " ")) 2>'\(scratch["err"])'; echo $? >'\(scratch["code"])'; }"
+        + " | head -n 1 >'\(scratch["first"])'"
+      #expect(run(shell: line) == 0)
+      #expect(try text(of: scratch["first"]) == "1\n")
+      let told = try text(of: scratch["err"])
+      #expect(try text(of: scratch["code"]) == "1\n", "\(told)")
+      #expect(told.contains("nobody reads standard output"), "\(told)")
+      #expect(checkpoints("talk").count == 1)
     }
 
     /// Killed while a checkpoint is being written: the one before it still loads, nothing half

@@ -165,7 +165,7 @@ final class Running {
     var standard = sigset_t()
     sigemptyset(&none)
     sigemptyset(&standard)
-    for signal in [SIGINT, SIGTERM, SIGPIPE, SIGXFSZ] { sigaddset(&standard, signal) }
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ] { sigaddset(&standard, signal) }
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setsigdefault(&attributes, &standard)
     posix_spawnattr_setflags(
@@ -240,6 +240,12 @@ func lunerv(
   try Running(
     scratch, bytes: arguments.map { Array($0.utf8) }, folder: folder, fileBlocks: fileBlocks
   ).outcome()
+}
+
+/// Runs a line of the shell; its exit code.
+func run(shell line: String) -> Int32 {
+  let status = system(line)
+  return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + status & 0x7f
 }
 
 func start(_ scratch: Scratch, _ arguments: [String]) throws -> Running {

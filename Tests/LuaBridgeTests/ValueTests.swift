@@ -55,6 +55,18 @@ import Testing
       "train.lua:2: too many arguments to 'shut' (at most 0 arguments, got 1)"
     ),
     (
+      "m.sum{1, 2, three = 3}",
+      "train.lua:2: bad argument #1 to 'sum' (list expected, got a table with the key 'three')"
+    ),
+    (
+      "m.sum{1, [3] = 3, [2.5] = 1}",
+      "train.lua:2: bad argument #1 to 'sum' (list expected, got a table with the key '2.5')"
+    ),
+    (
+      "m.sum{[{}] = 1}",
+      "train.lua:2: bad argument #1 to 'sum' (list expected, got an object)"
+    ),
+    (
       "m.integer(2.5)",
       "train.lua:2: bad argument #1 to 'integer' (number has no integer representation)"
     ),

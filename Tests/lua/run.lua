@@ -4,9 +4,9 @@ package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 
 local all <const> = {
-  "embedding", "options", "modules", "blocks", "boost", "schedule", "models", "interop", "video",
-  "train", "optim", "recipes", "compress", "program", "rate", "segments", "batches", "tasks",
-  "diagnose", "examples", "verify", "twin", "bench", "quality", "robust",
+  "embedding", "options", "numbers", "modules", "blocks", "boost", "schedule", "models", "interop",
+  "video", "train", "optim", "recipes", "compress", "program", "rate", "segments", "batches",
+  "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality", "robust",
 }
 
 for _, name in ipairs(#arg > 0 and arg or all) do require("test_" .. name) end

@@ -60,6 +60,60 @@ test("a plain table of modules is refused", function()
   raises(function() pair.blocks = { nn.Linear(1, 1) } end, "nn.List", "'blocks'")
 end)
 
+test("what hides in plain tables is refused when training begins", function()
+  local function linear() return nn.Linear(2, 2) end
+  local function refused(fill, place)
+    local pair = Pair()
+    fill(pair)
+    raises(function() pair:parameters() end, "nn.List", "'" .. place .. "'", "Pair")
+    raises(function() lv.optim.Adam(pair:parameters()) end, "nn.List")
+  end
+  refused(function(pair)
+    pair.blocks = {}
+    pair.blocks[1] = linear()
+  end, "blocks[1]")
+  refused(function(pair) pair.blocks = { up = linear() } end, "blocks.up")
+  refused(function(pair) pair.blocks = { 1, { linear() } } end, "blocks[2][1]")
+  refused(function(pair)
+    pair.blocks = nn.List { linear() }
+    pair.blocks = { linear() }
+  end, "blocks[1]")
+  refused(function(pair) pair.gains = { nn.parameter(lv.ones(3)) } end, "gains[1]")
+
+  -- What is seen elsewhere, and what is not trained, may stand anywhere; a table may hold itself.
+  local pair = Pair()
+  pair.names = { first = pair.first, weights = { pair.first.weight }, sizes = { 1, 2 } }
+  pair.names.self = pair.names
+  pair.cache = { lv.ones(2), pair.first.weight * 2 }
+  equal(#pair:parameters(), #Pair():parameters())
+end)
+
+test("lists are lists and nothing else", function()
+  local a, b = nn.Linear(1, 1), nn.Linear(1, 1)
+  raises(function() return nn.List(a) end, "List: expected a list, got Linear")
+  raises(function() return nn.List({ a }, b) end, "List: expected one list, got 1 values more")
+  raises(function() return nn.List { first = a } end, "the key 'first'")
+  raises(function() return nn.Sequential(a, b) end, "Sequential: expected one list")
+  raises(function() return nn.Sequential(a) end, "Sequential: expected a list, got Linear")
+  raises(function() return nn.MLP { foo = 1 } end, "MLP: expected a list", "'foo'")
+  raises(function() return nn.MLP { 3 } end, "MLP: expected at least two widths, got 1")
+  raises(function() lv.optim.Adam(a) end, "got the module Linear", "parameters()")
+  raises(function() lv.optim.Adam {} end, "got an empty list")
+  raises(function() lv.optim.Adam { { params = a } } end, "list expected")
+  raises(function() lv.clip_grad_norm(a, 1) end, "list expected, got")
+  raises(function() lv.save_safetensors("x", { y = lv.ones(1) }) end, "list expected", "'y'")
+  raises(function() return lv.ones(2):sum { dim = 1 } end, "list expected", "'dim'")
+  local codes = lv.tensor({ 1, 2 }, { dtype = "i32" })
+  local part = { symbols = codes, count = 2, model = lv.coder.fit(codes) }
+  raises(function() return lv.coder.encode(part) end, "encode: expected a list, got a table")
+  raises(function() return lv.coder.decode("", part) end, "decode: expected a list, got a table")
+  raises(function() lv.metrics.evaluate(a, {}) end, "evaluate: expected at least one frame")
+  for _, share in ipairs { 2, -0.1, 0 / 0 } do
+    raises(function() lv.schedule.warmup_linear { warmup = share } end, "from 0 to 1")
+    raises(function() lv.schedule.warmup_cosine { warmup = share } end, "from 0 to 1")
+  end
+end)
+
 test("values are loaded by name", function()
   local a, b = Pair(), Pair()
   b:load_state_dict(a:state_dict())

@@ -10,6 +10,7 @@
 --   { family = "adaptive", first =, count = }      learned from as many symbols as follow first
 --   { family = "table", first =, weights = { … } } in proportion to weights of your own
 -- Symbols outside of a model's range are escaped: they cost more, but nothing is lost.
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local coder <const> = {}
@@ -19,6 +20,7 @@ function coder.fit(symbols, families) return native.coder_fit(symbols, families)
 
 -- The bytes of a list of { symbols = i32 tensor, model = }.
 function coder.encode(parts)
+  errors.check_list("encode", parts)
   local symbols, models = {}, {}
   for i, part in ipairs(parts) do symbols[i], models[i] = part.symbols, part.model end
   return native.coder_encode(symbols, models)
@@ -27,6 +29,7 @@ end
 -- The i32 tensors, one-dimensional, of bytes that `encode` made of parts with these counts and
 -- models; an error when the bytes are not theirs.
 function coder.decode(bytes, parts)
+  errors.check_list("decode", parts)
   local counts, models = {}, {}
   for i, part in ipairs(parts) do counts[i], models[i] = part.count, part.model end
   return native.coder_decode(bytes, counts, models)

@@ -39,6 +39,8 @@ function commands.compress(words)
   start(o)
   native.seed(o.seed)
   o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
+  codec.keep_source(o.output, o.clip)
+  must(native.check_writable(o.output, o.bytes))
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
   local compress = require "lunerv.compress"
   -- Of a clip in segments no more than one is held at a time.
@@ -64,6 +66,7 @@ function commands.decompress(words)
   })
   if not o then return end
   start(o)
+  codec.keep_source(o.output, o.file)
   local began = native.time()
   local decoded = must(codec.open(o.file, limits(o)))
   local writer <close> = must(native.open_writer(o.output, {

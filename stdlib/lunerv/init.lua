@@ -1,4 +1,5 @@
 -- local lv = require "lunerv": tensors and their functions, and the modules beside this file.
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local submodules <const> = {
@@ -31,7 +32,7 @@ for name, value in pairs(native) do lv[name] = value end
 return setmetatable(lv, {
   __index = function(self, name)
     local path = submodules[name]
-    if not path then return nil end
+    if not path then errors.raise("lv has no '%s'", tostring(name)) end
     local module = require(path)
     rawset(self, name, module)
     return module

@@ -1,4 +1,5 @@
 -- How good a reconstruction is.
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local metrics <const> = {}
@@ -52,6 +53,7 @@ end
 -- quality)` is called for each frame, in order; `quality` holds the figures of that frame.
 function metrics.evaluate(model, clip, on_frame, frames)
   local sum, count = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }, frames and #frames or #clip
+  if count == 0 then errors.raise "evaluate: expected at least one frame, got none" end
   for i = 1, count do
     local index = frames and frames[i] or i
     local frame = clip:sample(index)

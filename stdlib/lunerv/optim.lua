@@ -52,6 +52,13 @@ local function groups_of(given, name, own)
   if type(given) ~= "table" then
     errors.raise("optimiser: expected a list of parameters or groups, got %s", type(given))
   end
+  if given.class_name then
+    errors.raise("optimiser: expected a list of parameters or groups, got the module %s (its "
+      .. "list is module:parameters())", given.class_name)
+  end
+  if next(given) == nil then
+    errors.raise "optimiser: expected parameters, got an empty list: nothing would be trained"
+  end
   if type(given[1]) ~= "table" then
     local group = options.copy(own)
     group.params, group.optimiser = given, name

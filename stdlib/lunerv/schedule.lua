@@ -4,6 +4,14 @@ local options <const> = require "lunerv.options"
 
 local schedule <const> = {}
 
+local function checked(o)
+  local share = o.warmup
+  if not (share >= 0 and share <= 1) then
+    errors.raise("warmup: expected a share of the steps from 0 to 1, got %s", share)
+  end
+  return o
+end
+
 local WarmupCosine <const> = {}
 WarmupCosine.__index = WarmupCosine
 
@@ -22,7 +30,8 @@ end
 -- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then half a cosine
 -- down to 0.
 function schedule.warmup_cosine(given)
-  return setmetatable(options(given, { lr = 1e-3, warmup = 0.1, steps = 1 }), WarmupCosine)
+  return setmetatable(checked(options(given, { lr = 1e-3, warmup = 0.1, steps = 1 })),
+    WarmupCosine)
 end
 
 local WarmupLinear <const> = {}
@@ -43,7 +52,7 @@ end
 -- to the share `last` of it.
 function schedule.warmup_linear(given)
   local defaults = { lr = 1e-3, warmup = 0.1, steps = 1, last = 0 }
-  return setmetatable(options(given, defaults), WarmupLinear)
+  return setmetatable(checked(options(given, defaults)), WarmupLinear)
 end
 
 -- The schedule called `name` on the command line.

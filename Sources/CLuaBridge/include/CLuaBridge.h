@@ -146,6 +146,8 @@ static inline bool lunerv_would_overdraw(lua_State *_Nonnull L, size_t count) {
 void lunerv_interrupt_install(void);
 void lunerv_interrupt_uninstall(void);
 void lunerv_interrupt_request(void);
+/// The signal that asked first; SIGINT where none did.
+int lunerv_interrupt_reason(void);
 void lunerv_interrupt_clear(void);
 /// Whether work should stop now: asked for, and not inside a shield.
 bool lunerv_interrupt_pending(void);

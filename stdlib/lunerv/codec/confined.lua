@@ -159,7 +159,7 @@ local function model_of(text, sections)
   world.require = loader(sources)
   return program.build(text, function(name)
     local class = type(name) == "string" and strings.match(name, "^lunerv%.nn%.(.+)$")
-    class = class and nn[class] or not class and world.require(name)
+    class = class and rawget(nn, class) or not class and world.require(name)
     if type(class) ~= "table" then error("'" .. tostring(name) .. "' returns no class", 0) end
     return class
   end)

@@ -103,8 +103,46 @@ end
 
 local function is_parameter(tensor) return tensor.requires_grad end
 
--- The tensors that are trained, as a list.
+-- Whether `value` is a trained tensor, or a module with one, that `seen` lacks.
+local function is_unseen(value, seen)
+  if is_tensor(value) then return is_parameter(value) and value.is_leaf and not seen[value] end
+  if not is_module(value) then return false end
+  for _, entry in ipairs(entries(value, is_parameter)) do
+    if not seen[entry[2]] then return true end
+  end
+  return false
+end
+
+-- Where in a plain table `value`, called `name`, something hides that `seen` lacks; nil if nowhere.
+local function hiding_place(value, name, seen, visited)
+  if type(value) ~= "table" or getmetatable(value) or visited[value] then return nil end
+  visited[value] = true
+  for key, item in next, value do
+    local place = math.type(key) and ("%s[%s]"):format(name, key) or name .. "." .. tostring(key)
+    if is_unseen(item, seen) then return place end
+    place = hiding_place(item, place, seen, visited)
+    if place then return place end
+  end
+end
+
+-- Raises where a plain table holds what is meant to be trained: nobody would see it.
+local function refuse_hidden(self)
+  local seen, visited = {}, {}
+  walk(self, "", seen, function() end)
+  for _, module in ipairs(self:modules()) do
+    for _, key in ipairs(module[ORDER]) do
+      local place = hiding_place(rawget(module, key), tostring(key), seen, visited)
+      if place then
+        errors.raise("%s: '%s' is in a plain table, whose parameters nobody would train: make it "
+          .. "nn.List { … }, or a field of its own", module.class_name, place)
+      end
+    end
+  end
+end
+
+-- The tensors that are trained, as a list. What hides in a plain table is an error.
 function Module:parameters()
+  refuse_hidden(self)
   local list = entries(self, is_parameter)
   for i, entry in ipairs(list) do list[i] = entry[2] end
   return list

@@ -1,8 +1,9 @@
 -- lv.nn: modules and blocks, each in a file of its own.
 local convnext <const> = require "lunerv.nn.convnext"
+local errors <const> = require "lunerv.errors"
 local transformer <const> = require "lunerv.nn.transformer"
 
-return {
+return errors.refuse_unknown({
   class = require "lunerv.nn.class",
   parameter = require("lunerv.nn.parameter").from,
   activation = require "lunerv.nn.activation",
@@ -30,4 +31,4 @@ return {
   Transformer = transformer.Transformer,
 
   out_image = require "lunerv.nn.out_image",
-}
+}, "nn")

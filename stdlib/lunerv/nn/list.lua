@@ -5,7 +5,8 @@ local errors <const> = require "lunerv.errors"
 -- list: `#list`, `list[2]`, `ipairs(list)`, and `list:append(module)`.
 local List <const> = class "List"
 
-function List:init(modules)
+function List:init(modules, ...)
+  errors.check_list("List", modules or {}, ...)
   for _, module in ipairs(modules or {}) do self:append(module) end
 end
 

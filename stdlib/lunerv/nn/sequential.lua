@@ -6,7 +6,8 @@ local errors <const> = require "lunerv.errors"
 -- names of activations.
 local Sequential <const> = class "Sequential"
 
-function Sequential:init(steps)
+function Sequential:init(steps, ...)
+  errors.check_list("Sequential", steps, ...)
   for i, step in ipairs(steps) do
     if type(step) == "string" then step = activation(step) end
     if type(step) ~= "table" and type(step) ~= "function" then

@@ -173,7 +173,9 @@ catalogue.list = {
 
   { name = "rates", type = "list", above = 0, default = { 0.03, 0.06, 0.12, 0.3 },
     commands = { "rd_curve" }, doc = "bits per pixel of the points of the curve" },
-  { name = "x26x_preset", type = "string", default = "veryslow", commands = { "rd_curve" },
+  { name = "x26x_preset", type = "choice", choices = { "ultrafast", "superfast", "veryfast",
+      "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo" },
+    default = "veryslow", commands = { "rd_curve" },
     doc = "preset of x264 and x265" },
   { name = "bpp", type = "number", above = 0, commands = to_file,
     doc = "bits per pixel of the file; sizes the network where its size is not given" },

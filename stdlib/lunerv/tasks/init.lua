@@ -6,6 +6,7 @@
 --   written   how many frames are written: all of the source's, unless given
 --   panels    a function (frame, output) → images that stand side by side
 local Progress <const> = require "lunerv.progress"
+local codec <const> = require "lunerv.codec"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
@@ -39,6 +40,10 @@ end
 -- Writes DIR/reconstruction.mkv (exact; `name` is another one) and DIR/side_by_side.mp4 (.mkv where
 -- H.264 has no such size): videos(dir, clip, { frames =, panels =, name = }):write(frame, output).
 function tasks.videos(folder, clip, given)
+  for _, name in ipairs { given.name or "reconstruction.mkv", "side_by_side.mp4",
+    "side_by_side.mkv" } do
+    codec.keep_source(folder .. "/" .. name, clip.source)
+  end
   local timestamps = clip.timestamps
   if timestamps and given.frames then
     timestamps = table.move(timestamps, 1, given.frames, 1, {})

@@ -1,0 +1,122 @@
+-- What numbers do at their edges.
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+
+local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
+local test <const> = harness.test
+
+local nan <const> = 0 / 0
+
+test("what is no number passes through extrema, from either side, at any length", function()
+  for _, dtype in ipairs { "f32", "f64" } do
+    for _, length in ipairs { 1, 7, 8, 9, 16, 33, 1000, 40000 } do
+      for _, place in ipairs { 1, (length + 1) // 2, length } do
+        local list = {}
+        for i = 1, length do list[i] = i == place and nan or 2 end
+        local x, ones = lv.tensor(list):to(dtype), lv.ones(length):to(dtype)
+        for _, y in ipairs { lv.maximum(x, ones), lv.maximum(ones, x), lv.minimum(x, ones),
+          lv.minimum(ones, x), x:clamp { min = 0 }, x:clamp { max = 1 }, x:relu() } do
+          local values = y:tolist()
+          assert(values[place] ~= values[place], dtype)
+          if length > 1 then
+            local other = values[place == 1 and 2 or 1]
+            assert(other == other)
+          end
+        end
+      end
+    end
+  end
+  equal(lv.maximum(lv.tensor { 1, 5 }, lv.tensor { 3, 2 }):tolist(), { 3, 5 })
+  equal(lv.minimum(lv.tensor { 1, 5 }, lv.tensor { 3, 2 }):tolist(), { 1, 2 })
+end)
+
+test("division by a number divides", function()
+  for n = 1, 2000 do
+    assert((lv.full(n, 1) / n):item() == 1, n)
+    assert((n / lv.full(n, 1)):item() == 1, n)
+  end
+  equal((lv.full(169, 1) / 13):item(), 13)
+  equal((lv.full(1e-40, 1) / 1e-40):item(), 1)
+  local x = lv.nn.parameter(lv.tensor { 3 })
+  local y = (x / 4 + 8 / x):sum()
+  y:backward()
+  near(x.grad:item(), 1 / 4 - 8 / 9, 1e-6)
+end)
+
+test("powers have their gradients at 0", function()
+  local function slope(base, exponent, by_exponent)
+    local x = lv.nn.parameter(lv.tensor { by_exponent and exponent or base })
+    local y = by_exponent and lv.tensor { base } ^ x or x ^ exponent
+    y:sum():backward()
+    return x.grad:item()
+  end
+  equal({ slope(0, 0), slope(0, 1), slope(0, 2), slope(0, 1.5), slope(5, 0) }, { 0, 1, 0, 0, 0 })
+  equal({ slope(0, 1, true), slope(0, 0, true) }, { 0, 0 })
+  near(slope(2, 3, true), 8 * math.log(2), 1e-5)
+  local base, exponent = lv.nn.parameter(lv.tensor { 0, 0 }), lv.nn.parameter(lv.tensor { 0, 2 })
+  ;(base ^ exponent):sum():backward()
+  equal({ base.grad:tolist(), exponent.grad:tolist() }, { { 0, 0 }, { 0, 0 } })
+end)
+
+test("sums of millions are right to the last digits, over any dimension", function()
+  local tenth = string.unpack("<f", string.pack("<f", 0.1))
+  local function check(got, want) assert(math.abs(got / want - 1) < 1e-6, got / want - 1) end
+  check(lv.full(0.1, 5000000):mean():item(), tenth)
+  check(lv.full(0.1, 32, 100000, 2):mean(2):tolist()[32][2], tenth)
+  check(lv.full(0.1, 40, 50000, 3):mean(2):tolist()[40][3], tenth)
+  check(lv.full(0.1, 500000, 16):mean(1):tolist()[16], tenth)
+  check(lv.full(0.1, 3, 40000, 1, 24):sum { 2, 3 }:tolist()[3][24], 40000 * tenth)
+  local scale = lv.nn.parameter(lv.ones(1, 1, 2))
+  ;(lv.full(0.1, 32, 100000, 2) * scale):sum():backward()
+  check(scale.grad:view(-1):tolist()[1], 3.2e6 * tenth)
+end)
+
+test("a tensor is shown by its first elements, as it lies", function()
+  local x = lv.arange(1, 24):view(2, 3, 4)
+  equal(tostring(x), "tensor f32 (2, 3, 4): 1 2 3 4 5 6 …")
+  equal(tostring(x:transpose(1, 3)), "tensor f32 (4, 3, 2): 1 13 5 17 9 21 …")
+  equal(tostring(x + 0.5), "tensor f32 (2, 3, 4): 1.5 2.5 3.5 4.5 5.5 6.5 …")
+  -- Channels lie last in what a convolution makes.
+  local map = lv.arange(1, 8):view(1, 2, 2, 2):conv2d(lv.ones(1, 2, 1, 1))
+  equal(tostring(map), "tensor f32 (1, 1, 2, 2): 6 8 10 12")
+  equal(tostring(lv.tensor({ 7, 255 }, { dtype = "u8" })), "tensor u8 (2): 7 255")
+  equal(tostring(lv.zeros(0, 3)), "tensor f32 (0, 3)")
+  equal(tostring(lv.full(3.5)), "tensor f32 (): 3.5")
+end)
+
+test("what would be written to a part of a tensor, and be lost, is refused", function()
+  local x = lv.zeros(2, 3)
+  for name, write in pairs {
+    select = function() x:select(1, 1):fill_(7) end,
+    slice = function() x:slice(2, 1, 2):copy_(lv.ones(2, 2)) end,
+    view = function() x:view(-1):add_(1) end,
+    transpose = function() x:transpose(1, 2):fill_(2) end,
+    permute = function() x:permute(2, 1):mul_(2) end,
+    expand = function() x:slice(1, 1, 1):expand(4, 3):uniform_(0, 1) end,
+    unsqueeze = function() x:unsqueeze(1):zero_() end,
+    squeeze = function() x:slice(1, 1, 1):squeeze(1):normal_(0, 1) end,
+    detach = function() x:detach():fill_(1) end,
+  } do
+    raises(write, "what :" .. name .. " gives is a value of its own", ":clone()")
+  end
+  equal(x:sum():item(), 0)
+  -- A copy is one's own, and so is what an operator made; all of a tensor is the tensor.
+  equal(x:select(1, 1):clone():fill_(7):sum():item(), 21)
+  equal((x:view(-1) + 1):fill_(2):sum():item(), 12)
+end)
+
+test("a name that does not exist is an error that points the way", function()
+  local x = lv.zeros(2, 3)
+  raises(function() return x.foo end, "a tensor has no field 'foo'")
+  raises(function() return x[1] end, ":select(1, i)")
+  raises(function() for _ in ipairs(x) do error "reached" end end, ":tolist()")
+  raises(function() return lv.foo end, "lv has no 'foo'")
+  raises(function() return lv.nn.Conv2D end, "nn has no 'Conv2D' (it is nn.Conv2d)")
+  raises(function() return lv.nn.Foo end, "nn has no 'Foo'")
+end)
+
+test("rates that are none are refused", function()
+  for _, fps in ipairs { nan, -25, 1 / 0 } do
+    raises(function() lv.video.writer("x.mkv", { width = 8, height = 8, fps = fps }) end, "fps")
+  end
+end)
