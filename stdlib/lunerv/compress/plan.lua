@@ -13,9 +13,13 @@ local options <const> = require "lunerv.options"
 
 local plan <const> = {}
 
--- What entropy minimisation leaves of a parameter, embeddings included. It could leave less of
--- more, but under the price which that takes they learn slowly.
-local bits_per_parameter <const> = 2.4
+-- What entropy minimisation leaves of a parameter, embeddings included, for `frames` frames. It
+-- could leave less of more, but from a price of about 0.8 on they hardly learn. The more frames a
+-- parameter serves, the more of it is worth its bits.
+local function bits_per_parameter(frames)
+  local bits = 2.85 + 0.38 * math.log(frames / 48, 2)
+  return math.min(math.max(bits, 2.4), 4)
+end
 -- Of a budget, the share for embeddings; at least one channel.
 local embedding_share <const> = 0.25
 -- One evaluation of a frame, in training steps.
@@ -119,7 +123,8 @@ local function sized(o, clip, wanted, head_scale, bits)
   if not wanted.bytes or settings.size or settings.params or settings.fc_dim then
     return settings
   end
-  local params = math.max(1, math.floor(8 * wanted.bytes / (bits or bits_per_parameter)))
+  bits = bits or bits_per_parameter(#clip)
+  local params = math.max(1, math.floor(8 * wanted.bytes / bits))
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
   settings = conditioned(settings, params, clip)
   local blocks = blocks_of_trunk(settings, clip)
@@ -136,7 +141,7 @@ local function sized(o, clip, wanted, head_scale, bits)
   if least then
     errors.data("%s%d bytes are too few for this clip and kind of model: "
       .. "at least about %d expected", o.label and o.label .. ": " or "", wanted.bytes,
-      math.ceil(least * (bits or bits_per_parameter) / 8))
+      math.ceil(least * bits / 8))
   end
   return last
 end
@@ -182,11 +187,10 @@ local function epochs_within(o, clip, wanted, step)
 end
 
 -- Bits that a budget has for a parameter, from the smallest network on, and passes over the clip
--- from which on a network that large learns more than the one before it.
-local sizes <const> = {
-  { 64, 0 }, { 32, 3 }, { 16, 3.5 }, { 8, 5 }, { 5, 8 }, { 3.5, 16 },
-  { bits_per_parameter, 40 },
-}
+-- from which on a network that large learns more than the one before it; the largest one is that of
+-- `bits_per_parameter`.
+local sizes <const> = { { 64, 0 }, { 32, 3 }, { 16, 3.5 }, { 8, 5 }, { 5, 8 } }
+local passes_of_largest <const> = 24
 -- The head's scales, and passes from which on a trunk that fine is worth its time: one of twice the
 -- resolution takes about twice as long, and learns more in each pass.
 local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
@@ -211,7 +215,9 @@ local function within_time(o, clip, wanted)
 
   local scales = o.head_scale and { { o.head_scale, 0 } } or head_scales
   local is_sized = not wanted.bytes or o.size or o.params or o.fc_dim
-  local all, chosen, problem = is_sized and { sizes[#sizes] } or sizes, nil, nil
+  local all, chosen, problem = {}, nil, nil
+  if not is_sized then table.move(sizes, 1, #sizes, 1, all) end
+  all[#all + 1] = { bits_per_parameter(#clip), passes_of_largest }
   for _, scale in ipairs(scales) do
     for _, size in ipairs(best and { { chosen, scale[2] } } or all) do
       local fits, why = try(scale[1], size[1], size[2])

@@ -22,7 +22,7 @@ local aim <const> = 0.99
 -- The power of e by which the price of bits may change in the course of a training.
 local pace <const> = 5
 -- Bits a parameter beyond which the first price is lower.
-local plenty <const> = 3
+local plenty <const> = 4
 -- Of the time so far, what files on the way may take.
 local offer_share <const> = 0.05
 
