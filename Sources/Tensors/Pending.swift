@@ -316,6 +316,8 @@ extension Value {
             r[ins.a], ins.b >= 0 ? r[ins.b] : 0, ins.c >= 0 ? r[ins.c] : 0, 0.0
           )
           Double.apply(ins.op, p: ins.p, q: ins.q, 1, &a, &b, &c, &out)
+          // What is not chosen here may be elsewhere.
+          if ins.op == .choose { out = a != 0 ? a : b }
           r.append(out)
         }
         for (i, v) in r.enumerated() where v != 0 { zero[i] = false }

@@ -59,7 +59,7 @@ import Testing
       "train.lua:2: bad argument #1 to 'sum' (list expected, got a table with the key 'three')"
     ),
     (
-      "m.sum{1, [3] = 3, [2.5] = 1}",
+      "m.sum{1, [2.5] = 1}",
       "train.lua:2: bad argument #1 to 'sum' (list expected, got a table with the key '2.5')"
     ),
     (
