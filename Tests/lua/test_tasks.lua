@@ -57,6 +57,16 @@ local function compress_and_diagnose(clip, folder, run)
   return frames_of(out .. "/decoded.mkv")
 end
 
+test("a video that cannot be written does not take the results along", function()
+  local folder <close> = harness.folder()
+  local clip, out = moving(folder.path .. "/clip.mkv", 2), folder.path .. "/run"
+  lv.make_dirs(out .. "/reconstruction.mkv")
+  assert(lv.write_file(out .. "/reconstruction.mkv/notes.txt", "not ours"))
+  raises(function() script("regress", clip, out, "--strides", "2,2") end, "holds other files")
+  assert(lv.json.decode(assert(lv.read_file(out .. "/metrics.json"))).psnr)
+  equal(lv.read_file(out .. "/reconstruction.mkv/notes.txt"), "not ours")
+end)
+
 test("every task runs on odd frames, and on as few as there can be", function()
   local folder <close> = harness.folder()
   for _, count in ipairs { 1, 2, 4 } do

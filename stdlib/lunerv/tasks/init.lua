@@ -6,6 +6,7 @@
 --   written   how many frames are written: all of the source's, unless given
 --   panels    a function (frame, output) → images that stand side by side
 local Progress <const> = require "lunerv.progress"
+local bridge <const> = require "lunerv.bridge"
 local codec <const> = require "lunerv.codec"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
@@ -60,7 +61,7 @@ local function open(self, name, width)
   }))
 end
 
-function Videos:write(frame, output)
+local function write(self, frame, output)
   local beside = native.cat(self.panels(frame, output), 4)
   if not self.reconstruction then
     local width = beside:size(4)
@@ -73,7 +74,17 @@ function Videos:write(frame, output)
   self.side_by_side:write(beside)
 end
 
+-- A video that cannot be written is told of by `close`: it must not take the run's results along.
+function Videos:write(frame, output)
+  if self.problem then return end
+  local ok, message = pcall(write, self, frame, output)
+  if ok then return end
+  if bridge.interrupted() then error(message, 0) end
+  self.problem = message
+end
+
 function Videos:close()
+  if self.problem then error(self.problem, 0) end
   if not self.reconstruction then return end
   self.reconstruction:close()
   self.side_by_side:close()
