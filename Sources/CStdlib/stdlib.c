@@ -328,6 +328,9 @@ static const unsigned char lunerv_verify_golden[] = {
 static const unsigned char lunerv_verify_model[] = {
 #embed "../../stdlib/lunerv/verify/model.lua"
 };
+static const unsigned char lunerv_raw_layout[] = {
+#embed "../../stdlib/lunerv/raw_layout.lua"
+};
 static const unsigned char lunerv_video[] = {
 #embed "../../stdlib/lunerv/video.lua"
 };
@@ -441,6 +444,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.verify.cem", lunerv_verify_cem, sizeof(lunerv_verify_cem)},
   {"lunerv.verify.golden", lunerv_verify_golden, sizeof(lunerv_verify_golden)},
   {"lunerv.verify.model", lunerv_verify_model, sizeof(lunerv_verify_model)},
+  {"lunerv.raw_layout", lunerv_raw_layout, sizeof(lunerv_raw_layout)},
   {"lunerv.video", lunerv_video, sizeof(lunerv_video)},
 };
 

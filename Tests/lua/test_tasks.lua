@@ -146,6 +146,36 @@ test("the layout of headerless video is read off its name", function()
   equal(layout "HEVC/BasketballDrive_1920x1080_50.yuv", { 1920, 1080, "yuv420p", 50 })
   equal(layout "videoSRC01_1920x1080_30.yuv", { 1920, 1080, "yuv420p", 30 })
   equal(layout "x_352x288_yuv444p10le.YUV", { 352, 288, "yuv444p10le" })
+  -- Counters, ratios and labels are no formats; depths, rates and formats are written variously.
+  for name, expected in pairs {
+    ["DJI_0422_64x48_25fps"] = { 64, 48, "yuv420p", 25 },
+    ["clip1444_64x48_25fps"] = { 64, 48, "yuv420p", 25 },
+    ["bbb_16x9_64x48_29.97fps"] = { 64, 48, "yuv420p", 29.97 },
+    ["tears_4x3_64X48_24"] = { 64, 48, "yuv420p", 24 },
+    ["tiny_16x8"] = { 16, 8, "yuv420p" },
+    ["BricksBushes_64x48_25_10b_709_420"] = { 64, 48, "yuv420p10le", 25 },
+    ["Campfire_3840x2160_30fps_10bit_420_bt709"] = { 3840, 2160, "yuv420p10le", 30 },
+    ["Sony-64x48-12bit-422"] = { 64, 48, "yuv422p12le" },
+    ["Session_64x48_NV12"] = { 64, 48, "nv12" },
+    ["z_64x48_YUV400p"] = { 64, 48, "gray" },
+    ["x_64x48_yuv444p16le"] = { 64, 48, "yuv444p16le" },
+    ["akiyo352x288_60p"] = { 352, 288, "yuv420p", 60 },
+    ["a_854x480_480p"] = { 854, 480, "yuv420p" },
+    ["a_1920x1080p50_8bit"] = { 1920, 1080, "yuv420p", 50 },
+  } do
+    equal(layout(name .. ".yuv"), expected)
+  end
+  for name, problem in pairs {
+    ["clip_422_64x48_25fps"] = "'422' may be a counter or a format",
+    ["a_64x48_v210"] = "'v210' is not understood",
+    ["a_64x48_yuv411p"] = "'yuv411p' is not understood",
+    ["a_64x48_420_444"] = "'444' is at odds",
+    ["a_64x48_rgba_10bit"] = "10 bits in that format",
+  } do
+    local found, message = lv.video.layout(name .. ".yuv")
+    assert(found == nil and message:find(problem, 1, true), message)
+  end
+  equal(layout "both_640x360_320x180.yuv", nil)
   equal(layout "beauty.yuv", nil)
   equal(layout "bunny_1280x720.mp4", nil)
   local folder <close> = harness.folder()

@@ -55,24 +55,9 @@ local Clip <const> = {}
 Clip.__index = Clip
 Clip.__name = "clip"
 
--- How headerless video is laid out, by its name: { width, height, pixel_format, fps } for
--- "ReadySteadyGo_1920x1080_120fps_420_10bit_YUV.yuv" and its like. 4:2:0 with 8 bits unless the
--- name says otherwise; the rate is "50fps", "50Hz" or the number behind the size. nil for names
--- that say no size.
-function video.layout(path)
-  local name = path:match "[^/]*$"
-  local width, height, rest = name:match "(%d+)[xX](%d+)(.*)$"
-  if not width or not name:lower():match "%.yuv$" then return nil end
-  local lower = name:lower()
-  local chroma = lower:match "444" or lower:match "422" or "420"
-  local deep = lower:match "10[_-]?bit" or lower:match "p10" or lower:match "10le"
-  local fps = lower:match "(%d+%.?%d*)fps" or lower:match "(%d+%.?%d*)hz"
-    or rest:match "^_(%d+)%f[_.]"
-  return {
-    width = math.tointeger(tonumber(width)), height = math.tointeger(tonumber(height)),
-    pixel_format = "yuv" .. chroma .. "p" .. (deep and "10le" or ""), fps = tonumber(fps),
-  }
-end
+-- How headerless video is laid out, by its name: { width, height, pixel_format, fps }; nil, and
+-- perhaps why, where that does not say it (raw_layout.lua).
+video.layout = require "lunerv.raw_layout"
 
 -- `given` with the layout of a raw file; second, that layout, where it was read off the name. Or
 -- nil, nil and what is wrong.
@@ -82,11 +67,11 @@ local function completed(path, given)
   end
   given = options.copy(given)
   if given.width or given.height then return given end
-  local layout = video.layout(path)
+  local layout, problem = video.layout(path)
   if not layout and path:lower():match "%.yuv$" and native.exists(path) then
     return nil, nil, ("%s: headerless video is read by its name, as NAME_1920x1080_50fps.yuv or "
-      .. "NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give width, height and pixel_format")
-      :format(path)
+      .. "NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give width, height and pixel_format%s")
+      :format(path, problem and (" (%s)"):format(problem) or "")
   end
   layout = layout or {}
   given.width, given.height = layout.width, layout.height

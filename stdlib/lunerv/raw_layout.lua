@@ -1,0 +1,113 @@
+-- How headerless video is laid out, by its name: what
+-- "ReadySteadyGo_1920x1080_120fps_420_10bit_YUV.yuv" and its like say. A name may hold other
+-- numbers, such as counters, ratios and years: what could be meant in two ways, or is not
+-- understood, is asked for rather than guessed.
+
+-- Sides of a picture have at least as many pixels; less is a ratio such as 16x9.
+local least_side <const> = 32
+local most_rate <const> = 1000
+
+local chromas <const> = { ["420"] = true, ["422"] = true, ["444"] = true }
+local whole <const> = {
+  nv12 = "nv12", nv21 = "nv21", nv16 = "nv16", p010 = "p010le", p016 = "p016le", i420 = "yuv420p",
+  yv12 = false, v210 = false, gray = "gray", grey = "gray", ["400"] = "gray", uyvy = "uyvy422",
+  yuyv = "yuyv422", yuy2 = "yuyv422", rgb24 = "rgb24", bgr24 = "bgr24", rgba = "rgba",
+  bgra = "bgra",
+}
+
+-- The parts of a name, in lower case, between its separators.
+local function words_of(name)
+  local words = {}
+  for word in name:lower():gsub("%.[^.]*$", ""):gmatch "[^_%-%s,()%[%]]+" do
+    words[#words + 1] = word
+  end
+  return words
+end
+
+-- The index of the word that says the size, the two numbers, and what follows in that word; nil
+-- where none does, or several could.
+local function size_in(words)
+  local found, alone
+  for i, word in ipairs(words) do
+    local width, height, rest = word:match "^%a*(%d+)x(%d+)(.*)$"
+    width, height = math.tointeger(tonumber(width)), math.tointeger(tonumber(height))
+    if width and height and width > 0 and height > 0 then
+      local entry = { i, width, height, rest }
+      if math.min(width, height) >= least_side then
+        if found and (found[2] ~= width or found[3] ~= height) then return nil end
+        found = found or entry
+      elseif alone == nil then
+        alone = entry
+      else
+        alone = false
+      end
+    end
+  end
+  found = found or alone or nil
+  if found then return table.unpack(found, 1, 4) end
+end
+
+-- What a word says of samples: chroma, depth, a whole format, or that it is not understood.
+local function format_in(word)
+  if whole[word] ~= nil then return { format = whole[word] or nil, unknown = not whole[word] } end
+  if chromas[word] then return { chroma = word } end
+  local depth = word:match "^(%d+)b$" or word:match "^(%d+)bits?$" or word:match "^(%d+)le$"
+    or word:match "^p(1[0246])$"
+  if depth then return { depth = tonumber(depth) } end
+  local chroma, rest = word:match "^yuv(4%d%d)p?(.*)$"
+  if not chroma then chroma, rest = word:match "^(4[024][024])p(1?%d?l?e?)$" end
+  if not chroma then return nil end
+  depth = rest:match "^(%d+)l?e?$"
+  if chroma == "400" and rest == "" then return { format = "gray" } end
+  if not chromas[chroma] or rest ~= "" and not depth then return { unknown = true } end
+  return { chroma = chroma, depth = tonumber(depth) or 8 }
+end
+
+-- { width, height, pixel_format, fps } of the file `path`; 4:2:0 with 8 bits unless its name says
+-- otherwise. nil where it says no size, or says something that is not understood, and then what.
+return function(path)
+  local name = path:match "[^/]*$"
+  if not name:lower():match "%.yuv$" then return nil end
+  local words = words_of(name)
+  local at, width, height, rest = size_in(words)
+  if not at then return nil end
+
+  local says, fps = {}, rest:match "^p?(%d+%.?%d*)$"
+  for i, word in ipairs(words) do
+    local rate = word:match "^(%d+%.?%d*)fps$" or word:match "^(%d+%.?%d*)hz$"
+    local lines = i == at + 1 and word:match "^(%d+)p$"
+    -- 60p is a rate; 480p of as many lines, and 420p, are none.
+    if lines and not chromas[lines] and tonumber(lines) ~= height then rate = lines end
+    -- "grey" before the size is what the film shows.
+    local what = not rate and (i > at or not word:match "^gr[ae]y$") and format_in(word)
+    if rate then
+      fps = rate
+    elseif what and i < at and (chromas[word] or word == "400") then
+      return nil, ("'%s' may be a counter or a format"):format(word)
+    elseif what then
+      for key, value in pairs(what) do
+        if says[key] ~= nil and says[key] ~= value and not (key == "depth" and value == 8) then
+          return nil, ("'%s' is at odds with what stands before it"):format(word)
+        end
+        if not (key == "depth" and value == 8 and says.depth) then says[key] = value end
+      end
+      if what.unknown then return nil, ("'%s' is not understood"):format(word) end
+    elseif i == at + 1 and word:match "^%d+%.?%d*$" and not fps then
+      fps = word
+    end
+  end
+
+  local depth = says.depth or 8
+  local format = says.format
+  if not format then
+    format = "yuv" .. (says.chroma or "420") .. "p" .. (depth > 8 and depth .. "le" or "")
+  elseif depth > 8 then
+    local deep = { nv12 = { [10] = "p010le", [16] = "p016le" }, gray = { [10] = "gray10le",
+      [12] = "gray12le", [14] = "gray14le", [16] = "gray16le" } }
+    if not format:match "^p01" then format = deep[format] and deep[format][depth] end
+    if not format then return nil, ("%d bits in that format are not understood"):format(depth) end
+  end
+  fps = tonumber(fps)
+  if fps and (fps <= 0 or fps > most_rate) then fps = nil end
+  return { width = width, height = height, pixel_format = format, fps = fps }
+end
