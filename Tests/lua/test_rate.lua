@@ -105,6 +105,24 @@ test("a file takes the bytes asked for, and not one more", function()
   raises(function() compress(folder, "--bytes 100") end, "100 bytes are too few", "at least")
 end)
 
+test("what was trained on its steps keeps them where the bytes allow it", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+  local model = lv.models.hnerv_boost { clip = clip, fc_dim = 8, enc_dim = { 8, 4 },
+    strides = { 2, 2 }, ch_t = 4, pe_levels = 8 }
+  local small = lv.compress.cem(model, { target_bpp = 1 })
+  lv.train { model = small, clip = clip, epochs = 20, lr = 3e-3 }
+  local path = folder.path .. "/clip.lnv"
+  local allowed = {}
+  local trained = require("lunerv.compress.shelf").open(path, clip, allowed,
+    { out = folder.path }, function() end)
+  local size = trained:size(small)
+  allowed.bytes = size * 5 // 4
+  local file = trained:offer(small, 2, true)
+  equal(file.size, size)
+  near(file.psnr_8bit, lv.metrics.evaluate(small, clip).psnr_8bit, 0.01)
+end)
+
 test("a file is as good as asked for, and no larger than that takes", function()
   local folder <close> = harness.folder()
   local best = compress(folder, "--bytes 8000")

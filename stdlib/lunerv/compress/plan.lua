@@ -43,7 +43,7 @@ local narrower <const> = {
 local conditioning_share <const> = 0.1
 -- What a budget too small for a kind's defaults gives up besides, step by step.
 local smaller <const> = {
-  {}, { lower_width = 10 }, { lower_width = 8, dec_blks = { 1 } },
+  {}, { lower_width = 10 }, { lower_width = 8 }, { lower_width = 8, dec_blks = { 1 } },
   { lower_width = 6, dec_blks = { 1 } },
 }
 
