@@ -14,8 +14,8 @@ local options <const> = require "lunerv.options"
 local plan <const> = {}
 
 -- What entropy minimisation leaves of a parameter, embeddings included, for `frames` frames. It
--- could leave less of more, but from a price of about 0.8 on they hardly learn. The more frames a
--- parameter serves, the more of it is worth its bits.
+-- could leave less of more, but under the price which that takes they learn slowly. The more frames
+-- a parameter serves, the more of it is worth its bits.
 local function bits_per_parameter(frames)
   local bits = 2.85 + 0.38 * math.log(frames / 48, 2)
   return math.min(math.max(bits, 2.4), 4)

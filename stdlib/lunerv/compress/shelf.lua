@@ -80,7 +80,7 @@ local function fit_bytes(self, stored)
   local limit = self.goal.bytes
   local first = encode(self, stored, 0)
   if not limit then return first, first.size end
-  -- What was trained on its steps is best at them: finer ones fill the bytes, and lose a decibel.
+  -- What was trained on its steps is best at them: finer ones cost bytes, and quality too.
   if stored.rounding and first.size <= limit then return first, first.size end
   local best, smallest = first.size <= limit and first or nil, first
   local low, high -- efforts whose files are too large, and fit
