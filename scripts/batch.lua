@@ -83,8 +83,8 @@ end
 -- The clips ----------------------------------------------------------------------------------
 
 local videos <const> = {}
-for extension in ("mp4 m4v mov mkv webm avi y4m mpg mpeg ts m2ts wmv flv ogv gif 264 265 h264 hevc")
-  :gmatch "%S+" do
+for extension in ("mp4 m4v mov qt mkv webm avi y4m yuv mpg mpeg m1v m2v vob ts mts m2ts wmv asf "
+  .. "flv f4v ogv 3gp 3g2 mxf nut dv ivf obu gif apng 264 265 h264 h265 hevc avc"):gmatch "%S+" do
   videos[extension] = true
 end
 local images <const> = { png = true, jpg = true, jpeg = true, ppm = true, bmp = true, tif = true,
@@ -92,10 +92,10 @@ local images <const> = { png = true, jpg = true, jpeg = true, ppm = true, bmp = 
 
 local function extension_of(name) return (name:match "%.([^./]+)$" or ""):lower() end
 
--- The names in a folder; nil for what is none.
+-- The names in a folder, and those that are not UTF-8; nil for what is no folder.
 local function names_in(path)
-  local ok, names = pcall(lv.list_dir, path)
-  return ok and names or nil
+  local ok, names, unreadable = pcall(lv.list_dir, path)
+  if ok then return names, unreadable end
 end
 
 local function is_image_folder(path)
@@ -105,13 +105,27 @@ local function is_image_folder(path)
   return false
 end
 
+-- The paths of the clips; and how many were named that cannot be read.
 local function clips_of(input)
-  local names, clips = names_in(input), {}
+  local names, unreadable = names_in(input)
+  local clips, left_out = {}, {}
   if names then
     for _, name in ipairs(names) do
       local path = input .. "/" .. name
       local is_clip = videos[extension_of(name)] or is_image_folder(path)
-      if is_clip and not name:match "^%." then clips[#clips + 1] = path end
+      if name:match "^%." or not is_clip then
+        left_out[#left_out + 1] = name
+      else
+        clips[#clips + 1] = path
+      end
+    end
+    if #left_out > 0 then
+      lv.stderr(("note: left out, as their names are no videos': %s%s\n"):format(
+        table.concat(left_out, ", ", 1, math.min(#left_out, 5)),
+        #left_out > 5 and (" and %d more"):format(#left_out - 5) or ""))
+    end
+    for _, name in ipairs(unreadable) do
+      lv.stderr(("%s/%s: failed: the name is not UTF-8; rename it\n"):format(input, name))
     end
   else
     local text, message = lv.read_file(input)
@@ -124,7 +138,7 @@ local function clips_of(input)
     end
   end
   if #clips == 0 then error(("%s: there are no clips in it"):format(input), 0) end
-  return clips
+  return clips, unreadable and #unreadable or 0
 end
 
 -- Jobs with names that nothing else has: NAME, or NAME.EXT and so on where two clips share it.
@@ -246,9 +260,10 @@ local function run(jobs, report)
   clean()
 end
 
-local jobs <const> = jobs_of(clips_of(o.input))
-lv.make_dirs(o.out)
-local waiting, failed = {}, 0
+local clips <const>, unreadable <const> = clips_of(o.input)
+local jobs <const> = jobs_of(clips)
+lv.work_folder(o.out)
+local waiting, failed = {}, unreadable
 for _, job in ipairs(jobs) do
   local result = o.resume and result_of(job)
   if result then
@@ -278,5 +293,6 @@ if #waiting > 0 then
     write_manifest(jobs)
   end)
 end
-print(("%d of %d clips are in %s"):format(#jobs - failed, #jobs, o.out))
-if failed > 0 then error(("%d of %d clips failed"):format(failed, #jobs), 0) end
+local all <const> = #jobs + unreadable
+print(("%d of %d clips are in %s"):format(all - failed, all, o.out))
+if failed > 0 then error(("%d of %d clips failed"):format(failed, all), 0) end

@@ -23,7 +23,7 @@ local settings <const> = lv.compress.model_options(o)
 settings.clip = clip
 local model <const> = lv.models[o.model](settings)
 print(model:summary())
-lv.make_dirs(o.out)
+lv.work_folder(o.out)
 
 -- 2. Learn the clip by heart. With --resume this goes on where it was, or is done at once.
 local fitting <const> = lv.compress.train_options(o)

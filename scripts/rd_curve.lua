@@ -17,7 +17,7 @@ if o.threads then lv.set_threads(o.threads) end
 o.out = o.out:gsub("(.)/+$", "%1")
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
-lv.make_dirs(o.out)
+lv.work_folder(o.out)
 table.sort(o.rates)
 
 -- Points -------------------------------------------------------------------------------------

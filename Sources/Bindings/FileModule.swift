@@ -62,8 +62,15 @@ enum FileModule {
         return true
       })
     }
-    m.define("list_dir", params: ["path"], doc: "The names in a folder, sorted.") {
-      (path: String) -> [String] in try Files.list(path)
+    m.define(
+      "list_dir", params: ["path"],
+      doc: """
+        The names in a folder, sorted; and, escaped for messages, those that are not UTF-8 and \
+        that no path can name.
+        """
+    ) { (path: String) -> LuaResults in
+      let (names, unreadable) = try Files.listAll(path)
+      return LuaResults(names, unreadable)
     }
     m.define("remove", params: ["path"], doc: "Removes a file.") { (path: String) in
       try Files.remove(path)
@@ -72,9 +79,15 @@ enum FileModule {
       "remove_stale", params: ["folder"],
       doc: "Removes the unfinished files that killed processes left in a folder of their own."
     ) { (path: String) in
-      AtomicFile.removeStale(in: path, olderThan: 0)
-      VideoWriter.removeStale(in: path)
+      Temporary.removeStale(in: path, olderThan: 0)
     }
+    m.define(
+      "work_folder", params: ["path"],
+      doc: """
+        Makes a folder, and those above it, in which this process names every file: it clears it \
+        of what killed processes left, and follows no link that is in it when it writes.
+        """
+    ) { (path: String) in try WorkFolders.open(path) }
     m.define("rename", params: ["from", "to"], doc: "Renames a file.") {
       (from: String, to: String) in try Files.rename(from, to: to)
     }
@@ -112,7 +125,12 @@ enum FileModule {
       do {
         let file = try SafetensorsFile(path)
         let pairs = try file.entries.map { entry in
-          (LuaValue.string(entry.name), LuaValue.object(try tensor(of: entry, in: file)))
+          do {
+            return (LuaValue.string(entry.name), LuaValue.object(try tensor(of: entry, in: file)))
+          } catch let error as LunervError where error.kind == .argument {
+            // A rank that tensors cannot have is the file's, not the script's.
+            throw LunervError(.data, "\(path): '\(entry.name)': \(error.message)")
+          }
         }
         let metadata = file.metadata.map { (LuaValue.string($0.key), LuaValue.string($0.value)) }
         return LuaResults(

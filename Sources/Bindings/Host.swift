@@ -109,6 +109,17 @@ public final class Host {
     }
   }
 
+  private static func writeError(_ text: String) {
+    Array(text.utf8).withUnsafeBytes { bytes in
+      var done = 0
+      while done < bytes.count {
+        let n = write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+        if n <= 0 { break }
+        done += n
+      }
+    }
+  }
+
   private static func process(_ m: LuaModule) {
     m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
       () -> [String: Int] in
@@ -133,17 +144,17 @@ public final class Host {
     m.define("interrupted", doc: "Whether the user asked to stop.", polls: false) {
       () -> Bool in LuaInterrupt.wasRequested
     }
-    m.define("stderr", params: ["text"], doc: "Writes to the error stream.", polls: false) {
-      (text: LuaBytes) in
-      text.bytes.withUnsafeBytes { bytes in
-        var done = 0
-        while done < bytes.count {
-          let n = write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-          if n <= 0 { break }
-          done += n
-        }
-      }
+    m.define(
+      "stderr", params: ["text"],
+      doc: "Writes to the error stream; what could steer a terminal is escaped.", polls: false
+    ) { (text: LuaBytes) in
+      writeError(String(decoding: text.bytes, as: UTF8.self).harmless)
     }
+    m.define(
+      "status_line", params: ["text"],
+      doc: "Shows one line on the terminal that is the error stream, over the one before.",
+      polls: false
+    ) { (text: String) in writeError("\r" + text.harmless + "\u{1B}[K") }
   }
 }
 

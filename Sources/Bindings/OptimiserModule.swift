@@ -65,7 +65,12 @@ enum OptimiserModule {
     c.property(
       "lr", doc: "The learning rate of the first group; the others' keep their ratio to it.",
       get: { (o: Optimiser) -> Double in o.lr },
-      set: { (o: Optimiser, lr: Double) in o.lr = lr })
+      set: { (o: Optimiser, lr: Double) in
+        guard lr.isFinite, lr >= 0 else {
+          throw LunervError(.argument, "lr: expected a finite number of at least 0, got \(lr)")
+        }
+        o.lr = lr
+      })
     c.method("step", doc: "One update of every parameter that has a gradient.") {
       (o: Optimiser) in
       try o.update()

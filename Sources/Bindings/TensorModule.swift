@@ -119,8 +119,9 @@ enum TensorModule {
     let head = "tensor \(t.dtype.rawValue) (\(t.shape.map(String.init).joined(separator: ", ")))"
     if t.count == 0 { return head }
     let few = try t.first(t.count > 8 ? 6 : 8)
+    let isIntegral = t.dtype != .f32 && t.dtype != .f64
     func short(_ v: Double) -> String {
-      if v == v.rounded(), abs(v) < 1e6 { return String(Int(v)) }
+      if v == v.rounded(), abs(v) < (isIntegral ? 0x1p53 : 1e6) { return String(Int(v)) }
       if !v.isFinite { return "\(v)" }
       let digits = abs(v) >= 1e-3 && abs(v) < 1e6 ? 1e4 : 0
       return digits > 0 ? "\((v * digits).rounded() / digits)" : "\(Float(v))"

@@ -22,13 +22,15 @@ enum VideoModule {
     var width: Int?
     var height: Int?
     var allowTruncated = false
+    var deinterlace = false
     static var luaFields: [LuaField<Open>] {
       [
         LuaField("size", \.size), LuaField("crop", \.crop), LuaField("first", \.first),
         LuaField("last", \.last), LuaField("every", \.every), LuaField("rate", \.rate),
         LuaField("cache", \.cache), LuaField("cache_dir", \.cacheDir),
-        LuaField("pixel_format", \.pixelFormat), LuaField("width", \.width),
-        LuaField("height", \.height), LuaField("allow_truncated", \.allowTruncated),
+        LuaField("deinterlace", \.deinterlace), LuaField("pixel_format", \.pixelFormat),
+        LuaField("width", \.width), LuaField("height", \.height),
+        LuaField("allow_truncated", \.allowTruncated),
       ]
     }
 
@@ -62,6 +64,7 @@ enum VideoModule {
         o.raw = .init(width: width, height: height, pixelFormat: pixelFormat ?? "rgb24")
       }
       o.allowTruncated = allowTruncated
+      o.deinterlace = deinterlace
       o.interrupted = { LuaInterrupt.isRequested }
       return o
     }
@@ -181,8 +184,9 @@ enum VideoModule {
           times.append(time)
           changes.append(frame.withUnsafeBufferPointer { meter.add($0) })
         }
+        let timing = ClipTiming(times, declared: reader.frameRate)
         return [
-          reader.width, reader.height, reader.frameRate.value, times.map(\.seconds),
+          reader.width, reader.height, timing.rate.value, timing.times.map(\.seconds),
           reader.warnings, reader.hasAudio, lists(changes),
         ]
       }

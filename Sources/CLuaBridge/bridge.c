@@ -266,6 +266,13 @@ static int interrupted(lua_State *L) {
   return 1;
 }
 
+/// Asks for a stop where standard output has lost its reader.
+static int stop_if_unread(lua_State *L) {
+  lunerv_interrupt_unread();
+  if (lunerv_interrupt_requested()) lunerv_arm(L);
+  return 0;
+}
+
 static int note_origin(lua_State *L) {
   lunerv_note_origin(L, L, 1);
   return 1;
@@ -335,6 +342,7 @@ void lunerv_push_bridge_module(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"set_error_path", set_error_path},
       {"interrupted", interrupted},
+      {"stop_if_unread", stop_if_unread},
       {"shield", shield},
       {"on_error", on_error},
       {"nested", nested},

@@ -18,6 +18,10 @@ enum { stop_count = sizeof stops / sizeof *stops };
 static atomic_bool requested;
 static atomic_int reason;
 static atomic_int shields;
+// Writes to a standard output that has lost its reader. The end of a step of training makes them a
+// request, since it keeps the work; so do more of them than a program says before it works.
+static atomic_int lost_writes;
+enum { lost_writes_allowed = 8 };
 static struct sigaction before[stop_count];
 static bool handled[stop_count];
 static bool installed;
@@ -39,6 +43,13 @@ bool lunerv_interrupt_pending(void) {
          atomic_load_explicit(&shields, memory_order_relaxed) == 0;
 }
 void lunerv_interrupt_request(void) { atomic_store(&requested, true); }
+bool lunerv_output_lost(void) { return atomic_load(&lost_writes) > 0; }
+void lunerv_interrupt_unread(void) {
+  if (!lunerv_output_lost()) return;
+  int none = 0;
+  atomic_compare_exchange_strong(&reason, &none, SIGPIPE);
+  lunerv_interrupt_request();
+}
 int lunerv_interrupt_reason(void) {
   int signal = atomic_load(&reason);
   return signal ? signal : SIGINT;
@@ -117,6 +128,10 @@ static void handle(int signal) {
     errno = error;
     return;
   }
+  if (signal == SIGPIPE && atomic_fetch_add(&lost_writes, 1) < lost_writes_allowed) {
+    errno = error;
+    return;
+  }
   int none = 0;
   atomic_compare_exchange_strong(&reason, &none, signal);
   atomic_store(&requested, true);
@@ -168,5 +183,6 @@ void lunerv_interrupt_uninstall(void) {
 void lunerv_interrupt_clear(void) {
   atomic_store(&requested, false);
   atomic_store(&reason, 0);
+  atomic_store(&lost_writes, 0);
   if (installed) lunerv_interrupt_install();
 }

@@ -26,6 +26,10 @@ public enum LuaInterrupt {
   /// The signal that asked to stop first; SIGINT where none did.
   public static var signal: Int32 { lunerv_interrupt_reason() }
 
+  /// Turns a standard output that lost its reader into a request, for when a program ends. The end
+  /// of a step of training, and the ninth lost write, do so too.
+  public static func requestIfUnread() { lunerv_interrupt_unread() }
+
   /// Forgets the request; scripts can run again and the next SIGINT counts as the first.
   public static func clear() { lunerv_interrupt_clear() }
 }

@@ -29,6 +29,12 @@ extension LuaObject {
 
   public func push(to stack: LuaStack) {
     stack.room()
+    // What a method returns of its own object is the same userdata: tables are keyed by it.
+    if let block = lunerv_to_block(stack.thread, 1), let held = block.pointee.object,
+      held == Unmanaged.passUnretained(self as AnyObject).toOpaque()
+    {
+      return lua_pushvalue(stack.thread, 1)
+    }
     guard let info = stack.state.info(of: ObjectIdentifier(Self.self)) else {
       stack.failLater(.init(.argument, "no Lua class is registered for \(Self.luaName)"))
       return stack.pushNil()

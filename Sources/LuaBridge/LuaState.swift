@@ -20,6 +20,7 @@ public final class LuaState {
   /// ``requestCollect()``, but nothing that runs Lua code.
   public var onObjectPush: ((_ bytes: Int) -> Void)?
 
+  private var moduleFolders: [String] = []
   /// Objects and functions that Lua refers to by address; never removed.
   private var functions: [NativeFunction] = []
   private var infos: [LuaObjectInfo] = []
@@ -107,6 +108,13 @@ public final class LuaState {
     _ = lunerv_add_searcher(stack.thread)
   }
 
+  /// The file of a module in a folder that `package.path`, whose signs ';' and '?' are, cannot hold.
+  private func fileOfModule(_ name: String) -> String? {
+    let inside = name.replacing(".", with: "/")
+    return moduleFolders.flatMap { ["\($0)/\(inside).lua", "\($0)/\(inside)/init.lua"] }
+      .first { Files.exists($0) && !Files.isDirectory($0) }
+  }
+
   private func registerBridgeModule() {
     let fail = NativeFunction("fail", role: .verbatim, params: ["kind", "message"]) {
       (kind: String, message: String) throws -> LuaResults in
@@ -115,9 +123,17 @@ public final class LuaState {
       }
       throw LunervError(kind, message)
     }
+    let find = NativeFunction("file_of_module", params: ["name"]) {
+      [unowned self] (name: String) -> String? in self.fileOfModule(name)
+    }
+    addSource { [unowned self] name in
+      try self.fileOfModule(name).map { (try Files.read($0), "@" + $0) }
+    }
     let stack = current
     lunerv_push_bridge_module(stack.thread)
-    setFunction(fail, named: fail.signature.name, on: stack)
+    for function in [fail, find] {
+      setFunction(function, named: function.signature.name, on: stack)
+    }
     _ = lunerv_preload(stack.thread, "lunerv.bridge")
   }
 
@@ -157,8 +173,15 @@ public final class LuaState {
   public func run(file path: String, arguments: [String]) throws {
     let stack = current
     setArguments(path, arguments, on: stack)
-    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-    try check(lunerv_prepend_path(stack.thread, folder.isEmpty ? "/" : folder), stack)
+    // Modules lie beside the name that was given or, where that is a link, beside its end. What
+    // comes last is searched first.
+    let files = Files.isLink(path) ? [Files.destination(path), path] : [path]
+    let folders = files.map { Files.split($0).folder }
+    if folders.contains(where: { $0.contains(where: { ";?".contains($0) }) }) {
+      moduleFolders = folders.reversed()
+    } else {
+      for folder in folders { try check(lunerv_prepend_path(stack.thread, folder), stack) }
+    }
     try check(lunerv_load_file(stack.thread, path), stack)
     _ = try call(on: stack, arguments, report: true)
   }

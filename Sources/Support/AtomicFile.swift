@@ -5,36 +5,38 @@ import Glibc
 /// The bytes go to a temporary in the same folder; ``commit()`` flushes it to the disk,
 /// renames it over `path` and flushes the folder. Whatever fails on the way (a full disk,
 /// say), the temporary is removed and what was at `path` stays untouched. Not committing
-/// discards. Links are followed; devices and pipes are written directly.
+/// discards. Links are followed, but not in ``WorkFolders``; devices and pipes are written
+/// directly.
 public final class AtomicFile {
   public let path: String
   /// Bytes written so far.
   public private(set) var count = 0
 
   private let target: String
-  private let temporary: String?
+  private let temporary: Temporary?
   private let descriptor: Descriptor
   private var isOpen = true
 
   public init(_ path: String) throws {
     try Files.checkPath(path)
     self.path = path
-    let found = Files.status(path)
+    let target = Files.destination(path)
+    // A link that is to be replaced says nothing about the file that replaces it.
+    let found = Files.isLink(target) ? nil : Files.status(path)
     if let found, found.st_mode & S_IFMT == S_IFDIR {
       throw Files.failure(path, "write", code: EISDIR)
     }
     if let found, found.st_mode & S_IFMT != S_IFREG {
-      target = path
+      self.target = path
       temporary = nil
       descriptor = try Descriptor.open(path, O_WRONLY)
       return
     }
-    let target = found == nil ? path : AtomicFile.resolved(path)
-    let (name, descriptor) = try AtomicFile.makeTemporary(for: target, shownAs: path)
-    if let found { fchmod(descriptor.number, found.st_mode & 0o777) }
+    let temporary = try Temporary(.file, in: Files.split(target).folder, shownAs: path)
+    if let found { fchmod(temporary.descriptor.number, found.st_mode & 0o777) }
     self.target = target
-    self.temporary = name
-    self.descriptor = descriptor
+    self.temporary = temporary
+    descriptor = temporary.descriptor
   }
 
   deinit { discard() }
@@ -60,8 +62,9 @@ public final class AtomicFile {
     try orDiscard {
       try descriptor.sync()
       try descriptor.close()
-      if let temporary, rename(temporary, target) != 0 {
-        throw Files.failure(path, "write")
+      if let temporary {
+        guard rename(temporary.path, target) == 0 else { throw Files.failure(path, "write") }
+        temporary.keep()
       }
       isOpen = false
     }
@@ -73,53 +76,8 @@ public final class AtomicFile {
   public func discard() {
     guard isOpen else { return }
     isOpen = false
-    if let temporary { unlink(temporary) }
+    temporary?.remove()
     try? descriptor.close()
-  }
-
-  /// Removes the temporaries that killed processes left in a folder, and returns how many.
-  /// A temporary that is being written is locked by its writer and stays; one younger than
-  /// a minute too, since its writer may not have come to locking it yet.
-  @discardableResult
-  public static func removeStale(in folder: String, olderThan seconds: Int = 60) -> Int {
-    let names = (try? Files.list(folder)) ?? []
-    var removed = 0
-    for name in names where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
-      let path = folder + "/" + name
-      guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
-        let status = try? file.status(), status.st_mode & S_IFMT == S_IFREG,
-        time(nil) - status.st_mtim.tv_sec >= seconds,
-        flock(file.number, LOCK_EX | LOCK_NB) == 0
-      else { continue }
-      if unlink(path) == 0 { removed += 1 }
-    }
-    return removed
-  }
-
-  private static let prefix = ".lunerv-"
-  private static let suffix = ".tmp"
-
-  private static func makeTemporary(
-    for target: String, shownAs path: String
-  ) throws -> (name: String, descriptor: Descriptor) {
-    let folder = Files.split(target).folder
-    while true {
-      let random = String(UInt64.random(in: 0 ... .max), radix: 36)
-      let name = folder + "/" + prefix + random + suffix
-      let number = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      if number >= 0 {
-        flock(number, LOCK_EX | LOCK_NB)
-        return (name, Descriptor(path: path, number: number))
-      }
-      if errno != EEXIST, errno != EINTR { throw Files.failure(path, "create") }
-    }
-  }
-
-  /// Where a link leads, so that the link survives and its target is replaced.
-  private static func resolved(_ path: String) -> String {
-    guard let buffer = realpath(path, nil) else { return path }
-    defer { free(buffer) }
-    return String(cString: buffer)
   }
 
   private func orDiscard(_ body: () throws -> Void) throws {

@@ -101,24 +101,31 @@ public enum Files {
   }
 
   /// The names in a folder, hidden ones too, without `.` and `..`, sorted by their bytes.
-  /// Names that are no UTF-8 are left out, since no string could open them.
-  public static func list(_ path: String) throws -> [String] {
+  /// Names that are no UTF-8 are left out: no string could open them.
+  public static func list(_ path: String) throws -> [String] { try listAll(path).names }
+
+  /// ``list(_:)``, and in a form for messages the names that are no UTF-8.
+  public static func listAll(_ path: String) throws -> (names: [String], unreadable: [String]) {
     try checkPath(path)
     guard let folder = opendir(path) else { throw failure(path, "list") }
     defer { closedir(folder) }
-    var names: [String] = []
+    var (names, unreadable) = ([String](), [String]())
     while true {
       errno = 0
       guard let entry = readdir(folder) else {
         guard errno == 0 else { throw failure(path, "list") }
         break
       }
-      let name = withUnsafeBytes(of: &entry.pointee.d_name) { field in
-        String(validating: field.prefix { $0 != 0 }, as: UTF8.self)
+      let bytes = withUnsafeBytes(of: &entry.pointee.d_name) { field in
+        Array(field.prefix { $0 != 0 })
       }
-      if let name, name != ".", name != ".." { names.append(name) }
+      if let name = String(validating: bytes, as: UTF8.self) {
+        if name != ".", name != ".." { names.append(name) }
+      } else {
+        unreadable.append(printable(bytes: bytes))
+      }
     }
-    return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    return (names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }, unreadable.sorted())
   }
 
   /// Removes a file, a link or an empty folder.
@@ -194,9 +201,9 @@ public enum Files {
 }
 
 /// An open file descriptor that closes itself.
-final class Descriptor {
+public final class Descriptor {
   let path: String
-  private(set) var number: Int32
+  public private(set) var number: Int32
 
   init(path: String, number: Int32) {
     self.path = path
@@ -207,7 +214,8 @@ final class Descriptor {
     if number >= 0 { Glibc.close(number) }
   }
 
-  static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws -> Descriptor {
+  public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws -> Descriptor
+  {
     try Files.checkPath(path)
     let action = flags & O_CREAT != 0 ? "create" : "open"
     while true {

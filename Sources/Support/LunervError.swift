@@ -22,13 +22,14 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   public var kind: Kind
-  public var message: String
-  public var context: [String]
+  /// Invisible characters, as a file may hold them, are escaped.
+  public var message: String { didSet { message = message.harmless } }
+  public var context: [String] { didSet { context = context.map(\.harmless) } }
 
   public init(_ kind: Kind, _ message: String, context: [String] = []) {
     self.kind = kind
-    self.message = message
-    self.context = context
+    self.message = message.harmless
+    self.context = context.map(\.harmless)
   }
 
   /// The same error with one more line of context, outermost last.

@@ -1,3 +1,18 @@
+extension Unicode.Scalar {
+  /// Control, formatting and other invisible characters, which could steer a terminal.
+  fileprivate var isInvisible: Bool {
+    switch properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse,
+      .unassigned:
+      true
+    default: false
+    }
+  }
+
+  /// `\u{1B}` and its like.
+  fileprivate var escaped: String { "\\u{" + String(value, radix: 16, uppercase: true) + "}" }
+}
+
 extension String {
   /// The text as one harmless line for messages: control, formatting and other invisible
   /// characters escaped (`\u{1B}`), and everything past 200 characters cut off. For names
@@ -6,13 +21,49 @@ extension String {
     var out = ""
     for (count, scalar) in unicodeScalars.enumerated() {
       if count == 200 { return out + "…" }
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse,
-        .unassigned:
-        out += "\\u{" + String(scalar.value, radix: 16, uppercase: true) + "}"
-      default: out.unicodeScalars.append(scalar)
+      if scalar.isInvisible {
+        out += scalar.escaped
+      } else {
+        out.unicodeScalars.append(scalar)
       }
     }
     return out
   }
+
+  /// The text with invisible characters escaped, but for ends of lines and tabs: messages pass
+  /// through this where they leave, since they may hold text from files.
+  public var harmless: String {
+    func isMeant(_ scalar: Unicode.Scalar) -> Bool {
+      scalar == "\n" || scalar == "\t" || !scalar.isInvisible
+    }
+    if unicodeScalars.allSatisfy(isMeant) { return self }
+    var out = ""
+    for scalar in unicodeScalars {
+      if isMeant(scalar) {
+        out.unicodeScalars.append(scalar)
+      } else {
+        out += scalar.escaped
+      }
+    }
+    return out
+  }
+}
+
+/// Bytes that are no UTF-8, as a file's name may be, in a form for messages: `caf\xE9.png`.
+public func printable(bytes: some Sequence<UInt8>) -> String {
+  var out = ""
+  var rest = Array(bytes)[...]
+  while let first = rest.first {
+    let length = (1...min(4, rest.count)).first {
+      String(validating: rest.prefix($0), as: UTF8.self) != nil
+    }
+    if let length {
+      out += String(decoding: rest.prefix(length), as: UTF8.self)
+      rest = rest.dropFirst(length)
+    } else {
+      out += "\\x" + (first < 16 ? "0" : "") + String(first, radix: 16, uppercase: true)
+      rest = rest.dropFirst()
+    }
+  }
+  return out.printable
 }

@@ -92,9 +92,11 @@ public final class Optimiser {
             "\(name): parameter \(number): expected two dimensions or more, got \(p.shape.count)")
         }
       }
-      guard group.lr.isFinite, group.weightDecay.isFinite, group.weightDecay >= 0 else {
-        throw LunervError(
-          .argument, "optimiser: expected a finite lr and a weight_decay of at least 0")
+      for (name, value) in [("lr", group.lr), ("weight_decay", group.weightDecay)] {
+        guard value.isFinite, value >= 0 else {
+          throw LunervError(
+            .argument, "optimiser: \(name): expected a finite number of at least 0, got \(value)")
+        }
       }
       if case .soap(let o) = group.method {
         guard o.frequency >= 1 else {

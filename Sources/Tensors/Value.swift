@@ -167,16 +167,8 @@ public final class Value {
     switch dtype {
     case .f32: try out.memory(Float.self).update(repeating: Float(number), count: n)
     case .f64: try out.memory(Double.self).update(repeating: number, count: n)
-    case .i32:
-      guard let v = Int32(exactly: number) else {
-        throw LunervError(.argument, "\(number) is no 32-bit integer")
-      }
-      try out.memory(Int32.self).update(repeating: v, count: n)
-    case .u8:
-      guard let v = UInt8(exactly: number) else {
-        throw LunervError(.argument, "\(number) is no integer from 0 to 255")
-      }
-      try out.memory(UInt8.self).update(repeating: v, count: n)
+    case .i32: try out.memory(Int32.self).update(repeating: integer(number), count: n)
+    case .u8: try out.memory(UInt8.self).update(repeating: integer(number), count: n)
     case .bool: try out.memory(UInt8.self).update(repeating: number != 0 ? 1 : 0, count: n)
     }
     return out
@@ -188,12 +180,19 @@ public final class Value {
       switch dtype {
       case .f32: try out.memory(Float.self)[i] = Float(v)
       case .f64: try out.memory(Double.self)[i] = v
-      case .i32: try out.memory(Int32.self)[i] = Int32(exactly: v.rounded(.towardZero)) ?? 0
-      case .u8: try out.memory(UInt8.self)[i] = UInt8(exactly: v.rounded(.towardZero)) ?? 0
+      case .i32: try out.memory(Int32.self)[i] = integer(v)
+      case .u8: try out.memory(UInt8.self)[i] = integer(v)
       case .bool: try out.memory(UInt8.self)[i] = v != 0 ? 1 : 0
       }
     }
     return out
+  }
+
+  private static func integer<I: FixedWidthInteger>(_ number: Double) throws -> I {
+    if let integer = I(exactly: number) { return integer }
+    let text =
+      number == number.rounded() && abs(number) < 0x1p53 ? "\(Int64(number))" : "\(number)"
+    throw LunervError(.argument, "expected an integer from \(I.min) to \(I.max), got \(text)")
   }
 
   /// Every element in logical order, as f64.

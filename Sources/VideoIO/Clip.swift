@@ -13,7 +13,7 @@ public final class Clip: Sendable {
   public let height: Int
   /// Number of frames, at least 1.
   public let count: Int
-  /// When each frame is shown, exactly and in increasing order.
+  /// When each frame is shown, counted from the first, exactly and in increasing order.
   public let times: [FrameTime]
   /// Frames per second; of variable rates the average.
   public let frameRate: Rational
@@ -60,9 +60,10 @@ public final class Clip: Sendable {
     width = reader.width
     height = reader.height
     count = store.count
-    self.times = times
-    frameRate = reader.frameRate
-    timeBase = reader.timeBase
+    let timing = ClipTiming(times, declared: reader.frameRate)
+    self.times = timing.times
+    frameRate = timing.rate
+    timeBase = timing.timeBase
     hasAudio = reader.hasAudio
     warnings = reader.warnings
     state = Mutex(State(store: store))

@@ -4,12 +4,18 @@ import Support
 
 /// Where encoded frames go. Exactly one of `finish` and `abandon` ends it.
 protocol FrameSink: AnyObject {
+  /// The unit of the times that are stored, in seconds; nil where none are.
+  var clock: Rational? { get }
   /// Takes 3 × height × width bytes, shown at `pts` ticks of the writer's time base.
   func write(_ rgb: UnsafePointer<UInt8>, pts: Int64) throws
   /// Completes the output and gives it its name.
   func finish() throws
   /// Removes what was written.
   func abandon()
+}
+
+extension FrameSink {
+  var clock: Rational? { nil }
 }
 
 /// FFV1 or H.264 in Matroska or MP4.
@@ -19,7 +25,6 @@ final class MuxedSink: FrameSink {
   private let encoder: Encoder
   private let settings: Encoder.Settings
   private var format: UnsafeMutablePointer<AVFormatContext>?
-  private var lastTick = Int64.min
 
   init(
     path: String, container: String, settings: Encoder.Settings, width: Int, height: Int
@@ -53,20 +58,10 @@ final class MuxedSink: FrameSink {
 
   deinit { closeFormat() }
 
+  /// Containers have ticks of their own (Matroska: milliseconds).
+  var clock: Rational? { format?.pointee.streams[0].map { Rational($0.pointee.time_base) } }
+
   func write(_ rgb: UnsafePointer<UInt8>, pts: Int64) throws {
-    guard let stream = format?.pointee.streams[0] else { return }
-    // Containers have ticks of their own (Matroska: milliseconds).
-    let time = FrameTime(pts: pts, timeBase: settings.timeBase)
-    guard let tick = time.ticks(of: Rational(stream.pointee.time_base)) else {
-      throw LunervError(.argument, "\(path): a timestamp is out of range")
-    }
-    guard tick > lastTick else {
-      throw LunervError(
-        .argument,
-        "\(path): two frames fall on one tick of the container's clock "
-          + "(\(Rational(stream.pointee.time_base)) s)")
-    }
-    lastTick = tick
     try encoder.encode(rgb, pts: pts, mux)
   }
 

@@ -26,8 +26,8 @@ struct Damage {
   var what: String
   /// How many frames the container says there are, when it says so.
   var promised: Int?
-  /// Nothing but a missing end: pictures before it are sound.
-  var isOnlyTruncation: Bool
+  /// The pictures that have come so far are sound.
+  var isBehind = false
   /// Pictures that came out although the decoder knows them to be wrong.
   var concealed = 0
 }

@@ -194,48 +194,4 @@ final class InputFile {
       throw LunervError(.data, "\(path): no stream can be read: \(Libav.text(found))")
     }
   }
-
-  /// Where a Matroska or AVI file says that it ends, in bytes; nil for other formats, for
-  /// streams of unknown length and for pipes. Beyond ``size`` the file is truncated.
-  func announcedEnd() -> Int? {
-    guard isFormat("matroska") || isFormat("avi"), size != nil else { return nil }
-    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return nil }
-    defer { close(file) }
-    var bytes = [UInt8](repeating: 0, count: 4096)
-    let count = bytes.withUnsafeMutableBytes { pread(file, $0.baseAddress, $0.count, 0) }
-    guard count > 12 else { return nil }
-    let head = bytes.prefix(count)
-    return isFormat("avi") ? Self.endOfRIFF(head) : Self.endOfSegment(head)
-  }
-
-  /// "RIFF", then the length of what follows, little-endian; 0 while a file is being written.
-  private static func endOfRIFF(_ bytes: ArraySlice<UInt8>) -> Int? {
-    guard bytes.starts(with: "RIFF".utf8) else { return nil }
-    let length = (0..<4).reduce(0) { $0 | Int(bytes[4 + $1]) << (8 * $1) }
-    return length == 0 || length == 0xffff_ffff ? nil : 8 + length
-  }
-
-  /// An EBML header, then the segment's identifier and length.
-  private static func endOfSegment(_ bytes: ArraySlice<UInt8>) -> Int? {
-    var at = 0
-    /// An EBML number: leading zero bits of the first byte tell how many bytes follow.
-    func number(keepingMarker: Bool) -> Int? {
-      guard at < bytes.count, bytes[at] != 0 else { return nil }
-      let length = bytes[at].leadingZeroBitCount + 1
-      guard at + length <= bytes.count else { return nil }
-      var value = keepingMarker ? Int(bytes[at]) : Int(bytes[at]) & ((1 << (8 - length)) - 1)
-      for byte in bytes[(at + 1)..<(at + length)] { value = value << 8 | Int(byte) }
-      at += length
-      let isUnknown = !keepingMarker && value == (1 << (7 * length)) - 1
-      return isUnknown ? nil : value
-    }
-    guard number(keepingMarker: true) == 0x1A45_DFA3, let header = number(keepingMarker: false),
-      header < bytes.count - at
-    else { return nil }
-    at += header
-    guard number(keepingMarker: true) == 0x1853_8067, let segment = number(keepingMarker: false)
-    else { return nil }
-    return at + segment
-  }
 }

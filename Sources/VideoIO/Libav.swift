@@ -149,6 +149,11 @@ public struct FrameTime: Sendable, Hashable {
     Double(pts) * Double(timeBase.numerator) / Double(timeBase.denominator)
   }
 
+  /// Whether this is earlier than another time, exactly.
+  func isBefore(_ other: FrameTime) -> Bool {
+    av_compare_ts(pts, timeBase.av, other.pts, other.timeBase.av) < 0
+  }
+
   /// The tick of another time base that is nearest; nil where it does not fit 64 bits.
   func ticks(of other: Rational) -> Int64? {
     guard timeBase.isPositive, other.isPositive else { return nil }

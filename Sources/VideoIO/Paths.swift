@@ -34,36 +34,19 @@ func systemError(_ what: String, _ code: Int32 = errno) -> LunervError {
   LunervError(.io, "\(what): \(String(cString: strerror(code)))")
 }
 
-/// The names in a folder, without "." and "..", in no particular order.
+/// The names in a folder, all of which must be UTF-8.
 func names(in folder: String) throws -> [String] {
-  guard let stream = opendir(folder) else { throw systemError(folder) }
-  defer { closedir(stream) }
-  var names: [String] = []
-  while true {
-    errno = 0
-    guard let entry = readdir(stream) else {
-      if errno != 0 { throw systemError(folder) }
-      return names
-    }
-    let name = withUnsafePointer(to: &entry.pointee.d_name) {
-      $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-    }
-    if name != "." && name != ".." { names.append(name) }
+  let (names, unreadable) = try Files.listAll(folder)
+  if let name = unreadable.first {
+    throw LunervError(
+      .io, "\(folder): the name '\(name)' in it is not UTF-8; rename that file")
   }
-}
-
-/// The folder part ("." where there is none) and the last component of a path.
-func split(_ path: String) -> (folder: String, name: String) {
-  var path = Substring(path)
-  while path.count > 1, path.last == "/" { path.removeLast() }
-  guard let slash = path.lastIndex(of: "/") else { return (".", String(path)) }
-  let folder = path[..<slash]
-  return (folder.isEmpty ? "/" : String(folder), String(path[path.index(after: slash)...]))
+  return names
 }
 
 /// What follows the last dot of the last component, in lower case; "" where there is none.
 func fileExtension(_ path: String) -> String {
-  let name = split(path).name
+  let name = Files.split(path).name
   guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "" }
   return name[name.index(after: dot)...].lowercased()
 }

@@ -4,14 +4,14 @@ import Support
 /// A file or folder that gets its name only when it is complete.
 ///
 /// It is made under a hidden name beside the target. ``publish()`` moves it into place;
-/// ``discard()``, or the end of this object's life, removes it.
+/// ``discard()``, the end of this object's life and the end of the process remove it.
 final class PendingFile {
-  /// The target, links resolved.
+  /// The target; links resolved, but not in a work folder.
   let target: String
   /// Where to write meanwhile.
-  let temporary: String
+  var temporary: String { made.path }
 
-  private let isFolder: Bool
+  private let made: Temporary
   /// What an existing folder held at first; replaced when the new files come.
   private let stale: [String]
   private var isPending = true
@@ -21,17 +21,10 @@ final class PendingFile {
     switch try PathKind(target) {
     case .folder: throw LunervError(.io, "\(target): is a folder")
     case .other: throw LunervError(.io, "\(target): is no regular file ('-' is standard output)")
-    case .file: self.target = Self.resolved(target)
-    case .absent: self.target = target
+    case .file, .absent: self.target = Files.destination(target)
     }
-    isFolder = false
     stale = []
-    temporary = try Self.make(beside: self.target) { name in
-      let file = Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      guard file >= 0 else { return false }
-      Glibc.close(file)
-      return true
-    }
+    made = try Temporary(.file, in: Files.split(self.target).folder, shownAs: target)
   }
 
   /// Makes a temporary folder, beside the target or, where that exists, inside it.
@@ -46,17 +39,16 @@ final class PendingFile {
         throw LunervError(
           .io, "\(target): the folder holds other files ('\(other)'), name a new one")
       }
-      self.target = Self.resolved(target)
-      temporary = try Self.make(beside: self.target + "/frames") { mkdir($0, 0o777) == 0 }
+      self.target = Files.destination(target)
+      made = try Temporary(.folder, in: self.target, shownAs: target)
     case .absent:
       stale = []
       var trimmed = target
       while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
       self.target = trimmed
-      temporary = try Self.make(beside: trimmed) { mkdir($0, 0o777) == 0 }
+      made = try Temporary(.folder, in: Files.split(trimmed).folder, shownAs: target)
     case .file, .other: throw LunervError(.io, "\(target): exists and is no folder")
     }
-    isFolder = true
   }
 
   deinit { discard() }
@@ -64,9 +56,10 @@ final class PendingFile {
   /// Writes through to the disk and gives the file its name.
   func publish() throws {
     guard isPending else { return }
-    if !isFolder {
+    if made.kind == .file {
       try Self.sync(temporary)
       guard rename(temporary, target) == 0 else { throw systemError(target) }
+      made.keep()
     } else if try PathKind(target) == .folder {
       // An existing folder stays: it may be a mount point or someone's current directory.
       for name in stale where unlink(target + "/" + name) != 0 && errno != ENOENT {
@@ -77,9 +70,10 @@ final class PendingFile {
           throw systemError(target + "/" + name)
         }
       }
-      rmdir(temporary)
+      made.remove()
     } else {
       guard rename(temporary, target) == 0 else { throw systemError(target) }
+      made.keep()
     }
     isPending = false
   }
@@ -88,34 +82,7 @@ final class PendingFile {
   func discard() {
     guard isPending else { return }
     isPending = false
-    if isFolder {
-      for name in (try? names(in: temporary)) ?? [] { unlink(temporary + "/" + name) }
-      rmdir(temporary)
-    } else {
-      unlink(temporary)
-    }
-  }
-
-  /// Removes what killed processes left in `folder`. Nobody may be writing videos there.
-  static func removeStale(in folder: String) {
-    for name in (try? names(in: folder)) ?? [] where isTemporary(name) {
-      let path = folder + "/" + name
-      if (try? PathKind(path)) == .folder {
-        for inner in (try? names(in: path)) ?? [] { unlink(path + "/" + inner) }
-        rmdir(path)
-      } else {
-        unlink(path)
-      }
-    }
-  }
-
-  /// ".NAME.TAG.tmp", as `make(beside:)` forms them.
-  private static func isTemporary(_ name: String) -> Bool {
-    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count >= 4 && parts[0].isEmpty && parts.last == "tmp"
-      && parts[parts.count - 2].utf8.allSatisfy {
-        $0 >= 48 && $0 <= 57 || $0 >= 97 && $0 <= 122
-      }
+    made.remove()
   }
 
   private static func sync(_ path: String) throws {
@@ -123,26 +90,6 @@ final class PendingFile {
     guard file >= 0 else { throw systemError(path) }
     defer { Glibc.close(file) }
     guard fsync(file) == 0 else { throw systemError(path) }
-  }
-
-  /// A link's end, so that the link stays and what it points to is replaced.
-  private static func resolved(_ path: String) -> String {
-    guard let real = realpath(path, nil) else { return path }
-    defer { free(real) }
-    return String(cString: real)
-  }
-
-  /// Tries hidden names until `create` makes one.
-  private static func make(beside target: String, _ create: (String) -> Bool) throws -> String {
-    let (folder, name) = split(target)
-    let short = String(decoding: Array(name.utf8.prefix(200)), as: UTF8.self)
-    for _ in 0..<100 {
-      let tag = String(UInt32.random(in: 0...UInt32.max), radix: 36)
-      let candidate = "\(folder)/.\(short).\(tag).tmp"
-      if create(candidate) { return candidate }
-      guard errno == EEXIST else { throw systemError("\(target): cannot be made") }
-    }
-    throw LunervError(.io, "\(target): no temporary name is free beside it")
   }
 }
 

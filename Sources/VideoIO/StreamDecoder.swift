@@ -12,7 +12,10 @@ final class StreamDecoder: FrameSource {
   private(set) var timeBase = Rational(1, 25)
   private(set) var hasAudio = false
   private(set) var warnings: [String] = []
-  private(set) var damage: Damage?
+  private var found: Damage?
+  /// How many pictures came, or will come, before the first that is damaged.
+  private var sound = Int.max
+  private var concealed = 0
   private(set) var decoded = 0
 
   private let options: VideoOptions
@@ -24,6 +27,8 @@ final class StreamDecoder: FrameSource {
   private var isAtEnd = false
   private var packets = 0
   private var failures = 0
+  /// A picture that stands alone has come: what precedes it in a capture cannot be decoded.
+  private var hasBegun = false
   /// The decoder conceals damage and tells of it in the log alone.
   private var tellsByLog = false
   private var nextIsConcealed = false
@@ -128,7 +133,7 @@ final class StreamDecoder: FrameSource {
 
   /// Reads rate, time base, orientation and what deserves a warning.
   private func describe() {
-    guard let format = input.format, let stream, let codec else { return }
+    guard let format = input.format, let stream else { return }
     timeBase = Rational(stream.pointee.time_base)
     if !timeBase.isPositive { timeBase = Rational(1, 25) }
     let nominal = Rational(av_guess_frame_rate(format, stream, nil))
@@ -147,11 +152,6 @@ final class StreamDecoder: FrameSource {
     let aspect = stream.pointee.sample_aspect_ratio
     if aspect.num > 0, aspect.den > 0, aspect.num != aspect.den {
       warnings.append("pixels are not square (\(aspect.num):\(aspect.den)); kept as stored")
-    }
-    if codec.pointee.color_trc == AVCOL_TRC_SMPTE2084
-      || codec.pointee.color_trc == AVCOL_TRC_ARIB_STD_B67
-    {
-      warnings.append("high dynamic range is kept as coded, not tone-mapped")
     }
   }
 
@@ -229,11 +229,26 @@ final class StreamDecoder: FrameSource {
         if format.pointee.pb?.pointee.eof_reached != 0 {
           record("the file ends early", atEnd: true)
         } else {
-          try note(failure: "a packet is corrupt")
+          // Pictures come in another order than packets, but no further apart than this.
+          let before = max(decoded, packets - Int(codec.pointee.has_b_frames))
+          if hasBegun || decoded > 0 { record("a packet is corrupt", atLeast: before) }
+          packets += 1
         }
         continue
       }
+      if packet.pointee.size == 0, packet.pointee.side_data_elems == 0 {
+        // To a decoder it would mean the end.
+        warn("empty samples (dropped frames) are skipped")
+        continue
+      }
       packets += 1
+      if packet.pointee.flags & AV_PKT_FLAG_KEY != 0 {
+        hasBegun = true
+      } else if !hasBegun {
+        warn(
+          "the video begins in the middle of a group of pictures; what cannot be decoded before "
+            + "the next one is left out")
+      }
       if packet.pointee.pos >= 0 {
         if tail.position >= 0 { tail.pitch = packet.pointee.pos - tail.position }
         tail.position = packet.pointee.pos
@@ -253,7 +268,7 @@ final class StreamDecoder: FrameSource {
     if failures > 100_000 {
       throw LunervError(.data, "\(path): too many decoding errors: \(failure)")
     }
-    record(failure)
+    if hasBegun || decoded > 0 { record(failure) }
   }
 
   /// Takes note of what a call that did not fail had to say all the same.
@@ -263,10 +278,21 @@ final class StreamDecoder: FrameSource {
     nextIsConcealed = true
   }
 
-  private func record(_ what: String, promised: Int? = nil, atEnd: Bool = false) {
-    if damage == nil { damage = Damage(what: what, isOnlyTruncation: atEnd) }
-    if !atEnd { damage?.isOnlyTruncation = false }
-    if let promised { damage?.promised = promised }
+  /// - Parameter atLeast: how many pictures are sound before this, where more than have come.
+  private func record(
+    _ what: String, promised: Int? = nil, atEnd: Bool = false, atLeast: Int? = nil
+  ) {
+    if found == nil { found = Damage(what: what) }
+    if !atEnd { sound = min(sound, atLeast ?? decoded) }
+    if let promised { found?.promised = promised }
+  }
+
+  /// What was found wrong with the file so far.
+  var damage: Damage? {
+    var damage = found
+    damage?.isBehind = decoded <= sound
+    damage?.concealed = concealed
+    return damage
   }
 
   /// Looks at what a decoded frame says about itself.
@@ -275,7 +301,7 @@ final class StreamDecoder: FrameSource {
       record("a picture is damaged")
       nextIsConcealed = true
     }
-    if nextIsConcealed { damage?.concealed += 1 }
+    if nextIsConcealed { concealed += 1 }
     nextIsConcealed = false
     if let stream, av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, nil) == nil {
       // Image formats and some streams carry the rotation per frame.
@@ -330,11 +356,14 @@ final class StreamDecoder: FrameSource {
       record(Libav.text(code), atEnd: true)
     }
     if input.isFormat("mov") {
-      // The index knows every packet, and unlike `nb_frames` nothing that edit lists cut.
-      let promised = Int(avformat_index_get_entries_count(stream))
+      // The index knows every packet, and unlike `nb_frames` nothing that edit lists cut. Some
+      // demuxers pass over empty ones in silence.
+      let entries = avformat_index_get_entries_count(stream)
+      let promised = (0..<entries).count { avformat_index_get_entry(stream, $0).pointee.size > 0 }
+      if promised < entries { warn("empty samples (dropped frames) are skipped") }
       if promised > packets { record("the file ends early", promised: promised, atEnd: true) }
     }
-    if let size = input.size, let end = input.announcedEnd(), end > size {
+    if let size = input.size, let end = AnnouncedEnd.of(input), end > size {
       record("the file ends early", promised: promisedByDuration, atEnd: true)
     }
     if input.isFormat("yuv4mpegpipe"), let io = format.pointee.pb {

@@ -54,6 +54,8 @@ public struct VideoOptions: Sendable {
   public var every = 1
   /// Repeat and drop frames so that they come at this constant rate, in frames per second.
   public var rate: Rational?
+  /// Make whole frames of the fields of interlaced video, one of each two.
+  public var deinterlace = false
   /// Set for headerless video in a file or on a pipe; everything else says it itself.
   public var raw: Raw?
   /// The rate of frames that carry no times: headerless video, image folders. nil is 25.

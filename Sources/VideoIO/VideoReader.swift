@@ -10,7 +10,8 @@ import Support
 /// Colour: RGB sources come out bit for bit. YUV is converted with the matrix and range that
 /// the stream names (BT.601, BT.709, BT.2020 and kin); untagged video is BT.709 from 720 lines
 /// on, else BT.601, limited range. More than 8 bits are rounded, alpha is dropped, both with
-/// a warning. Rotation metadata is applied.
+/// a warning. High dynamic range (PQ, HLG) is tone-mapped and BT.2020 narrowed to BT.709, with a
+/// note, where libavfilter can. Rotation metadata is applied.
 public final class VideoReader {
   public let path: String
   /// Size of the frames that ``next()`` returns.
@@ -52,7 +53,8 @@ public final class VideoReader {
     let source: any FrameSource =
       isFolder
       ? try ImageFolder(folder: path, options: options)
-      : try StreamDecoder(path: path, options: options)
+      : try FilteredFrames(
+        try StreamDecoder(path: path, options: options), deinterlaces: options.deinterlace)
     let resampler = try options.rate.map { try RateResampler(source, rate: $0) }
     self.source = source
     self.resampler = resampler
@@ -154,7 +156,7 @@ public final class VideoReader {
 
   /// Judges, at the end, what was found on the way.
   private func finish(stoppedEarly: Bool) throws {
-    if let damage = source.damage, !(stoppedEarly && damage.isOnlyTruncation) {
+    if let damage = source.damage, !(stoppedEarly && damage.isBehind) {
       let sound = max(0, source.decoded - damage.concealed)
       let count = damage.promised.map { "\(sound) of \(max($0, sound))" } ?? "\(sound)"
       let text =

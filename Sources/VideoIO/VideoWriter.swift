@@ -89,7 +89,8 @@ public struct WriterOptions: Sendable {
 /// colour. H.264 and Matroska carry that description, Y4M relies on readers assuming the same.
 ///
 /// Timestamps survive in MP4 (exactly, where the clock fits 32 bits) and Matroska (to the
-/// millisecond). Y4M, PNG and raw have none: they keep the frame rate or nothing.
+/// millisecond). Times that fall on one tick of such a clock are moved to the next, with a
+/// warning. Y4M, PNG and raw have none: they keep the frame rate or nothing.
 public final class VideoWriter {
   public let path: String
   public let format: VideoFormat
@@ -103,6 +104,7 @@ public final class VideoWriter {
   private let frameStep: Rational
   private var sink: (any FrameSink)?
   private var lastPTS: Int64?
+  private var lastTime: FrameTime?
 
   /// Begins a video of `width` × `height` pixels.
   ///
@@ -242,6 +244,7 @@ public final class VideoWriter {
     guard let sink else { throw LunervError(.argument, "\(path): the writer is closed") }
     let rgb = try Self.checked(planarRGB, width: width, height: height, path: path)
     let pts = try position(of: time)
+    if let time { lastTime = time }
     do {
       try sink.write(rgb, pts: pts)
     } catch {
@@ -273,13 +276,22 @@ public final class VideoWriter {
     guard let pts, pts.magnitude < 1 << 53 else {
       throw LunervError(.argument, "\(path): a timestamp is out of range")
     }
-    if let lastPTS, pts <= lastPTS {
+    if let time, let lastTime, !lastTime.isBefore(time) {
       throw LunervError(
         .argument,
-        "\(path): timestamps must increase by at least a tick of \(timeBase) s: "
-          + "\(pts) follows \(lastPTS)")
+        "\(path): timestamps must increase: \(time.seconds) s follows \(lastTime.seconds) s")
     }
-    return pts
+    guard let lastPTS else { return pts }
+    // The container's clock may be coarser than the writer's.
+    let clock = sink?.clock ?? timeBase
+    func tick(_ pts: Int64) -> Int64 {
+      FrameTime(pts: pts, timeBase: timeBase).ticks(of: clock) ?? pts
+    }
+    if pts > lastPTS, tick(pts) > tick(lastPTS) { return pts }
+    let text = "times less than a tick of \(clock) s apart are moved to the next tick"
+    if !warnings.contains(text) { warnings.append(text) }
+    let next = FrameTime(pts: tick(lastPTS) + 1, timeBase: clock).ticks(of: timeBase)
+    return max(lastPTS + 1, next ?? 0)
   }
 
   /// Completes the output and gives it its name. Closing again does nothing.
@@ -307,10 +319,6 @@ public final class VideoWriter {
   }
 
   public var isClosed: Bool { sink == nil }
-
-  /// Removes unfinished outputs that killed processes left in a folder. Only for a folder
-  /// into which nobody else is writing videos.
-  public static func removeStale(in folder: String) { PendingFile.removeStale(in: folder) }
 
   /// The address of a frame whose size is right.
   static func checked(

@@ -26,6 +26,7 @@ struct Lunerv: ParsableCommand {
       var command = try parseAsRoot()
       try command.run()
       fflush(stdout)
+      LuaInterrupt.requestIfUnread()
       if LuaInterrupt.wasRequested, LuaInterrupt.signal == SIGPIPE {
         fail(LunervError(.interrupted, ""))
       }

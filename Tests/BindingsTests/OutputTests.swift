@@ -80,5 +80,79 @@ extension RobustnessTests {
       #expect(fitted.code == 2, "\(fitted.err)")
       #expect(try bytes(of: video) == picture)
     }
+
+    /// What is half written goes with the process, by whatever way that ends.
+    @Test func anExitLeavesNothingHalfWritten() throws {
+      let script = try scratch.file(
+        "leave.lua",
+        """
+        local lv = require "lunerv"
+        local folder = arg[1]
+        for _, name in ipairs { "a.mkv", "b.y4m", "frames" } do
+          local writer = assert(lv.video.writer(folder .. "/" .. name, { width = 32, height = 24 }))
+          writer:write(lv.zeros(1, 3, 24, 32))
+          _G[name] = writer
+        end
+        if arg[2] == "exit" then os.exit(7) end
+        error "done"
+        """)
+      #expect(mkdir(scratch["out"], 0o777) == 0)
+      #expect(try lunerv(scratch, ["run", script, scratch["out"], "exit"]).code == 7)
+      #expect(names(in: scratch["out"]).isEmpty, "\(names(in: scratch["out"]))")
+      #expect(try lunerv(scratch, ["run", script, scratch["out"], "error"]).code == 1)
+      #expect(names(in: scratch["out"]).isEmpty, "\(names(in: scratch["out"]))")
+    }
+
+    /// A link in a work folder is nothing that this program made.
+    @Test func linksInAWorkFolderLeadNowhere() throws {
+      let folder = scratch["fit"]
+      #expect(mkdir(folder, 0o777) == 0)
+      #expect(mkdir(scratch["photos"], 0o777) == 0)
+      let photo = try scratch.file("photos/one.png", "a picture")
+      #expect(symlink(scratch["photos"], folder + "/.x.0.tmp") == 0)
+      #expect(symlink(scratch["photos"], folder + "/.lunerv-0.tmp") == 0)
+      for name in ["metrics.json", "reconstruction.mkv", "checkpoint-000004.safetensors"] {
+        #expect(symlink(photo, folder + "/" + name) == 0)
+      }
+      let outcome = try lunerv(
+        scratch,
+        ["run", Program.regress, clip, "--out", folder, "--epochs", "1"] + tiny)
+      #expect(outcome.code == 0, "\(outcome.err)")
+      #expect(try text(of: photo) == "a picture")
+      #expect(try text(of: folder + "/metrics.json").contains("psnr"))
+      #expect(exists(folder + "/.x.0.tmp/one.png"))
+    }
+
+    /// Losing the reader of what is printed costs neither the work nor the lines to come.
+    @Test func aClosedPipeKeepsACheckpoint() throws {
+      let out = scratch["piped"]
+      let words = ["run", Program.regress, clip, "--out", out, "--epochs", "100000"] + tiny
+      let line = "'\(Program.path)' " + words.map { "'\($0)'" }.joined(separator: " ")
+      #expect(run(shell: "(\(line) 2>'\(scratch["err"])'; echo $? >'\(scratch["code"])') | :") == 0)
+      #expect(try text(of: scratch["code"]) == "1\n")
+      #expect(try text(of: scratch["err"]).contains("nobody reads standard output"))
+      #expect(names(in: out).contains { $0.hasPrefix("checkpoint-") }, "\(names(in: out))")
+    }
+
+    /// Names of clips come from folders, and a clip that is left out is named.
+    @Test func aBatchNamesWhatItLeavesOut() throws {
+      #expect(mkdir(scratch["clips"], 0o777) == 0)
+      try scratch.file("clips/good.y4m", source)
+      try scratch.file("clips/readme.txt", "no video")
+      let odd = Array((scratch["clips"] + "/ni").utf8CString.dropLast()) + [-15]
+      #expect(symlink(clip, odd + Array("o.y4m".utf8CString)) == 0)
+      defer { unlink(odd + Array("o.y4m".utf8CString)) }
+      let outcome = try lunerv(
+        scratch,
+        [
+          "run", Program.root + "/scripts/batch.lua", scratch["clips"], "--out", scratch["done"],
+          "--epochs", "1", "--compress-epochs", "1",
+        ] + tiny)
+      #expect(outcome.code == 1)
+      #expect(outcome.err.contains("readme.txt"), "\(outcome.err)")
+      #expect(outcome.err.contains(#"ni\xF1o.y4m: failed: the name is not UTF-8"#))
+      #expect(outcome.out.contains("1 of 2 clips are in"), "\(outcome.out)")
+      #expect(exists(scratch["done"] + "/good.lnv"))
+    }
   }
 }

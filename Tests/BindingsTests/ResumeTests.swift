@@ -124,6 +124,29 @@ extension RobustnessTests {
       }
     }
 
+    /// A resumed run passes over the segments that are done, and draws what an undisturbed one draws
+    /// for the others: also for a segment that starts from nothing.
+    @Test func aSegmentIsResumedAsIfNothingHadHappened() throws {
+      let long = try scratch.file("long.y4m", y4m(32, 24, 10))
+      func words(_ name: String) -> [String] {
+        ["compress", long, "-o", scratch[name], "--gop", "4", "--epochs", "20"]
+          + ["--compress-epochs", "20", "--threads", "1"] + tiny
+      }
+      #expect(try lunerv(scratch, words("whole.lnv")).code == 0)
+      for (name, folder, signal) in [
+        ("second.lnv", "segment-002/small", SIGTERM), ("third.lnv", "segment-003/fit", SIGTERM),
+        ("killed.lnv", "segment-002/fit", SIGKILL),
+      ] {
+        let run = try start(scratch, words(name))
+        #expect(run.wait { exists(scratch[name] + ".work/" + folder) })
+        run.send(signal)
+        #expect(try run.outcome().code == 128 + signal)
+        let resumed = try lunerv(scratch, words(name) + ["--resume"])
+        #expect(resumed.code == 0, "\(resumed.err)")
+        #expect(try bytes(of: scratch[name]) == bytes(of: scratch["whole.lnv"]), "\(name)")
+      }
+    }
+
     /// `lunerv run … | head -n 1`: the run ends, and keeps its work.
     @Test func nobodyReadsTheOutput() throws {
       let talking = try scratch.file(

@@ -36,6 +36,36 @@ import Testing
     }
   }
 
+  @Test func neighboursAreFoundWhereverTheScriptLies() throws {
+    var template = Array("/tmp/lunerv-a;b?-XXXXXX".utf8CString)
+    let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
+    try Files.makeDirectories(folder + "/deep/inner")
+    defer { _ = system("rm -r '\(folder)' '\(folder.replacing("a;b?", with: "link"))'") }
+    let script = "assert(require('near').name == 'near' and require('deep.inner').name == 'init')"
+    try Files.writeAtomically(folder + "/main.lua", text: script)
+    try Files.writeAtomically(folder + "/near.lua", text: "return { name = 'near' }")
+    try Files.writeAtomically(folder + "/deep/inner/init.lua", text: "return { name = 'init' }")
+    try LuaState().run(file: folder + "/main.lua", arguments: [])
+    // Through a link, from beside its end.
+    let elsewhere = folder.replacing("a;b?", with: "link")
+    try Files.makeDirectories(elsewhere)
+    #expect(symlink(folder + "/main.lua", elsewhere + "/start.lua") == 0)
+    try LuaState().run(file: elsewhere + "/start.lua", arguments: [])
+    // What lies beside the link comes first.
+    try Files.writeAtomically(elsewhere + "/near.lua", text: "return { name = 'other' }")
+    #expect(throws: LunervError.self) {
+      try LuaState().run(file: elsewhere + "/start.lua", arguments: [])
+    }
+    // A mistake in such a module is at its own line.
+    try Files.writeAtomically(folder + "/near.lua", text: "\nerror('wrong')")
+    unlink(elsewhere + "/near.lua")
+    #expect {
+      try LuaState().run(file: folder + "/main.lua", arguments: [])
+    } throws: {
+      ($0 as? LunervError)?.message.contains("near.lua:2: wrong") == true
+    }
+  }
+
   @Test func faultsInTheFileAreReported() throws {
     try withFolder(["bad.lua": "local x = 1\nx = = 2\n", "fails.lua": "\n\nerror('x')"]) { folder in
       #expect {

@@ -87,13 +87,78 @@ import Testing
       let stale = folder + "/.lunerv-abc.tmp"
       try Files.writeAtomically(stale, text: "left over")
       try Files.writeAtomically(folder + "/other.tmp", text: "not ours")
-      #expect(AtomicFile.removeStale(in: folder) == 0)
-      #expect(AtomicFile.removeStale(in: folder, olderThan: 0) == 1)
+      #expect(Temporary.removeStale(in: folder) == 0)
+      #expect(Temporary.removeStale(in: folder, olderThan: 0) == 1)
       #expect(!Files.exists(stale))
       try live.commit()
       #expect(try Files.list(folder) == ["other.tmp", "state"])
-      #expect(AtomicFile.removeStale(in: folder + "/absent") == 0)
+      #expect(Temporary.removeStale(in: folder + "/absent") == 0)
     }
+  }
+
+  @Test func whatOthersMadeIsNotCleanedAway() throws {
+    try withTemporaryFolder { folder in
+      let precious = folder + "/precious"
+      try Files.makeDirectories(precious)
+      try Files.writeAtomically(precious + "/letter", text: "kept")
+      let work = folder + "/work"
+      try Files.makeDirectories(work)
+      #expect(symlink(precious, work + "/.lunerv-1.tmp") == 0)
+      #expect(symlink(precious + "/letter", work + "/.lunerv-2.tmp") == 0)
+      for name in [".x.0.tmp", ".notes.tmp", ".lunerv-A.tmp", ".lunerv-.tmp", ".lunerv-1-2.tmp"] {
+        try Files.writeAtomically(work + "/" + name, text: "mine")
+      }
+      let before = try Files.list(work)
+      try WorkFolders.open(work)
+      #expect(try Files.list(work) == before)
+      #expect(try Files.readText(precious + "/letter") == "kept")
+      // Folders of ours go, with what is in them.
+      try Files.makeDirectories(work + "/.lunerv-9.tmp")
+      try Files.writeAtomically(work + "/.lunerv-9.tmp/frame_00001.png", text: "")
+      #expect(Temporary.removeStale(in: work, olderThan: 0) == 1)
+      #expect(try Files.list(work) == before)
+    }
+  }
+
+  @Test func linksInWorkFoldersAreReplacedNotFollowed() throws {
+    try withTemporaryFolder { folder in
+      let (outside, work) = (folder + "/outside", folder + "/work")
+      try Files.writeAtomically(outside, text: "kept")
+      try WorkFolders.open(work)
+      for target in [outside, folder, "/dev/null", folder + "/nowhere"] {
+        #expect(symlink(target, work + "/metrics.json") == 0)
+        try Files.writeAtomically(work + "/metrics.json", text: "new")
+        #expect(!Files.isLink(work + "/metrics.json"))
+        #expect(try Files.readText(work + "/metrics.json") == "new")
+        #expect(unlink(work + "/metrics.json") == 0)
+      }
+      #expect(try Files.readText(outside) == "kept")
+      #expect(!Files.exists(folder + "/nowhere"))
+    }
+  }
+
+  @Test func namesThatAreNotUTF8AreListedApart() throws {
+    try withTemporaryFolder { folder in
+      let odd = Array((folder + "/caf").utf8CString.dropLast()) + [-23, 0]
+      let file = open(odd, O_WRONLY | O_CREAT, 0o600)
+      #expect(file >= 0)
+      close(file)
+      defer { unlink(odd) }
+      try Files.writeAtomically(folder + "/plain", text: "")
+      let (names, unreadable) = try Files.listAll(folder)
+      #expect(names == ["plain"])
+      #expect(unreadable == [#"caf\xE9"#])
+    }
+  }
+
+  @Test func messagesCannotSteerATerminal() {
+    let error = LunervError(.data, "a\u{1B}[31m\u{202E}b\nc\td", context: ["\u{7}"])
+    #expect(error.message == #"a\u{1B}[31m\u{202E}b"# + "\nc\td")
+    #expect(error.context == [#"\u{7}"#])
+    var other = LunervError(.data, "")
+    other.message = "\r"
+    #expect(other.message == #"\u{D}"#)
+    #expect("käse 🧀 字".harmless == "käse 🧀 字")
   }
 
   @Test func foldersAndNames() throws {

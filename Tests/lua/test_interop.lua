@@ -227,6 +227,34 @@ test("files of NeRV's and of E-NeRV's own programs show the frames that these de
   end
 end)
 
+test("a prefix that all names share is dropped", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/wrapped.safetensors"
+  local model, list = odd_model "hnerv", { { "embed", lv.rand(3, 5, 4, 6) } }
+  for _, entry in ipairs(interop.published_values(model)) do
+    if not entry[1]:match "^encoder" then list[#list + 1] = entry end
+  end
+  local metadata = { height = "47", width = "70", frames_total = "3" }
+  assert(lv.save_safetensors(path, list, metadata))
+  local stored, _, names = lv.load_safetensors(path)
+  local plain = assert(interop.open(path)):frame(2)
+  for _, prefix in ipairs { "module.", "_orig_mod.", "state_dict.", "module._orig_mod." } do
+    for _, wrapped in ipairs { "embed", prefix .. "embed" } do
+      for i, name in ipairs(names) do
+        list[i] = { name == "embed" and wrapped or prefix .. name, stored[name] }
+      end
+      assert(lv.save_safetensors(path, list, metadata))
+      equal((assert(interop.open(path)):frame(2) - plain):abs():amax():item(), 0)
+    end
+  end
+  -- One that not all share is none.
+  for i, name in ipairs(names) do
+    list[i] = { name:match "head" and "module." .. name or name, stored[name] }
+  end
+  assert(lv.save_safetensors(path, list, metadata))
+  raises(function() interop.open(path) end, "'head_layer.weight' is missing")
+end)
+
 test("a NeRV is written as NeRV's own program reads it", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/nerv.safetensors"

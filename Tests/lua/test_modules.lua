@@ -57,7 +57,8 @@ end)
 
 test("a plain table of modules is refused", function()
   local pair = Pair()
-  raises(function() pair.blocks = { nn.Linear(1, 1) } end, "nn.List", "'blocks'")
+  raises(function() pair.blocks = { nn.Linear(1, 1) } end, "nn.List", "'blocks'", "of modules")
+  raises(function() pair.gains = { nn.parameter(lv.ones(3)) } end, "'gains'", "of parameters")
 end)
 
 test("what hides in plain tables is refused when training begins", function()
@@ -78,7 +79,7 @@ test("what hides in plain tables is refused when training begins", function()
     pair.blocks = nn.List { linear() }
     pair.blocks = { linear() }
   end, "blocks[1]")
-  refused(function(pair) pair.gains = { nn.parameter(lv.ones(3)) } end, "gains[1]")
+  refused(function(pair) pair.gains = { up = nn.parameter(lv.ones(3)) } end, "gains.up")
 
   -- What is seen elsewhere, and what is not trained, may stand anywhere; a table may hold itself.
   local pair = Pair()
@@ -86,6 +87,16 @@ test("what hides in plain tables is refused when training begins", function()
   pair.names.self = pair.names
   pair.cache = { lv.ones(2), pair.first.weight * 2 }
   equal(#pair:parameters(), #Pair():parameters())
+end)
+
+test("a tensor that comes back from a method is the same one, and counts once", function()
+  local weight = nn.parameter(lv.ones(3))
+  assert(rawequal(weight, weight:evaluate()))
+  local Twice = nn.class "Twice"
+  function Twice:init() self.first, self.second = weight, weight:evaluate() end
+  local twice = Twice()
+  equal(twice:parameter_count(), 3)
+  lv.optim.Adam(twice:parameters())
 end)
 
 test("lists are lists and nothing else", function()

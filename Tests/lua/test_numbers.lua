@@ -120,3 +120,56 @@ test("rates that are none are refused", function()
     raises(function() lv.video.writer("x.mkv", { width = 8, height = 8, fps = fps }) end, "fps")
   end
 end)
+
+test("an integer tensor holds the numbers given, or says which it cannot", function()
+  equal(lv.tensor({ 3, -4, 2147483647 }, { dtype = "i32" }):tolist(), { 3, -4, 2147483647 })
+  equal(lv.tensor({ 0, 255 }, { dtype = "u8" }):tolist(), { 0, 255 })
+  local byte <const>, word <const> = { dtype = "u8" }, { dtype = "i32" }
+  raises(function() lv.tensor({ 1, 256 }, byte) end, "tensor: ", "from 0 to 255, got 256")
+  raises(function() lv.tensor({ -1 }, byte) end, "got -1")
+  raises(function() lv.tensor({ 1.5 }, word) end, "got 1.5")
+  raises(function() lv.tensor({ 3e9 }, word) end, "got 3000000000")
+  raises(function() lv.tensor({ 0 / 0 }, word) end, "nan")
+  raises(function() lv.full(300, 2, byte) end, "full: ", "got 300")
+  equal(tostring(lv.tensor({ 16843009 }, word)), "tensor i32 (1): 16843009")
+end)
+
+test("an optimiser's rate is a number of at least 0", function()
+  local weight = lv.nn.parameter(lv.ones(2))
+  for _, rate in ipairs { -1, 0 / 0, math.huge } do
+    raises(function() lv.optim.Adam({ weight }, { lr = rate }) end, "lr: expected a finite number")
+    local optimiser = lv.optim.Adam({ weight }, { lr = 0.1 })
+    raises(function() optimiser.lr = rate end, "lr: expected a finite number")
+  end
+end)
+
+-- Files -------------------------------------------------------------------------------------
+
+-- A safetensors file of one tensor, written by hand.
+local function stored(path, name, dtype, shape, bytes)
+  local header = ('{"%s":{"dtype":"%s","shape":[%s],"data_offsets":[0,%d]}}'):format(name, dtype,
+    table.concat(shape, ","), #bytes)
+  local file <close> = assert(io.open(path, "wb"))
+  file:write(string.pack("<s8", header), bytes)
+  return path
+end
+
+test("safetensors of every type and rank are read, or said to be none", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/a.safetensors"
+  for _, dtype in ipairs { "I8", "I16", "U16", "U32", "U64", "F8_E4M3", "F8_E5M2", "F4", "C64" } do
+    local found, message = lv.load_safetensors(stored(path, "a", dtype, { 2 }, ("\0"):rep(16)))
+    equal(found, nil)
+    assert(message:find(dtype, 1, true), message)
+  end
+  local found, message = lv.load_safetensors(stored(path, "a", "F32", { 1, 1, 1, 1, 1, 1, 1, 1, 1 },
+    "\0\0\0\0"))
+  equal(found, nil)
+  assert(message:find "'a'" and message:find "at most 8 dimensions", message)
+  equal(lv.load_safetensors(stored(path, "a", "F32", {}, "\0\0\128\63")).a:item(), 1)
+  equal(lv.load_safetensors(stored(path, "a", "F32", { 0, 3 }, "")).a.shape, { 0, 3 })
+  -- A name is no way to steer a terminal.
+  found, message = lv.load_safetensors(stored(path, "a\\u001b[31m", "XX", { 1 }, "\0"))
+  equal(found, nil)
+  assert(message:find("\\u{1B}[31m", 1, true) and not message:find "\27", message)
+end)

@@ -25,7 +25,7 @@ end
 -- Writes a checkpoint after `step` steps, then removes all but the last two. `tensors` is a list
 -- of { name, tensor }, `state` plain data. Returns its path.
 function checkpoint.save(folder, step, tensors, state)
-  native.make_dirs(folder)
+  native.work_folder(folder)
   local path = join(folder, ("checkpoint-%06d.safetensors"):format(step))
   state.schema = checkpoint.schema
   local ok, message = native.save_safetensors(path, tensors,
@@ -78,7 +78,7 @@ function checkpoint.set_aside(folder)
   local found = present(folder)
   if #found == 0 then return end
   local previous = join(folder, "previous")
-  native.make_dirs(previous)
+  native.work_folder(previous)
   for _, entry in ipairs(present(previous)) do native.remove(entry[2]) end
   for _, entry in ipairs(found) do
     native.rename(entry[2], join(previous, entry[2]:match "[^/]+$"))

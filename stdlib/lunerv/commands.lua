@@ -73,7 +73,7 @@ function commands.decompress(words)
     width = decoded.width, height = decoded.height, fps = decoded.fps,
     timestamps = decoded.timestamps,
   }))
-  for _, warning in ipairs(writer.warnings) do native.stderr("warning: " .. warning .. "\n") end
+  local told = video.tell(writer)
   local progress = Progress.new()
   for index = 1, #decoded do
     writer:write(decoded:frame(index))
@@ -81,6 +81,7 @@ function commands.decompress(words)
   end
   progress:clear()
   writer:close()
+  video.tell(writer, told)
   local seconds = native.time() - began
   if o.json then
     print_json { path = o.output, frames = #decoded, seconds = seconds }

@@ -152,6 +152,27 @@ end
 
 -- Files -------------------------------------------------------------------------------------
 
+-- What DataParallel, torch.compile and training programs put before every name.
+local wrappers <const> = { "module.", "_orig_mod.", "state_dict.", "model." }
+
+-- Tensors under their own names, without a prefix that all of them but `embed` share.
+local function unwrapped(tensors)
+  for _, prefix in ipairs(wrappers) do
+    local bare, shared = {}, false
+    for name, tensor in pairs(tensors) do
+      local own = name:sub(1, #prefix) == prefix and name:sub(#prefix + 1)
+      if not own and not name:match "^embed%f[.\0]" then
+        shared = false
+        break
+      end
+      shared = shared or own
+      bare[own or name] = tensor
+    end
+    if shared then return unwrapped(bare) end
+  end
+  return tensors
+end
+
 -- Tensors with the quantised ones as values: NAME.quant · NAME.scale + NAME.min, broadcast, in
 -- 32 bits, in place of the three.
 local function dequantised(tensors)
@@ -232,7 +253,8 @@ Published.__index = Published
 -- widths are read off the shapes; `given` says what neither these nor the file's metadata tell:
 -- height, width and frames, fc_hw, act, out_image, pe_base; and `clip`, of whose frames an encoder
 -- makes embeddings where the file has none. Files of NeRV's and of E-NeRV's own programs are told
--- by their names; `interleaved` says that encodings are sin, cos, sin, cos, … in any other file.
+-- by their names; `interleaved` says that encodings are sin, cos, sin, cos, … in any other file. A
+-- prefix that all names share (`module.`, `_orig_mod.`, `state_dict.`, `model.`) is dropped.
 -- Returns { model, kind, frames, height, width, embeddings }, with `:frame(i)` for the image and
 -- `:time(i)` for the time that its model makes it at; nil and a message when it cannot be read.
 function interop.open(path, given)
@@ -240,7 +262,7 @@ function interop.open(path, given)
     "pe_base", "clip", "interleaved" })
   local stored, metadata = native.load_safetensors(path)
   if not stored then return nil, metadata end
-  local program, tensors = programs.recognise(dequantised(stored))
+  local program, tensors = programs.recognise(dequantised(unwrapped(stored)))
   local embeddings = tensors.embed
   tensors.embed = nil
   if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then

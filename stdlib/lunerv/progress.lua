@@ -18,12 +18,12 @@ function Progress:due()
 end
 
 function Progress:show(text)
-  if self.shown then native.stderr("\r" .. text .. "\27[K") end
+  if self.shown then native.status_line(text) end
 end
 
 -- Ends the line.
 function Progress:clear()
-  if self.shown and self.last >= 0 then native.stderr "\r\27[K" end
+  if self.shown and self.last >= 0 then native.status_line "" end
 end
 
 -- "3 h 05 min", "12 min 40 s", "8.4 s".

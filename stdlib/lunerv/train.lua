@@ -213,10 +213,11 @@ local function update(self, number, mse)
   self.took = native.time() - self.began
   self.seconds = self.seconds + self.took
   mark(self)
+  self.unreported = { number, mse or 1 }
   self.updating = false
 end
 
--- One frame: forward, backward, update. Returns its loss and squared error.
+-- One frame: forward, backward, update.
 local function train_step(self)
   self.began = native.time()
   local index, following = self.sequence:advance()
@@ -244,15 +245,13 @@ local function train_step(self)
     self.progress:clear()
     native.stderr(("note: the loss rose to %.4g at step %d; going back to a good state, at half "
       .. "the learning rate\n"):format(number, self.step + 1))
-    bridge.shield(update, self, number)
-    return number, 1
+    return bridge.shield(update, self, number)
   end
   local mse = native.no_grad(native.mse_loss, output, frame.image):item()
   self.optimiser:zero_grad()
   value:backward()
   if self.o.clip_grad then native.clip_grad_norm(self.parameters, self.o.clip_grad) end
   bridge.shield(update, self, number, mse) -- Ctrl-C waits
-  return number, mse
 end
 
 local function log_scalars(self, prefix, scalars)
@@ -267,8 +266,10 @@ local function evaluate(self, on_frame)
   return result
 end
 
--- Tells everyone who asked about the step.
-local function report_step(self, number, mse)
+-- Tells everyone who asked about the last step, once.
+local function report_step(self)
+  if not self.unreported then return end
+  local number, mse = table.unpack(self.unreported)
   local o, took, decibels = self.o, self.took, psnr(mse)
   -- The first step of a run pays for memory and plans.
   self.run_steps = (self.run_steps or 0) + 1
@@ -276,6 +277,7 @@ local function report_step(self, number, mse)
     self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
   end
   log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
+  self.unreported = nil
   if o.on_step then
     local go_on = o.on_step {
       step = self.step, steps = self.steps, epoch = self.sequence.epoch, loss = number,
@@ -334,10 +336,12 @@ local function loop(self)
     elseif self.step == self.steps then
       self.finished = true
     else
-      report_step(self, train_step(self))
+      train_step(self)
+      report_step(self)
     end
     mark(self)
     if self.out and is_due(self) then save(self) end
+    bridge.stop_if_unread()
   end
 end
 
@@ -346,6 +350,8 @@ end
 -- be saved a moment ago is not tried again, and before the first step only Ctrl-C leaves one.
 local function rescue(self)
   self.progress:clear()
+  -- Ctrl-C may have come between a step and its report.
+  if bridge.interrupted() then pcall(report_step, self) end
   if self.diverged or self.updating or self.saved == self.state then return end
   if (self.saving or self.step == 0) and not bridge.interrupted() then return end
   local ok, message = pcall(save, self)
@@ -416,8 +422,7 @@ return function(given)
   if o.out then
     o.out = o.out:gsub("/+$", "")
     self.out = o.out
-    native.make_dirs(o.out)
-    native.remove_stale(o.out)
+    native.work_folder(o.out)
     local found = o.resume and checkpoint.latest(o.out)
     if found then
       restore(self, found)

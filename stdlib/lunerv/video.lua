@@ -95,7 +95,8 @@ end
 
 -- Opens a video file, a folder of images or a raw file (whose layout video.layout reads off its
 -- name unless given). Options: size {h, w}, crop {y, x, h, w},
--- first, last, every, rate, cache, cache_dir, and pixel_format, width, height for raw files.
+-- first, last, every, rate, deinterlace, cache, cache_dir, and pixel_format, width, height for raw
+-- files.
 -- Returns a clip with width, height, frames, fps, path, timestamps, warnings and has_audio, or
 -- nil and a message.
 function video.open(path, given)
@@ -125,19 +126,20 @@ function video.scan(path, given)
   return clip
 end
 
--- Opens the clip that a command line asks for (`o` holds clip, frames, resize, crop, cache), and
--- says on stderr what was left out. Frames that memory cannot hold are kept on the disk that
--- `output`, a path that need not exist yet, will be on. `open` is video.open, or video.scan.
+-- Opens the clip that a command line asks for (`o` holds clip, frames, resize, crop, deinterlace,
+-- cache), and says on stderr what was left out. Frames that memory cannot hold are kept on the disk
+-- that `output`, a path that need not exist yet, will be on. `open` is video.open, or video.scan.
 function video.open_for(o, output, open)
   local beside = output
   repeat beside = beside:match "^(.+)/[^/]*$" or "." until native.exists(beside)
   local frames = o.frames or {}
   local clip, message = (open or video.open)(o.clip, {
     first = frames[2] and frames[1], last = frames[2] or frames[1],
-    size = o.resize, crop = o.crop, cache = o.cache, cache_dir = beside,
+    size = o.resize, crop = o.crop, deinterlace = o.deinterlace, cache = o.cache,
+    cache_dir = beside,
   })
   if not clip then return nil, message end
-  for _, warning in ipairs(clip.warnings or {}) do native.stderr("warning: " .. warning .. "\n") end
+  video.tell(clip)
   return clip
 end
 
@@ -256,6 +258,14 @@ end
 
 -- Opens a file, or a folder of images, to write frames to; nil and a message if that fails.
 video.writer = native.open_writer
+
+-- Says on stderr what a clip or writer warns of, but for the first `told` warnings; returns how
+-- many there are.
+function video.tell(of, told)
+  local warnings = of.warnings or {}
+  for i = (told or 0) + 1, #warnings do native.stderr("warning: " .. warnings[i] .. "\n") end
+  return #warnings
+end
 
 -- Two images beside each other.
 function video.side_by_side(left, right) return native.cat({ left, right }, 4) end

@@ -93,13 +93,20 @@ local function lean(source)
   return (table.concat(lines, "\n"):gsub("\n+$", "\n"))
 end
 
+-- The file of a module, or nil and where it was looked for.
+local function file_of(name)
+  local path = bridge.file_of_module(name)
+  if path then return path end
+  return package.searchpath(name, package.path)
+end
+
 -- The modules that `text` needs, with those that they `require`: names, and sources.
 function program.sources(text)
   local names, sources, seen = {}, {}, {}
   local function add(name)
     if seen[name] then return end
     seen[name] = true
-    local path, message = package.searchpath(name, package.path)
+    local path, message = file_of(name)
     local source
     if path then source, message = native.read_file(path) end
     if not source then
@@ -109,7 +116,7 @@ function program.sources(text)
     for word in source:gmatch "require%s*%(?%s*[\"']([%w_.-]+)[\"']" do
       -- A name that was never loaded stands in a comment, or is not needed to decode.
       if package.loaded[word] ~= nil and not word:match "^lunerv%f[.\0]"
-        and package.searchpath(word, package.path)
+        and file_of(word)
       then
         add(word)
       end

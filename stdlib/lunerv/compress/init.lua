@@ -38,6 +38,7 @@ function compress.asked(o, clip)
     facts[option.name] = options.plain(o[option.name])
   end
   for _, name in ipairs(incidental) do facts[name] = nil end
+  facts.deinterlace = o.deinterlace or nil -- as in runs from before there was such an option
   facts.recipe = recipes.identity(o.recipe)
   return facts
 end
@@ -117,6 +118,7 @@ end
 -- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
 -- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
 function compress.file(path, clip, o, say)
+  if native.exists(o.out) then native.work_folder(o.out) end
   hold_to_its_kind(o, clip)
   local way = segments.wanted(o) and segments.file or compress.segment
   return way(path, clip, o, say)
@@ -127,7 +129,7 @@ function compress.segment(path, clip, o, say)
   if rate.wanted(o) then return rate.file(path, clip, o, say) end
   local model = build(o, clip)
   say(model:summary())
-  native.make_dirs(o.out)
+  native.work_folder(o.out)
   -- A run that is stopped before its second stage must not go on with an earlier one's.
   if not o.resume then checkpoint.set_aside(o.out .. "/small") end
 

@@ -275,7 +275,7 @@ function plan.settle(o, clip, wanted)
     made.step = step
     made.epochs, made.small_epochs = epochs_within(o, clip, wanted, step)
   end
-  native.make_dirs(o.out)
+  native.work_folder(o.out)
   plan.write(o, made)
   return made
 end

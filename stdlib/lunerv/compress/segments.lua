@@ -98,7 +98,7 @@ local function settle(o, clip, asked)
     return found.segments
   end
   local list = segments.split(clip, o)
-  native.make_dirs(o.out)
+  native.work_folder(o.out)
   -- What an earlier run left is not this one's to go on from.
   for _, name in ipairs(native.list_dir(o.out)) do
     local left = o.out .. "/" .. name
@@ -202,6 +202,8 @@ local function work(o, clip, k, list, left, budget, say)
   local compress = require "lunerv.compress"
   local range, name = list[k], ("segment %d of %d"):format(k, #list)
   local part <close> = clip:part(range.first, range.last)
+  -- Numbers of its own, so that a resumed run, which has passed over segments, draws the same.
+  native.seed(o.seed + k - 1)
   local own = share(o, part, left, budget)
   own.out, own.label = base(o, k), name
   own.start = k > 1 and start_from(o, k - 1, #part) or nil

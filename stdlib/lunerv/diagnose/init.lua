@@ -254,7 +254,7 @@ function diagnose.report(clip, runs, o)
     found[i].run = folder
   end
 
-  native.make_dirs(o.out)
+  native.work_folder(o.out)
   local texts, data = {}, {}
   for i, one in ipairs(found) do
     texts[i], data[i] = ("%d. %s\n%s"):format(i, one.run, diagnose.text(one)), diagnose.data(one)

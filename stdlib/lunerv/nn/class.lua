@@ -256,13 +256,25 @@ end
 
 -- Classes -----------------------------------------------------------------------------------
 
+-- Whether `value` is a trained tensor that is no field of the module yet.
+local function is_new_parameter(self, value)
+  if not is_tensor(value) or not value.requires_grad then return false end
+  local seen = {}
+  walk(self, "", seen, function() end)
+  return is_unseen(value, seen)
+end
+
 -- Runs when a field is first set: notes its place in the order, and to whom a module belongs.
 local function assign(self, key, value)
   if is_module(value) then
     owners[value] = self
-  elseif type(value) == "table" and is_module(rawget(value, 1)) then
-    errors.raise("field '%s' of %s is a plain table of modules, whose parameters nobody would "
-      .. "see: make it nn.List { … }", tostring(key), self.class_name)
+  elseif type(value) == "table" and not getmetatable(value) then
+    local first = rawget(value, 1)
+    if is_module(first) or is_new_parameter(self, first) then
+      errors.raise("field '%s' of %s is a plain table of %s, whose parameters nobody would "
+        .. "see: make it nn.List { … }", tostring(key), self.class_name,
+        is_module(first) and "modules" or "parameters")
+    end
   end
   local order = self[ORDER]
   order[#order + 1] = key

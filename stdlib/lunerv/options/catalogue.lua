@@ -260,6 +260,8 @@ catalogue.list = {
     doc = "HEIGHT,WIDTH to scale the clip to" },
   { name = "crop", type = "list", counts = { 4 }, whole = true, commands = on_clips,
     doc = "Y,X,HEIGHT,WIDTH to cut from the clip, counted from 1" },
+  { name = "deinterlace", type = "boolean", default = false, commands = on_clips,
+    doc = "make whole frames of the fields of interlaced video" },
   { name = "cache", type = "bytes", commands = on_clips,
     doc = "memory for decoded frames (a quarter of RAM)" },
 

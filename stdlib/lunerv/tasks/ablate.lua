@@ -52,7 +52,7 @@ end
 local function share_fit(from, to)
   local path = checkpoint.newest_path(from)
   if checkpoint.newest_path(to) then return end
-  native.make_dirs(to)
+  native.work_folder(to)
   write(to .. "/" .. path:match "[^/]+$", (assert(native.read_file(path))))
 end
 
@@ -152,7 +152,7 @@ end
 
 local function report(o, rows)
   note_gains(rows)
-  native.make_dirs(o.out)
+  native.work_folder(o.out)
   local text, csv = tables(rows)
   write(o.out .. "/ablation.md", text)
   write(o.out .. "/ablation.csv", csv)

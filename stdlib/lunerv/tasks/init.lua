@@ -55,10 +55,17 @@ function tasks.videos(folder, clip, given)
   }, Videos)
 end
 
+-- A writer, and how many warnings it has from the beginning: that the format is lossy.
 local function open(self, name, width)
-  return must(video.writer(self.folder .. "/" .. name, {
+  local writer = must(video.writer(self.folder .. "/" .. name, {
     width = width, height = self.clip.height, fps = self.clip.fps, timestamps = self.timestamps,
   }))
+  return { writer = writer, known = #writer.warnings }
+end
+
+local function finish(opened)
+  opened.writer:close()
+  video.tell(opened.writer, opened.known)
 end
 
 local function write(self, frame, output)
@@ -70,8 +77,8 @@ local function write(self, frame, output)
     local even = self.clip.height % 2 == 0 and width % 2 == 0
     self.side_by_side = open(self, even and "side_by_side.mp4" or "side_by_side.mkv", width)
   end
-  self.reconstruction:write(output)
-  self.side_by_side:write(beside)
+  self.reconstruction.writer:write(output)
+  self.side_by_side.writer:write(beside)
 end
 
 -- A video that cannot be written is told of by `close`: it must not take the run's results along.
@@ -86,8 +93,8 @@ end
 function Videos:close()
   if self.problem then error(self.problem, 0) end
   if not self.reconstruction then return end
-  self.reconstruction:close()
-  self.side_by_side:close()
+  finish(self.reconstruction)
+  finish(self.side_by_side)
 end
 
 -- Runs ----------------------------------------------------------------------------------------
@@ -107,7 +114,7 @@ function tasks.fit(clip, task, o, say)
   settings.clip = task.clip
   local model = models[o.model](settings)
   say(model:summary())
-  native.make_dirs(o.out) -- not before all that was asked for has proved possible
+  native.work_folder(o.out) -- not before all that was asked for has proved possible
 
   local training = compress.train_options(o)
   local videos = tasks.videos(o.out, clip, { frames = task.written, panels = task.panels })

@@ -1,0 +1,95 @@
+import Support
+
+/// Whether frames come at a constant rate, told from times that a container has rounded to its
+/// ticks (Matroska and FLV to milliseconds, MPEG-TS to 1/90000 s).
+enum ConstantRate {
+  /// Rates that cameras and encoders use. Of two that fit equally well, the first is meant.
+  private static let usual: [Rational] = [
+    Rational(25), Rational(30000, 1001), Rational(24000, 1001), Rational(30), Rational(24),
+    Rational(50), Rational(60000, 1001), Rational(60), Rational(48), Rational(120),
+    Rational(120000, 1001), Rational(100), Rational(15), Rational(12), Rational(10), Rational(5),
+    Rational(240), Rational(1),
+  ]
+
+  /// The rate at which frame i comes at i / rate after the first, within a tick; nil where there
+  /// is none.
+  ///
+  /// - Parameters:
+  ///   - times: at least one, of one time base, increasing.
+  ///   - declared: what the file says; it wins where it fits.
+  static func fit(_ times: [FrameTime], declared: Rational) -> Rational? {
+    guard let first = times.first, times.count > 1 else { return declared }
+    let tick = first.timeBase.value
+    let elapsed = times.map { Double($0.pts &- first.pts) * tick }
+    // The first time is rounded as well as the other one: together they err by a tick at most.
+    var (shortest, longest) = (0.0, Double.infinity)
+    for (i, time) in elapsed.enumerated().dropFirst() {
+      shortest = max(shortest, (time - 1.001 * tick) / Double(i))
+      longest = min(longest, (time + 1.001 * tick) / Double(i))
+    }
+    guard shortest <= longest else { return nil }
+    func fits(_ rate: Rational) -> Bool {
+      (shortest...longest).contains(rate.inverse.value)
+    }
+    if declared.isPositive, fits(declared) { return declared }
+    // Ticks nearly as long as a frame let any rate fit.
+    guard tick <= longest / 4, shortest > 0 else { return nil }
+    // How far a rate's times lie from the given ones, the first one's own rounding aside.
+    func spread(_ rate: Rational) -> Double {
+      let errors = elapsed.enumerated().map { $1 - Double($0) * rate.inverse.value }
+      return (errors.max() ?? 0) - (errors.min() ?? 0)
+    }
+    let fitting = usual.filter(fits)
+    if let best = fitting.min(by: { spread($0) < spread($1) - 0.1 * tick }) { return best }
+    return simplest(from: 1 / longest, to: 1 / shortest)
+  }
+
+  /// The fraction of smallest terms in a closed interval of positive numbers (the Stern-Brocot
+  /// tree, by continued fractions); nil where its terms are too large.
+  static func simplest(from low: Double, to high: Double) -> Rational? {
+    var (a, b) = (low, high)
+    // Convergents of what the two ends share.
+    var (n0, d0, n1, d1) = (0.0, 1.0, 1.0, 0.0)
+    for _ in 0..<40 {
+      let whole = a.rounded(.down)
+      let isLast = whole == a || whole + 1 <= b
+      let term = isLast && whole < a ? whole + 1 : whole
+      (n0, d0, n1, d1) = (n1, d1, term * n1 + n0, term * d1 + d0)
+      guard n1 < 1e9, d1 < 1e9 else { return nil }
+      if isLast { return d1 >= 1 && n1 >= 1 ? Rational(Int32(n1), Int32(d1)) : nil }
+      (a, b) = (1 / (b - whole), 1 / (a - whole))
+    }
+    return nil
+  }
+}
+
+/// When the frames of a clip are shown.
+public struct ClipTiming: Sendable {
+  /// Counted from the first frame; exact multiples of a frame where the rate is constant.
+  public let times: [FrameTime]
+  /// Frames per second; of variable rates the average.
+  public let rate: Rational
+  /// The unit of the times, in seconds.
+  public let timeBase: Rational
+
+  /// - Parameters:
+  ///   - times: as they were read.
+  ///   - declared: the rate that the file says, or that was asked for.
+  public init(_ times: [FrameTime], declared: Rational) {
+    guard let first = times.first else {
+      (self.times, rate, timeBase) = ([], declared, declared.inverse)
+      return
+    }
+    if let rate = ConstantRate.fit(times, declared: declared) {
+      self.rate = rate
+      timeBase = rate.inverse
+      self.times = times.indices.map { FrameTime(pts: Int64($0), timeBase: rate.inverse) }
+    } else {
+      rate = declared
+      timeBase = first.timeBase
+      self.times = times.map {
+        FrameTime(pts: $0.pts &- first.pts, timeBase: $0.timeBase)
+      }
+    }
+  }
+}
