@@ -334,6 +334,13 @@ local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 function bench.main(given)
   local o, wrong = read(given)
   if wrong then return wrong end
+  -- Before hours of measuring, not behind them.
+  for _, name in ipairs { "save", "svg" } do
+    if o[name] then
+      local ok, message = native.check_writable(o[name])
+      if not ok then bridge.fail("io", message) end
+    end
+  end
   local result
   if o.from then
     result = earlier(o.from)

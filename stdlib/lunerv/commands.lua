@@ -46,6 +46,7 @@ function commands.compress(words)
   -- Of a clip in segments no more than one is held at a time.
   local in_segments = require("lunerv.compress.segments").wanted(o)
   local clip <close> = must(video.open_for(o, o.out, in_segments and video.scan or video.open))
+  must(native.check_writable(o.output, compress.bytes_asked(o, clip)))
   say(tostring(clip))
   local file = must(compress.file(o.output, clip, o, say))
   if not o.json then return print(("%s: %s"):format(o.output, file)) end

@@ -5,6 +5,7 @@ local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local goal <const> = require "lunerv.compress.goal"
+local layout <const> = require "lunerv.codec.layout"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
 local models <const> = require "lunerv.models"
@@ -134,7 +135,7 @@ local function sized(o, clip, wanted, head_scale, bits)
     if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, o.model) end
     cheaper.params = params
     -- Half of the budget ought to be for the width.
-    if not least_of(cheaper, params // 2, clip) then return cheaper end
+    if not least_of(cheaper, math.max(1, params // 2), clip) then return cheaper end
     last = cheaper
   end
   local least = least_of(last, params, clip)
@@ -251,6 +252,10 @@ function plan.settle(o, clip, wanted)
     checkpoint.compare(path, found.asked or {}, asked)
     found.attempt = math.tointeger(found.attempt)
     return found
+  end
+  if wanted.bytes and wanted.bytes <= layout.saved_bytes(clip) then
+    errors.data("%d bytes are too few: what a file says of its clip takes %d", wanted.bytes,
+      layout.saved_bytes(clip))
   end
   local made, step = { asked = asked, attempt = 1 }, nil
   made.epochs, made.small_epochs = passes_asked(o, wanted)

@@ -179,7 +179,7 @@ catalogue.list = {
     doc = "preset of x264 and x265" },
   { name = "bpp", type = "number", above = 0, commands = to_file,
     doc = "bits per pixel of the file; sizes the network where its size is not given" },
-  { name = "bytes", type = "bytes", commands = to_file,
+  { name = "bytes", type = "bytes", least = 1, commands = to_file,
     doc = "bytes the file may not exceed; sizes the network likewise" },
   { name = "psnr", type = "number", above = 0, most = 80, commands = to_file,
     doc = "8-bit PSNR in dB to be reached by as few bytes as that takes" },

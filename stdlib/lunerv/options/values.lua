@@ -46,8 +46,10 @@ local checks <const> = {
     local range = type(value) ~= "number" and "" or violated(value, option, option.least)
     return range and "a number" .. range
   end,
-  bytes = function(value)
-    return (type(value) ~= "number" or value < 0) and "a number of bytes"
+  bytes = function(value, option)
+    local least = option.least or 0
+    return (type(value) ~= "number" or not (value >= least))
+      and (least > 0 and ("a number of bytes, at least %d"):format(least) or "a number of bytes")
   end,
   boolean = function(value) return type(value) ~= "boolean" and "true or false" end,
   text_or_number = function(value, option)
