@@ -261,6 +261,9 @@ local function run(jobs, report)
 end
 
 local clips <const>, unreadable <const> = clips_of(o.input)
+-- Names from folders and other programs' messages are not to steer the terminal.
+local function say(text, ...) print(lv.printable(text:format(...))) end
+
 local jobs <const> = jobs_of(clips)
 lv.work_folder(o.out)
 local waiting, failed = {}, unreadable
@@ -268,7 +271,7 @@ for _, job in ipairs(jobs) do
   local result = o.resume and result_of(job)
   if result then
     finish(job, result)
-    print(("%s: done before"):format(job.clip))
+    say("%s: done before", job.clip)
   else
     job.row = { clip = job.clip, file = job.base .. ".lnv", status = "waiting" }
     waiting[#waiting + 1] = job
@@ -283,12 +286,12 @@ if #waiting > 0 then
     local result = code == 0 and result_of(job)
     if result then
       finish(job, result)
-      print(("%s: %d bytes, %.4f bpp, psnr_8bit %.2f dB"):format(job.clip, result.bytes, result.bpp,
-        result.psnr_8bit))
+      say("%s: %d bytes, %.4f bpp, psnr_8bit %.2f dB", job.clip, result.bytes, result.bpp,
+        result.psnr_8bit)
     else
       failed = failed + 1
       job.row.status, job.row.message = "failed", last_line(job.base .. ".log")
-      print(("%s: failed: %s"):format(job.clip, job.row.message))
+      say("%s: failed: %s", job.clip, job.row.message)
     end
     write_manifest(jobs)
   end)

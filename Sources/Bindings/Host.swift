@@ -151,6 +151,11 @@ public final class Host {
       writeError(String(decoding: text.bytes, as: UTF8.self).harmless)
     }
     m.define(
+      "printable", params: ["text"],
+      doc: "The text with what could steer a terminal escaped: for names and text from files.",
+      polls: false
+    ) { (text: LuaBytes) -> String in String(decoding: text.bytes, as: UTF8.self).harmless }
+    m.define(
       "status_line", params: ["text"],
       doc: "Shows one line on the terminal that is the error stream, over the one before.",
       polls: false

@@ -154,5 +154,61 @@ extension RobustnessTests {
       #expect(outcome.out.contains("1 of 2 clips are in"), "\(outcome.out)")
       #expect(exists(scratch["done"] + "/good.lnv"))
     }
+
+    /// Text in files and names is shown, but steers no terminal.
+    @Test func nothingFromAFileSteersATerminal() throws {
+      let whole = scratch["whole.lnv"]
+      #expect(
+        try lunerv(
+          scratch,
+          ["compress", clip, "-o", whole, "--epochs", "1", "--compress-epochs", "1"] + tiny
+        ).code == 0)
+      let script = try scratch.file(
+        "plant.lua",
+        """
+        local lv = require "lunerv"
+        local kinds, payloads = lv.lnv_unpack(assert(lv.read_file(arg[1])))
+        for i, kind in ipairs(kinds) do
+          local text = payloads[i]
+          if kind == "decoder" then
+            text = arg[3] == "name" and text:gsub("^%w+", "hn\\27[31merv")
+              or text:gsub('{', '{"act":"\\\\u001b[31m\\\\u009b5n",', 1)
+            assert(text ~= payloads[i])
+          end
+          payloads[i] = text
+        end
+        assert(lv.write_file(arg[2], lv.lnv_pack(kinds, payloads)))
+        """)
+      func check(_ words: [String]) throws {
+        let outcome = try lunerv(scratch, words)
+        let told = outcome.out + outcome.err
+        #expect(told.contains("[31m"), "\(words): \(told)")
+        #expect(!told.unicodeScalars.contains { $0 == "\u{1B}" || $0 == "\u{9B}" }, "\(words)")
+      }
+      let planted = scratch["planted.lnv"]
+      for place in ["name", "option"] {
+        let made = try lunerv(scratch, ["run", script, whole, planted, place])
+        #expect(made.code == 0, "\(made.err)")
+        try check(["info", planted])
+        try check(["info", planted, "--json"])
+        try check(["decompress", planted, "-o", scratch["out.mkv"]])
+        try check(["eval", planted, clip])
+      }
+      // Names of tensors, of clips in a folder, and what the command line holds.
+      let header = #"{"a\u001b[31m":{"dtype":"XX","shape":[1],"data_offsets":[0,1]}}"#
+      let length = (0..<8).map { UInt8(header.utf8.count >> (8 * $0) & 255) }
+      try scratch.file("bad.safetensors", length + Array(header.utf8) + [0])
+      try check([
+        "run", Program.root + "/scripts/decode_published.lua", scratch["bad.safetensors"],
+        scratch["out.mkv"],
+      ])
+      #expect(mkdir(scratch["named"], 0o777) == 0)
+      try scratch.file("named/x\u{1B}[31m.mkv", "no video")
+      try check([
+        "run", Program.root + "/scripts/batch.lua", scratch["named"], "--out", scratch["made"],
+      ])
+      try check(["decompress", "x\u{1B}[31m.lnv", "-o", scratch["out.mkv"]])
+      try check(["compress", clip, "-o", scratch["y.lnv"], "--model", "x\u{1B}[31m"])
+    }
   }
 }

@@ -92,9 +92,6 @@ function commands.decompress(words)
   end
 end
 
--- Text from a file, safe to show.
-local function printable(text) return (text:gsub("[^\32-\126]", "?")) end
-
 -- Sizes with those of one name added up, as there are many where there are many segments.
 local function summed(sections)
   local list, by_name = {}, {}
@@ -121,18 +118,18 @@ function commands.info(words)
   local segments = {}
   for k, segment in ipairs(info.segments) do
     segments[k] = { first = segment.first, last = segment.last, bytes = segment.bytes,
-      decoder = printable(segment.sections.decoder) }
+      decoder = native.printable(segment.sections.decoder) }
   end
   if o.json then
     return print_json {
       bytes = info.bytes, bpp = info.bpp, height = info.height, width = info.width,
       frames = info.frames, fps = info.fps, sections = info.sections, segments = segments,
-      decoder = printable(info.decoder), variable_rate = info.timestamps ~= nil,
+      decoder = native.printable(info.decoder), variable_rate = info.timestamps ~= nil,
     }
   end
   print(("%d frames of %dx%d, %.6g a second%s"):format(info.frames, info.width, info.height,
     info.fps, info.timestamps and " on average, at times of their own" or ""))
-  print(("decoder: %s"):format(printable(info.decoder)))
+  print(("decoder: %s"):format(native.printable(info.decoder)))
   if #segments > 1 then
     print(("%d segments:"):format(#segments))
     for _, segment in ipairs(segments) do

@@ -144,7 +144,7 @@ end
 function decoders.build(text, height, width, frames)
   local program, told = text:match "^([%w_]+@%d+)(%b{})$"
   local known = program and frozen[program]
-  if not known then fail("an unknown decoder, '%s'", (text:sub(1, 40):gsub("[^%w@_]", "?"))) end
+  if not known then fail("an unknown decoder, '%s'", text:sub(1, 40)) end
   local readable, given = pcall(native.json_decode, told)
   if not readable then fail "its options cannot be read" end
 
@@ -152,7 +152,7 @@ function decoders.build(text, height, width, frames)
   for name, default in pairs(known.defaults) do o[name] = default end
   for name, value in pairs(given) do
     if not (known.told[name] or known.sometimes[name] or known.defaults[name] ~= nil) then
-      fail("an unknown option, '%s'", (tostring(name):gsub("[^%w_]", "?")))
+      fail("an unknown option, '%s'", tostring(name))
     end
     o[name] = value
   end

@@ -48,7 +48,7 @@ local checks <const> = {
   end,
   bytes = function(value, option)
     local least = option.least or 0
-    return (type(value) ~= "number" or not (value >= least))
+    return (type(value) ~= "number" or value ~= value or value < least)
       and (least > 0 and ("a number of bytes, at least %d"):format(least) or "a number of bytes")
   end,
   boolean = function(value) return type(value) ~= "boolean" and "true or false" end,
