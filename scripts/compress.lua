@@ -24,6 +24,7 @@ settings.clip = clip
 local model <const> = lv.models[o.model](settings)
 print(model:summary())
 lv.work_folder(o.out)
+local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
 
 -- 2. Learn the clip by heart. With --resume this goes on where it was, or is done at once.
 local fitting <const> = lv.compress.train_options(o)
@@ -45,11 +46,9 @@ local run <const> = lv.train(training)
 print(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 
 -- 4. Write the file. The quality it reports is that of its own bytes, decoded.
-local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
 local file <const> = assert(lv.codec.write(o.out .. "/clip.lnv", small, {
   clip = clip, on_frame = function(frame, output) videos:write(frame, output) end,
 }))
-videos:close()
 for _, section in ipairs(file.sections) do
   print(("%12d  %s"):format(section.bytes, section.name))
 end
@@ -62,3 +61,4 @@ record.seconds_per_step = record.seconds / math.max(record.steps, 1)
 record.psnr, record.ms_ssim, record.psnr_8bit = file.psnr, file.ms_ssim, file.psnr_8bit
 record.bytes, record.bpp = file.bytes, file.bpp
 assert(lv.write_file(o.out .. "/metrics.json", lv.json.encode(record) .. "\n"))
+videos:close() -- a video that could not be written is told of here, when all else is on disk

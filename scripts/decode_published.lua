@@ -25,6 +25,7 @@ print(published.model:summary())
 
 local writer <const> = assert(lv.video.writer(o.out, {
   width = published.width, height = published.height, fps = source and source.fps or o.fps,
+  sources = { o.file, o.source },
 }))
 local progress <const>, began <const> = Progress.new(), lv.time()
 for i = 1, published.frames do

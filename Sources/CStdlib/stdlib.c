@@ -292,6 +292,9 @@ static const unsigned char lunerv_reference[] = {
 static const unsigned char lunerv_schedule[] = {
 #embed "../../stdlib/lunerv/schedule.lua"
 };
+static const unsigned char lunerv_sources[] = {
+#embed "../../stdlib/lunerv/sources.lua"
+};
 static const unsigned char lunerv_tasks[] = {
 #embed "../../stdlib/lunerv/tasks/init.lua"
 };
@@ -432,6 +435,7 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
   {"lunerv.recipes.published", lunerv_recipes_published, sizeof(lunerv_recipes_published)},
   {"lunerv.reference", lunerv_reference, sizeof(lunerv_reference)},
   {"lunerv.schedule", lunerv_schedule, sizeof(lunerv_schedule)},
+  {"lunerv.sources", lunerv_sources, sizeof(lunerv_sources)},
   {"lunerv.tasks", lunerv_tasks, sizeof(lunerv_tasks)},
   {"lunerv.tasks.ablate", lunerv_tasks_ablate, sizeof(lunerv_tasks_ablate)},
   {"lunerv.tasks.curves", lunerv_tasks_curves, sizeof(lunerv_tasks_curves)},

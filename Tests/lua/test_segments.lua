@@ -262,10 +262,11 @@ test("files are joined as they are", function()
     paths[k] = ("%s/%d.lnv"):format(folder.path, k)
     assert(lv.codec.write(paths[k], lv.compress.cem(model), { clip = clip, verify = false }))
   end
-  local out = folder.path .. "/joined.lnv"
-  assert(lv.codec.join(out, { paths[2], paths[1] }))
-  -- What is joined may be joined again; equal decoders are told once.
-  assert(lv.codec.join(out, { out, paths[3] }))
+  local pair, out = folder.path .. "/pair.lnv", folder.path .. "/joined.lnv"
+  assert(lv.codec.join(pair, { paths[2], paths[1] }))
+  -- What is joined may be joined again, to another name; equal decoders are told once.
+  assert(lv.codec.join(out, { pair, paths[3] }))
+  raises(function() lv.codec.join(out, { out, paths[3] }) end, "another file than the source")
   local video, decoders = assert(lv.codec.open(out)), 0
   for _, section in ipairs(video.sections) do
     if section.name == "decoder" then decoders = decoders + 1 end

@@ -134,3 +134,23 @@ test("a scope that ends in an error leaves no video of the frames so far", funct
   end
   equal(lv.exists(path), true)
 end)
+
+test("a writer given a clip takes after it, and does not write over it", function()
+  local folder <close> = harness.folder()
+  local clip <close> = grey_clip(folder, 3)
+  local path = folder.path .. "/copy.mkv"
+  do
+    local writer <close> = assert(lv.video.writer(path, { clip = clip }))
+    for i = 1, #clip do writer:write(clip:frame(i)) end
+  end
+  local copy <close> = assert(lv.video.open(path))
+  equal({ copy.width, copy.height, #copy, copy.fps }, { 16, 8, 3, 25 })
+  equal(copy.timestamps, clip.timestamps)
+  local before = lv.read_file(clip.source)
+  local again = ("%s/../%s/grey.mkv"):format(folder.path, folder.path:match "[^/]+$")
+  raises(function() lv.video.writer(again, { clip = clip }) end, "another file than the source")
+  raises(function()
+    lv.video.writer(clip.source, { width = 16, height = 8, sources = { path, clip.source } })
+  end, "another file than the source")
+  equal(lv.read_file(clip.source), before)
+end)

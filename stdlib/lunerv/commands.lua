@@ -5,6 +5,7 @@ local codec <const> = require "lunerv.codec"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local Progress <const> = require "lunerv.progress"
+local sources <const> = require "lunerv.sources"
 local video <const> = require "lunerv.video"
 
 local commands <const> = {}
@@ -39,7 +40,7 @@ function commands.compress(words)
   start(o)
   native.seed(o.seed)
   o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
-  codec.keep_source(o.output, o.clip)
+  sources.keep(o.output, o.clip)
   must(native.check_writable(o.output, o.bytes))
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
   local compress = require "lunerv.compress"
@@ -67,7 +68,7 @@ function commands.decompress(words)
   })
   if not o then return end
   start(o)
-  codec.keep_source(o.output, o.file)
+  sources.keep(o.output, o.file)
   local began = native.time()
   local decoded = must(codec.open(o.file, limits(o)))
   local writer <close> = must(native.open_writer(o.output, {

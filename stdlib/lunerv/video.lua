@@ -2,6 +2,7 @@
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
+local sources <const> = require "lunerv.sources"
 
 local video <const> = {}
 
@@ -256,8 +257,21 @@ end
 
 -- Writing -----------------------------------------------------------------------------------
 
--- Opens a file, or a folder of images, to write frames to; nil and a message if that fails.
-video.writer = native.open_writer
+-- Opens a file, or a folder of images, to write frames to: width, height, fps, timestamps, format
+-- (ffv1, x264, x265, y4m, png, raw; the path says it), and for H.264 and H.265 crf, preset, tune,
+-- one_group, threads. `clip` gives what is not given of width, height, fps and timestamps; neither
+-- its source nor one of `sources`, paths that are read, is written over. Returns a writer with
+-- `write(frame)`, `close()`, `cancel()` and `warnings`, or nil and a message.
+function video.writer(path, given)
+  given = options.copy(given)
+  local clip = given.clip
+  sources.keep(path, clip and clip.source, table.unpack(given.sources or {}))
+  for _, name in ipairs { "width", "height", "fps", "timestamps" } do
+    if clip and given[name] == nil then given[name] = clip[name] end
+  end
+  given.clip, given.sources = nil, nil
+  return native.open_writer(path, given)
+end
 
 -- Says on stderr what a clip or writer warns of, but for the first `told` warnings; returns how
 -- many there are.

@@ -15,6 +15,7 @@ local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local program <const> = require "lunerv.codec.program"
+local sources <const> = require "lunerv.sources"
 local slots <const> = require "lunerv.compress.slots"
 
 local codec <const> = {}
@@ -286,14 +287,6 @@ codec.File = {
   end,
 }
 
--- Fails where `path` names the file `source` (nil: none), by whatever spelling or link: what is
--- read is not written over.
-function codec.keep_source(path, source)
-  if source and path ~= "-" and native.same_file(path, source) then
-    bridge.fail("usage", ("output: expected another file than the source, got '%s'"):format(path))
-  end
-end
-
 -- Writes `compressed` to `path`, whole or not at all. The result says what the file is: bytes,
 -- bpp, sections, and, unless `verify` is false, psnr, ms_ssim and psnr_8bit of what decoding those
 -- bytes gives (`on_frame(frame, output)` sees each frame). Other options as codec.encode. Returns
@@ -301,7 +294,7 @@ end
 function codec.write(path, compressed, given)
   local o = options(given, { verify = true, predict = true },
     { "clip", "families", "group", "on_frame" })
-  codec.keep_source(path, o.clip and o.clip.source)
+  sources.keep(path, o.clip and o.clip.source)
   local bytes, rebuild = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
   local file = layout.read(bytes)
@@ -330,6 +323,7 @@ end
 function codec.join(path, paths, given)
   local o = options(given, {}, { "fps", "timestamps" })
   if #paths == 0 then errors.raise "join: a list of paths expected" end
+  sources.keep(path, table.unpack(paths))
   local files = {}
   for i, from in ipairs(paths) do
     local info, message = codec.info(from) -- which of them is damaged

@@ -4,15 +4,16 @@
 --   evaluate  of lv.train, where a plain comparison will not do
 --   facts     what a resumed run must share with the one it continues
 --   written   how many frames are written: all of the source's, unless given
+--   source    a file that was read besides the clip, which no video may replace
 --   panels    a function (frame, output) → images that stand side by side
 local Progress <const> = require "lunerv.progress"
 local bridge <const> = require "lunerv.bridge"
-local codec <const> = require "lunerv.codec"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local recipes <const> = require "lunerv.recipes"
+local sources <const> = require "lunerv.sources"
 local train <const> = require "lunerv.train"
 local video <const> = require "lunerv.video"
 
@@ -40,10 +41,11 @@ end
 
 -- Writes DIR/reconstruction.mkv (exact; `name` is another one) and DIR/side_by_side.mp4 (.mkv where
 -- H.264 has no such size): videos(dir, clip, { frames =, panels =, name = }):write(frame, output).
+-- Neither the clip nor `source`, another file that was read, is written over.
 function tasks.videos(folder, clip, given)
   for _, name in ipairs { given.name or "reconstruction.mkv", "side_by_side.mp4",
     "side_by_side.mkv" } do
-    codec.keep_source(folder .. "/" .. name, clip.source)
+    sources.keep(folder .. "/" .. name, clip.source, given.source)
   end
   local timestamps = clip.timestamps
   if timestamps and given.frames then
@@ -117,7 +119,8 @@ function tasks.fit(clip, task, o, say)
   native.work_folder(o.out) -- not before all that was asked for has proved possible
 
   local training = compress.train_options(o)
-  local videos = tasks.videos(o.out, clip, { frames = task.written, panels = task.panels })
+  local videos = tasks.videos(o.out, clip, { frames = task.written, panels = task.panels,
+    source = task.source })
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
   training.facts = { task = task.name ~= "regression" and task.name or nil }
   for name, value in pairs(task.facts or {}) do training.facts[name] = value end

@@ -120,6 +120,7 @@ return function(clip, given)
 
   return {
     name = "inpainting", clip = masked, evaluate = evaluate, facts = { mask = mask },
+    source = not shapes[mask] and mask or nil,
     panels = function(frame, output) return { frame.image, output, frame.original } end,
   }
 end
