@@ -92,20 +92,20 @@ public final class Host {
       }
       return
     }
-    var sources: [String: UnsafeBufferPointer<UInt8>] = [:]
+    var sources: [String: UnsafePointer<UInt8>] = [:]
     for i in 0..<lunerv_stdlib_count {
       let file = lunerv_stdlib_file_at(i)
-      guard let name = file.name, let bytes = file.bytes else { continue }
-      sources[String(cString: name)] = UnsafeBufferPointer(start: bytes, count: file.count)
+      guard let name = file.name, let text = file.text else { continue }
+      sources[String(cString: name)] = text
     }
     lua.addSource { name in
-      guard let bytes = sources[name] else { return nil }
+      guard let text = sources[name] else { return nil }
       let inside =
         name == "lunerv"
         ? "init"
         : name.dropFirst("lunerv.".count)
           .split(separator: ".").joined(separator: "/")
-      return (Array(bytes), "@lunerv:" + inside + ".lua")
+      return (Array(String(cString: text).utf8), "@lunerv:" + inside + ".lua")
     }
   }
 

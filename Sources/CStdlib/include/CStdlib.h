@@ -1,11 +1,11 @@
 #pragma once
 #include <stddef.h>
 
-/// One Lua module of the standard library: the name `require` knows it by, and its source.
+/// One Lua module of the standard library: the name `require` knows it by, and its source, which
+/// ends with a 0.
 typedef struct {
   const char *name;
-  const unsigned char *bytes;
-  size_t count;
+  const unsigned char *text;
 } lunerv_stdlib_file;
 
 /// Every module under stdlib/lunerv, by name.
