@@ -7,12 +7,11 @@ extension EventFile: LuaObject {
   public static var luaName: String { "event_writer" }
 }
 
-/// Files, safetensors, TensorBoard events, time.
+/// Files, safetensors, TensorBoard events.
 enum FileModule {
   static func define(_ m: LuaModule, register: (LuaClass<EventFile>) -> Void) {
     files(m)
     safetensors(m)
-    environment(m)
     register(events(m))
   }
 
@@ -208,21 +207,5 @@ enum FileModule {
     c.method("flush", doc: "Writes what is pending.") { (w: EventFile) in try w.flush() }
     c.method("close", doc: "Ends the file.", polls: false) { (w: EventFile) in try w.close() }
     return c
-  }
-
-  private static func environment(_ m: LuaModule) {
-    m.define("time", doc: "Seconds on a clock that never goes back.") { () -> Double in
-      Environment.monotonicTime()
-    }
-    m.define("wall_time", doc: "Seconds since 1970.") { () -> Double in Environment.wallTime() }
-    m.define("is_tty", params: ["stream"], doc: "Whether 'stdout' or 'stderr' is a terminal.") {
-      (stream: String) -> Bool in
-      switch stream {
-      case "stdin": Environment.isTerminal(0)
-      case "stdout": Environment.isTerminal(1)
-      case "stderr": Environment.isTerminal(2)
-      default: throw LunervError(.argument, "is_tty: unknown stream '\(stream)'")
-      }
-    }
   }
 }

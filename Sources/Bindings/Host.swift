@@ -1,5 +1,4 @@
 import CStdlib
-@preconcurrency import Glibc
 import Kernels
 import LuaBridge
 import Support
@@ -24,7 +23,7 @@ public final class Host {
       lua.register(clips)
       lua.register(writers)
       lua.register(DecoderProcess.define(module))
-      Host.process(module)
+      ProcessModule.define(module)
       BenchModule.define(module, lua)
     }
     ThreadPool.shared.threads = Environment.coreCount()
@@ -107,59 +106,6 @@ public final class Host {
           .split(separator: ".").joined(separator: "/")
       return (Array(String(cString: text).utf8), "@lunerv:" + inside + ".lua")
     }
-  }
-
-  private static func writeError(_ text: String) {
-    Array(text.utf8).withUnsafeBytes { bytes in
-      var done = 0
-      while done < bytes.count {
-        let n = write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done)
-        if n <= 0 { break }
-        done += n
-      }
-    }
-  }
-
-  private static func process(_ m: LuaModule) {
-    m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
-      () -> [String: Int] in
-      let arena = Arena.statistics
-      return [
-        "live_tensors": arena.blocks, "live_bytes": arena.liveBytes,
-        "idle_bytes": arena.idleBytes, "tape_entries": Tensor.tapeEntries,
-        "peak_rss_bytes": Environment.peakResidentBytes(),
-        "minor_faults": Environment.pageFaults().minor,
-      ]
-    }
-    m.define("threads", doc: "How many threads share the work.") { () -> Int in
-      ThreadPool.shared.threads
-    }
-    m.define("set_threads", params: ["n"], doc: "Sets how many threads share the work.") {
-      (n: Int) in
-      guard (1...256).contains(n) else {
-        throw LunervError(.argument, "set_threads: expected 1 to 256, got \(n)")
-      }
-      ThreadPool.shared.threads = n
-    }
-    m.define("interrupted", doc: "Whether the user asked to stop.", polls: false) {
-      () -> Bool in LuaInterrupt.wasRequested
-    }
-    m.define(
-      "stderr", params: ["text"],
-      doc: "Writes to the error stream; what could steer a terminal is escaped.", polls: false
-    ) { (text: LuaBytes) in
-      writeError(String(decoding: text.bytes, as: UTF8.self).harmless)
-    }
-    m.define(
-      "printable", params: ["text"],
-      doc: "The text with what could steer a terminal escaped: for names and text from files.",
-      polls: false
-    ) { (text: LuaBytes) -> String in String(decoding: text.bytes, as: UTF8.self).harmless }
-    m.define(
-      "status_line", params: ["text"],
-      doc: "Shows one line on the terminal that is the error stream, over the one before.",
-      polls: false
-    ) { (text: String) in writeError("\r" + text.harmless + "\u{1B}[K") }
   }
 }
 

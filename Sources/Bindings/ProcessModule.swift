@@ -1,0 +1,88 @@
+@preconcurrency import Glibc
+import Kernels
+import LuaBridge
+import Support
+import Tensors
+
+/// What a script asks of its process: memory and threads, clocks, the terminal.
+enum ProcessModule {
+  static func define(_ m: LuaModule) {
+    resources(m)
+    clocks(m)
+    terminal(m)
+  }
+
+  private static func resources(_ m: LuaModule) {
+    m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
+      () -> [String: Int] in
+      let arena = Arena.statistics
+      return [
+        "live_tensors": arena.blocks, "live_bytes": arena.liveBytes,
+        "idle_bytes": arena.idleBytes, "tape_entries": Tensor.tapeEntries,
+        "peak_rss_bytes": Environment.peakResidentBytes(),
+        "minor_faults": Environment.pageFaults().minor,
+      ]
+    }
+    m.define("threads", doc: "How many threads share the work.") { () -> Int in
+      ThreadPool.shared.threads
+    }
+    m.define("set_threads", params: ["n"], doc: "Sets how many threads share the work.") {
+      (n: Int) in
+      guard (1...256).contains(n) else {
+        throw LunervError(.argument, "set_threads: expected 1 to 256, got \(n)")
+      }
+      ThreadPool.shared.threads = n
+    }
+    m.define("interrupted", doc: "Whether the user asked to stop.", polls: false) {
+      () -> Bool in LuaInterrupt.wasRequested
+    }
+  }
+
+  private static func clocks(_ m: LuaModule) {
+    m.define("time", doc: "Seconds on a clock that never goes back.") { () -> Double in
+      Environment.monotonicTime()
+    }
+    m.define("wall_time", doc: "Seconds since 1970.") { () -> Double in Environment.wallTime() }
+  }
+
+  // MARK: - The terminal
+
+  private static func terminal(_ m: LuaModule) {
+    m.define("is_tty", params: ["stream"], doc: "Whether 'stdout' or 'stderr' is a terminal.") {
+      (stream: String) -> Bool in
+      switch stream {
+      case "stdin": Environment.isTerminal(0)
+      case "stdout": Environment.isTerminal(1)
+      case "stderr": Environment.isTerminal(2)
+      default: throw LunervError(.argument, "is_tty: unknown stream '\(stream)'")
+      }
+    }
+    m.define(
+      "stderr", params: ["text"],
+      doc: "Writes to the error stream; what could steer a terminal is escaped.", polls: false
+    ) { (text: LuaBytes) in
+      writeError(String(decoding: text.bytes, as: UTF8.self).harmless)
+    }
+    m.define(
+      "printable", params: ["text"],
+      doc: "The text with what could steer a terminal escaped: for names and text from files.",
+      polls: false
+    ) { (text: LuaBytes) -> String in String(decoding: text.bytes, as: UTF8.self).harmless }
+    m.define(
+      "status_line", params: ["text"],
+      doc: "Shows one line on the terminal that is the error stream, over the one before.",
+      polls: false
+    ) { (text: String) in writeError("\r" + text.harmless + "\u{1B}[K") }
+  }
+
+  private static func writeError(_ text: String) {
+    Array(text.utf8).withUnsafeBytes { bytes in
+      var done = 0
+      while done < bytes.count {
+        let n = write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+        if n <= 0 { break }
+        done += n
+      }
+    }
+  }
+}

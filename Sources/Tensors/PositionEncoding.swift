@@ -1,0 +1,23 @@
+import Glibc
+import Support
+
+/// The positional encoding of time (arXiv 2110.13903): (n, 2L), sines of v·base for every base, then
+/// cosines. Products, sines and cosines are formed in Double; with `narrow` the values are
+/// rounded to fp32 first, as the t-only models do.
+public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) throws -> Tensor {
+  guard bases.shape.count == 1, bases.count > 0 else {
+    throw LunervError(
+      .argument,
+      "position_encoding: bases must have one dimension, got \(Shape.describe(bases.shape))")
+  }
+  let b = try bases.numbers()
+  try Work.charge(values.count, b.count, 64)
+  var out: [Double] = []
+  out.reserveCapacity(values.count * b.count * 2)
+  for v in values {
+    let v = narrow ? Double(Float(v)) : v
+    for base in b { out.append(Glibc.sin(v * base)) }
+    for base in b { out.append(Glibc.cos(v * base)) }
+  }
+  return try Tensor.from(out, [values.count, 2 * b.count])
+}
