@@ -3,6 +3,7 @@
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
 
 local checkpoint <const> = {}
 
@@ -96,20 +97,6 @@ end
 
 -- Options -----------------------------------------------------------------------------------
 
-local function same(a, b)
-  if type(a) == "number" and type(b) == "number" then
-    return a == b or math.abs(a - b) <= 1e-12 * math.abs(a)
-  end
-  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
-  for key, value in pairs(a) do
-    if not same(value, b[key]) then return false end
-  end
-  for key in pairs(b) do
-    if a[key] == nil then return false end
-  end
-  return true
-end
-
 local function show(value)
   if type(value) ~= "table" then return value == nil and "not given" or tostring(value) end
   return #value > 0 and table.concat(value, ",") or native.json_encode(value)
@@ -125,7 +112,7 @@ function checkpoint.compare(path, stored, given)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    if not same(stored[name], given[name]) then
+    if not options.same(stored[name], given[name]) then
       bridge.fail("usage", ("cannot resume: option '%s' is %s in %s, but %s now"):format(name,
         show(stored[name]), path, show(given[name])))
     end

@@ -7,7 +7,9 @@ local metrics <const> = {}
 -- Structural similarity needs as many pixels in either direction.
 metrics.smallest_side = 5
 
-local function decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
+-- PSNR in dB of a mean squared error, of values from 0 to 1; at most 90, where there is none.
+function metrics.decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
+local decibels <const> = metrics.decibels
 
 -- PSNR of one frame in dB, on unclamped values: the papers' number.
 function metrics.psnr(output, image)

@@ -22,6 +22,22 @@ end
 
 options.copy = copy_shallow
 
+-- Whether two pieces of plain data are equal; numbers, which may have passed through text, to
+-- twelve digits.
+function options.same(a, b)
+  if type(a) == "number" and type(b) == "number" then
+    return a == b or math.abs(a - b) <= 1e-12 * math.abs(a)
+  end
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for key, value in pairs(a) do
+    if not options.same(value, b[key]) then return false end
+  end
+  for key in pairs(b) do
+    if a[key] == nil then return false end
+  end
+  return true
+end
+
 local function refuse(key, known)
   errors.raise("unknown option '%s' (known: %s)", key, errors.list(known))
 end

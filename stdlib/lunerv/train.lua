@@ -194,8 +194,6 @@ end
 
 -- Steps -------------------------------------------------------------------------------------
 
-local function psnr(mse) return -10 * math.log(mse + 1e-9, 10) end
-
 -- Changes the parameters, and everything that says so; in a step that goes back (`mse` is nil) only
 -- the latter.
 local function update(self, number, mse)
@@ -270,7 +268,7 @@ end
 local function report_step(self)
   if not self.unreported then return end
   local number, mse = table.unpack(self.unreported)
-  local o, took, decibels = self.o, self.took, psnr(mse)
+  local o, took, decibels = self.o, self.took, metrics.decibels(mse)
   -- The first step of a run pays for memory and plans.
   self.run_steps = (self.run_steps or 0) + 1
   if self.run_steps > 1 then
@@ -310,7 +308,8 @@ local function end_epoch(self)
   local o, sums = self.o, self.epoch_sums
   local e = {
     epoch = self.sequence.epoch, step = self.step, loss = sums.loss / math.max(sums.count, 1),
-    psnr = psnr(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr, seconds = self.seconds,
+    psnr = metrics.decibels(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr,
+    seconds = self.seconds,
   }
   if o.eval_every > 0 and e.epoch % o.eval_every == 0 and self.step < self.steps then
     e.evaluation = evaluate(self)

@@ -5,6 +5,7 @@ local bridge <const> = require "lunerv.bridge"
 local geometry <const> = require "lunerv.models.geometry"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
 local origin <const> = require "lunerv.nn.origin"
 
 local decoders <const> = {}
@@ -56,10 +57,6 @@ for _, kind in ipairs(models.kinds) do
   frozen[kind .. "@2"] = second
 end
 
-local function same(a, b)
-  return a == b or native.json_encode(a) == native.json_encode(b)
-end
-
 -- Whether a file can name the model's decoder, or has to bring it along: as a class that extends
 -- one of lv.models.
 function decoders.knows(model)
@@ -77,9 +74,9 @@ function decoders.describe(model)
   for name in pairs(known.told) do told[name] = c[name] end
   if known.told.enc_dim then told.enc_dim = c.enc_dim[2] end
   for name in pairs(known.sometimes) do told[name] = c[name] end
-  if same(c.enc_strides, geometry.trunk(c)) then told.enc_strides = nil end
+  if options.same(c.enc_strides, geometry.trunk(c)) then told.enc_strides = nil end
   for name, default in pairs(known.defaults) do
-    if not same(c[name], default) then told[name] = c[name] end
+    if not options.same(c[name], default) then told[name] = c[name] end
   end
   return program .. native.json_encode(told)
 end

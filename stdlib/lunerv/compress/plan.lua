@@ -48,20 +48,12 @@ local smaller <const> = {
   { lower_width = 6, dec_blks = { 1 } },
 }
 
-local function same(a, b)
-  if type(a) ~= "table" then return a == b end
-  for i = 1, math.max(#a, #b) do
-    if a[i] ~= b[i] then return false end
-  end
-  return true
-end
-
 -- `settings` with those of `others` in place of what was left at its default for `kind`.
 local function replaced(settings, others, kind)
   local result = {}
   for name, value in pairs(settings) do
     local other = others[name]
-    local is_default = other ~= nil and same(value, options.default(name, kind))
+    local is_default = other ~= nil and options.same(value, options.default(name, kind))
     result[name] = is_default and other or value
   end
   return result

@@ -92,7 +92,7 @@ local function hidden_psnr(frame, output)
   local share = hidden:mean():item()
   if share == 0 then return nil end
   local mse = native.mse_loss(output * hidden, frame.original * hidden):item() / share
-  return -10 * math.log(mse + 1e-9, 10)
+  return metrics.decibels(mse)
 end
 
 -- The task for lv.tasks.fit. `mask` is "centre", "disperse", or the path of an image or video of
