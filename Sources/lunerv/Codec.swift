@@ -5,7 +5,7 @@ import LuaBridge
 import Support
 
 /// A front over a function of `lunerv.commands`, which reads the words itself: options are
-/// described once, in options.lua.
+/// described once, in options/catalogue.lua.
 protocol CodecCommand: ParsableCommand {
   var words: [String] { get }
 }

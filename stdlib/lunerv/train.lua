@@ -13,7 +13,7 @@ local recipes <const> = require "lunerv.recipes"
 local schedule <const> = require "lunerv.schedule"
 local video <const> = require "lunerv.video"
 
--- What training needs beside the options of options.lua.
+-- What training needs beside the options of options/catalogue.lua.
 local extras <const> = { "model", "clip", "on_step", "on_epoch", "on_frame", "command",
   "evaluate", "facts", "label", "progress" }
 
@@ -388,10 +388,10 @@ local function write_metrics(self, result)
   if not ok then errors.raise("the metrics could not be written: %s", message) end
 end
 
--- Trains `model` on `clip`, both required; the other options are those of options.lua (epochs,
--- lr, warmup, schedule, order, optimiser, loss, guard, recipe, seed, out, resume, eval_every,
--- checkpoint_every, checkpoint_steps), with the values of the recipe, or else the defaults of the
--- model's kind, and
+-- Trains `model` on `clip`, both required; the other options are those of options/catalogue.lua
+-- (epochs, lr, warmup, schedule, order, optimiser, loss, guard, recipe, seed, out, resume,
+-- eval_every, checkpoint_every, checkpoint_steps), with the values of the recipe, or else the
+-- defaults of the model's kind, and
 --   loss      also a function (output, image, frame, share) → scalar tensor; `share` is what has
 --             been done of the training, from 0 to below 1
 --   schedule  also a function (step, steps, lr) → learning rate; `lr` is the peak rate

@@ -15,7 +15,7 @@ ENeRV.least_width = 4 -- a quarter of it upsamples first
 local cond <const> = 128 -- channels of the time that scales and shifts
 
 -- lv.models.enerv { clip = …, size = 1.5 }, or height, width and frames for the clip; options are
--- those of options.lua. One of `fc_dim`, `params` or `size` sets the width.
+-- those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function ENeRV:init(given)
   local o = self:settle(given)
   local d, encoding = o.block_dim, 2 * o.pe_levels

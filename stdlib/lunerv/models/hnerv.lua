@@ -11,7 +11,7 @@ HNeRV.kind = "hnerv"
 HNeRV.next_width = geometry.next_width.hnerv
 
 -- lv.models.hnerv { clip = …, size = 1.525 }, or height, width and frames for the clip; options
--- are those of options.lua. One of `fc_dim`, `params` or `size` sets the width.
+-- are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function HNeRV:init(given)
   local o = self:settle(given)
   if o.encoder ~= false then

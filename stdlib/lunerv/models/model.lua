@@ -17,7 +17,7 @@ local Model <const> = nn.class "Model"
 
 Model.least_width = 1
 
--- What a configuration holds beside the options of options.lua. `widths`: those of the stages,
+-- What a configuration holds beside the options of options/catalogue.lua. `widths`: of the stages,
 -- where a foreign file does not follow the rule; `encoder`: false for a decoder alone.
 local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder" }
 

@@ -8,7 +8,7 @@ local NeRV <const> = nn.class("NeRV", OfTime)
 NeRV.kind = "nerv"
 
 -- lv.models.nerv { clip = …, size = 1.5 }, or height, width and frames for the clip; options are
--- those of options.lua. One of `fc_dim`, `params` or `size` sets the width.
+-- those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function NeRV:init(given)
   local o = self:settle(given)
   self:add_position()
