@@ -326,6 +326,12 @@ END
 MODULE("lunerv.train")
 #embed "../../stdlib/lunerv/train.lua"
 END
+MODULE("lunerv.train.report")
+#embed "../../stdlib/lunerv/train/report.lua"
+END
+MODULE("lunerv.train.resume")
+#embed "../../stdlib/lunerv/train/resume.lua"
+END
 MODULE("lunerv.verify")
 #embed "../../stdlib/lunerv/verify/init.lua"
 END

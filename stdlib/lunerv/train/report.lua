@@ -1,0 +1,102 @@
+-- What a training tells: callbacks, progress, events, evaluations and metrics.json.
+local Progress <const> = require "lunerv.progress"
+local errors <const> = require "lunerv.errors"
+local metrics <const> = require "lunerv.metrics"
+local native <const> = require "lunerv.native"
+
+local report <const> = {}
+
+local function log_scalars(self, prefix, scalars)
+  if not self.events then return end
+  for name, value in pairs(scalars) do self.events:scalar(prefix .. name, value, self.step) end
+end
+
+function report.evaluate(self, on_frame)
+  local how = self.o.evaluate or metrics.evaluate
+  local result = how(self.model, self.clip, on_frame)
+  log_scalars(self, "eval/", result)
+  return result
+end
+
+-- Tells everyone who asked about the last step, once.
+function report.step(self)
+  if not self.unreported then return end
+  local number, mse = table.unpack(self.unreported)
+  local o, took, decibels = self.o, self.took, metrics.decibels(mse)
+  -- The first step of a run pays for memory and plans.
+  self.run_steps = (self.run_steps or 0) + 1
+  if self.run_steps > 1 then
+    self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
+  end
+  log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
+  self.unreported = nil
+  if o.on_step then
+    local go_on = o.on_step {
+      step = self.step, steps = self.steps, epoch = self.sequence.epoch, loss = number,
+      psnr = decibels, seconds = took, seconds_per_step = self.per_step,
+    }
+    if go_on == false then self.finished = true end
+  end
+  if self.progress:due() then
+    local per_step = self.per_step or took
+    local left = Progress.duration((self.steps - self.step) * per_step)
+    self.progress:show(
+      ("%sepoch %d/%d  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
+        o.label and o.label .. "  " or "", self.sequence.epoch, o.epochs, self.step, self.steps,
+        number, decibels, per_step, left))
+  end
+end
+
+-- Adds an evaluation to the history, once: an epoch's end is lived twice when a run stops there.
+function report.evaluation(self, epoch, result)
+  local history = {}
+  for i, entry in ipairs(self.history) do
+    if entry.epoch < epoch then history[i] = entry end
+  end
+  history[#history + 1] = { epoch = epoch, psnr = result.psnr, ms_ssim = result.ms_ssim }
+  self.history = history
+end
+
+-- Reports the epoch that is over; training has finished when `on_epoch` returns false.
+function report.epoch(self)
+  local o, sums = self.o, self.epoch_sums
+  local e = {
+    epoch = self.sequence.epoch, step = self.step, loss = sums.loss / math.max(sums.count, 1),
+    psnr = metrics.decibels(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr,
+    seconds = self.seconds,
+  }
+  if o.eval_every > 0 and e.epoch % o.eval_every == 0 and self.step < self.steps then
+    e.evaluation = report.evaluate(self)
+    e.psnr = e.evaluation.psnr
+    report.evaluation(self, e.epoch, e.evaluation)
+  end
+  if self.events then self.events:flush() end
+  if o.on_epoch and o.on_epoch(e) == false then self.finished = true end
+  self.epoch_over = false
+end
+
+local function command_line()
+  local words = table.pack(table.unpack(arg or {}, 0))
+  return table.concat(words, " ")
+end
+
+function report.metrics(self, result)
+  local model, stats = self.model, native.stats()
+  local stored = model.stored_parameters and model:stored_parameters() or model:parameter_count()
+  self.record = {
+    model = model.kind or model.class_name, parameters_stored = stored,
+    steps = self.step, seconds = self.seconds,
+    seconds_per_step = self.seconds / math.max(self.step, 1),
+    psnr = result.psnr, ms_ssim = result.ms_ssim, psnr_8bit = result.psnr_8bit,
+    bpp = native.json_null, bytes = native.json_null, -- no file has been written
+    peak_rss_bytes = stats.peak_rss_bytes, seed = self.o.seed, threads = native.threads(),
+    command = self.o.command or command_line(),
+  }
+  for name, value in pairs(result) do self.record[name] = value end
+  if #self.history > 0 then self.record.history = self.history end
+  local text = native.json_encode(self.record)
+  local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
+  if not ok then errors.raise("the metrics could not be written: %s", message) end
+end
+
+return report

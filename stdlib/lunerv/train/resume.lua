@@ -1,0 +1,164 @@
+-- What a training goes on from: its state between two steps, in memory and in checkpoints.
+local bridge <const> = require "lunerv.bridge"
+local checkpoint <const> = require "lunerv.checkpoint"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local recipes <const> = require "lunerv.recipes"
+local report <const> = require "lunerv.train.report"
+
+local resume <const> = {}
+
+-- The option is Adam's: Adan's numbers belong together.
+function resume.beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
+
+-- What a run must have in common with the one it continues, as plain data.
+function resume.identity(o)
+  local facts = {
+    epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
+    recipe = recipes.identity(o.recipe), guard = o.guard or nil,
+    optimiser = options.plain(o.optimiser), beta1 = resume.beta1(o), loss = options.plain(o.loss),
+    schedule = options.plain(o.schedule),
+    clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
+    model = o.model.class_name, clip_grad = o.clip_grad,
+  }
+  for name, value in pairs(o.facts or {}) do facts[name] = value end
+  for name, value in pairs(o.model.config or {}) do facts[name] = value end
+  -- Checkpoints from before there was another say nothing of it.
+  if facts.head_scale == 1 then facts.head_scale = nil end
+  if o.order ~= "shuffled" then facts.order = o.order end
+  return facts
+end
+
+-- What is true between two steps, apart from tensors: with them, all that a checkpoint holds.
+function resume.mark(self)
+  local sequence, sums, rate = self.sequence, self.epoch_sums, self.rate
+  self.state = {
+    step = self.step, seconds = self.seconds, finished = self.finished,
+    epoch_over = self.epoch_over,
+    epoch_sums = { loss = sums.loss, mse = sums.mse, count = sums.count },
+    epoch = sequence.epoch, position = sequence.position, order = sequence.order,
+    rng = native.rng_state(), history = self.history, guard = self.guard and self.guard:state(),
+    schedule = type(rate) == "table" and rate.state and rate:state() or { kind = "custom" },
+  }
+end
+
+-- JSON numbers need not hold 64 bits, text does.
+local function rng_text(state)
+  local text = {}
+  for name, value in pairs(state) do text[name] = tostring(value) end
+  return text
+end
+
+local function rng_numbers(text)
+  local state = {}
+  for name, value in pairs(text) do state[name] = tonumber(value) end
+  return state
+end
+
+-- All tensors of the run by name, and the numbers of the optimiser's state.
+local function tensors_of(self)
+  local tensors, numbers, names = {}, {}, {}
+  for _, entry in ipairs(self.model:state_dict()) do
+    tensors[#tensors + 1] = { "model/" .. entry[1], entry[2] }
+  end
+  local state = self.optimiser:state()
+  for name, value in pairs(state) do
+    if type(value) == "number" then
+      numbers[name] = value
+    else
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    tensors[#tensors + 1] = { "optimiser/" .. name, state[name] }
+  end
+  return tensors, numbers
+end
+
+local function is_sound(model)
+  for _, tensor in ipairs(model:parameters()) do
+    if not tensor:is_finite() then return false end
+  end
+  return true
+end
+
+function resume.fail_numerically(self, what)
+  self.diverged = true
+  local path = self.out and checkpoint.newest_path(self.out)
+  bridge.fail("numeric", ("%s after step %d (lr %.3g); %s"):format(what, self.step,
+    self.optimiser.lr, path and "the last good checkpoint is " .. path or "there is no checkpoint"))
+end
+
+-- Writes the state as of the last mark.
+function resume.save(self)
+  if not self.out then return end
+  if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
+  self.saving = true
+  local tensors, numbers = tensors_of(self)
+  local state = options.copy(self.state)
+  state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity
+  local kept = self.guard and self.guard:tensors() or {}
+  table.move(kept, 1, #kept, #tensors + 1, tensors)
+  self.checkpoint = checkpoint.save(self.out, state.step, tensors, state)
+  self.saving = false
+  self.saved, self.saved_at = self.state, native.time()
+end
+
+-- Takes up the state of a checkpoint.
+function resume.restore(self, found)
+  local state = found.state
+  checkpoint.compare(found.path, state.options, self.identity)
+  local parts = { model = {}, optimiser = {}, guard = {} }
+  for name, tensor in pairs(found.tensors) do
+    local part, rest = name:match "^(%a+)/(.+)$"
+    if parts[part] then parts[part][rest] = tensor end
+  end
+  local model, optimiser = parts.model, parts.optimiser
+  for name, number in pairs(state.optimiser) do
+    optimiser[name] = math.tointeger(number) or number
+  end
+  self.model:load_state_dict(model)
+  self.optimiser:load_state(optimiser)
+  if self.guard and state.guard then self.guard:load(state.guard, parts.guard) end
+  if type(self.rate) == "table" and self.rate.load_state then
+    self.rate:load_state(state.schedule)
+  end
+  local sequence = self.sequence
+  for i, index in ipairs(state.order) do sequence.order[i] = math.tointeger(index) end
+  sequence.epoch, sequence.position = math.tointeger(state.epoch), math.tointeger(state.position)
+  self.step, self.seconds = math.tointeger(state.step), state.seconds
+  self.epoch_over, self.finished = state.epoch_over, state.finished
+  self.epoch_sums = state.epoch_sums
+  self.history = state.history or {}
+  native.set_rng_state(rng_numbers(state.rng))
+  resume.mark(self)
+  self.checkpoint, self.saved = found.path, self.state
+end
+
+-- Whether a checkpoint is to be written now.
+function resume.is_due(self)
+  local every = self.o.checkpoint_steps
+  return every > 0 and self.step % every == 0 and self.saved.step ~= self.step
+    or native.time() - self.saved_at >= self.o.checkpoint_every
+end
+
+-- Whatever ends the loop early (Ctrl-C, an error in a callback), what was true after the last
+-- complete step is on disk; only a run that diverged keeps the checkpoint it has. What could not
+-- be saved a moment ago is not tried again, and before the first step only Ctrl-C leaves one.
+function resume.rescue(self)
+  self.progress:clear()
+  -- Ctrl-C may have come between a step and its report.
+  if bridge.interrupted() then pcall(report.step, self) end
+  if self.diverged or self.updating or self.saved == self.state then return end
+  if (self.saving or self.step == 0) and not bridge.interrupted() then return end
+  local ok, message = pcall(resume.save, self)
+  if not ok then
+    native.stderr(("warning: %s\n"):format(tostring(message)))
+  elseif self.out and bridge.interrupted() then
+    native.stderr(("note: step %d is in %s; resume continues there\n"):format(
+      self.step, self.checkpoint))
+  end
+end
+
+return resume
