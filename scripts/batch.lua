@@ -205,6 +205,23 @@ local function last_line(path)
   return last and last:gsub("^lunerv: ", "") or "it said nothing"
 end
 
+-- Makes sure that what is written to DIR replaces nothing but what an earlier batch wrote there.
+local function own_folder(jobs)
+  local ok, earlier = pcall(lv.json.decode, lv.read_file(o.out .. "/manifest.json") or "")
+  if ok and type(earlier) == "table" and earlier.clips then return end
+  local names = { o.out .. "/manifest.json", o.out .. "/manifest.csv" }
+  for _, job in ipairs(jobs) do
+    for _, extension in ipairs { ".lnv", ".json", ".log" } do
+      names[#names + 1] = job.base .. extension
+    end
+  end
+  for _, path in ipairs(names) do
+    if lv.exists(path) then
+      usage_error("--out: '%s' is there already, and no batch wrote it: name another folder", path)
+    end
+  end
+end
+
 -- The work -----------------------------------------------------------------------------------
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -214,6 +231,9 @@ local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 local function run(jobs, report)
   local list <const>, items = o.out .. "/.jobs", {}
   for _, job in ipairs(jobs) do
+    -- The shell would write through links.
+    os.remove(job.base .. ".json")
+    os.remove(job.base .. ".log")
     items[#items + 1] = ("%d\0%s\0%s\0"):format(job.index, job.clip, job.base)
   end
   assert(lv.write_file(list, table.concat(items)))
@@ -265,6 +285,7 @@ local clips <const>, unreadable <const> = clips_of(o.input)
 local function say(text, ...) print(lv.printable(text:format(...))) end
 
 local jobs <const> = jobs_of(clips)
+own_folder(jobs)
 lv.work_folder(o.out)
 local waiting, failed = {}, unreadable
 for _, job in ipairs(jobs) do

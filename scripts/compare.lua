@@ -25,8 +25,7 @@ for index = 1, #clip do
   ms_ssim = ms_ssim + lv.metrics.ms_ssim(frame, image) / #clip
 end
 
-local folder <const> = arg[2]:match "^(.*)/[^/]*$" or "."
-local x264 <const> = lv.reference.at_bytes(clip, info.bytes, { codec = "x264", folder = folder })
+local x264 <const> = lv.reference.at_bytes(clip, info.bytes)
 
 local row <const> = "%-18s %10s %9s %14s"
 print(row:format("", "bytes", "bpp", "8-bit PSNR"))

@@ -67,8 +67,7 @@ for _, codec in ipairs(lv.reference.codecs) do
     local point = remembered(("%s-%g"):format(codec, rate), function()
       local began = lv.time()
       local wanted = rate * #clip * clip.height * clip.width / 8
-      local r = lv.reference.at_bytes(clip, wanted,
-        { codec = codec, preset = o.x26x_preset, folder = o.out })
+      local r = lv.reference.at_bytes(clip, wanted, { codec = codec, preset = o.x26x_preset })
       return { bytes = r.bytes, bpp = r.bpp, psnr = r.psnr_8bit, seconds = lv.time() - began }
     end)
     table.insert(curve.points, point)

@@ -97,6 +97,9 @@ enum FileModule {
       "save_safetensors", params: ["path", "tensors", "metadata"],
       doc: "Writes a list of {name, tensor} durably; true, or nil and a message."
     ) { (path: String, list: [LuaValue], metadata: [String: String]?) in
+      guard !list.isEmpty else {
+        throw LunervError(.argument, "save_safetensors: expected tensors, got an empty list")
+      }
       var items: [Safetensors.Item] = []
       for entry in list {
         guard case .array(let pair) = entry, pair.count == 2, case .string(let name) = pair[0],
@@ -165,7 +168,9 @@ enum FileModule {
       case .f64: return try Tensor.from(bytes: bytes, entry.shape, .f64)
       case .i32: return try Tensor.from(bytes: bytes, entry.shape, .i32)
       case .u8: return try Tensor.from(bytes: bytes, entry.shape, .u8)
-      case .bool: return try Tensor.from(bytes: bytes, entry.shape, .bool)
+      case .bool:
+        let flags = bytes.map { $0 == 0 ? UInt8(0) : 1 }
+        return try flags.withUnsafeBytes { try Tensor.from(bytes: $0, entry.shape, .bool) }
       case .bf16: return try halves { Float(bitPattern: UInt32($0) << 16) }
       case .f16: return try halves(widenedHalf)
       case .i64:

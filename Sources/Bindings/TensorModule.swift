@@ -124,7 +124,8 @@ enum TensorModule {
       if v == v.rounded(), abs(v) < (isIntegral ? 0x1p53 : 1e6) { return String(Int(v)) }
       if !v.isFinite { return "\(v)" }
       let digits = abs(v) >= 1e-3 && abs(v) < 1e6 ? 1e4 : 0
-      return digits > 0 ? "\((v * digits).rounded() / digits)" : "\(Float(v))"
+      if digits > 0 { return "\((v * digits).rounded() / digits)" }
+      return t.dtype == .f64 ? "\(v)" : "\(Float(v))"
     }
     return head + ": " + few.map(short).joined(separator: " ") + (t.count > 8 ? " …" : "")
   }
@@ -300,7 +301,11 @@ enum TensorModule {
       static var luaFields: [LuaField<Clamp>] { [LuaField("min", \.min), LuaField("max", \.max)] }
     }
     s.op("clamp", params: ["options"], doc: "min(max(x, options.min), options.max).") {
-      (x: Tensor, o: Clamp) in try x.clamped(o.min, o.max)
+      (x: Tensor, o: Clamp) in
+      guard o.min == o.min, o.max == o.max else {
+        throw LunervError(.argument, "clamp: expected numbers, got nan")
+      }
+      return try x.clamped(o.min, o.max)
     }
     let binary: [(String, String, (Tensor, Tensor) throws -> Tensor)] = [
       ("add", "x + y", { try $0.adding($1) }), ("sub", "x − y", { try $0.subtracting($1) }),

@@ -60,6 +60,12 @@ enum VideoModule {
       o.last = last.map { $0 - 1 }
       if let every { o.every = every }
       if let rate { o.rate = Rational(approximating: rate) }
+      if (width == nil) != (height == nil) || width == nil && pixelFormat != nil {
+        throw LunervError(
+          .argument,
+          "width, height and pixel_format are those of headerless video: expected both "
+            + "sides")
+      }
       if let width, let height {
         o.raw = .init(width: width, height: height, pixelFormat: pixelFormat ?? "rgb24")
       }
@@ -122,10 +128,21 @@ enum VideoModule {
         }
         options.format = known
       }
-      if let fps = o.fps, !(fps >= 0 && fps.isFinite) {
-        throw LunervError(.argument, "open_writer: fps: expected a number above 0, got \(fps)")
+      if let fps = o.fps {
+        guard fps > 0, fps <= 100_000 else {
+          throw LunervError(
+            .argument, "open_writer: fps: expected a number above 0, at most 100000, got \(fps)")
+        }
+        options.frameRate = Rational(approximating: fps)
       }
-      if let fps = o.fps, fps > 0 { options.frameRate = Rational(approximating: fps) }
+      var last = -Double.infinity
+      for time in o.timestamps ?? [] {
+        guard time > last, time < 1e9 else {
+          throw LunervError(
+            .argument, "open_writer: timestamps: expected seconds that increase, got \(time)")
+        }
+        last = time
+      }
       // Frames of variable rates fall between the ticks of a constant one.
       if o.timestamps != nil { options.timeBase = Rational(1, 1_000_000) }
       if let crf = o.crf { options.crf = crf }
@@ -312,9 +329,12 @@ final class FrameWriter: LuaObject {
     case .f32:
       try frame.withBytes { bytes in
         let values = bytes.bindMemory(to: Float.self)
+        guard values.allSatisfy({ $0 == $0 }) else {
+          throw LunervError(.argument, "write: expected numbers, the frame holds nan")
+        }
         levels = [UInt8](repeating: 0, count: values.count)
         for (i, v) in values.enumerated() {
-          // A not-a-number is written as 0.
+          guard v == v else { continue }
           let level = (v * 255).rounded(.toNearestOrEven)
           levels[i] = level >= 255 ? 255 : level > 0 ? UInt8(level) : 0
         }

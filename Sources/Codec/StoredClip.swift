@@ -40,6 +40,13 @@ public struct StoredClip: Sendable, Equatable {
     guard seconds.allSatisfy({ abs($0) < 1e9 }) else {
       throw LunervError(.argument, "timestamps of less than 10⁹ seconds expected")
     }
+    guard seconds.isEmpty || seconds.count == frames else {
+      throw LunervError(
+        .argument, "timestamps: expected \(frames), one for each frame, got \(seconds.count)")
+    }
+    guard zip(seconds, seconds.dropFirst()).allSatisfy({ $0 < $1 }) else {
+      throw LunervError(.argument, "timestamps: expected seconds that increase")
+    }
     let micros = seconds.map { Int(($0 * 1e6).rounded()) }
     let isConstant = micros.enumerated().allSatisfy { i, time in
       abs(time - StoredClip.time(i, rate)) <= StoredClip.tolerance

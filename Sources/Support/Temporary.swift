@@ -21,20 +21,25 @@ public final class Temporary {
     self.kind = kind
     Self.removeAllAtExit
     while true {
-      let random = String(UInt64.random(in: 0 ... .max), radix: 36)
-      let path = folder + "/" + Self.prefix + random + Self.suffix
+      let first = folder + "/" + Self.prefix + Self.tag(UInt32.random(in: 0 ... .max)) + Self.suffix
       let number: Int32
       switch kind {
-      case .file: number = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      case .file: number = open(first, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       case .folder:
         number =
-          mkdir(path, 0o777) == 0
-          ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1
+          mkdir(first, 0o777) == 0
+          ? open(first, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1
       }
       if number >= 0 {
         flock(number, LOCK_EX | LOCK_NB)
+        let made = Descriptor(path: name, number: number)
+        let path = folder + "/" + Self.name(of: try made.status())
+        guard rename(first, path) == 0 else {
+          Self.remove(first, kind)
+          throw Files.failure(name, "create")
+        }
+        descriptor = made
         self.path = path
-        descriptor = Descriptor(path: name, number: number)
         Self.unfinished.withLock { _ = $0.updateValue(kind, forKey: path) }
         return
       }
@@ -65,7 +70,10 @@ public final class Temporary {
   private static let unfinished = Mutex<[String: Kind]>([:])
   private static let removeAllAtExit: Void = {
     atexit {
-      for (path, kind) in Temporary.unfinished.withLock({ $0 }) { Temporary.remove(path, kind) }
+      for (path, kind) in Temporary.unfinished.withLock({ $0 }) {
+        // A frame that is being encoded may still come into a folder.
+        for _ in 0..<100 where !Temporary.remove(path, kind) { usleep(5000) }
+      }
     }
   }()
 
@@ -73,27 +81,33 @@ public final class Temporary {
     unfinished.withLock { _ = $0.removeValue(forKey: path) }
   }
 
-  private static func remove(_ path: String, _ kind: Kind) {
+  /// Whether it is gone.
+  @discardableResult
+  private static func remove(_ path: String, _ kind: Kind) -> Bool {
     switch kind {
-    case .file: unlink(path)
+    case .file: return unlink(path) == 0 || errno == ENOENT
     case .folder:
       for name in (try? Files.list(path)) ?? [] { unlink(path + "/" + name) }
-      rmdir(path)
+      return rmdir(path) == 0 || errno == ENOENT
     }
   }
 
   /// Removes what killed processes left in a folder, and returns how many. What is being written
   /// is locked by its writer and stays; what is younger than `seconds` too, since its writer may
-  /// not have come to locking it yet. Links, and names that this program does not give, stay.
+  /// not have come to locking it yet. Links, and files that have not the name that this program
+  /// gives to them alone, stay.
   @discardableResult
   public static func removeStale(in folder: String, olderThan seconds: Int = 60) -> Int {
     var removed = 0
-    for name in (try? Files.list(folder)) ?? [] where isName(name) {
+    for name in (try? Files.list(folder)) ?? []
+    where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
       let path = folder + "/" + name
       guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
         let status = try? file.status(), time(nil) - status.st_mtim.tv_sec >= seconds,
         flock(file.number, LOCK_EX | LOCK_NB) == 0
       else { continue }
+      // No other file has this name: who copies or renames one of ours makes it their own.
+      guard name == Self.name(of: status) else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFREG: if unlink(path) == 0 { removed += 1 }
       case S_IFDIR:
@@ -106,13 +120,15 @@ public final class Temporary {
     return removed
   }
 
-  /// ".lunerv-TAG.tmp", as `init` forms it.
-  private static func isName(_ name: String) -> Bool {
-    guard name.hasPrefix(prefix), name.hasSuffix(suffix) else { return false }
-    let tag = name.utf8.dropFirst(prefix.utf8.count).dropLast(suffix.utf8.count)
-    return !tag.isEmpty && tag.count <= 13
-      && tag.allSatisfy { $0 >= 48 && $0 <= 57 || $0 >= 97 && $0 <= 122 }
+  /// ".lunerv-TAG-PROOF.tmp": the tag is the file's own number in its file system, and the proof
+  /// follows from that.
+  static func name(of status: stat) -> String {
+    let number = UInt64(status.st_ino)
+    let bytes = (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } + Array(prefix.utf8)
+    return prefix + String(number, radix: 36) + "-" + tag(CRC32C.checksum(bytes)) + suffix
   }
+
+  private static func tag(_ number: UInt32) -> String { String(number, radix: 36) }
 }
 
 /// Folders in which this process names every file that it writes. A link in one of them was not
@@ -121,7 +137,10 @@ public enum WorkFolders {
   private static let known = Mutex<Set<[UInt]>>([])
 
   /// Makes a folder, and those above it, one of them, and clears it of what killed processes left.
+  ///
+  /// A link of that name in another work folder is replaced.
   public static func open(_ path: String) throws {
+    if Files.isLink(path), contain(path) { try Files.remove(path) }
     try Files.makeDirectories(path)
     if let found = Files.status(path) { known.withLock { _ = $0.insert(identity(found)) } }
     Temporary.removeStale(in: path, olderThan: 0)

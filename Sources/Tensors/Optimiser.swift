@@ -33,6 +33,22 @@ public final class Optimiser {
       if case .soap = self { .contiguous } else { parameter.value.layout }
     }
 
+    /// Its numbers by name, and whether each is a share of what is kept, below 1.
+    var numbers: [(name: String, value: Double, isShare: Bool)] {
+      switch self {
+      case .sgd(let momentum, _), .muon(let momentum, _): [("momentum", momentum, true)]
+      case .adam(let b1, let b2, let epsilon):
+        [("beta1", b1, true), ("beta2", b2, true), ("eps", epsilon, false)]
+      case .adan(let b1, let b2, let b3, let epsilon):
+        [("beta1", b1, true), ("beta2", b2, true), ("beta3", b3, true), ("eps", epsilon, false)]
+      case .soap(let o):
+        [
+          ("beta1", o.beta1, true), ("beta2", o.beta2, true),
+          ("shampoo_beta", o.shampooBeta, true), ("eps", o.epsilon, false),
+        ]
+      }
+    }
+
     /// The name of a method that works on matrices.
     var nameOfMatrixMethod: String? {
       switch self {
@@ -83,6 +99,11 @@ public final class Optimiser {
             .argument,
             "optimiser: parameter \(number) must be an f32 tensor that requires a gradient")
         }
+        guard p.isLeaf else {
+          throw LunervError(
+            .argument,
+            "optimiser: parameter \(number): expected a parameter, got what was computed from one")
+        }
         guard seen.insert(ObjectIdentifier(p)).inserted else {
           throw LunervError(.argument, "optimiser: parameter \(number) was given before")
         }
@@ -96,6 +117,14 @@ public final class Optimiser {
         guard value.isFinite, value >= 0 else {
           throw LunervError(
             .argument, "optimiser: \(name): expected a finite number of at least 0, got \(value)")
+        }
+      }
+      for (name, value, isShare) in group.method.numbers {
+        guard value >= 0, isShare ? value < 1 : value < .infinity else {
+          throw LunervError(
+            .argument,
+            "optimiser: \(name): expected a number \(isShare ? "from 0 to below 1" : "of at least 0")"
+              + ", got \(value)")
         }
       }
       if case .soap(let o) = group.method {
@@ -239,6 +268,15 @@ public final class Optimiser {
   /// Scales the gradients so that their joint L2 norm is at most `limit`; returns the norm
   /// before. The factor is min(1, limit/(norm + 1e-6)).
   public static func clipGradients(of parameters: [Tensor], to limit: Double) throws -> Double {
+    guard limit >= 0, !parameters.isEmpty else {
+      throw LunervError(
+        .argument,
+        parameters.isEmpty
+          ? "clip_grad_norm: expected parameters, got an empty list"
+          : "clip_grad_norm: limit: expected a number of at least 0, got \(limit)")
+    }
+    var seen: Set<ObjectIdentifier> = []
+    let parameters = parameters.filter { seen.insert(ObjectIdentifier($0)).inserted }
     var total = 0.0
     for p in parameters {
       if let g = p.grad { total += try g.squared().sum().item() }

@@ -188,6 +188,12 @@ public final class Value {
     return out
   }
 
+  /// A number without what is behind its point.
+  private static func cut<I: FixedWidthInteger>(_ number: Double) throws -> I {
+    if let integer = I(exactly: number.rounded(.towardZero)) { return integer }
+    return try integer(number)
+  }
+
   private static func integer<I: FixedWidthInteger>(_ number: Double) throws -> I {
     if let integer = I(exactly: number) { return integer }
     let text =
@@ -232,16 +238,10 @@ public final class Value {
         for i in 0..<n { q[i] = Double(p[i]) }
       case .i32:
         let q = try out.memory(Int32.self)
-        for i in 0..<n {
-          let v = Double(p[i])
-          q[i] = v != v ? 0 : Int32(min(max(v, -2_147_483_648), 2_147_483_647))
-        }
+        for i in 0..<n { q[i] = try Self.cut(Double(p[i])) }
       case .u8:
         let q = try out.memory(UInt8.self)
-        for i in 0..<n {
-          let v = Double(p[i])
-          q[i] = v != v ? 0 : UInt8(min(max(v, 0), 255))
-        }
+        for i in 0..<n { q[i] = try Self.cut(Double(p[i])) }
       case .bool:
         let q = try out.memory(UInt8.self)
         for i in 0..<n { q[i] = p[i] != 0 ? 1 : 0 }

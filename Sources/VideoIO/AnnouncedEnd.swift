@@ -10,7 +10,7 @@ enum AnnouncedEnd {
     let bytes = Bytes(file: file, size: size)
     if input.isFormat("avi") { return riff(bytes) }
     if input.isFormat("matroska") { return segment(bytes) }
-    if input.isFormat("mpegts") { return packets(size) }
+    if input.isFormat("mpegts") { return packets(bytes) }
     return nil
   }
 
@@ -50,10 +50,19 @@ enum AnnouncedEnd {
     return length == 0 || length == 0xffff_ffff ? nil : 8 + length
   }
 
-  /// Transport streams are whole packets, of 188 bytes or with 4 or 16 more.
-  private static func packets(_ size: Int) -> Int? {
-    let sizes = [188, 192, 204]
-    return sizes.contains { size % $0 == 0 } ? nil : (size / 188 + 1) * 188
+  /// Transport streams are whole packets, of 188 bytes or with 4 or 16 more, each with a mark at its
+  /// beginning; a capture may begin within one.
+  private static func packets(_ bytes: Bytes) -> Int? {
+    for size in [188, 192, 204] {
+      let start = (0..<size).first { at in
+        (0..<5).allSatisfy { bytes.at(at + $0 * size).map { $0 == 0x47 } ?? true }
+      }
+      guard let start else { continue }
+      let rest = (bytes.size - start) % size
+      // With more bytes than 188 the mark is not the first of them.
+      return rest == 0 || size != 188 ? nil : bytes.size + size - rest
+    }
+    return nil
   }
 
   // MARK: Matroska

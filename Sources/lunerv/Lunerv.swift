@@ -25,11 +25,12 @@ struct Lunerv: ParsableCommand {
       try checkArguments()
       var command = try parseAsRoot()
       try command.run()
-      fflush(stdout)
+      let isWritten = fflush(stdout) == 0 && ferror(stdout) == 0
       LuaInterrupt.requestIfUnread()
       if LuaInterrupt.wasRequested, LuaInterrupt.signal == SIGPIPE {
         fail(LunervError(.interrupted, ""))
       }
+      if !isWritten { fail(LunervError(.io, "standard output: not all could be written")) }
     } catch let error as LunervError {
       fail(error)
     } catch {

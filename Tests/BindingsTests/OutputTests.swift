@@ -210,5 +210,63 @@ extension RobustnessTests {
       try check(["decompress", "x\u{1B}[31m.lnv", "-o", scratch["out.mkv"]])
       try check(["compress", clip, "-o", scratch["y.lnv"], "--model", "x\u{1B}[31m"])
     }
+
+    /// A recipe, an image of a folder, a mask, the input of a batch: all that is read stays.
+    @Test func everySourceStays() throws {
+      let recipe = try scratch.file("mine.lua", "return {}")
+      let outcome = try compress(recipe, ["--recipe", recipe])
+      #expect(outcome.code == 2 && outcome.err.contains("another file than the source"))
+      #expect(try text(of: recipe) == "return {}")
+
+      let images = scratch["images"]
+      let script = try scratch.file(
+        "images.lua",
+        """
+        local lv = require "lunerv"
+        local clip <close> = assert(lv.video.open(arg[1]))
+        local writer <close> = assert(lv.video.writer(arg[2], { clip = clip }))
+        for i = 1, #clip do writer:write(clip:frame(i)) end
+        """)
+      #expect(try lunerv(scratch, ["run", script, clip, images]).code == 0)
+      let first = images + "/frame_00001.png"
+      let before = try bytes(of: first)
+      let inside = try lunerv(scratch, ["compress", images, "-o", first] + tiny)
+      #expect(inside.code == 2, "\(inside.err)")
+      #expect(try bytes(of: first) == before)
+
+      let video = try compress("out.mp4")
+      #expect(video.code == 2 && video.err.contains("expected a .lnv file"), "\(video.err)")
+
+      // What lies in the folder of a batch is not the batch's.
+      #expect(mkdir(scratch["all"], 0o777) == 0)
+      try scratch.file("all/clip.y4m", source)
+      let note = try scratch.file("all/clip.json", "mine")
+      let batch = Program.root + "/scripts/batch.lua"
+      let refused = try lunerv(scratch, ["run", batch, scratch["all"], "--out", scratch["all"]])
+      #expect(refused.code == 2 && refused.err.contains("clip.json"), "\(refused.err)")
+      #expect(try text(of: note) == "mine")
+    }
+
+    /// Links to folders in a work folder are not followed either.
+    @Test func aLinkToAFolderLeadsNowhere() throws {
+      let (fit, elsewhere) = (scratch["fit"], scratch["elsewhere"])
+      #expect(mkdir(elsewhere, 0o777) == 0)
+      let kept = try scratch.file("elsewhere/checkpoint-000001.safetensors", "a year's work")
+      let words = ["run", Program.regress, clip, "--out", fit, "--epochs", "1"] + tiny
+      #expect(try lunerv(scratch, words).code == 0)
+      #expect(symlink(elsewhere, fit + "/previous") == 0)
+      #expect(try lunerv(scratch, words).code == 0)
+      #expect(try lunerv(scratch, words).code == 0)
+      #expect(try text(of: kept) == "a year's work")
+      #expect(names(in: elsewhere) == ["checkpoint-000001.safetensors"])
+      #expect(names(in: fit + "/previous").count == 1)
+    }
+
+    @Test func textThatCannotBeWrittenIsAnError() throws {
+      let script = try scratch.file("say.lua", "print(('x'):rep(100000))")
+      let line = "'\(Program.path)' run '\(script)' >/dev/full 2>'\(scratch["err"])'"
+      #expect(run(shell: line) == 1)
+      #expect(try text(of: scratch["err"]).contains("standard output"))
+    }
   }
 }

@@ -80,12 +80,25 @@ import Testing
     }
   }
 
+  /// What a killed process leaves: a temporary that nobody has locked.
+  private func leftOver(in folder: String, isFolder: Bool = false) throws -> String {
+    let first = folder + "/first"
+    if isFolder {
+      try Files.makeDirectories(first)
+    } else {
+      try Files.writeAtomically(first, text: "left over")
+    }
+    let status = try #require(Files.status(first))
+    let path = folder + "/" + Temporary.name(of: status)
+    try Files.rename(first, to: path)
+    return path
+  }
+
   @Test func staleTemporariesGoAndLiveOnesStay() throws {
     try withTemporaryFolder { folder in
       let live = try AtomicFile(folder + "/state")
       try live.write([1])
-      let stale = folder + "/.lunerv-abc.tmp"
-      try Files.writeAtomically(stale, text: "left over")
+      let stale = try leftOver(in: folder)
       try Files.writeAtomically(folder + "/other.tmp", text: "not ours")
       #expect(Temporary.removeStale(in: folder) == 0)
       #expect(Temporary.removeStale(in: folder, olderThan: 0) == 1)
@@ -112,11 +125,15 @@ import Testing
       try WorkFolders.open(work)
       #expect(try Files.list(work) == before)
       #expect(try Files.readText(precious + "/letter") == "kept")
-      // Folders of ours go, with what is in them.
-      try Files.makeDirectories(work + "/.lunerv-9.tmp")
-      try Files.writeAtomically(work + "/.lunerv-9.tmp/frame_00001.png", text: "")
+      // Folders of ours go, with what is in them; what has the name of one, but is none, stays.
+      let ours = try leftOver(in: work, isFolder: true)
+      try Files.writeAtomically(ours + "/frame_00001.png", text: "")
       #expect(Temporary.removeStale(in: work, olderThan: 0) == 1)
       #expect(try Files.list(work) == before)
+      // What has the name of one that is still there is another file.
+      let one = try leftOver(in: folder)
+      try Files.writeAtomically(work + "/" + Files.split(one).name, text: "mine")
+      #expect(Temporary.removeStale(in: work, olderThan: 0) == 0)
     }
   }
 

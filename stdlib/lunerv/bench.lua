@@ -4,6 +4,7 @@ local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local sources <const> = require "lunerv.sources"
 local kernels <const> = require "lunerv.bench.kernels"
 local plan <const> = require "lunerv.bench.plan"
 local process <const> = require "lunerv.bench.process"
@@ -337,6 +338,7 @@ function bench.main(given)
   -- Before hours of measuring, not behind them.
   for _, name in ipairs { "save", "svg" } do
     if o[name] then
+      sources.keep(o[name], type(o.quality) == "string" and o.quality)
       local ok, message = native.check_writable(o[name])
       if not ok then bridge.fail("io", message) end
     end

@@ -18,21 +18,38 @@ local coder <const> = {}
 -- The model of `families` (all but "table" unless given) under which an i32 tensor costs least.
 function coder.fit(symbols, families) return native.coder_fit(symbols, families) end
 
+-- What the parts hold under two names; each must have both, and nothing else.
+local function columns(what, parts, first, second)
+  local a, b = {}, {}
+  for i, part in ipairs(parts) do
+    if type(part) ~= "table" or part[first] == nil or part[second] == nil then
+      errors.raise("%s: part %d: expected { %s =, %s = }, got %s", what, i, first, second,
+        type(part) == "table" and "a table without them" or type(part))
+    end
+    for key in pairs(part) do
+      if key ~= first and key ~= second then
+        errors.raise("%s: part %d: expected { %s =, %s = }, got '%s' besides", what, i, first,
+          second, tostring(key))
+      end
+    end
+    a[i], b[i] = part[first], part[second]
+  end
+  return a, b
+end
+
 -- The bytes of a list of { symbols = i32 tensor, model = }.
-function coder.encode(parts)
-  errors.check_list("encode", parts)
-  local symbols, models = {}, {}
-  for i, part in ipairs(parts) do symbols[i], models[i] = part.symbols, part.model end
+function coder.encode(parts, ...)
+  errors.check_list("encode", parts, ...)
+  local symbols, models = columns("encode", parts, "symbols", "model")
   return native.coder_encode(symbols, models)
 end
 
 -- The i32 tensors, one-dimensional, of bytes that `encode` made of parts with these counts and
 -- models; an error when the bytes are not theirs.
-function coder.decode(bytes, parts)
-  errors.check_list("decode", parts)
-  local counts, models = {}, {}
-  for i, part in ipairs(parts) do counts[i], models[i] = part.count, part.model end
+function coder.decode(bytes, parts, ...)
+  errors.check_list("decode", parts, ...)
+  local counts, models = columns("decode", parts, "count", "model")
   return native.coder_decode(bytes, counts, models)
 end
 
-return coder
+return errors.refuse_unknown(coder, "lv.coder")

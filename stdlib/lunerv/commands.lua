@@ -25,6 +25,11 @@ end
 -- What a decoder that came in a file may use.
 local function limits(o) return { max_work = o.max_work, max_memory = o.max_memory } end
 
+local videos <const> = {}
+for extension in ("mkv mp4 m4v mov avi webm y4m 264 265 rgb raw png"):gmatch "%w+" do
+  videos[extension] = true
+end
+
 function commands.compress(words)
   local o = options.parse(words, {
     command = "compress_file",
@@ -40,7 +45,11 @@ function commands.compress(words)
   start(o)
   native.seed(o.seed)
   o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
-  sources.keep(o.output, o.clip)
+  sources.keep(o.output, o.clip, o.recipe)
+  if videos[(o.output:match "%.(%w+)$" or ""):lower()] then
+    bridge.fail("usage", ("output: expected a .lnv file, got '%s' (lunerv decompress makes videos)")
+      :format(o.output))
+  end
   must(native.check_writable(o.output, o.bytes))
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
   local compress = require "lunerv.compress"
@@ -50,7 +59,7 @@ function commands.compress(words)
   must(native.check_writable(o.output, compress.bytes_asked(o, clip)))
   say(tostring(clip))
   local file = must(compress.file(o.output, clip, o, say))
-  if not o.json then return print(("%s: %s"):format(o.output, file)) end
+  if not o.json then return print(native.printable(("%s: %s"):format(o.output, file))) end
   print_json {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
     psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
@@ -88,8 +97,8 @@ function commands.decompress(words)
   if o.json then
     print_json { path = o.output, frames = #decoded, seconds = seconds }
   elseif o.output ~= "-" then
-    print(("%s: %d frames of %dx%d in %s"):format(o.output, #decoded, decoded.width,
-      decoded.height, Progress.duration(seconds)))
+    print(native.printable(("%s: %d frames of %dx%d in %s"):format(o.output, #decoded,
+      decoded.width, decoded.height, Progress.duration(seconds))))
   end
 end
 

@@ -27,6 +27,11 @@ function errors.check_list(what, given, ...)
   if type(given) ~= "table" or class then
     error(("%s: expected a list, got %s"):format(what, class or type(given)), 2)
   end
+  for i = 1, #given do
+    if given[i] == nil then
+      error(("%s: expected a list, got one with nothing at %d"):format(what, i), 2)
+    end
+  end
   for key in next, given do
     if math.type(key) ~= "integer" or key < 1 or key > #given then
       error(("%s: expected a list, got a table with the key '%s'"):format(what, tostring(key)), 2)

@@ -153,22 +153,20 @@ end
 -- Files -------------------------------------------------------------------------------------
 
 -- What DataParallel, torch.compile and training programs put before every name.
-local wrappers <const> = { "module.", "_orig_mod.", "state_dict.", "model." }
+local wrappers <const> = { "module.", "_orig_mod.", "state_dict.", "model_state_dict.", "model.",
+  "generator.", "net.", "ema." }
 
--- Tensors under their own names, without a prefix that all of them but `embed` share.
+-- Tensors under their own names, without a prefix that most of them have. What lacks it, such as
+-- `embed` and counters of a training program, keeps its name.
 local function unwrapped(tensors)
   for _, prefix in ipairs(wrappers) do
-    local bare, shared = {}, false
+    local bare, with, without = {}, 0, 0
     for name, tensor in pairs(tensors) do
       local own = name:sub(1, #prefix) == prefix and name:sub(#prefix + 1)
-      if not own and not name:match "^embed%f[.\0]" then
-        shared = false
-        break
-      end
-      shared = shared or own
+      if own then with = with + 1 else without = without + 1 end
       bare[own or name] = tensor
     end
-    if shared then return unwrapped(bare) end
+    if with > 2 * without then return unwrapped(bare) end
   end
   return tensors
 end
@@ -254,7 +252,7 @@ Published.__index = Published
 -- height, width and frames, fc_hw, act, out_image, pe_base; and `clip`, of whose frames an encoder
 -- makes embeddings where the file has none. Files of NeRV's and of E-NeRV's own programs are told
 -- by their names; `interleaved` says that encodings are sin, cos, sin, cos, … in any other file. A
--- prefix that all names share (`module.`, `_orig_mod.`, `state_dict.`, `model.`) is dropped.
+-- prefix that programs put before names (`module.`, `_orig_mod.`, `state_dict.`, …) is dropped.
 -- Returns { model, kind, frames, height, width, embeddings }, with `:frame(i)` for the image and
 -- `:time(i)` for the time that its model makes it at; nil and a message when it cannot be read.
 function interop.open(path, given)

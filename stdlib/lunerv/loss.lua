@@ -42,4 +42,4 @@ function loss.by_name(name)
     or errors.raise("unknown loss '%s' (known: %s)", tostring(name), errors.list(names))
 end
 
-return loss
+return errors.refuse_unknown(loss, "lv.loss")

@@ -75,4 +75,4 @@ function metrics.evaluate(model, clip, on_frame, frames)
   return metrics.result(sum)
 end
 
-return metrics
+return errors.refuse_unknown(metrics, "lv.metrics")

@@ -64,7 +64,7 @@ local function groups_of(given, name, own)
     group.params, group.optimiser = given, name
     return { group }, { true }
   end
-  local groups, by_shape = {}, {}
+  local groups, by_shape, count = {}, {}, 0
   for i, asked in ipairs(given) do
     local parameters = asked.params
     if parameters == nil then
@@ -76,8 +76,13 @@ local function groups_of(given, name, own)
     wanted.params, wanted.optimiser = nil, nil
     local group = complete(method, wanted, basis)
     group.params = type(parameters) == "table" and parameters or { parameters }
+    errors.check_list("optimiser: params", group.params)
+    count = count + #group.params
     group.optimiser = method
     groups[i], by_shape[i] = group, asked.optimiser == nil
+  end
+  if count == 0 then
+    errors.raise "optimiser: expected parameters, got empty groups: nothing would be trained"
   end
   return groups, by_shape
 end
@@ -154,4 +159,4 @@ function optim.by_name(name)
     or errors.raise("unknown optimiser '%s' (known: %s)", tostring(name), known())
 end
 
-return optim
+return errors.refuse_unknown(optim, "lv.optim")

@@ -29,12 +29,19 @@ local function spanning(high, low, bits)
   return native.where(step:gt(0), step, alone)
 end
 
+local function check_bits(bits)
+  if not math.tointeger(bits) or bits < 1 or bits > 24 then
+    errors.raise("bits: expected an integer from 1 to 24, got %s", tostring(bits))
+  end
+end
+
 -- lv.quant.Scale(x, { bits = 8, channel = false }): symmetric, code = x / step. The step starts
 -- from the range of `x`: one for all of it, or one for each row.
 local Scale <const> = class "Scale"
 
 function Scale:init(x, given)
   local o = options(given, { bits = 8, channel = false })
+  check_bits(o.bits)
   native.no_grad(function()
     local high, low = extremes(x, o.channel)
     self.step = parameter.from(spanning(high, low, o.bits):clone())
@@ -51,6 +58,7 @@ local ScaleOffset <const> = class "ScaleOffset"
 
 function ScaleOffset:init(given)
   local o = options(given, { bits = 8 })
+  check_bits(o.bits)
   self.bits = o.bits
   -- A step of 0 says that nothing has been seen.
   self.step, self.offset = parameter.full(0, 1), parameter.full(0, 1)
@@ -86,4 +94,4 @@ function quant.noise(x)
   return native.zeros(table.unpack(x.shape)):uniform_(-0.5, 0.5)
 end
 
-return quant
+return errors.refuse_unknown(quant, "lv.quant")

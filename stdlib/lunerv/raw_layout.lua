@@ -7,6 +7,32 @@
 local least_side <const> = 32
 local most_rate <const> = 1000
 
+-- Shapes of screens, which a name may tell beside, or in place of, the size.
+local ratios <const> = { ["4x3"] = true, ["16x9"] = true, ["3x2"] = true, ["21x9"] = true,
+  ["1x1"] = true, ["5x4"] = true, ["2x1"] = true, ["9x16"] = true, ["3x4"] = true }
+local asides <const> = { ver = true, part = true, take = true, seq = true, scene = true,
+  shot = true, clip = true, crop = true, qp = true, crf = true }
+local depths <const> = { [8] = true, [9] = true, [10] = true, [12] = true, [14] = true,
+  [16] = true }
+-- Whether a word that holds digits says nothing of how samples lie: colours, codecs, counters.
+local function is_aside(word)
+  local colour = word:match "^[bret.]*(%d+)$"
+  if colour == "601" or colour == "709" or colour == "2020" or colour == "2100" then return true end
+  local lines = word:match "^u?h?d?(%d+)p?$"
+  if lines == "480" or lines == "576" or lines == "720" or lines == "1080" or lines == "2160" then
+    return true
+  end
+  return word:match "^[248]k$" or word:match "^[hx]26[45]$" or word == "av1"
+    or word:match "^[vq]%d+$" or word:match "^(%a%a+)%d+$" and asides[word:match "^%a+"]
+end
+
+-- Letters that name a layout which is not read by them.
+local layouts <const> = {}
+for word in ("rgb bgr argb abgr gbr gbrp gbrap ayuv vuya yvyu vyuy mono be packed planar pal bayer "
+  .. "yuva xyz uyva"):gmatch "%w+" do
+  layouts[word] = true
+end
+
 local chromas <const> = { ["420"] = true, ["422"] = true, ["444"] = true }
 local whole <const> = {
   nv12 = "nv12", nv21 = "nv21", nv16 = "nv16", p010 = "p010le", p016 = "p016le", i420 = "yuv420p",
@@ -18,7 +44,9 @@ local whole <const> = {
 -- The parts of a name, in lower case, between its separators.
 local function words_of(name)
   local words = {}
-  for word in name:lower():gsub("%.[^.]*$", ""):gmatch "[^_%-%s,()%[%]]+" do
+  -- "10-bit" and "10 bit" are one word.
+  name = name:lower():gsub("%.[^.]*$", ""):gsub("(%d+)[%s_%-]bit%f[%W]", "%1bit")
+  for word in name:gmatch "[^_%-%s,()%[%]]+" do
     words[#words + 1] = word
   end
   return words
@@ -36,12 +64,15 @@ local function size_in(words)
       if math.min(width, height) >= least_side then
         if found and (found[2] ~= width or found[3] ~= height) then return nil end
         found = found or entry
+      elseif ratios[width .. "x" .. height] then
+        goto next
       elseif alone == nil then
         alone = entry
       else
         alone = false
       end
     end
+    ::next::
   end
   found = found or alone or nil
   if found then return table.unpack(found, 1, 4) end
@@ -53,14 +84,24 @@ local function format_in(word)
   if chromas[word] then return { chroma = word } end
   local depth = word:match "^(%d+)b$" or word:match "^(%d+)bits?$" or word:match "^(%d+)le$"
     or word:match "^p(1[0246])$"
-  if depth then return { depth = tonumber(depth) } end
+  if depth then
+    depth = math.tointeger(tonumber(depth))
+    return depths[depth] and { depth = depth } or { unknown = true }
+  end
   local chroma, rest = word:match "^yuv(4%d%d)p?(.*)$"
   if not chroma then chroma, rest = word:match "^(4[024][024])p(1?%d?l?e?)$" end
   if not chroma then return nil end
   depth = rest:match "^(%d+)l?e?$"
+  if depth and not depths[tonumber(depth)] then return { unknown = true } end
   if chroma == "400" and rest == "" then return { format = "gray" } end
   if not chromas[chroma] or rest ~= "" and not depth then return { unknown = true } end
   return { chroma = chroma, depth = tonumber(depth) or 8 }
+end
+
+-- Whether a bare number is a rate: no counter (01), no chroma (411), no depth (8).
+local function is_rate(word)
+  local rate = word:match "^[1-9]%d*%.?%d*$" and tonumber(word)
+  return rate and rate > 9 and rate <= most_rate and not (rate >= 400 and rate < 500)
 end
 
 -- { width, height, pixel_format, fps } of the file `path`; 4:2:0 with 8 bits unless its name says
@@ -92,8 +133,10 @@ return function(path)
         if not (key == "depth" and value == 8 and says.depth) then says[key] = value end
       end
       if what.unknown then return nil, ("'%s' is not understood"):format(word) end
-    elseif i == at + 1 and word:match "^%d+%.?%d*$" and not fps then
+    elseif i == at + 1 and is_rate(word) and not fps then
       fps = word
+    elseif i > at and (word:match "%d" and not is_aside(word) or layouts[word]) then
+      return nil, ("'%s' is not understood"):format(word)
     end
   end
 

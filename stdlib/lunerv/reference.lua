@@ -2,8 +2,8 @@
 -- PSNR, 4:2:0, one group of pictures. Bytes are those of the bare stream; PSNR is that of 8-bit
 -- RGB, as for compressed files.
 --
---   lv.reference.encode(clip, { codec = "x265", crf = 30, folder = "runs" })
---   lv.reference.at_bytes(clip, file.bytes, { folder = "runs" })
+--   lv.reference.encode(clip, { codec = "x265", crf = 30 })
+--   lv.reference.at_bytes(clip, file.bytes)
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -49,17 +49,21 @@ local function quality(path, clip)
   return sum / #clip
 end
 
--- Encodes the clip. Options: `codec`, x264 or x265; `crf`, 0 (best) to 51; `preset`; `folder`,
--- where the stream lies meanwhile. Returns { codec, crf, bytes, bpp, psnr_8bit }.
+-- Encodes the clip. Options: `codec`, x264 or x265; `crf`, 0 (best) to 51; `preset`. Returns
+-- { codec, crf, bytes, bpp, psnr_8bit }.
 function reference.encode(clip, given)
-  local o = options(given, { codec = "x264", crf = 28, preset = "veryslow", folder = "." })
+  local o = options(given, { codec = "x264", crf = 28, preset = "veryslow" })
   if not extensions[o.codec] then
     errors.raise("option 'codec': one of %s expected, got %s", errors.list(reference.codecs),
       tostring(o.codec))
   end
-  native.make_dirs(o.folder)
-  local path = o.folder .. "/reference" .. extensions[o.codec]
-  local remove <close> = setmetatable({}, { __close = function() os.remove(path) end })
+  -- A name that nothing else has.
+  local name = os.tmpname()
+  local path = name .. extensions[o.codec]
+  local remove <close> = setmetatable({}, { __close = function()
+    os.remove(path)
+    os.remove(name)
+  end })
   write(path, clip, o)
   local bytes = #assert(native.read_file(path))
   local psnr = quality(path, clip)
@@ -73,13 +77,13 @@ end
 -- The encoding whose size comes closest to `bytes`, within half a percent where the codec can.
 -- Options as above, but for crf, which is searched: the logarithm of the size is nearly a line.
 function reference.at_bytes(clip, bytes, given)
-  local o = options(given, { codec = "x264", preset = "veryslow", folder = "." })
+  local o = options(given, { codec = "x264", preset = "veryslow" })
   local wanted = math.log(bytes, 2)
   local better, worse, best -- the closest sizes above and below, and the closer of them
   local crf = 30
   for _ = 1, 8 do
     local result = reference.encode(clip,
-      { codec = o.codec, preset = o.preset, folder = o.folder, crf = crf })
+      { codec = o.codec, preset = o.preset, crf = crf })
     local point = { crf = crf, size = math.log(result.bytes, 2) - wanted, result = result }
     if not best or math.abs(point.size) < math.abs(best.size) then best = point end
     if point.size > 0 then better = point else worse = point end

@@ -9,6 +9,15 @@ local function checked(o)
   if not (share >= 0 and share <= 1) then
     errors.raise("warmup: expected a share of the steps from 0 to 1, got %s", share)
   end
+  for _, name in ipairs { "lr", "last" } do
+    local value = o[name] or 0
+    if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
+      errors.raise("%s: expected a finite number of at least 0, got %s", name, tostring(value))
+    end
+  end
+  if type(o.steps) ~= "number" or o.steps ~= o.steps or o.steps <= 0 then
+    errors.raise("steps: expected a number above 0, got %s", tostring(o.steps))
+  end
   return o
 end
 
@@ -66,7 +75,8 @@ end
 -- The same `lr` at every step.
 function schedule.constant(given)
   local o = options(given, { lr = 1e-3 })
+  if type(o.lr) ~= "number" then errors.raise("lr: expected a number, got %s", type(o.lr)) end
   return function() return o.lr end
 end
 
-return schedule
+return errors.refuse_unknown(schedule, "lv.schedule")

@@ -25,6 +25,18 @@ local function settle(given)
   local optional = table.move(extras, 1, #extras, #names + 1, names)
   local o = options(given, {}, optional)
   if not o.model or not o.clip then errors.raise "train: a model and a clip expected" end
+  if type(o.model) ~= "table" or rawget(o.model, "class_name") then
+    errors.raise("train: model: expected a module, got %s", type(o.model) == "table"
+      and "the class " .. o.model.class_name or type(o.model))
+  end
+  if type(o.clip) == "string" then
+    errors.raise("train: clip: expected a clip, got a string: open it with lv.video.open")
+  end
+  for _, name in ipairs { "on_step", "on_epoch", "on_frame", "evaluate", "progress" } do
+    if o[name] ~= nil and type(o[name]) ~= "function" then
+      errors.raise("train: %s: expected a function, got %s", name, type(o[name]))
+    end
+  end
   if o.clip.height and math.min(o.clip.height, o.clip.width) < metrics.smallest_side then
     bridge.fail("data", ("frames of %dx%d are too small to compare: at least %d pixels either way")
       :format(o.clip.width, o.clip.height, metrics.smallest_side))

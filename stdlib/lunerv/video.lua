@@ -168,6 +168,7 @@ function Clip:prefetch(index) opened(self):prefetch(index) end
 
 -- What a model is trained on: { image, t, index }, with t = index / frames.
 function Clip:sample(index)
+  if math.type(index) == "integer" and index < 0 then index = self.frames + 1 + index end
   return { image = self:frame(index), t = index / self.frames, index = index }
 end
 
@@ -194,8 +195,11 @@ Part.sample = Clip.sample
 -- Frames `first` to `last` as a clip whose times begin at 0. It is read anew, so that no other
 -- frames take room.
 function Clip:part(first, last)
-  if first < 1 or last > self.frames or first > last then
-    errors.raise("part: frames from 1 to %d expected, got %s to %s", self.frames, first, last)
+  if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
+    or last > self.frames or first > last
+  then
+    errors.raise("part: frames from 1 to %d expected, got %s to %s", self.frames, tostring(first),
+      tostring(last))
   end
   local part = setmetatable({ whole = self, before = first - 1, width = self.width,
     height = self.height, frames = last - first + 1, source = self.source }, Part)
@@ -227,13 +231,17 @@ Clip.__close = Clip.close
 function Clip:__len() return self.frames end
 
 function Clip:__tostring()
-  return ("clip '%s': %d frames of %dx%d"):format(self.source, self.frames, self.width, self.height)
+  return ("clip '%s': %d frames of %dx%d"):format(native.printable(self.source), self.frames,
+    self.width, self.height)
 end
 
 -- for step, frame in clip:batches { epochs = 30, shuffle = true } do … end
 -- Steps count from 1 over all epochs. Leaving the loop early closes the file.
 function Clip:batches(given)
   local o = options(given, { epochs = 1, shuffle = false })
+  if not math.tointeger(o.epochs) or o.epochs < 1 then
+    errors.raise("batches: epochs: expected an integer of at least 1, got %s", tostring(o.epochs))
+  end
   local sequence = video.sequence(self.frames, o.shuffle and "shuffled")
   local last = o.epochs * self.frames
   local finished = false

@@ -322,7 +322,11 @@ end
 -- written.
 function codec.join(path, paths, given)
   local o = options(given, {}, { "fps", "timestamps" })
+  errors.check_list("join", paths)
   if #paths == 0 then errors.raise "join: a list of paths expected" end
+  if o.fps and not (type(o.fps) == "number" and o.fps > 0 and o.fps < math.huge) then
+    errors.raise("join: fps: expected a number above 0, got %s", tostring(o.fps))
+  end
   sources.keep(path, table.unpack(paths))
   local files = {}
   for i, from in ipairs(paths) do

@@ -101,11 +101,12 @@ local function entries(self, wanted)
   return list
 end
 
-local function is_parameter(tensor) return tensor.requires_grad end
+-- What was computed from parameters is none.
+local function is_parameter(tensor) return tensor.requires_grad and tensor.is_leaf end
 
 -- Whether `value` is a trained tensor, or a module with one, that `seen` lacks.
 local function is_unseen(value, seen)
-  if is_tensor(value) then return is_parameter(value) and value.is_leaf and not seen[value] end
+  if is_tensor(value) then return is_parameter(value) and not seen[value] end
   if not is_module(value) then return false end
   for _, entry in ipairs(entries(value, is_parameter)) do
     if not seen[entry[2]] then return true end
@@ -115,9 +116,12 @@ end
 
 -- Where in a plain table `value`, called `name`, something hides that `seen` lacks; nil if nowhere.
 local function hiding_place(value, name, seen, visited)
-  if type(value) ~= "table" or getmetatable(value) or visited[value] then return nil end
+  if type(value) ~= "table" or is_module(value) or visited[value] then return nil end
+  local meta = getmetatable(value)
+  if type(meta) == "table" and rawget(meta, "__name") then return nil end -- a clip, say
   visited[value] = true
   for key, item in next, value do
+    if is_unseen(key, seen) then return name end
     local place = math.type(key) and ("%s[%s]"):format(name, key) or name .. "." .. tostring(key)
     if is_unseen(item, seen) then return place end
     place = hiding_place(item, place, seen, visited)
@@ -150,6 +154,7 @@ end
 
 -- for name, tensor in module:named_parameters() do … end
 function Module:named_parameters()
+  refuse_hidden(self)
   local list, i = entries(self, is_parameter), 0
   return function()
     i = i + 1
@@ -212,6 +217,7 @@ end
 
 -- Parameters and buffers: a list of { name, tensor }, which also answers dict["name"].
 function Module:state_dict()
+  refuse_hidden(self)
   local list = entries(self)
   local by_name = {}
   for _, entry in ipairs(list) do by_name[entry[1]] = entry[2] end
@@ -224,6 +230,10 @@ local function shape_text(shape) return "(" .. table.concat(shape, ", ") .. ")" 
 -- that either side lacks are an error unless strict = false; a wrong shape always is.
 function Module:load_state_dict(dict, given)
   local o = options(given, { strict = true })
+  if type(dict) ~= "table" then
+    errors.raise("load_state_dict: expected a table of tensors by name, got %s", type(dict))
+  end
+  refuse_hidden(self)
   local own, known = entries(self), {}
   native.no_grad(function()
     for _, entry in ipairs(own) do
@@ -231,6 +241,9 @@ function Module:load_state_dict(dict, given)
       local value = dict[name]
       known[name] = true
       if value then
+        if not is_tensor(value) then
+          errors.raise("%s: expected a tensor, got %s", name, type(value))
+        end
         local expected, got = shape_text(target.shape), shape_text(value.shape)
         if expected ~= got then
           errors.raise("%s: shape %s expected, got %s", name, expected, got)
@@ -245,7 +258,7 @@ function Module:load_state_dict(dict, given)
   if not o.strict then return self end
   local unexpected = {}
   for key, value in pairs(dict) do
-    local name = type(key) == "number" and value[1] or key
+    local name = type(key) == "number" and type(value) == "table" and value[1] or key
     if not known[name] then unexpected[#unexpected + 1] = name end
   end
   if #unexpected > 0 then

@@ -14,6 +14,15 @@ function Conv2d:init(c_in, c_out, given)
   c_in = parameter.integer(c_in, "input channels")
   c_out = parameter.integer(c_out, "output channels")
   local k = parameter.integer(o.kernel, "kernel")
+  o.stride, o.padding = parameter.integer(o.stride, "stride"), parameter.integer(o.padding,
+    "padding", 0)
+  o.groups = parameter.integer(o.groups, "groups")
+  if o.init ~= "uniform" and o.init ~= "convnext" then
+    errors.raise("init: expected uniform or convnext, got '%s'", tostring(o.init))
+  end
+  if type(o.bias) ~= "boolean" then
+    errors.raise("bias: expected true or false, got %s", type(o.bias))
+  end
   if c_in % o.groups ~= 0 or c_out % o.groups ~= 0 then
     errors.raise("groups: a divisor of %d and %d channels expected, got %s", c_in, c_out, o.groups)
   end

@@ -9,6 +9,9 @@ local origins <const> = setmetatable({}, { __mode = "k" })
 
 -- Makes a tensor a parameter: a gradient is kept for it, and optimisers see it.
 function parameter.from(tensor)
+  if not native.is_tensor(tensor) then
+    errors.raise("parameter: expected a tensor, got %s", type(tensor))
+  end
   tensor.requires_grad = true
   return tensor
 end

@@ -1,6 +1,8 @@
 local class <const> = require "lunerv.nn.class"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
 
@@ -13,7 +15,12 @@ local PositionEncoding <const> = class "PositionEncoding"
 function PositionEncoding:init(given)
   local o = options(given, { base = 1.25, levels = 80, float = false })
   local bases, power = {}, 1.0
-  for k = 1, o.levels do
+  local levels = parameter.integer(o.levels, "levels")
+  if not (o.base > 0 and o.base ^ levels < 2 ^ 127) then
+    errors.raise("base: expected a number above 0 whose power of %d is finite, got %s", levels,
+      o.base)
+  end
+  for k = 1, levels do
     -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32. Powers are
     -- multiplied up, which is the same on every machine: a file does without its bases.
     bases[k] = float32(power) * float32(math.pi)

@@ -44,7 +44,7 @@ end
 -- Neither the clip nor `source`, another file that was read, is written over.
 function tasks.videos(folder, clip, given)
   for _, name in ipairs { given.name or "reconstruction.mkv", "side_by_side.mp4",
-    "side_by_side.mkv" } do
+    "side_by_side.mkv", "metrics.json" } do
     sources.keep(folder .. "/" .. name, clip.source, given.source)
   end
   local timestamps = clip.timestamps
