@@ -33,6 +33,7 @@ final class StreamDecoder: FrameSource {
   private var tellsByLog = false
   private var nextIsConcealed = false
   private var lastPTS: Int64?
+  private var lastStep: Int64?
   private var tail = PacketTail()
 
   /// Where the last two packets lay in the file, to notice a partial one behind them.
@@ -136,11 +137,14 @@ final class StreamDecoder: FrameSource {
     guard let format = input.format, let stream else { return }
     timeBase = Rational(stream.pointee.time_base)
     if !timeBase.isPositive { timeBase = Rational(1, 25) }
-    let nominal = Rational(av_guess_frame_rate(format, stream, nil))
+    // H.264 in AVI counts fields; what AVI's own header says is frames.
+    let nominal =
+      input.isFormat("avi") && stream.pointee.r_frame_rate.num > 0
+      ? Rational(stream.pointee.r_frame_rate) : Rational(av_guess_frame_rate(format, stream, nil))
     let average = Rational(stream.pointee.avg_frame_rate)
     // The nominal rate is the cleaner ratio, but of variable rates it is only the finest.
     if nominal.isPositive,
-      !average.isPositive || abs(nominal.value - average.value) < 0.01 * average.value
+      !average.isPositive || input.isFormat("avi") || abs(nominal.value - average.value) < 0.01 * average.value
     {
       frameRate = nominal
     } else if average.isPositive {
@@ -329,7 +333,9 @@ final class StreamDecoder: FrameSource {
   private func time() -> FrameTime {
     var pts = frame.pointee.best_effort_timestamp
     if let last = lastPTS {
-      let step = max(1, FrameTime(pts: 1, timeBase: frameRate.inverse).ticks(of: timeBase) ?? 1)
+      // A picture without a time comes as long after the last as that did after the one before.
+      let nominal = FrameTime(pts: 1, timeBase: frameRate.inverse).ticks(of: timeBase) ?? 1
+      let step = max(1, lastStep ?? nominal)
       if pts == Libav.noTimestamp {
         pts = last.addingReportingOverflow(step).partialValue
       }
@@ -340,6 +346,7 @@ final class StreamDecoder: FrameSource {
     } else if pts == Libav.noTimestamp {
       pts = 0
     }
+    lastStep = lastPTS.map { pts.subtractingReportingOverflow($0).partialValue }
     lastPTS = pts
     return FrameTime(pts: pts, timeBase: timeBase)
   }

@@ -133,6 +133,16 @@ import Testing
 
   // MARK: Times
 
+  @Test(.enabled(if: hasX264)) func reorderedPicturesInAVIKeepTheirRate() throws {
+    let scratch = try Scratch()
+    try writeVideo(
+      scratch["a.avi"], container: "avi", codec: "libx264", AV_PIX_FMT_YUV420P, 64, 48,
+      (0..<12).map { flat(64, 48, UInt8(20 * $0), 90, 200) })
+    let clip = try Clip(path: scratch["a.avi"])
+    #expect(clip.count == 12 && clip.frameRate == Rational(25), "\(clip.frameRate)")
+    #expect(clip.timestamps == (0..<12).map { Double($0) / 25 })
+  }
+
   @Test func timesCloserThanTheContainersClockMoveOn() throws {
     let scratch = try Scratch()
     let frames = (0..<5).map { picture(16, 16, $0) }
