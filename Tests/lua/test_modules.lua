@@ -99,6 +99,22 @@ test("a tensor that comes back from a method is the same one, and counts once", 
   lv.optim.Adam(twice:parameters())
 end)
 
+test("a module's time is that of computing, where it is asked for", function()
+  local layer = nn.Conv2d(16, 16, { kernel = 3, padding = 1 })
+  local deep = nn.Sequential { layer, layer, layer, layer }
+  local x = lv.rand(1, 16, 128, 128)
+  local function run() return lv.no_grad(function() return deep(x) end) end
+  equal(deep:observe(run)[1].seconds, nil)
+  run():evaluate() -- the first computation pays for memory
+  local calls = deep:observe(run, { time = true })
+  equal(#calls, 5)
+  local inner = 0
+  for i = 1, 4 do inner = inner + calls[i].seconds end
+  -- The whole takes what its parts take: without computing, next to nothing.
+  assert(inner > 0 and calls[5].seconds >= inner, calls[5].seconds)
+  raises(function() deep:observe(3) end, "observe: expected a function, got number")
+end)
+
 test("lists are lists and nothing else", function()
   local a, b = nn.Linear(1, 1), nn.Linear(1, 1)
   raises(function() return nn.List(a) end, "List: expected a list, got Linear")
@@ -110,6 +126,28 @@ test("lists are lists and nothing else", function()
   raises(function() return nn.MLP { 3 } end, "MLP: expected at least two widths, got 1")
   raises(function() lv.optim.Adam(a) end, "got the module Linear", "parameters()")
   raises(function() lv.optim.Adam {} end, "got an empty list")
+  raises(function() lv.optim.Adam { { params = {} } } end, "empty groups")
+  raises(function() lv.optim.SGD { a.weight * 2 } end, "computed from one")
+  raises(function() lv.optim.Adam({ a.weight }, { beta1 = 1 }) end, "beta1", "below 1")
+  raises(function() lv.clip_grad_norm({}, 1) end, "empty list")
+  raises(function() lv.clip_grad_norm({ a.weight }, -1) end, "limit")
+  raises(function() return nn.Linear(1, 1, {}, 4) end, "Linear: expected at most 3 arguments")
+  raises(function() return nn.List { a, nil, b } end, "nothing at 2")
+  raises(function() return nn.List { nn.Linear } end, "the class Linear")
+  raises(function() return nn.Conv2d(2, 2, { kernel = 3, stride = 0 }) end, "stride")
+  raises(function() return nn.Conv2d(2, 2, { kernel = 3, init = "conv" }) end, "init")
+  raises(function() return nn.LayerNorm(0) end, "width")
+  raises(function() return nn.PositionEncoding { levels = 0 } end, "levels")
+  raises(function() return lv.quant.ScaleOffset { bits = 0 } end, "bits")
+  raises(function() return lv.loss.mse end, "lv.loss has no 'mse'")
+  raises(function() return lv.schedule.cosine end, "lv.schedule has no 'cosine'")
+  raises(function() lv.coder.encode { {} } end, "encode: part 1")
+  raises(function() lv.ones(2):clamp { min = 0 / 0 } end, "nan")
+  -- A gradient that is given twice is scaled once.
+  local p = nn.parameter(lv.ones(4))
+  ;(p * 3):sum():backward()
+  equal(lv.clip_grad_norm({ p, p }, 3), 6)
+  harness.near(p.grad:amax():item(), 1.5, 1e-5)
   raises(function() lv.optim.Adam { { params = a } } end, "params: expected a list")
   raises(function() lv.clip_grad_norm(a, 1) end, "list expected, got")
   raises(function() lv.save_safetensors("x", { y = lv.ones(1) }) end, "list expected", "'y'")

@@ -2,7 +2,9 @@
 local Progress <const> = require "lunerv.progress"
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
+local catalogue <const> = require "lunerv.options.catalogue"
 local codec <const> = require "lunerv.codec"
+local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -25,6 +27,9 @@ end
 -- The values of `o` that are options of a model kind, of lv.train.
 function compress.model_options(o) return chosen(o, options.model_names(o.model)) end
 function compress.train_options(o) return chosen(o, options.train_names()) end
+
+-- What stands beside the options of a command line.
+local extras <const> = { clip = true, label = true, start = true }
 
 -- Options that say how a run is done, not what comes of it.
 local incidental <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
@@ -118,6 +123,11 @@ end
 -- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
 -- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
 function compress.file(path, clip, o, say)
+  for name in pairs(o) do
+    if not catalogue.by_name[name] and not extras[name] then
+      errors.raise("compress.file: unknown option '%s'", tostring(name))
+    end
+  end
   if native.exists(o.out) then native.work_folder(o.out) end
   hold_to_its_kind(o, clip)
   local way = segments.wanted(o) and segments.file or compress.segment

@@ -195,17 +195,34 @@ end
 -- What Module:observe wants to be told of each call, while it runs.
 local observer
 
+local function computed(values)
+  for i = 1, values.n do
+    if is_tensor(values[i]) then values[i]:evaluate() end
+  end
+end
+
 -- Calls run(), and returns the calls of this module and those inside it meanwhile, in the order in
--- which they ended: { { module =, inputs = { … }, output = }, … }.
-function Module:observe(run)
+-- which they ended: { { module =, inputs = { … }, output =, seconds = }, … }. A call only says what
+-- is to be computed: its time is measured with `time = true`, which computes the inputs before it
+-- and the output within it, those of modules inside included.
+function Module:observe(run, given)
+  if type(run) ~= "function" then
+    errors.raise("observe: expected a function, got %s", type(run))
+  end
+  local timed = options(given, { time = false }).time
   local calls, inside, outer = {}, {}, observer
   for _, module in ipairs(self:modules()) do inside[module] = true end
   local function restore() observer = outer end
   bridge.on_error(function()
     observer = function(module, ...)
+      local inputs = table.pack(...)
+      if timed then computed(inputs) end
+      local began = timed and native.time()
       local results = table.pack(module:forward(...))
+      if timed then computed(results) end
       if inside[module] then
-        calls[#calls + 1] = { module = module, inputs = table.pack(...), output = results[1] }
+        calls[#calls + 1] = { module = module, inputs = inputs, output = results[1],
+          seconds = timed and native.time() - began or nil }
       end
       return table.unpack(results, 1, results.n)
     end
@@ -304,6 +321,16 @@ local function describe(self)
   return ("%s (%d parameters)"):format(self.class_name, self:parameter_count())
 end
 
+-- Raises where a class is called with more than its `init` takes. Programs in files cannot ask.
+local function refuse_surplus(class, ...)
+  local info = debug and debug.getinfo(class.init, "u")
+  local most = info and not info.isvararg and math.max(info.nparams - 1, 0)
+  if most and select("#", ...) > most then
+    errors.raise("%s: expected at most %d arguments, got %d", class.class_name, most,
+      select("#", ...))
+  end
+end
+
 -- A class of modules called `name`; its methods are `init`, `forward` and whatever it adds.
 -- `parent` is the class it extends.
 return function(name, parent)
@@ -320,6 +347,7 @@ return function(name, parent)
   return setmetatable(class, {
     __index = parent or Module,
     __call = function(_, ...)
+      refuse_surplus(class, ...)
       local self = setmetatable({ [ORDER] = {} }, object)
       origin[self] = { class = class, arguments = table.pack(...) }
       self:init(...)
