@@ -144,7 +144,8 @@ final class StreamDecoder: FrameSource {
     let average = Rational(stream.pointee.avg_frame_rate)
     // The nominal rate is the cleaner ratio, but of variable rates it is only the finest.
     if nominal.isPositive,
-      !average.isPositive || input.isFormat("avi") || abs(nominal.value - average.value) < 0.01 * average.value
+      !average.isPositive || input.isFormat("avi")
+        || abs(nominal.value - average.value) < 0.01 * average.value
     {
       frameRate = nominal
     } else if average.isPositive {
