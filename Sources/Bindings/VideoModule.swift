@@ -329,14 +329,15 @@ final class FrameWriter: LuaObject {
     case .f32:
       try frame.withBytes { bytes in
         let values = bytes.bindMemory(to: Float.self)
-        guard values.allSatisfy({ $0 == $0 }) else {
-          throw LunervError(.argument, "write: expected numbers, the frame holds nan")
-        }
         levels = [UInt8](repeating: 0, count: values.count)
+        var isSound = true
         for (i, v) in values.enumerated() {
-          guard v == v else { continue }
           let level = (v * 255).rounded(.toNearestOrEven)
           levels[i] = level >= 255 ? 255 : level > 0 ? UInt8(level) : 0
+          isSound = isSound && v == v
+        }
+        guard isSound else {
+          throw LunervError(.argument, "write: expected numbers, the frame holds nan")
         }
       }
     default:
