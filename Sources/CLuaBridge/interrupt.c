@@ -43,9 +43,8 @@ bool lunerv_interrupt_pending(void) {
          atomic_load_explicit(&shields, memory_order_relaxed) == 0;
 }
 void lunerv_interrupt_request(void) { atomic_store(&requested, true); }
-bool lunerv_output_lost(void) { return atomic_load(&lost_writes) > 0; }
 void lunerv_interrupt_unread(void) {
-  if (!lunerv_output_lost()) return;
+  if (atomic_load(&lost_writes) == 0) return;
   int none = 0;
   atomic_compare_exchange_strong(&reason, &none, SIGPIPE);
   lunerv_interrupt_request();

@@ -23,44 +23,27 @@ struct FilterLibrary: @unchecked Sendable {
   let timeBase: @convention(c) (Filter?) -> AVRational
 
   /// nil where it is not installed, or not the one that goes with the libavutil in use.
-  static let shared = FilterLibrary()
+  static let shared = try? FilterLibrary()
 
-  private init?() {
+  private init() throws {
     // Their major versions have risen together since libavutil 56.
     let name = "libavfilter.so.\((avutil_version() >> 16) - 49)"
-    guard let library = dlopen(name, RTLD_NOW | RTLD_LOCAL) else { return nil }
-    func symbol<F>(_ name: String) -> F? {
-      dlsym(library, name).map { unsafeBitCast($0, to: F.self) }
+    let library = dlopen(name, RTLD_NOW | RTLD_LOCAL)
+    func symbol<F>(_ symbol: String) throws -> F {
+      guard let library, let address = dlsym(library, symbol) else {
+        throw LunervError(.io, "\(name): has no '\(symbol)', or is not installed")
+      }
+      return unsafeBitCast(address, to: F.self)
     }
-    guard let allocateGraph: @convention(c) () -> Graph? = symbol("avfilter_graph_alloc"),
-      let freeGraph: @convention(c) (UnsafeMutablePointer<Graph?>?) -> Void = symbol(
-        "avfilter_graph_free"),
-      let find: @convention(c) (UnsafePointer<CChar>?) -> OpaquePointer? = symbol(
-        "avfilter_get_by_name"),
-      let create:
-        @convention(c) (
-          UnsafeMutablePointer<Filter?>?, OpaquePointer?, UnsafePointer<CChar>?,
-          UnsafePointer<CChar>?, UnsafeMutableRawPointer?, Graph?
-        ) -> Int32 = symbol("avfilter_graph_create_filter"),
-      let link: @convention(c) (Filter?, UInt32, Filter?, UInt32) -> Int32 = symbol(
-        "avfilter_link"),
-      let configure: @convention(c) (Graph?, UnsafeMutableRawPointer?) -> Int32 = symbol(
-        "avfilter_graph_config"),
-      let push: @convention(c) (Filter?, UnsafeMutablePointer<AVFrame>?, Int32) -> Int32 = symbol(
-        "av_buffersrc_add_frame_flags"),
-      let pull: @convention(c) (Filter?, UnsafeMutablePointer<AVFrame>?) -> Int32 = symbol(
-        "av_buffersink_get_frame"),
-      let timeBase: @convention(c) (Filter?) -> AVRational = symbol("av_buffersink_get_time_base")
-    else { return nil }
-    self.allocateGraph = allocateGraph
-    self.freeGraph = freeGraph
-    self.find = find
-    self.create = create
-    self.link = link
-    self.configure = configure
-    self.push = push
-    self.pull = pull
-    self.timeBase = timeBase
+    allocateGraph = try symbol("avfilter_graph_alloc")
+    freeGraph = try symbol("avfilter_graph_free")
+    find = try symbol("avfilter_get_by_name")
+    create = try symbol("avfilter_graph_create_filter")
+    link = try symbol("avfilter_link")
+    configure = try symbol("avfilter_graph_config")
+    push = try symbol("av_buffersrc_add_frame_flags")
+    pull = try symbol("av_buffersink_get_frame")
+    timeBase = try symbol("av_buffersink_get_time_base")
   }
 
   /// Whether it has a filter of this name: `zscale` needs a library of its own.

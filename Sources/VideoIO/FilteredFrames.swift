@@ -62,7 +62,10 @@ final class FilteredFrames: FrameSource {
     hasLooked = true
     var steps: [FilterStep] = []
     if deinterlaces {
-      try require(["bwdif"], for: "--deinterlace")
+      guard FilterLibrary.shared?.has("bwdif") == true else {
+        throw LunervError(
+          .usage, "--deinterlace needs libavfilter, which is not installed here")
+      }
       steps.append(FilterStep("bwdif", "mode=send_frame:deint=all"))
     }
     let colour = colourSteps(for: source.frame)
@@ -114,12 +117,6 @@ final class FilteredFrames: FrameSource {
       FilterStep("format", "pix_fmts=gbrp"),
     ]
     return toLight + mapping + toCode
-  }
-
-  private func require(_ filters: [String], for what: String) throws {
-    guard let library = FilterLibrary.shared, filters.allSatisfy(library.has) else {
-      throw LunervError(.usage, "\(what) needs libavfilter, which is not installed here")
-    }
   }
 
   private func warn(_ text: String) {

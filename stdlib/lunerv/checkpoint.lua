@@ -26,7 +26,7 @@ end
 -- Writes a checkpoint after `step` steps, then removes all but the last two. `tensors` is a list
 -- of { name, tensor }, `state` plain data. Returns its path.
 function checkpoint.save(folder, step, tensors, state)
-  native.work_folder(folder)
+  native.make_dirs(folder)
   local path = join(folder, ("checkpoint-%06d.safetensors"):format(step))
   state.schema = checkpoint.schema
   local ok, message = native.save_safetensors(path, tensors,

@@ -10,21 +10,11 @@ local most_rate <const> = 1000
 -- Shapes of screens, which a name may tell beside, or in place of, the size.
 local ratios <const> = { ["4x3"] = true, ["16x9"] = true, ["3x2"] = true, ["21x9"] = true,
   ["1x1"] = true, ["5x4"] = true, ["2x1"] = true, ["9x16"] = true, ["3x4"] = true }
+-- Words before a counter.
 local asides <const> = { ver = true, part = true, take = true, seq = true, scene = true,
   shot = true, clip = true, crop = true, qp = true, crf = true }
 local depths <const> = { [8] = true, [9] = true, [10] = true, [12] = true, [14] = true,
   [16] = true }
--- Whether a word that holds digits says nothing of how samples lie: colours, codecs, counters.
-local function is_aside(word)
-  local colour = word:match "^[bret.]*(%d+)$"
-  if colour == "601" or colour == "709" or colour == "2020" or colour == "2100" then return true end
-  local lines = word:match "^u?h?d?(%d+)p?$"
-  if lines == "480" or lines == "576" or lines == "720" or lines == "1080" or lines == "2160" then
-    return true
-  end
-  return word:match "^[248]k$" or word:match "^[hx]26[45]$" or word == "av1"
-    or word:match "^[vq]%d+$" or word:match "^(%a%a+)%d+$" and asides[word:match "^%a+"]
-end
 
 -- Letters that name a layout which is not read by them.
 local layouts <const> = {}
@@ -40,6 +30,18 @@ local whole <const> = {
   yuyv = "yuyv422", yuy2 = "yuyv422", rgb24 = "rgb24", bgr24 = "bgr24", rgba = "rgba",
   bgra = "bgra",
 }
+
+-- Whether a word that holds digits says nothing of how samples lie: colours, codecs, counters.
+local function is_aside(word)
+  local colour = word:match "^[bret.]*(%d+)$"
+  if colour == "601" or colour == "709" or colour == "2020" or colour == "2100" then return true end
+  local lines = word:match "^u?h?d?(%d+)p?$"
+  if lines == "480" or lines == "576" or lines == "720" or lines == "1080" or lines == "2160" then
+    return true
+  end
+  return word:match "^[248]k$" or word:match "^[hx]26[45]$" or word == "av1"
+    or word:match "^[vq]%d+$" or word:match "^(%a%a+)%d+$" and asides[word:match "^%a+"]
+end
 
 -- The parts of a name, in lower case, between its separators.
 local function words_of(name)

@@ -148,9 +148,7 @@ void lunerv_interrupt_uninstall(void);
 void lunerv_interrupt_request(void);
 /// The signal that asked first; SIGINT where none did.
 int lunerv_interrupt_reason(void);
-/// Whether a write to standard output found no reader.
-bool lunerv_output_lost(void);
-/// Asks for a stop where it did.
+/// Asks for a stop where a write to standard output found no reader.
 void lunerv_interrupt_unread(void);
 void lunerv_interrupt_clear(void);
 /// Whether work should stop now: asked for, and not inside a shield.
