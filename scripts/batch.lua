@@ -6,13 +6,14 @@
 -- skipped; the exit code is 1 then. With --resume, clips that are done stay as they are, and
 -- those that were interrupted go on.
 local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"
 
 local usage <const> = "usage: lunerv run scripts/batch.lua INPUT --out DIR [--jobs N] [--resume] "
   .. "[options of lunerv compress]\n"
 
 local function usage_error(message, ...)
-  bridge.fail("usage", message:format(...))
+  errors.fail("usage", message, ...)
 end
 
 -- The command line ---------------------------------------------------------------------------
@@ -67,7 +68,7 @@ end
 if not o.input then usage_error("INPUT is missing: %s", usage:gsub("\n", "")) end
 if not o.out then usage_error "--out is missing" end
 o.jobs = math.tointeger(tonumber(o.jobs)) or 0
-if o.jobs < 1 or o.jobs > 256 then usage_error "--jobs: an integer from 1 to 256 expected" end
+if o.jobs < 1 or o.jobs > 256 then usage_error "--jobs: expected an integer from 1 to 256" end
 o.out = o.out:gsub("(.)/+$", "%1")
 
 -- What compress would refuse for every clip is refused once.
@@ -131,7 +132,7 @@ local function clips_of(input)
     local text, message = lv.read_file(input)
     if not text then error(message, 0) end
     if text:find("\0", 1, true) then
-      error(("%s: a folder, or a text file with a path in each line, expected"):format(input), 0)
+      error(("%s: expected a folder, or a text file with a path in each line"):format(input), 0)
     end
     for line in text:gmatch "[^\r\n]+" do
       if line:match "%S" then clips[#clips + 1] = line end

@@ -1,10 +1,11 @@
 -- lunerv run scripts/verify.lua FILE.safetensors: compares our model with numbers measured on the
 -- authors' program. Prints each comparison; fails when one disagrees.
+local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"
 
 local path <const> = arg[1]
 if not path or arg[2] or path:match "^%-" then
-  require("lunerv.bridge").fail("usage", "usage: lunerv run scripts/verify.lua FILE.safetensors")
+  errors.fail("usage", "usage: lunerv run scripts/verify.lua FILE.safetensors")
 end
 
 local tensors <const>, metadata <const> = lv.load_safetensors(path)

@@ -27,7 +27,7 @@ enum BenchModule {
       let sizes = [inputs, outputs, height, width, kernel, stride, groups]
       guard sizes.allSatisfy({ (1...1 << 24).contains($0) }), (0...1 << 20).contains(padding),
         height + 2 * padding >= kernel, width + 2 * padding >= kernel
-      else { throw LunervError(.argument, "sizes of a convolution expected") }
+      else { throw LunervError(.argument, "expected sizes of a convolution") }
       return ConvolutionShape(
         n: 1, inputs: inputs, height: height, width: width, outputs: outputs, kh: kernel,
         kw: kernel, stride: stride, padY: padding, padX: padding, groups: groups)

@@ -31,7 +31,7 @@ enum CoderModule {
       {
         guard let value, let exact = T(exactly: value) else {
           throw LunervError(
-            .argument, "coder: \(family): an integer '\(name)' from \(T.min) to \(T.max) expected")
+            .argument, "coder: \(family): expected an integer '\(name)' from \(T.min) to \(T.max)")
         }
         return exact
       }
@@ -63,7 +63,7 @@ enum CoderModule {
 
   private static func symbols(_ t: Tensor) throws -> [Int32] {
     guard t.dtype == .i32 else {
-      throw LunervError(.argument, "coder: i32 symbols expected, got \(t.dtype.rawValue)")
+      throw LunervError(.argument, "coder: expected i32 symbols, got \(t.dtype.rawValue)")
     }
     return try t.withBytes { Array($0.bindMemory(to: Int32.self)) }
   }
@@ -94,7 +94,7 @@ enum CoderModule {
       "coder_encode", params: ["symbols", "models"], doc: "The bytes of i32 tensors, each a model."
     ) { (tensors: [Tensor], models: [Model]) -> LuaBytes in
       guard tensors.count == models.count else {
-        throw LunervError(.argument, "coder: a model for each tensor expected")
+        throw LunervError(.argument, "coder: expected a model for each tensor")
       }
       return try coding {
         var encoder = Encoder()
@@ -112,7 +112,7 @@ enum CoderModule {
       doc: "The i32 tensors that coder_encode was given."
     ) { (bytes: LuaBytes, counts: [Int], models: [Model]) -> [Tensor] in
       guard counts.count == models.count else {
-        throw LunervError(.argument, "coder: a model for each count expected")
+        throw LunervError(.argument, "coder: expected a model for each count")
       }
       return try coding {
         var decoder = try Decoder(bytes.bytes)

@@ -169,7 +169,7 @@ enum CompressionModule {
       doc: "The section that splits a clip: of each segment its frames and which parts it has."
     ) { (frames: [Int], parts: [Int]) -> LuaBytes in
       guard frames.count == parts.count, frames.allSatisfy({ $0 > 0 }) else {
-        throw LunervError(.argument, "lnv_segments: frames and parts of each segment expected")
+        throw LunervError(.argument, "lnv_segments: expected frames and parts of each segment")
       }
       return LuaBytes(
         try StoredSegments(
@@ -193,7 +193,7 @@ enum CompressionModule {
   /// Numbers to symbols of a step each row; what no symbol can stand for is an error.
   private static func symbols(_ t: Tensor, _ steps: [Float], offset: Float = 0) throws -> [Int32] {
     guard t.dtype == .f32 else {
-      throw LunervError(.argument, "f32 expected, got \(t.dtype.rawValue)")
+      throw LunervError(.argument, "expected f32, got \(t.dtype.rawValue)")
     }
     let row = steps.count > 1 ? t.count / steps.count : max(t.count, 1)
     return try t.withBytes { bytes in
@@ -223,7 +223,7 @@ enum CompressionModule {
     let steps = try step.numbers().map { StoredStep.rounded(Float($0)) }
     guard steps.count == 1 || (steps.count == t.shape.first && t.count > 0) else {
       throw LunervError(
-        .argument, "one step, or one for each row of \(t.shape), expected; got \(steps.count)")
+        .argument, "expected one step, or one for each row of \(t.shape); got \(steps.count)")
     }
     return steps
   }
@@ -247,13 +247,13 @@ enum CompressionModule {
     if given.isEmpty { return tensors.map { _ in nil } }
     guard given.count == tensors.count else {
       throw LunervError(
-        .argument, "origins: \(tensors.count) expected, got \(given.count)")
+        .argument, "origins: expected \(tensors.count), got \(given.count)")
     }
     return try given.map { origin in
       if origin.isEmpty { return nil }
       guard origin.count == 2 else {
         throw LunervError(
-          .argument, "origins: seed and counter expected, got \(origin.count) numbers")
+          .argument, "origins: expected seed and counter, got \(origin.count) numbers")
       }
       return Origin(
         seed: UInt64(bitPattern: Int64(origin[0])), counter: UInt64(bitPattern: Int64(origin[1])))
@@ -292,7 +292,7 @@ enum CompressionModule {
       (t: Tensor, step: Tensor, sensitivity: Tensor, price: Double, o: Coding) -> Tensor in
       guard sensitivity.dtype == .f32, sensitivity.shape == t.shape else {
         throw LunervError(
-          .argument, "round_for_rate: sensitivities in the shape of the tensor expected, as f32")
+          .argument, "round_for_rate: expected sensitivities in the shape of the tensor, as f32")
       }
       let steps = try storedSteps(step, for: t)
       let nearest = try symbols(t, steps)
@@ -337,7 +337,7 @@ enum CompressionModule {
         throw LunervError(.numeric, "encode_embeddings: an offset of \(offset)")
       }
       guard frames.allSatisfy({ $0.shape == frames.first?.shape }) else {
-        throw LunervError(.argument, "encode_embeddings: tensors of one shape expected")
+        throw LunervError(.argument, "encode_embeddings: expected tensors of one shape")
       }
       let codes = try frames.map { try symbols($0, [stored], offset: shift) }
       let known = try families(o.families)

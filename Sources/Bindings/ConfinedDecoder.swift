@@ -23,7 +23,9 @@ public enum ConfinedDecoder {
       try serve(threads: numbers[0], work: numbers[1], memory: numbers[2], seconds: numbers[3])
       return 0
     } catch let error as LunervError {
-      try? answer(1, Array(Array(error.message.utf8).prefix(4096)))
+      // A section that is damaged has no place in a script.
+      let text = error.kind == .data ? error.description : error.text
+      try? answer(1, Array(text.utf8.prefix(4096)))
     } catch {
       try? answer(1, Array("\(error)".utf8.prefix(4096)))
     }

@@ -154,7 +154,7 @@ struct Numbers: LuaArgument {
         )
       }
       for element in elements { try collect(element, depth: depth + 1) }
-    default: throw LuaTypeMismatch("numbers in nested tables expected")
+    default: throw LuaTypeMismatch("expected numbers in nested tables")
     }
   }
 

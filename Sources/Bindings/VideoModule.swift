@@ -118,7 +118,7 @@ enum VideoModule {
         """
     ) { (path: String, o: Write) in
       guard let width = o.width, let height = o.height else {
-        throw LunervError(.argument, "open_writer: width and height expected")
+        throw LunervError(.argument, "open_writer: expected width and height")
       }
       var options = WriterOptions()
       if let format = o.format {
@@ -320,7 +320,7 @@ final class FrameWriter: LuaObject {
     guard frame.shape == expected || frame.shape == [1] + expected else {
       throw LunervError(
         .argument,
-        "write: a frame of (1, 3, \(writer.height), \(writer.width)) expected, got (\(frame.shape.map(String.init).joined(separator: ", ")))"
+        "write: expected a frame of (1, 3, \(writer.height), \(writer.width)), got (\(frame.shape.map(String.init).joined(separator: ", ")))"
       )
     }
     var levels: [UInt8] = []
@@ -341,7 +341,7 @@ final class FrameWriter: LuaObject {
         }
       }
     default:
-      throw LunervError(.argument, "write: f32 or u8 expected, got \(frame.dtype.rawValue)")
+      throw LunervError(.argument, "write: expected f32 or u8, got \(frame.dtype.rawValue)")
     }
     let writer = try settled()
     let n = writer.framesWritten

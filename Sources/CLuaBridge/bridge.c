@@ -6,9 +6,8 @@
 
 #include "internal.h"
 
-const char lunerv_key_path, lunerv_key_last, lunerv_key_traceback, lunerv_key_origin,
-    lunerv_key_origin_traceback, lunerv_key_interrupt, lunerv_key_interrupt_traceback,
-    lunerv_key_kept, lunerv_key_depths;
+const char lunerv_key_path, lunerv_key_error_class, lunerv_key_memory, lunerv_key_text,
+    lunerv_key_text_error, lunerv_key_interrupt, lunerv_key_kept, lunerv_key_depths;
 
 // Memory
 
@@ -33,6 +32,15 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
   return moved;
 }
 
+/// Collects all garbage. The limit is lifted: a finalizer that finds no memory for its call is lost,
+/// and with it the object that it would release.
+static void collect_all(lua_State *L, lunerv_bridge *b) {
+  size_t limit = b->limit;
+  b->limit = 0;
+  lua_gc(L, LUA_GCCOLLECT);
+  b->limit = limit;
+}
+
 /// After Swift has returned: whether what it overdrew remains after a full collection.
 static bool beyond_limit(lua_State *L, lunerv_bridge *b) {
   bool refused = b->overdrawn;
@@ -40,18 +48,18 @@ static bool beyond_limit(lua_State *L, lunerv_bridge *b) {
   if (!b->limit) return false;
   if (refused) return true;
   if (b->used <= b->limit) return false;
-  lua_gc(L, LUA_GCCOLLECT);
+  collect_all(L, b);
   return b->used > b->limit;
 }
 
 static int raise_memory(lua_State *L) {
   lua_settop(L, 0);
-  lua_gc(L, LUA_GCCOLLECT);  // what Swift pushed is garbage now
-  lua_pushliteral(L, "not enough memory");
+  collect_all(L, lunerv_bridge_of(L));  // what Swift pushed is garbage now
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_memory);
   return lua_error(L);
 }
 
-void lunerv_collect(lua_State *L) { lua_gc(L, LUA_GCCOLLECT); }
+void lunerv_collect(lua_State *L) { collect_all(L, lunerv_bridge_of(L)); }
 void lunerv_collect_step(lua_State *L) { lua_gc(L, LUA_GCSTEP, 0); }
 
 // The trampoline
@@ -67,7 +75,7 @@ static int call_swift(lua_State *L) {
   b->swift_on_stack = outer;
   if (b->collect_requested || status == LUNERV_AGAIN) {
     b->collect_requested = false;
-    lua_gc(L, LUA_GCCOLLECT);
+    collect_all(L, b);
   }
   if (status == LUNERV_AGAIN) return call_swift(L);
   if ((b->overdrawn || (b->limit && b->used > b->limit)) && beyond_limit(L, b))
@@ -119,10 +127,16 @@ int lunerv_call(lua_State *L, int arguments, int results, bool report) {
   return status;
 }
 
+/// The chunk that was loaded, or the error for one that cannot be.
+static int finish_load(lua_State *L, int status) {
+  if (status == LUA_OK) return 1;
+  if (status != LUA_ERRMEM) lunerv_make_error(L, status == LUA_ERRFILE ? "io" : "data");
+  return lua_error(L);
+}
+
 static int load_file(lua_State *L) {
   const char *path = lua_touserdata(L, 1);
-  if (luaL_loadfilex(L, path, "t") != LUA_OK) return lua_error(L);
-  return 1;
+  return finish_load(L, luaL_loadfilex(L, path, "t"));
 }
 
 int lunerv_load_file(lua_State *L, const char *path) {
@@ -139,8 +153,7 @@ typedef struct buffer {
 
 static int load_buffer(lua_State *L) {
   const buffer *b = lua_touserdata(L, 1);
-  if (luaL_loadbufferx(L, b->bytes, b->count, b->name, "t") != LUA_OK) return lua_error(L);
-  return 1;
+  return finish_load(L, luaL_loadbufferx(L, b->bytes, b->count, b->name, "t"));
 }
 
 int lunerv_load_buffer(lua_State *L, const void *bytes, size_t count, const char *name) {
@@ -153,11 +166,6 @@ int lunerv_load_buffer(lua_State *L, const void *bytes, size_t count, const char
 void lunerv_keep_error(lua_State *L) { lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept); }
 void lunerv_push_kept_error(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept);
-}
-bool lunerv_push_traceback(lua_State *L) {
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_traceback) == LUA_TSTRING) return true;
-  lua_pop(L, 1);
-  return false;
 }
 
 // The allocator overdraws while Swift calls these, so that they cannot raise.
@@ -273,6 +281,24 @@ static int stop_if_unread(lua_State *L) {
   return 0;
 }
 
+/// new_error(kind, message, data): an error object. Kinds are those of LunervError.Kind; data is a
+/// table of facts or nil.
+static int new_error(lua_State *L) {
+  const char *kind = luaL_checkstring(L, 1);
+  lua_settop(L, 3);
+  luaL_tolstring(L, 2, NULL);
+  lunerv_make_error(L, kind);
+  lua_pushvalue(L, 3);
+  lua_setfield(L, -2, "data");
+  return 1;
+}
+
+/// is_error(value): whether the value is an error object.
+static int is_error(lua_State *L) {
+  lua_pushboolean(L, lunerv_is_error(L, 1));
+  return 1;
+}
+
 static int note_origin(lua_State *L) {
   lunerv_note_origin(L, L, 1);
   return 1;
@@ -340,6 +366,8 @@ static int nested(lua_State *L) {
 
 void lunerv_push_bridge_module(lua_State *L) {
   static const luaL_Reg functions[] = {
+      {"new_error", new_error},
+      {"is_error", is_error},
       {"set_error_path", set_error_path},
       {"interrupted", interrupted},
       {"stop_if_unread", stop_if_unread},
@@ -348,7 +376,7 @@ void lunerv_push_bridge_module(lua_State *L) {
       {"nested", nested},
       {NULL, NULL},
   };
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 9);
   for (const luaL_Reg *f = functions; f->name; f++) {
     lua_pushstring(L, f->name);
     lua_pushcfunction(L, f->func);
@@ -361,6 +389,7 @@ void lunerv_push_bridge_module(lua_State *L) {
 static int set_up(lua_State *L) {
   luaL_openlibs(L);
   lunerv_open_coroutines(L);
+  lunerv_open_errors(L);
   lua_pushcfunction(L, lunerv_error);
   lua_setglobal(L, "error");
   // Incremental: the generational mode of 5.4.4 is young. With the default pace (200, 100)

@@ -1,4 +1,4 @@
-// How messages are formed: where in the user's script, inside which module, what happened.
+// Where an error is in the user's script, and inside which module; raising and reporting.
 
 #include <string.h>
 
@@ -19,7 +19,7 @@ void lunerv_push_where(lua_State *L, int level) {
       lua_getinfo(thread, "Sl", &frame);
       if (frame.currentline <= 0) continue;
       if (!is_stdlib(&frame)) {
-        lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+        lua_pushfstring(L, "%s:%d", frame.short_src, frame.currentline);
         return;
       }
       if (fallback_line < 0) {
@@ -33,7 +33,7 @@ void lunerv_push_where(lua_State *L, int level) {
     level = 0;
   }
   if (fallback_line > 0)
-    lua_pushfstring(L, "%s:%d: ", fallback_source, fallback_line);
+    lua_pushfstring(L, "%s:%d", fallback_source, fallback_line);
   else
     lua_pushliteral(L, "");
 }
@@ -41,21 +41,35 @@ void lunerv_push_where(lua_State *L, int level) {
 void lunerv_push_path(lua_State *L) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   luaL_checkstack(L, 4, NULL);
-  if (!b->forming_path &&
-      lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_path) == LUA_TFUNCTION) {
-    b->forming_path = true;
-    int status = lua_pcall(L, 0, 1, 0);
-    b->forming_path = false;
-    if (status == LUA_OK && lua_type(L, -1) == LUA_TSTRING && lua_rawlen(L, -1) > 0) {
-      lua_pushliteral(L, ": ");
-      lua_concat(L, 2);
-      return;
+  if (!b->forming_path) {
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_path) == LUA_TFUNCTION) {
+      b->forming_path = true;
+      int status = lua_pcall(L, 0, 1, 0);
+      b->forming_path = false;
+      if (status == LUA_OK && lua_type(L, -1) == LUA_TSTRING) return;
     }
-  } else if (b->forming_path) {
-    lua_pushnil(L);
+    lua_pop(L, 1);
   }
-  lua_pop(L, 1);
   lua_pushliteral(L, "");
+}
+
+/// Gives the table on top a field, if it has none: the string above it, unless that is empty.
+static void fill_field(lua_State *L, const char *name) {
+  lua_pushstring(L, name);
+  bool absent = lua_rawget(L, -3) == LUA_TNIL && lua_rawlen(L, -2) > 0;
+  lua_pop(L, 1);
+  if (absent)
+    lua_setfield(L, -2, name);
+  else
+    lua_pop(L, 1);
+}
+
+void lunerv_place_error(lua_State *L, int level) {
+  luaL_checkstack(L, 8, NULL);
+  lunerv_push_where(L, level);
+  fill_field(L, "where");
+  lunerv_push_path(L);
+  fill_field(L, "module");
 }
 
 /// Whether the running function was called as `object:name(…)`, so that the user did not
@@ -73,147 +87,178 @@ int lunerv_raise_failure(lua_State *L, lunerv_bridge *b, int status) {
   int argument = b->argument;
   luaL_checkstack(L, 8, NULL);
   if (status == LUNERV_BAD_ARGUMENT) {
-    const char *name = lua_tostring(L, -2), *detail = lua_tostring(L, -1);
+    const char *name = lua_tostring(L, -3), *label = lua_tostring(L, -2);
+    const char *detail = lua_tostring(L, -1);
     if (called_as_method(L)) argument--;
     if (argument == 0)
-      lua_pushfstring(L, "calling '%s' on bad self (%s)", name, detail);
+      lua_pushfstring(L, "%s: self: %s", name, detail);
+    else if (*label)
+      lua_pushfstring(L, "%s: argument %d (%s): %s", name, argument, label, detail);
     else
-      lua_pushfstring(L, "bad argument #%d to '%s' (%s)", argument, name, detail);
+      lua_pushfstring(L, "%s: argument %d: %s", name, argument, detail);
+    lunerv_make_error(L, "argument");
   } else if (status == LUNERV_TOO_MANY) {
     const char *name = lua_tostring(L, -1);
     int given = lua_gettop(L) - 1;
     if (called_as_method(L)) argument--, given--;
     lua_pushfstring(
-        L, "too many arguments to '%s' (at most %d argument%s, got %d)", name, argument,
-        argument == 1 ? "" : "s", given);
+        L, "%s: expected at most %d argument%s, got %d", name, argument, argument == 1 ? "" : "s",
+        given);
+    lunerv_make_error(L, "argument");
   }
-  lunerv_push_where(L, 0);
-  lunerv_push_path(L);
-  lua_pushvalue(L, -3);
-  lua_concat(L, 3);
-  lunerv_note_failure(L);
+  lunerv_place_error(L, 0);
   return lua_error(L);
-}
-
-void lunerv_note_failure(lua_State *L) {
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_last);
-}
-
-bool lunerv_is_last_failure(lua_State *L) {
-  const char *message = lua_tostring(L, -1);
-  bool found = false;
-  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_last) == LUA_TSTRING)
-    found = message && strstr(message, lua_tostring(L, -1)) != NULL;
-  lua_pop(L, 1);
-  return found;
 }
 
 int lunerv_error(lua_State *L) {
   int level = (int)luaL_optinteger(L, 2, 1);
   lua_settop(L, 1);
-  if (lua_type(L, 1) != LUA_TSTRING || level <= 0) return lua_error(L);
   lua_Debug frame;
-  if (lua_getstack(L, level, &frame)) {
-    lua_getinfo(L, "Sl", &frame);
-    if (frame.currentline > 0) {
-      lunerv_push_where(L, level);
-      if (is_stdlib(&frame))
-        lunerv_push_path(L);
-      else
-        lua_pushliteral(L, "");
+  bool of_stdlib = lua_getstack(L, 1, &frame) && lua_getinfo(L, "S", &frame) && is_stdlib(&frame);
+  if (lua_type(L, 1) == LUA_TSTRING) {
+    if (of_stdlib) {
+      lunerv_make_error(L, "argument");
+    } else {
+      // A script's text stays a text, and where it is raised stands in it.
       lua_pushvalue(L, 1);
-      lua_concat(L, 3);
+      lunerv_make_error(L, "script");
+      bool is_placed = level > 0 && lua_getstack(L, level, &frame) &&
+                       lua_getinfo(L, "l", &frame) && frame.currentline > 0;
+      if (is_placed) {
+        lunerv_place_error(L, level);
+        lua_getfield(L, 2, "where");
+        lua_pushliteral(L, ": ");
+        lua_pushvalue(L, 1);
+        lua_concat(L, 3);
+        lua_replace(L, 1);
+      }
+      lunerv_note_error(L, 1);
     }
   }
+  if (of_stdlib && level > 0 && lunerv_is_error(L, 1)) lunerv_place_error(L, level);
   return lua_error(L);
 }
 
-/// The length of "file:line: " at the start of a message, or 0.
-static size_t position_length(const char *message) {
-  for (const char *colon = strchr(message, ':'); colon; colon = strchr(colon + 1, ':')) {
-    if (strchr(message, '\n') && strchr(message, '\n') < colon) return 0;
-    const char *digit = colon + 1;
-    while (*digit >= '0' && *digit <= '9') digit++;
-    if (digit > colon + 1 && digit[0] == ':' && digit[1] == ' ')
-      return (size_t)(digit + 2 - message);
-  }
-  return 0;
-}
-
-/// Replaces a position in the stdlib by the user's, and adds the module path when the
-/// message lacks it. Works on the string on top.
-static void place_message(lua_State *L) {
-  int at = lua_gettop(L);
-  const char *message = lua_tostring(L, at);
-  size_t position = position_length(message);
-  const char *stdlib = &LUNERV_STDLIB_PREFIX[1];
-  if (position && strncmp(message, stdlib, strlen(stdlib)) == 0)
-    lunerv_push_where(L, 1);
-  else
-    lua_pushlstring(L, message, position);
-  lunerv_push_path(L);
-  const char *path = lua_tostring(L, -1);
-  size_t length = strlen(path);
-  if (length > 2) {
-    lua_pushlstring(L, path, length - 2);  // without ": "
-    if (strstr(message, lua_tostring(L, -1))) {
-      lua_pushliteral(L, "");
-      lua_replace(L, at + 2);
-    }
+void lunerv_note_error(lua_State *L, int index) {
+  index = lua_absindex(L, index);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text);
+  bool known = lua_rawequal(L, -1, index);
+  lua_pop(L, 1);
+  if (known) {
+    // Raised again: what was known of it where it arose stays.
     lua_pop(L, 1);
+    return;
   }
-  lua_pushlstring(L, message + position, lua_rawlen(L, at) - position);
-  lua_concat(L, 3);
-  lua_replace(L, at);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_text_error);
+  lua_pushvalue(L, index);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_text);
 }
 
-/// Turns any error value at index 1 into a string.
-static void describe_error(lua_State *L) {
-  lua_settop(L, 1);
-  if (lua_type(L, 1) == LUA_TSTRING) return;
-  if (lua_type(L, 1) == LUA_TNUMBER) {
-    lua_tostring(L, 1);
+/// Replaces the value on top by its text: as it is, of its __tostring, or its type's name.
+static void describe(lua_State *L) {
+  if (lua_type(L, -1) == LUA_TSTRING) return;
+  if (lua_type(L, -1) == LUA_TNUMBER) {
+    lua_tostring(L, -1);
     return;
   }
-  if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) {
-    lua_replace(L, 1);
+  if (luaL_callmeta(L, -1, "__tostring")) {
+    lua_remove(L, -2);
+    if (lua_type(L, -1) == LUA_TSTRING) return;
+  }
+  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, -1));
+  lua_remove(L, -2);
+}
+
+/// Splits the text on top where the interpreter has put the place in front of it; a place in the
+/// stdlib becomes the user's. Leaves where ("" if it is not known) and the message.
+static void split_place(lua_State *L, lua_State *from, int level) {
+  lua_Debug frame;
+  for (; lua_getstack(from, level, &frame); level++) {
+    lua_getinfo(from, "Sl", &frame);
+    if (frame.currentline <= 0) continue;
+    const char *place = lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+    size_t length = strlen(place);
+    if (strncmp(place, lua_tostring(L, -2), length) != 0) {
+      lua_pop(L, 1);
+      break;
+    }
+    if (is_stdlib(&frame))
+      lunerv_push_where(L, level);
+    else
+      lua_pushlstring(L, place, length - 2);
+    lua_pushlstring(L, lua_tostring(L, -3) + length, lua_rawlen(L, -3) - length);
+    lua_replace(L, -4);
+    lua_replace(L, -2);
+    lua_insert(L, -2);
     return;
   }
-  lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-  lua_replace(L, 1);
-  lua_settop(L, 1);
+  lua_pushliteral(L, "");
+  lua_insert(L, -2);
+}
+
+void lunerv_adopt(lua_State *L, lua_State *from, int level) {
+  if (lunerv_is_error(L, -1)) return;
+  luaL_checkstack(L, 8, NULL);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text);
+  bool known = lua_rawequal(L, -1, -2);
+  lua_pop(L, 1);
+  if (known) {
+    lua_pop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text_error);
+    return;
+  }
+  describe(L);
+  split_place(L, from, level);
+  lunerv_make_error(L, "script");
+  lua_insert(L, -2);
+  fill_field(L, "where");
+  lunerv_push_path(L);
+  fill_field(L, "module");
+}
+
+static bool has_traceback(lua_State *L, int index) {
+  index = lua_absindex(L, index);
+  lua_pushliteral(L, "traceback");
+  bool has = lua_rawget(L, index) != LUA_TNIL;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_memory);
+  has = has || lua_rawequal(L, -1, index);  // that one is every state's own, and has no place
+  lua_pop(L, 2);
+  return has;
+}
+
+static void add_traceback(lua_State *L, lua_State *from, int level) {
+  luaL_traceback(L, from, NULL, level);
+  lua_setfield(L, -2, "traceback");
 }
 
 void lunerv_note_origin(lua_State *L, lua_State *from, int level) {
-  if (lua_type(L, -1) != LUA_TSTRING) return;
-  // An error on its way up keeps the place where it was seen first.
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
-  bool known = lua_rawequal(L, -1, -2);
-  lua_pop(L, 1);
-  if (known) return;
+  luaL_checkstack(L, 8, NULL);
   lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
-  luaL_traceback(L, from, NULL, level);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin_traceback);
+  bool is_text = lua_type(L, -1) == LUA_TSTRING;
+  if (!is_text && !lunerv_is_error(L, -1)) {
+    lua_pop(L, 1);
+    return;
+  }
+  lunerv_adopt(L, from, level);
+  // An error on its way up keeps the place where it was seen first.
+  if (!has_traceback(L, -1)) add_traceback(L, from, level);
+  if (is_text)
+    lunerv_note_error(L, -2);
+  else
+    lua_pop(L, 1);
 }
 
 int lunerv_report(lua_State *L) {
-  describe_error(L);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
-  bool noted = lua_rawequal(L, 1, 2);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt);
-  bool interrupt = lunerv_bridge_of(L)->interrupt_raised && lua_rawequal(L, 1, 3);
   lua_settop(L, 1);
-  if (!lunerv_is_last_failure(L)) place_message(L);
-  if (interrupt)
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt_traceback);
-  else if (noted)
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin_traceback);
-  else
-    luaL_traceback(L, L, NULL, 1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_traceback);
-  lua_pushnil(L);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_origin);
+  bool is_error = lunerv_is_error(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text);
+  bool known = lua_rawequal(L, 1, 2);
+  lua_settop(L, 1);
+  lunerv_adopt(L, L, 1);
+  // What was raised without a place, on purpose, tells all by itself.
+  lua_pushliteral(L, "where");
+  bool is_placed = lua_rawget(L, 1) != LUA_TNIL;
+  lua_settop(L, 1);
+  if (!has_traceback(L, 1) && (is_placed || !(is_error || known))) add_traceback(L, L, 1);
   return 1;
 }

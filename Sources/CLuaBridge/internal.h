@@ -6,25 +6,37 @@
 
 // Registry slots are named by addresses.
 extern const char lunerv_key_path;       // the function set by set_error_path
-extern const char lunerv_key_last;       // the message of the last Swift failure
-extern const char lunerv_key_traceback;  // the traceback of the last reported error
-extern const char lunerv_key_origin;     // the message of an error noted where it arose
-extern const char lunerv_key_origin_traceback;
-extern const char lunerv_key_interrupt;  // the message of the first interrupt of a run
-extern const char lunerv_key_interrupt_traceback;
+extern const char lunerv_key_error_class;  // the metatable of error objects
+extern const char lunerv_key_memory;       // the error for a lack of memory
+extern const char lunerv_key_text;         // a text raised last, and the error that it came of
+extern const char lunerv_key_text_error;
+extern const char lunerv_key_interrupt;  // the first interrupt of a run
 extern const char lunerv_key_kept;    // an error value on its way through Swift
 extern const char lunerv_key_depths;  // coroutine → its own share of `depth`, weak keys
 
-/// Pushes "file:line: " of the innermost frame from `level` on that is no stdlib chunk's,
+/// Pushes "file:line" of the innermost frame from `level` on that is no stdlib chunk's,
 /// looking through the threads that resumed this one; or of the innermost Lua frame; or "".
 void lunerv_push_where(lua_State *L, int level);
-/// Pushes "path: " as told by the function given to set_error_path, or "".
+/// Pushes "path" as told by the function given to set_error_path, or "".
 void lunerv_push_path(lua_State *L);
+/// Replaces the message on top by an error object without a place.
+void lunerv_make_error(lua_State *L, const char *kind);
+/// Gives the error on top, where it has none, the place of lunerv_push_where and a module path.
+void lunerv_place_error(lua_State *L, int level);
+/// Pushes the text of an error object.
+void lunerv_push_text(lua_State *L, int index);
+/// Makes the metatable of error objects, and lets the standard library take them as text.
+void lunerv_open_errors(lua_State *L);
+/// Remembers that the text at `index` came of the error on top, and pops that.
+void lunerv_note_error(lua_State *L, int index);
+/// Replaces the value on top, raised where `level` of `from` is, by an error object: itself, the
+/// one that its text came of, or a new one of the kind "script".
+void lunerv_adopt(lua_State *L, lua_State *from, int level);
 /// Raises what a Swift function left on top of the stack.
 int lunerv_raise_failure(lua_State *L, lunerv_bridge *b, int status);
-/// The message handler of host calls.
+/// The message handler of host calls: leaves an error object with its traceback.
 int lunerv_report(lua_State *L);
-/// Notes message and traceback (of `from`) where an error arose, for a later report.
+/// Keeps the traceback (of `from`) of the value on top where it arose, for a later report.
 void lunerv_note_origin(lua_State *L, lua_State *from, int level);
 /// `error`, placed by the rule of lunerv_push_where.
 int lunerv_error(lua_State *L);

@@ -104,11 +104,11 @@ int lunerv_raise_interrupt(lua_State *L) {
   luaL_checkstack(L, 8, NULL);
   if (!b->interrupt_raised) {
     b->interrupt_raised = true;
-    luaL_traceback(L, L, NULL, 0);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt_traceback);
-    lunerv_push_where(L, 0);
     lua_pushliteral(L, "interrupted");
-    lua_concat(L, 2);
+    lunerv_make_error(L, "interrupted");
+    lunerv_place_error(L, 0);
+    luaL_traceback(L, L, NULL, 0);
+    lua_setfield(L, -2, "traceback");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt);
   }
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_interrupt);

@@ -108,9 +108,8 @@ static int index_object(lua_State *L) {
 
 static int fail(lua_State *L, const char *format, const char *a, const char *b) {
   lua_pushfstring(L, format, a, b);
-  lunerv_push_where(L, 0);
-  lua_insert(L, -2);
-  lua_concat(L, 2);
+  lunerv_make_error(L, "argument");
+  lunerv_place_error(L, 0);
   return lua_error(L);
 }
 

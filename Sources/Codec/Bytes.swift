@@ -68,7 +68,7 @@ public struct ByteReader: Sendable {
       value |= part << shift
       if next & 0x80 == 0 {
         guard value <= limit else {
-          throw LunervError(.data, "\(what): at most \(limit) expected, got \(value)")
+          throw LunervError(.data, "\(what): expected at most \(limit), got \(value)")
         }
         return value
       }

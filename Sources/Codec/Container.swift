@@ -77,7 +77,7 @@ public struct Container: Sendable {
   public func encoded() throws -> [UInt8] {
     guard sections.count <= Container.largestTable else {
       throw LunervError(
-        .argument, "at most \(Container.largestTable) sections expected, got \(sections.count)")
+        .argument, "expected at most \(Container.largestTable) sections, got \(sections.count)")
     }
     var writer = ByteWriter()
     writer.append(Container.mark)
@@ -179,7 +179,7 @@ public struct Container: Sendable {
       }
       let name = Container.name(of: cut ?? 0, in: table.map(\.kind))
       throw LunervError(
-        .data, "\(name) is cut off: \(total) bytes expected behind the header, got \(rest)")
+        .data, "\(name) is cut off: expected \(total) bytes behind the header, got \(rest)")
     }
     guard total == rest else {
       throw LunervError(.data, "\(rest - total) bytes follow the last section")

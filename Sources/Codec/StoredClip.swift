@@ -38,7 +38,7 @@ public struct StoredClip: Sendable, Equatable {
     self.frames = frames
     self.rate = rate
     guard seconds.allSatisfy({ abs($0) < 1e9 }) else {
-      throw LunervError(.argument, "timestamps of less than 10⁹ seconds expected")
+      throw LunervError(.argument, "expected timestamps of less than 10⁹ seconds")
     }
     guard seconds.isEmpty || seconds.count == frames else {
       throw LunervError(

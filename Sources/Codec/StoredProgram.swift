@@ -45,7 +45,7 @@ public enum StoredProgram {
       guard isName(module.name) else {
         throw LunervError(
           .argument,
-          "a file cannot hold a module named '\(module.name)': letters, digits, '_', '-' and '.' expected"
+          "a file cannot hold a module named '\(module.name)': expected letters, digits, '_', '-' and '.'"
         )
       }
       for bytes in [Array(module.name.utf8), module.source] {
@@ -56,7 +56,7 @@ public enum StoredProgram {
     guard modules.count <= mostModules, plain.bytes.count <= mostBytes else {
       throw LunervError(
         .argument,
-        "a decoder of \(modules.count) modules and \(plain.bytes.count) bytes is too large for a file: at most \(mostModules) and \(mostBytes) expected"
+        "a decoder of \(modules.count) modules and \(plain.bytes.count) bytes is too large for a file: expected at most \(mostModules) and \(mostBytes)"
       )
     }
     var deflated = [UInt8](repeating: 0, count: Int(compressBound(uLong(plain.bytes.count))))

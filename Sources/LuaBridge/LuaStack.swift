@@ -93,9 +93,43 @@ public struct LuaStack {
     return try body(UnsafeRawBufferPointer(start: bytes, count: count))
   }
 
-  /// A string as UTF-8, with what is not UTF-8 replaced by U+FFFD.
+  /// A string as UTF-8, with what is not UTF-8 replaced by U+FFFD; an error object as its text.
   public func string(at index: Int32) -> String? {
-    withBytes(at: index) { String(decoding: $0, as: UTF8.self) }
+    withBytes(at: index) { String(decoding: $0, as: UTF8.self) } ?? error(at: index)?.text
+  }
+
+  /// The error that an error object is, or nil.
+  func error(at index: Int32) -> LunervError? {
+    guard lunerv_is_error(thread, index) else { return nil }
+    let table = lua_absindex(thread, index)
+    func field(_ name: String) -> String? {
+      push(name)
+      lua_rawget(thread, table)
+      defer { lunerv_pop(thread, 1) }
+      return withBytes(at: -1) { String(decoding: $0, as: UTF8.self) }
+    }
+    let kind = field("kind").flatMap { LunervError.Kind(rawValue: $0) } ?? .script
+    var error = LunervError(kind, field("message") ?? "")
+    error.place = field("where")?.harmless
+    error.module = field("module")?.harmless
+    error.traceback = field("traceback")?.harmless
+    return error
+  }
+
+  /// Pushes an error object.
+  func push(_ error: LunervError) {
+    pushTable(fields: 5)
+    let fields = [
+      ("kind", error.kind.rawValue), ("message", error.description), ("where", error.place),
+      ("module", error.module), ("traceback", error.traceback),
+    ]
+    for (name, value) in fields {
+      guard let value else { continue }
+      push(value)
+      setField(name)
+    }
+    room()
+    lunerv_class_error(thread)
   }
 
   /// The length of a table's sequence (raw: `__len` is not asked).

@@ -30,8 +30,6 @@ public final class LuaState {
 
   /// An error met while pushing results, which cannot throw.
   var pushFailure: LunervError?
-  /// The last error a Swift function failed with; its kind survives to ``run(file:arguments:)``.
-  var lastFailure: LunervError?
   private(set) var keptSerial = 0
 
   /// - Parameter memoryLimit: bytes the Lua heap may hold, the libraries' own included.
@@ -116,13 +114,6 @@ public final class LuaState {
   }
 
   private func registerBridgeModule() {
-    let fail = NativeFunction("fail", role: .verbatim, params: ["kind", "message"]) {
-      (kind: String, message: String) throws -> LuaResults in
-      guard let kind = LunervError.Kind(rawValue: kind) else {
-        throw LunervError(.argument, "unknown kind of error '\(kind)'")
-      }
-      throw LunervError(kind, message)
-    }
     let find = NativeFunction("file_of_module", params: ["name"]) {
       [unowned self] (name: String) -> String? in self.fileOfModule(name)
     }
@@ -131,9 +122,7 @@ public final class LuaState {
     }
     let stack = current
     lunerv_push_bridge_module(stack.thread)
-    for function in [fail, find] {
-      setFunction(function, named: function.signature.name, on: stack)
-    }
+    setFunction(find, named: find.signature.name, on: stack)
     _ = lunerv_preload(stack.thread, "lunerv.bridge")
   }
 
@@ -169,7 +158,7 @@ public final class LuaState {
   /// Runs a script: sets `arg`, passes the arguments as `...`, and lets `require` find
   /// modules beside the script.
   ///
-  /// - Throws: a `LunervError` with a one-line message and, in its context, the traceback.
+  /// - Throws: a `LunervError` with its place and the traceback.
   public func run(file path: String, arguments: [String]) throws {
     let stack = current
     setArguments(path, arguments, on: stack)
@@ -240,7 +229,7 @@ public final class LuaState {
     stopwatch.leaveLua()
     bridge.pointee.depth = depth
     if status != LUA_OK {
-      if report { throw reportedError(stack, status) }
+      if report { throw error(stack, status) }
       throw raisedError(stack, status)
     }
     var results: [LuaValue] = []
@@ -260,45 +249,25 @@ public final class LuaState {
   private func check(_ status: Int32, _ stack: LuaStack) throws {
     guard status != LUA_OK else { return }
     defer { lunerv_pop(stack.thread, 1) }
-    let message = stack.string(at: -1) ?? "unknown error"
-    if status == LUA_ERRMEM { throw LunervError(.memory, message) }
-    throw LunervError(message.hasPrefix("cannot open") ? .io : .data, message)
+    throw error(stack, status)
   }
 
-  /// The error of a call with a report: a string on top, the traceback kept by C.
-  private func reportedError(_ stack: LuaStack, _ status: Int32) -> LunervError {
-    var error = plainError(stack, status)
-    // A script may have wrapped the message itself: the innermost traceback tells most.
-    if let (message, traceback) = error.message.split(before: "\nstack traceback:") {
-      error.message = message
-      error.context.append(String(traceback.dropFirst()))
-    } else if status != LUA_ERRMEM, lunerv_push_traceback(stack.thread) {
-      error.context.append(stack.string(at: -1) ?? "")
-      lunerv_pop(stack.thread, 1)
-    }
-    return error
-  }
-
+  /// The error on top of the stack, which stays Lua's own value when it is thrown on.
   private func raisedError(_ stack: LuaStack, _ status: Int32) -> LuaRaisedError {
-    let error = plainError(stack, status)
+    let error = error(stack, status)
     lunerv_keep_error(stack.thread)
     keptSerial += 1
     return LuaRaisedError(error: error, serial: keptSerial)
   }
 
-  private func plainError(_ stack: LuaStack, _ status: Int32) -> LunervError {
-    let message =
-      stack.string(at: -1) ?? "(error object is a \(stack.typeName(at: -1)) value)"
-    if status == LUA_ERRMEM || message.hasSuffix("not enough memory") {
-      return LunervError(.memory, message)
-    }
-    if bridge.pointee.interrupt_raised, LuaInterrupt.wasRequested {
-      return LunervError(.interrupted, message)
-    }
-    if let lastFailure, lunerv_is_last_failure(stack.thread) {
-      return LunervError(lastFailure.kind, message)
-    }
-    return LunervError(.argument, message)
+  private func error(_ stack: LuaStack, _ status: Int32) -> LunervError {
+    var error =
+      stack.error(at: -1)
+      ?? LunervError(
+        .script, stack.string(at: -1) ?? "(error object is a \(stack.typeName(at: -1)) value)")
+    if status == LUA_ERRMEM { error.kind = .memory }
+    if bridge.pointee.interrupt_raised, LuaInterrupt.wasRequested { error.kind = .interrupted }
+    return error
   }
 
   // MARK: Memory
@@ -323,26 +292,6 @@ public final class LuaState {
   /// How many calls of `bridge.nested` the running code is inside of. It follows the flow
   /// of control: a coroutine takes its own share along when it yields.
   public var nestedDepth: Int { Int(bridge.pointee.depth) }
-}
-
-extension LunervError {
-  /// The Lua traceback of an error thrown by ``LuaState``, if it has one.
-  public var traceback: String? { context.last { $0.hasPrefix("stack traceback:") } }
-}
-
-extension String {
-  /// The text before and from the first occurrence of a separator.
-  fileprivate func split(before separator: String) -> (String, Substring)? {
-    let bytes = Array(utf8)
-    let pattern = Array(separator.utf8)
-    guard bytes.count >= pattern.count else { return nil }
-    for start in 0...(bytes.count - pattern.count)
-    where bytes[start] == pattern[0] && bytes[start..<(start + pattern.count)] == pattern[...] {
-      let index = utf8.index(startIndex, offsetBy: start)
-      return (String(self[..<index]), self[index...])
-    }
-    return nil
-  }
 }
 
 /// What the trampoline calls: the function's address and the stack.

@@ -112,7 +112,9 @@ private struct LuaValueReader {
     case .string: return .string(stack.string(at: index) ?? "")
     case .function, .thread: return .function
     case .userdata: return .object(try stack.anyObject(at: index))
-    case .table: return try readTable(at: lua_absindex(stack.thread, index))
+    case .table:
+      if let error = stack.error(at: index) { return .string(error.text) }
+      return try readTable(at: lua_absindex(stack.thread, index))
     }
   }
 

@@ -7,13 +7,13 @@ public struct LuaTypeMismatch: Error, Sendable {
   let expected: String?
   let words: String
 
-  /// "tensor expected, got nil": what came is filled in where the argument is known.
+  /// "expected tensor, got nil": what came is filled in where the argument is known.
   public init(expected: String) {
     self.expected = expected
     words = ""
   }
 
-  /// Any other reason, such as "number has no integer representation".
+  /// Any other reason, such as "box is closed".
   public init(_ words: String) {
     expected = nil
     self.words = words
@@ -21,7 +21,7 @@ public struct LuaTypeMismatch: Error, Sendable {
 
   func text(_ stack: LuaStack, at index: Int32) -> String {
     guard let expected else { return words }
-    return "\(expected) expected, got \(stack.typeName(at: index))"
+    return "expected \(expected), got \(stack.typeName(at: index))"
   }
 
   /// The same with what came written out, for a value that is about to leave the stack.
@@ -58,7 +58,7 @@ extension Int: LuaArgument, LuaResult {
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
     if let value = stack.integer(at: index) { return value }
     if stack.type(at: index) == .number {
-      throw LuaTypeMismatch("number has no integer representation")
+      throw LuaTypeMismatch("expected integer, got \(stack.number(at: index) ?? 0)")
     }
     throw LuaTypeMismatch(expected: "number")
   }
@@ -147,7 +147,7 @@ extension Array: LuaArgument where Element: LuaArgument {
       if stack.type(at: key) == .string, name == "n" { return }
       throw LuaTypeMismatch(
         stack.type(at: key) == .table
-          ? "list expected, got an object" : "list expected, got a table with the key '\(name)'")
+          ? "expected list, got an object" : "expected list, got a table with the key '\(name)'")
     }
     var result: [Element] = []
     result.reserveCapacity(count)
@@ -186,7 +186,7 @@ extension Dictionary: LuaArgument where Key == String, Value: LuaArgument {
     var result: [String: Value] = [:]
     try stack.forEachPair(of: index) { (key: Int32, value: Int32) throws(LuaTypeMismatch) in
       guard let name = stack.string(at: key) else {
-        throw LuaTypeMismatch("string keys expected, got \(stack.keyDescription(at: key))")
+        throw LuaTypeMismatch("expected string keys, got \(stack.keyDescription(at: key))")
       }
       do throws(LuaTypeMismatch) {
         result[name] = try Value.read(stack, at: value)
@@ -225,8 +225,8 @@ public struct LuaResults: LuaResult {
   }
 }
 
-/// An expected failure: nil and a message. A script that raises the message, with `assert`
-/// say, ends with an error of the failure's kind.
+/// An expected failure: nil and an error object. A script that raises it, with `assert` say, ends
+/// with an error of its kind.
 public struct LuaFailure: LuaResult {
   public let error: LunervError
 
@@ -234,10 +234,7 @@ public struct LuaFailure: LuaResult {
 
   public func push(to stack: LuaStack) {
     stack.pushNil()
-    stack.push(error.description)
-    stack.state.lastFailure = error
-    stack.room()
-    lunerv_note_failure(stack.thread)
+    stack.push(error)
   }
 }
 

@@ -14,6 +14,14 @@ public struct LuaSignature: Sendable {
   /// The Lua types of the results, "any" where Swift does not tell.
   public let results: [String]
   public let doc: String
+
+  /// The name of a parameter, counted from 1; nil where it has none of its own.
+  func parameterName(_ position: Int32) -> String? {
+    let index = Int(position) - 1
+    guard parameters.indices.contains(index) else { return nil }
+    let name = parameters[index].name
+    return name == "a\(position)" || name == "..." ? nil : name
+  }
 }
 
 /// A typed Swift closure as the trampoline calls it.
@@ -93,8 +101,11 @@ final class NativeFunction {
     }
   }
 
-  /// The message of an error thrown inside, led by the function's name.
-  fileprivate func named(_ message: String) -> String {
+  /// The message of an error thrown inside, led by the function's name; what is wrong with a file
+  /// has nothing to do with that.
+  fileprivate func named(_ error: LunervError) -> String {
+    let message = error.message
+    if [.data, .io].contains(error.kind) { return message }
     let name =
       switch role {
       case .function, .property: signature.name
@@ -170,14 +181,14 @@ extension LuaStack {
       let detail = bad.mismatch.text(self, at: bad.index)
       switch function.role {
       case .function, .verbatim:
-        state.lastFailure = LunervError(.argument, detail)
         bridge.pointee.argument = bad.index
         push(function.signature.name)
+        push(function.signature.parameterName(bad.index) ?? "")
         push(detail)
         return LUNERV_BAD_ARGUMENT
-      case .property: return raise(.init(.argument, function.named(detail)))
+      case .property: return raise(.init(.argument, function.named(.init(.argument, detail))))
       case .meta(let symbol):
-        return raise(.init(.argument, "bad operand #\(bad.index) to \(symbol) (\(detail))"))
+        return raise(.init(.argument, "\(symbol): operand \(bad.index): \(detail)"))
       }
     case let raised as LuaRaisedError where raised.serial == state.keptSerial:
       lunerv_push_kept_error(thread)
@@ -187,16 +198,15 @@ extension LuaStack {
     case is LuaCollectFirst: return LUNERV_AGAIN
     case var error as LunervError:
       if error.kind == .interrupted, LuaInterrupt.isRequested { return LUNERV_INTERRUPT }
-      error.message = function.named(error.message)
+      error.message = function.named(error)
       return raise(error)
     default:
-      return raise(.init(.argument, function.named("\(error)")))
+      return raise(.init(.argument, function.named(.init(.argument, "\(error)"))))
     }
   }
 
   private func raise(_ error: LunervError) -> Int32 {
-    state.lastFailure = error
-    push(error.description)
+    push(error)
     return LUNERV_RAISE
   }
 }

@@ -51,7 +51,7 @@ private struct JSONParser {
 
   private mutating func value() throws -> JSON {
     skipSpace()
-    guard let byte = next else { throw failure("a value expected, but the text ends") }
+    guard let byte = next else { throw failure("expected a value, but the text ends") }
     switch byte {
     case UInt8(ascii: "{"): return try nested { try $0.object() }
     case UInt8(ascii: "["): return try nested { try $0.array() }
@@ -60,7 +60,7 @@ private struct JSONParser {
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try number()
-    default: throw failure("a value expected")
+    default: throw failure("expected a value")
     }
   }
 
@@ -80,7 +80,7 @@ private struct JSONParser {
     if try atEnd(UInt8(ascii: "}"), first: true) { return .object(members) }
     repeat {
       skipSpace()
-      guard next == UInt8(ascii: "\"") else { throw failure("a key in quotes expected") }
+      guard next == UInt8(ascii: "\"") else { throw failure("expected a key in quotes") }
       let start = position
       let key = try string()
       guard seen.insert(ByteString(text: key)).inserted else {
@@ -88,7 +88,7 @@ private struct JSONParser {
         throw failure("key '\(key.printable)' stands twice in one object")
       }
       skipSpace()
-      guard next == UInt8(ascii: ":") else { throw failure("':' expected behind a key") }
+      guard next == UInt8(ascii: ":") else { throw failure("expected ':' behind a key") }
       position += 1
       members.append(JSON.Member(key, try value()))
     } while try !atEnd(UInt8(ascii: "}"), first: false)
@@ -111,7 +111,7 @@ private struct JSONParser {
     }
     if first { return false }
     guard next == UInt8(ascii: ",") else {
-      throw failure("',' or '\(Character(UnicodeScalar(close)))' expected")
+      throw failure("expected ',' or '\(Character(UnicodeScalar(close)))'")
     }
     position += 1
     return false
@@ -119,7 +119,7 @@ private struct JSONParser {
 
   private mutating func word(_ expected: String, _ meaning: JSON) throws -> JSON {
     for byte in expected.utf8 {
-      guard next == byte else { throw failure("'\(expected)' expected") }
+      guard next == byte else { throw failure("expected '\(expected)'") }
       position += 1
     }
     return meaning
@@ -163,7 +163,7 @@ private struct JSONParser {
     while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) {
       position += 1
     }
-    guard position > start else { throw failure("a digit expected") }
+    guard position > start else { throw failure("expected a digit") }
     return position - start
   }
 
@@ -233,7 +233,7 @@ private struct JSONParser {
     var value: UInt32 = 0
     for _ in 0..<4 {
       guard let byte = next, let digit = Character(UnicodeScalar(byte)).hexDigitValue else {
-        throw failure("four hexadecimal digits expected")
+        throw failure("expected four hexadecimal digits")
       }
       value = value << 4 | UInt32(digit)
       position += 1

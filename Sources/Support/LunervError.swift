@@ -1,14 +1,15 @@
-/// The one error type of the project.
+/// The one error type of the project; in Lua an object with the same fields.
 ///
-/// `message` is a single line that says what was expected and what came. `context` holds
-/// where it happened, innermost first: a module path, a file section, a line of the user's
-/// script. Whoever knows more adds a line with ``adding(_:)`` and throws on.
+/// `message` is a single line that says what was expected and what came. Whoever knows more
+/// about where in the data it happened adds a line with ``adding(_:)`` and throws on.
 public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
-  public enum Kind: String, Sendable {
+  public enum Kind: String, Sendable, CaseIterable {
     /// A wrong option, model name or command: exit code 2.
     case usage
     /// A wrong value, type or tensor shape handed to an operator.
     case argument
+    /// Raised by a script, or by the interpreter because of one.
+    case script
     /// A file that cannot be opened, read or written.
     case io
     /// A file that was read but is not what it claims to be.
@@ -24,7 +25,14 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
   public var kind: Kind
   /// Invisible characters, as a file may hold them, are escaped.
   public var message: String { didSet { message = message.harmless } }
+  /// Where in the data: a tensor, an element, a file; innermost first.
   public var context: [String] { didSet { context = context.map(\.harmless) } }
+  /// "file:line" of the user's script.
+  public var place: String?
+  /// The path of the module that was computing: "Decoder.body[2].conv".
+  public var module: String?
+  /// The Lua stack, where the error was raised in a script.
+  public var traceback: String?
 
   public init(_ kind: Kind, _ message: String, context: [String] = []) {
     self.kind = kind
@@ -34,11 +42,19 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
 
   /// The same error with one more line of context, outermost last.
   public func adding(_ line: String) -> LunervError {
-    LunervError(kind, message, context: context + [line])
+    var error = self
+    error.context.append(line)
+    return error
   }
 
+  /// Message and context.
   public var description: String {
     context.isEmpty ? message : message + " (" + context.joined(separator: "; ") + ")"
+  }
+
+  /// All of it but the traceback: "train.lua:3: Decoder.body[2]: message".
+  public var text: String {
+    [place, module, description].compactMap { $0 }.joined(separator: ": ")
   }
 
   /// The process exit code for an error that nobody handled.

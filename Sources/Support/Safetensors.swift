@@ -174,7 +174,7 @@ public struct SafetensorsHeader: Sendable {
       let offsetList = json["data_offsets"]?.arrayValue
     else {
       throw LunervError(
-        .data, "an object of 'dtype', 'shape' and 'data_offsets' expected, and nothing else")
+        .data, "expected an object of 'dtype', 'shape' and 'data_offsets', and nothing else")
     }
     guard let type = StoredType(rawValue: typeName) else {
       let known = StoredType.allCases.map(\.rawValue).joined(separator: " ")
@@ -187,7 +187,7 @@ public struct SafetensorsHeader: Sendable {
     }
     let shape = shapeList.compactMap { naturalNumber($0) }
     guard shape.count == shapeList.count else {
-      throw LunervError(.data, "a shape of whole numbers from 0 expected")
+      throw LunervError(.data, "expected a shape of whole numbers from 0")
     }
     guard let byteCount = type.byteCount(shape: shape) else {
       throw LunervError(.data, "the size of shape \(shape) overflows")

@@ -30,7 +30,7 @@ extension Tensor {
     if let noise, noise.shape != shape {
       throw LunervError(
         .argument,
-        "quantise: noise of shape \(Shape.describe(shape)) expected, got \(Shape.describe(noise.shape))"
+        "quantise: expected noise of shape \(Shape.describe(shape)), got \(Shape.describe(noise.shape))"
       )
     }
     if offset == nil, noise == nil, step.count == 1, dtype == .f32, step.dtype == .f32 {
@@ -76,7 +76,7 @@ extension Tensor {
       guard try Shape.broadcast(shape, t.shape, for: name) == shape else {
         throw LunervError(
           .argument,
-          "\(name): a \(what) that stretches to \(Shape.describe(shape)) expected, got \(Shape.describe(t.shape))"
+          "\(name): expected a \(what) that stretches to \(Shape.describe(shape)), got \(Shape.describe(t.shape))"
         )
       }
     }
@@ -91,7 +91,7 @@ extension Tensor {
   public func gaussianBits(noise: Tensor? = nil) throws -> Tensor {
     guard value.isFloating, noise?.dtype ?? dtype == dtype, noise?.shape ?? shape == shape else {
       throw LunervError(
-        .argument, "gaussian_bits: f32 or f64 codes expected, and noise of their shape and type")
+        .argument, "gaussian_bits: expected f32 or f64 codes, and noise of their shape and type")
     }
     let codes = try value.contiguous()
     let values = try (noise.map { try apply(.add, codes, $0.value) } ?? apply(.round, codes))

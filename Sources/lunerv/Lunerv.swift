@@ -75,36 +75,18 @@ struct Lunerv: ParsableCommand {
       Glibc.exit(1)
     }
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"
-    var message = error.message
+    var message = error.text
     var traceback = error.traceback
     switch error.kind {
-    case .usage, .io, .data, .numeric:
-      // Without a traceback the position is in a file that could not be loaded.
-      if traceback != nil { message = message.withoutPosition }
-      traceback = nil
     case .memory: traceback = nil
-    case .argument: if message.withoutPosition == message { traceback = nil }
-    case .interrupted: break
+    case .usage, .io, .data, .numeric:
+      message = [error.module, error.description].compactMap { $0 }.joined(separator: ": ")
+      traceback = nil
+    case .argument, .script, .interrupted: break
     }
     fputs("\(stop): \(message)\n", stderr)
     if let traceback { fputs(traceback + "\n", stderr) }
     Glibc.exit(error.kind == .interrupted ? 128 + LuaInterrupt.signal : error.exitCode)
-  }
-}
-
-extension String {
-  /// The message behind the "file:line: " that Lua puts before it.
-  fileprivate var withoutPosition: String {
-    var parts = split(separator: ":", omittingEmptySubsequences: false)[...]
-    while parts.count > 2 {
-      parts.removeFirst()
-      if let line = parts.first, !line.isEmpty, line.allSatisfy(\.isNumber),
-        parts.dropFirst().first?.hasPrefix(" ") == true
-      {
-        return String(parts.dropFirst().joined(separator: ":").dropFirst())
-      }
-    }
-    return self
   }
 }
 

@@ -6,40 +6,89 @@ import Testing
 
 /// Where an error is said to be, what it says, and what the host learns of it.
 @Suite struct ErrorTests {
-  @Test func swiftErrorsAreTextInLuaAndKeepTheirKind() throws {
+  @Test func errorsAreObjectsThatBehaveAsTheirText() throws {
+    let state = makeState()
+    let source = """
+      local set = require('lunerv.bridge').set_error_path
+      set(function() return 'Decoder.body[2]' end)
+      local ok, e = pcall(m.fail, nil, 'no')
+      set()
+      local text = 'train.lua:4: Decoder.body[2]: fail: no'
+      assert(type(e) == 'table' and tostring(e) == text and #e == #text)
+      assert(e.kind == 'argument' and e.message == 'fail: no' and e.where == 'train.lua:4')
+      assert(e.module == 'Decoder.body[2]' and e.data == nil and e.absent == nil)
+      assert(e .. '!' == text .. '!' and '!' .. e == '!' .. text and 1 .. e == '1' .. text)
+      assert(e:find 'fail' == text:find 'fail' and e:upper() == text:upper())
+      assert(string.rep(e, 2) == text .. text and ('%s|%d'):format(e, 1) == text .. '|1')
+      assert(string.gsub('x', 'x', e) == text)
+      assert(e < 'z' and not (e < 'a') and e <= e and m.text(e) == text and m.echo {e}[1] == text)
+      local file <close> = io.tmpfile()
+      file:write('a ', e)
+      file:seek('set')
+      assert(file:read 'a' == 'a ' .. text)
+      assert(select(2, pcall(function() return e .. {} end)):find 'concatenate a table value')
+      assert(not pcall(function() return e < 1 end) and getmetatable(e) == false)
+      return debug.traceback(e):sub(1, #text + 17)
+      """
+    #expect(
+      try result(of: source, in: state)
+        == "train.lua:4: Decoder.body[2]: fail: no\nstack traceback:")
+  }
+
+  @Test func factsTravelWithAnError() throws {
+    let source = """
+      local bridge = require 'lunerv.bridge'
+      local e = bridge.new_error('data', 'too few', {least = 3})
+      local _, same = pcall(m.call, function() error(e) end)
+      assert(rawequal(same, e) and bridge.is_error(e) and not bridge.is_error {kind = 'data'})
+      return e.kind .. e.data.least .. tostring(e)
+      """
+    #expect(try result(of: source) == "data3too few")
+    let missing = "local _, e = m.missing() return e.kind .. ': ' .. e"
+    #expect(try result(of: missing) == "io: no such file")
+  }
+
+  @Test func everyKindIsReadBack() {
+    for kind in LunervError.Kind.allCases {
+      let source = "error(require('lunerv.bridge').new_error('\(kind.rawValue)', 'x'))"
+      #expect(failure(of: source)?.kind == kind)
+    }
+  }
+
+  @Test func swiftErrorsKeepTheirKind() throws {
     let state = makeState()
     #expect(
       try result(of: "return select(2, pcall(m.fail, nil, 'no'))", in: state)
         == "train.lua:2: fail: no")
     let error = failure(of: "m.usage()", in: state)
     #expect(error?.kind == .usage)
-    #expect(error?.message == "train.lua:2: usage: unknown model 'x'")
+    #expect(error?.text == "train.lua:2: usage: unknown model 'x'")
     #expect(error?.traceback?.contains("train.lua:2: in main chunk") == true)
   }
 
   @Test func theKindSurvivesWrapping() {
     let traced = failure(of: "local ok, e = xpcall(m.usage, debug.traceback)\nerror(e, 0)")
     #expect(traced?.kind == .usage)
-    #expect(traced?.message == "train.lua:2: usage: unknown model 'x'")
+    #expect(traced?.text == "train.lua:2: usage: unknown model 'x'")
     #expect(failure(of: "local ok, e = pcall(m.usage)\nerror(e, 0)")?.kind == .usage)
-    #expect(failure(of: "pcall(m.usage)\nerror('other')")?.kind == .argument)
-    #expect(failure(of: "require('lunerv.bridge').fail('usage', 'no such model')")?.kind == .usage)
+    #expect(failure(of: "pcall(m.usage)\nerror('other')")?.kind == .script)
+    #expect(failure(of: "error(require('lunerv.bridge').new_error('usage', 'no'))")?.kind == .usage)
   }
 
   @Test func aMessageThatNamesTheFunctionIsNotNamedTwice() {
-    #expect(failure(of: "m.fail(nil, 'fail: no')")?.message == "train.lua:2: fail: no")
+    #expect(failure(of: "m.fail(nil, 'fail: no')")?.text == "train.lua:2: fail: no")
   }
 
   @Test func plainLuaErrors() {
-    #expect(failure(of: "error('x')")?.message == "train.lua:2: x")
-    #expect(failure(of: "error('x', 0)")?.message == "x")
-    #expect(failure(of: "error({})")?.message == "(error object is a table value)")
-    #expect(failure(of: "error()")?.message == "(error object is a nil value)")
+    #expect(failure(of: "error('x')")?.text == "train.lua:2: x")
+    #expect(failure(of: "error('x', 0)")?.text == "x")
+    #expect(failure(of: "error({})")?.text == "(error object is a table value)")
+    #expect(failure(of: "error()")?.text == "(error object is a nil value)")
     #expect(
-      failure(of: "error(setmetatable({}, {__tostring = function() return 'own' end}))")?.message
+      failure(of: "error(setmetatable({}, {__tostring = function() return 'own' end}))")?.text
         == "own")
     #expect(
-      failure(of: "local x; x.y = 1")?.message.hasPrefix("train.lua:2: attempt to index") == true)
+      failure(of: "local x; x.y = 1")?.text.hasPrefix("train.lua:2: attempt to index") == true)
   }
 
   private func stateWithLibrary() -> LuaState {
@@ -61,19 +110,19 @@ import Testing
   }
 
   @Test(arguments: [
-    ("nn.conv(m.box(1))", "bad argument #2 to 'conv2d' (box expected, got no value)"),
+    ("nn.conv(m.box(1))", "conv2d: argument 2: expected box, got no value"),
     ("nn.check()", "wrong shape"),
     ("nn.outer()", "wrong call"),
     ("nn.call(nn.check)", "wrong shape"),
     ("nn.index()", "attempt to index a nil value (local 't')"),
     ("nn.call(m.fail, nil, 'no')", "fail: no"),
     ("coroutine.wrap(nn.check)()", "wrong shape"),
-    ("coroutine.wrap(nn.call)(nn.conv, m.box(1))", "bad argument #2 to 'conv2d' "),
+    ("coroutine.wrap(nn.call)(nn.conv, m.box(1))", "conv2d: argument 2: "),
   ])
   func positionsSkipTheStdlib(_ call: String, _ message: String) {
     let error = failure(of: "local nn = require 'lunerv.nn'\n\(call)", in: stateWithLibrary())
-    #expect(error?.message.hasPrefix("train.lua:3: " + message) == true, "\(error as Any)")
-    #expect(error?.message.contains("lunerv:") == false)
+    #expect(error?.text.hasPrefix("train.lua:3: " + message) == true, "\(error as Any)")
+    #expect(error?.text.contains("lunerv:") == false)
   }
 
   @Test func positionsInsideCallbacksAreTheUsers() {
@@ -84,21 +133,21 @@ import Testing
       end)
       """
     let error = failure(of: source, in: stateWithLibrary())
-    #expect(error?.message.hasPrefix("train.lua:4: ") == true)
+    #expect(error?.text.hasPrefix("train.lua:4: ") == true)
   }
 
   @Test func theModulePathIsToldOnce() {
     let set = "require('lunerv.bridge').set_error_path(function() return 'Decoder.body[2]' end)\n"
     #expect(
-      failure(of: set + "m.fail(nil, 'no')")?.message == "train.lua:3: Decoder.body[2]: fail: no")
+      failure(of: set + "m.fail(nil, 'no')")?.text == "train.lua:3: Decoder.body[2]: fail: no")
     #expect(
-      failure(of: set + "local t; t()")?.message
+      failure(of: set + "local t; t()")?.text
         == "train.lua:3: Decoder.body[2]: attempt to call a nil value (local 't')")
     #expect(
-      failure(of: set + "local _, e = pcall(m.fail, nil, 'no')\nerror(e, 0)")?.message
+      failure(of: set + "local _, e = pcall(m.fail, nil, 'no')\nerror(e, 0)")?.text
         == "train.lua:3: Decoder.body[2]: fail: no")
     let failing = "require('lunerv.bridge').set_error_path(function() error('oh') end)\n"
-    #expect(failure(of: failing + "m.fail(nil, 'no')")?.message == "train.lua:3: fail: no")
+    #expect(failure(of: failing + "m.fail(nil, 'no')")?.text == "train.lua:3: fail: no")
   }
 
   @Test func failingCallsLeakNothing() throws {
@@ -138,14 +187,14 @@ import Testing
 
   @Test func deepRecursionEndsInAnError() {
     let lua = failure(of: "local function f(b) return 1 + f(m.box(1)) end f()")
-    #expect(lua?.message.contains("stack overflow") == true)
+    #expect(lua?.text.contains("stack overflow") == true)
     let swift = failure(of: "local function f() m.call(f) end f()")
-    #expect(swift?.message.contains("stack overflow") == true)
+    #expect(swift?.text.contains("stack overflow") == true)
     let mixed = failure(
       of:
         "local function f(n) if n == 0 then return m.call(f, 190000) end return 1 + f(n - 1) end f(9)"
     )
-    #expect(mixed?.message.contains("stack overflow") == true)
+    #expect(mixed?.text.contains("stack overflow") == true)
   }
 
   @Test func cleanupRunsAndTheErrorGoesOn() throws {

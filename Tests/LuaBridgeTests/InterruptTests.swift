@@ -34,7 +34,7 @@ import Testing
     let seconds = Double(end.tv_sec - start.tv_sec) + Double(end.tv_nsec - start.tv_nsec) / 1e9
     guard let error else { exit(0) }
     guard seconds < 1.2 else { exit(99) }
-    guard error.message.hasPrefix("train.lua:"), error.message.hasSuffix("interrupted") else {
+    guard error.text.hasPrefix("train.lua:"), error.text.hasSuffix("interrupted") else {
       exit(98)
     }
     guard error.traceback?.contains("train.lua:") == true else { exit(97) }

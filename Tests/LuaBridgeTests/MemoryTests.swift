@@ -32,13 +32,13 @@ import Testing
     let close = "local b = m.box(1)\ndo local c <close> = b end\n"
     let state = state
     #expect(
-      failure(of: close + "b:conv2d(b)", in: state)?.message
-        == "train.lua:4: calling 'conv2d' on bad self (box is closed)")
+      failure(of: close + "b:conv2d(b)", in: state)?.text
+        == "train.lua:4: conv2d: self: box is closed")
     #expect(
-      failure(of: close + "m.conv2d(m.box(1), b)", in: state)?.message
-        == "train.lua:4: bad argument #2 to 'conv2d' (box is closed)")
-    #expect(failure(of: close + "return b.value", in: state)?.message.contains("closed") == true)
-    #expect(failure(of: close + "m.echo(b)", in: state)?.message.contains("box is closed") == true)
+      failure(of: close + "m.conv2d(m.box(1), b)", in: state)?.text
+        == "train.lua:4: conv2d: argument 2: box is closed")
+    #expect(failure(of: close + "return b.value", in: state)?.text.contains("closed") == true)
+    #expect(failure(of: close + "m.echo(b)", in: state)?.text.contains("box is closed") == true)
     #expect(failure(of: close + "assert(tostring(b) == 'box (closed)')", in: state) == nil)
   }
 
@@ -55,10 +55,10 @@ import Testing
       """
     #expect(try result(of: source, in: state) == "done")
     #expect(
-      failure(of: "m.box(1).double = 1", in: state)?.message
+      failure(of: "m.box(1).double = 1", in: state)?.text
         == "train.lua:2: 'double' of a box cannot be assigned")
     #expect(
-      failure(of: "m.box(1).other = 1", in: state)?.message
+      failure(of: "m.box(1).other = 1", in: state)?.text
         == "train.lua:2: a box has no field 'other'")
   }
 
@@ -130,7 +130,7 @@ import Testing
     let state = makeState(memoryLimit: 4 << 20, counter: counter)
     let error = failure(of: "local t = {} for i = 1, 1e9 do t[i] = {m.box(i)} end", in: state)
     #expect(error?.kind == .memory)
-    #expect(error?.message.contains("not enough memory") == true)
+    #expect(error?.text.contains("not enough memory") == true)
     #expect(state.heapBytes <= 4 << 20)
     #expect(failure(of: "local s = ('x'):rep(1 << 24)", in: state)?.kind == .memory)
     state.collect()
@@ -161,7 +161,7 @@ import Testing
     }
     #expect(failure(of: big + "assert(#big.string(1 << 20) == 1 << 20)", in: state) == nil)
     #expect(
-      failure(of: big + "big.results(2000000)", in: state)?.message.contains("too many") == true)
+      failure(of: big + "big.results(2000000)", in: state)?.text.contains("too many") == true)
     state.collect()
     #expect(counter.live == 0)
     #expect(state.heapBytes <= 4 << 20)

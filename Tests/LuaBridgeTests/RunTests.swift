@@ -62,7 +62,7 @@ import Testing
     #expect {
       try LuaState().run(file: folder + "/main.lua", arguments: [])
     } throws: {
-      ($0 as? LunervError)?.message.contains("near.lua:2: wrong") == true
+      ($0 as? LunervError)?.text.contains("near.lua:2: wrong") == true
     }
   }
 
@@ -72,13 +72,13 @@ import Testing
         try LuaState().run(file: folder + "/bad.lua", arguments: [])
       } throws: {
         let error = $0 as? LunervError
-        return error?.message.hasPrefix("\(folder)/bad.lua:2: unexpected symbol") == true
+        return error?.text.hasPrefix("\(folder)/bad.lua:2: unexpected symbol") == true
           && error?.kind == .data
       }
       #expect {
         try LuaState().run(file: folder + "/fails.lua", arguments: [])
       } throws: {
-        ($0 as? LunervError)?.message == "\(folder)/fails.lua:3: x"
+        ($0 as? LunervError)?.text == "\(folder)/fails.lua:3: x"
       }
       #expect {
         try LuaState().run(file: folder + "/none.lua", arguments: [])

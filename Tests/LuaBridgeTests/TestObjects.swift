@@ -90,7 +90,7 @@ func makeState(memoryLimit: Int? = nil, counter: Box.Counter = .init()) -> LuaSt
     LuaResults(list: try function.call(value).map { $0 })
   }
   module.define("nothing") { (a: Int, b: Int, c: Int) in }
-  module.define("missing") { () in LuaResults(nil, "no such file") }
+  module.define("missing") { () in LuaFailure(LunervError(.io, "no such file")) }
   module.constant("version", 3)
   state.register(module)
 

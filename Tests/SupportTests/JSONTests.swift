@@ -90,7 +90,7 @@ import Testing
 
   @Test func errorsTellTheirPosition() {
     let error = failure { _ = try JSON.parse("{\n  \"a\": [1,\n  x]\n}") }
-    #expect(error.message == "invalid JSON at line 3, column 3: a value expected")
+    #expect(error.message == "invalid JSON at line 3, column 3: expected a value")
     let twice = failure { _ = try JSON.parse(#"{"k":1,"k":2}"#) }
     #expect(
       twice.message == "invalid JSON at line 1, column 8: key 'k' stands twice in one object")

@@ -35,24 +35,24 @@ end
 
 function harness.equal(got, expected)
   if not same(got, expected) then
-    error(("%s expected, got %s"):format(show(expected), show(got)), 2)
+    error(("expected %s, got %s"):format(show(expected), show(got)), 2)
   end
 end
 
 function harness.near(got, expected, tolerance)
   local distance = math.abs(got - expected)
   if distance ~= distance or distance > tolerance then
-    error(("%.17g ± %g expected, got %.17g"):format(expected, tolerance, got), 2)
+    error(("expected %.17g ± %g, got %.17g"):format(expected, tolerance, got), 2)
   end
 end
 
 -- `body` must raise an error whose message holds each of the texts.
 function harness.raises(body, ...)
   local ok, message = pcall(body)
-  if ok then error("an error expected, none came", 2) end
+  if ok then error("expected an error, none came", 2) end
   for _, text in ipairs { ... } do
     if not tostring(message):find(text, 1, true) then
-      error(("an error with '%s' expected, got '%s'"):format(text, tostring(message)), 2)
+      error(("expected an error with '%s', got '%s'"):format(text, tostring(message)), 2)
     end
   end
 end

@@ -247,7 +247,8 @@ test("a parameter knows the random numbers it started from", function()
   equal(lv.decode_tensors(kind, told, { { 5, 7 } })[1]:tolist(),
     lv.decode_tensors("weights", lv.encode_tensors({ first }, step, { families = { "gaussian" } }),
       { { 5, 7 } })[1]:tolist())
-  raises(function() lv.encode_tensors({ first }, step, { origins = { {}, {} } }) end, "origins: 1")
+  raises(function() lv.encode_tensors({ first }, step, { origins = { {}, {} } }) end,
+    "origins: expected 1")
   raises(function() lv.encode_tensors({ first }, step, { origins = { { 1 } } }) end, "counter")
 end)
 

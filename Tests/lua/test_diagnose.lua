@@ -126,7 +126,7 @@ test("runs are told of and shown beside each other", function()
   local function of(i) return ("%.1f of 8"):format(data[i].parts[1].diversity) end
   assert(lines[1]:find("| stem | " .. of(1) .. " | " .. of(2) .. " |", 1, true), lines[1])
   assert(assert(lv.read_file(out .. "/diversity.svg")):find(of(2) .. " channels", 1, true))
-  raises(function() diagnose("--frame", "3") end, "frame: at most 2")
+  raises(function() diagnose("--frame", "3") end, "frame: expected at most 2")
   raises(function() diagnose("--resize", "24,32") end, "64x48", "32x24")
   raises(function() diagnose("--against", folder.path .. "/none") end, "no checkpoint")
 end)

@@ -22,7 +22,7 @@ test("an unknown key is refused with the known ones", function()
 end)
 
 test("a value of another type is refused", function()
-  raises(function() options({ width = "wide" }, { width = 48 }) end, "'width'", "number expected")
+  raises(function() options({ width = "wide" }, { width = 48 }) end, "'width'", "expected number")
   raises(function() options(5, { width = 48 }) end, "table of options")
 end)
 

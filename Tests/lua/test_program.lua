@@ -142,7 +142,7 @@ test("a decoder of one's own travels in its file", function()
     file.psnr_8bit)
   text = lunerv(("info '%s'"):format(path))
   assert(text:find('program@1{"model":{"@":"own"', 1, true) and text:find "decoder program", text)
-  raises(function() video:frame(4) end, "1 to 3 expected, got 4")
+  raises(function() video:frame(4) end, "expected 1 to 3, got 4")
 end)
 
 test("files with one decoder of one's own are joined as segments", function()
@@ -240,7 +240,7 @@ local function harmless(path, bytes, expected)
     message = tostring(problem)
   end
   assert(message:find("section '", 1, true), message)
-  assert(message:find(expected, 1, true), ("'%s' expected, got '%s'"):format(expected, message))
+  assert(message:find(expected, 1, true), ("expected '%s', got '%s'"):format(expected, message))
   assert(lv.time() - began < 60, message)
 end
 
@@ -336,7 +336,7 @@ test("programs that mean harm do none", function()
   -- Frames of a wrong shape or type; and in time that goes on for ever.
   local nothing = lv.encode_tensors({}, {}, {})
   for _, case in ipairs {
-    { "return lv.zeros(1, 3, 2, 2)", "frame 1: f32 (1, 3, 12, 20) expected, got f32 (1, 3, 2, 2)" },
+    { "return lv.zeros(1, 3, 2, 2)", "frame 1: expected f32 (1, 3, 12, 20), got f32 (1, 3, 2, 2)" },
     { "return { evaluate = function() return 7 end }", "got number" },
     { "return 7", "section 'decoder program'" },
     { "return lv.zeros(720):to 'f64'", "got f64 (720)" },

@@ -297,7 +297,7 @@ test("a variant that cannot be is told of, and the others are computed", functio
       "60k")
   end, "1 variants failed")
   local rows = lv.json.decode(assert(lv.read_file(folder.path .. "/out/ablation.json"))).rows
-  equal({ rows[1].error:find "^params: at least", rows[2].error }, { 1 })
+  equal({ rows[1].error:find "^params: expected at least", rows[2].error }, { 1 })
   assert(rows[3].bytes > 0)
 end)
 
@@ -403,7 +403,7 @@ test("a mask that does not fit is an error before anything is written", function
     for i = 1, count do list[i] = lv.full(level, 1, 3, height, width) end
     return write(folder.path .. "/" .. name, list)
   end
-  try(grey("wrong.mkv", 1, 1, 66, 50), "66x50 expected", "50x66", "wrong.mkv")
+  try(grey("wrong.mkv", 1, 1, 66, 50), "expected 66x50", "50x66", "wrong.mkv")
   try(grey("two.mkv", 1, 2, 50, 66), "3 frames", "got 2")
   try(grey("light.mkv", 1, 1, 50, 66), "hides all")
   try(grey("dark.mkv", 0, 3, 50, 66), "hides nothing")
@@ -419,7 +419,7 @@ test("a size too small for the clip is one line", function()
     raises(function()
       lv.tasks.fit(clip, task, { model = "hnerv_boost", size = 0.0001, out = folder.path .. "/o" },
         print)
-    end, "size: at least")
+    end, "size: expected at least")
   end
   equal(lv.exists(folder.path .. "/o"), false)
 end)

@@ -24,7 +24,8 @@ end)
 test("a file that is not there is no error but nil and a message", function()
   local clip, message = lv.video.open "/no/such/missing.mkv"
   equal(clip, nil)
-  equal(type(message), "string")
+  equal(message.kind, "io")
+  assert(message:find("missing.mkv", 1, true))
 end)
 
 -- The widest gap between the frames of `list` in a clip of `count`, whose end meets its beginning.

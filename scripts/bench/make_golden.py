@@ -116,7 +116,7 @@ def main():
     parser.add_argument("--width", type=int, default=320)
     given = parser.parse_args()
     if given.height % 20 or given.width % 20:
-        parser.error("multiples of 20 expected for height and width: the strides are 5, 2, 2")
+        parser.error("expected multiples of 20 for height and width: the strides are 5, 2, 2")
     # Threads that wait for one another cost more than tiny frames do.
     torch.set_num_threads(2 if given.height * given.width > 20000 else 1)
     for kind in sorted(CONFIGS) if given.kind == "all" else [given.kind]:

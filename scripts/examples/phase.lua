@@ -30,7 +30,7 @@ local unit <const> = 5 * 2 * 2
 function Decoder:init(height, width, options)
   local o = lv.options(options, { channels = 48, levels = 40 })
   if height % unit > 0 or width % unit > 0 then
-    error(("a frame of multiples of %d pixels expected, got %dx%d"):format(unit, height, width))
+    error(("expected a frame of multiples of %d pixels, got %dx%d"):format(unit, height, width))
   end
   self.grid = { o.channels, height // unit, width // unit }
   self.encode = nn.PositionEncoding { levels = o.levels }

@@ -75,12 +75,12 @@ end
 return function(anchor, tested)
   for i, points in ipairs { anchor, tested } do
     if type(points) ~= "table" then
-      errors.raise("bd_rate: argument %d: a list of { bpp, psnr } expected", i)
+      errors.raise("bd_rate: argument %d: expected a list of { bpp, psnr }", i)
     end
   end
   local ax, ay = curve(anchor)
   local tx, ty = curve(tested)
-  if #ax < 2 or #tx < 2 then return nil, "two points of rising rate and PSNR expected" end
+  if #ax < 2 or #tx < 2 then return nil, "expected two points of rising rate and PSNR" end
   local low, high = math.max(ax[1], tx[1]), math.min(ax[#ax], tx[#tx])
   if low >= high then return nil, "the curves share no range of PSNR" end
   local mean = (integral(tx, ty, low, high) - integral(ax, ay, low, high)) / (high - low)

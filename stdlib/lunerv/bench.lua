@@ -46,7 +46,7 @@ end
 local function not_whole(name, list, most)
   for _, value in ipairs(list) do
     if math.type(value) ~= "integer" or value < 1 or value > most then
-      return ("%s: an integer from 1 to %d expected, got %s"):format(name, most, value)
+      return ("%s: expected an integer from 1 to %d, got %s"):format(name, most, value)
     end
   end
   return nil
@@ -78,7 +78,7 @@ local function read(given)
     or unknown("size", o.size_names, size_names()) or not_whole("steps", { o.steps }, 1000000)
     or not_whole("threads", o.thread_counts, 256)
     or o.minutes ~= nil and not (type(o.minutes) == "number" and o.minutes > 0)
-      and ("minutes: a positive number expected, got %s"):format(o.minutes)
+      and ("minutes: expected a positive number, got %s"):format(o.minutes)
     or quality.wrong(o, given)
 end
 
@@ -313,18 +313,16 @@ local function plain(o, result)
 end
 
 local function earlier(path)
-  local text, message = native.read_file(path)
-  if not text then bridge.fail("io", message) end
+  local text = errors.must(native.read_file(path))
   local ok, result = pcall(native.json_decode, text)
   if not ok or type(result) ~= "table" or not result.machine or not result.cases then
-    bridge.fail("data", path .. ": this is no result that 'lunerv bench --save' wrote")
+    errors.data("%s", path .. ": this is no result that 'lunerv bench --save' wrote")
   end
   return result
 end
 
 local function write(path, text)
-  local ok, message = native.write_file(path, text)
-  if not ok then bridge.fail("io", message) end
+  errors.must(native.write_file(path, text))
 end
 
 local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
@@ -339,8 +337,7 @@ function bench.main(given)
   for _, name in ipairs { "save", "svg" } do
     if o[name] then
       sources.keep(o[name], type(o.quality) == "string" and o.quality)
-      local ok, message = native.check_writable(o[name])
-      if not ok then bridge.fail("io", message) end
+      errors.must(native.check_writable(o[name]))
     end
   end
   local result
@@ -370,7 +367,7 @@ function bench.main(given)
     print(o.markdown and shown.markdown(result) or shown.text(result))
   end
   for _, case in ipairs(result.cases) do
-    if case.failed then bridge.fail("io", case.name .. ": " .. case.failed) end
+    if case.failed then errors.fail("io", "%s", case.name .. ": " .. case.failed) end
   end
 end
 

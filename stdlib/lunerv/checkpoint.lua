@@ -1,6 +1,5 @@
 -- Checkpoints: one safetensors file each, all that is needed to go on as if nothing had happened.
 -- Tensors are in the file as they are, everything else is JSON in its metadata.
-local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -29,9 +28,9 @@ function checkpoint.save(folder, step, tensors, state)
   native.make_dirs(folder)
   local path = join(folder, ("checkpoint-%06d.safetensors"):format(step))
   state.schema = checkpoint.schema
-  local ok, message = native.save_safetensors(path, tensors,
+  local ok, problem = native.save_safetensors(path, tensors,
     { format = "lunerv checkpoint", state = native.json_encode(state) })
-  if not ok then errors.raise("the checkpoint could not be written: %s", message) end
+  errors.must(ok, problem, "the checkpoint could not be written")
   for i, entry in ipairs(present(folder)) do
     if i > kept then native.remove(entry[2]) end
   end
@@ -54,8 +53,8 @@ function checkpoint.latest(folder)
     local ok, found, message = pcall(read, path)
     if ok and found then
       if found.state.schema ~= checkpoint.schema then
-        bridge.fail("data", ("%s: schema %d expected, got %s"):format(path, checkpoint.schema,
-          tostring(found.state.schema)))
+        errors.data("%s: expected schema %d, got %s", path, checkpoint.schema,
+          tostring(found.state.schema))
       end
       return found
     end
@@ -63,7 +62,7 @@ function checkpoint.latest(folder)
     native.stderr(("warning: %s cannot be read (%s)\n"):format(path, ok and message or found))
   end
   if #damaged > 0 then
-    bridge.fail("data", ("no checkpoint in %s can be read"):format(folder))
+    errors.data("no checkpoint in %s can be read", folder)
   end
 end
 
@@ -113,8 +112,8 @@ function checkpoint.compare(path, stored, given)
   table.sort(names)
   for _, name in ipairs(names) do
     if not options.same(stored[name], given[name]) then
-      bridge.fail("usage", ("cannot resume: option '%s' is %s in %s, but %s now"):format(name,
-        show(stored[name]), path, show(given[name])))
+      errors.fail("usage", "cannot resume: option '%s' is %s in %s, but %s now", name,
+        show(stored[name]), path, show(given[name]))
     end
   end
 end

@@ -1,7 +1,7 @@
 -- The commands compress, decompress, info and eval: fronts over lv.compress and lv.codec. Each
 -- takes its words as a list.
-local bridge <const> = require "lunerv.bridge"
 local codec <const> = require "lunerv.codec"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local Progress <const> = require "lunerv.progress"
@@ -11,12 +11,6 @@ local video <const> = require "lunerv.video"
 local commands <const> = {}
 
 local function print_json(data) print(native.json_encode(data)) end
-
--- What went wrong with a file is one line.
-local function must(value, message)
-  if value then return value end
-  bridge.fail("data", message)
-end
 
 local function start(o)
   if o.threads then native.set_threads(o.threads) end
@@ -47,18 +41,19 @@ function commands.compress(words)
   o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
   sources.keep(o.output, o.clip, o.recipe)
   if videos[(o.output:match "%.(%w+)$" or ""):lower()] then
-    bridge.fail("usage", ("output: expected a .lnv file, got '%s' (lunerv decompress makes videos)")
-      :format(o.output))
+    errors.fail("usage",
+      "output: expected a .lnv file, got '%s' (lunerv decompress makes videos)", o.output)
   end
-  must(native.check_writable(o.output, o.bytes))
+  errors.must(native.check_writable(o.output, o.bytes))
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
   local compress = require "lunerv.compress"
   -- Of a clip in segments no more than one is held at a time.
   local in_segments = require("lunerv.compress.segments").wanted(o)
-  local clip <close> = must(video.open_for(o, o.out, in_segments and video.scan or video.open))
-  must(native.check_writable(o.output, compress.bytes_asked(o, clip)))
+  local open = in_segments and video.scan or video.open
+  local clip <close> = errors.must(video.open_for(o, o.out, open))
+  errors.must(native.check_writable(o.output, compress.bytes_asked(o, clip)))
   say(tostring(clip))
-  local file = must(compress.file(o.output, clip, o, say))
+  local file = errors.must(compress.file(o.output, clip, o, say))
   if not o.json then return print(native.printable(("%s: %s"):format(o.output, file))) end
   print_json {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
@@ -79,8 +74,8 @@ function commands.decompress(words)
   start(o)
   sources.keep(o.output, o.file)
   local began = native.time()
-  local decoded = must(codec.open(o.file, limits(o)))
-  local writer <close> = must(native.open_writer(o.output, {
+  local decoded = errors.must(codec.open(o.file, limits(o)))
+  local writer <close> = errors.must(native.open_writer(o.output, {
     width = decoded.width, height = decoded.height, fps = decoded.fps,
     timestamps = decoded.timestamps,
   }))
@@ -124,7 +119,7 @@ function commands.info(words)
     positional = { "file" },
   })
   if not o then return end
-  local info = must(codec.info(o.file))
+  local info = errors.must(codec.info(o.file))
   local segments = {}
   for k, segment in ipairs(info.segments) do
     segments[k] = { first = segment.first, last = segment.last, bytes = segment.bytes,
@@ -164,11 +159,11 @@ function commands.eval(words)
   })
   if not o then return end
   start(o)
-  local decoded = must(codec.open(o.file, limits(o)))
+  local decoded = errors.must(codec.open(o.file, limits(o)))
   -- The file's frame size, unless told how the clip was cut.
   if not o.resize and not o.crop then o.resize = { decoded.height, decoded.width } end
   if not o.frames then o.frames = { decoded.frames } end
-  local clip <close> = must(video.open_for(o, o.file))
+  local clip <close> = errors.must(video.open_for(o, o.file))
   local result = decoded:evaluate(clip)
   if o.json then
     return print_json {

@@ -1,19 +1,59 @@
--- Raising errors. The host's `error` names the user's line in place of the library's, and the
--- path of the module being computed.
+-- Errors: objects with kind, message, where, module and data that behave as their text. The host's
+-- `error` makes one of a message raised in the library, names the user's line in place of the
+-- library's, and adds the path of the module that computes.
 local bridge <const> = require "lunerv.bridge"
 
 local errors <const> = {}
 
--- Raises `message`, formatted with what follows it.
+-- Raises `message`, formatted with what follows it: an error of the kind "argument".
 function errors.raise(message, ...)
   if select("#", ...) > 0 then message = message:format(...) end
   error(message, 2)
 end
 
--- Fails because of what a file holds, or what a clip and the numbers given do not allow: no line of
--- a script is wrong, so one line says it.
-function errors.data(message, ...)
-  bridge.fail("data", message:format(...))
+-- An error object, not raised: what functions return behind nil. Kinds: "usage" (a wrong option or
+-- command), "argument" (a wrong value), "io" (a file that cannot be read or written), "data" (what
+-- a file holds, or what a clip and the numbers given do not allow), "numeric", "memory". Only for
+-- "argument" is a line of a script to blame. `data` is a table of facts for whoever handles the
+-- error, or nil.
+function errors.new(kind, message, data) return bridge.new_error(kind, message, data) end
+
+-- Raises an error of a kind, its message formatted with what follows it.
+function errors.fail(kind, message, ...)
+  if select("#", ...) > 0 then message = message:format(...) end
+  error(bridge.new_error(kind, message), 2)
+end
+
+-- Raises an error of the kind "data".
+function errors.data(message, ...) errors.fail("data", message, ...) end
+
+-- Like pcall, but a request to stop goes through.
+function errors.attempt(body, ...)
+  local results = table.pack(pcall(body, ...))
+  if not results[1] and bridge.interrupted() then error(results[2], 0) end
+  return table.unpack(results, 1, results.n)
+end
+
+-- `value`, or the problem that came behind nil in its place, raised, with `what` in front of it.
+function errors.must(value, problem, what)
+  if value then return value end
+  local kind = bridge.is_error(problem) and problem.kind or "data"
+  if what or not bridge.is_error(problem) then
+    problem = bridge.new_error(kind, (what and what .. ": " or "") .. errors.reason(problem))
+  end
+  error(problem, 2)
+end
+
+-- What is wrong, without the place in a script where it was found.
+function errors.reason(problem)
+  if not bridge.is_error(problem) then return tostring(problem) end
+  return problem.module and problem.module .. ": " .. problem.message or problem.message
+end
+
+-- A fact that an error carries, or nil.
+function errors.fact(problem, name)
+  local data = bridge.is_error(problem) and rawget(problem, "data")
+  return data and data[name]
 end
 
 -- Raises unless `given` is a list and came alone: what it holds by name, or what follows it, would

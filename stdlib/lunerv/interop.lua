@@ -48,7 +48,7 @@ local function reshaped(tensor, shape, name)
     return table.concat(text, ", ")
   end
   if without_ones(tensor.shape) ~= without_ones(shape) then
-    errors.data("'%s': shape (%s) expected, got (%s)", name, table.concat(shape, ", "),
+    errors.data("'%s': expected shape (%s), got (%s)", name, table.concat(shape, ", "),
       table.concat(tensor.shape, ", "))
   end
   return tensor:view(table.unpack(shape))
@@ -182,7 +182,7 @@ local function dequantised(tensors)
       local min, scale = tensors[base .. ".min"], tensors[base .. ".scale"]
       if not (min and scale) then errors.data("'%s.quant' has no min and scale", base) end
       if quant.dtype ~= "u8" then
-        errors.data("'%s.quant': u8 expected, got %s", base, quant.dtype)
+        errors.data("'%s.quant': expected u8, got %s", base, quant.dtype)
       end
       local ok, value = pcall(function() return quant:to "f32" * scale + min end)
       if not ok or #value.shape ~= #quant.shape or value:numel() ~= quant:numel() then
@@ -214,13 +214,13 @@ local function settle_frames(o, kind, tensors, embeddings, known)
     local rows, columns = (o.height - 1) // unit + 1, (o.width - 1) // unit + 1
     if o.fc_hw then rows, columns = o.fc_hw[1], o.fc_hw[2] end
     if kind:match "^nerv" and shapes.cells(tensors, o.fc_dim) ~= rows * columns then
-      errors.data("the first map has %d cells, not %d x %d: the frame's height and width, or "
-        .. "fc_hw, expected", shapes.cells(tensors, o.fc_dim), rows, columns)
+      errors.data("expected the frame's height and width, or fc_hw: the first map has %d cells, "
+        .. "not %d x %d", shapes.cells(tensors, o.fc_dim), rows, columns)
     end
   end
   o.frames = sizes and sizes[1] or known.frames
   if not (o.height and o.width and o.frames) then
-    errors.data "the file does not tell the frames: their height, width and number expected"
+    errors.data "the file does not tell the frames: expected their height, width and number"
   end
 end
 
@@ -264,7 +264,7 @@ function interop.open(path, given)
   local embeddings = tensors.embed
   tensors.embed = nil
   if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
-    errors.data("'embed': (frames, channels, rows, columns) expected, got (%s)",
+    errors.data("'embed': expected (frames, channels, rows, columns), got (%s)",
       table.concat(embeddings.shape, ", "))
   end
 
@@ -287,13 +287,13 @@ function interop.open(path, given)
     local c, s = model.config, embeddings.shape
     local wanted = c.enc_dim and { s[1], c.enc_dim[2], model.grid[1], model.grid[2] } or {}
     if table.concat(wanted, ", ") ~= table.concat(s, ", ") then
-      errors.data("'embed': (%s) expected for frames of %dx%d, got (%s)", c.enc_dim
+      errors.data("'embed': expected (%s) for frames of %dx%d, got (%s)", c.enc_dim
         and table.concat(wanted, ", ") or "none", c.height, c.width, table.concat(s, ", "))
     end
   end
   if model.decode and not embeddings and not (clip and model.encoder) then
     errors.data("the file has no 'embed'%s", model.encoder
-      and ": a clip to make the frames' embeddings of expected" or ", and no encoder either")
+      and ": expected a clip, of which the embeddings can be made" or ", and no encoder either")
   end
   return setmetatable({
     model = model, kind = kind, embeddings = embeddings, clip = clip, frames = found.frames,
@@ -307,7 +307,7 @@ function Published:time(i) return self.program.time(i, self.frames) end
 -- Frame `i` as (1, 3, height, width).
 function Published:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
-    errors.raise("a frame from 1 to %d expected, got %s", self.frames, tostring(i))
+    errors.raise("expected a frame from 1 to %d, got %s", self.frames, tostring(i))
   end
   local t = self:time(i)
   return native.no_grad(function()
@@ -352,7 +352,7 @@ function interop.save(path, model, given)
   if model.decode and o.clip then
     list[#list + 1] = { "embed", embeddings_of(model, o.clip) }
   elseif model.decode and o.quantised then
-    errors.raise "a clip expected: without its embeddings nobody could decode the file"
+    errors.raise "expected a clip: without its embeddings nobody could decode the file"
   end
   if o.quantised then
     local plain = list

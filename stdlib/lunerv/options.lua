@@ -46,7 +46,7 @@ end
 -- is an error, and so is a value of another type than its default.
 local function complete(given, defaults, optional)
   if given ~= nil and type(given) ~= "table" then
-    errors.raise("a table of options expected, got %s", type(given))
+    errors.raise("expected a table of options, got %s", type(given))
   end
   local result = {}
   for key, value in pairs(defaults) do result[key] = value end
@@ -58,7 +58,7 @@ local function complete(given, defaults, optional)
       refuse(key, known)
     end
     if default ~= nil and type(default) ~= type(value) and type(value) ~= "function" then
-      errors.raise("option '%s': %s expected, got %s", key, type(default), type(value))
+      errors.raise("option '%s': expected %s, got %s", key, type(default), type(value))
     end
     result[key] = value
   end
@@ -72,7 +72,7 @@ function options.plain(value) return type(value) == "function" and "custom" or v
 function options.check(name, value)
   local expected = values.wanted(catalogue.by_name[name], value)
   if expected then
-    errors.raise("option '%s': %s expected, got %s", name, expected, values.show(value))
+    errors.raise("option '%s': expected %s, got %s", name, expected, values.show(value))
   end
 end
 

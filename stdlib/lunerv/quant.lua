@@ -90,7 +90,7 @@ quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 
 -- Numbers from −½ to ½ in the shape of `x`: the noise that stands for rounding.
 function quant.noise(x)
-  if x:dim() == 0 then errors.raise "noise: a tensor of at least one dimension expected" end
+  if x:dim() == 0 then errors.raise "noise: expected a tensor of at least one dimension" end
   return native.zeros(table.unpack(x.shape)):uniform_(-0.5, 0.5)
 end
 

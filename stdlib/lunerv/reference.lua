@@ -54,7 +54,7 @@ end
 function reference.encode(clip, given)
   local o = options(given, { codec = "x264", crf = 28, preset = "veryslow" })
   if not extensions[o.codec] then
-    errors.raise("option 'codec': one of %s expected, got %s", errors.list(reference.codecs),
+    errors.raise("option 'codec': expected one of %s, got %s", errors.list(reference.codecs),
       tostring(o.codec))
   end
   -- A name that nothing else has.

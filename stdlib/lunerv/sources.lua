@@ -1,5 +1,5 @@
 -- What is read is not written over.
-local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local sources <const> = {}
@@ -17,7 +17,7 @@ function sources.keep(path, ...)
   for i = 1, select("#", ...) do
     local source = select(i, ...)
     if source and path ~= "-" and would_replace(path, source) then
-      bridge.fail("usage", ("output: expected another file than the source, got '%s'"):format(path))
+      errors.fail("usage", "output: expected another file than the source, got '%s'", path)
     end
   end
 end

@@ -24,7 +24,7 @@ local function settle(given)
   local names = options.train_names()
   local optional = table.move(extras, 1, #extras, #names + 1, names)
   local o = options(given, {}, optional)
-  if not o.model or not o.clip then errors.raise "train: a model and a clip expected" end
+  if not o.model or not o.clip then errors.raise "train: expected a model and a clip" end
   if type(o.model) ~= "table" or rawget(o.model, "class_name") then
     errors.raise("train: model: expected a module, got %s", type(o.model) == "table"
       and "the class " .. o.model.class_name or type(o.model))
@@ -38,8 +38,8 @@ local function settle(given)
     end
   end
   if o.clip.height and math.min(o.clip.height, o.clip.width) < metrics.smallest_side then
-    bridge.fail("data", ("frames of %dx%d are too small to compare: at least %d pixels either way")
-      :format(o.clip.width, o.clip.height, metrics.smallest_side))
+    errors.data("frames of %dx%d are too small to compare: at least %d pixels either way",
+      o.clip.width, o.clip.height, metrics.smallest_side)
   end
   local recipe = recipes.options(o.recipe, o.model.kind)
   for _, name in ipairs(options.train_names()) do

@@ -64,7 +64,7 @@ video.layout = require "lunerv.raw_layout"
 -- nil, nil and what is wrong.
 local function completed(path, given)
   if given ~= nil and type(given) ~= "table" then
-    errors.raise("open: a table of options expected, got %s", type(given))
+    errors.raise("open: expected a table of options, got %s", type(given))
   end
   given = options.copy(given)
   if given.width or given.height then return given end
@@ -148,8 +148,7 @@ end
 local function opened(self)
   if self.closed then errors.raise("the clip '%s' has been closed", self.source) end
   if not self.handle then
-    local handle, message = native.open_video(self.source, self.given)
-    self.handle = handle or errors.raise("%s", message)
+    self.handle = errors.must(native.open_video(self.source, self.given))
   end
   return self.handle
 end
@@ -198,7 +197,7 @@ function Clip:part(first, last)
   if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
     or last > self.frames or first > last
   then
-    errors.raise("part: frames from 1 to %d expected, got %s to %s", self.frames, tostring(first),
+    errors.raise("part: expected frames from 1 to %d, got %s to %s", self.frames, tostring(first),
       tostring(last))
   end
   local part = setmetatable({ whole = self, before = first - 1, width = self.width,
@@ -207,8 +206,7 @@ function Clip:part(first, last)
     local given, start = options.copy(self.given), self.given.first or 1
     local every = given.every or 1
     given.first, given.last = start + (first - 1) * every, start + (last - 1) * every
-    local found, message = video.open(self.source, given)
-    if not found then errors.data("%s", message) end
+    local found = errors.must(video.open(self.source, given))
     if #found ~= part.frames or found.width ~= self.width or found.height ~= self.height then
       errors.data("%s: the clip is another one than before", self.source)
     end

@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What a Swift function returns instead of its number of results. The strings named here
-// lie on top of the Lua stack.
-static const int LUNERV_RAISE = -1;         // message
-static const int LUNERV_BAD_ARGUMENT = -2;  // name, detail; `argument` says which
+// What a Swift function returns instead of its number of results. The values named here lie
+// on top of the Lua stack.
+static const int LUNERV_RAISE = -1;         // error object; it gets its place
+static const int LUNERV_BAD_ARGUMENT = -2;  // name, parameter, detail; `argument` says which
 static const int LUNERV_TOO_MANY = -3;      // name; `argument` says how many there may be
 static const int LUNERV_RERAISE = -4;       // an error value, raised as it is
 static const int LUNERV_INTERRUPT = -5;     // nothing
@@ -57,6 +57,8 @@ typedef struct lunerv_bridge {
   bool collect_requested;
   bool interrupt_raised;
   bool forming_path;
+  /// The metatable of error objects.
+  const void *_Nullable error_class;
   int argument;
   /// How many protected calls of Lua from Swift are under way.
   int entered;
@@ -93,14 +95,14 @@ void lunerv_collect_step(lua_State *_Nonnull L);
 int lunerv_load_file(lua_State *_Nonnull L, const char *_Nonnull path);
 int lunerv_load_buffer(
     lua_State *_Nonnull L, const void *_Nullable bytes, size_t count, const char *_Nonnull name);
-/// Calls the function below `arguments` values. With `report`, the error becomes a string
-/// placed in the user's file, and its traceback is kept for `lunerv_push_traceback`.
+/// Calls the function below `arguments` values. With `report`, the error becomes an object
+/// placed in the user's file, with its traceback.
 int lunerv_call(lua_State *_Nonnull L, int arguments, int results, bool report);
-bool lunerv_push_traceback(lua_State *_Nonnull L);
-/// Whether the string on top is, or contains, the last message a Swift error was given.
-bool lunerv_is_last_failure(lua_State *_Nonnull L);
-/// Makes the string on top the last such message; leaves it there.
-void lunerv_note_failure(lua_State *_Nonnull L);
+/// Whether the value is an error object: a table with the fields kind, message, where, module,
+/// data and traceback.
+bool lunerv_is_error(lua_State *_Nonnull L, int index);
+/// Makes the table on top one.
+void lunerv_class_error(lua_State *_Nonnull L);
 int lunerv_prepend_path(lua_State *_Nonnull L, const char *_Nonnull folder);
 /// Installs the function on top as a searcher of sources and pops it.
 int lunerv_add_searcher(lua_State *_Nonnull L);

@@ -79,8 +79,8 @@ local function clip_path(o)
   local folder = torch.folder(o):gsub("(.)/+$", "%1")
   local path = (folder:match "^(.*)/[^/]*$" or folder .. "/..") .. "/sample/bunny.mp4"
   if not native.exists(path) then
-    bridge.fail("usage", ("clip: expected a video, got none, and the sample clip %s is not there "
-      .. "(--scripts names the folder beside its own)"):format(path))
+    errors.fail("usage", "clip: expected a video, got none, and the sample clip %s is not there "
+      .. "(--scripts names the folder beside its own)", path)
   end
   return path
 end
@@ -169,10 +169,7 @@ local function plain(side, ours)
   }
 end
 
-local function opened(path)
-  local clip, message = video.open(path)
-  return clip or errors.data("%s", message)
-end
+local function opened(path) return errors.must(video.open(path)) end
 
 -- All sides, with their frames and script in `folder`.
 local function measure(o, folder, progress, say)
@@ -222,7 +219,7 @@ end
 function quality.run(o, progress, say)
   o.path, o.kind, o.to = clip_path(o), (o.models or { options.default "model" })[1], o.to or 26.5
   o.program = native.executable()
-    or bridge.fail("io", "quality: expected to find lunerv's own program, got none")
+    or errors.fail("io", "quality: expected to find lunerv's own program, got none")
   local folder = os.tmpname()
   os.remove(folder)
   native.make_dirs(folder)

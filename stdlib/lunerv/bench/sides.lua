@@ -3,7 +3,7 @@
 -- psnr } as passes end and returns { passes, psnr, parameters, cpu_seconds }, or nil and why it
 -- failed. `o` holds kind, path, row (of sizes.lua), program (lunerv's own), script (one that runs
 -- trial.lua), frames (a path to write them to), and the options of bench.run.
-local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local process <const> = require "lunerv.bench.process"
@@ -120,7 +120,7 @@ local function write_frames(o)
   ]]))
   local code = process.run(("%s run %s %s >%s"):format(quoted(o.program), quoted(script),
     quoted(o.path), quoted(o.frames)), function() end)
-  if code ~= 0 then bridge.fail("io", o.frames .. ": the frames could not be written") end
+  if code ~= 0 then errors.fail("io", "%s", o.frames .. ": the frames could not be written") end
 end
 
 -- PyTorch with the published recipe and lunerv's `model` of it. Where it cannot run, `skipped` says

@@ -1,6 +1,7 @@
 -- What runs in the process that decodes a file with a program of its own (Bindings/DecoderProcess).
 -- The process has no rights: it opens nothing, starts nothing, and its time and memory are
 -- bounded. Within it the program sees neither Lua's libraries nor ours, but what is listed here.
+local bridge <const> = require "lunerv.bridge"
 local codec <const> = require "lunerv.codec"
 local native <const> = require "lunerv.native"
 local nn <const> = require "lunerv.nn"
@@ -51,7 +52,7 @@ end
 
 -- Integers and strings in order, so that a program does the same in every process.
 function world.pairs(t)
-  if type(t) ~= "table" then error("pairs: a table expected, got " .. type(t), 2) end
+  if type(t) ~= "table" then error("pairs: expected a table, got " .. type(t), 2) end
   local keys, others = {}, {}
   for key in next, t do
     local kind = type(key)
@@ -81,23 +82,23 @@ local longest <const> = 1 << 16
 world.table = {}
 function world.table.insert(t, ...)
   local n, position, value = select("#", ...), ...
-  if type(t) ~= "table" or n < 1 or n > 2 then error("insert: a table and a value expected", 2) end
+  if type(t) ~= "table" or n < 1 or n > 2 then error("insert: expected a table and a value", 2) end
   local last = rawlen(t) + 1
   if n == 1 then position, value = last, position end
   if math.type(position) ~= "integer" or position < 1 or position > last or last > longest then
-    error("insert: a position in a list of at most 65536 expected", 2)
+    error("insert: expected a position in a list of at most 65536", 2)
   end
   for i = last, position + 1, -1 do rawset(t, i, rawget(t, i - 1)) end
   rawset(t, position, value)
 end
 
 function world.table.unpack(t, first, last)
-  if type(t) ~= "table" then error("unpack: a table expected, got " .. type(t), 2) end
+  if type(t) ~= "table" then error("unpack: expected a table, got " .. type(t), 2) end
   first, last = first or 1, last or rawlen(t)
   if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
     or last > longest
   then
-    error("unpack: positions from 1 to 65536 expected", 2)
+    error("unpack: expected positions from 1 to 65536", 2)
   end
   return table.unpack(t, first, last)
 end
@@ -109,7 +110,7 @@ for name in strings.gmatch("index newindex call add sub mul div mod pow unm idiv
 -- What is set is a copy: no event is added behind its back.
 function world.setmetatable(t, given)
   if type(t) ~= "table" or type(given) ~= "table" then
-    error("setmetatable: two tables expected", 2)
+    error("setmetatable: expected two tables", 2)
   end
   if getmetatable(t) ~= nil then error("setmetatable: this table has one already", 2) end
   local meta = {}
@@ -133,7 +134,7 @@ end
 local function loader(sources)
   local loaded, loading = { lunerv = lv }, {}
   return function(name)
-    if type(name) ~= "string" then error("require: a name expected, got " .. type(name), 2) end
+    if type(name) ~= "string" then error("require: expected a name, got " .. type(name), 2) end
     if loaded[name] ~= nil then return loaded[name] end
     local source = sources[name]
     if not source then
@@ -176,15 +177,15 @@ local function serve()
     local found = native.is_tensor(frame) and strings.format("%s (%s)", frame.dtype,
       table.concat(frame.shape, ", ")) or type(frame)
     if found ~= expected then
-      error(strings.format("frame %d: %s expected, got %s", index, expected, found), 0)
+      error(strings.format("frame %d: expected %s, got %s", index, expected, found), 0)
     end
     native.confined_answer(frame)
   end
 end
 
 local ok <const>, message <const> = pcall(serve)
--- A section that is damaged has no place in the library.
+-- Another value's text would be its own function's doing.
 if not ok then
-  local text = type(message) == "string" and message or "its error is a " .. type(message)
-  error(strings.match(text, "segment %d+, .*") or strings.match(text, "section '.*") or text, 0)
+  local is_text = type(message) == "string" or bridge.is_error(message)
+  error(is_text and message or "its error is a " .. type(message), 0)
 end

@@ -1,8 +1,9 @@
 -- How a file names the network that decodes it. A stdlib decoder is frozen by version: what
 -- "hnerv_boost@1" means, with its defaults below, never changes; a later default is told in the
 -- file.
-local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
+local layout <const> = require "lunerv.codec.layout"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -81,9 +82,7 @@ function decoders.describe(model)
   return program .. native.json_encode(told)
 end
 
-local function fail(message, ...)
-  bridge.fail("data", ("section 'decoder': " .. message):format(...))
-end
+local function fail(message, ...) layout.damaged("decoder", message, ...) end
 
 -- No decoder is larger: parameters, and numbers between two layers.
 local most_parameters <const>, most_numbers <const> = 1 << 27, 1 << 31
@@ -112,7 +111,7 @@ local function check(class, o)
     local value = o[name]
     if name == "enc_dim" and value then value = value[2] end
     if value ~= nil and not is_bounded(value, most) then
-      fail("%s: integers up to %d expected", name, most)
+      fail("%s: expected integers up to %d", name, most)
     end
   end
   for _, strides in ipairs { o.strides, o.enc_strides or o.strides } do
@@ -126,7 +125,7 @@ local function check(class, o)
   local c = shape.config
   local parameters = shape:count(c, c.fc_dim)
   if parameters > most_parameters then
-    fail("%d parameters, at most %d expected", parameters, most_parameters)
+    fail("expected at most %d parameters, got %d", most_parameters, parameters)
   end
   local rows, columns = shape.grid[1] * (c.unfold or 1), shape.grid[2] * (c.unfold or 1)
   -- Every head of a transformer compares every cell with every other.
@@ -159,15 +158,14 @@ function decoders.build(text, height, width, frames)
   if known.told.enc_dim then
     o.enc_dim, o.encoder = { 1, o.enc_dim }, false
   end
-  local built, result = pcall(function()
+  local built, result = errors.attempt(function()
     local class = models[known.kind]
     check(class, o)
     return class(o)
   end)
   if built then return result end
-  if bridge.interrupted() then error(result, 0) end
-  local message = tostring(result):gsub("^.-section 'decoder': ", "")
-  fail("%s", message)
+  if errors.fact(result, "section") then error(result, 0) end
+  fail("%s", errors.reason(result))
 end
 
 return decoders

@@ -7,7 +7,6 @@
 --   assert(lv.codec.join("both.lnv", { "clip.lnv", "other.lnv" }))
 --
 -- A file may be in segments, each with a network of its own; a video holds one of them at a time.
-local bridge <const> = require "lunerv.bridge"
 local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
@@ -25,7 +24,6 @@ local codec <const> = {}
 local Video <const> = {}
 Video.__index = Video
 
-local damaged <const> = layout.damaged
 
 -- The tensors of a model that are no parameters: what it computes with but does not learn.
 local function buffers_of(model)
@@ -56,23 +54,13 @@ local function unpack_buffers(model, bytes)
   local at = 1
   for _, entry in ipairs(buffers_of(model)) do
     local values, count = {}, entry[2]:numel()
-    if at + 4 * count - 1 > #bytes then damaged "section 'buffers': it ends too early" end
+    if at + 4 * count - 1 > #bytes then layout.damaged("buffers", "it ends too early") end
     for k = 1, count do values[k], at = string.unpack("<f", bytes, at) end
     native.no_grad(function()
       entry[2]:copy_(native.tensor(values):view(table.unpack(entry[2].shape)))
     end)
   end
-  if at ~= #bytes + 1 then damaged "section 'buffers': it is too long" end
-end
-
--- What is wrong with a file, without the place in a script where it was found.
-local function problem_of(message)
-  local text = tostring(message)
-  local at = #text
-  for _, start in ipairs { "header: ", "segment %d+, ", "section '" } do
-    at = math.min(at, text:find(start) or at)
-  end
-  return text:sub(at < #text and at or 1)
+  if at ~= #bytes + 1 then layout.damaged("buffers", "it is too long") end
 end
 
 -- The model of a segment of `video`, and the shape of an embedding, if it decodes such.
@@ -101,11 +89,11 @@ local function build(video, segment)
   end)
 
   if embedding then
-    if not sections.embeddings then damaged "section 'embeddings' is missing" end
+    if not sections.embeddings then layout.damaged("embeddings", "it is missing") end
     return model, native.decode_embeddings(segment.kinds.embeddings, sections.embeddings,
       segment.frames, embedding)
   elseif sections.embeddings then
-    damaged "section 'embeddings' has no use for this decoder"
+    layout.damaged("embeddings", "this decoder has no use for it")
   end
   return model
 end
@@ -117,12 +105,12 @@ local function enter(video, index)
   if video.segment == segment then return end
   video.segment, video.model, video.embeddings = nil, nil, nil
   local state = native.rng_state() -- a new model draws numbers that nobody is to miss
-  local ok, model, embeddings = pcall(build, video, segment)
+  local ok, model, embeddings = errors.attempt(build, video, segment)
   native.set_rng_state(state)
   if not ok then
-    if bridge.interrupted() or #video.segments == 1 then error(model, 0) end
-    damaged("%s", ("%ssegment %d, %s"):format(video.path and video.path .. ": " or "", index,
-      problem_of(model)))
+    if #video.segments == 1 then error(model, 0) end
+    errors.data("%s", ("%ssegment %d, %s"):format(video.path and video.path .. ": " or "", index,
+      errors.reason(model)))
   end
   video.segment, video.model, video.embeddings = segment, model, embeddings
 end
@@ -144,7 +132,7 @@ function codec.decode(bytes, given)
     is_program = is_program or program.is(segment.sections.decoder)
   end
   if is_program and not shared["decoder program"] then
-    damaged "section 'decoder program' is missing"
+    layout.damaged("decoder program", "it is missing")
   end
   if (is_program or o.confined) and not o.build then
     video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
@@ -156,14 +144,13 @@ function codec.decode(bytes, given)
   return setmetatable(video, Video)
 end
 
--- Calls body(bytes of a file, …); nil and a message when it cannot be read, or is not sound.
+-- Calls body(bytes of a file, …); nil and an error when it cannot be read, or is not sound.
 local function attempt(path, body, ...)
   local bytes, message = native.read_file(path)
   if not bytes then return nil, message end
-  local ok, result = pcall(body, bytes, ...)
+  local ok, result = errors.attempt(body, bytes, ...)
   if ok then return result end
-  if bridge.interrupted() then error(result, 0) end
-  return nil, ("%s: %s"):format(path, problem_of(result))
+  return nil, errors.new("data", path .. ": " .. errors.reason(result))
 end
 
 -- Opens a file, with the options of codec.decode; nil and a message if it cannot be read or
@@ -197,7 +184,7 @@ end
 -- Frame `i` as (1, 3, height, width), numbers near [0, 1].
 function Video:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
-    errors.raise("frame: 1 to %d expected, got %s", self.frames, tostring(i))
+    errors.raise("frame: expected 1 to %d, got %s", self.frames, tostring(i))
   end
   if self.process then return self.process:frame(i) end
   enter(self, self:segment_of(i))
@@ -234,7 +221,7 @@ end
 -- is to codec.decode.
 function codec.encode(compressed, given)
   local o = options(given, { predict = true }, { "clip", "families", "group" })
-  local clip = o.clip or errors.raise "codec: a clip expected"
+  local clip = o.clip or errors.raise "codec: expected a clip"
   local stored = compressed:stored(clip)
   local model = stored.model
   local text, fresh
@@ -323,7 +310,7 @@ end
 function codec.join(path, paths, given)
   local o = options(given, {}, { "fps", "timestamps" })
   errors.check_list("join", paths)
-  if #paths == 0 then errors.raise "join: a list of paths expected" end
+  if #paths == 0 then errors.raise "join: expected a list of paths" end
   if o.fps and not (type(o.fps) == "number" and o.fps > 0 and o.fps < math.huge) then
     errors.raise("join: fps: expected a number above 0, got %s", tostring(o.fps))
   end
@@ -334,11 +321,8 @@ function codec.join(path, paths, given)
     if not info then return nil, message end
     files[i] = native.read_file(from)
   end
-  local joined, bytes = pcall(layout.join, files, o)
-  if not joined then
-    if bridge.interrupted() then error(bytes, 0) end
-    return nil, problem_of(bytes)
-  end
+  local joined, bytes = errors.attempt(layout.join, files, o)
+  if not joined then return nil, bytes end
   local ok, message = native.write_file(path, bytes)
   if not ok then return nil, message end
   local file = layout.read(bytes)

@@ -1,6 +1,6 @@
 -- What the bytes of a file consist of: sections that belong to all of it, and those that each
 -- segment has for itself. A clip of one segment needs no table of segments.
-local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local layout <const> = {}
@@ -17,9 +17,13 @@ local forms <const> = {
 -- No file has more segments.
 layout.most_segments = 1 << 13
 
-local function damaged(message, ...) bridge.fail("data", message:format(...)) end
+local damaged <const> = errors.data
 
-layout.damaged = damaged
+-- Fails because of what is wrong in a section.
+function layout.damaged(section, message, ...)
+  error(errors.new("data", ("section '%s': %s"):format(section, message:format(...)),
+    { section = section }))
+end
 
 -- The sections of the whole file by name; of each other kind the list of its sections, as
 -- { payload, size }; and the sizes of all, { name, bytes }, which sum to the file's.

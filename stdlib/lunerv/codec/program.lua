@@ -6,6 +6,7 @@
 -- decoder is made are constructed with plain data and other such modules.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
+local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
 local origin <const> = require "lunerv.nn.origin"
 
@@ -106,11 +107,11 @@ function program.sources(text)
   local function add(name)
     if seen[name] then return end
     seen[name] = true
-    local path, message = file_of(name)
-    local source
-    if path then source, message = native.read_file(path) end
+    local path, searched = file_of(name)
+    local source, problem = nil, searched and searched:gsub("%s+", " ")
+    if path then source, problem = native.read_file(path) end
     if not source then
-      errors.raise("no file can hold the module '%s': %s", name, (message:gsub("%s+", " ")))
+      errors.raise("no file can hold the module '%s': %s", name, problem)
     end
     names[#names + 1], sources[#sources + 1] = name, lean(source)
     for word in source:gmatch "require%s*%(?%s*[\"']([%w_.-]+)[\"']" do
@@ -140,9 +141,7 @@ end
 
 -- Building ----------------------------------------------------------------------------------
 
-local function fail(message, ...)
-  bridge.fail("data", ("section 'decoder': " .. message):format(...))
-end
+local function fail(message, ...) layout.damaged("decoder", message, ...) end
 
 -- What `text` says: { model, embedding }.
 function program.parse(text)

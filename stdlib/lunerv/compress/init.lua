@@ -1,6 +1,5 @@
 -- lv.compress: ways to make a model small, each a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
-local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local catalogue <const> = require "lunerv.options.catalogue"
 local codec <const> = require "lunerv.codec"
@@ -111,7 +110,7 @@ local function hold_to_its_kind(o, clip)
         if ok and type(found) == "table" then
           checkpoint.compare(path, found.asked or {}, compress.asked(o, clip))
         end
-        bridge.fail("usage", ("cannot resume: %s is of a run %s"):format(path, name))
+        errors.fail("usage", "cannot resume: %s is of a run %s", path, name)
       end
     end
   end

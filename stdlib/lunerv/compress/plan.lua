@@ -1,6 +1,5 @@
 -- What rate control decides before it begins: how large a network a budget of bytes pays for, at
 -- which resolution its trunk stops, and how many passes over the clip a time allows.
-local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
@@ -70,11 +69,9 @@ end
 local function least_of(settings, params, clip)
   local given = { params = params }
   for name, value in pairs(settings) do given[name] = given[name] or value end
-  local ok, message = pcall(build, given, clip)
+  local ok, problem = errors.attempt(build, given, clip)
   if ok then return nil end
-  local least = tostring(message):match "params: at least (%d+)"
-  if bridge.interrupted() or not least then error(message, 0) end
-  return math.tointeger(least)
+  return errors.fact(problem, "least_params") or error(problem, 0)
 end
 
 -- Of the parameters of a model, the share that tells its blocks of time.
@@ -91,8 +88,7 @@ local function conditioned(settings, params, clip)
   for i, others in ipairs(narrower) do
     local chosen = replaced(settings, others, settings.kind)
     chosen.params = params
-    local ok, model = pcall(build, chosen, clip)
-    if bridge.interrupted() then error(model, 0) end
+    local ok, model = errors.attempt(build, chosen, clip)
     chosen.params = nil
     -- Too few parameters even for a narrow one is what the caller sees to.
     if i == #narrower or ok and share_of_time(model) <= conditioning_share then return chosen end
@@ -133,7 +129,7 @@ local function sized(o, clip, wanted, head_scale, bits)
   local least = least_of(last, params, clip)
   if least then
     errors.data("%s%d bytes are too few for this clip and kind of model: "
-      .. "at least about %d expected", o.label and o.label .. ": " or "", wanted.bytes,
+      .. "expected at least about %d", o.label and o.label .. ": " or "", wanted.bytes,
       math.ceil(least * bits / 8))
   end
   return last
@@ -193,14 +189,12 @@ local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
 local function within_time(o, clip, wanted)
   local best, step
   local function try(head_scale, bits, passes)
-    local ok, settings, seconds = pcall(function()
+    local ok, settings, seconds = errors.attempt(function()
       local settings = sized(o, clip, wanted, head_scale, bits)
       return settings, seconds_per_step(settings, clip, o.loss)
     end)
-    if not ok then
-      if bridge.interrupted() then error(settings, 0) end
-      return true, settings -- too few parameters, or strides that do not end so: others may do
-    end
+    -- Too few parameters, or strides that do not end so: others may do.
+    if not ok then return true, settings end
     local fits = not best or 0.9 * goal.seconds_left(wanted) / (seconds * #clip) >= passes
     if fits then best, step = settings, seconds end
     return fits
@@ -278,8 +272,7 @@ function plan.settle(o, clip, wanted)
 end
 
 function plan.write(o, made)
-  local ok, message = native.write_file(o.out .. "/plan.json", native.json_encode(made) .. "\n")
-  if not ok then errors.data("%s", message) end
+  errors.must(native.write_file(o.out .. "/plan.json", native.json_encode(made) .. "\n"))
 end
 
 plan.build = build

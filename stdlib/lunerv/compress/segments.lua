@@ -65,8 +65,7 @@ end
 -- What is kept -------------------------------------------------------------------------------
 
 local function write(path, data)
-  local ok, message = native.write_file(path, native.json_encode(data) .. "\n")
-  if not ok then errors.data("%s", message) end
+  errors.must(native.write_file(path, native.json_encode(data) .. "\n"))
 end
 
 local function read(path)
@@ -143,11 +142,10 @@ local function keep_network(o, k, model, made_for)
     origins[name] = origin and { bound = origin.bound, seed = tostring(origin.state.seed),
       counter = tostring(origin.state.counter) }
   end
-  local ok, message = native.save_safetensors(network_path(o, k), model:state_dict(), {
+  errors.must(native.save_safetensors(network_path(o, k), model:state_dict(), {
     format = "lunerv network", settings = native.json_encode(settings), frames = tostring(made_for),
     origins = native.json_encode(origins),
-  })
-  if not ok then errors.data("%s", message) end
+  }))
 end
 
 -- What a segment of so many frames starts from: { settings, parameters, frames }; nil for nothing.
@@ -212,9 +210,9 @@ local function work(o, clip, k, list, left, budget, say)
   if own.bytes then own.bytes = own.bytes + shared end
   say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
     own.start and ", starting from the network before" or ""))
-  local file, message = compress.segment(base(o, k) .. ".lnv", part, own,
+  local file, problem = compress.segment(base(o, k) .. ".lnv", part, own,
     function(line) say(name .. ": " .. line) end)
-  if not file then errors.data("%s: %s", name, message) end
+  errors.must(file, problem, name)
   say(("%s: %s"):format(name, file))
   local result = { bytes = file.bytes, frames = #part, seconds = file.seconds,
     cost = file.bytes - layout.saved_bytes(part) - shared }

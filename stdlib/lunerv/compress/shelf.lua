@@ -44,8 +44,7 @@ end
 local function remember(self, file)
   local facts = {}
   for _, name in ipairs(remembered) do facts[name] = file[name] end
-  local ok, message = native.write_file(self.note, native.json_encode(facts) .. "\n")
-  if not ok then errors.data("%s", message) end
+  errors.must(native.write_file(self.note, native.json_encode(facts) .. "\n"))
 end
 
 -- How files get smaller or larger, as one number, the effort. From 0 to 1 it is the strength of
@@ -193,8 +192,7 @@ function Shelf:offer(compressed, stage, final)
   -- A file that takes more than it may is none.
   local too_large = self.goal.bytes and file.size > self.goal.bytes
   if not too_large and is_better(self.goal, file, self.best) then
-    local ok, message = native.write_file(self.path, file.data)
-    if not ok then errors.data("%s", message) end
+    errors.must(native.write_file(self.path, file.data))
     self.best = file
     remember(self, file)
     self.say(("%s: %d bytes, %.4f bpp, psnr_8bit %s%.2f dB"):format(self.path, file.bytes, file.bpp,

@@ -8,7 +8,7 @@ local subject <const> = {}
 function subject.config(model, clip, method)
   if model.config and model.config.height then return model.config end
   if not clip then
-    errors.raise("%s: a model of lv.models expected, or the `clip` that this one is for", method)
+    errors.raise("%s: expected a model of lv.models, or the `clip` that this one is for", method)
   end
   return {
     decoder = model.class_name, height = clip.height, width = clip.width, frames = #clip,

@@ -67,7 +67,7 @@ end
 -- Drops the smallest `share` of the prunable weights, over all layers together.
 function ThreeStep:prune(share)
   if type(share) ~= "number" or share < 0 or share >= 1 then
-    errors.raise("prune: a share from 0 to below 1 expected, got %s", tostring(share))
+    errors.raise("prune: expected a share from 0 to below 1, got %s", tostring(share))
   end
   local total, high = 0, 0
   for i in pairs(self.pruned) do

@@ -20,7 +20,7 @@ function diagnose.load(folder)
     or errors.data("%s: no checkpoint of a run there", folder)
   local facts, config, tensors = found.state.options, {}, {}
   if not facts.kind or facts.cem or facts.three_step then
-    errors.data("%s: the run of a model of lv.models expected (of a compression, its folder fit)",
+    errors.data("%s: expected the run of a model of lv.models (of a compression, its folder fit)",
       found.path)
   end
   for _, names in ipairs { geometry, options.model_names(facts.kind) } do
@@ -231,8 +231,7 @@ function diagnose.data(found)
 end
 
 local function write(path, text)
-  local ok, message = native.write_file(path, text)
-  if not ok then errors.data("%s", message) end
+  errors.must(native.write_file(path, text))
 end
 
 -- Diagnoses the runs of the folders in `runs` on frame o.frame of the clip and writes report.md,
@@ -240,7 +239,7 @@ end
 -- text of the report.
 function diagnose.report(clip, runs, o)
   if o.frame > #clip then
-    errors.data("frame: at most %d expected, the clip's frames, got %d", #clip, o.frame)
+    errors.data("frame: expected at most %d, the clip's frames, got %d", #clip, o.frame)
   end
   local frame, found = clip:sample(o.frame), {}
   for i, folder in ipairs(runs) do

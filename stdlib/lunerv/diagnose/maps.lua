@@ -68,12 +68,10 @@ end
 -- Writes an image, (1, 3, h, w), as the PNG file `path`.
 function maps.write(path, image)
   local folder = path .. ".parts/"
-  local function must(value, message)
-    if not value then errors.data("%s", message) end
-    return value
-  end
   local video = require "lunerv.video"
-  local writer = must(video.writer(folder, { width = image:size(4), height = image:size(3) }))
+  local writer = errors.must(video.writer(folder, {
+    width = image:size(4), height = image:size(3),
+  }))
   writer:write(image)
   writer:close()
   for _, name in ipairs(native.list_dir(folder)) do native.rename(folder .. name, path) end

@@ -17,8 +17,8 @@ end
 -- The size of dimension `i` of the tensor called `name`.
 local function size(tensors, name, i)
   local tensor = tensors[name] or errors.data("'%s' is missing", name)
-  return tensor.shape[i] or errors.data("'%s' has %d dimensions, at least %d expected", name,
-    #tensor.shape, i)
+  return tensor.shape[i] or errors.data("'%s': expected at least %d dimensions, got %d", name, i,
+    #tensor.shape)
 end
 
 -- The PixelShuffle that makes `channels` of `made` channels.

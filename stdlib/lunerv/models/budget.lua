@@ -19,7 +19,7 @@ function budget.published_width(o, size, embeddings, linear, least)
   local width = room > 0 and (math.sqrt(linear ^ 2 + 4 * a * room) - linear) / (2 * a) // 1 or 0
   if width < least then
     local needed = (a * least ^ 2 + linear * least + embeddings) / 1e6
-    errors.data("size: at least %.4g (million parameters) expected for these strides and frames%s, "
+    errors.data("size: expected at least %.4g (million parameters) for these strides and frames%s, "
       .. "got %g", math.ceil(needed * 1e4) / 1e4, embeddings > 0
       and (", %d embedding parameters included"):format(embeddings) or "", size)
   end
@@ -40,8 +40,10 @@ function budget.exact_width(limit, count, least)
     if needed > 1.25 * limit then break end
     width = width + 1
   end
-  return best
-    or errors.data("params: at least %d expected for this clip, got %d", count(least), limit // 1)
+  if best then return best end
+  local least_params = count(least)
+  error(errors.new("data", ("params: expected at least %d for this clip, got %d"):format(
+    least_params, limit // 1), { least_params = least_params }))
 end
 
 -- Counting ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ function geometry.frame(o)
   local height, width = o.height or clip.height, o.width or clip.width
   local frames = o.frames or clip.frames
   if not (height and width and frames) then
-    errors.raise "a clip, or height, width and frames, expected"
+    errors.raise "expected a clip, or height, width and frames"
   end
   return height, width, frames
 end
@@ -118,12 +118,12 @@ end
 function geometry.stages(o, fc_dim, next_width)
   local stages, width, strides = {}, fc_dim, geometry.trunk(o)
   if o.widths and #o.widths ~= #strides then
-    errors.raise("widths: %d numbers expected, one for each stage, got %d", #strides, #o.widths)
+    errors.raise("widths: expected %d numbers, one for each stage, got %d", #strides, #o.widths)
   end
   for i, stride in ipairs(strides) do
     local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
     if kernel % 2 == 0 then
-      errors.raise("ks: odd kernels expected in the decoder, stage %d has %d", i, kernel)
+      errors.raise("ks: expected odd kernels in the decoder, stage %d has %d", i, kernel)
     end
     local to = o.widths and o.widths[i] or next_width(o, i, width, stride)
     for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do

@@ -32,7 +32,7 @@ function HNeRV:encode(image)
     errors.raise "this model is a decoder alone: it has no encoder to make embeddings with"
   end
   if image:size(3) ~= c.height or image:size(4) ~= c.width then
-    errors.raise("a frame of %dx%d expected, got %dx%d", c.height, c.width, image:size(3),
+    errors.raise("expected a frame of %dx%d, got %dx%d", c.height, c.width, image:size(3),
       image:size(4))
   end
   if p.bottom > 0 or p.right > 0 then image = image:pad(p) end
@@ -57,7 +57,7 @@ function HNeRV:place(o)
   o.enc_strides = o.enc_strides or trunk
   local down, up = geometry.product(o.enc_strides), geometry.product(trunk)
   if down % up ~= 0 then
-    errors.raise("enc_strides: a multiple of the strides' product %d expected, got %d", up, down)
+    errors.raise("enc_strides: expected a multiple of the strides' product %d, got %d", up, down)
   end
   o.unfold = down // up
   local unit = down * scale

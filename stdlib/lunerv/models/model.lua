@@ -41,7 +41,7 @@ function Model:settle(given)
   if o.fc_dim then
     o.params, o.size = nil, nil
     if o.fc_dim < self.least_width then
-      errors.raise("fc_dim: at least %d expected, got %d", self.least_width, o.fc_dim)
+      errors.raise("fc_dim: expected at least %d, got %d", self.least_width, o.fc_dim)
     end
   elseif o.params then
     o.size = nil

@@ -99,10 +99,10 @@ function Boost:init(given)
     ch_t = 32, pe_base = 1.25, pe_levels = 80, conditioning = "tat", act = "sin",
   }, { "decoder", "blocks", "clip", "sample" })
   if type(o.decoder) ~= "table" or not o.decoder.observe then
-    errors.raise("boost: a module as its decoder expected, got %s", type(o.decoder))
+    errors.raise("boost: expected a module as its decoder, got %s", type(o.decoder))
   end
   if o.conditioning ~= "tat" and o.conditioning ~= "adain" then
-    errors.raise("conditioning: 'tat' or 'adain' expected, got '%s'", tostring(o.conditioning))
+    errors.raise("conditioning: expected 'tat' or 'adain', got '%s'", tostring(o.conditioning))
   end
   self.decoder = o.decoder
   self.position = PositionEncoding { base = o.pe_base, levels = o.pe_levels }
@@ -163,7 +163,7 @@ end
 function Boost:forward(...)
   local t = select(-1, ...)
   if type(t) ~= "number" and type(t) ~= "table" then
-    errors.raise("a time as the last argument expected, got %s", type(t))
+    errors.raise("expected a time as the last argument, got %s", type(t))
   end
   local _ <close> = self:at(t)
   return self.decoder(...)

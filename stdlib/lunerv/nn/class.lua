@@ -263,7 +263,7 @@ function Module:load_state_dict(dict, given)
         end
         local expected, got = shape_text(target.shape), shape_text(value.shape)
         if expected ~= got then
-          errors.raise("%s: shape %s expected, got %s", name, expected, got)
+          errors.raise("%s: expected shape %s, got %s", name, expected, got)
         end
         target:copy_(value)
         parameter.descend(target, parameter.origin(value))
@@ -335,10 +335,10 @@ end
 -- `parent` is the class it extends.
 return function(name, parent)
   if type(name) ~= "string" then
-    errors.raise("the name of the class expected, got %s", type(name))
+    errors.raise("expected the name of the class, got %s", type(name))
   end
   if parent ~= nil and type(parent) ~= "table" then
-    errors.raise("class '%s': the class it extends expected, got %s", name, type(parent))
+    errors.raise("class '%s': expected the class it extends, got %s", name, type(parent))
   end
   local class = { class_name = name }
   local object = {

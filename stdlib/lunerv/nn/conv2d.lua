@@ -24,7 +24,7 @@ function Conv2d:init(c_in, c_out, given)
     errors.raise("bias: expected true or false, got %s", type(o.bias))
   end
   if c_in % o.groups ~= 0 or c_out % o.groups ~= 0 then
-    errors.raise("groups: a divisor of %d and %d channels expected, got %s", c_in, c_out, o.groups)
+    errors.raise("groups: expected a divisor of %d and %d channels, got %s", c_in, c_out, o.groups)
   end
   local per_group = c_in // o.groups
   if o.init == "convnext" then

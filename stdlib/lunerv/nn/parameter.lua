@@ -56,7 +56,7 @@ end
 function parameter.integer(value, what, least)
   local integer = math.tointeger(value)
   if not integer or integer < (least or 1) then
-    errors.raise("%s: an integer of at least %d expected, got %s", what, least or 1,
+    errors.raise("%s: expected an integer of at least %d, got %s", what, least or 1,
       tostring(value))
   end
   return integer

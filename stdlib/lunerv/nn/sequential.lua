@@ -11,7 +11,7 @@ function Sequential:init(steps, ...)
   for i, step in ipairs(steps) do
     if type(step) == "string" then step = activation(step) end
     if type(step) ~= "table" and type(step) ~= "function" then
-      errors.raise("step %d: a module or a function expected, got %s", i, type(step))
+      errors.raise("step %d: expected a module or a function, got %s", i, type(step))
     end
     self[i] = step
   end

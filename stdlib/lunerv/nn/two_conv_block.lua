@@ -18,7 +18,7 @@ function TwoConvBlock:init(c_in, c_out, given)
     self.second_up = NeRVBlock(c_out, c_out, up)
   else
     if c_in < 4 then
-      errors.raise("at least 4 input channels expected, a quarter of which upsample; got %d", c_in)
+      errors.raise("expected at least 4 input channels, a quarter of which upsample; got %d", c_in)
     end
     self.first_up = NeRVBlock(c_in, c_in // 4, up)
     self.second = Conv2d(c_in // 4, c_out, { kernel = 3, padding = 1 })

@@ -1,5 +1,5 @@
 -- Every option of lunerv, once, with its default and its presets.
-local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local plans <const> = require "lunerv.tasks.plans"
 local presets <const> = require "lunerv.models.presets"
 local recipes <const> = require "lunerv.recipes"
@@ -332,7 +332,7 @@ end
 function catalogue.apply_recipe(given, kind, command, takes)
   for name, value in pairs(recipes.options(given.recipe, kind, command)) do
     if not catalogue.by_name[name] then
-      bridge.fail("usage", ("recipe %s: unknown option '%s'"):format(given.recipe, name))
+      errors.fail("usage", "recipe %s: unknown option '%s'", given.recipe, name)
     end
     if given[name] == nil and takes(name) then given[name] = catalogue.copy(value) end
   end

@@ -1,5 +1,4 @@
 -- Command lines: reading them, and the help on them, by the catalogue of options.
-local bridge <const> = require "lunerv.bridge"
 local catalogue <const> = require "lunerv.options.catalogue"
 local errors <const> = require "lunerv.errors"
 local values <const> = require "lunerv.options.values"
@@ -7,7 +6,7 @@ local values <const> = require "lunerv.options.values"
 local command_line <const> = {}
 
 -- A wrong command line: the program prints one line and exits with 2.
-local function usage_error(message, ...) bridge.fail("usage", message:format(...)) end
+local function usage_error(message, ...) errors.fail("usage", message, ...) end
 
 local function flag(name) return "--" .. name:gsub("_", "-") end
 
@@ -17,7 +16,7 @@ local function read(option, text)
   if option.name == "model" then
     usage_error("unknown model '%s' (known: %s)", text, errors.list(option.choices))
   end
-  usage_error("%s: %s expected, got '%s'", flag(option.name), expected, text)
+  usage_error("%s: expected %s, got '%s'", flag(option.name), expected, text)
 end
 
 -- "0.1", or each value with the kinds that have it: "0.1; 0.2 for nerv, enerv".

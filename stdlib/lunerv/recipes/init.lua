@@ -16,7 +16,7 @@
 --                                   is what has been done of the training, from 0 to below 1
 --
 -- `--recipe fast` names one of lunerv's, `--recipe ./mine.lua` a file: copy fast.lua, change it.
-local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local recipes <const> = {}
@@ -40,10 +40,9 @@ local function is_known(name)
 end
 
 local function from_file(path)
-  local text, message = native.read_file(path)
-  if not text then bridge.fail("usage", ("recipe: %s"):format(message)) end
-  local chunk, problem = load(text, "@" .. path, "t")
-  if not chunk then bridge.fail("usage", ("recipe: %s"):format(problem)) end
+  local text, unread = native.read_file(path)
+  local chunk, problem = load(text or "", "@" .. path, "t")
+  if not text or not chunk then errors.fail("usage", "recipe: %s", unread or problem) end
   return chunk(), ("%s (%s)"):format(path:match "[^/]+$", fingerprint(text))
 end
 
@@ -57,12 +56,12 @@ function recipes.get(name)
   elseif name:find "[./]" then
     recipe, identity = from_file(name)
   else
-    bridge.fail("usage", ("recipe: expected one of %s or a file's path, got '%s'"):format(
-      table.concat(recipes.names, ", "), name))
+    errors.fail("usage", "recipe: expected one of %s or a file's path, got '%s'",
+      table.concat(recipes.names, ", "), name)
   end
   if type(recipe) ~= "table" then
-    bridge.fail("usage", ("recipe: expected %s to return a table, got %s"):format(name,
-      type(recipe)))
+    errors.fail("usage", "recipe: expected %s to return a table, got %s", name,
+      type(recipe))
   end
   local result = { about = recipe.about, options = recipe.options or {}, model = recipe.model,
     identity = identity }

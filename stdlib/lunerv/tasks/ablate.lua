@@ -1,6 +1,5 @@
 -- lv.tasks.ablate(clip, o, say): fits and compresses every variant of a plan, and tables what came
 -- of each.
-local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local compress <const> = require "lunerv.compress"
 local curves <const> = require "lunerv.tasks.curves"
@@ -11,8 +10,7 @@ local options <const> = require "lunerv.options"
 local plans <const> = require "lunerv.tasks.plans"
 
 local function write(path, text)
-  local ok, message = native.write_file(path, text)
-  if not ok then errors.data("%s", message) end
+  errors.must(native.write_file(path, text))
 end
 
 local function read_json(path)
@@ -77,10 +75,9 @@ local function run(clip, variant, fits, say)
     share_fit(fits[key], out .. "/fit")
     o.resume = true
   end
-  local file, message = compress.file(out .. "/clip.lnv", clip, o, function(line)
+  local file = errors.must(compress.file(out .. "/clip.lnv", clip, o, function(line)
     say(variant.name .. ": " .. line)
-  end)
-  if not file then errors.data("%s", message) end
+  end))
   fits[key] = out .. "/fit"
 
   local fitted = assert(read_json(out .. "/fit/metrics.json"))
@@ -170,11 +167,11 @@ local function check(o, variants)
     for name in pairs(variant.own) do
       -- Some have a default of the command's, and nobody can tell whether that was asked for.
       if o[name] ~= nil and o[name] ~= options.default(name, nil, "ablate") then
-        bridge.fail("usage", ("plan '%s' varies %s itself"):format(o.plan, name))
+        errors.fail("usage", "plan '%s' varies %s itself", o.plan, name)
       end
       if not options.applies(name, variant.options.model) then
-        bridge.fail("usage", ("plan '%s' varies %s, which model '%s' does not have"):format(o.plan,
-          name, variant.options.model))
+        errors.fail("usage", "plan '%s' varies %s, which model '%s' does not have", o.plan,
+          name, variant.options.model)
       end
     end
   end
@@ -184,7 +181,7 @@ local function check(o, variants)
       applies = applies or options.applies(name, variant.options.model)
     end
     if not applies then
-      bridge.fail("usage", ("option '%s' applies to no model of plan '%s'"):format(name, o.plan))
+      errors.fail("usage", "option '%s' applies to no model of plan '%s'", name, o.plan)
     end
   end
 end
@@ -217,11 +214,9 @@ return function(clip, o, say)
 
   local rows, fits, failed = {}, {}, 0
   for i, variant in ipairs(variants) do
-    local ok, row = pcall(run, clip, variant, fits, say)
+    local ok, row = errors.attempt(run, clip, variant, fits, say)
     if not ok then
-      if bridge.interrupted() then error(row, 0) end
-      -- Where this file was called from says nothing about a clip and its options.
-      local problem = tostring(row):gsub("^[^:]*:%d+: ", "")
+      local problem = errors.reason(row)
       say(("%s failed: %s"):format(variant.name, problem))
       row = { name = variant.name, model = variant.options.model, error = problem }
       failed = failed + 1

@@ -7,7 +7,6 @@
 --   source    a file that was read besides the clip, which no video may replace
 --   panels    a function (frame, output) → images that stand side by side
 local Progress <const> = require "lunerv.progress"
-local bridge <const> = require "lunerv.bridge"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
@@ -34,11 +33,6 @@ local function both(frame, output) return { frame.image, output } end
 local Videos <const> = {}
 Videos.__index = Videos
 
-local function must(value, message)
-  if not value then errors.data("%s", message) end
-  return value
-end
-
 -- Writes DIR/reconstruction.mkv (exact; `name` is another one) and DIR/side_by_side.mp4 (.mkv where
 -- H.264 has no such size): videos(dir, clip, { frames =, panels =, name = }):write(frame, output).
 -- Neither the clip nor `source`, another file that was read, is written over.
@@ -59,7 +53,7 @@ end
 
 -- A writer, and how many warnings it has from the beginning: that the format is lossy.
 local function open(self, name, width)
-  local writer = must(video.writer(self.folder .. "/" .. name, {
+  local writer = errors.must(video.writer(self.folder .. "/" .. name, {
     width = width, height = self.clip.height, fps = self.clip.fps, timestamps = self.timestamps,
   }))
   return { writer = writer, known = #writer.warnings }
@@ -86,10 +80,8 @@ end
 -- A video that cannot be written is told of by `close`: it must not take the run's results along.
 function Videos:write(frame, output)
   if self.problem then return end
-  local ok, message = pcall(write, self, frame, output)
-  if ok then return end
-  if bridge.interrupted() then error(message, 0) end
-  self.problem = message
+  local ok, problem = errors.attempt(write, self, frame, output)
+  if not ok then self.problem = problem end
 end
 
 function Videos:close()
@@ -105,7 +97,7 @@ end
 function tasks.open(o)
   if o.threads then native.set_threads(o.threads) end
   native.seed(o.seed)
-  return must(video.open_for(o, o.out))
+  return errors.must(video.open_for(o, o.out))
 end
 
 -- Fits the model that a command line asks for to a task on `clip`; `o` holds the options, `say` is

@@ -54,14 +54,14 @@ local function visible(image) return image:amax(2, true):lt(0.5):evaluate() end
 local function from_file(path, clip)
   local handle <close>, message = video.open(path)
   if not handle then
-    errors.data("mask: 'centre', 'disperse' or an image or video expected: %s", message)
+    errors.data("mask: expected 'centre', 'disperse' or an image or video: %s", message)
   end
   if handle.height ~= clip.height or handle.width ~= clip.width then
-    errors.data("mask: %dx%d expected, the size of the clip's frames, got %dx%d from %s",
+    errors.data("mask: expected %dx%d, the size of the clip's frames, got %dx%d from %s",
       clip.width, clip.height, handle.width, handle.height, path)
   end
   if #handle ~= 1 and #handle ~= #clip then
-    errors.data("mask: one image, or %d frames as in the clip, expected, got %d from %s", #clip,
+    errors.data("mask: expected one image, or %d frames as in the clip, got %d from %s", #clip,
       #handle, path)
   end
   local list = {}

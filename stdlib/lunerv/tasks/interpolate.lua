@@ -28,7 +28,7 @@ end
 return function(clip)
   local count = #clip - (1 - #clip % 2)
   if count < 3 then
-    errors.data("interpolation: a frame between two others expected, so 3 frames or more; the clip "
+    errors.data("interpolation: expected a frame between two others, so 3 frames or more; the clip "
       .. "has %d", #clip)
   end
   local seen, all = {}, {}

@@ -95,8 +95,8 @@ function report.metrics(self, result)
   for name, value in pairs(result) do self.record[name] = value end
   if #self.history > 0 then self.record.history = self.history end
   local text = native.json_encode(self.record)
-  local ok, message = native.write_file(self.out .. "/metrics.json", text .. "\n")
-  if not ok then errors.raise("the metrics could not be written: %s", message) end
+  local ok, problem = native.write_file(self.out .. "/metrics.json", text .. "\n")
+  errors.must(ok, problem, "the metrics could not be written")
 end
 
 return report

@@ -1,6 +1,7 @@
 -- What a training goes on from: its state between two steps, in memory and in checkpoints.
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
+local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local recipes <const> = require "lunerv.recipes"
@@ -86,8 +87,8 @@ end
 function resume.fail_numerically(self, what)
   self.diverged = true
   local path = self.out and checkpoint.newest_path(self.out)
-  bridge.fail("numeric", ("%s after step %d (lr %.3g); %s"):format(what, self.step,
-    self.optimiser.lr, path and "the last good checkpoint is " .. path or "there is no checkpoint"))
+  errors.fail("numeric", "%s after step %d (lr %.3g); %s", what, self.step,
+    self.optimiser.lr, path and "the last good checkpoint is " .. path or "there is no checkpoint")
 end
 
 -- Writes the state as of the last mark.

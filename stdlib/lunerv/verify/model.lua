@@ -33,7 +33,7 @@ end
 local function golden(tensors, metadata)
   local kind = tostring(metadata.kind):lower()
   if not known_kind(kind) then
-    errors.raise("a golden file of one of %s expected, got kind '%s'",
+    errors.raise("expected a golden file of one of %s, got kind '%s'",
       table.concat(models.kinds, ", "), tostring(metadata.kind))
   end
   local boosted = kind:match "_boost$" ~= nil
