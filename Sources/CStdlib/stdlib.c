@@ -275,6 +275,27 @@ END
 MODULE("lunerv.options.values")
 #embed "../../stdlib/lunerv/options/values.lua"
 END
+MODULE("lunerv.plot")
+#embed "../../stdlib/lunerv/plot.lua"
+END
+MODULE("lunerv.plot.axis")
+#embed "../../stdlib/lunerv/plot/axis.lua"
+END
+MODULE("lunerv.plot.draw")
+#embed "../../stdlib/lunerv/plot/draw.lua"
+END
+MODULE("lunerv.plot.font")
+#embed "../../stdlib/lunerv/plot/font.lua"
+END
+MODULE("lunerv.plot.legend")
+#embed "../../stdlib/lunerv/plot/legend.lua"
+END
+MODULE("lunerv.plot.raster")
+#embed "../../stdlib/lunerv/plot/raster.lua"
+END
+MODULE("lunerv.plot.svg")
+#embed "../../stdlib/lunerv/plot/svg.lua"
+END
 MODULE("lunerv.progress")
 #embed "../../stdlib/lunerv/progress.lua"
 END

@@ -23,6 +23,7 @@ local submodules <const> = {
   diagnose = "lunerv.diagnose",
   reference = "lunerv.reference",
   bd_rate = "lunerv.bd_rate",
+  plot = "lunerv.plot",
 }
 
 local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }

@@ -287,6 +287,24 @@ function video.tell(of, told)
   return #warnings
 end
 
+-- Writes an image, (1, 3, h, w), as the PNG file `path`, whole or not at all. Returns true, or nil
+-- and a message.
+function video.write_image(path, image)
+  local folder = path .. ".parts/"
+  local ok, message = native.check_writable(path)
+  if not ok then return nil, message end
+  local writer
+  writer, message = video.writer(folder, { width = image:size(4), height = image:size(3) })
+  if not writer then return nil, message end
+  writer:write(image)
+  writer:close()
+  local name = folder .. native.list_dir(folder)[1]
+  ok, message = native.write_file(path, (assert(native.read_file(name))))
+  native.remove(name)
+  native.remove(folder)
+  return ok, message
+end
+
 -- Two images beside each other.
 function video.side_by_side(left, right) return native.cat({ left, right }, 4) end
 

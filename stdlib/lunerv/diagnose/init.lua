@@ -8,6 +8,7 @@ local metrics <const> = require "lunerv.metrics"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local video <const> = require "lunerv.video"
 
 local diagnose <const> = { maps = require "lunerv.diagnose.maps" }
 
@@ -230,9 +231,7 @@ function diagnose.data(found)
   return data
 end
 
-local function write(path, text)
-  errors.must(native.write_file(path, text))
-end
+local function write(path, text) errors.must(native.write_file(path, text)) end
 
 -- Diagnoses the runs of the folders in `runs` on frame o.frame of the clip and writes report.md,
 -- report.json and the pictures to o.out, of two runs also what comparing them shows. Returns the
@@ -260,8 +259,8 @@ function diagnose.report(clip, runs, o)
     write(("%s/parts-%d.svg"):format(o.out, i), bars.cost(one))
     for _, part in ipairs(one.parts) do
       if part.map then
-        diagnose.maps.write(("%s/maps-%d-%s.png"):format(o.out, i, part.name),
-          diagnose.maps.picture(part.map))
+        errors.must(video.write_image(("%s/maps-%d-%s.png"):format(o.out, i, part.name),
+          diagnose.maps.picture(part.map)))
       end
     end
   end

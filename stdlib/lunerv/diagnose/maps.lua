@@ -1,5 +1,4 @@
 -- Feature maps: how much their channels differ, and what they look like.
-local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local maps <const> = {}
@@ -63,19 +62,6 @@ function maps.picture(map)
     local picture = native.cat(rows, 3)
     return picture:expand(1, 3, picture:size(3), picture:size(4)):evaluate()
   end)
-end
-
--- Writes an image, (1, 3, h, w), as the PNG file `path`.
-function maps.write(path, image)
-  local folder = path .. ".parts/"
-  local video = require "lunerv.video"
-  local writer = errors.must(video.writer(folder, {
-    width = image:size(4), height = image:size(3),
-  }))
-  writer:write(image)
-  writer:close()
-  for _, name in ipairs(native.list_dir(folder)) do native.rename(folder .. name, path) end
-  native.remove(folder)
 end
 
 return maps
