@@ -32,8 +32,8 @@ local function remembered(name, measure)
   return point
 end
 
--- Each curve is { name, color, points = { { bytes, bpp, psnr, seconds } … } }, psnr of 8 bits.
-local curves <const> = { { name = "lunerv", color = "#c2185b", points = {} } }
+-- Each curve is { name, points = { { bytes, bpp, psnr, seconds } … } }, psnr of 8 bits.
+local curves <const> = { { name = "lunerv", points = {} } }
 
 for _, rate in ipairs(o.rates) do
   local name = ("point-%g"):format(rate)
@@ -59,9 +59,8 @@ end
 -- Rates below ours at most, each half of the one before.
 local most_lower <const> = 4
 
-local colors <const> = { x264 = "#1565c0", x265 = "#2e7d32" }
 for _, codec in ipairs(lv.reference.codecs) do
-  local curve = { name = codec .. " " .. o.x26x_preset, color = colors[codec], points = {} }
+  local curve = { name = codec .. " " .. o.x26x_preset, points = {} }
   curves[#curves + 1] = curve
   local function add(rate)
     local point = remembered(("%s-%g"):format(codec, rate), function()
@@ -123,69 +122,17 @@ assert(lv.write_file(o.out .. "/curve.csv", table.concat(lines, "\n") .. "\n"))
 assert(lv.write_file(o.out .. "/curve.json",
   lv.json.encode { curves = curves, bd_rates = bd_rates, notes = notes } .. "\n"))
 
--- The picture: bits per pixel on a logarithmic axis, decibels on the other.
-local width <const>, height <const>, left <const> = 720, 540, 64
-local top <const> = 22 + 16 * #notes
-local right <const>, bottom <const> = width - 24, height - 56
-
-local function escape(text)
-  return (text:gsub("[&<>\"]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;",
-    ['"'] = "&quot;" }))
+local picture <const> = lv.plot {
+  notes = notes, height = 540, y = { label = "8-bit RGB PSNR, dB" },
+  x = { label = "bits per pixel, the whole file", log = true, ticks = o.rates },
+}
+for _, curve in ipairs(curves) do
+  local bpp, psnr = {}, {}
+  for i, p in ipairs(curve.points) do bpp[i], psnr[i] = p.bpp, p.psnr end
+  picture:line(curve.name, bpp, psnr)
+  picture:points(curve.name, bpp, psnr)
 end
+assert(picture:save(o.out .. "/curve.svg"))
 
-local function picture()
-  local x0, x1, y0, y1 = math.huge, -math.huge, math.huge, -math.huge
-  for _, curve in ipairs(curves) do
-    for _, p in ipairs(curve.points) do
-      x0, x1 = math.min(x0, p.bpp), math.max(x1, p.bpp)
-      y0, y1 = math.min(y0, p.psnr), math.max(y1, p.psnr)
-    end
-  end
-  x0, x1, y0, y1 = x0 / 1.15, x1 * 1.15, math.floor(y0 - 0.5), math.ceil(y1 + 0.5)
-  local function across(bpp)
-    return left + math.log(bpp / x0) / math.log(x1 / x0) * (right - left)
-  end
-  local function down(psnr) return bottom - (psnr - y0) / (y1 - y0) * (bottom - top) end
-
-  local head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" '
-    .. 'font-family="sans-serif" font-size="13">'
-  local svg = { head:format(width, height),
-    ('<rect width="%d" height="%d" fill="white"/>'):format(width, height) }
-  local function add(text, ...) svg[#svg + 1] = text:format(...) end
-  local function line(xa, ya, xb, yb)
-    add('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="#ddd"/>', xa, ya, xb, yb)
-  end
-  for _, rate in ipairs(o.rates) do
-    line(across(rate), top, across(rate), bottom)
-    add('<text x="%.1f" y="%d" text-anchor="middle">%g</text>', across(rate), bottom + 18, rate)
-  end
-  local step = math.max(1, (y1 - y0) // 8)
-  for psnr = y0, y1, step do
-    line(left, down(psnr), right, down(psnr))
-    add('<text x="%d" y="%.1f" text-anchor="end">%d</text>', left - 8, down(psnr) + 4, psnr)
-  end
-  add('<text x="%d" y="%d" text-anchor="middle">bits per pixel, the whole file</text>',
-    (left + right) // 2, height - 14)
-  add('<text transform="translate(16 %d) rotate(-90)" text-anchor="middle">'
-    .. '8-bit RGB PSNR, dB</text>', (top + bottom) // 2)
-  for k, curve in ipairs(curves) do
-    local places = {}
-    for i, p in ipairs(curve.points) do
-      places[i] = ("%.1f,%.1f"):format(across(p.bpp), down(p.psnr))
-      add('<circle cx="%.1f" cy="%.1f" r="4" fill="%s"/>', across(p.bpp), down(p.psnr), curve.color)
-    end
-    add('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>',
-      table.concat(places, " "), curve.color)
-    add('<text x="%d" y="%d" fill="%s" font-weight="bold">%s</text>', left + 12, top + 18 * k,
-      curve.color, escape(curve.name))
-  end
-  for k, note in ipairs(notes) do
-    add('<text x="%d" y="%d" fill="#444" font-size="12">%s</text>', left, 2 + 16 * k, escape(note))
-  end
-  svg[#svg + 1] = "</svg>\n"
-  return table.concat(svg, "\n")
-end
-
-assert(lv.write_file(o.out .. "/curve.svg", picture()))
 for _, note in ipairs(notes) do print(note) end
 print(("%s/curve.svg, curve.csv and curve.json hold the curves"):format(o.out))

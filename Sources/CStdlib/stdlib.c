@@ -329,9 +329,6 @@ END
 MODULE("lunerv.tasks.ablate")
 #embed "../../stdlib/lunerv/tasks/ablate.lua"
 END
-MODULE("lunerv.tasks.curves")
-#embed "../../stdlib/lunerv/tasks/curves.lua"
-END
 MODULE("lunerv.tasks.inpaint")
 #embed "../../stdlib/lunerv/tasks/inpaint.lua"
 END

@@ -1,7 +1,7 @@
 -- What `lunerv bench --quality` has measured, as people read it: on a terminal, as the README's
 -- table, and as a plot of PSNR against seconds.
-local curves <const> = require "lunerv.tasks.curves"
 local native <const> = require "lunerv.native"
+local plot <const> = require "lunerv.plot"
 local report <const> = require "lunerv.bench.report"
 
 local quality_report <const> = {}
@@ -123,21 +123,24 @@ end
 -- PSNR against seconds of every side's answer, or of its best try where it has none: its passes as
 -- training saw them, and last the evaluation; and the figure to reach.
 function quality_report.svg(result)
-  local q, lines, last = result.quality, {}, 0
+  local q, last = result.quality, 0
+  local picture = plot {
+    x = { label = "seconds since the process was started" }, y = { label = "PSNR, dB" },
+  }
   for _, side in ipairs(q.sides) do
     local run = some(side.reached)
     for _, other in ipairs(not run and side.tried or {}) do
       if not run or other.psnr > run.psnr then run = other end
     end
     if run then
-      lines[#lines + 1] = {
-        name = ("%s, %s"):format(side.name, plural(run.passes)), points = run.points,
-      }
+      local seconds, psnr = {}, {}
+      for i, point in ipairs(run.points) do seconds[i], psnr[i] = point[1], point[2] end
+      picture:line(("%s, %s"):format(side.name, plural(run.passes)), seconds, psnr)
       last = math.max(last, run.seconds)
     end
   end
-  lines[#lines + 1] = { name = ("%g dB"):format(q.to), points = { { 0, q.to }, { last, q.to } } }
-  return curves.svg(lines, { x = "seconds since the process was started", y = "PSNR, dB" })
+  picture:line(("%g dB"):format(q.to), { 0, last }, { q.to, q.to }, { dashed = true })
+  return picture:svg()
 end
 
 return quality_report

@@ -1,38 +1,21 @@
 -- Bars of a decoder's parts, as SVG: where its parameters and its work are, and how many of the
 -- channels of two decoders differ.
-local bars <const> = {}
+local plot <const> = require "lunerv.plot"
 
-local left <const>, longest <const>, row <const> = 130, 480, 40
-local colours <const> = { "#2563ae", "#c2762c" }
+local bars <const> = {}
 
 -- The picture of `parts`, a list of { name =, { share, text }, { share, text } }: for each two bars
 -- of at most 1, of what `names` calls them.
-local function picture(names, parts)
-  local out = {}
-  local function add(text, ...) out[#out + 1] = text:format(...) end
-  local function bar(y, value, colour)
-    add('<rect x="%d" y="%d" width="%.1f" height="13" fill="%s"/>', left, y, longest * value[1],
-      colour)
-    add('<text x="%.1f" y="%d" fill="%s" font-size="11">%s</text>',
-      left + longest * value[1] + 6, y + 11, colour, value[2])
+local function picture(names, parts, label)
+  local p = plot { x = { label = label, from = 0, to = 1 }, width = 780 }
+  for k, name in ipairs(names) do
+    local labels, shares, texts = {}, {}, {}
+    for i, part in ipairs(parts) do
+      labels[i], shares[i], texts[i] = part.name, part[k][1], part[k][2]
+    end
+    p:bars(name, labels, shares, { texts = texts })
   end
-  local height = 40 + row * #parts
-  add('<svg xmlns="http://www.w3.org/2000/svg" width="780" height="%d" viewBox="0 0 780 %d" '
-    .. 'font-family="sans-serif" font-size="13">', height, height)
-  add('<rect width="780" height="%d" fill="#ffffff"/>', height)
-  local x = left
-  for i, name in ipairs(names) do
-    add('<text x="%d" y="20" fill="%s">%s</text>', x, colours[i], name)
-    x = x + 9 * utf8.len(name) + 24
-  end
-  for i, part in ipairs(parts) do
-    local y = 32 + row * (i - 1)
-    add('<text x="%d" y="%d" text-anchor="end" fill="#22272e">%s</text>', left - 8, y + 18,
-      part.name)
-    for k, value in ipairs(part) do bar(y + 14 * (k - 1), value, colours[k]) end
-  end
-  add "</svg>"
-  return table.concat(out, "\n") .. "\n"
+  return p:svg()
 end
 
 -- Parameters and multiply–adds of `found`, a result of diagnose.model.
@@ -47,7 +30,7 @@ function bars.cost(found)
         ("%.1f a pixel"):format(part.macs / found.width / found.height)),
     }
   end
-  return picture({ "parameters", "multiply–adds" }, parts)
+  return picture({ "parameters", "multiply–adds" }, parts, "share of the decoder")
 end
 
 -- How many of their channels differ in the parts that two decoders have: `rows` as of
@@ -61,7 +44,7 @@ function bars.diversity(names, rows)
         ("%.1f of %d channels"):format(of.effective, of.channels) }
     end
   end
-  return picture(names, parts)
+  return picture(names, parts, "share of the channels that differ")
 end
 
 return bars

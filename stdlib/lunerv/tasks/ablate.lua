@@ -2,12 +2,12 @@
 -- of each.
 local checkpoint <const> = require "lunerv.checkpoint"
 local compress <const> = require "lunerv.compress"
-local curves <const> = require "lunerv.tasks.curves"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local plans <const> = require "lunerv.tasks.plans"
+local plot <const> = require "lunerv.plot"
 
 local function write(path, text)
   errors.must(native.write_file(path, text))
@@ -136,15 +136,18 @@ local function note_gains(rows)
   end
 end
 
--- PSNR by epoch of every row that was evaluated on the way.
+-- PSNR by epoch of every row that was evaluated on the way, as a picture; nil where none was.
 local function convergence(rows)
-  local lines = {}
+  local picture
   for _, row in ipairs(rows) do
-    local points = {}
-    for i, at in ipairs(row.history or {}) do points[i] = { at.epoch, at.psnr } end
-    if #points > 1 then lines[#lines + 1] = { name = row.name, points = points } end
+    local epochs, psnr = {}, {}
+    for i, at in ipairs(row.history or {}) do epochs[i], psnr[i] = at.epoch, at.psnr end
+    if #epochs > 1 then
+      picture = picture or plot { x = { label = "epoch" }, y = { label = "PSNR, dB" } }
+      picture:line(row.name, epochs, psnr)
+    end
   end
-  return lines
+  return picture
 end
 
 local function report(o, rows)
@@ -154,10 +157,8 @@ local function report(o, rows)
   write(o.out .. "/ablation.md", text)
   write(o.out .. "/ablation.csv", csv)
   write(o.out .. "/ablation.json", native.json_encode { plan = o.plan, rows = rows } .. "\n")
-  local lines = convergence(rows)
-  if #lines > 0 then
-    write(o.out .. "/curves.svg", curves.svg(lines, { x = "epoch", y = "PSNR, dB" }))
-  end
+  local picture = convergence(rows)
+  if picture then write(o.out .. "/curves.svg", picture:svg()) end
 end
 
 -- An option that a variant's model, or the models of all of them, does not have, or that the plan
