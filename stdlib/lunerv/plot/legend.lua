@@ -53,7 +53,7 @@ function legend.draw(canvas, rows, left, top, room)
       elseif series.kind == "bars" then
         canvas:rect(left + 6, y - 5, 11, 11, style.colour)
       else
-        for x = 1, 17, 8 do
+        for x = 1, 17, 8 do -- three dashes, or strokes that meet
           canvas:rect(left + x, y - 1, series.o.dashed and x < 17 and 5 or 22 - x, 2, style.colour)
         end
       end
