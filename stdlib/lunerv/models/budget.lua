@@ -1,4 +1,4 @@
--- How many parameters a decoder has, and how wide it may be for a number of them.
+-- How wide a decoder may be for a number of parameters.
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 
@@ -29,103 +29,34 @@ function budget.published_width(o, size, embeddings, linear, least)
   return math.tointeger(width)
 end
 
--- The largest width, from `least` on, for which `count(width)` is at most `limit`. A width may
--- need fewer parameters than the one before it (E-NeRV drops a layer where two widths agree), so
--- the search looks beyond the first that needs too many.
-function budget.exact_width(limit, count, least)
-  local width, best = least, nil
-  while width <= widest do
-    local needed = count(width)
-    if needed <= limit then best = width end
-    if needed > 1.25 * limit then break end
-    width = width + 1
+-- The largest width, from `least` on, for which `count(width)` is at most `limit`, where it grows
+-- with the width but may drop at `drop`. Counting takes milliseconds, so that guesses are good:
+-- the root of a count is nearly linear in the width.
+function budget.exact_width(limit, count, least, drop)
+  local function root(width) return math.sqrt(math.max(count(width), 1)) end
+  local aim, low, high, at_high = math.sqrt(limit), least, nil, nil
+  local at_low = root(least)
+  local guess = at_low <= aim and math.ceil(1.1 * least * aim / at_low) + 1
+  while guess and not high and low < widest do
+    guess = math.min(guess, widest)
+    local at = root(guess)
+    if at > aim then high, at_high = guess, at else low, at_low, guess = guess, at, 2 * guess end
   end
-  if best then return best end
+  local halve = false
+  while high and high - low > 1 do
+    local share = halve and 0.5 or (aim - at_low) / (at_high - at_low)
+    local width = math.max(low + 1, math.min(high - 1, low + (share * (high - low)) // 1 | 0))
+    local at = root(width)
+    -- Where a guess does not halve what is left, the next one does.
+    local left = high - low
+    if at > aim then high, at_high = width, at else low, at_low = width, at end
+    halve = high - low > left // 2
+  end
+  if drop and drop > low and count(drop) <= limit then return drop end
+  if guess then return low end
   local least_params = count(least)
   error(errors.new("data", ("params: expected at least %d for this clip, got %d"):format(
     least_params, limit // 1), { least_params = least_params }))
-end
-
--- Counting ----------------------------------------------------------------------------------
--- These must agree with the modules that the models build; test_models.lua compares them.
-
-local function conv(from, to, kernel) return from * to * kernel ^ 2 + to end
-
-local function mlp(widths)
-  local count = 0
-  for i = 2, #widths do count = count + conv(widths[i - 1], widths[i], 1) end
-  return count
-end
-
-local function residual(channels, cond)
-  return 2 * (2 * mlp { cond, cond, channels } + conv(channels, channels, 3))
-end
-
-local function transformer(width, heads)
-  local inner = heads * 64
-  local out = (heads > 1 or inner ~= width) and conv(inner, width, 1) or 0
-  return 3 * width * inner + out + mlp { width, width // 2, width }
-end
-
-local function up(stage) return conv(stage.from, stage.to * stage.scale ^ 2, stage.kernel) end
-
--- E-NeRV's first block.
-local function two_convs(stage)
-  if stage.from > stage.to then
-    return conv(stage.from, stage.to, 3)
-      + conv(stage.to, stage.to * stage.scale ^ 2, stage.kernel)
-  end
-  local quarter = stage.from // 4
-  return conv(stage.from, quarter * stage.scale ^ 2, stage.kernel) + conv(quarter, stage.to, 3)
-end
-
--- Channels of the temporal embedding that blocks of a model with options `o` are conditioned
--- on; nil where they are not.
-function budget.condition(o)
-  return o.conditioning and o.conditioning ~= "none" and o.ch_t or nil
-end
-
-local function time_embedding(o)
-  local cond = budget.condition(o)
-  return cond and mlp { 2 * o.pe_levels, 2 * cond, cond } or 0
-end
-
-local function stages_and_head(o, stages, kernel)
-  local cond, count = budget.condition(o), 0
-  for i, stage in ipairs(stages) do
-    count = count + (i == 1 and o.block_dim and two_convs or up)(stage)
-    if cond then count = count + residual(stage.to, cond) end
-  end
-  local scale = o.head_scale
-  return count + conv(stages[#stages].to, 3 * scale ^ 2, budget.head_kernel(scale, kernel))
-end
-
--- The kernel of the head: where it makes several pixels of a cell, one that sees the cells around.
-function budget.head_kernel(scale, kernel) return scale > 1 and math.max(3, kernel) or kernel end
-
--- Parameters of the decoders of width `fc_dim` with the options `o` and those stages
--- (geometry.stages).
-function budget.hnerv(o, fc_dim, stages)
-  local cond = budget.condition(o)
-  return math.tointeger(conv(o.enc_dim[2], fc_dim * o.unfold ^ 2, 1)
-    + (cond and residual(fc_dim, cond) or 0) + time_embedding(o) + stages_and_head(o, stages, 3))
-end
-
-function budget.nerv(o, fc_dim, stages)
-  return math.tointeger(mlp { 2 * o.pe_levels, o.stem_dim, fc_dim * o.fc_hw[1] * o.fc_hw[2] }
-    + time_embedding(o) + stages_and_head(o, stages, 1))
-end
-
-function budget.enerv(o, fc_dim, stages)
-  local d, encoding = o.block_dim, 2 * o.pe_levels
-  local count = mlp { encoding, 2 * d, d } + mlp { 2 * encoding, d }
-    + transformer(d, 1) + transformer(d, 8)
-  if d ~= fc_dim then count = count + mlp { d, fc_dim } end
-  if not o.conditioning then
-    count = count + mlp { encoding, 128, 128 }
-    for _, stage in ipairs(stages) do count = count + mlp { 128, 2 * stage.from } end
-  end
-  return math.tointeger(count + time_embedding(o) + stages_and_head(o, stages, 1))
 end
 
 return budget

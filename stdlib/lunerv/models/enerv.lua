@@ -1,7 +1,6 @@
 -- E-NeRV: places and time are encoded apart; the places talk among themselves, are scaled by the
 -- time, talk again, and become the map that the stages enlarge. Time also shifts and scales the
 -- normalised map before every block.
-local budget <const> = require "lunerv.models.budget"
 local native <const> = require "lunerv.native"
 local nn <const> = require "lunerv.nn"
 local OfTime <const> = require "lunerv.models.of_time"
@@ -28,6 +27,9 @@ function ENeRV:init(given)
   self:add_stages(1)
   self:add_conditioning()
 end
+
+-- No layer widens where the widths agree.
+function ENeRV:drop_at() return self.config.block_dim end
 
 -- The affine transforms before the blocks.
 function ENeRV:add_conditioning()
@@ -76,7 +78,5 @@ function ENeRV:forward(t)
   for i, stage in ipairs(self.stages) do x = stage(self.affines[i](x, z)) end
   return self:image(self.head(x))
 end
-
-function ENeRV:count(o, width) return budget.enerv(o, width, self:plan(o, width)) end
 
 return ENeRV

@@ -1,5 +1,4 @@
 -- HNeRV: an encoder makes a small embedding of each frame, the decoder the frame of it.
-local budget <const> = require "lunerv.models.budget"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local Model <const> = require "lunerv.models.model"
@@ -72,8 +71,6 @@ function HNeRV:place(o)
     o.enc_dim[2] = math.max(1, math.floor(o.enc_dim[2] * 1e6 * millions / o.frames / cells))
   end
 end
-
-function HNeRV:count(o, width) return budget.hnerv(o, width, self:plan(o, width)) end
 
 function HNeRV:stem_weights(o) return o.enc_dim[2] * o.unfold ^ 2 * 9 end
 

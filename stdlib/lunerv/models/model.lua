@@ -4,7 +4,6 @@
 -- A kind is a class with `kind`, `least_width`, `largest_kernel` where it caps kernels, and
 --   place(o)              sets self.grid and self.padding, completes what they depend on
 --   next_width            one of geometry.next_width
---   count(o, width)       parameters of its decoder
 --   stem_weights(o)       b of the published size rule: the first layer's weights for each channel
 --   embedding_parameters  stored beside the decoder
 local budget <const> = require "lunerv.models.budget"
@@ -12,6 +11,7 @@ local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local nn <const> = require "lunerv.nn"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local Model <const> = nn.class "Model"
 
@@ -45,16 +45,12 @@ function Model:settle(given)
     end
   elseif o.params then
     o.size = nil
-    o.fc_dim = budget.exact_width(o.params, function(width)
-      return self:count(o, width) + embeddings
-    end, self.least_width)
+    o.fc_dim = self:width_within(o.params)
   elseif o.head_scale > 1 then
     -- A size means the same number of parameters whatever the head's scale.
     local whole = self:whole(given)
     local limit = whole:count(whole.config, whole.config.fc_dim) + whole:embedding_parameters()
-    o.fc_dim = budget.exact_width(limit, function(width)
-      return self:count(o, width) + embeddings
-    end, self.least_width)
+    o.fc_dim = self:width_within(limit)
   else
     o.fc_dim = budget.published_width(o, o.size, embeddings, self:stem_weights(o),
       self.least_width)
@@ -71,6 +67,31 @@ function Model:whole(given)
   others.enc_strides, others.widths = nil, nil
   shape:settle(others)
   return shape
+end
+
+-- How many parameters a decoder of options `o` and a width has: those of one that is built of
+-- shapes alone.
+function Model:count(o, width)
+  local config = options.copy(o)
+  config.fc_dim, config.encoder = width, false
+  return parameter.of_shapes(require("lunerv.models").build, config):parameter_count()
+end
+
+-- The largest width with which at most `limit` parameters are stored.
+function Model:width_within(limit)
+  local embeddings = self:embedding_parameters()
+  return budget.exact_width(limit, function(width)
+    return self:count(self.config, width) + embeddings
+  end, self.least_width, self:drop_at())
+end
+
+-- A width that may need fewer parameters than the one before it.
+function Model:drop_at() return nil end
+
+-- Channels of the temporal embedding that the blocks are conditioned on; nil where they are not.
+function Model:condition()
+  local o = self.config
+  return o.conditioning and o.conditioning ~= "none" and o.ch_t or nil
 end
 
 -- The stages of a decoder of width `fc_dim`: see geometry.stages.
@@ -90,8 +111,7 @@ end
 -- `block`, which makes `channels` channels; in a boosted model, a residual block conditioned on
 -- time behind it.
 function Model:boosted(block, channels)
-  local o = self.config
-  local cond = budget.condition(o)
+  local o, cond = self.config, self:condition()
   if not cond then return block end
   return nn.Boosted(block, channels, { cond = cond, normalise = o.conditioning == "adain" })
 end
@@ -115,15 +135,15 @@ function Model:add_stages(head_kernel)
   for i, stage in ipairs(plan) do
     self.stages:append(i == 1 and self:first_block(stage) or self:block(stage))
   end
-  local kernel = budget.head_kernel(o.head_scale, head_kernel)
+  -- One that makes several pixels of a cell sees the cells around.
+  local kernel = o.head_scale > 1 and math.max(3, head_kernel) or head_kernel
   self.head = nn.Conv2d(plan[#plan].to, 3 * o.head_scale ^ 2 // 1,
     { kernel = kernel, padding = kernel // 2 })
 end
 
 -- The temporal embedding z of a boosted model: position encoding of t → ch_t channels.
 function Model:add_time()
-  local o = self.config
-  local cond = budget.condition(o)
+  local o, cond = self.config, self:condition()
   if cond then self.time = nn.MLP({ 2 * o.pe_levels, 2 * cond, cond }, { act = o.act }) end
 end
 

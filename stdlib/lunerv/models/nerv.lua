@@ -1,5 +1,4 @@
 -- NeRV: a frame's time becomes a small map, which blocks of convolution and PixelShuffle enlarge.
-local budget <const> = require "lunerv.models.budget"
 local nn <const> = require "lunerv.nn"
 local OfTime <const> = require "lunerv.models.of_time"
 
@@ -25,7 +24,5 @@ end
 
 -- A time, or a list of n → (n, 3, height, width).
 function NeRV:forward(t) return self:render(self:first_map(self.position(t))) end
-
-function NeRV:count(o, width) return budget.nerv(o, width, self:plan(o, width)) end
 
 return NeRV

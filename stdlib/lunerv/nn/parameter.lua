@@ -7,6 +7,23 @@ local parameter <const> = {}
 -- By tensor, the state of the random numbers it was drawn from, and the bound.
 local origins <const> = setmetatable({}, { __mode = "k" })
 
+local without_memory = false
+
+-- body(...), in which parameters have a shape but share one number: for counting them. What body
+-- builds must not be used otherwise.
+function parameter.of_shapes(body, ...)
+  local outer <const> = without_memory
+  local _ <close> = setmetatable({}, { __close = function() without_memory = outer end })
+  without_memory = true
+  return body(...)
+end
+
+-- A tensor of zeros for a parameter, to be filled by `fill` with what follows it.
+local function filled(shape, fill, ...)
+  if without_memory then return native.zeros(1):expand(table.unpack(shape)) end
+  return native[fill](native.zeros(table.unpack(shape)), ...)
+end
+
 -- Makes a tensor a parameter: a gradient is kept for it, and optimisers see it.
 function parameter.from(tensor)
   if not native.is_tensor(tensor) then
@@ -21,7 +38,7 @@ function parameter.uniform(fan_in, ...)
   local bound = 1 / math.sqrt(fan_in)
   -- Programs from files have no random numbers of their own, nor a use for what follows.
   local state = native.rng_state and native.rng_state()
-  local tensor = parameter.from(native.zeros(...):uniform_(-bound, bound))
+  local tensor = parameter.from(filled({ ... }, "uniform_", -bound, bound))
   if state then origins[tensor] = { state = state, bound = bound } end
   return tensor
 end
@@ -44,12 +61,12 @@ end
 
 -- Normal (0, std), redrawn beyond ±2.
 function parameter.trunc_normal(std, ...)
-  return parameter.from(native.zeros(...):trunc_normal_(std))
+  return parameter.from(filled({ ... }, "trunc_normal_", std))
 end
 
 -- The same value everywhere.
 function parameter.full(value, ...)
-  return parameter.from(native.full(value, ...))
+  return parameter.from(filled({ ... }, "fill_", value))
 end
 
 -- `value` as an integer of at least `least` (a float such as 8.0 will do), or an error.
