@@ -54,7 +54,8 @@ let package = Package(
     .target(name: "Coder", swiftSettings: swift),
     .target(
       name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
-    .target(name: "Tensors", dependencies: ["Support", "Kernels"], swiftSettings: swift),
+    .target(
+      name: "Tensors", dependencies: ["Support", "Kernels", "CVector"], swiftSettings: swift),
     .target(name: "Codec", dependencies: ["Support", "Coder", "CZlib"], swiftSettings: swift),
     .target(name: "VideoIO", dependencies: ["Support", "CFFmpeg"], swiftSettings: swift),
     .target(

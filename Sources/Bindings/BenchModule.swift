@@ -45,7 +45,7 @@ enum BenchModule {
     m.define(
       "interpreter_seconds",
       doc: "Seconds that Lua itself has taken, outside native functions, since the first call."
-    ) { [unowned lua] () -> Double in lua.stopwatch.seconds }
+    ) { [weak lua] () -> Double in lua?.stopwatch.seconds ?? 0 }
     m.define(
       "convolution_choice", params: ["shape"],
       doc: "The algorithm that computes such a convolution; nil: the slow one for all shapes."

@@ -43,10 +43,9 @@ public enum ConfinedDecoder {
     guard lunerv_confine(UInt64(seconds), UInt64(space)) else {
       throw LunervError(.io, "this system does not let a process give up its rights")
     }
-    Arena.limit = memory
-    Work.left = work
-
     let host = try Host(confinedTo: heapLimit + 4 * file.count) { define($0, file) }
+    host.session.memoryLimit = memory
+    host.session.workLeft = work
     try host.lua.run(
       source: "require 'lunerv.codec.confined'", chunkName: "@lunerv:codec/boot.lua")
   }

@@ -8,7 +8,8 @@ import Tensors
 /// the program, and the collector's policy for memory that Lua cannot see.
 public final class Host {
   public let lua: LuaState
-  private let random = RandomSource()
+  /// What this host's tensors have for themselves.
+  public let session = Session()
   private let pressure: Pressure
 
   /// - Parameter stdlib: a folder to read the standard library from in place of the
@@ -17,22 +18,23 @@ public final class Host {
     try self.init(lua: LuaState(), stdlib: stdlib) { host, module in
       let lua = host.lua
       let pressure = host.pressure
-      lua.register(OptimiserModule.define(module) { [unowned pressure] in pressure.boundary() })
+      lua.register(OptimiserModule.define(module) { pressure.boundary() })
       FileModule.define(module) { events in lua.register(events) }
       let (clips, writers) = VideoModule.define(module)
       lua.register(clips)
       lua.register(writers)
       lua.register(DecoderProcess.define(module))
-      ProcessModule.define(module)
+      ProcessModule.define(module, host.session)
       BenchModule.define(module, lua)
     }
     ThreadPool.shared.threads = Environment.coreCount()
-    Arena.limit = Environment.memory()
+    session.memoryLimit = Environment.memory()
     // A backward pass is one call that may take seconds, and so may the first to read a frame.
-    Tensor.betweenKernels = {
+    session.betweenKernels = {
       if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
     }
-    Tensor.recordingGate = { [unowned lua] in lua.nestedDepth == 0 }
+    // While the state is closed, finalizers may still compute.
+    session.recordingGate = { [weak lua] in lua?.nestedDepth == 0 }
   }
 
   /// A state that computes, and knows of nothing outside: for decoders that came in a file.
@@ -44,31 +46,30 @@ public final class Host {
     try self.init(lua: LuaState(memoryLimit: heapLimit), stdlib: nil) { _, module in
       define(module)
     }
-    Tensor.recordingGate = { false }
+    session.recordingGate = { false }
   }
 
   private init(
     lua: LuaState, stdlib: String?, _ define: (Host, LuaModule) throws -> Void
   ) throws {
     self.lua = lua
-    pressure = Pressure(lua)
+    pressure = Pressure(lua, session)
+    lua.onEnter = { [session] in session.enter() }
     let module = LuaModule("lunerv.native")
     let tensors = LuaClass<Tensor>()
     let surface = TensorSurface(module: module, tensors: tensors)
     let pressure = self.pressure
-    TensorModule.define(surface, random: random) { [unowned pressure] in
-      try pressure.beforeBackward()
-    }
+    TensorModule.define(surface, session) { try pressure.beforeBackward() }
     LayerModule.define(surface)
     lua.register(CompressionModule.define(surface))
     lua.register(tensors)
     lua.register(JSONModule.define(module))
     module.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
-      [unowned pressure] in pressure.boundary()
+      pressure.boundary()
     }
     try define(self, module)
     lua.register(module)
-    lua.onObjectPush = { [unowned pressure] _ in pressure.pushed() }
+    lua.onObjectPush = { [pressure] _ in pressure.pushed() }
     addStdlib(stdlib)
     // no_grad is a call that says how deep it is, so that it belongs to its coroutine.
     try lua.run(
@@ -117,17 +118,23 @@ public final class Host {
 /// made is. Either collects once more than 64 MB have come since the last such moment.
 /// Between steps a soft limit protects loops that never reach an end.
 final class Pressure {
-  private let lua: LuaState
+  /// Functions of the state hold this, which must not keep the state alive; and finalizers may run
+  /// while it ends.
+  private weak var lua: LuaState?
+  private let session: Session
   private var survivors = 0
   private var softLimit = 256 << 20
   private var isSettling = false
   private var isBoundary = false
   private var isCollected = false
 
-  init(_ lua: LuaState) { self.lua = lua }
+  init(_ lua: LuaState, _ session: Session) {
+    self.lua = lua
+    self.session = session
+  }
 
   private func request(boundary: Bool) {
-    lua.requestCollect()
+    lua?.requestCollect()
     isSettling = true
     isBoundary = boundary
   }
@@ -136,26 +143,26 @@ final class Pressure {
   private func settle() {
     guard isSettling else { return }
     isSettling = false
-    let live = Arena.statistics.liveBytes
+    let live = session.living.bytes
     if isBoundary { survivors = live }
     softLimit = max(256 << 20, live + live / 2)
   }
 
   func pushed() {
     settle()
-    if Arena.statistics.liveBytes > softLimit { request(boundary: false) }
+    if session.living.bytes > softLimit { request(boundary: false) }
   }
 
   /// Asks to be called again after a collection, at most once for each backward.
   func beforeBackward() throws {
     settle()
-    let isDue = !isCollected && Arena.statistics.liveBytes - survivors > 64 << 20
+    let isDue = !isCollected && session.living.bytes - survivors > 64 << 20
     isCollected = isDue
     if isDue { throw LuaCollectFirst() }
   }
 
   func boundary() {
     settle()
-    if Arena.statistics.liveBytes - survivors > 64 << 20 { request(boundary: true) }
+    if session.living.bytes - survivors > 64 << 20 { request(boundary: true) }
   }
 }

@@ -6,19 +6,19 @@ import Tensors
 
 /// What a script asks of its process: memory and threads, clocks, the terminal.
 enum ProcessModule {
-  static func define(_ m: LuaModule) {
-    resources(m)
+  static func define(_ m: LuaModule, _ session: Session) {
+    resources(m, session)
     clocks(m)
     terminal(m)
   }
 
-  private static func resources(_ m: LuaModule) {
+  private static func resources(_ m: LuaModule, _ session: Session) {
     m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
       () -> [String: Int] in
-      let arena = Arena.statistics
+      let living = session.living
       return [
-        "live_tensors": arena.blocks, "live_bytes": arena.liveBytes,
-        "idle_bytes": arena.idleBytes, "tape_entries": Tensor.tapeEntries,
+        "live_tensors": living.blocks, "live_bytes": living.bytes,
+        "idle_bytes": Arena.idleBytes, "tape_entries": session.tapeEntries,
         "peak_rss_bytes": Environment.peakResidentBytes(),
         "minor_faults": Environment.pageFaults().minor,
       ]

@@ -3,26 +3,21 @@ import LuaBridge
 import Support
 import Tensors
 
-/// The random numbers of one Lua state.
-final class RandomSource {
-  var philox = Philox(seed: 0)
-}
-
 /// Tensors: making, reading, writing, arithmetic, shapes, reductions.
 enum TensorModule {
   static func define(
-    _ s: TensorSurface, random: RandomSource, beforeBackward: @escaping () throws -> Void
+    _ s: TensorSurface, _ session: Session, beforeBackward: @escaping () throws -> Void
   ) {
-    making(s.module, random)
+    making(s.module, session)
     reading(s)
-    writing(s, random)
+    writing(s, session)
     arithmetic(s)
     shapes(s)
     reductions(s)
     autograd(s, beforeBackward)
   }
 
-  private static func making(_ m: LuaModule, _ random: RandomSource) {
+  private static func making(_ m: LuaModule, _ session: Session) {
     m.define(
       "tensor", params: ["numbers", "options"],
       doc: "A tensor of a number or of nested tables of numbers; options dtype, requires_grad."
@@ -42,13 +37,13 @@ enum TensorModule {
     m.define("randn", params: ["sizes…", "options"], doc: "Draws from the normal distribution.") {
       (s: Sizes) in
       let t = try Tensor.full(0, s.shape, s.options.dtype ?? .f32)
-      try t.fillNormal(&random.philox, mean: 0, deviation: 1)
+      try t.fillNormal(&session.random, mean: 0, deviation: 1)
       return try s.options.finish(t)
     }
     m.define("rand", params: ["sizes…", "options"], doc: "Uniform draws from [0, 1).") {
       (s: Sizes) in
       let t = try Tensor.full(0, s.shape, s.options.dtype ?? .f32)
-      try t.fillUniform(&random.philox, lo: 0, hi: 1)
+      try t.fillUniform(&session.random, lo: 0, hi: 1)
       return try s.options.finish(t)
     }
     m.define(
@@ -60,7 +55,7 @@ enum TensorModule {
         throw LunervError(.argument, "arange: expected finite numbers and a step that is not 0")
       }
       let count = ((last - first) / step + 1e-9).rounded(.down) + 1
-      guard count < 1e9, count * 8 <= Double(Arena.limit) else {
+      guard count < 1e9, count * 8 <= Double(session.memoryLimit) else {
         throw LunervError(.memory, "arange: \(count) numbers are too many")
       }
       try Work.charge(max(0, Int(count)))
@@ -68,13 +63,13 @@ enum TensorModule {
       return try o.finish(Tensor.from(numbers, [numbers.count], o.dtype ?? .f32))
     }
     m.define("seed", params: ["n"], doc: "Starts the random numbers anew.") { (n: Int) in
-      random.philox = Philox(seed: UInt64(bitPattern: Int64(n)))
+      session.random = Philox(seed: UInt64(bitPattern: Int64(n)))
     }
     m.define("rng_state", doc: "The random numbers' state: seed and counter.") {
       () -> [String: Int] in
       [
-        "seed": Int(truncatingIfNeeded: random.philox.seed),
-        "counter": Int(truncatingIfNeeded: random.philox.counter),
+        "seed": Int(truncatingIfNeeded: session.random.seed),
+        "counter": Int(truncatingIfNeeded: session.random.counter),
       ]
     }
     m.define("set_rng_state", params: ["state"], doc: "Takes up a state of rng_state().") {
@@ -82,7 +77,7 @@ enum TensorModule {
       guard let seed = state["seed"], let counter = state["counter"], state.count == 2 else {
         throw LunervError(.argument, "set_rng_state: expected seed and counter")
       }
-      random.philox = Philox(
+      session.random = Philox(
         seed: UInt64(truncatingIfNeeded: seed), counter: UInt64(truncatingIfNeeded: counter))
     }
     m.define("permutation", params: ["n"], doc: "1…n in random order, as a table.") {
@@ -90,7 +85,7 @@ enum TensorModule {
       guard n >= 0, n <= 1 << 24 else {
         throw LunervError(.argument, "permutation: expected 0 to 2²⁴, got \(n)")
       }
-      return random.philox.permutation(n).map { $0 + 1 }
+      return session.random.permutation(n).map { $0 + 1 }
     }
     m.define("is_tensor", params: ["x"], doc: "Whether x is a tensor.") { (v: LuaValue) -> Bool in
       if case .object(let object) = v { return object is Tensor }
@@ -196,20 +191,20 @@ enum TensorModule {
     }
   }
 
-  private static func writing(_ s: TensorSurface, _ random: RandomSource) {
+  private static func writing(_ s: TensorSurface, _ session: Session) {
     s.op("uniform_", params: ["lo", "hi"], doc: "Fills with uniform draws from [lo, hi).") {
       (x: Tensor, lo: Double, hi: Double) -> Tensor in
-      try x.fillUniform(&random.philox, lo: lo, hi: hi)
+      try x.fillUniform(&session.random, lo: lo, hi: hi)
       return x
     }
     s.op("normal_", params: ["mean", "std"], doc: "Fills with normal draws.") {
       (x: Tensor, mean: Double, std: Double) -> Tensor in
-      try x.fillNormal(&random.philox, mean: mean, deviation: std)
+      try x.fillNormal(&session.random, mean: mean, deviation: std)
       return x
     }
     s.op("trunc_normal_", params: ["std"], doc: "Fills with normal draws cut off at ±2.") {
       (x: Tensor, std: Double) -> Tensor in
-      try x.fillNormal(&random.philox, mean: 0, deviation: std, bound: 2)
+      try x.fillNormal(&session.random, mean: 0, deviation: std, bound: 2)
       return x
     }
     func inPlace(_ x: Tensor, _ name: String, _ value: (Tensor) throws -> Tensor) throws -> Tensor {
@@ -484,7 +479,7 @@ enum TensorModule {
       return LuaResults()
     }
     s.module.define("is_grad_enabled", doc: "Whether operators record for backward.") {
-      () -> Bool in Tensor.isRecording
+      () -> Bool in Session.current.isRecording
     }
     s.module.define(
       "clip_grad_norm", params: ["parameters", "limit"],

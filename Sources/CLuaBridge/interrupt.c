@@ -30,7 +30,7 @@ static bool installed;
 // thread, so a handler that finds itself elsewhere passes the signal on.
 static _Thread_local lunerv_bridge *volatile active;
 static atomic_bool owner_known;
-static pthread_t owner;
+static _Atomic pthread_t owner;
 // Threads of a pool may block SIGINT; while one runs Lua it must not.
 static _Thread_local sigset_t outer_mask;
 static _Thread_local bool unblocked;

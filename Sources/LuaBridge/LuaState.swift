@@ -20,6 +20,9 @@ public final class LuaState {
   /// ``requestCollect()``, but nothing that runs Lua code.
   public var onObjectPush: ((_ bytes: Int) -> Void)?
 
+  /// Called before Lua code begins to run, whoever calls it; what it returns is called after.
+  public var onEnter: (() -> () -> Void)?
+
   private var moduleFolders: [String] = []
   /// Objects and functions that Lua refers to by address; never removed.
   private var functions: [NativeFunction] = []
@@ -46,7 +49,11 @@ public final class LuaState {
     registerBridgeModule()
   }
 
-  deinit { lunerv_close(bridge) }
+  deinit {
+    let leave = onEnter?()
+    lunerv_close(bridge)
+    leave?()
+  }
 
   /// The stack of the coroutine that runs now, or of the main thread.
   private var current: LuaStack { LuaStack(bridge.pointee.running ?? main, self) }
@@ -115,10 +122,10 @@ public final class LuaState {
 
   private func registerBridgeModule() {
     let find = NativeFunction("file_of_module", params: ["name"]) {
-      [unowned self] (name: String) -> String? in self.fileOfModule(name)
+      [weak self] (name: String) -> String? in self?.fileOfModule(name)
     }
-    addSource { [unowned self] name in
-      try self.fileOfModule(name).map { (try Files.read($0), "@" + $0) }
+    addSource { [weak self] name in
+      try self?.fileOfModule(name).map { (try Files.read($0), "@" + $0) }
     }
     let stack = current
     lunerv_push_bridge_module(stack.thread)
@@ -224,6 +231,8 @@ public final class LuaState {
       throw failure
     }
     let depth = bridge.pointee.depth
+    let leave = onEnter?()
+    defer { leave?() }
     stopwatch.enterLua()
     let status = lunerv_call(thread, stack.count - base - 1, LUA_MULTRET, report)
     stopwatch.leaveLua()

@@ -29,20 +29,14 @@ public enum Arena {
     pthread_mutex_init(m, nil)
     return m
   }()
-  nonisolated(unsafe) private static var live = 0
   nonisolated(unsafe) private static var kept = 0
-  nonisolated(unsafe) private static var count = 0
 
-  /// Bytes held by living tensors, bytes kept idle for the next, living blocks.
-  public static var statistics: (liveBytes: Int, idleBytes: Int, blocks: Int) {
-    locked { (live, kept, count) }
+  /// Bytes kept idle for the next tensor.
+  public static var idleBytes: Int { locked { kept } }
+
+  static func living(_ account: MemoryAccount) -> (bytes: Int, blocks: Int) {
+    locked { (account.live, account.count) }
   }
-
-  /// No single tensor may ask for more than this many bytes (2⁴⁰ unless set lower).
-  nonisolated(unsafe) public static var largestBlock = 1 << 40
-  /// All living tensors together stay below this many bytes: the system promises memory that
-  /// it does not have, and ends the process when that is touched.
-  nonisolated(unsafe) public static var limit = Int.max
 
   private static func locked<R>(_ body: () throws -> R) rethrows -> R {
     pthread_mutex_lock(mutex)
@@ -58,19 +52,24 @@ public enum Arena {
     return (bytes + step - 1) / step * step
   }
 
-  static func allocate(_ bytes: Int) throws -> (base: UnsafeMutableRawPointer, size: Int) {
-    guard bytes >= 0, bytes <= largestBlock else {
-      throw LunervError(.memory, "a tensor of \(bytes) bytes exceeds the limit of \(largestBlock)")
+  static func allocate(_ bytes: Int, for account: MemoryAccount) throws -> (
+    base: UnsafeMutableRawPointer, size: Int
+  ) {
+    let (largest, limit) = (account.largestBlock, account.limit)
+    guard bytes >= 0, bytes <= largest else {
+      throw LunervError(.memory, "a tensor of \(bytes) bytes exceeds the limit of \(largest)")
     }
     let size = rounded(bytes)
-    let (isWithin, isTight) = locked { (live <= limit - size, live + kept > limit - size) }
+    let (isWithin, isTight) = locked {
+      (account.live <= limit - size, account.live + kept > limit - size)
+    }
     guard isWithin else {
       throw LunervError(
         .memory, "not enough memory: tensors of \(bytes) bytes more would exceed \(limit) in all")
     }
     let reused = locked { () -> UnsafeMutableRawPointer? in
-      live += size
-      count += 1
+      account.live += size
+      account.count += 1
       guard let p = idle[size]?.popLast() else { return nil }
       kept -= size
       return p
@@ -80,10 +79,7 @@ public enum Arena {
     if let fresh = fresh(size) { return (fresh, size) }
     trim()
     if let fresh = fresh(size) { return (fresh, size) }
-    locked {
-      live -= size
-      count -= 1
-    }
+    locked { account.give(size) }
     throw LunervError(.memory, "not enough memory for a tensor of \(bytes) bytes")
   }
 
@@ -100,10 +96,9 @@ public enum Arena {
     return posix_memalign(&p, 64, size) == 0 ? p : nil
   }
 
-  static func release(_ base: UnsafeMutableRawPointer, size: Int) {
+  static func release(_ base: UnsafeMutableRawPointer, size: Int, of account: MemoryAccount) {
     locked {
-      live -= size
-      count -= 1
+      account.give(size)
       kept += size
       idle[size, default: []].append(base)
     }
@@ -121,14 +116,33 @@ public enum Arena {
   }
 }
 
+/// What the tensors of a session take, and may take: the system promises memory that it does not
+/// have, and ends the process when that is touched. Counts are guarded by the arena's mutex.
+final class MemoryAccount {
+  fileprivate(set) var live = 0
+  fileprivate(set) var count = 0
+  var largestBlock = 1 << 40
+  var limit = Int.max
+
+  fileprivate func give(_ size: Int) {
+    live -= size
+    count -= 1
+  }
+}
+
 /// One block of the arena, freed with its last owner.
 final class Storage {
   let base: UnsafeMutableRawPointer
   let size: Int
 
-  init(bytes: Int) throws { (base, size) = try Arena.allocate(bytes) }
+  private let account: MemoryAccount
 
-  deinit { Arena.release(base, size: size) }
+  init(bytes: Int) throws {
+    account = Session.current.memory
+    (base, size) = try Arena.allocate(bytes, for: account)
+  }
+
+  deinit { Arena.release(base, size: size, of: account) }
 
   func pointer<T>(_ type: T.Type = T.self) -> UnsafeMutablePointer<T> {
     base.assumingMemoryBound(to: T.self)

@@ -109,7 +109,7 @@ struct ConvolutionCall {
       return try target.converted(to: layout)
     }
     let source = try operand(x)
-    try Tape.betweenKernels?()
+    try Session.current.betweenKernels?()
     let target = result.imageLayout(shuffle: shuffle)
     if !keepsWeights {
       w.prepared = nil

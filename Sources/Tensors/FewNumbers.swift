@@ -9,9 +9,8 @@ import Support
 private let mostNumbers = 1 << 10
 private let mostOperators = 8
 
-/// Where operands are put. One thread owns the tape, and this with it.
-nonisolated(unsafe) private let buffers = UnsafeMutablePointer<Float>.allocate(
-  capacity: 3 * mostOperators * mostNumbers)
+/// Room for the operands, which a session has once.
+let fewNumbersCapacity = 3 * mostOperators * mostNumbers
 
 extension Value {
   /// This value, computed without a program; nil where one is needed.
@@ -22,7 +21,7 @@ extension Value {
     try Work.charge(count, operators)
     let result = try Value.allocate(shape, dtype)
     let target = try result.memory(Float.self)
-    var free = buffers
+    var free = Session.current.fewNumbers
     try compute(self, into: target, &free)
     return result
   }

@@ -59,7 +59,7 @@ extension Tensor {
   {
     let call = try ConvolutionCall.checked(
       x: value, w: w.value, b: b?.value, stride: stride, padding: padding, groups: groups,
-      recorded: Tape.isRecording)
+      recorded: Session.current.isRecording)
     let needX = node >= 0
     let needW = w.node >= 0 || (b.map { $0.node >= 0 } ?? false)
     let inputs = [self, w] + (b.map { [$0] } ?? [])

@@ -38,7 +38,8 @@ extension Tensor {
     let d = try difference.value.contiguous()
     let (h, w) = (shape[shape.count - 2], shape[shape.count - 1])
     let planes = Shape.count(Array(shape.dropLast(2)))
-    let gradient = Tape.isRecording && difference.node >= 0 ? try Value.allocate(shape, dtype) : nil
+    let gradient =
+      Session.current.isRecording && difference.node >= 0 ? try Value.allocate(shape, dtype) : nil
     let loss: Double
     if dtype == .f32 {
       loss = FourierTransform.absoluteMean(

@@ -6,13 +6,10 @@ import Support
 // pass yields all. The sums therefore stay pending until a map that shares an operand with
 // them is stored, or until somebody reads them.
 
-private struct Waiting {
+struct WaitingSums {
   weak var sums: Value?
   var source: Value
 }
-
-/// One thread owns the tape, and this with it.
-nonisolated(unsafe) private var waiting: [Waiting] = []
 
 /// Sums of smaller maps are computed at once.
 private let leastElements = 1 << 14
@@ -31,15 +28,17 @@ extension Value {
     }
     let sums = Value(
       shape: [1, shape[1], 1, 1], dtype: dtype, layout: .channelsLast, state: .channelSums(self))
-    waiting.removeAll { $0.sums == nil }
-    waiting.append(Waiting(sums: sums, source: self))
+    let session = Session.current
+    session.waiting.removeAll { $0.sums == nil }
+    session.waiting.append(WaitingSums(sums: sums, source: self))
     return sums
   }
 
   /// Computes all sums that still wait: what they refer to would stay in memory.
   static func settleSums() throws {
-    while let next = waiting.last {
-      if let sums = next.sums { try sums.materialise() } else { waiting.removeLast() }
+    let session = Session.current
+    while let next = session.waiting.last {
+      if let sums = next.sums { try sums.materialise() } else { session.waiting.removeLast() }
     }
   }
 
@@ -48,19 +47,20 @@ extension Value {
   @discardableResult
   func sweep() throws -> Bool {
     var map: Value?
-    var members: [Waiting] = []
-    waiting.removeAll { $0.sums == nil }
+    var members: [WaitingSums] = []
+    let session = Session.current
+    session.waiting.removeAll { $0.sums == nil }
     let lead: Value
     if case .channelSums(let source) = state {
       lead = source
-      members = [Waiting(sums: self, source: source)]
+      members = [WaitingSums(sums: self, source: source)]
     } else {
-      guard !waiting.isEmpty, dtype == .f32, layout == .channelsLast else { return false }
+      guard !session.waiting.isEmpty, dtype == .f32, layout == .channelsLast else { return false }
       lead = self
       map = self
     }
     var maps = lead.fullLeaves
-    for w in waiting where w.sums !== self {
+    for w in session.waiting where w.sums !== self {
       guard w.source.shape == lead.shape, w.source.layout == lead.layout else { continue }
       let leaves = w.source.fullLeaves
       guard !leaves.isDisjoint(with: maps), maps.union(leaves).count <= mostMaps else { continue }
@@ -69,7 +69,7 @@ extension Value {
     }
     if members.isEmpty { return false }
     // Taken off first: computing an operand may sweep too.
-    waiting.removeAll { w in members.contains { $0.sums === w.sums } }
+    session.waiting.removeAll { w in members.contains { $0.sums === w.sums } }
     let stored = try map.map { try Value.allocate($0.shape, $0.dtype, $0.layout) }
     let sums = try members.map {
       try Value.allocate([1, $0.source.shape[1], 1, 1], .f32, .channelsLast)

@@ -6,8 +6,8 @@ import Support
 ///
 /// An entry lives while the tensor it describes does, or while a later entry needs it.
 /// Backward visits the reachable entries from the last to the first and frees what they
-/// saved. One thread owns the tape: the one that owns the Lua state.
-enum Tape {
+/// saved. A session owns the tape.
+final class Tape {
   typealias Backward = (Value) throws -> [Value?]
 
   private struct Entry {
@@ -19,31 +19,31 @@ enum Tape {
     var isLeaf = false
   }
 
-  nonisolated(unsafe) private static var entries: ContiguousArray<Entry> = []
-  nonisolated(unsafe) private static var free: [Int] = []
-  nonisolated(unsafe) private static var sequence = 0
-  nonisolated(unsafe) private static var doomed: [Int] = []
-  nonisolated(unsafe) private static var draining = false
+  private var entries: ContiguousArray<Entry> = []
+  private var free: [Int] = []
+  private var sequence = 0
+  private var doomed: [Int] = []
+  private var draining = false
 
   /// Off while gradients are computed: they are not differentiated again.
-  nonisolated(unsafe) private static var isOn = true
+  private var isOn = true
   /// Asked before an operator records: the host knows whether the running coroutine is
   /// inside `no_grad`.
-  nonisolated(unsafe) static var gate: (() -> Bool)?
+  var gate: (() -> Bool)?
 
   /// Called between the steps of what may take long in one call: the operators of a backward
   /// pass, a chain of pending convolutions. What it throws ends the call.
-  nonisolated(unsafe) static var betweenKernels: (() throws -> Void)?
+  var betweenKernels: (() throws -> Void)?
 
-  static var isRecording: Bool {
+  var isRecording: Bool {
     get { isOn && (gate?() ?? true) }
     set { isOn = newValue }
   }
 
   /// Living entries, for tests of leaks.
-  static var count: Int { entries.count - free.count }
+  var count: Int { entries.count - free.count }
 
-  private static func append(_ entry: Entry) -> Int {
+  private func append(_ entry: Entry) -> Int {
     sequence += 1
     var entry = entry
     entry.sequence = sequence
@@ -57,7 +57,7 @@ enum Tape {
   }
 
   /// An entry for a parameter; gradients arrive in its `grad`.
-  static func leaf(_ tensor: Tensor) -> Int {
+  func leaf(_ tensor: Tensor) -> Int {
     var entry = Entry()
     entry.leaf = tensor
     entry.isLeaf = true
@@ -65,7 +65,7 @@ enum Tape {
   }
 
   /// An entry for the result of an operator over the entries `inputs`.
-  static func record(inputs: [Int], _ backward: @escaping Backward) -> Int {
+  func record(inputs: [Int], _ backward: @escaping Backward) -> Int {
     for i in inputs { entries[i].references += 1 }
     var entry = Entry()
     entry.inputs = inputs
@@ -75,7 +75,7 @@ enum Tape {
 
   /// Gives up one reference. What an entry saved may hold the last reference to tensors
   /// whose entries then go too; they queue up here instead of nesting.
-  static func release(_ slot: Int) {
+  func release(_ slot: Int) {
     doomed.append(slot)
     if draining { return }
     draining = true
@@ -92,7 +92,7 @@ enum Tape {
   }
 
   /// Gradients of the scalar at `root` for every leaf below it, added to their `grad`.
-  static func backward(from root: Int, _ seed: Value) throws {
+  func backward(from root: Int, _ seed: Value) throws {
     var isReached = [Bool](repeating: false, count: entries.count)
     isReached[root] = true
     var reached = [(sequence: entries[root].sequence, slot: root)]

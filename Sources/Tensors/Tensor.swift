@@ -7,7 +7,8 @@ import Support
 public final class Tensor {
   var value: Value
   /// The entry on the tape, −1 for none.
-  var node = -1
+  private(set) var node = -1
+  private var tape: Tape?
   public private(set) var grad: Tensor?
   private var wantsGrad = false
   /// The operator that took these elements from another tensor ("slice"), if one did. They are a
@@ -16,7 +17,7 @@ public final class Tensor {
 
   init(_ value: Value) { self.value = value }
 
-  deinit { if node >= 0 { Tape.release(node) } }
+  deinit { tape?.release(node) }
 
   public var shape: [Int] { value.shape }
   public var dtype: DType { value.dtype }
@@ -41,11 +42,11 @@ public final class Tensor {
     if on, node < 0 {
       try value.materialise()
       wantsGrad = true
-      node = Tape.leaf(self)
+      put(on: Session.current.tape) { $0.leaf(self) }
     } else if !on, node >= 0 {
       wantsGrad = false
-      Tape.release(node)
-      node = -1
+      tape?.release(node)
+      (tape, node) = (nil, -1)
     }
   }
 
@@ -66,18 +67,25 @@ public final class Tensor {
     _ value: Value, of inputs: [Tensor], _ backward: @escaping (_ g: Value) throws -> [Value?]
   ) -> Tensor {
     let out = Tensor(value)
-    guard Tape.isRecording, inputs.contains(where: { $0.node >= 0 }) else { return out }
-    let nodes = inputs.map(\.node)
-    if nodes.allSatisfy({ $0 >= 0 }) {
-      out.node = Tape.record(inputs: nodes, backward)
+    let tape = Session.current.tape
+    guard tape.isRecording, inputs.contains(where: { $0.tape === tape }) else { return out }
+    if inputs.allSatisfy({ $0.tape === tape }) {
+      out.put(on: tape) { $0.record(inputs: inputs.map(\.node), backward) }
     } else {
-      let kept = nodes.indices.filter { nodes[$0] >= 0 }
-      out.node = Tape.record(inputs: kept.map { nodes[$0] }) { g in
-        let all = try backward(g)
-        return kept.map { all[$0] }
+      // The others want no gradient, or are another session's, for which they are constants.
+      let kept = inputs.indices.filter { inputs[$0].tape === tape }
+      out.put(on: tape) {
+        $0.record(inputs: kept.map { inputs[$0].node }) { g in
+          let all = try backward(g)
+          return kept.map { all[$0] }
+        }
       }
     }
     return out
+  }
+
+  private func put(on tape: Tape, _ record: (Tape) -> Int) {
+    (self.tape, node) = (tape, record(tape))
   }
 
   /// Gradients of this scalar for every tensor that requires them.
@@ -87,33 +95,15 @@ public final class Tensor {
         .argument,
         "backward: expected a scalar, got shape \(Shape.describe(shape)) (sum or mean first)")
     }
-    guard node >= 0 else {
+    guard let tape else {
       throw LunervError(
         .argument, "backward: nothing this value was computed from requires a gradient")
     }
     try value.materialise()
-    try Tape.backward(from: node, Value.filled(1, shape: shape, dtype: dtype))
+    try tape.backward(from: node, Value.filled(1, shape: shape, dtype: dtype))
   }
 
   public func detach() -> Tensor { Tensor(value) }
-
-  /// Whether operators record for backward, for this thread's Lua code.
-  public static var isRecording: Bool {
-    get { Tape.isRecording }
-    set { Tape.isRecording = newValue }
-  }
-  /// Asked before an operator records; nil says always.
-  public static var recordingGate: (() -> Bool)? {
-    get { Tape.gate }
-    set { Tape.gate = newValue }
-  }
-  /// Called between the steps of what may take long in one call: the operators of a backward
-  /// pass, a chain of pending convolutions. What it throws ends the call.
-  public static var betweenKernels: (() throws -> Void)? {
-    get { Tape.betweenKernels }
-    set { Tape.betweenKernels = newValue }
-  }
-  public static var tapeEntries: Int { Tape.count }
 
   // MARK: - Making
 
@@ -259,7 +249,7 @@ public final class Tensor {
         "\(name): what :\(takenBy) gives is a value of its own, the tensor it comes from would not "
           + "change (write that one whole, with lv.where or lv.cat, or change a :clone() of this)")
     }
-    guard node < 0 || (wantsGrad && !Tape.isRecording) else {
+    guard node < 0 || (wantsGrad && !Session.current.isRecording) else {
       throw LunervError(
         .argument,
         "\(name): a tensor that gradients flow through cannot be written in place (use no_grad or :detach():clone())"

@@ -1,27 +1,25 @@
 import Support
 
-/// What a program that came with a file may still compute. Operators charge for elements, and for
+/// What a program that came with a file may still compute (``Session/workLeft``). Operators charge for elements, and for
 /// multiplications and additions, before they run.
 public enum Work {
-  /// Units left; without end unless somebody sets a number.
-  nonisolated(unsafe) public static var left = Int.max
-
   /// What an operator costs however small it is.
   static let call = 64
 
   /// - Throws: an error of kind `memory` where less is left; from then on whatever is charged.
   public static func charge(_ units: Int) throws {
-    if left == .max { return }
-    guard units <= left else {
-      left = -1
+    let session = Session.current
+    if session.workLeft == .max { return }
+    guard units <= session.workLeft else {
+      session.workLeft = -1
       throw LunervError(.memory, "the work allowed is used up (max_work)")
     }
-    left -= units
+    session.workLeft -= units
   }
 
   /// A product, however large.
   static func charge(_ a: Int, _ b: Int, _ c: Int = 1, _ d: Int = 1) throws {
-    if left == .max { return }
+    if Session.current.workLeft == .max { return }
     var product = call
     for factor in [a, b, c, d] {
       let (next, overflows) = product.multipliedReportingOverflow(by: max(factor, 1))

@@ -20,23 +20,23 @@ private func residentBytes() -> Int {
 extension TensorsTests {
   @Suite struct ArenaTests {
     @Test func accounts() throws {
-      let before = Arena.statistics
+      let before = Session.current.living
       var tensor: Tensor? = try Tensor.full(1, [1000])
       #expect(tensor?.byteCount == 4000)
-      let during = Arena.statistics
+      let during = Session.current.living
       #expect(during.blocks == before.blocks + 1)
-      #expect((4000...4608).contains(during.liveBytes - before.liveBytes))
+      #expect((4000...4608).contains(during.bytes - before.bytes))
       tensor = nil
-      let after = Arena.statistics
-      #expect(after.liveBytes == before.liveBytes && after.blocks == before.blocks)
-      #expect(after.idleBytes >= 4000)
+      let idle = Arena.idleBytes
+      #expect(Session.current.living == before)
+      #expect(idle >= 4000)
       // The block is handed out again.
       tensor = try Tensor.full(2, [1000])
-      #expect(Arena.statistics.idleBytes == after.idleBytes - (during.liveBytes - before.liveBytes))
+      #expect(Arena.idleBytes == idle - (during.bytes - before.bytes))
       tensor = nil
       Arena.trim()
-      #expect(Arena.statistics.idleBytes == 0)
-      #expect(Arena.statistics.liveBytes == before.liveBytes)
+      #expect(Arena.idleBytes == 0)
+      #expect(Session.current.living == before)
     }
 
     @Test func sizesAreRoundedUpByAnEighth() {
@@ -67,9 +67,9 @@ extension TensorsTests {
       #expect(throws: LunervError.self) {
         try x.padded(top: 1 << 23, bottom: 0, left: 1 << 23, right: 0, edge: false)
       }
-      let largest = Arena.largestBlock
-      defer { Arena.largestBlock = largest }
-      Arena.largestBlock = 4000
+      let largest = Session.current.largestBlock
+      defer { Session.current.largestBlock = largest }
+      Session.current.largestBlock = 4000
       #expect(throws: LunervError.self) { try Tensor.full(1, [1001]) }
       #expect(try Tensor.full(1, [1000]).count == 1000)
     }
@@ -84,7 +84,7 @@ extension TensorsTests {
       func require(_ holds: Bool, _ text: String) throws {
         if !holds { throw LunervError(.memory, text) }
       }
-      let entries = Tensor.tapeEntries
+      let entries = Session.current.tapeEntries
       let w = try Tensor.leaf([8, 5, 3, 3], seed: 1), b = try Tensor.leaf([8], seed: 2)
       let head = try Tensor.leaf([3, 2, 1, 1], seed: 3)
       let x = try Tensor.leaf([1, 5, 6, 8], seed: 4, gradient: false)
@@ -102,11 +102,15 @@ extension TensorsTests {
       }
       var losses: [Double] = []
       for i in 0..<500 { losses.append(try step(i)) }
-      let (settled, resident) = (Arena.statistics, residentBytes())
+      func memory() -> [Int] {
+        [Session.current.living.bytes, Session.current.living.blocks, Arena.idleBytes]
+      }
+      let (settled, resident) = (memory(), residentBytes())
       for i in 500..<10_000 { losses.append(try step(i)) }
-      let after = Arena.statistics
+      let after = memory()
       try require(after == settled, "the arena went from \(settled) to \(after)")
-      try require(Tensor.tapeEntries == entries + 3, "\(Tensor.tapeEntries) entries on the tape")
+      let left = Session.current.tapeEntries
+      try require(left == entries + 3, "\(left) entries on the tape")
       let growth = residentBytes() - resident
       try require(resident > 0 && growth < 4 << 20, "the process grew by \(growth) bytes")
       try require(losses[9999] < losses[1], "the loss went from \(losses[1]) to \(losses[9999])")

@@ -84,9 +84,9 @@ struct Operator: Sendable, CustomTestStringConvertible {
   func checkGradients() throws {
     let numbers = numbers
     let exact = try run(.f64, .planar)
-    let recording = Tensor.isRecording
-    Tensor.isRecording = false
-    defer { Tensor.isRecording = recording }
+    let recording = Session.current.isRecording
+    Session.current.isRecording = false
+    defer { Session.current.isRecording = recording }
     let weights = try weights(exact.shape, .f64, channelsLast: false).numbers()
     func loss(_ numbers: [[Double]]) throws -> Double {
       let leaves = try zip(inputs, numbers).map {

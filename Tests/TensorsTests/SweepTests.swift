@@ -114,8 +114,8 @@ extension TensorsTests {
       )
       #expect(recorded.value.isStored)
 
-      Tensor.isRecording = false
-      defer { Tensor.isRecording = true }
+      Session.current.isRecording = false
+      defer { Session.current.isRecording = true }
       let alone = try convolution()
       #expect(try alone.sin().squared().numbers() == recorded.sin().squared().numbers())
       #expect(!alone.value.isStored)
@@ -132,8 +132,8 @@ extension TensorsTests {
       let x = try Tensor.leaf([1, 9, 24, 32], seed: 8, channelsLast: true, gradient: false)
       let w = try Tensor.leaf([9, 9, 3, 3], seed: 9)
       func output(recording: Bool) throws -> [Double] {
-        Tensor.isRecording = recording
-        defer { Tensor.isRecording = true }
+        Session.current.isRecording = recording
+        defer { Session.current.isRecording = true }
         return try x.conv2d(w, nil, padding: 1).numbers()
       }
       let first = try output(recording: false)
@@ -147,8 +147,8 @@ extension TensorsTests {
       let stepped = try output(recording: false)
       #expect(stepped != first)
       #expect(try output(recording: true) == stepped)
-      Tensor.isRecording = false
-      defer { Tensor.isRecording = true }
+      Session.current.isRecording = false
+      defer { Session.current.isRecording = true }
       try w.assign(.full(0, [9, 9, 3, 3]))
       #expect(try output(recording: false).allSatisfy { $0 == 0 })
     }

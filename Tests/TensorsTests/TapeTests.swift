@@ -8,7 +8,7 @@ extension TensorsTests {
   @Suite struct TapeTests {
     /// A chain of a million operations is recorded, walked and freed without recursion.
     @Test func longChain() throws {
-      let entries = Tensor.tapeEntries
+      let entries = Session.current.tapeEntries
       do {
         let x = try Tensor.leaf([0.5, -1], [2])
         var y = x
@@ -18,27 +18,27 @@ extension TensorsTests {
         // e^{0.5} up to the rounding of half a million products in f32.
         #expect(slope.allSatisfy { abs($0 - 1.6487) < 0.05 } && slope[0] == slope[1])
       }
-      #expect(Tensor.tapeEntries == entries)
+      #expect(Session.current.tapeEntries == entries)
     }
 
     /// The same with a graph that is dropped instead of walked.
     @Test func longChainUnread() throws {
-      let entries = Tensor.tapeEntries
+      let entries = Session.current.tapeEntries
       do {
         let x = try Tensor.leaf([0.5, -1], [2])
         var y = x
         for _ in 0..<300_000 { y = try y.sin().viewed([1, 2]).viewed([2]) }
         #expect(y.requiresGrad)
       }
-      #expect(Tensor.tapeEntries == entries)
+      #expect(Session.current.tapeEntries == entries)
     }
 
     /// Convolutions wait for their reader too: a long chain of them must not nest.
     @Test func longChainOfConvolutions() throws {
-      let entries = Tensor.tapeEntries
+      let entries = Session.current.tapeEntries
       for recording in [true, false] {
-        Tensor.isRecording = recording
-        defer { Tensor.isRecording = true }
+        Session.current.isRecording = recording
+        defer { Session.current.isRecording = true }
         let w = try Tensor.leaf([0.5, 0.5, 0.5, 0.5], [2, 2, 1, 1])
         var y = try Tensor.leaf([1, 1, 1, 1], [1, 2, 1, 2], gradient: false)
         for _ in 0..<20_000 { y = try y.conv2d(w, nil).sin().pixelShuffled(1).relu().adding(0.1) }
@@ -48,11 +48,11 @@ extension TensorsTests {
           #expect(try w.grad?.numbers().allSatisfy { $0.isFinite } == true)
         }
       }
-      #expect(Tensor.tapeEntries == entries)
+      #expect(Session.current.tapeEntries == entries)
     }
 
     @Test func secondBackwardIsAnError() throws {
-      let entries = Tensor.tapeEntries
+      let entries = Session.current.tapeEntries
       do {
         let x = try Tensor.leaf([2, 3], [2])
         let shared = try x.squared()
@@ -65,7 +65,7 @@ extension TensorsTests {
         try x.sum().backward()
         #expect(try x.grad?.numbers() == [5, 7])
       }
-      #expect(Tensor.tapeEntries == entries)
+      #expect(Session.current.tapeEntries == entries)
     }
 
     @Test func gradientsAccumulate() throws {
@@ -97,23 +97,23 @@ extension TensorsTests {
     }
 
     @Test func nothingIsRecordedWhenNotAsked() throws {
-      let entries = Tensor.tapeEntries
+      let entries = Session.current.tapeEntries
       let x = try Tensor.leaf([2, 3], [2])
-      #expect(Tensor.tapeEntries == entries + 1)
-      Tensor.isRecording = false
+      #expect(Session.current.tapeEntries == entries + 1)
+      Session.current.isRecording = false
       let y = try x.sin().sum()
-      Tensor.isRecording = true
-      #expect(!y.requiresGrad && Tensor.tapeEntries == entries + 1)
+      Session.current.isRecording = true
+      #expect(!y.requiresGrad && Session.current.tapeEntries == entries + 1)
       let z = try Tensor.full(1, [2]).sin().sum()
-      #expect(!z.requiresGrad && Tensor.tapeEntries == entries + 1)
+      #expect(!z.requiresGrad && Session.current.tapeEntries == entries + 1)
       try x.setRequiresGrad(false)
-      #expect(try !x.sin().requiresGrad && Tensor.tapeEntries == entries)
+      #expect(try !x.sin().requiresGrad && Session.current.tapeEntries == entries)
     }
 
     /// Graphs of every operator that saves something leave nothing behind.
     @Test func nothingLeaks() throws {
-      let entries = Tensor.tapeEntries
-      let blocks = Arena.statistics.blocks
+      let entries = Session.current.tapeEntries
+      let blocks = Session.current.living.blocks
       for walked in [true, false] {
         let x = try Tensor.leaf([1, 3, 24, 24], seed: 1),
           w = try Tensor.leaf([20, 3, 3, 3], seed: 2)
@@ -129,8 +129,8 @@ extension TensorsTests {
         let same = try Tensor.concatenated([out, out], 1).extremum(.maximum, [1])
         _ = try same.softmax(1).matmul(same.permuted([0, 2, 1])).sum()
       }
-      #expect(Tensor.tapeEntries == entries)
-      #expect(Arena.statistics.blocks == blocks)
+      #expect(Session.current.tapeEntries == entries)
+      #expect(Session.current.living.blocks == blocks)
     }
 
     /// What was computed, or promised, from a tensor does not see it written later.
@@ -155,13 +155,13 @@ extension TensorsTests {
       let p = try Tensor.leaf([3, 4], [2])
       let loss = try p.squared().sum()
       #expect(throws: LunervError.self) { try p.assign(.full(0, [2])) }
-      Tensor.isRecording = false
-      defer { Tensor.isRecording = true }
+      Session.current.isRecording = false
+      defer { Session.current.isRecording = true }
       try p.assign(.full(0, [2]))
       try loss.backward()
       #expect(try p.grad?.numbers() == [6, 8] && p.numbers() == [0, 0])
       let result = try p.sin()
-      Tensor.isRecording = true
+      Session.current.isRecording = true
       #expect(throws: LunervError.self) { try p.sin().assign(result) }
     }
   }

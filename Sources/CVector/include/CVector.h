@@ -1,5 +1,9 @@
 #pragma once
 
+/// A pointer for each thread, null at first.
+void *_Nullable lunerv_thread_session(void);
+void lunerv_set_thread_session(void *_Nullable pointer);
+
 /// Eight or sixteen floats at any address. Swift's own unaligned loads are generic functions that
 /// large callers do not always inline; these always are.
 typedef float lunerv_float8 __attribute__((vector_size(32)));
