@@ -176,6 +176,9 @@ END
 MODULE("lunerv.models.hnerv_boost")
 #embed "../../stdlib/lunerv/models/hnerv_boost.lua"
 END
+MODULE("lunerv.models.kinds")
+#embed "../../stdlib/lunerv/models/kinds.lua"
+END
 MODULE("lunerv.models.model")
 #embed "../../stdlib/lunerv/models/model.lua"
 END

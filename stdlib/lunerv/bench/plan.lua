@@ -52,10 +52,7 @@ function plan.cases(models, names)
     end
   end
   -- The paper's own model first, then the others by name.
-  local order = { "hnerv_boost", "hnerv" }
-  for _, kind in ipairs(options.kinds) do
-    if kind ~= "hnerv_boost" and kind ~= "hnerv" then order[#order + 1] = kind end
-  end
+  local order = { "hnerv_boost", "hnerv", table.unpack(options.kinds) }
   add("loss", "hnerv_boost", "720p")
   for i = 1, 2 do
     for _, size in ipairs { "720p", "180p" } do add("train", order[i], size) end

@@ -1,18 +1,18 @@
 -- What `lunerv bench` has measured, as people read it: on a terminal, and as the README's tables.
 local kernels <const> = require "lunerv.bench.kernels"
+local kinds <const> = require "lunerv.models.kinds"
 local torch <const> = require "lunerv.bench.torch"
 
 local report <const> = {}
 
-local titles <const> = {
-  hnerv = "HNeRV", hnerv_boost = "HNeRV-Boost", nerv = "NeRV", nerv_boost = "NeRV-Boost",
-  enerv = "E-NeRV", enerv_boost = "E-NeRV-Boost",
-}
 local modes <const> = {
   train = "training step", decode = "decoding a frame", loss = "loss and its gradient",
 }
 
-local function title(s) return titles[s.model] or s.model end
+local function title(s)
+  local kind = kinds.by_name[s.model]
+  return kind and kind.title or s.model
+end
 
 local function is_number(value) return type(value) == "number" end
 

@@ -7,6 +7,7 @@
 --   lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
 --   lv.codec.write("clip.lnv", cem, { clip = clip })
 local class <const> = require "lunerv.nn.class"
+local kinds <const> = require "lunerv.models.kinds"
 local LastCodes <const> = require "lunerv.compress.last_codes"
 local Latents <const> = require "lunerv.compress.latents"
 local List <const> = require "lunerv.nn.list"
@@ -29,11 +30,11 @@ CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", 
 -- HNeRV of 578,220 parameters, 132 frames of 320×180, 26.6 dB: after three passes 21.2 dB in
 -- 146,732 bytes at 0.05, 26.4 dB in 131,600 at this (plan `boost` of ablate).
 local by_loss <const> = { l2 = 5e-5, l1 = 8e-4 }
-local by_kind <const> = { hnerv = 0.05, hnerv_boost = 0.05 }
 
 -- The λ for a kind of model that is trained with the loss of that name, or else the kind's own.
 function CEM.price(kind, loss)
-  return by_loss[loss or options.default("loss", kind)] or by_kind[kind] or 0.2
+  local own = kinds.by_name[kind]
+  return by_loss[loss or options.default("loss", kind)] or own and own.lambda or 0.2
 end
 
 -- Whether symbols may have the distribution `name`.

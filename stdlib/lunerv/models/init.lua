@@ -1,8 +1,8 @@
 -- lv.models: the decoders of the papers, by kind: lv.models.hnerv_boost { clip = clip, … }.
 local errors <const> = require "lunerv.errors"
-local options <const> = require "lunerv.options"
+local kinds <const> = require "lunerv.models.kinds"
 
-local models <const> = { kinds = options.kinds }
+local models <const> = { kinds = kinds.names }
 
 -- The model that a `config` (of a checkpoint, or model.config) describes, freshly initialised.
 function models.build(config)
@@ -14,13 +14,11 @@ end
 
 return setmetatable(models, {
   __index = function(self, kind)
-    for _, known in ipairs(options.kinds) do
-      if known == kind then
-        local class = require("lunerv.models." .. kind)
-        rawset(self, kind, class)
-        return class
-      end
+    if not kinds.by_name[kind] then
+      errors.raise("unknown model '%s' (known: %s)", tostring(kind), errors.list(kinds.names))
     end
-    errors.raise("unknown model '%s' (known: %s)", tostring(kind), errors.list(options.kinds))
+    local class = require("lunerv.models." .. kind)
+    rawset(self, kind, class)
+    return class
   end,
 })

@@ -1,12 +1,11 @@
 -- Every option of lunerv, once, with its default and its presets.
 local errors <const> = require "lunerv.errors"
+local kinds <const> = require "lunerv.models.kinds"
 local plans <const> = require "lunerv.tasks.plans"
 local presets <const> = require "lunerv.models.presets"
 local recipes <const> = require "lunerv.recipes"
 
-local catalogue <const> = {}
-
-catalogue.kinds = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv", "hnerv_boost" }
+local catalogue <const> = { kinds = kinds.names }
 
 -- Scripts that fit a model, those that make files of it, those that read a clip.
 local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
@@ -29,29 +28,19 @@ local decode <const> = { "decode_published" }
 local loss_names <const> = { "boosted", "l1", "l2", "l1_ssim", "l1_ms_ssim", "l1_freq" }
 local methods <const> = { "cem", "three_step" }
 local all <const> = catalogue.kinds
-local boosted <const> = { "nerv_boost", "enerv_boost", "hnerv_boost" }
-local of_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost" }
-local nerv_kinds <const> = { "nerv", "nerv_boost" }
-local enerv_kinds <const> = { "enerv", "enerv_boost" }
-local hnerv_kinds <const> = { "hnerv", "hnerv_boost" }
-local encoding_time <const> = { "nerv", "nerv_boost", "enerv", "enerv_boost", "hnerv_boost" }
+local boosted <const> = kinds.where(function(kind) return kind.boosted end)
+local embedding <const> = kinds.where(function(kind) return kind.embeds end)
+local of_time <const> = kinds.where(function(kind) return not kind.embeds end)
+local encoding_time <const> = kinds.where(function(kind) return kind.encodes_time end)
 
--- One default for each kind: `values.nerv` or, of the boosted ones, `values.boosted`, and so on
--- to `values.other`.
-local function by_kind(values)
-  local defaults = {}
-  for _, kind in ipairs(catalogue.kinds) do
-    local value = values[kind]
-    if value == nil and kind:match "_boost$" then value = values.boosted end
-    if value == nil then value = values.other end
-    defaults[kind] = value
-  end
-  return defaults
+-- The kinds that have an option of their own: their defaults name it.
+local function owners(name)
+  return kinds.where(function(kind) return kind.defaults[name] ~= nil end)
 end
 
--- name, type, default (or `defaults`, one per model kind), doc; `command_defaults`: what takes
--- their place for some kinds in a script; `models`: the kinds a model
--- option belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
+-- name, type, doc; `default`, where the kind of model has no other (models/kinds.lua);
+-- `command_defaults`: what takes their place in a script; `models`: the kinds a model option
+-- belongs to; `commands`: the scripts whose command line has it; `train`: lv.train has it.
 -- Types: string, integer (`choices`), number, boolean, choice (`choices`), list (of numbers;
 -- `counts`: how many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count
 -- (400k, 1.5M), text_or_number (`choices`). Numbers, those in lists too, lie between `least` (1 for
@@ -76,34 +65,29 @@ catalogue.list = {
   { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
     commands = regress_decode,
     doc = "rows and columns of the first map (those that cover the frame)" },
-  { name = "enc_strides", type = "list", whole = true, models = hnerv_kinds, commands = regress,
+  { name = "enc_strides", type = "list", whole = true, models = embedding, commands = regress,
     doc = "downsampling of each encoder stage (the same as strides)" },
   { name = "enc_dim", type = "list", counts = { 2 }, above = 0, default = { 64, 16 },
-    models = hnerv_kinds, commands = regress,
+    models = embedding, commands = regress,
     doc = "encoder width and embedding channels; a second number below 1 is a share of size" },
-  { name = "enc_blks", type = "integer", least = 0, default = 1, models = hnerv_kinds,
+  { name = "enc_blks", type = "integer", least = 0, default = 1, models = embedding,
     commands = regress,
     doc = "ConvNeXt blocks in each encoder stage" },
-  { name = "stem_dim", type = "integer", defaults = { nerv = 512, nerv_boost = 256 },
-    models = nerv_kinds, commands = regress, doc = "width of the stem's hidden layer" },
-  { name = "block_dim", type = "integer", least = 2, default = 128, models = enerv_kinds,
+  { name = "stem_dim", type = "integer", models = owners "stem_dim", commands = regress,
+    doc = "width of the stem's hidden layer" },
+  { name = "block_dim", type = "integer", least = 2, models = owners "block_dim",
     commands = regress, doc = "width of the transformer blocks" },
-  { name = "dec_blks", type = "list", whole = true,
-    defaults = by_kind { boosted = { 1, 1, 2 }, other = { 1 } }, models = all,
+  { name = "dec_blks", type = "list", whole = true, default = { 1 }, models = all,
     commands = regress,
     doc = "blocks in each decoder stage; the last number serves all further stages" },
   { name = "ks", type = "list", counts = { 3 }, whole = true, least = 0,
-    defaults = by_kind { hnerv = { 0, 1, 5 }, hnerv_boost = { 0, 1, 5 }, other = { 0, 3, 3 },
-      boosted = { 0, 3, 3 } },
-    models = all, commands = regress,
+    default = { 0, 3, 3 }, models = all, commands = regress,
     doc = "kernel sizes: encoder, first decoder stage, largest" },
-  { name = "reduce", type = "number", above = 0,
-    defaults = by_kind { hnerv = 1.2, hnerv_boost = 1.2, other = 2 }, models = all,
-    commands = regress, doc = "what each stage divides the width by" },
+  { name = "reduce", type = "number", above = 0, default = 2, models = all, commands = regress,
+    doc = "what each stage divides the width by" },
   { name = "lower_width", type = "integer", default = 12, models = all,
     commands = regress, doc = "the width no stage goes below" },
-  { name = "act", type = "choice", defaults = by_kind { nerv = "silu", boosted = "sin",
-      other = "gelu" },
+  { name = "act", type = "choice", default = "gelu",
     choices = { "gelu", "sin", "silu", "relu", "sigmoid", "tanh", "none" },
     models = all, commands = regress_decode, doc = "the model's activation" },
   { name = "conditioning", type = "choice", choices = { "tat", "adain", "none" },
@@ -112,28 +96,23 @@ catalogue.list = {
   { name = "ch_t", type = "integer", default = 32, models = boosted, commands = regress,
     doc = "channels of the temporal embedding" },
   { name = "pe_base", type = "number", above = 0, default = 1.25, models = encoding_time,
-    command_defaults = { interpolate = by_kind { other = 1.05 } }, commands = regress_decode,
+    command_defaults = { interpolate = 1.05 }, commands = regress_decode,
     doc = "base of the positional encoding" },
-  { name = "pe_levels", type = "integer", defaults = by_kind { nerv = 40, other = 80 },
-    models = encoding_time, commands = regress, doc = "levels of the positional encoding" },
+  { name = "pe_levels", type = "integer", default = 80, models = encoding_time,
+    commands = regress, doc = "levels of the positional encoding" },
   { name = "out_image", type = "text_or_number", choices = { "tanh", "sigmoid" },
     default = "tanh", models = all, commands = regress_decode,
     doc = "how the head becomes an image: tanh, sigmoid or a constant bias" },
 
   { name = "epochs", type = "integer", most = 1000000000, default = 300, train = true,
     commands = regress, doc = "passes over the clip" },
-  { name = "lr", type = "number", above = 0, default = 3e-3,
-    defaults = { nerv = 5e-4, enerv = 5e-4, hnerv = 1e-3, enerv_boost = 1.5e-3 },
-    command_defaults = {
-      interpolate = { hnerv_boost = 1e-3, enerv_boost = 1e-3 }, inpaint = { hnerv = 5e-4 },
-    },
-    train = true, commands = regress, doc = "peak learning rate" },
+  { name = "lr", type = "number", above = 0, default = 3e-3, train = true, commands = regress,
+    doc = "peak learning rate" },
   { name = "warmup", type = "number", least = 0, most = 1, default = 0.1,
-    defaults = { nerv = 0.2, enerv = 0.2 }, train = true, commands = regress,
+    train = true, commands = regress,
     doc = "share of the training in which the learning rate rises" },
   { name = "recipe", type = "string", placeholder = "NAME|FILE", train = true, commands = regress,
-    command_defaults = { compress_file = by_kind { other = "fast" },
-      rd_curve = by_kind { other = "fast" } },
+    command_defaults = { compress_file = "fast", rd_curve = "fast" },
     doc = "fast, published or a Lua file: the options below where not given" },
   { name = "schedule", type = "choice", choices = { "warmup_cosine", "warmup_linear" },
     default = "warmup_cosine", train = true, commands = regress,
@@ -144,16 +123,14 @@ catalogue.list = {
   { name = "guard", type = "boolean", default = false, train = true, commands = regress,
     doc = "go back and on at half the rate, twice at most, where the loss diverges" },
   { name = "optimiser", type = "choice", choices = { "adam", "adan", "muon", "sgd", "soap" },
-    defaults = { nerv = "adam", enerv = "adam", hnerv = "adam" }, default = "adan", train = true,
-    commands = regress, doc = "how parameters are updated" },
+    default = "adan", train = true, commands = regress, doc = "how parameters are updated" },
   { name = "beta1", type = "number", least = 0, most = 1, default = 0.9,
-    defaults = { nerv = 0.5, enerv = 0.5 }, train = true, commands = regress,
+    train = true, commands = regress,
     doc = "how much Adam's mean gradient keeps at each step (adan has its own)" },
   { name = "clip_grad", type = "number", above = 0, train = true,
-    command_defaults = { inpaint = { hnerv = 1 } }, commands = regress,
+    commands = regress,
     doc = "joint norm that gradients are scaled down to" },
-  { name = "loss", type = "choice", choices = loss_names,
-    defaults = { nerv = "l1_ssim", enerv = "l1_ssim", hnerv = "l2" }, default = "boosted",
+  { name = "loss", type = "choice", choices = loss_names, default = "boosted",
     train = true, commands = regress, doc = "what is minimised" },
   { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
     doc = "seed of every random number" },
@@ -280,6 +257,9 @@ catalogue.list = {
 
 catalogue.by_name = {}
 for _, option in ipairs(catalogue.list) do catalogue.by_name[option.name] = option end
+for _, kind in ipairs(kinds.list) do
+  for name in pairs(kind.defaults) do catalogue.by_name[name].varies = true end
+end
 
 -- Names of the options for which `wanted(option)` holds.
 function catalogue.names_where(wanted)
@@ -298,13 +278,15 @@ function catalogue.copy(value)
   return result
 end
 
+local users_own <const> = { defaults = {}, commands = {} }
+
 -- The default of an option for a model kind (nil: for a model of the user's own), in the script
 -- `command` if given.
 function catalogue.default(name, kind, command)
-  local option = catalogue.by_name[name]
-  local special = option.command_defaults and option.command_defaults[command]
-  local default = special and special[kind]
-  if default == nil then default = option.defaults and option.defaults[kind] end
+  local option, own = catalogue.by_name[name], kinds.by_name[kind] or users_own
+  local default = own.commands[command] and own.commands[command][name]
+  if default == nil then default = option.command_defaults and option.command_defaults[command] end
+  if default == nil then default = own.defaults[name] end
   if default == nil then default = option.default end
   return catalogue.copy(default)
 end

@@ -140,7 +140,7 @@ local function fill(given, known, spec)
     local applies = not (kind and option.models) or values.contains(option.models, kind)
     if given[name] == nil then
       local wanted = applies
-        and (kind or not option.models and not option.defaults and name ~= "model")
+        and (kind or not option.models and not option.varies and name ~= "model")
       if wanted then given[name] = catalogue.default(name, kind, spec.command) end
     elseif not applies then
       usage_error("%s does not apply to model '%s'", flag(name), kind)

@@ -3,6 +3,7 @@
 -- rather than made fewer afterwards. The experiments behind the numbers are in
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
 local geometry <const> = require "lunerv.models.geometry"
+local kinds <const> = require "lunerv.models.kinds"
 local models <const> = require "lunerv.models"
 local optim <const> = require "lunerv.optim"
 local default <const> = require "lunerv.options".default
@@ -48,7 +49,7 @@ local function options(kind, command)
     o.epochs, o.compress_epochs = 3, 57
   end
   -- What a bit costs beside the boosted loss; other losses are smaller (compress/cem.lua).
-  if kind and kind:match "_boost$" then o.lambda = 0.5 end
+  if kinds.by_name[kind] and kinds.by_name[kind].boosted then o.lambda = 0.5 end
   return o
 end
 

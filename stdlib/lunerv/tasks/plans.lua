@@ -3,6 +3,7 @@
 -- plan's `common` options hold for all its variants, its `kind` where no other is asked
 -- for; both give way to what the command line says, a variant's own do not.
 local errors <const> = require "lunerv.errors"
+local kinds <const> = require "lunerv.models.kinds"
 
 local plans <const> = {}
 
@@ -91,17 +92,14 @@ plans.together = {
 -- What the paper's readers try first.
 
 -- Each kind by its own recipe: activation, loss, optimiser and learning rate are part of it.
-plans.boost = {
-  about = "every boosted kind against its baseline",
-  variants = {
-    { "nerv", { model = "nerv" } },
-    { "nerv_boost", { model = "nerv_boost" }, against = "nerv" },
-    { "enerv", { model = "enerv" }, against = false },
-    { "enerv_boost", { model = "enerv_boost" }, against = "enerv" },
-    { "hnerv", { model = "hnerv" }, against = false },
-    { "hnerv_boost", { model = "hnerv_boost" }, against = "hnerv" },
-  },
-}
+plans.boost = { about = "every boosted kind against its baseline", variants = {} }
+for _, kind in ipairs(kinds.list) do
+  local name, baseline = kind.name, kind.baseline
+  if baseline then
+    table.insert(plans.boost.variants, { baseline, { model = baseline }, against = false })
+    table.insert(plans.boost.variants, { name, { model = name }, against = baseline })
+  end
+end
 
 plans.sine_in_nerv = {
   about = "SINE in place of GELU in NeRV", kind = "nerv",

@@ -3,6 +3,7 @@
 local Golden <const> = require "lunerv.verify.golden"
 local errors <const> = require "lunerv.errors"
 local interop <const> = require "lunerv.interop"
+local kinds <const> = require "lunerv.models.kinds"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
 local models <const> = require "lunerv.models"
@@ -22,24 +23,16 @@ local function under(tensors, prefix)
   return any and found or nil
 end
 
-local function known_kind(name)
-  for _, kind in ipairs(models.kinds) do
-    if kind == name then return true end
-  end
-  return false
-end
-
 -- A golden file's content, ready to be compared: `tensors` by name, and its metadata.
 local function golden(tensors, metadata)
-  local kind = tostring(metadata.kind):lower()
-  if not known_kind(kind) then
+  local kind = kinds.by_name[tostring(metadata.kind):lower()]
+  if not kind then
     errors.raise("expected a golden file of one of %s, got kind '%s'",
-      table.concat(models.kinds, ", "), tostring(metadata.kind))
+      table.concat(kinds.names, ", "), tostring(metadata.kind))
   end
-  local boosted = kind:match "_boost$" ~= nil
   return Golden.new(Model, {
-    tensors = tensors, metadata = metadata, kind = kind, boosted = boosted,
-    total_loss = boosted and loss.boosted or loss.l2,
+    tensors = tensors, metadata = metadata, kind = kind.name, boosted = kind.boosted,
+    total_loss = kind.boosted and loss.boosted or loss.l2,
     published = under(tensors, "param/"),
     pixels = tensors["input/frames"]:to "f32" / 255,
     times = tensors["input/norm_idx"]:tolist(),
