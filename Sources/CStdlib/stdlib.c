@@ -140,8 +140,20 @@ END
 MODULE("lunerv.interop")
 #embed "../../stdlib/lunerv/interop.lua"
 END
+MODULE("lunerv.interop.enerv")
+#embed "../../stdlib/lunerv/interop/enerv.lua"
+END
+MODULE("lunerv.interop.families")
+#embed "../../stdlib/lunerv/interop/families.lua"
+END
+MODULE("lunerv.interop.hnerv")
+#embed "../../stdlib/lunerv/interop/hnerv.lua"
+END
 MODULE("lunerv.interop.names")
 #embed "../../stdlib/lunerv/interop/names.lua"
+END
+MODULE("lunerv.interop.nerv")
+#embed "../../stdlib/lunerv/interop/nerv.lua"
 END
 MODULE("lunerv.interop.programs")
 #embed "../../stdlib/lunerv/interop/programs.lua"

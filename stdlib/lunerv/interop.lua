@@ -1,20 +1,21 @@
 -- The authors' published checkpoints: their names, and files of theirs and ours.
 local errors <const> = require "lunerv.errors"
+local families <const> = require "lunerv.interop.families"
+local kinds <const> = require "lunerv.models.kinds"
 local models <const> = require "lunerv.models"
 local names <const> = require "lunerv.interop.names"
 local native <const> = require "lunerv.native"
 local programs <const> = require "lunerv.interop.programs"
-local shapes <const> = require "lunerv.interop.shapes"
 local options <const> = require "lunerv.options"
 
-local interop <const> = { published_name = names.published, kind_of = shapes.kind }
+local interop <const> = { published_name = families.published, kind_of = families.kind }
 
 -- Parameters --------------------------------------------------------------------------------
 
 -- Calls each(tensor, theirs) for every parameter of `model` with its published name.
 local function each_parameter(model, each)
   for name, tensor in model:named_parameters() do
-    local theirs = names.published(model.kind, name)
+    local theirs = families.published(model.kind, name)
       or errors.raise("'%s' has no published name", name)
     each(tensor, theirs)
   end
@@ -99,6 +100,7 @@ end
 -- The options of our model of `kind` that equal a published configuration (a decoded JSON
 -- table), for frames of the given size.
 function interop.options_from_published(kind, config, height, width, frames)
+  local own = kinds.by_name[kind]
   local o = {
     height = height, width = width, frames = frames,
     fc_dim = math.tointeger(config.fc_dim), ks = numbers(config.ks),
@@ -107,20 +109,18 @@ function interop.options_from_published(kind, config, height, width, frames)
     out_image = tonumber(config.out_bias) or config.out_bias,
   }
   if o.act == "swish" then o.act = "silu" end
-  if kind == "hnerv" or kind == "hnerv_boost" then
+  if own.embeds then
     o.enc_strides, o.enc_dim = integers(config.enc_strds), numbers(config.enc_dim)
     o.enc_blks = math.tointeger(config.enc_blks)
   else
     o.fc_hw = numbers(config.fc_hw)
   end
-  if kind == "enerv" or kind == "enerv_boost" then
-    o.block_dim = math.tointeger(config.block_dim)
-  end
-  if kind ~= "hnerv" then
+  if options.applies("block_dim", kind) then o.block_dim = math.tointeger(config.block_dim) end
+  if own.encodes_time then
     local encoding = numbers(config.embed)
     o.pe_base, o.pe_levels = encoding[1], encoding[2]
   end
-  if kind:match "_boost$" then
+  if own.boosted then
     o.ch_t = math.tointeger(config.ch_t)
     o.conditioning = conditionings[config.sft_block]
       or errors.data("unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
@@ -201,7 +201,7 @@ local function settle_frames(o, kind, tensors, embeddings, known)
   local unit = 1
   for _, stride in ipairs(o.strides) do unit = unit * stride end
   local sizes = embeddings and embeddings.shape
-  if kind:match "^hnerv" then
+  if kinds.by_name[kind].embeds then
     o.height = known.height or sizes and sizes[3] * unit * o.unfold
     o.width = known.width or sizes and sizes[4] * unit * o.unfold
   else
@@ -213,9 +213,11 @@ local function settle_frames(o, kind, tensors, embeddings, known)
     o.height, o.width = known.height or o.height, known.width or o.width
     local rows, columns = (o.height - 1) // unit + 1, (o.width - 1) // unit + 1
     if o.fc_hw then rows, columns = o.fc_hw[1], o.fc_hw[2] end
-    if kind:match "^nerv" and shapes.cells(tensors, o.fc_dim) ~= rows * columns then
+    local theirs = families.of(kind)
+    local cells = theirs.cells and theirs.cells(tensors, o.fc_dim)
+    if cells and cells ~= rows * columns then
       errors.data("expected the frame's height and width, or fc_hw: the first map has %d cells, "
-        .. "not %d x %d", shapes.cells(tensors, o.fc_dim), rows, columns)
+        .. "not %d x %d", cells, rows, columns)
     end
   end
   o.frames = sizes and sizes[1] or known.frames
@@ -260,7 +262,7 @@ function interop.open(path, given)
     "pe_base", "clip", "interleaved" })
   local stored, metadata = native.load_safetensors(path)
   if not stored then return nil, metadata end
-  local program, tensors = programs.recognise(dequantised(unwrapped(stored)))
+  local tensors, is_own = programs.recognise(dequantised(unwrapped(stored)))
   local embeddings = tensors.embed
   tensors.embed = nil
   if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
@@ -273,13 +275,15 @@ function interop.open(path, given)
     o.height, o.width, o.frames = clip.height, clip.width, clip.frames
     o.clip = nil
   end
-  local kind = shapes.kind(tensors)
-  local found, known = shapes.options(kind, tensors), known_facts(kind, metadata, o)
+  local kind = families.kind(tensors)
+  local theirs = families.of(kind)
+  local program = is_own and theirs.program or programs.boosting
+  local found, known = families.options(kind, tensors), known_facts(kind, metadata, o)
   settle_frames(found, kind, tensors, embeddings, known)
   found.act, found.out_image = known.act, known.out_image or program.out_image
-  if kind ~= "hnerv" then found.pe_base = known.pe_base end
+  if kinds.by_name[kind].encodes_time then found.pe_base = known.pe_base end
   if o.interleaved or o.interleaved == nil and program.interleaved then
-    programs.separate(tensors, kind)
+    programs.separate(tensors, theirs.encoded)
   end
 
   local model = interop.load_published(models[kind](found), tensors)
@@ -348,7 +352,10 @@ function interop.save(path, model, given)
   for _, entry in ipairs(interop.published_values(model)) do
     if not (o.quantised and entry[1]:match "^encoder%.") then list[#list + 1] = entry end
   end
-  if model.kind == "nerv" then list = programs.for_nerv(list, model) end
+  local theirs = families.of(model.kind)
+  if theirs.for_program and not kinds.by_name[model.kind].boosted then
+    list = theirs.for_program(list, model)
+  end
   if model.decode and o.clip then
     list[#list + 1] = { "embed", embeddings_of(model, o.clip) }
   elseif model.decode and o.quantised then

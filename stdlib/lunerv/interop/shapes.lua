@@ -3,17 +3,6 @@ local errors <const> = require "lunerv.errors"
 
 local shapes <const> = {}
 
--- The kind of model that a table of tensors by published name belongs to.
-function shapes.kind(tensors)
-  local boosted = false
-  for name in pairs(tensors) do boosted = boosted or name:find(".sft_block.", 1, true) ~= nil end
-  local family = tensors["decoder.0.conv.downconv.weight"] and "hnerv"
-    or tensors["stem_xy.0.weight"] and "enerv" or tensors["stem.0.weight"] and "nerv"
-    or errors.data("these are no parameters of a published kind: neither "
-      .. "decoder.0.conv.downconv.weight nor stem_xy.0.weight nor stem.0.weight is there")
-  return boosted and family .. "_boost" or family
-end
-
 -- The size of dimension `i` of the tensor called `name`.
 local function size(tensors, name, i)
   local tensor = tensors[name] or errors.data("'%s' is missing", name)
@@ -29,6 +18,8 @@ local function shuffle(name, made, channels)
   end
   return scale
 end
+
+shapes.size, shapes.shuffle = size, shuffle
 
 -- One block: { from, to, scale, kernel }. `following` is the width that the next one expects.
 local function block_of(tensors, prefix, following)
@@ -74,9 +65,10 @@ local function blocks_of(tensors, pattern, first)
   return blocks
 end
 
--- Puts strides, widths, dec_blks, ks and fc_dim into `o`: a block that changes nothing repeats the
--- one before it.
-local function read_stages(o, blocks)
+-- Puts strides, widths, dec_blks, ks and fc_dim into `o`, as the blocks behind the stem have them:
+-- those of `pattern` from number `first` on. One that changes nothing repeats the one before it.
+function shapes.read_stages(o, tensors, pattern, first)
+  local blocks = blocks_of(tensors, pattern, first)
   o.fc_dim, o.strides, o.widths, o.dec_blks = blocks[1].from, {}, {}, {}
   local kernels = {}
   for i, block in ipairs(blocks) do
@@ -96,57 +88,5 @@ local function read_stages(o, blocks)
     end
   end
 end
-
-local function read_encoder(o, tensors)
-  local stride_of, blocks = "encoder.downsample_layers.%d.%d.weight", "encoder.stages.0.%d.gamma"
-  if not tensors[stride_of:format(0, 0)] then
-    o.encoder, o.enc_strides = false, table.move(o.strides, 1, #o.strides, 1, {})
-    if o.unfold > 1 then table.insert(o.enc_strides, o.unfold) end
-    return
-  end
-  o.enc_dim[1] = size(tensors, stride_of:format(0, 0), 1)
-  o.enc_strides, o.enc_blks = { size(tensors, stride_of:format(0, 0), 4) }, 0
-  while tensors[stride_of:format(#o.enc_strides, 1)] do
-    table.insert(o.enc_strides, size(tensors, stride_of:format(#o.enc_strides, 1), 4))
-  end
-  while tensors[blocks:format(o.enc_blks)] do o.enc_blks = o.enc_blks + 1 end
-end
-
-local readers <const> = {}
-
-function readers.hnerv(o, tensors)
-  read_stages(o, blocks_of(tensors, "decoder.%d.", 1))
-  local stem = "decoder.0.conv.downconv.weight"
-  o.enc_dim = { 1, size(tensors, stem, 2) }
-  o.unfold = shuffle(stem, size(tensors, stem, 1), o.fc_dim)
-  read_encoder(o, tensors)
-end
-
-function readers.nerv(o, tensors)
-  read_stages(o, blocks_of(tensors, "layers.%d.", 0))
-  o.stem_dim = size(tensors, "stem.0.weight", 1)
-end
-
-function readers.enerv(o, tensors)
-  read_stages(o, blocks_of(tensors, "layers.%d.", 0))
-  o.block_dim = size(tensors, "stem_xy.0.weight", 1)
-end
-
--- The options of our model of `kind` that these tensors fit; what shapes cannot tell (frame sizes,
--- the activation) is not among them.
-function shapes.options(kind, tensors)
-  local o = {}
-  readers[kind:match "^%a+"](o, tensors)
-  local first = kind == "nerv" and "stem.0.weight" or "stem_t.0.weight"
-  if kind ~= "hnerv" then o.pe_levels = size(tensors, first, 2) // 2 end
-  if kind:match "_boost$" then
-    local prefix = kind == "hnerv_boost" and "decoder.0." or "layers.0."
-    o.ch_t = size(tensors, prefix .. "sft_block.sft0.SFT_scale_conv0.weight", 1)
-  end
-  return o
-end
-
--- How many cells the first map of a NeRV kind has.
-function shapes.cells(tensors, fc_dim) return size(tensors, "stem.2.weight", 1) // fc_dim end
 
 return shapes

@@ -1,0 +1,59 @@
+-- What the published programs make of each family of kinds: the files nerv, enerv and hnerv.
+--
+--   mark           a tensor that no other family has
+--   names          the rules for the names of parameters (interop/names.lua)
+--   read(o, tensors)   puts the options that shapes tell into `o`
+--   time           the layer that takes the encoded time
+--   first_block    what the names of the first boosted block begin with
+--   encoded        how many encodings the layers of a name take
+--   cells(tensors, fc_dim)   how many cells the first map has, where shapes tell
+--   program        the family's own, where there is one beside the boosting program
+--   for_program(list, model)   parameters as that one has them, where files are written for it
+local errors <const> = require "lunerv.errors"
+local kinds <const> = require "lunerv.models.kinds"
+local names <const> = require "lunerv.interop.names"
+local shapes <const> = require "lunerv.interop.shapes"
+
+local families <const> = {}
+
+-- The family of a kind of model.
+function families.of(kind)
+  local own = kinds.by_name[kind]
+  if not (own and own.family) then
+    errors.raise("no published names are known for '%s'", tostring(kind))
+  end
+  return require("lunerv.interop." .. own.family)
+end
+
+-- Their name of our parameter `name` in a model of `kind`; nil for what they do not store.
+function families.published(kind, name) return names.translate(name, families.of(kind).names) end
+
+-- The kind of model that a table of tensors by published name belongs to.
+function families.kind(tensors)
+  local boosted, marks = false, {}
+  for name in pairs(tensors) do boosted = boosted or name:find(".sft_block.", 1, true) ~= nil end
+  for _, kind in ipairs(kinds.list) do
+    if kind.family and kind.boosted == boosted then
+      local mark = families.of(kind.name).mark
+      if tensors[mark] then return kind.name end
+      table.insert(marks, 1, mark)
+    end
+  end
+  errors.data("these are no parameters of a published kind: neither %s is there",
+    table.concat(marks, " nor "))
+end
+
+-- The options of our model of `kind` that these tensors fit; what shapes cannot tell (frame sizes,
+-- the activation) is not among them.
+function families.options(kind, tensors)
+  local o, own, theirs = {}, kinds.by_name[kind], families.of(kind)
+  theirs.read(o, tensors)
+  if own.encodes_time then o.pe_levels = shapes.size(tensors, theirs.time, 2) // 2 end
+  if own.boosted then
+    o.ch_t = shapes.size(tensors,
+      theirs.first_block .. "sft_block.sft0.SFT_scale_conv0.weight", 1)
+  end
+  return o
+end
+
+return families
