@@ -4,9 +4,10 @@ package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 
 local all <const> = {
-  "embedding", "options", "numbers", "modules", "blocks", "boost", "schedule", "models", "interop",
-  "video", "train", "optim", "recipes", "compress", "program", "rate", "segments", "batches",
-  "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality", "plot", "robust",
+  "embedding", "options", "numbers", "modules", "blocks", "boost", "schedule", "models", "kinds",
+  "interop", "video", "train", "optim", "recipes", "compress", "program", "rate", "segments",
+  "batches", "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality", "plot",
+  "robust",
 }
 
 for _, name in ipairs(#arg > 0 and arg or all) do require("test_" .. name) end

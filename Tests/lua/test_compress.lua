@@ -1,6 +1,7 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local commands <const> = require "lunerv.commands"
+local options_of <const> = require("tiny").options
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
 local test <const> = harness.test
@@ -512,10 +513,10 @@ test("every kind of model has a file", function()
   local path = folder.path .. "/clip.lnv"
   for _, kind in ipairs(lv.options.kinds) do
     lv.seed(2)
-    local o = { clip = clip, fc_dim = 8, strides = { 5, 2 }, dec_blks = { 1, 2 }, lower_width = 4 }
-    if kind:match "hnerv" then o.enc_dim = { 4, 2 } end
-    if kind:match "enerv" then o.block_dim = 16 end
-    local cem = lv.compress.cem(lv.models[kind](o))
+    local cem = lv.compress.cem(lv.models[kind](options_of(kind, {
+      clip = clip, fc_dim = 8, strides = { 5, 2 }, dec_blks = { 1, 2 }, lower_width = 4,
+      enc_dim = { 4, 2 }, block_dim = 16,
+    })))
     lv.train { model = cem, clip = clip, epochs = 1 }
     local file = assert(lv.codec.write(path, cem, { clip = clip }))
     near(file.psnr, lv.metrics.evaluate(cem, clip).psnr, 0.05)

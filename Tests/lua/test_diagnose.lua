@@ -1,6 +1,7 @@
 local harness <const> = require "harness"
 local kernels <const> = require "lunerv.bench.kernels"
 local lv <const> = require "lunerv"
+local tiny <const> = require "tiny"
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
 local test <const> = harness.test
@@ -17,10 +18,8 @@ local function clip_in(folder)
 end
 
 local function options_of(kind)
-  local o = { fc_dim = 8, strides = { 4, 2 }, lower_width = 4, dec_blks = { 1 } }
-  if kind:match "^hnerv" then o.enc_dim = { 4, 2 } end
-  if kind:match "^enerv" then o.block_dim = 16 end
-  return o
+  return tiny.options(kind, { fc_dim = 8, strides = { 4, 2 }, lower_width = 4, dec_blks = { 1 },
+    enc_dim = { 4, 2 }, block_dim = 16 })
 end
 
 test("the parts are all there is of a decoder, and what it multiplies", function()
@@ -49,12 +48,9 @@ test("the parts are all there is of a decoder, and what it multiplies", function
     end
     local macs = parts.macs_per_pixel * 48 * 64
     local linear = 0
-    if kind ~= "hnerv" then
-      local outside = { time = 1, stem = kind:match "^nerv", time_stem = 1, place_stem = 1,
-        before = 1, after = 1, widen = 1 }
-      for _, part in ipairs(parts) do
-        if outside[part.name] then linear = linear + part.macs end
-      end
+    for _, part in ipairs(parts) do
+      local class = (model[part.name] or {}).class_name
+      if class == "MLP" or class == "Transformer" then linear = linear + part.macs end
     end
     near((macs - linear) / convolutions, 1, 0.05)
   end

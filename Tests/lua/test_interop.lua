@@ -1,5 +1,6 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local tiny <const> = require "tiny"
 local interop <const> = lv.interop
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
@@ -90,14 +91,11 @@ local function flat(tensor) return tensor:clone():view(-1):tolist() end
 
 -- A small model of `kind` whose widths, repeats and strides no default has.
 local function odd_model(kind, given)
-  local of_time = not kind:match "^hnerv"
-  local o = {
+  local o = tiny.options(kind, {
     height = 47, width = 70, frames = 3, fc_dim = 9, strides = { 3, 2 }, dec_blks = { 1, 2 },
-    lower_width = 4, reduce = of_time and 3 or 1.5, enc_dim = not of_time and { 6, 5 } or nil,
-    enc_strides = not of_time and { 3, 4 } or nil, block_dim = kind:match "^enerv" and 8 or nil,
-    stem_dim = kind:match "^nerv" and 7 or nil, pe_levels = kind ~= "hnerv" and 6 or nil,
-    ch_t = kind:match "_boost$" and 3 or nil,
-  }
+    lower_width = 4, reduce = lv.options.applies("enc_dim", kind) and 1.5 or 3, enc_dim = { 6, 5 },
+    enc_strides = { 3, 4 }, block_dim = 8, stem_dim = 7, pe_levels = 6, ch_t = 3,
+  })
   for name, value in pairs(given or {}) do o[name] = value end
   lv.seed(11)
   return lv.models[kind](o)

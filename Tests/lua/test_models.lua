@@ -1,6 +1,8 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local geometry <const> = require "lunerv.models.geometry"
+local kinds <const> = require "lunerv.models.kinds"
+local tiny <const> = require "tiny"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
@@ -56,16 +58,12 @@ end)
 
 -- Small models of every kind, `each(kind, options)`.
 local function small_models(each)
-  for _, kind in ipairs(lv.models.kinds) do
-    local of_time = not kind:match "^hnerv"
-    local conditionings = kind:match "_boost$" and { "tat", "adain", "none" } or { false }
-    for _, conditioning in ipairs(conditionings) do
-      each(kind, {
-        height = 16, width = 24, frames = 2, fc_dim = 6, strides = { 2, 2 },
-        enc_dim = not of_time and { 4, 2 } or nil, conditioning = conditioning or nil,
-        block_dim = kind:match "^enerv" and 8 or nil, pe_levels = kind ~= "hnerv" and 4 or nil,
-        stem_dim = kind:match "^nerv" and 8 or nil,
-      })
+  for _, kind in ipairs(kinds.list) do
+    for _, conditioning in ipairs(kind.boosted and { "tat", "adain", "none" } or { "none" }) do
+      each(kind.name, tiny.options(kind.name, {
+        height = 16, width = 24, frames = 2, fc_dim = 6, strides = { 2, 2 }, enc_dim = { 4, 2 },
+        conditioning = conditioning, block_dim = 8, pe_levels = 4, stem_dim = 8,
+      }))
     end
   end
 end
@@ -80,7 +78,7 @@ test("parameters are counted without building the model", function()
       end
     end
   end)
-  for _, kind in ipairs { "hnerv", "hnerv_boost" } do
+  for _, kind in ipairs(kinds.where(function(kind) return kind.embeds end)) do
     local model = lv.models[kind](bunny {
       fc_dim = 30, enc_dim = { 16, 4 }, strides = { 3, 2, 2 }, enc_strides = { 3, 2, 2, 2 },
     })
@@ -93,13 +91,15 @@ test("every kind makes frames, and conditioning can be changed or left out", fun
     local model = lv.models[kind](given)
     local image = model:reconstruct { image = lv.rand(1, 3, 16, 24), t = 0.5, index = 1 }
     equal(image.shape, { 1, 3, 16, 24 })
-    equal(model.time == nil, kind == "hnerv" or kind == "nerv" or given.conditioning == "none")
+    if kinds.by_name[kind].boosted then
+      equal(model.time == nil, given.conditioning == "none")
+    end
     equal(lv.models.build(model.config):summary(), model:summary())
   end)
 end)
 
 test("kinds of time alone take several moments at once", function()
-  for _, kind in ipairs { "nerv", "nerv_boost", "enerv", "enerv_boost" } do
+  for _, kind in ipairs(kinds.where(function(kind) return not kind.embeds end)) do
     local model = lv.models[kind](bunny { height = 16, width = 24, fc_dim = 6, strides = { 2, 2 } })
     local both, second = model { 0.25, 0.5 }, model(0.5)
     equal(both.shape, { 2, 3, 16, 24 })
@@ -168,10 +168,9 @@ test("a size means as many parameters whatever the head's scale", function()
   for _, kind in ipairs(lv.models.kinds) do
     local counts = {}
     for _, scale in ipairs { 1, 2, 4 } do
-      counts[scale] = lv.models[kind](bunny {
-        size = 0.35, strides = { 5, 2, 2 }, head_scale = scale,
-        enc_dim = kind:match "^hnerv" and { 64, 8 } or nil,
-      }):stored_parameters()
+      counts[scale] = lv.models[kind](bunny(tiny.options(kind, {
+        size = 0.35, strides = { 5, 2, 2 }, head_scale = scale, enc_dim = { 64, 8 },
+      }))):stored_parameters()
     end
     for _, scale in ipairs { 2, 4 } do
       assert(counts[scale] <= counts[1] and counts[scale] > 0.9 * counts[1])

@@ -1,6 +1,7 @@
 -- The tasks, and the scripts that people start for them, as they are on tiny clips.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local tiny <const> = require "tiny"
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
 local test <const> = harness.test
@@ -99,8 +100,9 @@ test("every kind of model does every task", function()
   for _, kind in ipairs(lv.options.kinds) do
     for _, name in ipairs { "interpolate", "inpaint" } do
       local given = { "--model", kind, "--strides", "5,2", "--dec-blks", "1" }
-      if kind:match "^hnerv" then table.move({ "--enc-dim", "4,2" }, 1, 2, #given + 1, given) end
-      if kind:match "^enerv" then table.move({ "--block-dim", "8" }, 1, 2, #given + 1, given) end
+      for option, value in pairs(tiny.options(kind, { enc_dim = "4,2", block_dim = "8" })) do
+        table.move({ "--" .. option, value }, 1, 2, #given + 1, given)
+      end
       local _, record = script(name, clip, ("%s/%s-%s"):format(folder.path, name, kind),
         table.unpack(given))
       equal(record.model, kind)

@@ -42,11 +42,10 @@ test("every kind trains its own way, resumes, and is rebuilt from a checkpoint",
   for _, kind in ipairs(lv.models.kinds) do
     local function run(out, given)
       lv.seed(3)
-      local hnerv, enerv = kind:match "^hnerv", kind:match "^enerv"
-      given.model = lv.models[kind] {
-        clip = clip, fc_dim = 6, strides = { 2, 2 }, enc_dim = hnerv and { 4, 2 } or nil,
-        block_dim = enerv and 8 or nil, pe_levels = kind ~= "hnerv" and 4 or nil,
-      }
+      given.model = lv.models[kind](tiny.options(kind, {
+        clip = clip, fc_dim = 6, strides = { 2, 2 }, enc_dim = { 4, 2 }, block_dim = 8,
+        pe_levels = 4,
+      }))
       given.clip, given.epochs, given.out = clip, 2, ("%s/%s-%s"):format(folder.path, kind, out)
       return lv.train(given)
     end
@@ -63,8 +62,7 @@ test("every kind trains its own way, resumes, and is rebuilt from a checkpoint",
     equal({ facts.lr, facts.loss, facts.optimiser, facts.warmup }, { lv.options.default("lr", kind),
       lv.options.default("loss", kind), lv.options.default("optimiser", kind),
       lv.options.default("warmup", kind) })
-    local adam = kind == "hnerv" and 0.9 or 0.5
-    equal(facts.beta1, not kind:match "_boost$" and adam or nil)
+    equal(facts.beta1, facts.optimiser == "adam" and lv.options.default("beta1", kind) or nil)
     for name in pairs(whole.model.config) do config[name] = facts[name] end
     equal(lv.models.build(config):summary(), whole.model:summary())
   end

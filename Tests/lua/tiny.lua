@@ -20,6 +20,15 @@ function tiny.model(clip)
   }
 end
 
+-- Of `given`, what a model of `kind` takes: options that other kinds have are left out.
+function tiny.options(kind, given)
+  local o = {}
+  for name, value in pairs(given) do
+    if lv.options.applies(name, kind) then o[name] = value end
+  end
+  return o
+end
+
 -- The values of all tensors of a model.
 function tiny.values(model)
   local list = {}

@@ -49,8 +49,23 @@ local frozen <const> = {
     { block_dim = 128, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
 }
 
+-- A kind that is not frozen. Its files tell all options of the decoder: no default can change what
+-- they mean.
+local function in_full(kind)
+  local told, sometimes = {}, { widths = true }
+  for _, name in ipairs(options.model_names(kind)) do sometimes[name] = true end
+  for _, name in ipairs { "fc_dim", "strides", "enc_dim", "fc_hw" } do
+    told[name], sometimes[name] = sometimes[name], nil
+  end
+  for _, name in ipairs { "preset", "size", "params", "head_scale", "enc_blks" } do
+    sometimes[name] = nil
+  end
+  return { kind = kind, told = told, sometimes = sometimes, defaults = {} }
+end
+
 -- Version 2 of each has a head that makes several pixels of a cell of the trunk.
 for _, kind in ipairs(models.kinds) do
+  frozen[kind .. "@1"] = frozen[kind .. "@1"] or in_full(kind)
   local second = {}
   for name, value in pairs(frozen[kind .. "@1"]) do second[name] = value end
   second.told = { head_scale = true }
