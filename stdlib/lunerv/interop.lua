@@ -100,7 +100,7 @@ end
 -- The options of our model of `kind` that equal a published configuration (a decoded JSON
 -- table), for frames of the given size.
 function interop.options_from_published(kind, config, height, width, frames)
-  local own = kinds.by_name[kind]
+  local own = kinds.of(kind)
   local o = {
     height = height, width = width, frames = frames,
     fc_dim = math.tointeger(config.fc_dim), ks = numbers(config.ks),

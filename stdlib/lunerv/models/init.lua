@@ -1,5 +1,4 @@
 -- lv.models: the decoders of the papers, by kind: lv.models.hnerv_boost { clip = clip, … }.
-local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"
 
 local models <const> = { kinds = kinds.names }
@@ -14,10 +13,7 @@ end
 
 return setmetatable(models, {
   __index = function(self, kind)
-    if not kinds.by_name[kind] then
-      errors.raise("unknown model '%s' (known: %s)", tostring(kind), errors.list(kinds.names))
-    end
-    local class = require("lunerv.models." .. kind)
+    local class = require("lunerv.models." .. kinds.of(kind).name)
     rawset(self, kind, class)
     return class
   end,

@@ -1,19 +1,22 @@
 -- The kinds of models, in the order in which they are listed: the one place that says what tells
 -- them apart. It is data alone, since options and models both need it. A new kind is an entry here
--- and a class in lunerv.models; where a program of its family is published, a twin in
+-- and a class in lunerv.models; where a program of its family is published, a file in
 -- lunerv.interop as well.
 --
 --   name, title   of the class's file and of --model; for people
---   family        the twin in lunerv.interop, which knows the published program (nil: none does)
+--   family        the file in lunerv.interop that knows the published program (nil: none is)
 --   baseline      the kind that a boosted one boosts; `boosted` follows from it
 --   embeds        an encoder makes an embedding of each frame, the decoder the frame of that
 --   encodes_time  the decoder hears the frame's time
---   defaults      of options, where they are not the catalogue's
---   commands      the same for one script
+--   defaults      of options, where they are not the catalogue's, and of options that other kinds
+--                 do not have
+--   commands      defaults for one script
 --   lambda        what a bit per pixel costs beside the kind's own loss, if not 0.2
 --   bunny         millions in the published size rule that make the paper's models of the bunny
 --                 (132 frames of 720×1280)
 --   bench         sizes of `lunerv bench`: { millions of parameters, GFLOP of a forward pass }
+local errors <const> = require "lunerv.errors"
+
 local kinds <const> = { names = {}, by_name = {} }
 
 kinds.list = {
@@ -67,6 +70,11 @@ kinds.list = {
 for i, kind in ipairs(kinds.list) do
   kind.boosted, kind.commands = kind.baseline ~= nil, kind.commands or {}
   kinds.names[i], kinds.by_name[kind.name] = kind.name, kind
+end
+
+function kinds.of(name)
+  return kinds.by_name[name]
+    or errors.raise("unknown model '%s' (known: %s)", tostring(name), errors.list(kinds.names))
 end
 
 -- Names of the kinds for which `wanted(kind)` holds.

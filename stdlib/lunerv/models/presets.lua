@@ -3,6 +3,8 @@ local kinds <const> = require "lunerv.models.kinds"
 
 local presets <const> = {}
 
+-- For UVG (1080×1920) nothing is published for the rule: the number itself is kept to. So it is for
+-- the bunny where a kind has no `bunny`.
 local uvg <const> = { ["3M"] = 3e6, ["5M"] = 5e6, ["10M"] = 10e6, ["15M"] = 15e6 }
 
 presets.names = {
@@ -12,7 +14,7 @@ presets.names = {
 -- The options that preset `name` gives a model of `kind`.
 function presets.options(name, kind)
   local clip, size = name:match "^(%a+)-(.+)$"
-  local own = kinds.by_name[kind]
+  local own = kinds.of(kind)
   local o = { dec_blks = own.boosted and { 1, 1, 2, 2, 2 } or { 1 } }
   if own.embeds then o.enc_dim = { 64, 16 } end
   if clip == "uvg" then
@@ -20,7 +22,6 @@ function presets.options(name, kind)
     return o
   end
   o.strides, o.size = { 5, 2, 2, 2, 2 }, own.bunny and own.bunny[size]
-  -- Without a published number, the size itself is kept to, as for UVG.
   if not o.size then o.params = 1e6 * tonumber(size:match "^[%d.]+") end
   return o
 end
