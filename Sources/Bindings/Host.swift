@@ -67,6 +67,7 @@ public final class Host {
     module.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
       pressure.boundary()
     }
+    module.constant("pure_operators", .array(module.pureNames.map { .string($0) }))
     try define(self, module)
     lua.register(module)
     lua.onObjectPush = { [pressure] _ in pressure.pushed() }

@@ -29,52 +29,53 @@ enum LayerModule {
   }
 
   static func define(_ s: TensorSurface) {
-    s.op("matmul", params: ["y"], doc: "(…, m, k)·(…, k, n) → (…, m, n); leading sizes broadcast.")
-    {
+    s.pure(
+      "matmul", params: ["y"], doc: "(…, m, k)·(…, k, n) → (…, m, n); leading sizes broadcast."
+    ) {
       (x: Tensor, y: Tensor) in try x.matmul(y)
     }
-    s.op("linear", params: ["weight", "bias"], doc: "x·weightᵀ + bias; weight is (out, in).") {
+    s.pure("linear", params: ["weight", "bias"], doc: "x·weightᵀ + bias; weight is (out, in).") {
       (x: Tensor, w: Tensor, b: Tensor?) in try x.linear(w, b)
     }
-    s.op(
+    s.pure(
       "conv2d", params: ["weight", "bias", "options"],
       doc: "Convolution of (N, I, H, W) with (O, I/groups, kh, kw); stride, padding, groups."
     ) { (x: Tensor, w: Tensor, b: Tensor?, o: Convolution) in
       try x.conv2d(w, b, stride: o.stride, padding: o.padding, groups: o.groups)
     }
-    s.op(
+    s.pure(
       "pixel_shuffle", params: ["s"],
       doc:
         "(N, C·s², H, W) → (N, C, H·s, W·s), channel c·s²+a·s+b to row offset a, column offset b."
     ) { (x: Tensor, f: Int) in try x.pixelShuffled(f) }
-    s.op("pixel_unshuffle", params: ["s"], doc: "The inverse of pixel_shuffle.") {
+    s.pure("pixel_unshuffle", params: ["s"], doc: "The inverse of pixel_shuffle.") {
       (x: Tensor, f: Int) in try x.pixelUnshuffled(f)
     }
-    s.op(
+    s.pure(
       "layer_norm", params: ["weight", "bias", "options"],
       doc: "LayerNorm over dimension options.dim (2, the channels); options.eps is 1e-6."
     ) { (x: Tensor, w: Tensor?, b: Tensor?, o: Norm) in
       try x.layerNorm(w, b, dim: dimension(o.dim ?? 2, x, "layer_norm"), epsilon: o.eps ?? 1e-6)
     }
-    s.op(
+    s.pure(
       "instance_norm", params: ["options"],
       doc: "Every channel of (N, C, H, W) over its pixels, biased variance, eps 1e-5."
     ) { (x: Tensor, o: InstanceNorm) in try x.instanceNorm(epsilon: o.eps) }
-    s.op("softmax", params: ["dim"], doc: "eˣ over a dimension, summing to 1.") {
+    s.pure("softmax", params: ["dim"], doc: "eˣ over a dimension, summing to 1.") {
       (x: Tensor, d: Int) in try x.softmax(dimension(d, x, "softmax"))
     }
-    s.op("avg_pool2d", params: ["size"], doc: "2×2 means with stride 2.") {
+    s.pure("avg_pool2d", params: ["size"], doc: "2×2 means with stride 2.") {
       (x: Tensor, size: Int) -> Tensor in
       guard size == 2 else {
         throw LunervError(.argument, "avg_pool2d: expected a size of 2, got \(size)")
       }
       return try x.averagePooled()
     }
-    s.op("rfft2", doc: "(…, H, W) → (…, H, ⌊W/2⌋+1, 2): the unnormalised 2-D spectrum.") {
+    s.pure("rfft2", doc: "(…, H, W) → (…, H, ⌊W/2⌋+1, 2): the unnormalised 2-D spectrum.") {
       (x: Tensor) in try x.fourierTransformed()
     }
     s.module.define(
-      "position_encoding", params: ["t", "bases", "options"],
+      "position_encoding", isPure: true, params: ["t", "bases", "options"],
       doc: "(n, 2L): sines, then cosines of t·base, formed in Double; float rounds t to fp32 first."
     ) { (t: Numbers, bases: Tensor, o: Encoding) in
       try positionEncoding(t.numbers, bases: bases, narrow: o.float)

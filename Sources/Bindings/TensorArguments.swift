@@ -169,6 +169,16 @@ struct TensorSurface {
   let module: LuaModule
   let tensors: LuaClass<Tensor>
 
+  /// The same for a pure operator: one that decoder programs in files may use, and that may
+  /// therefore never change or go. It has no effect but its result.
+  func pure<each A: LuaArgument, R: LuaResult>(
+    _ name: String, params: [String] = [], doc: String = "",
+    _ body: @escaping (Tensor, repeat each A) throws -> R
+  ) {
+    op(name, params: params, doc: doc, body)
+    module.markPure(name)
+  }
+
   func op<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "",
     _ body: @escaping (Tensor, repeat each A) throws -> R

@@ -19,35 +19,44 @@ enum TensorModule {
 
   private static func making(_ m: LuaModule, _ session: Session) {
     m.define(
-      "tensor", params: ["numbers", "options"],
+      "tensor", isPure: true, params: ["numbers", "options"],
       doc: "A tensor of a number or of nested tables of numbers; options dtype, requires_grad."
     ) { (n: Numbers, o: MakeOptions) in
       try o.finish(Tensor.from(n.numbers, n.shape, o.dtype ?? .f32))
     }
-    m.define("zeros", params: ["sizes…", "options"], doc: "A tensor of zeros.") { (s: Sizes) in
+    m.define("zeros", isPure: true, params: ["sizes…", "options"], doc: "A tensor of zeros.") {
+      (s: Sizes) in
       try s.options.finish(Tensor.full(0, s.shape, s.options.dtype ?? .f32))
     }
-    m.define("ones", params: ["sizes…", "options"], doc: "A tensor of ones.") { (s: Sizes) in
+    m.define("ones", isPure: true, params: ["sizes…", "options"], doc: "A tensor of ones.") {
+      (s: Sizes) in
       try s.options.finish(Tensor.full(1, s.shape, s.options.dtype ?? .f32))
     }
-    m.define("full", params: ["value", "sizes…", "options"], doc: "A tensor of one value.") {
+    m.define(
+      "full", isPure: true, params: ["value", "sizes…", "options"], doc: "A tensor of one value."
+    ) {
       (value: Double, s: Sizes) in
       try s.options.finish(Tensor.full(value, s.shape, s.options.dtype ?? .f32))
     }
-    m.define("randn", params: ["sizes…", "options"], doc: "Draws from the normal distribution.") {
+    m.define(
+      "randn", isPure: true, params: ["sizes…", "options"],
+      doc: "Draws from the normal distribution."
+    ) {
       (s: Sizes) in
       let t = try Tensor.full(0, s.shape, s.options.dtype ?? .f32)
       try t.fillNormal(&session.random, mean: 0, deviation: 1)
       return try s.options.finish(t)
     }
-    m.define("rand", params: ["sizes…", "options"], doc: "Uniform draws from [0, 1).") {
+    m.define(
+      "rand", isPure: true, params: ["sizes…", "options"], doc: "Uniform draws from [0, 1)."
+    ) {
       (s: Sizes) in
       let t = try Tensor.full(0, s.shape, s.options.dtype ?? .f32)
       try t.fillUniform(&session.random, lo: 0, hi: 1)
       return try s.options.finish(t)
     }
     m.define(
-      "arange", params: ["first", "last", "step", "options"],
+      "arange", isPure: true, params: ["first", "last", "step", "options"],
       doc: "first, first + step, … up to last, which is included."
     ) { (first: Double, last: Double, step: Double?, o: MakeOptions) in
       let step = step ?? 1
@@ -155,34 +164,34 @@ enum TensorModule {
     }
     t.meta("__len") { (x: Tensor) -> Int in x.shape.first ?? 0 }
     t.meta("__tostring") { (x: Tensor) -> String in try preview(x) }
-    s.op("size", params: ["dim"], doc: "One size, or all of them.") {
+    s.pure("size", params: ["dim"], doc: "One size, or all of them.") {
       (x: Tensor, d: Int?) -> LuaResults in
       if let d { return LuaResults(x.shape[try dimension(d, x, "size")]) }
       return LuaResults(list: x.shape.map { $0 })
     }
-    s.op("dim", doc: "How many dimensions.") { (x: Tensor) -> Int in x.shape.count }
-    s.op("numel", doc: "How many elements.") { (x: Tensor) -> Int in x.count }
-    s.op("item", doc: "The number in a tensor of one element.") { (x: Tensor) -> LuaValue in
+    s.pure("dim", doc: "How many dimensions.") { (x: Tensor) -> Int in x.shape.count }
+    s.pure("numel", doc: "How many elements.") { (x: Tensor) -> Int in x.count }
+    s.pure("item", doc: "The number in a tensor of one element.") { (x: Tensor) -> LuaValue in
       let v = try x.item()
       return x.dtype == .f32 || x.dtype == .f64 ? .number(v) : .int(Int(v))
     }
-    s.op("tolist", doc: "The elements as nested tables.") { (x: Tensor) -> LuaValue in
+    s.pure("tolist", doc: "The elements as nested tables.") { (x: Tensor) -> LuaValue in
       let integral = x.dtype != .f32 && x.dtype != .f64
       return nested(x.shape[...], try x.numbers()[...], integral: integral)
     }
-    s.op("to", params: ["dtype"], doc: "The same numbers in another dtype.") {
+    s.pure("to", params: ["dtype"], doc: "The same numbers in another dtype.") {
       (x: Tensor, d: DType) in try x.cast(to: d)
     }
-    s.op("detach", doc: "The same value, off the tape.") { (x: Tensor) in
+    s.pure("detach", doc: "The same value, off the tape.") { (x: Tensor) in
       x.giving(x.detach(), as: "detach")
     }
-    s.op("clone", doc: "A copy.") { (x: Tensor) in try x.clone() }
-    s.op("evaluate", doc: "Computes a pending value now; returns the tensor.") {
+    s.pure("clone", doc: "A copy.") { (x: Tensor) in try x.clone() }
+    s.pure("evaluate", doc: "Computes a pending value now; returns the tensor.") {
       (x: Tensor) -> Tensor in
       try x.materialise()
       return x
     }
-    s.op("is_finite", doc: "Whether no element is infinite or not a number.") {
+    s.pure("is_finite", doc: "Whether no element is infinite or not a number.") {
       (x: Tensor) -> Bool in
       guard x.dtype == .f32 || x.dtype == .f64 else { return true }
       // x − x is zero unless x is infinite or not a number.
@@ -288,14 +297,14 @@ enum TensorModule {
       ("floor", "the integer below; no gradient", { try $0.floored() }),
       ("reciprocal", "1/x", { try $0.reciprocal() }),
     ]
-    for (name, doc, body) in unary { s.op(name, doc: doc) { (x: Tensor) in try body(x) } }
+    for (name, doc, body) in unary { s.pure(name, doc: doc) { (x: Tensor) in try body(x) } }
 
     struct Clamp: LuaOptions {
       var min = -Double.infinity
       var max = Double.infinity
       static var luaFields: [LuaField<Clamp>] { [LuaField("min", \.min), LuaField("max", \.max)] }
     }
-    s.op("clamp", params: ["options"], doc: "min(max(x, options.min), options.max).") {
+    s.pure("clamp", params: ["options"], doc: "min(max(x, options.min), options.max).") {
       (x: Tensor, o: Clamp) in
       guard o.min == o.min, o.max == o.max else {
         throw LunervError(.argument, "clamp: expected numbers, got nan")
@@ -315,13 +324,14 @@ enum TensorModule {
       ("ge", "1 where x ≥ y, else 0", { try $0.compared(.greaterOrEqual, $1) }),
     ]
     for (name, doc, body) in binary {
-      s.op(name, params: ["y"], doc: doc) { (x: Tensor, y: Operand) -> Tensor in
+      s.pure(name, params: ["y"], doc: doc) { (x: Tensor, y: Operand) -> Tensor in
         if name == "pow", case .number(let p) = y { return try x.power(p) }
         return try body(x, y.tensor(like: x))
       }
     }
     s.module.define(
-      "where", params: ["condition", "x", "y"], doc: "x where the condition is not 0, else y."
+      "where", isPure: true, params: ["condition", "x", "y"],
+      doc: "x where the condition is not 0, else y."
     ) { (c: Tensor, a: Operand, b: Operand) -> Tensor in
       let x = try a.tensor(like: c)
       return try x.chosen(where: c, else: b.tensor(like: x))
@@ -329,20 +339,20 @@ enum TensorModule {
   }
 
   private static func shapes(_ s: TensorSurface) {
-    s.op("view", params: ["sizes…"], doc: "The same elements under other sizes; one may be -1.") {
+    s.pure("view", params: ["sizes…"], doc: "The same elements under other sizes; one may be -1.") {
       (x: Tensor, sizes: Sizes) in x.giving(try x.viewed(sizes.shape), as: "view")
     }
-    s.op("permute", params: ["dims…"], doc: "The dimensions in another order.") {
+    s.pure("permute", params: ["dims…"], doc: "The dimensions in another order.") {
       (x: Tensor, dims: Sizes) in
       x.giving(try x.permuted(dims.shape.map { try dimension($0, x, "permute") }), as: "permute")
     }
-    s.op("transpose", params: ["a", "b"], doc: "Two dimensions exchanged.") {
+    s.pure("transpose", params: ["a", "b"], doc: "Two dimensions exchanged.") {
       (x: Tensor, a: Int, b: Int) -> Tensor in
       var order = Array(x.shape.indices)
       order.swapAt(try dimension(a, x, "transpose"), try dimension(b, x, "transpose"))
       return x.giving(try x.permuted(order), as: "transpose")
     }
-    s.op("slice", params: ["dim", "first", "last"], doc: "Entries first…last of a dimension.") {
+    s.pure("slice", params: ["dim", "first", "last"], doc: "Entries first…last of a dimension.") {
       (x: Tensor, d: Int, first: Int, last: Int) in
       let d = try dimension(d, x, "slice")
       let (first, last) = (
@@ -351,7 +361,7 @@ enum TensorModule {
       )
       return x.giving(try x.sliced(d, first, last), as: "slice")
     }
-    s.op("select", params: ["dim", "i"], doc: "One entry of a dimension, which is dropped.") {
+    s.pure("select", params: ["dim", "i"], doc: "One entry of a dimension, which is dropped.") {
       (x: Tensor, d: Int, i: Int) -> Tensor in
       let d = try dimension(d, x, "select")
       let i = try position(i, count: x.shape[d], "select")
@@ -359,14 +369,18 @@ enum TensorModule {
       shape.remove(at: d)
       return x.giving(try x.sliced(d, i, i).viewed(shape), as: "select")
     }
-    s.module.define("cat", params: ["tensors", "dim"], doc: "Tensors joined along a dimension.") {
+    s.module.define(
+      "cat", isPure: true, params: ["tensors", "dim"], doc: "Tensors joined along a dimension."
+    ) {
       (list: [Tensor], d: Int) -> Tensor in
       guard let first = list.first else {
         throw LunervError(.argument, "cat: expected at least one tensor")
       }
       return try Tensor.concatenated(list, dimension(d, first, "cat"))
     }
-    s.module.define("stack", params: ["tensors", "dim"], doc: "Tensors along a new dimension.") {
+    s.module.define(
+      "stack", isPure: true, params: ["tensors", "dim"], doc: "Tensors along a new dimension."
+    ) {
       (list: [Tensor], d: Int) -> Tensor in
       guard let first = list.first else {
         throw LunervError(.argument, "stack: expected at least one tensor")
@@ -382,7 +396,7 @@ enum TensorModule {
           return try $0.viewed(shape)
         }, d)
     }
-    s.op(
+    s.pure(
       "gather", params: ["dim", "index"],
       doc: "out[…, i, …] = x[…, index[…, i, …], …]; index counts from 1 and has the result's shape."
     ) { (x: Tensor, d: Int, index: Tensor) -> Tensor in
@@ -393,14 +407,14 @@ enum TensorModule {
       let places = try index.numbers().map { try position(Int($0), count: x.shape[d], "gather") }
       return try x.gathered(d, places, shape: index.shape)
     }
-    s.op(
+    s.pure(
       "index_select", params: ["dim", "index"], doc: "Slices of a dimension by a table of indices."
     ) {
       (x: Tensor, d: Int, index: [Int]) -> Tensor in
       let d = try dimension(d, x, "index_select")
       return try x.selected(d, index.map { try position($0, count: x.shape[d], "index_select") })
     }
-    s.op("expand", params: ["sizes…"], doc: "Sizes of 1 stretched, without a copy.") {
+    s.pure("expand", params: ["sizes…"], doc: "Sizes of 1 stretched, without a copy.") {
       (x: Tensor, sizes: Sizes) in x.giving(try x.expanded(to: sizes.shape), as: "expand")
     }
     struct Pad: LuaOptions {
@@ -416,7 +430,7 @@ enum TensorModule {
         ]
       }
     }
-    s.op(
+    s.pure(
       "pad", params: ["options"],
       doc: "The last two dimensions padded: left, right, top, bottom, mode 'zero' or 'edge'."
     ) { (x: Tensor, o: Pad) in
@@ -426,13 +440,13 @@ enum TensorModule {
       return try x.padded(
         top: o.top, bottom: o.bottom, left: o.left, right: o.right, edge: o.mode == "edge")
     }
-    s.op("unsqueeze", params: ["dim"], doc: "A new dimension of size 1.") {
+    s.pure("unsqueeze", params: ["dim"], doc: "A new dimension of size 1.") {
       (x: Tensor, d: Int) -> Tensor in
       var shape = x.shape
       shape.insert(1, at: try dimension(d, rank: shape.count + 1, "unsqueeze"))
       return x.giving(try x.viewed(shape), as: "unsqueeze")
     }
-    s.op("squeeze", params: ["dim"], doc: "A dimension of size 1 dropped.") {
+    s.pure("squeeze", params: ["dim"], doc: "A dimension of size 1 dropped.") {
       (x: Tensor, d: Int) -> Tensor in
       let d = try dimension(d, x, "squeeze")
       var shape = x.shape
@@ -445,19 +459,19 @@ enum TensorModule {
   }
 
   private static func reductions(_ s: TensorSurface) {
-    s.op("sum", params: ["dims", "keep"], doc: "The sum over some dimensions, or all.") {
+    s.pure("sum", params: ["dims", "keep"], doc: "The sum over some dimensions, or all.") {
       (x: Tensor, d: Dimensions?, keep: Bool?) in
       try x.sum(d?.resolved(x, "sum"), keep: keep ?? false)
     }
-    s.op("mean", params: ["dims", "keep"], doc: "The mean over some dimensions, or all.") {
+    s.pure("mean", params: ["dims", "keep"], doc: "The mean over some dimensions, or all.") {
       (x: Tensor, d: Dimensions?, keep: Bool?) in
       try x.mean(d?.resolved(x, "mean"), keep: keep ?? false)
     }
-    s.op("amax", params: ["dims", "keep"], doc: "The largest element.") {
+    s.pure("amax", params: ["dims", "keep"], doc: "The largest element.") {
       (x: Tensor, d: Dimensions?, keep: Bool?) in
       try x.extremum(.maximum, d?.resolved(x, "amax"), keep: keep ?? false)
     }
-    s.op("amin", params: ["dims", "keep"], doc: "The smallest element.") {
+    s.pure("amin", params: ["dims", "keep"], doc: "The smallest element.") {
       (x: Tensor, d: Dimensions?, keep: Bool?) in
       try x.extremum(.minimum, d?.resolved(x, "amin"), keep: keep ?? false)
     }
@@ -465,7 +479,7 @@ enum TensorModule {
       var unbiased = false
       static var luaFields: [LuaField<Variance>] { [LuaField("unbiased", \.unbiased)] }
     }
-    s.op("var", params: ["dims", "keep", "options"], doc: "The variance; option unbiased.") {
+    s.pure("var", params: ["dims", "keep", "options"], doc: "The variance; option unbiased.") {
       (x: Tensor, d: Dimensions?, keep: Bool?, o: Variance) in
       try x.variance(d?.resolved(x, "var"), keep: keep ?? false, unbiased: o.unbiased)
     }

@@ -101,6 +101,9 @@ END
 MODULE("lunerv.compress.rate")
 #embed "../../stdlib/lunerv/compress/rate.lua"
 END
+MODULE("lunerv.compress.request")
+#embed "../../stdlib/lunerv/compress/request.lua"
+END
 MODULE("lunerv.compress.scenes")
 #embed "../../stdlib/lunerv/compress/scenes.lua"
 END

@@ -15,7 +15,13 @@ public final class LuaModule {
   private(set) var functions: [NativeFunction] = []
   private(set) var constants: [(name: String, value: LuaValue)] = []
 
+  /// Functions without an effect but their result, in the order of definition.
+  public private(set) var pureNames: [String] = []
+
   public init(_ name: String) { self.name = name }
+
+  /// Says that a function, defined already, is pure.
+  public func markPure(_ name: String) { pureNames.append(name) }
 
   /// The functions in the order of definition.
   public var signatures: [LuaSignature] { functions.map(\.signature) }
@@ -26,10 +32,12 @@ public final class LuaModule {
   ///   - params: the parameters' names for documentation.
   ///   - polls: whether a pending Ctrl-C stops the script here. False for what must stay
   ///     callable then.
+  ///   - isPure: whether it has no effect but its result.
   public func define<each A: LuaArgument, R: LuaResult>(
-    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
-    _ body: @escaping (repeat each A) throws -> R
+    _ name: String, isPure: Bool = false, params: [String] = [], doc: String = "",
+    polls: Bool = true, _ body: @escaping (repeat each A) throws -> R
   ) {
+    if isPure { markPure(name) }
     functions.append(NativeFunction(name, params: params, doc: doc, polls: polls, body))
   }
 

@@ -111,23 +111,23 @@ import Testing
 
   @Test func hostsOnTwoThreadsComputeWhatEachDoesAlone() throws {
     let alone = try (1...2).map { try text(Host(), Self.source(seed: $0, steps: 40)) }
-    final class Results: @unchecked Sendable {
-      var texts: [String?] = [nil, nil]
+    final class Result: @unchecked Sendable {
+      var text: String?
     }
-    let results = Results()
+    let results = [Result(), Result()]
     let threads = [SideThread(), SideThread()]
     for (i, thread) in threads.enumerated() {
       let begun = thread.start {
         for _ in 0..<3 {
           let found = try Host().lua.run(
             source: Self.source(seed: i + 1, steps: 40), chunkName: "@t\(i).lua")
-          if case .string(let text)? = found.first { results.texts[i] = text }
+          if case .string(let text)? = found.first { results[i].text = text }
         }
       }
       try #require(begun)
     }
     for thread in threads { try thread.wait() }
     for thread in threads { thread.stop() }
-    #expect(results.texts == alone)
+    #expect(results.map(\.text) == alone)
   }
 }

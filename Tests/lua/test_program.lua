@@ -1,6 +1,7 @@
 -- Decoders of one's own in files, and files whose decoders mean harm.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
 local test <const> = harness.test
@@ -112,6 +113,25 @@ local function own_file(folder, clip, given)
   local path = folder.path .. "/own.lnv"
   return path, assert(lv.codec.write(path, small, { clip = clip })), small
 end
+
+test("operators that programs in files may use stay for ever", function()
+  local pinned = [[
+    abs add amax amin arange avg_pool2d cat clamp clone conv2d cos detach dim div eq
+    erf evaluate exp expand floor full gather ge gelu gt index_select instance_norm is_finite item
+    layer_norm le linear log lt matmul maximum mean minimum mul ne neg numel ones pad permute
+    pixel_shuffle pixel_unshuffle position_encoding pow rand randn reciprocal relu rfft2 round rsqrt
+    select sigmoid sign silu sin size slice softmax sqrt square squeeze stack sub sum tanh tensor to
+    tolist transpose unsqueeze var view where zeros
+  ]]
+  local known = {}
+  for _, name in ipairs(native.pure_operators) do known[name] = true end
+  for name in pinned:gmatch "%S+" do assert(known[name], name .. " is gone") end
+  -- What has an effect is none of them.
+  for name in pairs(known) do assert(native[name] and not name:find "_$", name) end
+  for _, name in ipairs { "backward", "read_file", "seed", "save_safetensors", "uniform_" } do
+    assert(native[name] and not known[name], name)
+  end
+end)
 
 test("a decoder of one's own travels in its file", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part }

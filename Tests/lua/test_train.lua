@@ -186,6 +186,26 @@ test("a model without reconstruct is a function of time", function()
   equal(run.steps, 3)
 end)
 
+test("a resumed network knows where its weights started, whatever was drawn before", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local parameter = require "lunerv.nn.parameter"
+  local function fit(seed, resume)
+    lv.seed(seed)
+    local model = lv.models.hnerv {
+      clip = clip, fc_dim = 6, strides = { 2, 2 }, enc_dim = { 4, 2 },
+    }
+    lv.train {
+      model = model, clip = clip, epochs = 1, out = folder.path .. "/run", resume = resume,
+      seed = 1,
+    }
+    return parameter.origins(model)
+  end
+  local first = fit(1)
+  assert(next(first))
+  equal(fit(2, true), first)
+end)
+
 test("what training needs is said", function()
   raises(function() lv.train {} end, "a model and a clip")
   raises(function() lv.train { model = {}, clip = {}, epoch = 3 } end, "'epoch'", "epochs")

@@ -46,12 +46,13 @@ function commands.compress(words)
   end
   errors.must(native.check_writable(o.output, o.bytes))
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
-  local compress = require "lunerv.compress"
+  -- Of what compresses, other commands have no need.
+  local compress, request = require "lunerv.compress", require "lunerv.compress.request"
   -- Of a clip in segments no more than one is held at a time.
   local in_segments = require("lunerv.compress.segments").wanted(o)
   local open = in_segments and video.scan or video.open
   local clip <close> = errors.must(video.open_for(o, o.out, open))
-  errors.must(native.check_writable(o.output, compress.bytes_asked(o, clip)))
+  errors.must(native.check_writable(o.output, request.bytes(o, clip)))
   say(tostring(clip))
   local file = errors.must(compress.file(o.output, clip, o, say))
   if not o.json then return print(native.printable(("%s: %s"):format(o.output, file))) end

@@ -32,16 +32,7 @@ end
 local lv <const> = { nn = {} }
 
 -- Pure operators: no files, gradients, callbacks, threads.
-for name in strings.gmatch([[
-  tensor zeros ones full randn rand arange size dim numel item tolist to detach clone evaluate
-  is_finite neg abs exp log sqrt rsqrt sin cos tanh sigmoid relu gelu silu erf square sign round
-  floor reciprocal clamp add sub mul div pow maximum minimum eq ne lt le gt ge where view permute
-  transpose slice select cat stack gather index_select expand pad unsqueeze squeeze sum mean amax
-  amin var matmul linear conv2d pixel_shuffle pixel_unshuffle layer_norm instance_norm softmax
-  avg_pool2d rfft2 position_encoding
-]], "%S+") do
-  lv[name] = native[name] or error("there is no operator " .. name)
-end
+for _, name in ipairs(native.pure_operators) do lv[name] = native[name] end
 for name, value in pairs(nn) do lv.nn[name] = value end
 function lv.options(given, defaults, optional) return options(given, defaults, optional) end
 

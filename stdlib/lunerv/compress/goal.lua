@@ -1,5 +1,6 @@
 -- What rate control is asked for: bytes, a quality, a time; each where it is asked.
 local native <const> = require "lunerv.native"
+local request <const> = require "lunerv.compress.request"
 
 local goal <const> = {}
 
@@ -10,7 +11,7 @@ function goal.wanted(o) return (o.bpp or o.bytes or o.psnr or o.minutes) ~= nil 
 function goal.of(clip, o)
   local now = native.time()
   return {
-    bytes = require("lunerv.compress").bytes_asked(o, clip), psnr = o.psnr,
+    bytes = request.bytes(o, clip), psnr = o.psnr,
     began = now, deadline = o.minutes and now + 60 * o.minutes,
   }
 end

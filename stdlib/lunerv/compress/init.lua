@@ -1,7 +1,6 @@
 -- lv.compress: ways to make a model small, each a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
 local checkpoint <const> = require "lunerv.checkpoint"
-local catalogue <const> = require "lunerv.options.catalogue"
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
@@ -10,82 +9,22 @@ local options <const> = require "lunerv.options"
 local rate <const> = require "lunerv.compress.rate"
 local recipes <const> = require "lunerv.recipes"
 local segments <const> = require "lunerv.compress.segments"
+local request <const> = require "lunerv.compress.request"
 local train <const> = require "lunerv.train"
 
 local compress <const> = {
   cem = require "lunerv.compress.cem",
   three_step = require "lunerv.compress.three_step",
+  model_options = request.model_options, train_options = request.train_options,
+  plan = request.small,
 }
-
-local function chosen(o, names)
-  local values = {}
-  for _, name in ipairs(names) do values[name] = o[name] end
-  return values
-end
-
--- The values of `o` that are options of a model kind, of lv.train.
-function compress.model_options(o) return chosen(o, options.model_names(o.model)) end
-function compress.train_options(o) return chosen(o, options.train_names()) end
-
--- What stands beside the options of a command line.
-local extras <const> = { clip = true, label = true, start = true }
-
--- Options that say how a run is done, not what comes of it.
-local incidental <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
-  "eval_every", "checkpoint_every", "checkpoint_steps" }
-
--- What a run has in common with the one it continues: all options of the command line but those
--- that change nothing, and the clip's size.
-function compress.asked(o, clip)
-  local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width }
-  for _, option in ipairs(options.catalogue) do
-    facts[option.name] = options.plain(o[option.name])
-  end
-  for _, name in ipairs(incidental) do facts[name] = nil end
-  facts.deinterlace = o.deinterlace or nil -- as in runs from before there was such an option
-  facts.recipe = recipes.identity(o.recipe)
-  return facts
-end
-
--- The bytes that o.bpp and o.bytes allow a file of `clip`; nil for any number.
-function compress.bytes_asked(o, clip)
-  local bytes = o.bpp and math.floor(o.bpp * #clip * clip.height * clip.width / 8)
-  if o.bytes then bytes = math.min(o.bytes, bytes or o.bytes) end
-  return bytes or nil
-end
-
--- The steps that make a fitted model small by `o.method`: the model for lv.codec.write, and what
--- lv.train is told of it. `o` holds the options of the command line.
-function compress.plan(model, o)
-  local training = compress.train_options(o)
-  training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
-  -- By default what suits the method.
-  training.optimiser, training.beta1 = o.compress_optimiser, nil
-  training.schedule = o.compress_schedule
-  if o.method == "three_step" then
-    local small = compress.three_step(model, { bits = o.bits })
-    -- Weights go in steps over the first half; the second heals.
-    local steps = math.max(1, o.compress_epochs // 2)
-    function training.on_epoch(e) small:prune(o.prune * math.min(1, e.epoch / steps)) end
-    training.model = small
-  else
-    training.model = compress.cem(model, {
-      bits = o.bits, target_bpp = o.target_bpp,
-      lambda = o.lambda or compress.cem.price(model.kind, o.loss),
-      channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
-      families = o.families and o.families ~= "all" and { o.families } or nil,
-      seeded = o.seeded, rate_every = o.rate_every, latents_after = o.latents_after,
-    })
-  end
-  return training.model, training
-end
 
 -- The model that `o` asks for; o.start, { settings, parameters }, is a network to go on from.
 local function build(o, clip)
-  local settings = o.start and options.copy(o.start.settings)
-    or recipes.settings(o.recipe, compress.model_options(o), o.model, clip)
-  settings.clip = clip
-  local model = models[o.model](settings)
+  local given = o.start and options.copy(o.start.settings)
+    or recipes.settings(o.recipe, request.model_options(o), o.model, clip)
+  given.clip = clip
+  local model = models[o.model](given)
   if o.start then model:load_state_dict(o.start.parameters) end
   return model
 end
@@ -108,7 +47,7 @@ local function hold_to_its_kind(o, clip)
       else
         local ok, found = pcall(native.json_decode, native.read_file(path) or "")
         if ok and type(found) == "table" then
-          checkpoint.compare(path, found.asked or {}, compress.asked(o, clip))
+          checkpoint.compare(path, found.asked or {}, request.facts(o, clip))
         end
         errors.fail("usage", "cannot resume: %s is of a run %s", path, name)
       end
@@ -122,15 +61,11 @@ end
 -- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
 -- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
 function compress.file(path, clip, o, say)
-  for name in pairs(o) do
-    if not catalogue.by_name[name] and not extras[name] then
-      errors.raise("compress.file: unknown option '%s'", tostring(name))
-    end
-  end
+  request.check(o)
   if native.exists(o.out) then native.work_folder(o.out) end
   hold_to_its_kind(o, clip)
-  local way = segments.wanted(o) and segments.file or compress.segment
-  return way(path, clip, o, say)
+  if not segments.wanted(o) then return compress.segment(path, clip, o, say) end
+  return segments.file(path, clip, o, say, compress.segment)
 end
 
 -- compress.file for a clip, or a part of one, that is one segment.
@@ -142,12 +77,12 @@ function compress.segment(path, clip, o, say)
   -- A run that is stopped before its second stage must not go on with an earlier one's.
   if not o.resume then checkpoint.set_aside(o.out .. "/small") end
 
-  local fitting = compress.train_options(o)
+  local fitting = request.train_options(o)
   fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label
   local fitted = train(fitting)
   say(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
-  local small, training = compress.plan(model, o)
+  local small, training = request.small(model, o)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   local run = train(training)
   say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))

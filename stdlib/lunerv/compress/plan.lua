@@ -10,6 +10,7 @@ local metrics <const> = require "lunerv.metrics"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local request <const> = require "lunerv.compress.request"
 
 local plan <const> = {}
 
@@ -106,8 +107,7 @@ end
 -- Model options that suit `wanted.bytes`, at so many bits a parameter, and the head's scale, unless
 -- the width was chosen.
 local function sized(o, clip, wanted, head_scale, bits)
-  local compress = require "lunerv.compress"
-  local settings = compress.model_options(o)
+  local settings = request.model_options(o)
   settings.kind, settings.head_scale = o.model, head_scale
   if not wanted.bytes or settings.size or settings.params or settings.fc_dim then
     return settings
@@ -231,7 +231,7 @@ end
 -- and which attempt at the network is being made.
 function plan.settle(o, clip, wanted)
   local path = o.out .. "/plan.json"
-  local asked = require("lunerv.compress").asked(o, clip)
+  local asked = request.facts(o, clip)
   local text = o.resume and native.exists(path) and native.read_file(path)
   if text then
     local found = native.json_decode(text)

@@ -2,6 +2,7 @@
 -- sizes the network (plan.lua) and steers what bits cost while it is made small; what is left to
 -- save is rounded away (shelf.lua). A budget of time is spent to its end: the learning rate is down
 -- at the deadline, also on a machine that turns out slower than measured.
+local cem <const> = require "lunerv.compress.cem"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local goal <const> = require "lunerv.compress.goal"
@@ -10,6 +11,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local plan <const> = require "lunerv.compress.plan"
 local Progress <const> = require "lunerv.progress"
+local request <const> = require "lunerv.compress.request"
 local schedule <const> = require "lunerv.schedule"
 local Shelf <const> = require "lunerv.compress.shelf"
 local train <const> = require "lunerv.train"
@@ -96,15 +98,14 @@ local function train_within(wanted, training, kind, share, hurried)
 end
 
 local function fit(model, clip, o, made, shelf)
-  local compress = require "lunerv.compress"
   local folder = o.out .. "/fit"
   if made.attempt > 1 then folder = ("%s-%d"):format(folder, made.attempt) end
-  local training = compress.train_options(o)
+  local training = request.train_options(o)
   training.model, training.clip, training.out, training.label = model, clip, folder, o.label
   training.epochs = made.epochs
   function training.on_epoch(e)
     if is_evaluated(e.epoch, made.epochs) then
-      offer_on_the_way(shelf, compress.cem(model, { bits = o.bits, channel = o.channel }), 1)
+      offer_on_the_way(shelf, cem(model, { bits = o.bits, channel = o.channel }), 1)
     end
   end
   local share = made.epochs / (made.epochs + made.small_epochs)
@@ -116,14 +117,14 @@ end
 -- Entropy minimisation towards the goal: bits cost more while the clip takes more of them than it
 -- may, and less while it is not as good as it must be.
 local function make_small(model, clip, o, made, shelf)
-  local compress, wanted = require "lunerv.compress", shelf.goal
+  local wanted = shelf.goal
   local pixels = #clip * clip.height * clip.width
   local given = {}
   for name, value in pairs(o) do given[name] = value end
   given.compress_epochs, given.steerable = made.small_epochs, true
   if wanted.bytes then given.target_bpp = aim * 8 * wanted.bytes / pixels end
   if wanted.psnr and not wanted.bytes then given.target_bpp = 1e-9 end
-  local small, training = compress.plan(model, given)
+  local small, training = request.small(model, given)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   if shelf.hurried then small.probes = plan.probes end
   local on_epoch = training.on_epoch
@@ -179,7 +180,7 @@ function rate.file(path, clip, o, say)
     and goal.seconds_left(wanted) > 2 * fitted.seconds do
     local params = 2 * (made.settings.params or model:stored_parameters())
     made.attempt, warm = made.attempt + 1, false
-    made.settings = require("lunerv.compress").model_options(o)
+    made.settings = request.model_options(o)
     made.settings.kind, made.settings.params = o.model, params
     native.seed(o.seed)
     model = plan.build(made.settings, clip)

@@ -16,6 +16,7 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 local Progress <const> = require "lunerv.progress"
 local scenes <const> = require "lunerv.compress.scenes"
+local request <const> = require "lunerv.compress.request"
 
 local segments <const> = {}
 
@@ -135,16 +136,9 @@ local function keep_network(o, k, model, made_for)
   local settings = {}
   for _, name in ipairs(options.model_names(o.model)) do settings[name] = model.config[name] end
   settings.size, settings.params, settings.preset = nil, nil, nil -- its width says it
-  local origins = {}
-  for name, tensor in model:named_parameters() do
-    local origin = parameter.origin(tensor)
-    -- JSON's numbers do not hold 64 bits.
-    origins[name] = origin and { bound = origin.bound, seed = tostring(origin.state.seed),
-      counter = tostring(origin.state.counter) }
-  end
   errors.must(native.save_safetensors(network_path(o, k), model:state_dict(), {
     format = "lunerv network", settings = native.json_encode(settings), frames = tostring(made_for),
-    origins = native.json_encode(origins),
+    origins = native.json_encode(parameter.origins(model)),
   }))
 end
 
@@ -157,12 +151,7 @@ local function start_from(o, k, frames)
   local made_for = math.tointeger(tonumber(metadata.frames))
   if math.abs(frames - made_for) > akin * made_for then return nil end
   -- Weights of all segments go back to the first one's random numbers.
-  for name, origin in pairs(native.json_decode(metadata.origins or "{}")) do
-    if tensors[name] then
-      parameter.descend(tensors[name], { bound = origin.bound,
-        state = { seed = tonumber(origin.seed), counter = tonumber(origin.counter) } })
-    end
-  end
+  parameter.take_origins(tensors, native.json_decode(metadata.origins or "{}"))
   return { settings = native.json_decode(metadata.settings), parameters = tensors,
     frames = made_for }
 end
@@ -195,9 +184,8 @@ end
 
 local sums <const> = { "psnr", "psnr_8bit", "ms_ssim" }
 
--- Compresses segment `k`; returns what it became.
-local function work(o, clip, k, list, left, budget, say)
-  local compress = require "lunerv.compress"
+-- Compresses segment `k` by one(path, clip, o, say); returns what it became.
+local function work(o, clip, k, list, left, budget, say, one)
   local range, name = list[k], ("segment %d of %d"):format(k, #list)
   local part <close> = clip:part(range.first, range.last)
   -- Numbers of its own, so that a resumed run, which has passed over segments, draws the same.
@@ -210,7 +198,7 @@ local function work(o, clip, k, list, left, budget, say)
   if own.bytes then own.bytes = own.bytes + shared end
   say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
     own.start and ", starting from the network before" or ""))
-  local file, problem = compress.segment(base(o, k) .. ".lnv", part, own,
+  local file, problem = one(base(o, k) .. ".lnv", part, own,
     function(line) say(name .. ": " .. line) end)
   errors.must(file, problem, name)
   say(("%s: %s"):format(name, file))
@@ -225,18 +213,18 @@ local function work(o, clip, k, list, left, budget, say)
 end
 
 -- Compresses `clip`, segment by segment, into `path`; see compress.file. A budget of bytes or
--- minutes is shared by frames, and what a segment leaves is the next ones'.
-function segments.file(path, clip, o, say)
-  local compress = require "lunerv.compress"
-  local list = settle(o, clip, compress.asked(o, clip))
+-- minutes is shared by frames, and what a segment leaves is the next ones'. one(path, clip, o, say)
+-- compresses one.
+function segments.file(path, clip, o, say, one)
+  local list = settle(o, clip, request.facts(o, clip))
   if #list == 1 then
     say "one segment: the clip has no cuts, and no more frames than one may have"
     local own = options.copy(o)
     own.gop, own.scene_cuts = nil, false
-    return compress.segment(path, clip, own, say)
+    return one(path, clip, own, say)
   end
   say(("%d segments"):format(#list))
-  local asked = compress.bytes_asked(o, clip)
+  local asked = request.bytes(o, clip)
   local budget = { asked = asked, count = #list,
     bytes = asked and asked - layout.common_bytes(clip, #list),
     deadline = o.minutes and native.time() + 60 * o.minutes }
@@ -248,7 +236,7 @@ function segments.file(path, clip, o, say)
     if result then
       say(("segment %d of %d: done before"):format(k, #list))
     else
-      result = work(o, clip, k, list, left, budget, say)
+      result = work(o, clip, k, list, left, budget, say, one)
     end
     tidy(o, k)
     if budget.bytes then budget.bytes = budget.bytes - result.cost end

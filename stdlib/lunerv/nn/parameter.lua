@@ -50,6 +50,27 @@ function parameter.origin(tensor) return origins[tensor] end
 -- `tensor` goes back to `origin` from now on; to what it did where that is nil.
 function parameter.descend(tensor, origin) origins[tensor] = origin or origins[tensor] end
 
+-- Where the parameters of a module started, by name, as plain data: what files of a network keep.
+function parameter.origins(module)
+  local list = {}
+  for name, tensor in module:named_parameters() do
+    local origin = origins[tensor]
+    -- JSON's numbers do not hold 64 bits.
+    list[name] = origin and { bound = origin.bound, seed = tostring(origin.state.seed),
+      counter = tostring(origin.state.counter) }
+  end
+  return list
+end
+
+-- Tensors by name go back to what `list` of parameter.origins says; those that it leaves out, where
+-- they did.
+function parameter.take_origins(tensors, list)
+  for name, origin in pairs(list) do
+    local state = { seed = tonumber(origin.seed), counter = tonumber(origin.counter) }
+    if tensors[name] then origins[tensors[name]] = { bound = origin.bound, state = state } end
+  end
+end
+
 -- The values that a tensor of `origin` began with, in the shape of `tensor`.
 function parameter.start(origin, tensor)
   local now = native.rng_state()

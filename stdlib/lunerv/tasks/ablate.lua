@@ -66,6 +66,8 @@ local function run(clip, variant, fits, say)
     return stored
   end
 
+  -- What came before must not show.
+  native.seed(o.seed)
   local key = fitting_of(o)
   if fits[key] then
     if not o.resume then

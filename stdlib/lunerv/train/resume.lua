@@ -4,6 +4,7 @@ local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 local recipes <const> = require "lunerv.recipes"
 local report <const> = require "lunerv.train.report"
 
@@ -99,6 +100,7 @@ function resume.save(self)
   local tensors, numbers = tensors_of(self)
   local state = options.copy(self.state)
   state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity
+  state.origins = parameter.origins(self.model)
   local kept = self.guard and self.guard:tensors() or {}
   table.move(kept, 1, #kept, #tensors + 1, tensors)
   self.checkpoint = checkpoint.save(self.out, state.step, tensors, state)
@@ -120,6 +122,10 @@ function resume.restore(self, found)
     optimiser[name] = math.tointeger(number) or number
   end
   self.model:load_state_dict(model)
+  -- Files hold weights as changes of these; the model at hand may have been built of other numbers.
+  local own = {}
+  for name, tensor in self.model:named_parameters() do own[name] = tensor end
+  parameter.take_origins(own, state.origins or {})
   self.optimiser:load_state(optimiser)
   if self.guard and state.guard then self.guard:load(state.guard, parts.guard) end
   if type(self.rate) == "table" and self.rate.load_state then

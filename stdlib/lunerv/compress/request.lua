@@ -1,0 +1,84 @@
+-- What the options of a command line mean to a compression: options of the model, of training, of
+-- the way to make it small, the bytes that it may take, and what a resumed run must share.
+local catalogue <const> = require "lunerv.options.catalogue"
+local cem <const> = require "lunerv.compress.cem"
+local errors <const> = require "lunerv.errors"
+local options <const> = require "lunerv.options"
+local recipes <const> = require "lunerv.recipes"
+local three_step <const> = require "lunerv.compress.three_step"
+
+local request <const> = {}
+
+local function chosen(o, names)
+  local values = {}
+  for _, name in ipairs(names) do values[name] = o[name] end
+  return values
+end
+
+-- The values of `o` that are options of a model kind, of lv.train.
+function request.model_options(o) return chosen(o, options.model_names(o.model)) end
+function request.train_options(o) return chosen(o, options.train_names()) end
+
+-- What stands beside the options of a command line.
+local extras <const> = { clip = true, label = true, start = true }
+
+-- Raises where `o` holds anything else.
+function request.check(o)
+  for name in pairs(o) do
+    if not catalogue.by_name[name] and not extras[name] then
+      errors.raise("compress.file: unknown option '%s'", tostring(name))
+    end
+  end
+end
+
+-- Options that say how a run is done, not what comes of it.
+local incidental <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
+  "eval_every", "checkpoint_every", "checkpoint_steps" }
+
+-- What a run has in common with the one it continues: all options of the command line but those
+-- that change nothing, and the clip's size.
+function request.facts(o, clip)
+  local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width }
+  for _, option in ipairs(options.catalogue) do
+    facts[option.name] = options.plain(o[option.name])
+  end
+  for _, name in ipairs(incidental) do facts[name] = nil end
+  facts.deinterlace = o.deinterlace or nil -- as in runs from before there was such an option
+  facts.recipe = recipes.identity(o.recipe)
+  return facts
+end
+
+-- The bytes that o.bpp and o.bytes allow a file of `clip`; nil for any number.
+function request.bytes(o, clip)
+  local bytes = o.bpp and math.floor(o.bpp * #clip * clip.height * clip.width / 8)
+  if o.bytes then bytes = math.min(o.bytes, bytes or o.bytes) end
+  return bytes or nil
+end
+
+-- The steps that make a fitted model small by `o.method`: the model for lv.codec.write, and what
+-- lv.train is told of it. `o` holds the options of the command line.
+function request.small(model, o)
+  local training = request.train_options(o)
+  training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
+  -- By default what suits the method.
+  training.optimiser, training.beta1 = o.compress_optimiser, nil
+  training.schedule = o.compress_schedule
+  if o.method == "three_step" then
+    local small = three_step(model, { bits = o.bits })
+    -- Weights go in steps over the first half; the second heals.
+    local steps = math.max(1, o.compress_epochs // 2)
+    function training.on_epoch(e) small:prune(o.prune * math.min(1, e.epoch / steps)) end
+    training.model = small
+  else
+    training.model = cem(model, {
+      bits = o.bits, target_bpp = o.target_bpp,
+      lambda = o.lambda or cem.price(model.kind, o.loss),
+      channel = o.channel, predict = o.predict, rdo = o.rdo, steerable = o.steerable,
+      families = o.families and o.families ~= "all" and { o.families } or nil,
+      seeded = o.seeded, rate_every = o.rate_every, latents_after = o.latents_after,
+    })
+  end
+  return training.model, training
+end
+
+return request
