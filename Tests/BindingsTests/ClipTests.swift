@@ -1,3 +1,4 @@
+// Clips of every sort through `regress`: odd sizes, few frames, ten bits, images, other folders.
 import Glibc
 import Testing
 

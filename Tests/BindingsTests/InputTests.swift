@@ -1,3 +1,4 @@
+// What the program says to bad input, and what a full disk leaves.
 import Glibc
 import Testing
 

@@ -1,3 +1,4 @@
+// Ctrl-C and its like: how soon a run stops, and what it keeps.
 import Glibc
 import Testing
 

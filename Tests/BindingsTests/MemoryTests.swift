@@ -1,3 +1,4 @@
+// Memory over thousands of steps.
 import Glibc
 import Testing
 

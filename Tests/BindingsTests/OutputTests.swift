@@ -1,3 +1,4 @@
+// What the program writes: sources and other files stay, nothing is left half written, terminals.
 import Glibc
 import Testing
 

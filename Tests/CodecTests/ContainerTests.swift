@@ -1,3 +1,4 @@
+// The container of a .lnv: sections, checksums, and every damage that must be found.
 import Support
 import Testing
 

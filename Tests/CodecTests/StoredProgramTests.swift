@@ -1,3 +1,4 @@
+// Decoder programs as they are stored.
 import CZlib
 import Support
 import Testing

@@ -1,3 +1,4 @@
+// The mixing of predictions, bit for bit.
 import Glibc
 import Testing
 

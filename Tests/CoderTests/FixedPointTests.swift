@@ -1,3 +1,4 @@
+// Integer arithmetic of the coder, against doubles.
 import Glibc
 import Testing
 

@@ -1,3 +1,4 @@
+// Strided copies, matrix products, windows, transforms and random numbers, against plain loops.
 import Glibc
 import Testing
 

@@ -1,3 +1,4 @@
+// TensorBoard event files, read back byte by byte.
 import Testing
 
 @testable import Support

@@ -1,3 +1,4 @@
+// Files: errors in words, writing whole or not at all, names, folders, escapes.
 import Glibc
 import Testing
 

@@ -1,3 +1,4 @@
+// JSON: what is read and refused, numbers, depth, positions in messages.
 import Testing
 
 @testable import Support

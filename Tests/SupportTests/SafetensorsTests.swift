@@ -1,3 +1,4 @@
+// Safetensors: round trips, and files that are not what they claim.
 import Testing
 
 @testable import Support

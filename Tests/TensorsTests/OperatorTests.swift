@@ -1,3 +1,4 @@
+// The catalogue of operators: gradients against finite differences, f32 against f64, all layouts.
 import Support
 import Testing
 

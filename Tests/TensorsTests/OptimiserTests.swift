@@ -1,3 +1,4 @@
+// Optimisers against plain loops, their state, groups and the clipping of gradients.
 import Kernels
 import Support
 import Testing

@@ -1,3 +1,4 @@
+// Quantisers: codes, straight-through gradients, rates, against finite differences in f64.
 import Support
 import Testing
 

@@ -1,3 +1,4 @@
+// Sums that wait for company: the same numbers as when each is computed alone.
 import Kernels
 import Testing
 

@@ -1,3 +1,4 @@
+// The tape: what is recorded, walked and freed, and what is refused.
 import Kernels
 import Support
 import Testing

@@ -1,3 +1,5 @@
+// Video files made on the spot, written and read back: formats, crops, scaling, errors. Over 500
+// lines: one table of formats serves them all.
 import CFFmpeg
 @preconcurrency import Glibc
 import Support

@@ -1,3 +1,4 @@
+-- lunerv bench: what it measures, plans, prints and saves.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local bench <const> = require "lunerv.bench"

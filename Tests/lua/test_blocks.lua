@@ -1,3 +1,4 @@
+-- Layers and blocks: values, gradients, errors.
 local gradients <const> = require "gradients"
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"

@@ -1,3 +1,4 @@
+-- nn.boost: a conditional decoder around somebody's own.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn

@@ -1,3 +1,5 @@
+-- Making networks small, and their files: entropy minimisation, three steps, the coder, pinned
+-- files. Over 500 lines: each part is tested by the files that the others make.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local commands <const> = require "lunerv.commands"

@@ -1,3 +1,4 @@
+-- lunerv run scripts/diagnose.lua: its figures, pictures and comparisons.
 local harness <const> = require "harness"
 local kernels <const> = require "lunerv.bench.kernels"
 local lv <const> = require "lunerv"

@@ -1,3 +1,4 @@
+-- The authors' files: names, shapes, round trips, and files that do not hold together.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local tiny <const> = require "tiny"

@@ -1,3 +1,4 @@
+-- The models: sizes, shapes, padding, budgets, heads.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local geometry <const> = require "lunerv.models.geometry"

@@ -1,3 +1,4 @@
+-- Modules: fields, parameters, state, paths in errors.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"

@@ -1,3 +1,4 @@
+-- Optimisers from Lua: groups, state, errors.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 

@@ -1,3 +1,4 @@
+-- Options: command lines, help, checks, presets.
 local harness <const> = require "harness"
 local options <const> = require "lunerv.options"
 

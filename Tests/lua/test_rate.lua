@@ -1,3 +1,4 @@
+-- Rate control: bytes, quality and time asked for, and what comes of them.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local commands <const> = require "lunerv.commands"

@@ -1,3 +1,4 @@
+-- Recipes: defaults, files of a user, identities.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local checkpoint <const> = require "lunerv.checkpoint"

@@ -1,3 +1,4 @@
+-- Learning rates as functions of the step.
 local harness <const> = require "harness"
 local schedule <const> = require "lunerv.schedule"
 

@@ -1,3 +1,4 @@
+-- Clips in segments: cuts, shared budgets, warm starts, resuming, joining.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local commands <const> = require "lunerv.commands"

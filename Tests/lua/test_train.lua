@@ -1,3 +1,4 @@
+-- The training loop: resuming, guards, callbacks, what it writes.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local tiny <const> = require "tiny"

@@ -1,3 +1,4 @@
+-- Clips: frames, parts, order, masks, writers.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 

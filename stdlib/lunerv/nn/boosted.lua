@@ -1,10 +1,10 @@
+-- nn.Boosted(block, channels, { cond = 32, normalise = false }): any block that makes a map of
+-- `channels` channels, (n, channels, h, w), then a residual block conditioned on the temporal
+-- embedding z. Called as boosted(x, z); the block itself hears nothing of z.
 local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 local TATResidual <const> = require "lunerv.nn.tat_residual"
 
--- nn.Boosted(block, channels, { cond = 32, normalise = false }): any block that makes a map of
--- `channels` channels, (n, channels, h, w), then a residual block conditioned on the temporal
--- embedding z. Called as boosted(x, z); the block itself hears nothing of z.
 local Boosted <const> = class "Boosted"
 
 function Boosted:init(block, channels, given)

@@ -1,11 +1,11 @@
+-- nn.Conv2d(c_in, c_out, { kernel =, padding = 0, stride = 1, groups = 1, bias = true }):
+-- (n, c_in, h, w) → (n, c_out, h', w'). `init` is "uniform", or "convnext": trunc. normal 0.02
+-- and zero bias.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
--- nn.Conv2d(c_in, c_out, { kernel =, padding = 0, stride = 1, groups = 1, bias = true }):
--- (n, c_in, h, w) → (n, c_out, h', w'). `init` is "uniform", or "convnext": trunc. normal 0.02
--- and zero bias.
 local Conv2d <const> = class "Conv2d"
 
 function Conv2d:init(c_in, c_out, given)

@@ -1,10 +1,10 @@
+-- nn.LayerNorm(width, { dim = 2, eps = 1e-6 }): mean 0 and variance 1 over one dimension (the
+-- channels unless given), then a weight and a bias for each of its places.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
--- nn.LayerNorm(width, { dim = 2, eps = 1e-6 }): mean 0 and variance 1 over one dimension (the
--- channels unless given), then a weight and a bias for each of its places.
 local LayerNorm <const> = class "LayerNorm"
 
 function LayerNorm:init(width, given)

@@ -1,8 +1,8 @@
+-- nn.Linear(n_in, n_out, { bias = true }): x·Wᵀ + b over the last dimension.
 local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
--- nn.Linear(n_in, n_out, { bias = true }): x·Wᵀ + b over the last dimension.
 local Linear <const> = class "Linear"
 
 function Linear:init(n_in, n_out, given)

@@ -1,8 +1,8 @@
+-- nn.List { a, b, … }: modules in a row, whose parameters count as its owner's. Use it like any
+-- list: `#list`, `list[2]`, `ipairs(list)`, and `list:append(module)`.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 
--- nn.List { a, b, … }: modules in a row, whose parameters count as its owner's. Use it like any
--- list: `#list`, `list[2]`, `ipairs(list)`, and `list:append(module)`.
 local List <const> = class "List"
 
 function List:init(modules, ...)

@@ -1,3 +1,5 @@
+-- nn.MLP({ 160, 64, 32 }, { act = "sin", last = "sin" }): linear layers, each followed by the
+-- activation, the last one by `last` (the same unless given).
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
@@ -5,8 +7,6 @@ local Linear <const> = require "lunerv.nn.linear"
 local List <const> = require "lunerv.nn.list"
 local options <const> = require "lunerv.options"
 
--- nn.MLP({ 160, 64, 32 }, { act = "sin", last = "sin" }): linear layers, each followed by the
--- activation, the last one by `last` (the same unless given).
 local MLP <const> = class("MLP", List)
 
 function MLP:init(widths, given)

@@ -1,10 +1,10 @@
+-- nn.NeRVBlock(c_in, c_out, { scale = 2, kernel = 3, act = "gelu" }):
+-- conv k×k → PixelShuffle(scale) → activation. (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local Conv2d <const> = require "lunerv.nn.conv2d"
 local options <const> = require "lunerv.options"
 
--- nn.NeRVBlock(c_in, c_out, { scale = 2, kernel = 3, act = "gelu" }):
--- conv k×k → PixelShuffle(scale) → activation. (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
 local NeRVBlock <const> = class "NeRVBlock"
 
 function NeRVBlock:init(c_in, c_out, given)

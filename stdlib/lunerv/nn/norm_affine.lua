@@ -1,10 +1,10 @@
+-- nn.NormAffine(channels, cond, { act = "gelu" }): E-NeRV's conditioning. Each channel of f is
+-- brought to mean 0 and variance 1, then f·γ + β; γ and β are the halves of one activated linear
+-- layer of the temporal embedding z. (nn.TAT starts from f itself, and adds its γ to 1.)
 local class <const> = require "lunerv.nn.class"
 local MLP <const> = require "lunerv.nn.mlp"
 local options <const> = require "lunerv.options"
 
--- nn.NormAffine(channels, cond, { act = "gelu" }): E-NeRV's conditioning. Each channel of f is
--- brought to mean 0 and variance 1, then f·γ + β; γ and β are the halves of one activated linear
--- layer of the temporal embedding z. (nn.TAT starts from f itself, and adds its γ to 1.)
 local NormAffine <const> = class "NormAffine"
 
 function NormAffine:init(channels, cond, given)

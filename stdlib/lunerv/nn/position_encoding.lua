@@ -1,3 +1,7 @@
+-- nn.PositionEncoding { base = 1.25, levels = 80 }: a time, or a list of n, to (n, 2·levels):
+-- the sines of v·base^k·π, then the cosines. The largest argument is near 1.4e8, where one ulp of
+-- a base changes everything: the bases are a buffer, so that they travel with the parameters.
+-- `float` rounds the values to 32 bits first.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -6,10 +10,6 @@ local parameter <const> = require "lunerv.nn.parameter"
 
 local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
 
--- nn.PositionEncoding { base = 1.25, levels = 80 }: a time, or a list of n, to (n, 2·levels):
--- the sines of v·base^k·π, then the cosines. The largest argument is near 1.4e8, where one ulp of
--- a base changes everything: the bases are a buffer, so that they travel with the parameters.
--- `float` rounds the values to 32 bits first.
 local PositionEncoding <const> = class "PositionEncoding"
 
 function PositionEncoding:init(given)

@@ -1,9 +1,9 @@
+-- nn.Sequential { a, b, … }: each applied to the result of the one before. Modules, functions and
+-- names of activations.
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 
--- nn.Sequential { a, b, … }: each applied to the result of the one before. Modules, functions and
--- names of activations.
 local Sequential <const> = class "Sequential"
 
 function Sequential:init(steps, ...)

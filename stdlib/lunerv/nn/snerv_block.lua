@@ -1,10 +1,10 @@
+-- nn.SNeRVBlock(c_in, c_out, { scale = 2, kernel = 3, act = "sin", cond = 32 }): a NeRV block
+-- with a sine, then a residual block conditioned on the temporal embedding z.
 local Boosted <const> = require "lunerv.nn.boosted"
 local class <const> = require "lunerv.nn.class"
 local NeRVBlock <const> = require "lunerv.nn.nerv_block"
 local options <const> = require "lunerv.options"
 
--- nn.SNeRVBlock(c_in, c_out, { scale = 2, kernel = 3, act = "sin", cond = 32 }): a NeRV block
--- with a sine, then a residual block conditioned on the temporal embedding z.
 local SNeRVBlock <const> = class("SNeRVBlock", Boosted)
 
 function SNeRVBlock:init(c_in, c_out, given)

@@ -1,10 +1,10 @@
+-- nn.TAT(channels, cond, { normalise = false }): the temporal-aware affine transform,
+-- f·(1 + γ(z)) + β(z), with one γ and one β per channel. With `normalise` each channel of f is
+-- first brought to mean 0 and variance 1: that is AdaIN.
 local class <const> = require "lunerv.nn.class"
 local MLP <const> = require "lunerv.nn.mlp"
 local options <const> = require "lunerv.options"
 
--- nn.TAT(channels, cond, { normalise = false }): the temporal-aware affine transform,
--- f·(1 + γ(z)) + β(z), with one γ and one β per channel. With `normalise` each channel of f is
--- first brought to mean 0 and variance 1: that is AdaIN.
 local TAT <const> = class "TAT"
 
 function TAT:init(channels, cond, given)

@@ -1,8 +1,8 @@
+-- nn.TATResidual(channels, cond, { normalise = false }): f + conv(TAT(GELU(conv(TAT(f; z))); z)).
 local class <const> = require "lunerv.nn.class"
 local Conv2d <const> = require "lunerv.nn.conv2d"
 local TAT <const> = require "lunerv.nn.tat"
 
--- nn.TATResidual(channels, cond, { normalise = false }): f + conv(TAT(GELU(conv(TAT(f; z))); z)).
 local TATResidual <const> = class "TATResidual"
 
 function TATResidual:init(channels, cond, given)

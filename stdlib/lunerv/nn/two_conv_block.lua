@@ -1,3 +1,6 @@
+-- nn.TwoConvBlock(c_in, c_out, { scale = 2, kernel = 3, act = "gelu" }): E-NeRV's first block.
+-- One convolution upsamples, one of 3×3 changes the number of channels, the narrower side in the
+-- middle, and only then comes the activation. (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local Conv2d <const> = require "lunerv.nn.conv2d"
@@ -5,9 +8,6 @@ local errors <const> = require "lunerv.errors"
 local NeRVBlock <const> = require "lunerv.nn.nerv_block"
 local options <const> = require "lunerv.options"
 
--- nn.TwoConvBlock(c_in, c_out, { scale = 2, kernel = 3, act = "gelu" }): E-NeRV's first block.
--- One convolution upsamples, one of 3×3 changes the number of channels, the narrower side in the
--- middle, and only then comes the activation. (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
 local TwoConvBlock <const> = class "TwoConvBlock"
 
 function TwoConvBlock:init(c_in, c_out, given)
