@@ -1,0 +1,130 @@
+import Glibc
+
+// The operators of pointwise programs, what a type must do to run them, and their meaning: the
+// reference in f64, by libm. PointwiseVectors.swift computes the same in f32.
+
+/// A pointwise operator on values; `p` and `q` are an instruction's constants.
+public enum PointwiseOperator: UInt8, Sendable {
+  // One operand.
+  case copy, negate, absolute, exp, log, sqrt, reciprocalSqrt, sin, cos, tanh, sigmoid, relu, gelu
+  case geluGradient, silu, siluGradient, erf, square, sign, round, floor, reciprocal
+  /// x + p, x·p, xᵖ, min(max(x, p), q), 1 where p ≤ x ≤ q else 0, 1 where x > 0 else 0.
+  case addConstant, multiplyConstant, powerConstant, clamp, inRange, isPositive
+  // Two operands.
+  case add, subtract, multiply, divide, maximum, minimum, power
+  case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
+  // Three operands: a where c ≠ 0 else b; a·b + c.
+  case choose, multiplyAdd
+
+  public var operands: Int {
+    switch self {
+    case .choose, .multiplyAdd: 3
+    case .add, .subtract, .multiply, .divide, .maximum, .minimum, .power, .equal, .notEqual,
+      .less, .lessOrEqual, .greater, .greaterOrEqual:
+      2
+    default: 1
+    }
+  }
+}
+
+/// The scalars that pointwise programs compute with.
+public protocol PointwiseScalar: BinaryFloatingPoint {
+  static func apply(
+    _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Self>,
+    _ b: UnsafePointer<Self>, _ c: UnsafePointer<Self>, _ out: UnsafeMutablePointer<Self>)
+
+  /// Copies, past the caches where `out` is a multiple of 32 bytes.
+  static func stream(
+    _ values: UnsafePointer<Self>, _ count: Int, to out: UnsafeMutablePointer<Self>)
+
+  /// Adds `rows` rows of `lanes` values each, a multiple of eight, to `sums`.
+  static func addRows(
+    _ values: UnsafePointer<Self>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Self>)
+
+  /// out[i] = Σ taps[j]·values[i + j·stride], j from 0 to `k` − 1, for `count` numbers i.
+  static func correlate(
+    _ taps: UnsafePointer<Self>, _ k: Int, with values: UnsafePointer<Self>, every stride: Int,
+    _ count: Int, into out: UnsafeMutablePointer<Self>)
+}
+
+extension Double: PointwiseScalar {
+  public static func correlate(
+    _ taps: UnsafePointer<Double>, _ k: Int, with values: UnsafePointer<Double>,
+    every stride: Int, _ count: Int, into out: UnsafeMutablePointer<Double>
+  ) {
+    out.update(repeating: 0, count: count)
+    for j in 0..<k { for i in 0..<count { out[i] += taps[j] * values[i + j * stride] } }
+  }
+
+  public static func stream(
+    _ values: UnsafePointer<Double>, _ count: Int, to out: UnsafeMutablePointer<Double>
+  ) { out.update(from: values, count: count) }
+
+  public static func addRows(
+    _ values: UnsafePointer<Double>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Double>
+  ) {
+    for r in 0..<rows { for c in 0..<lanes { sums[c] += values[r * lanes + c] } }
+  }
+
+  public static func apply(
+    _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Double>,
+    _ b: UnsafePointer<Double>, _ c: UnsafePointer<Double>, _ out: UnsafeMutablePointer<Double>
+  ) {
+    @inline(__always) func unary(_ f: (Double) -> Double) { for i in 0..<n { out[i] = f(a[i]) } }
+    @inline(__always) func binary(_ f: (Double, Double) -> Double) {
+      for i in 0..<n { out[i] = f(a[i], b[i]) }
+    }
+    func cdf(_ x: Double) -> Double { 0.5 + 0.5 * Glibc.erf(x * 0.5.squareRoot()) }
+    func sigmoid(_ x: Double) -> Double { 1 / (1 + Glibc.exp(-x)) }
+    switch op {
+    case .copy: unary { $0 }
+    case .negate: unary { -$0 }
+    case .absolute: unary { $0 < 0 ? -$0 : $0 }
+    case .exp: unary { Glibc.exp($0) }
+    case .log: unary { Glibc.log($0) }
+    case .sqrt: unary { $0.squareRoot() }
+    case .reciprocalSqrt: unary { 1 / $0.squareRoot() }
+    case .sin: unary { Glibc.sin($0) }
+    case .cos: unary { Glibc.cos($0) }
+    case .tanh: unary { Glibc.tanh($0) }
+    case .sigmoid: unary(sigmoid)
+    case .relu: unary { $0 < 0 ? 0 : $0 }
+    case .gelu: unary { $0 * cdf($0) }
+    case .geluGradient:
+      unary { cdf($0) + $0 * Glibc.exp(-0.5 * $0 * $0) / (2 * Double.pi).squareRoot() }
+    case .silu: unary { $0 * sigmoid($0) }
+    case .siluGradient:
+      unary {
+        let s = sigmoid($0)
+        return s * (1 + $0 * (1 - s))
+      }
+    case .erf: unary { Glibc.erf($0) }
+    case .square: unary { $0 * $0 }
+    case .sign: unary { $0 > 0 ? 1 : $0 < 0 ? -1 : 0 }
+    case .round: unary { $0.rounded(.toNearestOrEven) }
+    case .floor: unary { $0.rounded(.down) }
+    case .reciprocal: unary { 1 / $0 }
+    case .addConstant: unary { $0 + p }
+    case .multiplyConstant: unary { $0 * p }
+    case .powerConstant: unary { Glibc.pow($0, p) }
+    case .clamp: unary { $0 < p ? p : $0 > q ? q : $0 }
+    case .inRange: unary { $0 >= p && $0 <= q ? 1 : 0 }
+    case .isPositive: unary { $0 > 0 ? 1 : 0 }
+    case .add: binary { $0 + $1 }
+    case .subtract: binary { $0 - $1 }
+    case .multiply: binary { $0 * $1 }
+    case .divide: binary { $0 / $1 }
+    case .maximum: binary { $1 > $0 || $1 != $1 ? $1 : $0 }
+    case .minimum: binary { $1 < $0 || $1 != $1 ? $1 : $0 }
+    case .power: binary { Glibc.pow($0, $1) }
+    case .equal: binary { $0 == $1 ? 1 : 0 }
+    case .notEqual: binary { $0 != $1 ? 1 : 0 }
+    case .less: binary { $0 < $1 ? 1 : 0 }
+    case .lessOrEqual: binary { $0 <= $1 ? 1 : 0 }
+    case .greater: binary { $0 > $1 ? 1 : 0 }
+    case .greaterOrEqual: binary { $0 >= $1 ? 1 : 0 }
+    case .choose: for i in 0..<n { out[i] = c[i] != 0 ? a[i] : b[i] }
+    case .multiplyAdd: for i in 0..<n { out[i] = c[i].addingProduct(a[i], b[i]) }
+    }
+  }
+}

@@ -1,0 +1,231 @@
+import Glibc
+
+// Pointwise operators on floats, a vector at a time, and what else a ``PointwiseScalar`` can do.
+
+@inline(__always) private func map(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
+  _ f: (Vector) -> Vector
+) {
+  var i = 0
+  while i + vectorWidth <= n {
+    store(f(load(a + i)), out + i)
+    i += vectorWidth
+  }
+  if i < n { storeFirst(n - i, f(loadFirst(n - i, a + i)), out + i) }
+}
+
+// The elementary functions' loops stand alone: in one function with the others they would
+// exceed what the compiler is willing to inline into it.
+
+@inline(never) private func expOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vexp($0) } }
+
+@inline(never) private func sqrtOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { $0.squareRoot() } }
+
+@inline(never) private func reciprocalSqrtOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { Vector(repeating: 1) / $0.squareRoot() } }
+
+@inline(never) private func sinOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsin($0) } }
+
+@inline(never) private func cosOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vcos($0) } }
+
+@inline(never) private func tanhOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vtanh($0) } }
+
+@inline(never) private func sigmoidOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsigmoid($0) } }
+
+@inline(never) private func geluOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vgelu($0) } }
+
+@inline(never) private func geluGradientOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vgeluGradient($0) } }
+
+@inline(never) private func siluOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsilu($0) } }
+
+@inline(never) private func siluGradientOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsiluGradient($0) } }
+
+@inline(never) private func erfOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { verf($0) } }
+
+extension Float: PointwiseScalar {
+  public static func apply(
+    _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Float>,
+    _ b: UnsafePointer<Float>, _ c: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+  ) {
+    let pv = Vector(repeating: Float(p)), qv = Vector(repeating: Float(q))
+    let (one, zero) = (Vector(repeating: 1), Vector.zero)
+    @inline(__always) func unary(_ f: (Vector) -> Vector) { map(n, a, out, f) }
+    @inline(__always) func binary(_ f: (Vector, Vector) -> Vector) {
+      var i = 0
+      while i + vectorWidth <= n {
+        store(f(load(a + i), load(b + i)), out + i)
+        i += vectorWidth
+      }
+      if i < n {
+        storeFirst(n - i, f(loadFirst(n - i, a + i), loadFirst(n - i, b + i)), out + i)
+      }
+    }
+    @inline(__always) func scalar(_ f: (Float) -> Float) {
+      for i in 0..<n { out[i] = f(a[i]) }
+    }
+    switch op {
+    case .copy: unary { $0 }
+    case .negate: unary { -$0 }
+    case .absolute: unary { whereLess($0, zero, -$0, $0) }
+    case .exp: expOfAll(n, a, out)
+    case .log: scalar { Glibc.logf($0) }
+    case .sqrt: sqrtOfAll(n, a, out)
+    case .reciprocalSqrt: reciprocalSqrtOfAll(n, a, out)
+    case .sin: sinOfAll(n, a, out)
+    case .cos: cosOfAll(n, a, out)
+    case .tanh: tanhOfAll(n, a, out)
+    case .sigmoid: sigmoidOfAll(n, a, out)
+    case .relu: unary { whereLess($0, zero, zero, $0) }
+    case .gelu: geluOfAll(n, a, out)
+    case .geluGradient: geluGradientOfAll(n, a, out)
+    case .silu: siluOfAll(n, a, out)
+    case .siluGradient: siluGradientOfAll(n, a, out)
+    case .erf: erfOfAll(n, a, out)
+    case .square: unary { $0 * $0 }
+    case .sign:
+      unary { whereLess($0, zero, -one, whereLess(zero, $0, one, zero)) }
+    case .round: unary { $0.rounded(.toNearestOrEven) }
+    case .floor: unary { $0.rounded(.down) }
+    case .reciprocal: unary { one / $0 }
+    case .addConstant: unary { $0 + pv }
+    case .multiplyConstant: unary { $0 * pv }
+    case .powerConstant: scalar { Glibc.powf($0, Float(p)) }
+    case .clamp:
+      unary { whereLess($0, pv, pv, whereLess(qv, $0, qv, $0)) }
+    case .inRange: unary { whereAtMost(pv, $0, whereAtMost($0, qv, one, zero), zero) }
+    case .isPositive: unary { whereLess(zero, $0, one, zero) }
+    case .add: binary { $0 + $1 }
+    case .subtract: binary { $0 - $1 }
+    case .multiply: binary { $0 * $1 }
+    case .divide: binary { $0 / $1 }
+    // A not-a-number on either side is the result.
+    case .maximum: binary { whereLess($0, $1, $1, whereEqual($1, $1, $0, $1)) }
+    case .minimum: binary { whereLess($1, $0, $1, whereEqual($1, $1, $0, $1)) }
+    case .power: for i in 0..<n { out[i] = Glibc.powf(a[i], b[i]) }
+    case .equal: binary { whereEqual($0, $1, one, zero) }
+    case .notEqual: binary { whereEqual($0, $1, zero, one) }
+    case .less: binary { whereLess($0, $1, one, zero) }
+    case .lessOrEqual: binary { whereAtMost($0, $1, one, zero) }
+    case .greater: binary { whereLess($1, $0, one, zero) }
+    case .greaterOrEqual: binary { whereAtMost($1, $0, one, zero) }
+    case .choose: for i in 0..<n { out[i] = c[i] != 0 ? a[i] : b[i] }
+    case .multiplyAdd:
+      var i = 0
+      while i + vectorWidth <= n {
+        store(fma(load(a + i), load(b + i), load(c + i)), out + i)
+        i += vectorWidth
+      }
+      while i < n {
+        out[i] = c[i].addingProduct(a[i], b[i])
+        i += 1
+      }
+    }
+  }
+
+  public static func stream(
+    _ values: UnsafePointer<Float>, _ count: Int, to out: UnsafeMutablePointer<Float>
+  ) {
+    guard Int(bitPattern: out) % 32 == 0 else {
+      out.update(from: values, count: count)
+      return
+    }
+    let whole = count / 8 * 8
+    Kernels.stream(values, to: out, count: whole)
+    (out + whole).update(from: values + whole, count: count - whole)
+  }
+
+  public static func correlate(
+    _ taps: UnsafePointer<Float>, _ k: Int, with values: UnsafePointer<Float>, every stride: Int,
+    _ count: Int, into out: UnsafeMutablePointer<Float>
+  ) {
+    var i = 0
+    // Eight sums at once: each waits four cycles for its last product, two of which end a cycle.
+    while i + 8 * vectorWidth <= count {
+      var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+      var (e, f, g, h) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+      var p = values + i
+      for j in 0..<k {
+        let tap = Vector(repeating: taps[j])
+        a = fma(tap, load(p), a)
+        b = fma(tap, load(p + vectorWidth), b)
+        c = fma(tap, load(p + 2 * vectorWidth), c)
+        d = fma(tap, load(p + 3 * vectorWidth), d)
+        e = fma(tap, load(p + 4 * vectorWidth), e)
+        f = fma(tap, load(p + 5 * vectorWidth), f)
+        g = fma(tap, load(p + 6 * vectorWidth), g)
+        h = fma(tap, load(p + 7 * vectorWidth), h)
+        p += stride
+      }
+      let target = out + i
+      store(a, target)
+      store(b, target + vectorWidth)
+      store(c, target + 2 * vectorWidth)
+      store(d, target + 3 * vectorWidth)
+      store(e, target + 4 * vectorWidth)
+      store(f, target + 5 * vectorWidth)
+      store(g, target + 6 * vectorWidth)
+      store(h, target + 7 * vectorWidth)
+      i += 8 * vectorWidth
+    }
+    while i + vectorWidth <= count {
+      var sum = Vector.zero
+      for j in 0..<k { sum = fma(Vector(repeating: taps[j]), load(values + i + j * stride), sum) }
+      store(sum, out + i)
+      i += vectorWidth
+    }
+    while i < count {
+      var sum: Float = 0
+      for j in 0..<k { sum = sum.addingProduct(taps[j], values[i + j * stride]) }
+      out[i] = sum
+      i += 1
+    }
+  }
+
+  public static func addRows(
+    _ values: UnsafePointer<Float>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Float>
+  ) {
+    var c = 0
+    while c + vectorWidth <= lanes {
+      // Two chains a vector: additions wait four cycles for each other.
+      var (even, odd) = (Vector.zero, Vector.zero)
+      var p = values + c
+      for _ in 0..<rows / 2 {
+        even += load(p)
+        odd += load(p + lanes)
+        p += 2 * lanes
+      }
+      if rows % 2 == 1 { even += load(p) }
+      store(load(sums + c) + (even + odd), sums + c)
+      c += vectorWidth
+    }
+    while c < lanes {
+      var total = V8.zero
+      for r in 0..<rows { total += load8(values + r * lanes + c) }
+      store8(load8(sums + c) + total, sums + c)
+      c += 8
+    }
+  }
+}
