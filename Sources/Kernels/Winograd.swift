@@ -51,15 +51,15 @@ enum Winograd {
             region.fill(outputs * batch..<end)
             ahead.set((region, end..<(end + outputs * grid.batchRows)))
             for y in 0..<batchRows {
-              form.inputRows(
-                region.row(outputs * (batch + y)), rowPitch: region.pitch,
+              form.rows(
+                .input, region.row(outputs * (batch + y)), rowPitch: region.pitch,
                 count: (outputs * columns + border) * inLanes, into: lines.line(0, tileRow: y),
                 pitch: lines.pitch)
             }
             for i in 0..<tile {
               for y in 0..<batchRows {
-                form.inputColumns(
-                  lines.line(i, tileRow: y), lanes: inLanes, columns: columns,
+                form.columns(
+                  .input, lines.line(i, tileRow: y), lanes: inLanes, columns: columns,
                   into: v + y * columns * vLanes, plane: tiles * vLanes)
               }
               var first = 0

@@ -32,6 +32,19 @@ enum WinogradForm {
     }
   }
 
+  /// What is transformed before the products: pixels of the input, or gradients of the output.
+  enum Side { case input, gradient }
+
+  /// Constants too, the side among them.
+  @inline(__always) func specialised(_ side: Side, _ body: (WinogradForm, Side) -> Void) {
+    specialised { form in
+      switch side {
+      case .input: body(form, .input)
+      case .gradient: body(form, .gradient)
+      }
+    }
+  }
+
   /// What a transform makes of one column of a tile: eight numbers at most, the first ones count.
   typealias Column = (Vector, Vector, Vector, Vector, Vector, Vector, Vector, Vector)
 
@@ -89,6 +102,11 @@ enum WinogradForm {
     let (x, y) = (g0 + 0.25 * g2, 0.5 * g1 + 0.125 * g3)
     return (g0, a + b, a - b, r + w, r - w, x + y, x - y, g3)
   }
+
+  /// ``input(_:stride:)`` or ``gradient(_:stride:)``.
+  @inline(__always) func column(
+    _ side: Side, _ p: UnsafePointer<Float>, stride: Int
+  ) -> Column { side == .input ? input(p, stride: stride) : gradient(p, stride: stride) }
 
   /// G: point p has a row of scale·(1, p, p², …), ∞ the last tap.
   var weights: [[Double]] {

@@ -53,22 +53,22 @@ extension Winograd {
               ahead.set(
                 (region, (end + border)..<(end + border + next)), (gRegion, end..<(end + next)))
               for y in 0..<batchRows {
-                form.inputRows(
-                  region.row(outputs * (batch + y)), rowPitch: region.pitch,
+                form.rows(
+                  .input, region.row(outputs * (batch + y)), rowPitch: region.pitch,
                   count: (outputs * columns + border) * inLanes, into: lines.line(0, tileRow: y),
                   pitch: lines.pitch)
-                form.gradientRows(
-                  gRegion.row(outputs * (batch + y)), rowPitch: gRegion.pitch,
+                form.rows(
+                  .gradient, gRegion.row(outputs * (batch + y)), rowPitch: gRegion.pitch,
                   count: outputs * columns * outLanes, into: gLines.line(0, tileRow: y),
                   pitch: gLines.pitch)
               }
               for i in 0..<tile {
                 for y in 0..<batchRows {
-                  form.inputColumns(
-                    lines.line(i, tileRow: y), lanes: inLanes, columns: columns,
+                  form.columns(
+                    .input, lines.line(i, tileRow: y), lanes: inLanes, columns: columns,
                     into: v + y * columns * vLanes, plane: tiles * vLanes)
-                  form.gradientColumns(
-                    gLines.line(i, tileRow: y), lanes: outLanes, columns: columns,
+                  form.columns(
+                    .gradient, gLines.line(i, tileRow: y), lanes: outLanes, columns: columns,
                     into: e + y * columns * eLanes, plane: tiles * eLanes)
                 }
                 // Entry (1, 1) of a transformed tile is the sum of its gradients.

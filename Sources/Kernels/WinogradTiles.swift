@@ -165,61 +165,33 @@ struct Lines {
 }
 
 extension WinogradForm {
-  /// Along y: `tile` rows of `count` floats each, row i at `lines + i·pitch`, from as many
-  /// rows of pixels.
-  @inline(never) func inputRows(
-    _ p: UnsafePointer<Float>, rowPitch: Int, count: Int, into lines: UnsafeMutablePointer<Float>,
-    pitch: Int
+  /// Along y: `tile` rows of `count` floats each, row i at `lines + i·pitch`, from the pixels of
+  /// a row of tiles.
+  @inline(never) func rows(
+    _ side: Side, _ p: UnsafePointer<Float>, rowPitch: Int, count: Int,
+    into lines: UnsafeMutablePointer<Float>, pitch: Int
   ) {
-    specialised { form in
+    specialised(side) { form, side in
       forEachVector(count) { i in
-        store(form.input(p + i, stride: rowPitch), count: form.tile, lines + i, stride: pitch)
+        store(
+          form.column(side, p + i, stride: rowPitch), count: form.tile, lines + i, stride: pitch)
       }
     }
   }
 
   /// Along x: V[tile][tiles][vLanes] of one line. `vLanes` is `lanes` in whole vectors: what
   /// lies beyond `lanes` belongs to the next pixel, and no product uses it.
-  @inline(never) func inputColumns(
-    _ line: UnsafePointer<Float>, lanes: Int, columns: Int, into v: UnsafeMutablePointer<Float>,
-    plane: Int
+  @inline(never) func columns(
+    _ side: Side, _ line: UnsafePointer<Float>, lanes: Int, columns: Int,
+    into v: UnsafeMutablePointer<Float>, plane: Int
   ) {
     let vLanes = roundUp(lanes, vectorWidth)
-    specialised { form in
+    specialised(side) { form, side in
       for t in 0..<columns {
         forEachVectorOfLanes(lanes) { c in
           store(
-            form.input(line + form.outputs * t * lanes + c, stride: lanes), count: form.tile,
-            v + t * vLanes + c, stride: plane)
-        }
-      }
-    }
-  }
-
-  /// Along y, of a gradient of the outputs.
-  @inline(never) func gradientRows(
-    _ p: UnsafePointer<Float>, rowPitch: Int, count: Int, into lines: UnsafeMutablePointer<Float>,
-    pitch: Int
-  ) {
-    specialised { form in
-      forEachVector(count) { i in
-        store(form.gradient(p + i, stride: rowPitch), count: form.tile, lines + i, stride: pitch)
-      }
-    }
-  }
-
-  /// Along x, of a gradient of the outputs.
-  @inline(never) func gradientColumns(
-    _ line: UnsafePointer<Float>, lanes: Int, columns: Int, into e: UnsafeMutablePointer<Float>,
-    plane: Int
-  ) {
-    let eLanes = roundUp(lanes, vectorWidth)
-    specialised { form in
-      for t in 0..<columns {
-        forEachVectorOfLanes(lanes) { c in
-          store(
-            form.gradient(line + form.outputs * t * lanes + c, stride: lanes), count: form.tile,
-            e + t * eLanes + c, stride: plane)
+            form.column(side, line + form.outputs * t * lanes + c, stride: lanes),
+            count: form.tile, v + t * vLanes + c, stride: plane)
         }
       }
     }

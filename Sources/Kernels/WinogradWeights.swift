@@ -56,29 +56,31 @@ extension WinogradForm {
   ) {
     for i in 0..<tile {
       for x in 0..<taps {
-        var sum = SIMD8<Double>.zero
-        for y in 0..<taps {
-          sum = lunerv_fma_double8(
-            lunerv_load_double8(kernels + 8 * (y * taps + x)), g[i * taps + y], sum)
-        }
+        let sum = product(g + i * taps, kernels + 8 * x, stride: taps)
         lunerv_store_double8(sum, half + 8 * (i * taps + x))
       }
     }
     for i in 0..<tile {
       for j in 0..<tile {
-        var sum = SIMD8<Double>.zero
-        for x in 0..<taps {
-          sum = lunerv_fma_double8(
-            lunerv_load_double8(half + 8 * (i * taps + x)), g[j * taps + x], sum)
-        }
+        let values = lunerv_narrow_double8(product(g + j * taps, half + 8 * i * taps, stride: 1))
         let out = base + (tile * i + j) * matrix
         if paired {
-          let values = lunerv_narrow_double8(sum)
           for l in 0..<8 { out[2 * l] = values[l] }
         } else {
-          store8(lunerv_narrow_double8(sum), out)
+          store8(values, out)
         }
       }
     }
+  }
+
+  /// A row of G with `taps` eights of numbers, `stride` eights apart.
+  @inline(__always) private func product(
+    _ row: UnsafePointer<Double>, _ p: UnsafePointer<Double>, stride: Int
+  ) -> SIMD8<Double> {
+    var sum = SIMD8<Double>.zero
+    for t in 0..<taps {
+      sum = lunerv_fma_double8(lunerv_load_double8(p + 8 * t * stride), row[t], sum)
+    }
+    return sum
   }
 }
