@@ -9,11 +9,11 @@ import Support
 final class ElementarySink: FrameSink {
   private let file: PendingFile
   private let sink: ByteSink
-  private let encoder: Encoder
+  private let encoder: StreamEncoder
   private let isH264: Bool
 
-  init(path: String, settings: Encoder.Settings, width: Int, height: Int) throws {
-    encoder = try Encoder(settings, width: width, height: height, path: path)
+  init(path: String, settings: StreamEncoder.Settings, width: Int, height: Int) throws {
+    encoder = try StreamEncoder(settings, width: width, height: height, path: path)
     isH264 = settings.name == "libx264"
     file = try PendingFile(target: path)
     sink = try ByteSink(path: file.temporary, name: path)

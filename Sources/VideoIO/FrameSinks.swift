@@ -22,12 +22,12 @@ extension FrameSink {
 final class MuxedSink: FrameSink {
   private let path: String
   private let file: PendingFile
-  private let encoder: Encoder
-  private let settings: Encoder.Settings
+  private let encoder: StreamEncoder
+  private let settings: StreamEncoder.Settings
   private var format: UnsafeMutablePointer<AVFormatContext>?
 
   init(
-    path: String, container: String, settings: Encoder.Settings, width: Int, height: Int
+    path: String, container: String, settings: StreamEncoder.Settings, width: Int, height: Int
   ) throws {
     self.path = path
     guard let muxer = av_guess_format(container, nil, nil) else {
@@ -36,7 +36,7 @@ final class MuxedSink: FrameSink {
     var settings = settings
     settings.globalHeader = muxer.pointee.flags & AVFMT_GLOBALHEADER != 0
     self.settings = settings
-    encoder = try Encoder(settings, width: width, height: height, path: path)
+    encoder = try StreamEncoder(settings, width: width, height: height, path: path)
     file = try PendingFile(target: path)
     let url = "file:" + file.temporary
     let made = avformat_alloc_output_context2(&format, muxer, nil, url)
@@ -201,12 +201,12 @@ final class PlainSink: FrameSink {
 final class FolderSink: FrameSink {
   private let path: String
   private let pending: PendingFile
-  private let encoder: Encoder
+  private let encoder: StreamEncoder
   private var count = 0
 
   init(path: String, width: Int, height: Int) throws {
     self.path = path
-    encoder = try Encoder(.png, width: width, height: height, path: path)
+    encoder = try StreamEncoder(.png, width: width, height: height, path: path)
     pending = try PendingFile(folder: path, isOurs: Self.isFrameName)
   }
 
@@ -241,7 +241,7 @@ final class FolderSink: FrameSink {
   func abandon() { pending.discard() }
 }
 
-extension Encoder.Settings {
+extension StreamEncoder.Settings {
   /// 8-bit RGB PNG, one packet per picture at once.
   static var png: Self { Self(name: "png", pixelFormat: AV_PIX_FMT_RGB24, threads: 1) }
 }
@@ -276,7 +276,7 @@ public func writeImage(
     try file.publish()
     return
   }
-  let encoder = try Encoder(.png, width: width, height: height, path: path)
+  let encoder = try StreamEncoder(.png, width: width, height: height, path: path)
   let file = try PendingFile(target: path)
   let sink = try ByteSink(path: file.temporary, name: path)
   defer { sink.close() }

@@ -181,7 +181,7 @@ public final class VideoWriter {
   }
 
   /// Settings of libx264 and libx265.
-  private func lossy(_ name: String, _ options: WriterOptions) throws -> Encoder.Settings {
+  private func lossy(_ name: String, _ options: WriterOptions) throws -> StreamEncoder.Settings {
     let isOdd = width % 2 != 0 || height % 2 != 0
     if isOdd, options.chroma == .yuv420 {
       throw LunervError(
@@ -208,8 +208,8 @@ public final class VideoWriter {
 
   private func settings(
     _ name: String, _ pixelFormat: AVPixelFormat, _ options: WriterOptions
-  ) -> Encoder.Settings {
-    Encoder.Settings(
+  ) -> StreamEncoder.Settings {
+    StreamEncoder.Settings(
       name: name, pixelFormat: pixelFormat, timeBase: timeBase, frameRate: options.frameRate,
       threads: options.threads)
   }

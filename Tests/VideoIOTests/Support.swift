@@ -112,7 +112,7 @@ func writeVideo(
 ) throws {
   let sink = try MuxedSink(
     path: path, container: container,
-    settings: Encoder.Settings(name: codec, pixelFormat: pixelFormat), width: width,
+    settings: StreamEncoder.Settings(name: codec, pixelFormat: pixelFormat), width: width,
     height: height)
   for (index, frame) in frames.enumerated() { try sink.write(frame, pts: Int64(index)) }
   try sink.finish()

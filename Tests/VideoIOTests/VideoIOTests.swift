@@ -342,8 +342,9 @@ import Testing
 
   @Test func jpegIsOneImage() throws {
     let scratch = try Scratch()
-    let settings = Encoder.Settings(name: "mjpeg", pixelFormat: AV_PIX_FMT_YUVJ420P, threads: 1)
-    let encoder = try Encoder(settings, width: 40, height: 24, path: "a.jpg")
+    let settings = StreamEncoder.Settings(
+      name: "mjpeg", pixelFormat: AV_PIX_FMT_YUVJ420P, threads: 1)
+    let encoder = try StreamEncoder(settings, width: 40, height: 24, path: "a.jpg")
     var bytes: [UInt8] = []
     for frame in [flat(40, 24, 128, 128, 128), nil] {
       try encoder.encode(frame, pts: 0) {
@@ -540,7 +541,8 @@ import Testing
     #expect(open(scratch["none/a.mkv"]).kind == .io)
     #expect(failure { _ = try VideoWriter(path: "-", width: 0, height: 8) }.kind == .argument)
     #expect(
-      failure { _ = try Encoder.find("no_such_encoder", path: "x") }.message.contains("missing"))
+      failure { _ = try StreamEncoder.find("no_such_encoder", path: "x") }.message.contains(
+        "missing"))
     let writer = try VideoWriter(path: scratch["a.mkv"], width: 8, height: 8)
     #expect(failure { try writer.write([1, 2, 3]) }.kind == .argument)
     let zero = FrameTime(pts: 0, timeBase: Rational(1, 25))

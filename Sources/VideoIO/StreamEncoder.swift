@@ -1,8 +1,8 @@
 import CFFmpeg
 import Support
 
-/// One libavcodec encoder fed with planar RGB.
-final class Encoder {
+/// Encodes one video stream: a libavcodec encoder fed with planar RGB.
+final class StreamEncoder {
   /// How pictures are stored.
   struct Settings {
     /// libavcodec's encoder name.
