@@ -190,33 +190,15 @@ enum CompressionModule {
 
   // MARK: - Weights
 
-  /// Numbers to symbols of a step each row; what no symbol can stand for is an error.
-  private static func symbols(_ t: Tensor, _ steps: [Float], offset: Float = 0) throws -> [Int32] {
+  private static func floats(_ t: Tensor) throws -> [Float] {
     guard t.dtype == .f32 else {
       throw LunervError(.argument, "expected f32, got \(t.dtype.rawValue)")
     }
-    let row = steps.count > 1 ? t.count / steps.count : max(t.count, 1)
-    return try t.withBytes { bytes in
-      try bytes.bindMemory(to: Float.self).enumerated().map { i, x in
-        let code = ((x - offset) / steps[i / row]).rounded(.toNearestOrEven)
-        guard code.magnitude <= 0x1p30 else {
-          throw LunervError(
-            .numeric, "\(x) is no whole number of steps of \(steps[i / row]) within ±2³⁰")
-        }
-        return Int32(code)
-      }
-    }
+    return try t.withBytes { Array($0.bindMemory(to: Float.self)) }
   }
 
-  private static func floats(_ t: Tensor) throws -> [Float] {
-    try t.withBytes { Array($0.bindMemory(to: Float.self)) }
-  }
-
-  /// Symbols times their steps.
   private static func tensor(_ item: StoredTensors.Item, _ shape: [Int]) throws -> Tensor {
-    let row = item.steps.count > 1 ? item.symbols.count / item.steps.count : Int.max
-    let values = item.symbols.enumerated().map { Float($1) * item.steps[$0 / row] }
-    return try values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
+    try item.values.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
   }
 
   private static func storedSteps(_ step: Tensor, for t: Tensor) throws -> [Float] {
@@ -230,17 +212,8 @@ enum CompressionModule {
 
   /// The numbers that tensors start from, as uniform_(−2²⁴, 2²⁴) draws them.
   private static func draw(_ from: Origin, _ count: Int) -> [Int32] {
-    var numbers: [Int32] = []
-    numbers.reserveCapacity(count)
-    var index = from.counter
-    while numbers.count < count {
-      let block = Philox.block(seed: from.seed, index: index)
-      for j in 0..<min(4, count - numbers.count) {
-        numbers.append(Int32(block[j] >> 8) * 2 - 1 << 24)
-      }
-      index &+= 1
-    }
-    return numbers
+    var generator = Philox(seed: from.seed, counter: from.counter)
+    return generator.integers(count)
   }
 
   private static func origins(_ given: [[Int]], of tensors: [Tensor]) throws -> [Origin?] {
@@ -272,17 +245,15 @@ enum CompressionModule {
       }
       let items = try zip(tensors, steps).map { tensor, step in
         let stored = try storedSteps(step, for: tensor)
-        return StoredTensors.Item(symbols: try symbols(tensor, stored), steps: stored)
+        return StoredTensors.Item(
+          symbols: try StoredStep.symbols(of: try floats(tensor), steps: stored), steps: stored)
       }
       let known = try families(o.families)
-      let plain = try StoredTensors.encode(items, among: known)
-      if known.contains(.context) {
-        let seeded = try SeededTensors.encode(
-          items, shapes: tensors.map(\.shape), origins: try origins(o.origins, of: tensors),
-          draw: draw, among: known)
-        if seeded.count < plain.count { return LuaResults(LuaBytes(seeded), "seeded weights") }
-      }
-      return LuaResults(LuaBytes(plain), "weights")
+      let section = try StoredTensors.section(
+        items, shapes: tensors.map(\.shape),
+        origins: known.contains(.context) ? try origins(o.origins, of: tensors) : [], draw: draw,
+        among: known)
+      return LuaResults(LuaBytes(section.bytes), section.kind.name)
     }
     m.define(
       "round_for_rate", params: ["tensor", "step", "sensitivity", "price", "options"],
@@ -295,19 +266,11 @@ enum CompressionModule {
           .argument, "round_for_rate: expected sensitivities in the shape of the tensor, as f32")
       }
       let steps = try storedSteps(step, for: t)
-      let nearest = try symbols(t, steps)
-      let row = steps.count > 1 ? t.count / steps.count : Int.max
-      var (codes, weights) = (try floats(t), try floats(sensitivity))
-      for i in codes.indices {
-        let step = steps[i / row]
-        codes[i] /= step
-        weights[i] *= step * step
-      }
       let draws = try origins(o.origins, of: [t])[0].map { draw($0, t.count) } ?? []
-      let chosen = RateAwareRounding.symbols(
-        codes, nearest: nearest, sensitivity: weights, price: price,
-        among: try families(o.families), draws: draws, steps: steps)
-      return try tensor(StoredTensors.Item(symbols: chosen, steps: steps), t.shape)
+      let item = try RateAwareRounding.item(
+        try floats(t), steps: steps, sensitivity: try floats(sensitivity), price: price,
+        among: try families(o.families), draws: draws)
+      return try tensor(item, t.shape)
     }
     m.define(
       "decode_tensors", params: ["kind", "bytes", "shapes"],
@@ -339,19 +302,14 @@ enum CompressionModule {
       guard frames.allSatisfy({ $0.shape == frames.first?.shape }) else {
         throw LunervError(.argument, "encode_embeddings: expected tensors of one shape")
       }
-      let codes = try frames.map { try symbols($0, [stored], offset: shift) }
-      let known = try families(o.families)
-      func encoded(_ form: StoredEmbeddings.Form) throws -> [UInt8] {
-        try StoredEmbeddings.encode(
-          codes, shape: frames.first?.shape ?? [], form: form, step: stored, offset: shift,
-          groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict, among: known)
+      let codes = try frames.map {
+        try StoredStep.symbols(of: try floats($0), steps: [stored], offset: shift)
       }
-      let plain = try encoded(.differences)
-      if o.predict, known.contains(.context) {
-        let mixed = try encoded(.mixed)
-        if mixed.count < plain.count { return LuaResults(LuaBytes(mixed), "mixed embeddings") }
-      }
-      return LuaResults(LuaBytes(plain), "embeddings")
+      let section = try StoredEmbeddings.section(
+        codes, shape: frames.first?.shape ?? [], step: stored, offset: shift,
+        groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict,
+        among: try families(o.families))
+      return LuaResults(LuaBytes(section.bytes), section.kind.name)
     }
     m.define(
       "decode_embeddings", params: ["kind", "bytes", "frames", "shape"],

@@ -12,6 +12,31 @@ import Glibc
 public enum RateAwareRounding {
   private static let rounds = 3
 
+  /// A tensor rounded to steps, one or one for each row.
+  ///
+  /// - Parameters:
+  ///   - numbers: its elements.
+  ///   - sensitivity: what an error of 1 does, of each.
+  ///   - price, families, draws: see ``symbols(_:nearest:sensitivity:price:among:draws:steps:)``.
+  /// - Throws: see ``StoredStep/symbols(of:steps:offset:)``.
+  public static func item(
+    _ numbers: [Float], steps: [Float], sensitivity: [Float], price: Double,
+    among families: [SymbolModel.Family], draws: [Int32]
+  ) throws -> StoredTensors.Item {
+    let nearest = try StoredStep.symbols(of: numbers, steps: steps)
+    let row = steps.count > 1 ? numbers.count / steps.count : Int.max
+    var (codes, weights) = (numbers, sensitivity)
+    for i in codes.indices {
+      let step = steps[i / row]
+      codes[i] /= step
+      weights[i] *= step * step
+    }
+    return StoredTensors.Item(
+      symbols: symbols(
+        codes, nearest: nearest, sensitivity: weights, price: price, among: families, draws: draws,
+        steps: steps), steps: steps)
+  }
+
   /// - Parameters:
   ///   - codes: what is rounded: numbers in steps.
   ///   - symbols: the nearest to each.
@@ -22,7 +47,7 @@ public enum RateAwareRounding {
   ///   - draws: what the tensor started from (``Origin``), as many as codes, or none. With them and
   ///     the family `context` the most probable symbol is each one's own.
   ///   - steps: one, or one for each row.
-  public static func symbols(
+  static func symbols(
     _ codes: [Float], nearest symbols: [Int32], sensitivity: [Float], price: Double,
     among families: [SymbolModel.Family], draws: [Int32] = [], steps: [Float] = [1]
   ) -> [Int32] {

@@ -15,7 +15,7 @@ public enum SeededTensors {
   /// - Parameters:
   ///   - shapes: of the items.
   ///   - origins: where each item's first values came from, if that is known.
-  public static func encode(
+  static func encode(
     _ items: [StoredTensors.Item], shapes: [[Int]], origins: [Origin?], draw: Origin.Draw,
     among families: [SymbolModel.Family]
   ) throws -> [UInt8] {

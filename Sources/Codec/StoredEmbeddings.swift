@@ -26,12 +26,33 @@ public struct StoredEmbeddings: Sendable {
   /// How changes are told.
   public enum Form: Sendable { case differences, mixed }
 
+  /// The section of the form that takes fewer bytes; the second is tried where frames may be told
+  /// by their changes and the family `context` is among those there are.
+  ///
+  /// - Parameters: see ``encode(_:shape:form:step:offset:groupSize:predicting:among:)``.
+  public static func section(
+    _ frames: [[Int32]], shape: [Int], step: Float, offset: Float, groupSize: Int = usualGroup,
+    predicting: Bool, among families: [SymbolModel.Family]
+  ) throws -> Container.Section {
+    func encoded(_ form: Form) throws -> [UInt8] {
+      try encode(
+        frames, shape: shape, form: form, step: step, offset: offset, groupSize: groupSize,
+        predicting: predicting, among: families)
+    }
+    let plain = try encoded(.differences)
+    if predicting, families.contains(.context) {
+      let mixed = try encoded(.mixed)
+      if mixed.count < plain.count { return .init(.mixedEmbeddings, mixed) }
+    }
+    return .init(.embeddings, plain)
+  }
+
   /// - Parameters:
   ///   - frames: the symbols of each frame, all alike in number.
   ///   - shape: of each; its last two sizes are rows and columns.
   ///   - form: how changes are told.
   ///   - predicting: whether a frame may be told by its changes.
-  public static func encode(
+  static func encode(
     _ frames: [[Int32]], shape: [Int], form: Form = .differences, step: Float, offset: Float,
     groupSize: Int = usualGroup, predicting: Bool = true, among families: [SymbolModel.Family]
   ) throws -> [UInt8] {

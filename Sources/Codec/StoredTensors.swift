@@ -17,10 +17,33 @@ public enum StoredTensors {
       self.symbols = symbols
       self.steps = steps
     }
+
+    /// The tensor's elements.
+    public var values: [Float] {
+      let row = steps.count > 1 ? symbols.count / steps.count : Int.max
+      return symbols.enumerated().map { Float($1) * steps[$0 / row] }
+    }
+  }
+
+  /// The section of the form that takes fewer bytes; the second is tried where the family
+  /// `context` is among those there are.
+  ///
+  /// - Parameters: see ``SeededTensors/encode(_:shapes:origins:draw:among:)``.
+  public static func section(
+    _ items: [Item], shapes: [[Int]], origins: [Origin?], draw: Origin.Draw,
+    among families: [SymbolModel.Family]
+  ) throws -> Container.Section {
+    let plain = try encode(items, among: families)
+    if families.contains(.context) {
+      let seeded = try SeededTensors.encode(
+        items, shapes: shapes, origins: origins, draw: draw, among: families)
+      if seeded.count < plain.count { return .init(.seededWeights, seeded) }
+    }
+    return .init(.weights, plain)
   }
 
   /// Steps are stored as ``StoredStep`` rounds them.
-  public static func encode(_ items: [Item], among families: [SymbolModel.Family]) throws
+  static func encode(_ items: [Item], among families: [SymbolModel.Family]) throws
     -> [UInt8]
   {
     var encoder = Encoder()

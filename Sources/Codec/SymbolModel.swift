@@ -167,6 +167,23 @@ public enum StoredStep {
   /// The nearest number that can be stored.
   public static func rounded(_ step: Float) -> Float { value(of: code(of: step)) }
 
+  /// How many steps numbers lie from `offset`, to the nearest; there is one step, or one a row.
+  ///
+  /// - Throws: an error of kind `numeric` where that is more than 2³⁰.
+  public static func symbols(
+    of numbers: [Float], steps: [Float], offset: Float = 0
+  ) throws -> [Int32] {
+    let row = steps.count > 1 ? numbers.count / steps.count : max(numbers.count, 1)
+    return try numbers.enumerated().map { i, x in
+      let code = ((x - offset) / steps[i / row]).rounded(.toNearestOrEven)
+      guard code.magnitude <= 0x1p30 else {
+        throw LunervError(
+          .numeric, "\(x) is no whole number of steps of \(steps[i / row]) within ±2³⁰")
+      }
+      return Int32(code)
+    }
+  }
+
   static func code(of step: Float) -> UInt32 {
     let magnitude = min(max(step.magnitude, 0x1p-24), 0x1.ffep7)
     return (magnitude.bitPattern + 0x800) >> 12 - (127 - 24) << 11

@@ -48,6 +48,19 @@ public struct Philox: Sendable, Equatable {
     }
   }
 
+  /// What ``uniform(_:count:lo:hi:)`` draws from ±2²⁴, as integers.
+  public mutating func integers(_ count: Int) -> [Int32] {
+    var numbers: [Int32] = []
+    numbers.reserveCapacity(count)
+    while numbers.count < count {
+      let block = next()
+      for j in 0..<min(4, count - numbers.count) {
+        numbers.append(Int32(block[j] >> 8) * 2 - 1 << 24)
+      }
+    }
+    return numbers
+  }
+
   /// `count` normal draws by Box–Muller; with `bound`, draws beyond ±bound (absolute) are
   /// drawn again.
   public mutating func normal<T: BinaryFloatingPoint>(

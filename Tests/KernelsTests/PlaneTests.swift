@@ -199,6 +199,8 @@ extension KernelsTests {
       a.uniform(&numbers, count: 10, lo: -1, hi: 1)
       b.uniform(&again, count: 10, lo: -1, hi: 1)
       #expect(numbers == again && a == b)
+      a.uniform(&numbers, count: 10, lo: -0x1p24, hi: 0x1p24)
+      #expect(b.integers(10).map(Float.init) == numbers && a == b)
     }
 
     @Test func uniformDraws() {
