@@ -15,7 +15,7 @@ public final class LuaClass<T: LuaObject> {
   public var methodSignatures: [LuaSignature] { methods.map(\.signature) }
   public var propertySignatures: [LuaSignature] { getters.map(\.signature) }
 
-  /// Defines a method with one result; the first parameter is the object.
+  /// Defines a method with one result, or those of ``LuaResults``; the first parameter is the object.
   public func method<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
     _ body: @escaping (T, repeat each A) throws -> R
@@ -34,32 +34,6 @@ public final class LuaClass<T: LuaObject> {
         (object: T, arguments: repeat each A) in
         try body(object, repeat each arguments)
         return LuaNothing()
-      })
-  }
-
-  /// Defines a method with two results.
-  public func method<each A: LuaArgument, R1: LuaResult, R2: LuaResult>(
-    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
-    _ body: @escaping (T, repeat each A) throws -> (R1, R2)
-  ) {
-    methods.append(
-      NativeFunction(name, params: ["self"] + params, doc: doc, polls: polls) {
-        (object: T, arguments: repeat each A) in
-        let (a, b) = try body(object, repeat each arguments)
-        return LuaTuple(a, b)
-      })
-  }
-
-  /// Defines a method with three results.
-  public func method<each A: LuaArgument, R1: LuaResult, R2: LuaResult, R3: LuaResult>(
-    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
-    _ body: @escaping (T, repeat each A) throws -> (R1, R2, R3)
-  ) {
-    methods.append(
-      NativeFunction(name, params: ["self"] + params, doc: doc, polls: polls) {
-        (object: T, arguments: repeat each A) in
-        let (a, b, c) = try body(object, repeat each arguments)
-        return LuaTuple(a, b, c)
       })
   }
 

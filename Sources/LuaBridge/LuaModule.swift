@@ -26,7 +26,7 @@ public final class LuaModule {
   /// The functions in the order of definition.
   public var signatures: [LuaSignature] { functions.map(\.signature) }
 
-  /// Defines a function with one result.
+  /// Defines a function with one result, or those of ``LuaResults``.
   ///
   /// - Parameters:
   ///   - params: the parameters' names for documentation.
@@ -51,32 +51,6 @@ public final class LuaModule {
         (arguments: repeat each A) in
         try body(repeat each arguments)
         return LuaNothing()
-      })
-  }
-
-  /// Defines a function with two results.
-  public func define<each A: LuaArgument, R1: LuaResult, R2: LuaResult>(
-    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
-    _ body: @escaping (repeat each A) throws -> (R1, R2)
-  ) {
-    functions.append(
-      NativeFunction(name, params: params, doc: doc, polls: polls) {
-        (arguments: repeat each A) in
-        let (a, b) = try body(repeat each arguments)
-        return LuaTuple(a, b)
-      })
-  }
-
-  /// Defines a function with three results.
-  public func define<each A: LuaArgument, R1: LuaResult, R2: LuaResult, R3: LuaResult>(
-    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
-    _ body: @escaping (repeat each A) throws -> (R1, R2, R3)
-  ) {
-    functions.append(
-      NativeFunction(name, params: params, doc: doc, polls: polls) {
-        (arguments: repeat each A) in
-        let (a, b, c) = try body(repeat each arguments)
-        return LuaTuple(a, b, c)
       })
   }
 

@@ -149,13 +149,6 @@ struct LuaNothing: LuaResult {
   func push(to stack: LuaStack) {}
 }
 
-/// A fixed number of results.
-struct LuaTuple<each R: LuaResult>: LuaResult {
-  let values: (repeat each R)
-  init(_ values: repeat each R) { self.values = (repeat each values) }
-  func push(to stack: LuaStack) { repeat (each values).push(to: stack) }
-}
-
 /// A mismatch with the argument it concerns.
 private struct BadArgument: Error {
   let index: Int32

@@ -83,9 +83,11 @@ func makeState(memoryLimit: Int? = nil, counter: Box.Counter = .init()) -> LuaSt
   module.define("text") { (value: String) in value }
   module.define("sum") { (values: [Double]) in values.reduce(0, +) }
   module.define("fields") { (values: [String: Int]) in values.values.reduce(0, +) }
-  module.define("count") { (first: Int, rest: LuaVarargs) in (first, rest.values.count) }
+  module.define("count") { (first: Int, rest: LuaVarargs) in
+    LuaResults(first, rest.values.count)
+  }
   module.define("integer") { (value: Int) in value }
-  module.define("flags") { (a: Bool, b: Bool?) in (a, b, b == nil) }
+  module.define("flags") { (a: Bool, b: Bool?) in LuaResults(a, b, b == nil) }
   module.define("call") { (function: LuaFunction, value: LuaValue) in
     LuaResults(list: try function.call(value).map { $0 })
   }
