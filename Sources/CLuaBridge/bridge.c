@@ -60,7 +60,6 @@ static int raise_memory(lua_State *L) {
 }
 
 void lunerv_collect(lua_State *L) { collect_all(L, lunerv_bridge_of(L)); }
-void lunerv_collect_step(lua_State *L) { lua_gc(L, LUA_GCSTEP, 0); }
 
 // The trampoline
 

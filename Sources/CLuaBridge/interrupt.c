@@ -153,7 +153,9 @@ static void handle(int signal) {
 }
 
 void lunerv_interrupt_install(void) {
-  if (installed) lunerv_interrupt_uninstall();
+  // A second call first puts back what was there before.
+  for (int i = 0; i < stop_count; i++)
+    if (handled[i]) sigaction(stops[i], &before[i], NULL);
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = handle;
@@ -170,13 +172,6 @@ void lunerv_interrupt_install(void) {
     }
   }
   installed = true;
-}
-
-void lunerv_interrupt_uninstall(void) {
-  for (int i = 0; i < stop_count; i++)
-    if (handled[i]) sigaction(stops[i], &before[i], NULL);
-  memset(handled, 0, sizeof handled);
-  installed = false;
 }
 
 void lunerv_interrupt_clear(void) {

@@ -1,5 +1,4 @@
 import Coder
-import Support
 
 /// Quantised tensors of which some are told by the random numbers they started from: the second
 /// form of ``StoredTensors``.

@@ -114,14 +114,6 @@ private let streamingFloats = 1 << 21
     lunerv_where_equal8(a, b, yes, no)
   #endif
 }
-/// `yes` where n is odd, else `no`.
-@inline(__always) func whereOdd(_ n: Integers, _ yes: Vector, _ no: Vector) -> Vector {
-  #if LUNERV_VECTOR512
-    lunerv_where_odd16(n, yes, no)
-  #else
-    lunerv_where_odd8(n, yes, no)
-  #endif
-}
 
 /// Calls `body` with the first lane of every vector that covers `lanes`. (`stride` is called out
 /// of line where the compiler has inlined much already.)

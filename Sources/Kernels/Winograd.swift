@@ -1,5 +1,3 @@
-import CVector
-
 /// Winograd convolution of stride 1, in one of the forms of ``WinogradForm``.
 ///
 /// An image is cut into tasks of a few rows of tiles, a task into batches of tiles, and a batch

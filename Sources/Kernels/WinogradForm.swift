@@ -1,5 +1,3 @@
-import CVector
-
 /// A form F(m×m, r×r) of Winograd's convolution (Lavin & Gray, arXiv 1509.09308): a tile of
 /// m + r − 1 inputs along either axis makes m outputs of r taps, by as many products as it has
 /// inputs.

@@ -1,5 +1,3 @@
-import CVector
-
 /// Takes the tiles of a task back along y and, bias added and activated, to the image.
 ///
 /// A pixel of `shuffle` s lies in s rows of memory, in each of them `run` floats long; the

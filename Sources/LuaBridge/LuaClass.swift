@@ -1,5 +1,3 @@
-import Support
-
 /// What Lua can do with the objects of one class: methods, properties, operators.
 ///
 /// Every class has `__gc`, `__close` (which releases the object; using it afterwards is an
@@ -11,9 +9,6 @@ public final class LuaClass<T: LuaObject> {
   private(set) var events: [(event: String, function: NativeFunction)] = []
 
   public init() {}
-
-  public var methodSignatures: [LuaSignature] { methods.map(\.signature) }
-  public var propertySignatures: [LuaSignature] { getters.map(\.signature) }
 
   /// Defines a method with one result, or those of ``LuaResults``; the first parameter is the object.
   public func method<each A: LuaArgument, R: LuaResult>(

@@ -10,9 +10,6 @@ public enum LuaInterrupt {
   /// Installs the handler; a SIGHUP or SIGTERM that is ignored stays so.
   public static func install() { lunerv_interrupt_install() }
 
-  /// Puts back the handler that was there before ``install()``.
-  public static func uninstall() { lunerv_interrupt_uninstall() }
-
   /// Asks for a stop as Ctrl-C does, from any thread; noticed by the next native function.
   public static func request() { lunerv_interrupt_request() }
 

@@ -1,5 +1,3 @@
-import Support
-
 /// A Lua module made of typed Swift functions.
 ///
 /// ```swift

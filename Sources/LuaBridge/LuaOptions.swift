@@ -1,5 +1,3 @@
-import CLua
-
 /// The named options of a function: the fields of one table, each with a default.
 ///
 /// ```swift

@@ -287,11 +287,6 @@ public final class LuaState {
     if bridge.pointee.entered > 0 { requestCollect() } else { lunerv_collect(main) }
   }
 
-  /// One step of the incremental collector; nothing while Lua is running.
-  public func collectStep() {
-    if bridge.pointee.entered == 0 { lunerv_collect_step(main) }
-  }
-
   /// Has all garbage collected as soon as the running Swift function has returned.
   public func requestCollect() { bridge.pointee.collect_requested = true }
 

@@ -1,5 +1,4 @@
 import CLua
-import CLuaBridge
 import Support
 
 /// Why an argument cannot be read: the wrong type, or something said in words.

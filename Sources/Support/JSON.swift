@@ -70,10 +70,6 @@ extension JSON {
     }
   }
 
-  public var boolValue: Bool? {
-    if case .bool(let value) = self { value } else { nil }
-  }
-
   public var arrayValue: [JSON]? {
     if case .array(let items) = self { items } else { nil }
   }

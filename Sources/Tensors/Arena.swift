@@ -18,11 +18,6 @@ public enum DType: String, Sendable, CaseIterable {
 /// Where tensor memory comes from. Freed blocks are kept and handed out again, so that a
 /// training step after the first touches no fresh page; `trim` gives idle ones back.
 public enum Arena {
-  private struct Block {
-    var base: UnsafeMutableRawPointer
-    var size: Int
-  }
-
   nonisolated(unsafe) private static var idle: [Int: [UnsafeMutableRawPointer]] = [:]
   nonisolated(unsafe) private static let mutex: UnsafeMutablePointer<pthread_mutex_t> = {
     let m = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)

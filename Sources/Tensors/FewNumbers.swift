@@ -1,5 +1,4 @@
 import Kernels
-import Support
 
 // Pending values of few numbers, of which a step of training has hundreds: biases, rows of
 // conditioning, steps of quantisers. Compiling a program takes longer than what it computes, so

@@ -233,11 +233,10 @@ extension Value {
       }
       let (code, place) = fused(instructions, keeping: wanted.map(index))
       instructions = code
-      if wanted.count == 1 {
-        if instructions.isEmpty, !leaves.isEmpty, case .flat = leaves[0] {
-        } else if instructions.isEmpty {
-          instructions.append(.init(.copy, 0))
-        }
+      // A flat leaf alone is read where it lies.
+      let isFlat = if case .flat? = leaves.first { true } else { false }
+      if wanted.count == 1, instructions.isEmpty, !isFlat {
+        instructions.append(.init(.copy, 0))
       }
       let padded = root.layout == .channelsLast && root.lanes != root.shape[1]
       let zeros = padded ? keepsZero(instructions) : []

@@ -1,5 +1,4 @@
 import Kernels
-import Support
 
 // Sums over feature maps that wait for company. A gradient asks for several numbers a
 // channel of the same maps (Σg, Σg·f) and, soon after, for a map computed from them: one

@@ -1,5 +1,3 @@
-import Support
-
 /// Whether frames come at a constant rate, told from times that a container has rounded to its
 /// ticks (Matroska and FLV to milliseconds, MPEG-TS to 1/90000 s).
 enum ConstantRate {

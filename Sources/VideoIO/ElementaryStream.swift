@@ -1,5 +1,4 @@
 import CFFmpeg
-import Support
 
 /// H.264 or H.265 without a container: what a codec needs to give the frames back and nothing
 /// else, so that the size of the file is the size of the video.

@@ -56,8 +56,6 @@ struct Orientation: Equatable {
     self.flippedX = flippedX
     self.flippedY = flippedY
   }
-
-  var isIdentity: Bool { !transposed && !flippedX && !flippedY }
 }
 
 /// Turns libav's pictures into planar RGB.

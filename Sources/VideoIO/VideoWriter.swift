@@ -321,7 +321,7 @@ public final class VideoWriter {
   public var isClosed: Bool { sink == nil }
 
   /// The address of a frame whose size is right.
-  static func checked(
+  private static func checked(
     _ planarRGB: UnsafeBufferPointer<UInt8>, width: Int, height: Int, path: String
   ) throws -> UnsafePointer<UInt8> {
     let (area, over) = width.multipliedReportingOverflow(by: height)

@@ -2,7 +2,6 @@ import ArgumentParser
 import Bindings
 @preconcurrency import Glibc
 import LuaBridge
-import Support
 
 /// A front over a function of `lunerv.commands`, which reads the words itself: options are
 /// described once, in options/catalogue.lua.

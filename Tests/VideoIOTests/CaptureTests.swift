@@ -178,18 +178,12 @@ import Testing
 
   @Test func aNameThatIsNotUTF8IsNamed() throws {
     let scratch = try Scratch()
-    try writeImage(path: scratch["plain.png"], width: 8, height: 8, picture(8, 8, 0))
+    try writeImage(scratch["plain.png"], 8, 8, picture(8, 8, 0))
     let odd = Array(scratch["caf"].utf8CString.dropLast()) + [CChar(bitPattern: 0xe9)]
     rename(scratch["plain.png"], odd + Array(".png".utf8CString))
     defer { unlink(odd + Array(".png".utf8CString)) }
     let error = failure { _ = try VideoReader(path: scratch.path) }
     #expect(error.message.contains(#"caf\xE9.png"#) && error.message.contains("UTF-8"))
-  }
-}
-
-private func writeImage(path: String, width: Int, height: Int, _ pixels: [UInt8]) throws {
-  try pixels.withUnsafeBufferPointer {
-    try VideoIO.writeImage(path: path, width: width, height: height, planarRGB: $0)
   }
 }
 

@@ -76,6 +76,16 @@ func writeVideo(
   try writer.close()
 }
 
+/// One picture as a PNG file.
+func writeImage(_ path: String, _ width: Int, _ height: Int, _ pixels: [UInt8]) throws {
+  var bytes: [UInt8] = []
+  let encoder = try StreamEncoder(.png, width: width, height: height, path: path)
+  try encoder.encode(pixels, pts: 0) {
+    bytes += UnsafeBufferPointer(start: $0.pointee.data, count: Int($0.pointee.size))
+  }
+  try save(path, bytes)
+}
+
 func readAll(
   _ path: String, _ change: (inout VideoOptions) -> Void = { _ in }
 ) throws -> (frames: [VideoFrame], reader: VideoReader) {

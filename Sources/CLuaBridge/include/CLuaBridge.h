@@ -88,7 +88,6 @@ static inline lunerv_bridge *_Nonnull lunerv_bridge_of(lua_State *_Nonnull L) {
 lunerv_bridge *_Nullable lunerv_open(lunerv_callbacks callbacks, void *_Nullable host);
 void lunerv_close(lunerv_bridge *_Nonnull bridge);
 void lunerv_collect(lua_State *_Nonnull L);
-void lunerv_collect_step(lua_State *_Nonnull L);
 
 // Swift → Lua. All run protected and leave the result, or an error value, on top.
 
@@ -146,7 +145,6 @@ static inline bool lunerv_would_overdraw(lua_State *_Nonnull L, size_t count) {
 // Ctrl-C
 
 void lunerv_interrupt_install(void);
-void lunerv_interrupt_uninstall(void);
 void lunerv_interrupt_request(void);
 /// The signal that asked first; SIGINT where none did.
 int lunerv_interrupt_reason(void);

@@ -80,11 +80,6 @@ lunerv_narrow_double8(lunerv_double8 v) {
       lunerv_float##width a, lunerv_float##width b, lunerv_float##width yes,                    \
       lunerv_float##width no) {                                                                 \
     return lunerv_select##width(a == b, yes, no);                                               \
-  }                                                                                             \
-  /* yes where n is odd, else no. */                                                            \
-  static inline __attribute__((always_inline)) lunerv_float##width lunerv_where_odd##width(     \
-      lunerv_int##width n, lunerv_float##width yes, lunerv_float##width no) {                   \
-    return lunerv_select##width((n & 1) != 0, yes, no);                                         \
   }
 
 LUNERV_SELECTIONS(8, 32)
