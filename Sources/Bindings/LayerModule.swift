@@ -74,8 +74,8 @@ enum LayerModule {
     s.pure("rfft2", doc: "(…, H, W) → (…, H, ⌊W/2⌋+1, 2): the unnormalised 2-D spectrum.") {
       (x: Tensor) in try x.fourierTransformed()
     }
-    s.module.define(
-      "position_encoding", isPure: true, params: ["t", "bases", "options"],
+    s.module.pure(
+      "position_encoding", params: ["t", "bases", "options"],
       doc: "(n, 2L): sines, then cosines of t·base, formed in Double; float rounds t to fp32 first."
     ) { (t: Numbers, bases: Tensor, o: Encoding) in
       try positionEncoding(t.numbers, bases: bases, narrow: o.float)

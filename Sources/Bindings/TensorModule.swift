@@ -18,28 +18,28 @@ enum TensorModule {
   }
 
   private static func making(_ m: LuaModule, _ session: Session) {
-    m.define(
-      "tensor", isPure: true, params: ["numbers", "options"],
+    m.pure(
+      "tensor", params: ["numbers", "options"],
       doc: "A tensor of a number or of nested tables of numbers; options dtype, requires_grad."
     ) { (n: Numbers, o: MakeOptions) in
       try o.finish(Tensor.from(n.numbers, n.shape, o.dtype ?? .f32))
     }
-    m.define("zeros", isPure: true, params: ["sizes…", "options"], doc: "A tensor of zeros.") {
+    m.pure("zeros", params: ["sizes…", "options"], doc: "A tensor of zeros.") {
       (s: Sizes) in
       try s.options.finish(Tensor.full(0, s.shape, s.options.dtype ?? .f32))
     }
-    m.define("ones", isPure: true, params: ["sizes…", "options"], doc: "A tensor of ones.") {
+    m.pure("ones", params: ["sizes…", "options"], doc: "A tensor of ones.") {
       (s: Sizes) in
       try s.options.finish(Tensor.full(1, s.shape, s.options.dtype ?? .f32))
     }
-    m.define(
-      "full", isPure: true, params: ["value", "sizes…", "options"], doc: "A tensor of one value."
+    m.pure(
+      "full", params: ["value", "sizes…", "options"], doc: "A tensor of one value."
     ) {
       (value: Double, s: Sizes) in
       try s.options.finish(Tensor.full(value, s.shape, s.options.dtype ?? .f32))
     }
-    m.define(
-      "randn", isPure: true, params: ["sizes…", "options"],
+    m.pure(
+      "randn", params: ["sizes…", "options"],
       doc: "Draws from the normal distribution."
     ) {
       (s: Sizes) in
@@ -47,16 +47,16 @@ enum TensorModule {
       try t.fillNormal(&session.random, mean: 0, deviation: 1)
       return try s.options.finish(t)
     }
-    m.define(
-      "rand", isPure: true, params: ["sizes…", "options"], doc: "Uniform draws from [0, 1)."
+    m.pure(
+      "rand", params: ["sizes…", "options"], doc: "Uniform draws from [0, 1)."
     ) {
       (s: Sizes) in
       let t = try Tensor.full(0, s.shape, s.options.dtype ?? .f32)
       try t.fillUniform(&session.random, lo: 0, hi: 1)
       return try s.options.finish(t)
     }
-    m.define(
-      "arange", isPure: true, params: ["first", "last", "step", "options"],
+    m.pure(
+      "arange", params: ["first", "last", "step", "options"],
       doc: "first, first + step, … up to last, which is included."
     ) { (first: Double, last: Double, step: Double?, o: MakeOptions) in
       let step = step ?? 1
@@ -329,8 +329,8 @@ enum TensorModule {
         return try body(x, y.tensor(like: x))
       }
     }
-    s.module.define(
-      "where", isPure: true, params: ["condition", "x", "y"],
+    s.module.pure(
+      "where", params: ["condition", "x", "y"],
       doc: "x where the condition is not 0, else y."
     ) { (c: Tensor, a: Operand, b: Operand) -> Tensor in
       let x = try a.tensor(like: c)
@@ -369,8 +369,8 @@ enum TensorModule {
       shape.remove(at: d)
       return x.giving(try x.sliced(d, i, i).viewed(shape), as: "select")
     }
-    s.module.define(
-      "cat", isPure: true, params: ["tensors", "dim"], doc: "Tensors joined along a dimension."
+    s.module.pure(
+      "cat", params: ["tensors", "dim"], doc: "Tensors joined along a dimension."
     ) {
       (list: [Tensor], d: Int) -> Tensor in
       guard let first = list.first else {
@@ -378,8 +378,8 @@ enum TensorModule {
       }
       return try Tensor.concatenated(list, dimension(d, first, "cat"))
     }
-    s.module.define(
-      "stack", isPure: true, params: ["tensors", "dim"], doc: "Tensors along a new dimension."
+    s.module.pure(
+      "stack", params: ["tensors", "dim"], doc: "Tensors along a new dimension."
     ) {
       (list: [Tensor], d: Int) -> Tensor in
       guard let first = list.first else {

@@ -30,16 +30,24 @@ public final class LuaModule {
   ///   - params: the parameters' names for documentation.
   ///   - polls: whether a pending Ctrl-C stops the script here. False for what must stay
   ///     callable then.
-  ///   - isPure: whether it has no effect but its result.
   public func define<each A: LuaArgument, R: LuaResult>(
-    _ name: String, isPure: Bool = false, params: [String] = [], doc: String = "",
-    polls: Bool = true, _ body: @escaping (repeat each A) throws -> R
+    _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
+    _ body: @escaping (repeat each A) throws -> R
   ) {
-    if isPure { markPure(name) }
     functions.append(NativeFunction(name, params: params, doc: doc, polls: polls, body))
   }
 
-  /// Defines a function without results.
+  /// Defines a function without an effect but its result.
+  public func pure<each A: LuaArgument, R: LuaResult>(
+    _ name: String, params: [String] = [], doc: String = "",
+    _ body: @escaping (repeat each A) throws -> R
+  ) {
+    define(name, params: params, doc: doc, body)
+    markPure(name)
+  }
+
+  /// Defines a function without results. The parameters are those of the function with one: the
+  /// compiler prefers whichever has fewer, and drops the results of short closures in silence.
   public func define<each A: LuaArgument>(
     _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
     _ body: @escaping (repeat each A) throws -> Void

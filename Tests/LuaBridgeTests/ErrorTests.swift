@@ -83,7 +83,9 @@ import Testing
     #expect(failure(of: "error('x')")?.text == "train.lua:2: x")
     #expect(failure(of: "error('x', 0)")?.text == "x")
     #expect(failure(of: "error({})")?.text == "(error object is a table value)")
+    // As the first error of a state too, when none is noted.
     #expect(failure(of: "error()")?.text == "(error object is a nil value)")
+    #expect(failure(of: "pcall(error, 'x') error()")?.text == "(error object is a nil value)")
     #expect(
       failure(of: "error(setmetatable({}, {__tostring = function() return 'own' end}))")?.text
         == "own")
