@@ -115,9 +115,7 @@ struct Bench: ParsableCommand {
   var from: String?
 
   func run() throws {
-    LuaInterrupt.install()
-    let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) }
-    let host = try Host(stdlib: folder.flatMap { $0.isEmpty ? nil : $0 })
+    let host = try Host.forCommand()
     var options: [JSON.Member] = [
       JSON.Member("torch", .bool(!noTorch)), JSON.Member("json", .bool(json)),
       JSON.Member("markdown", .bool(markdown)), JSON.Member("compiled", .bool(compiled)),

@@ -11,9 +11,7 @@ protocol CodecCommand: ParsableCommand {
 
 extension CodecCommand {
   func run() throws {
-    LuaInterrupt.install()
-    let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) }
-    let host = try Host(stdlib: folder.flatMap { $0.isEmpty ? nil : $0 })
+    let host = try Host.forCommand()
     let name = Self._commandName
     _ = try host.lua.run(
       source: "require('lunerv.commands').\(name)({...})", chunkName: "@lunerv:command.lua",

@@ -90,6 +90,16 @@ struct Lunerv: ParsableCommand {
   }
 }
 
+extension Host {
+  /// The host of a command: Ctrl-C stops its script, and LUNERV_STDLIB names a folder to read the
+  /// standard library from.
+  static func forCommand() throws -> Host {
+    LuaInterrupt.install()
+    let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) } ?? ""
+    return try Host(stdlib: folder.isEmpty ? nil : folder)
+  }
+}
+
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Runs a Lua script.",
@@ -102,9 +112,7 @@ struct Run: ParsableCommand {
   var arguments: [String] = []
 
   func run() throws {
-    LuaInterrupt.install()
-    let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) }
-    let host = try Host(stdlib: folder.flatMap { $0.isEmpty ? nil : $0 })
+    let host = try Host.forCommand()
     try host.lua.run(file: script, arguments: arguments)
   }
 }
