@@ -38,8 +38,7 @@ local curves <const> = { { name = "lunerv", points = {} } }
 for _, rate in ipairs(o.rates) do
   local name = ("point-%g"):format(rate)
   local point = remembered(name, function()
-    local options = {}
-    for key, value in pairs(o) do options[key] = value end
+    local options = lv.options.copy(o)
     options.bpp, options.out = rate, ("%s/%s.work"):format(o.out, name)
     local path = ("%s/%s.lnv"):format(o.out, name)
     local file = assert(lv.compress.file(path, clip, options, print))

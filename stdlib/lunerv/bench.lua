@@ -344,8 +344,7 @@ function bench.main(given)
   if o.from then
     result = earlier(o.from)
   else
-    local wanted = {}
-    for name, value in pairs(given) do wanted[name] = value end
+    local wanted = options.copy(given)
     for _, name in ipairs(outputs) do wanted[name] = nil end
     local quiet = o.json or o.markdown
     local function say(text)

@@ -60,9 +60,8 @@ local function replaced(settings, others, kind)
 end
 
 local function build(settings, clip)
-  local given = { clip = clip }
-  for name, value in pairs(settings) do given[name] = value end
-  given.preset, given.kind = nil, nil
+  local given = options.copy(settings)
+  given.clip, given.preset, given.kind = clip, nil, nil
   return models[settings.kind](given)
 end
 

@@ -119,8 +119,7 @@ end
 local function make_small(model, clip, o, made, shelf)
   local wanted = shelf.goal
   local pixels = #clip * clip.height * clip.width
-  local given = {}
-  for name, value in pairs(o) do given[name] = value end
+  local given = options.copy(o)
   given.compress_epochs, given.steerable = made.small_epochs, true
   if wanted.bytes then given.target_bpp = aim * 8 * wanted.bytes / pixels end
   if wanted.psnr and not wanted.bytes then given.target_bpp = 1e-9 end

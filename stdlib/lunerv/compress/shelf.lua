@@ -6,6 +6,7 @@ local errors <const> = require "lunerv.errors"
 local goal <const> = require "lunerv.compress.goal"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
 
 -- A file is as large as asked when it takes at least this share of the bytes.
 local close <const> = 0.985
@@ -54,8 +55,7 @@ end
 local function encode(self, stored, effort)
   local bounded = stored.rounding and math.min(math.max(effort, 0), 1) or 0
   local rounded, scale = strongest * bounded, 2 ^ (effort - bounded)
-  local scaled = {}
-  for name, value in pairs(stored) do scaled[name] = value end
+  local scaled = options.copy(stored)
   scaled.steps, scaled.rdo = {}, stored.rounding and math.max(rounded, stored.rdo)
   for i, step in ipairs(stored.steps) do scaled.steps[i] = (step * scale):evaluate() end
   if stored.embedding_step then scaled.embedding_step = stored.embedding_step * scale end

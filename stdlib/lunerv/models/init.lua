@@ -1,12 +1,12 @@
 -- lv.models: the decoders of the papers, by kind: lv.models.hnerv_boost { clip = clip, … }.
 local kinds <const> = require "lunerv.models.kinds"
+local options <const> = require "lunerv.options"
 
 local models <const> = { kinds = kinds.names }
 
 -- The model that a `config` (of a checkpoint, or model.config) describes, freshly initialised.
 function models.build(config)
-  local given = {}
-  for key, value in pairs(config) do given[key] = value end
+  local given = options.copy(config)
   given.kind, given.largest_kernel, given.expansion = nil, nil, nil
   return models[config.kind](given)
 end

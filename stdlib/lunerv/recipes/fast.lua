@@ -6,7 +6,7 @@ local geometry <const> = require "lunerv.models.geometry"
 local kinds <const> = require "lunerv.models.kinds"
 local models <const> = require "lunerv.models"
 local optim <const> = require "lunerv.optim"
-local default <const> = require "lunerv.options".default
+local all_options <const> = require "lunerv.options"
 
 -- While bits are priced there are steps of quantisers too. They are some thousandths: the rate that
 -- suits biases would move them by as much at once.
@@ -57,12 +57,11 @@ end
 -- and is narrower for it: as many parameters as before learn more.
 local function model(settings, clip)
   if settings.head_scale ~= 2 or settings.fc_dim then return end
-  local blocks, usual = settings.dec_blks, default("dec_blks", settings.kind)
+  local blocks, usual = settings.dec_blks, all_options.default("dec_blks", settings.kind)
   if table.concat(blocks, ",") ~= table.concat(usual, ",") then return end -- somebody's choice
   settings.strides = settings.strides or geometry.strides(clip.height, clip.width, 2)
   if not settings.params then
-    local full = {}
-    for name, value in pairs(settings) do full[name] = value end
+    local full = all_options.copy(settings)
     full.kind, full.head_scale, full.clip = nil, 1, clip
     settings.size, settings.params = nil, models[settings.kind](full):stored_parameters()
   end
