@@ -274,8 +274,12 @@ test("the roof is not below what a matrix product reaches", function()
     a:matmul(b):evaluate()
     best = math.min(best, lv.time() - began)
   end
-  local roof = lv.fma_roof()
-  assert(roof > 0.7 * 2e-9 * n ^ 3 / best, ("roof %g"):format(roof))
+  -- A machine that does something else for a moment would show too low a roof: the best of five.
+  local roof, least = 0, 0.7 * 2e-9 * n ^ 3 / best
+  for _ = 1, 5 do
+    if roof <= least then roof = math.max(roof, lv.fma_roof()) end
+  end
+  assert(roof > least, ("roof %g"):format(roof))
 end)
 
 test("the expected time grows with the work", function()
