@@ -80,9 +80,11 @@ return function(anchor, tested)
   end
   local ax, ay = curve(anchor)
   local tx, ty = curve(tested)
-  if #ax < 2 or #tx < 2 then return nil, "expected two points of rising rate and PSNR" end
+  if #ax < 2 or #tx < 2 then
+    return errors.failure "bd_rate: expected two points of rising rate and PSNR"
+  end
   local low, high = math.max(ax[1], tx[1]), math.min(ax[#ax], tx[#tx])
-  if low >= high then return nil, "the curves share no range of PSNR" end
+  if low >= high then return errors.failure "bd_rate: the curves share no range of PSNR" end
   local mean = (integral(tx, ty, low, high) - integral(ax, ay, low, high)) / (high - low)
   return 100 * (10 ^ mean - 1), high - low
 end

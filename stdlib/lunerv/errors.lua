@@ -18,6 +18,10 @@ end
 -- error, or nil.
 function errors.new(kind, message, data) return bridge.new_error(kind, message, data) end
 
+-- nil and an error of the kind "data", its message formatted with what follows it: an expected
+-- failure as functions return it.
+function errors.failure(message, ...) return nil, bridge.new_error("data", message:format(...)) end
+
 -- Raises an error of a kind, its message formatted with what follows it.
 function errors.fail(kind, message, ...)
   if select("#", ...) > 0 then message = message:format(...) end

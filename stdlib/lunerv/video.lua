@@ -70,9 +70,9 @@ local function completed(path, given)
   if given.width or given.height then return given end
   local layout, problem = video.layout(path)
   if not layout and path:lower():match "%.yuv$" and native.exists(path) then
-    return nil, nil, ("%s: headerless video is read by its name, as NAME_1920x1080_50fps.yuv or "
-      .. "NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give width, height and pixel_format%s")
-      :format(path, problem and (" (%s)"):format(problem) or "")
+    return nil, errors.failure("%s: headerless video is read by its name, as "
+      .. "NAME_1920x1080_50fps.yuv or NAME_1920x1080_25fps_444_10bit.yuv: rename it, or give "
+      .. "width, height and pixel_format%s", path, problem and (" (%s)"):format(problem) or "")
   end
   layout = layout or {}
   given.width, given.height = layout.width, layout.height

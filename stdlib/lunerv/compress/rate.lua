@@ -5,6 +5,7 @@
 local cem <const> = require "lunerv.compress.cem"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
+local errors <const> = require "lunerv.errors"
 local goal <const> = require "lunerv.compress.goal"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -192,8 +193,8 @@ function rate.file(path, clip, o, say)
 
   local file = shelf.best
   if not file then
-    return nil, ("no file of at most %d bytes came of this model; ask for a smaller one, "
-      .. "or for more bytes"):format(wanted.bytes)
+    return errors.failure("no file of at most %d bytes came of this model; ask for a smaller one, "
+      .. "or for more bytes", wanted.bytes)
   end
   if wanted.psnr and file.psnr_8bit < wanted.psnr then
     say(("note: %.2f dB were asked for, this is the best that was found"):format(wanted.psnr))
