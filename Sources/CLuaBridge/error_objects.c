@@ -132,7 +132,7 @@ static int traceback(lua_State *L) {
   if (is_error)
     lunerv_push_text(L, message);
   else
-    lua_pushstring(L, lua_tostring(L, message));
+    lua_pushvalue(L, message);
   lua_pushliteral(L, "\n");
   lua_pushvalue(L, trace);
   lua_concat(L, 3);

@@ -41,9 +41,10 @@ end
 -- `value`, or the problem that came behind nil in its place, raised, with `what` in front of it.
 function errors.must(value, problem, what)
   if value then return value end
-  local kind = bridge.is_error(problem) and problem.kind or "data"
-  if what or not bridge.is_error(problem) then
-    problem = bridge.new_error(kind, (what and what .. ": " or "") .. errors.reason(problem))
+  local known = bridge.is_error(problem)
+  if what or not known then
+    local text = (what and what .. ": " or "") .. errors.reason(problem)
+    problem = bridge.new_error(known and problem.kind or "data", text, known and problem.data)
   end
   error(problem, 2)
 end
