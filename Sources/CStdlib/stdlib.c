@@ -209,6 +209,9 @@ END
 MODULE("lunerv.models.presets")
 #embed "../../stdlib/lunerv/models/presets.lua"
 END
+MODULE("lunerv.names")
+#embed "../../stdlib/lunerv/names.lua"
+END
 MODULE("lunerv.nn")
 #embed "../../stdlib/lunerv/nn/init.lua"
 END
@@ -289,6 +292,9 @@ MODULE("lunerv.options.catalogue")
 END
 MODULE("lunerv.options.command_line")
 #embed "../../stdlib/lunerv/options/command_line.lua"
+END
+MODULE("lunerv.options.takes")
+#embed "../../stdlib/lunerv/options/takes.lua"
 END
 MODULE("lunerv.options.values")
 #embed "../../stdlib/lunerv/options/values.lua"

@@ -4,9 +4,9 @@ package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 
 local all <const> = {
-  "embedding", "options", "numbers", "modules", "blocks", "boost", "schedule", "models", "kinds",
-  "interop", "video", "train", "optim", "recipes", "compress", "program", "rate", "segments",
-  "batches", "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality", "plot",
+  "embedding", "names", "options", "numbers", "modules", "blocks", "boost", "schedule", "models",
+  "kinds", "interop", "video", "train", "optim", "recipes", "compress", "program", "rate",
+  "segments", "batches", "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality", "plot",
   "robust",
 }
 

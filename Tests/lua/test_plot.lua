@@ -236,7 +236,7 @@ test("mistakes are named", function()
   fails(function() p:bars("x", { 1 }, { 1 }) end,
     "plot: series 'x': expected strings, got number at 1")
   fails(function() p:line("x", { 1 }, { 1 }, { dash = true }) end,
-    "unknown option 'dash' (known: along, colour, dashed, width)")
+    "unknown option 'dash': did you mean 'dashed'? (known: along, colour, dashed, width)")
   fails(function() p:line("x", { 1 }, { 1 }, { width = 0 }) end,
     "plot: series 'x': width: expected a number above 0, got 0")
   fails(function() p:line("x", { 1 }, { 1 }, { colour = "red" }) end,
@@ -259,12 +259,13 @@ test("mistakes are named", function()
     "plot: save: expected a path that ends in .svg or .png, got 'x.pdf'")
 
   fails(function() lv.plot { titel = "x" } end,
-    "unknown option 'titel' (known: height, legend, notes, title, width, x, y)")
+    "unknown option 'titel': did you mean 'title'? (known: height, legend, "
+      .. "notes, title, width, x, y)")
   fails(function() lv.plot { title = 3 } end, "plot: title: expected a string, got 3")
   fails(function() lv.plot { width = 10 } end,
     "plot: width: expected an integer from 200 to 4096, got 10")
   fails(function() lv.plot { x = { logg = true } } end,
-    "unknown option 'logg' (known: from, label, log, ticks, to)")
+    "unknown option 'logg': did you mean 'log'? (known: from, label, log, ticks, to)")
   fails(function() lv.plot { y = { log = 10 } } end, "plot: y.log: expected true or false, got 10")
   fails(function() lv.plot { y = { log = true, from = 0 } } end,
     "plot: y.from: expected a number above 0 on a logarithmic axis, got 0")

@@ -6,11 +6,13 @@
 local catalogue <const> = require "lunerv.options.catalogue"
 local command_line <const> = require "lunerv.options.command_line"
 local errors <const> = require "lunerv.errors"
+local names <const> = require "lunerv.names"
+local takes <const> = require "lunerv.options.takes"
 local values <const> = require "lunerv.options.values"
 
 local options <const> = {
   kinds = catalogue.kinds, catalogue = catalogue.list, default = catalogue.default,
-  parse = command_line.parse, help = command_line.help,
+  parse = command_line.parse, help = command_line.help, takes = takes,
 }
 
 -- A table with the same keys and values; an empty one for nil.
@@ -39,7 +41,8 @@ function options.same(a, b)
 end
 
 local function refuse(key, known)
-  errors.raise("unknown option '%s' (known: %s)", key, errors.list(known))
+  errors.raise("unknown option '%s'%s (known: %s)", key, names.meant(tostring(key), known),
+    errors.list(known))
 end
 
 -- `given` completed by `defaults`. A key that neither `defaults` nor the list `optional` names
@@ -83,17 +86,17 @@ function options.for_model(kind, given, extra)
   if given.preset then options.check("preset", given.preset) end
   catalogue.apply_preset(given, kind)
   given.preset = nil
-  local names = options.model_names(kind)
+  local own = options.model_names(kind)
   local result = {}
-  for _, name in ipairs(names) do result[name] = options.default(name, kind) end
+  for _, name in ipairs(own) do result[name] = options.default(name, kind) end
   for key, value in pairs(given) do
-    if values.contains(names, key) then
+    if values.contains(own, key) then
       options.check(key, value)
       result[key] = catalogue.copy(value)
     elseif values.contains(extra, key) then
       result[key] = value
     else
-      refuse(key, table.move(extra, 1, #extra, #names + 1, names))
+      refuse(key, table.move(extra, 1, #extra, #own + 1, own))
     end
   end
   return result
