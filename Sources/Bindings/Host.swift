@@ -11,6 +11,7 @@ public final class Host {
   /// What this host's tensors have for themselves.
   public let session = Session()
   private let pressure: Pressure
+  private var library: Library?
 
   /// - Parameter stdlib: a folder to read the standard library from in place of the
   ///   embedded copy (LUNERV_STDLIB).
@@ -25,6 +26,13 @@ public final class Host {
       lua.register(writers)
       lua.register(DecoderProcess.define(module))
       ProcessModule.define(module, host.session)
+      DescriptionModule.define(module, lua) { [weak host] path in
+        (try? host?.library?.text(path)) ?? nil
+      }
+      module.publish(
+        "clip_grad_norm", "save_safetensors", "load_safetensors", "threads", "set_threads",
+        "time", "stats", "list_dir", "exists", "make_dirs", "read_file", "write_file",
+        "event_writer")
       BenchModule.define(module, lua)
     }
     ThreadPool.shared.threads = Environment.coreCount()
@@ -68,7 +76,10 @@ public final class Host {
       pressure.boundary()
     }
     module.constant("pure_operators", .array(module.pureNames.map { .string($0) }))
+    module.publish(
+      "seed", "rng_state", "set_rng_state", "permutation", "is_tensor", "is_grad_enabled")
     try define(self, module)
+    module.constant("public_functions", .array(module.publicNames.map { .string($0) }))
     lua.register(module)
     lua.onObjectPush = { [pressure] _ in pressure.pushed() }
     addStdlib(stdlib)
@@ -79,35 +90,45 @@ public final class Host {
   }
 
   private func addStdlib(_ folder: String?) {
-    if let folder {
-      lua.addSource { name in
-        guard name == "lunerv" || name.hasPrefix("lunerv.") else { return nil }
-        let inside = name.split(separator: ".").joined(separator: "/")
-        for path in [inside + ".lua", inside + "/init.lua"] {
-          let file = folder + "/" + path
-          if Files.exists(file) {
-            return (try Files.read(file), "@lunerv:" + path.dropFirst("lunerv/".count))
-          }
-        }
-        return nil
+    let library = Library(folder: folder)
+    self.library = library
+    lua.addSource { name in
+      guard name == "lunerv" || name.hasPrefix("lunerv.") else { return nil }
+      let inside = name.split(separator: ".").dropFirst().joined(separator: "/")
+      for path in inside.isEmpty ? ["init.lua"] : [inside + ".lua", inside + "/init.lua"] {
+        if let text = try library.text(path) { return (text, "@lunerv:" + path) }
       }
-      return
+      return nil
     }
-    var sources: [String: UnsafePointer<UInt8>] = [:]
+  }
+}
+
+/// The standard library's text: the copy inside the program, or a folder's.
+private final class Library {
+  private let folder: String?
+  private var embedded: [String: UnsafePointer<UInt8>] = [:]
+
+  init(folder: String?) {
+    self.folder = folder
+    guard folder == nil else { return }
     for i in 0..<lunerv_stdlib_count {
       let file = lunerv_stdlib_file_at(i)
       guard let name = file.name, let text = file.text else { continue }
-      sources[String(cString: name)] = text
+      let path = String(cString: name).split(separator: ".").dropFirst().joined(separator: "/")
+      embedded[path] = text
     }
-    lua.addSource { name in
-      guard let text = sources[name] else { return nil }
-      let inside =
-        name == "lunerv"
-        ? "init"
-        : name.dropFirst("lunerv.".count)
-          .split(separator: ".").joined(separator: "/")
-      return (Array(String(cString: text).utf8), "@lunerv:" + inside + ".lua")
+  }
+
+  /// - Parameter path: "init.lua", "nn/conv2d.lua".
+  func text(_ path: String) throws -> [UInt8]? {
+    if let folder {
+      let file = folder + "/lunerv/" + path
+      return Files.exists(file) ? try Files.read(file) : nil
     }
+    var name = path.hasSuffix(".lua") ? String(path.dropLast(4)) : path
+    if name == "init" { name = "" }
+    if name.hasSuffix("/init") { name = String(name.dropLast(5)) }
+    return embedded[name].map { Array(String(cString: $0).utf8) }
   }
 }
 

@@ -189,5 +189,6 @@ struct TensorSurface {
     tensors.method(name, params: params, doc: doc) {
       (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
     }
+    module.publish(name)
   }
 }

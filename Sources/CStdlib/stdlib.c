@@ -140,6 +140,24 @@ END
 MODULE("lunerv.guard")
 #embed "../../stdlib/lunerv/guard.lua"
 END
+MODULE("lunerv.help")
+#embed "../../stdlib/lunerv/help/init.lua"
+END
+MODULE("lunerv.help.annotations")
+#embed "../../stdlib/lunerv/help/annotations.lua"
+END
+MODULE("lunerv.help.api")
+#embed "../../stdlib/lunerv/help/api.lua"
+END
+MODULE("lunerv.help.comments")
+#embed "../../stdlib/lunerv/help/comments.lua"
+END
+MODULE("lunerv.help.pages")
+#embed "../../stdlib/lunerv/help/pages.lua"
+END
+MODULE("lunerv.help.text")
+#embed "../../stdlib/lunerv/help/text.lua"
+END
 MODULE("lunerv.interop")
 #embed "../../stdlib/lunerv/interop.lua"
 END

@@ -16,10 +16,21 @@ public final class LuaModule {
   /// Functions without an effect but their result, in the order of definition.
   public private(set) var pureNames: [String] = []
 
+  /// Functions that users see as part of the API, in the order of definition.
+  public private(set) var publicNames: [String] = []
+
   public init(_ name: String) { self.name = name }
 
-  /// Says that a function, defined already, is pure.
-  public func markPure(_ name: String) { pureNames.append(name) }
+  /// Says that a function, defined already, is pure, and so public.
+  public func markPure(_ name: String) {
+    pureNames.append(name)
+    publish(name)
+  }
+
+  /// Says that functions, defined already, are part of the API.
+  public func publish(_ names: String...) {
+    publicNames += names.filter { !publicNames.contains($0) }
+  }
 
   /// The functions in the order of definition.
   public var signatures: [LuaSignature] { functions.map(\.signature) }

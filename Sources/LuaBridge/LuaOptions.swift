@@ -15,12 +15,22 @@ public protocol LuaOptions: LuaArgument {
   static var luaFields: [LuaField<Self>] { get }
 }
 
+/// An option as it is shown to people.
+public struct LuaOptionDescription: Sendable {
+  public let name: String
+  public let type: String
+  /// What holds where the option is left out; nil where nothing does.
+  public let defaultText: String?
+  public let doc: String
+}
+
 /// One option: its name in Lua and the property it sets.
 public struct LuaField<Options> {
   public let name: String
   public let typeName: String
   public let doc: String
   let read: (inout Options, LuaStack, Int32) throws(LuaTypeMismatch) -> Void
+  let value: (Options) -> Any
 
   public init<Value: LuaArgument>(
     _ name: String, _ property: WritableKeyPath<Options, Value>, doc: String = ""
@@ -28,6 +38,7 @@ public struct LuaField<Options> {
     self.name = name
     self.doc = doc
     typeName = Value.luaTypeName
+    value = { $0[keyPath: property] }
     read = { (options: inout Options, stack, index) throws(LuaTypeMismatch) in
       options[keyPath: property] = try Value.read(stack, at: index)
     }
@@ -42,6 +53,15 @@ private final class LuaOptionTable<Options: LuaOptions> {
 extension LuaOptions {
   public static var luaTypeName: String { "table" }
   public static var luaMayBeAbsent: Bool { true }
+
+  public static var luaOptionDescriptions: [LuaOptionDescription] {
+    let defaults = Self()
+    return luaFields.map { field in
+      .init(
+        name: field.name, type: field.typeName, defaultText: luaText(field.value(defaults)),
+        doc: field.doc)
+    }
+  }
 
   /// Absent or nil: all defaults.
   ///
@@ -74,5 +94,18 @@ extension LuaOptions {
     let table = LuaOptionTable<Self>()
     stack.state.optionTables[id] = table
     return table
+  }
+}
+
+/// A default as Lua writes it; nil for what has no short form.
+private func luaText(_ value: Any) -> String? {
+  switch value {
+  case let value as Bool: value ? "true" : "false"
+  case let value as Int: String(value)
+  case let value as Double where value.isInfinite: value < 0 ? "-math.huge" : "math.huge"
+  case let value as Double:
+    value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : "\(value)"
+  case let value as String where !value.isEmpty: "\"\(value)\""
+  default: nil
   }
 }

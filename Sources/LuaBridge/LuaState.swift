@@ -28,6 +28,8 @@ public final class LuaState {
   private var functions: [NativeFunction] = []
   private var infos: [LuaObjectInfo] = []
   var optionTables: [ObjectIdentifier: AnyObject] = [:]
+  /// What was registered, by name: functions or methods, and properties.
+  private var described: [(name: String, signatures: () -> ([LuaSignature], [LuaSignature]))] = []
   /// The interpreter's own time; it runs only for those who measure.
   public var stopwatch = LuaStopwatch()
 
@@ -63,6 +65,7 @@ public final class LuaState {
   /// Makes a module available to `require`.
   public func register(_ module: LuaModule) {
     let stack = current
+    described.append((module.name, { (module.signatures, []) }))
     stack.pushTable(fields: module.functions.count + module.constants.count)
     fill(stack, with: module)
     _ = lunerv_preload(stack.thread, module.name)
@@ -71,6 +74,7 @@ public final class LuaState {
   /// Tells the state how to treat objects of a class; before the first one is pushed.
   public func register<T>(_ cls: LuaClass<T>) {
     let stack = current
+    described.append((T.luaName, { (cls.methods.map(\.signature), cls.getters.map(\.signature)) }))
     for list in [cls.methods, cls.getters, cls.setters] {
       stack.pushTable(fields: list.count)
       for function in list { setFunction(function, named: function.signature.name, on: stack) }
@@ -153,6 +157,14 @@ public final class LuaState {
   private func setFunction(_ function: NativeFunction, named name: String, on stack: LuaStack) {
     push(function, on: stack)
     stack.setField(name)
+  }
+
+  /// The signatures of the modules and classes registered under a name; nil where none is.
+  public func signatures(
+    of name: String
+  ) -> (functions: [LuaSignature], properties: [LuaSignature])? {
+    let found = described.filter { $0.name == name }.map { $0.signatures() }
+    return found.isEmpty ? nil : (found.flatMap(\.0), found.flatMap(\.1))
   }
 
   func info(of type: ObjectIdentifier) -> LuaObjectInfo? {

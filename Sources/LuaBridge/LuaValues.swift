@@ -37,6 +37,8 @@ public protocol LuaArgument {
   static var luaTakesRest: Bool { get }
   /// Whether the argument may be left out.
   static var luaMayBeAbsent: Bool { get }
+  /// The fields of a table of options; none for other types.
+  static var luaOptionDescriptions: [LuaOptionDescription] { get }
   /// Reads the value at `index` and leaves the stack as it was.
   static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self
 }
@@ -44,6 +46,7 @@ public protocol LuaArgument {
 extension LuaArgument {
   public static var luaTakesRest: Bool { false }
   public static var luaMayBeAbsent: Bool { false }
+  public static var luaOptionDescriptions: [LuaOptionDescription] { [] }
 }
 
 /// A type that can be handed to Lua.

@@ -8,6 +8,8 @@ public struct LuaSignature: Sendable {
     public let name: String
     public let type: String
     public let isOptional: Bool
+    /// The fields of a table of options; none where it is something else.
+    public let options: [LuaOptionDescription]
   }
   public let name: String
   public let parameters: [Parameter]
@@ -133,7 +135,10 @@ private struct ArgumentList<each A: LuaArgument> {
       let position = result.count
       let name =
         type.luaTakesRest ? "..." : position < names.count ? names[position] : "a\(position + 1)"
-      result.append(.init(name: name, type: type.luaTypeName, isOptional: type.luaMayBeAbsent))
+      result.append(
+        .init(
+          name: name, type: type.luaTypeName, isOptional: type.luaMayBeAbsent,
+          options: type.luaOptionDescriptions))
     }
     return result
   }

@@ -23,6 +23,7 @@ struct Lunerv: ParsableCommand {
     }
     do {
       try checkArguments()
+      if try help() { Glibc.exit(0) }
       var command = try parseAsRoot()
       try command.run()
       let isWritten = fflush(stdout) == 0 && ferror(stdout) == 0
@@ -40,6 +41,19 @@ struct Lunerv: ParsableCommand {
       print(fullMessage(for: error))
     }
     Glibc.exit(0)
+  }
+
+  /// Answers `lunerv help NAME`, unless the name is a command's; whether it did.
+  private static func help() throws -> Bool {
+    let words = CommandLine.arguments.dropFirst()
+    guard words.first == "help", let name = words.dropFirst().first,
+      !configuration.subcommands.contains(where: { $0._commandName == name })
+    else { return false }
+    let host = try Host.forCommand()
+    try host.lua.run(
+      source: "require('lunerv.help').main({...})", chunkName: "@lunerv:command.lua",
+      arguments: Array(words.dropFirst()))
+    return true
   }
 
   /// Swift would repair bytes that are no UTF-8, and then name another file.

@@ -2,6 +2,8 @@
 -- `error` makes one of a message raised in the library, names the user's line in place of the
 -- library's, and adds the path of the module that computes.
 local bridge <const> = require "lunerv.bridge"
+local names <const> = require "lunerv.names"
+local native <const> = require "lunerv.native"
 
 local errors <const> = {}
 
@@ -85,23 +87,39 @@ function errors.check_list(what, given, ...)
 end
 
 -- A list of names for a message, sorted: "a, b, c".
-function errors.list(names)
+function errors.list(list)
   local sorted = {}
-  for i, name in ipairs(names) do sorted[i] = tostring(name) end
+  for i, name in ipairs(list) do sorted[i] = tostring(name) end
   table.sort(sorted)
   return table.concat(sorted, ", ")
 end
 
--- Makes what `fields`, called `name`, does not hold an error, and names what is written nearly so.
+local warned <const> = {}
+
+-- Says once, on standard error and with the user's line, that `old` has another name now. Programs
+-- inside files, which may use old names for ever, are told nothing.
+function errors.renamed(old, new)
+  if warned[old] or not debug then return end
+  warned[old] = true
+  local level, where = 2, ""
+  while true do
+    local frame = debug.getinfo(level, "Sl")
+    if not frame then break end
+    if frame.currentline > 0 and frame.source:sub(1, 8) ~= "@lunerv:" then
+      where = ("%s:%d: "):format(frame.short_src, frame.currentline)
+      break
+    end
+    level = level + 1
+  end
+  native.stderr(("%s%s is now %s\n"):format(where, old, new))
+end
+
+-- Makes what `fields`, called `name`, does not hold an error that names the nearest ones.
 function errors.refuse_unknown(fields, name)
   return setmetatable(fields, { __index = function(_, key)
-    local meant = ""
-    for known in pairs(fields) do
-      if type(key) == "string" and known:lower() == key:lower() then
-        meant = (" (it is %s.%s)"):format(name, known)
-      end
-    end
-    errors.raise("%s has no '%s'%s", name, tostring(key), meant)
+    local known = {}
+    for field in pairs(fields) do known[#known + 1] = field end
+    errors.raise("%s has no '%s'%s", name, tostring(key), names.meant(tostring(key), known))
   end })
 end
 

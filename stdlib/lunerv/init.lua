@@ -1,41 +1,89 @@
 -- local lv = require "lunerv": tensors and their functions, and the modules beside this file.
 local errors <const> = require "lunerv.errors"
+local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
 
+-- Modules of the API, and the files they are in.
 local submodules <const> = {
-  nn = "lunerv.nn",
-  options = "lunerv.options",
-  optim = "lunerv.optim",
-  loss = "lunerv.loss",
-  metrics = "lunerv.metrics",
-  schedule = "lunerv.schedule",
-  models = "lunerv.models",
-  video = "lunerv.video",
-  train = "lunerv.train",
-  interop = "lunerv.interop",
-  verify = "lunerv.verify",
+  bd_rate = "lunerv.bd_rate",
   bench = "lunerv.bench",
-  quant = "lunerv.quant",
-  compress = "lunerv.compress",
   codec = "lunerv.codec",
   coder = "lunerv.coder",
-  tasks = "lunerv.tasks",
+  compress = "lunerv.compress",
   diagnose = "lunerv.diagnose",
-  reference = "lunerv.reference",
-  bd_rate = "lunerv.bd_rate",
+  help = "lunerv.help",
+  interop = "lunerv.interop",
+  loss = "lunerv.loss",
+  metrics = "lunerv.metrics",
+  models = "lunerv.models",
+  names = "lunerv.names",
+  nn = "lunerv.nn",
+  optim = "lunerv.optim",
+  options = "lunerv.options",
   plot = "lunerv.plot",
+  quant = "lunerv.quant",
+  reference = "lunerv.reference",
+  schedule = "lunerv.schedule",
+  tasks = "lunerv.tasks",
+  train = "lunerv.train",
+  verify = "lunerv.verify",
+  video = "lunerv.video",
 }
 
-local lv <const> = { json = { encode = native.json_encode, decode = native.json_decode } }
-for name, value in pairs(native) do lv[name] = value end
+-- What has another name now. The old one works, and says so once.
+local renamed <const> = {
+  json_encode = { "lv.json.encode", native.json_encode },
+  json_decode = { "lv.json.decode", native.json_decode },
+  json_null = { "lv.json.null", native.json_null },
+}
+
+local lv <const> = { no_grad = native.no_grad }
+for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
+
+--- JSON, for metrics and manifests.
+lv.json = {
+  encode = native.json_encode, decode = native.json_decode, null = native.json_null,
+}
+
+-- The names of the API, sorted, whether their modules are loaded or not.
+local function known()
+  local list = {}
+  for name in next, lv do list[#list + 1] = name end
+  for name in next, submodules do
+    if rawget(lv, name) == nil then list[#list + 1] = name end
+  end
+  table.sort(list)
+  return list
+end
+
+--- Whether lv has a name, which would be an error to look up if it had not.
+---
+---     if lv.has "grid_sample" then … end
+---
+---@param name string
+---@return boolean
+function lv.has(name) return rawget(lv, name) ~= nil or submodules[name] ~= nil end
 
 -- A submodule is loaded when it is first named: a script that only adds tensors loads none.
 return setmetatable(lv, {
   __index = function(self, name)
     local path = submodules[name]
-    if not path then errors.raise("lv has no '%s'", tostring(name)) end
-    local module = require(path)
-    rawset(self, name, module)
-    return module
+    if path then
+      local module = require(path)
+      rawset(self, name, module)
+      return module
+    end
+    local old = renamed[name]
+    if old then
+      errors.renamed("lv." .. name, old[1])
+      return old[2]
+    end
+    -- Internals were here once.
+    if type(name) == "string" and native[name] ~= nil then
+      errors.renamed("lv." .. name, ('internal: require("lunerv.native").%s'):format(name))
+      return native[name]
+    end
+    errors.raise("lv has no '%s'%s", tostring(name), names.meant(tostring(name), known()))
   end,
+  __names = known,
 })

@@ -71,6 +71,9 @@ end
 -- A value of an option as plain data: a function of a script's or a recipe's is "custom".
 function options.plain(value) return type(value) == "function" and "custom" or value end
 
+-- The catalogue's option of a name, or nil.
+function options.by_name(name) return catalogue.by_name[name] end
+
 -- Raises an error unless `value` is one that the catalogue's option `name` can have.
 function options.check(name, value)
   local expected = values.wanted(catalogue.by_name[name], value)
