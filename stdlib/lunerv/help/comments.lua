@@ -50,7 +50,7 @@ function comments.parse(lines)
   end
   while example[#example] and example[#example]:match "^%s*$" do example[#example] = nil end
   local text = paragraphs(prose)
-  local first, last = text:find "%.%s"
+  local first, last = text:find "%.%s+%f[%u]"
   local break_at = text:find "\n"
   if break_at and (not first or break_at < first) then last = break_at end
   entry.summary = last and text:sub(1, last):gsub("%s+$", "") or text

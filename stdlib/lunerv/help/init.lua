@@ -88,7 +88,7 @@ function help.main(words)
     local folder = words[2] or errors.fail("usage", "help: %s: expected a folder", words[1])
     local writer = require(words[1] == "--reference" and "lunerv.help.pages"
       or "lunerv.help.annotations")
-    errors.must(native.make_dirs(folder))
+    native.make_dirs(folder)
     for name, content in pairs(writer.files()) do
       errors.must(native.write_file(folder .. "/" .. name, content))
     end
