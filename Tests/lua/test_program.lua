@@ -133,6 +133,22 @@ test("operators that programs in files may use stay for ever", function()
   end
 end)
 
+-- Its program was written for the first version: options tables, lists, and arguments by place.
+test("a program of version 1 decodes as it did, and is told of no new names", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/forms.lnv"
+  local here = arg[0]:match "^(.*)/[^/]*$" or "."
+  assert(lv.write_file(path, assert(lv.read_file(here .. "/files/v1-forms.lnv"))))
+  local video = assert(lv.codec.open(path))
+  equal({ #video, video.width, video.height, video.bytes }, { 3, 10, 6, 1496 })
+  near(video:frame(1):sum():item(), 92.963645935059, 1e-3)
+  near(video:frame(3):sum():item(), 92.937545776367, 1e-3)
+  local text, code = lunerv(("decompress '%s' -o '%s/out.mkv'"):format(path, folder.path))
+  equal(code, 0)
+  equal(select(2, text:gsub("\n", "")), 1)
+  assert(not text:find "now", text)
+end)
+
 test("a decoder of one's own travels in its file", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part }
   local clip <close> = clip_in(folder)
