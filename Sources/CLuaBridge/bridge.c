@@ -391,6 +391,8 @@ static int set_up(lua_State *L) {
   lunerv_open_errors(L);
   lua_pushcfunction(L, lunerv_error);
   lua_setglobal(L, "error");
+  lua_pushcfunction(L, lunerv_assert);
+  lua_setglobal(L, "assert");
   // Incremental: the generational mode of 5.4.4 is young. With the default pace (200, 100)
   // userdata outrun it, because a finalized object is freed only one cycle later: two
   // million of them left 48 MB and rising; this pace leaves 0.1 MB in the same time.

@@ -139,6 +139,16 @@ int lunerv_error(lua_State *L) {
   return lua_error(L);
 }
 
+int lunerv_assert(lua_State *L) {
+  luaL_checkany(L, 1);
+  if (lua_toboolean(L, 1)) return lua_gettop(L);
+  if (lua_gettop(L) < 2) return luaL_error(L, "assertion failed!");
+  lua_settop(L, 2);
+  // What came behind nil gets the place where nobody took it.
+  if (lunerv_is_error(L, 2)) lunerv_place_error(L, 1);
+  return lua_error(L);
+}
+
 /// Whether the value at `index` is the text that was noted last.
 static bool is_noted(lua_State *L, int index) {
   index = lua_absindex(L, index);

@@ -40,6 +40,8 @@ int lunerv_report(lua_State *L);
 void lunerv_note_origin(lua_State *L, lua_State *from, int level);
 /// `error`, placed by the rule of lunerv_push_where.
 int lunerv_error(lua_State *L);
+/// `assert`, which gives an error object its place.
+int lunerv_assert(lua_State *L);
 
 int lunerv_raise_interrupt(lua_State *L);
 void lunerv_arm(lua_State *L);
