@@ -34,7 +34,10 @@ enum CompressionModule {
     var offset: Tensor?
     var noise: Tensor?
     static var luaFields: [LuaField<Quantise>] {
-      [LuaField("offset", \.offset), LuaField("noise", \.noise)]
+      [
+        LuaField("offset", \.offset, doc: "what is subtracted before and added after (none)"),
+        LuaField("noise", \.noise, doc: "what is added to the codes in place of rounding (none)"),
+      ]
     }
   }
   private struct Coding: LuaOptions {
@@ -80,24 +83,54 @@ enum CompressionModule {
 
   private static func operators(_ s: TensorSurface) {
     s.op(
-      "codes", params: ["step", "offset"], doc: "(x − offset)/step, not rounded; both broadcast."
+      "codes", params: ["step", "offset"],
+      doc: """
+        (x − offset)/step, not rounded; step and offset stretch to the shape of x.
+        These are what a rate is priced of; a file holds them rounded.
+
+            local bits = weight:codes(step):gaussian_bits()
+        """
     ) { (x: Tensor, step: Tensor, offset: Tensor?) in try x.codes(step: step, offset: offset) }
     s.op(
       "quantise", params: ["step", "options"],
-      doc:
-        "step·round(codes) + options.offset, gradients straight through; options.noise is added in place of rounding."
+      doc: """
+        step·round((x − offset)/step) + offset: what a file's integers give back.
+        Gradients to x pass straight through the rounding (arXiv 1308.3432); that to step is what
+        rounding changed, that to offset is 0. With `noise` it is added to the codes in place of
+        rounding.
+
+            local rough = weight:quantise(step)
+        """
     ) { (x: Tensor, step: Tensor, o: Quantise) in
       try x.quantised(step: step, offset: o.offset, noise: o.noise)
     }
-    s.op("round_straight", doc: "The nearest integers; the gradient passes unchanged.") {
-      (x: Tensor) in try x.roundedStraight()
-    }
+    s.op(
+      "round_straight",
+      doc: """
+        The nearest integers, ties to even; the gradient passes as if they were x
+        (arXiv 1308.3432).
+
+            local codes = (x / step):round_straight()
+        """
+    ) { (x: Tensor) in try x.roundedStraight() }
     s.op(
       "gaussian_bits", params: ["noise"],
-      doc: "The bits of codes, rounded or with noise, under the normal distribution they have."
+      doc: """
+        The bits that codes cost under the normal distribution of their own mean and deviation, a
+        scalar (arXiv 2402.18152, entropy minimisation).
+        Codes are rounded, or `noise` of their shape is added; gradients pass through mean and
+        deviation too.
+
+            local bits = weight:codes(step):gaussian_bits(lv.quant.noise(weight))
+        """
     ) { (x: Tensor, noise: Tensor?) in try x.gaussianBits(noise: noise) }
     s.module.define(
-      "stored_step", params: ["step"], doc: "The nearest step that a file can hold."
+      "stored_step", params: ["step"],
+      doc: """
+        The nearest step that a file can hold.
+
+            local step = lv.stored_step(0.01)
+        """
     ) { (step: Double) -> Double in Double(StoredStep.rounded(Float(step))) }
   }
 

@@ -10,90 +10,217 @@ enum LayerModule {
     var groups = 1
     static var luaFields: [LuaField<Convolution>] {
       [
-        LuaField("stride", \.stride), LuaField("padding", \.padding), LuaField("groups", \.groups),
+        LuaField("stride", \.stride, doc: "step between outputs, in both directions"),
+        LuaField("padding", \.padding, doc: "zeros on all four sides"),
+        LuaField("groups", \.groups, doc: "groups of channels, each convolved by itself"),
       ]
     }
   }
   private struct Norm: LuaOptions {
     var eps: Double?
     var dim: Int?
-    static var luaFields: [LuaField<Norm>] { [LuaField("eps", \.eps), LuaField("dim", \.dim)] }
+    static var luaFields: [LuaField<Norm>] {
+      [
+        LuaField("eps", \.eps, doc: "what is added to the variance (1e-6)"),
+        LuaField("dim", \.dim, doc: "the dimension that is normalised (2, the channels)"),
+      ]
+    }
   }
   private struct InstanceNorm: LuaOptions {
     var eps = 1e-5
-    static var luaFields: [LuaField<InstanceNorm>] { [LuaField("eps", \.eps)] }
+    static var luaFields: [LuaField<InstanceNorm>] {
+      [LuaField("eps", \.eps, doc: "what is added to the variance")]
+    }
   }
   private struct Encoding: LuaOptions {
     var float = false
-    static var luaFields: [LuaField<Encoding>] { [LuaField("float", \.float)] }
+    static var luaFields: [LuaField<Encoding>] {
+      [LuaField("float", \.float, doc: "whether t is rounded to f32 first")]
+    }
   }
 
   static func define(_ s: TensorSurface) {
+    products(s)
+    images(s)
+    norms(s)
+    positions(s)
+    losses(s)
+  }
+
+  private static func products(_ s: TensorSurface) {
     s.pure(
-      "matmul", params: ["y"], doc: "(…, m, k)·(…, k, n) → (…, m, n); leading sizes broadcast."
-    ) {
-      (x: Tensor, y: Tensor) in try x.matmul(y)
-    }
-    s.pure("linear", params: ["weight", "bias"], doc: "x·weightᵀ + bias; weight is (out, in).") {
-      (x: Tensor, w: Tensor, b: Tensor?) in try x.linear(w, b)
-    }
+      "matmul", params: ["y"],
+      doc: """
+        The matrix product (…, m, k)·(…, k, n) → (…, m, n); leading sizes stretch.
+        Unlike PyTorch, both have at least two dimensions: `:unsqueeze` makes a matrix of a vector.
+
+            a:matmul(b)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.matmul(y) }
+    s.pure(
+      "linear", params: ["weight", "bias"],
+      doc: """
+        x·weightᵀ + bias over the last dimension: (…, inputs) → (…, outputs).
+        weight is (outputs, inputs), bias (outputs).
+
+            x:linear(weight, bias)
+        """
+    ) { (x: Tensor, w: Tensor, b: Tensor?) in try x.linear(w, b) }
     s.pure(
       "conv2d", params: ["weight", "bias", "options"],
-      doc: "Convolution of (N, I, H, W) with (O, I/groups, kh, kw); stride, padding, groups."
+      doc: """
+        The convolution of (n, inputs, h, w) with weight (outputs, inputs/groups, kh, kw).
+        Unlike PyTorch, stride and padding are one number for both directions, and the bias may be
+        nil. The result is computed when somebody reads it.
+
+            local y = lv.conv2d(x, weight, bias, { stride = 2, padding = 1 })
+        """
     ) { (x: Tensor, w: Tensor, b: Tensor?, o: Convolution) in
       try x.conv2d(w, b, stride: o.stride, padding: o.padding, groups: o.groups)
     }
+  }
+
+  private static func images(_ s: TensorSurface) {
     s.pure(
       "pixel_shuffle", params: ["s"],
-      doc:
-        "(N, C·s², H, W) → (N, C, H·s, W·s), channel c·s²+a·s+b to row offset a, column offset b."
+      doc: """
+        (n, c·s², h, w) → (n, c, h·s, w·s): channels become pixels (arXiv 1609.05158).
+        Channel c·s² + a·s + b goes to row a and column b of each s×s square, as in PyTorch.
+
+            lv.zeros(1, 12, 4, 4):pixel_shuffle(2)   -- (1, 3, 8, 8)
+        """
     ) { (x: Tensor, f: Int) in try x.pixelShuffled(f) }
-    s.pure("pixel_unshuffle", params: ["s"], doc: "The inverse of pixel_shuffle.") {
-      (x: Tensor, f: Int) in try x.pixelUnshuffled(f)
-    }
     s.pure(
-      "layer_norm", params: ["weight", "bias", "options"],
-      doc: "LayerNorm over dimension options.dim (2, the channels); options.eps is 1e-6."
-    ) { (x: Tensor, w: Tensor?, b: Tensor?, o: Norm) in
-      try x.layerNorm(w, b, dim: dimension(o.dim ?? 2, x, "layer_norm"), epsilon: o.eps ?? 1e-6)
-    }
+      "pixel_unshuffle", params: ["s"],
+      doc: """
+        (n, c, h·s, w·s) → (n, c·s², h, w): the inverse of pixel_shuffle.
+
+            lv.zeros(1, 3, 8, 8):pixel_unshuffle(2)   -- (1, 12, 4, 4)
+        """
+    ) { (x: Tensor, f: Int) in try x.pixelUnshuffled(f) }
     s.pure(
-      "instance_norm", params: ["options"],
-      doc: "Every channel of (N, C, H, W) over its pixels, biased variance, eps 1e-5."
-    ) { (x: Tensor, o: InstanceNorm) in try x.instanceNorm(epsilon: o.eps) }
-    s.pure("softmax", params: ["dim"], doc: "eˣ over a dimension, summing to 1.") {
-      (x: Tensor, d: Int) in try x.softmax(dimension(d, x, "softmax"))
-    }
-    s.pure("avg_pool2d", params: ["size"], doc: "2×2 means with stride 2.") {
-      (x: Tensor, size: Int) -> Tensor in
+      "avg_pool2d", params: ["size"],
+      doc: """
+        The means of 2×2 pixels: (n, c, h, w) → (n, c, ⌊h/2⌋, ⌊w/2⌋).
+        The size is 2; any other is an error.
+
+            image:avg_pool2d(2)
+        """
+    ) { (x: Tensor, size: Int) -> Tensor in
       guard size == 2 else {
         throw LunervError(.argument, "avg_pool2d: expected a size of 2, got \(size)")
       }
       return try x.averagePooled()
     }
-    s.pure("rfft2", doc: "(…, H, W) → (…, H, ⌊W/2⌋+1, 2): the unnormalised 2-D spectrum.") {
-      (x: Tensor) in try x.fourierTransformed()
+    s.pure(
+      "rfft2",
+      doc: """
+        The spectrum of the last two dimensions: (…, h, w) → (…, h, ⌊w/2⌋ + 1, 2).
+        Unlike PyTorch, real and imaginary part are a last dimension of 2. It is not normalised, and
+        holds the half that the other follows from.
+
+            local spectrum = image:rfft2()
+        """
+    ) { (x: Tensor) in try x.fourierTransformed() }
+  }
+
+  private static func norms(_ s: TensorSurface) {
+    s.pure(
+      "layer_norm", params: ["weight", "bias", "options"],
+      doc: """
+        LayerNorm over one dimension: mean 0 and variance 1, then ·weight + bias (arXiv 1607.06450).
+        Unlike PyTorch, it is over dimension 2, the channels of an image, and eps is 1e-6, as in
+        ConvNeXt (arXiv 2201.03545). weight and bias have the size of that dimension, or are nil.
+
+            x:layer_norm(weight, bias)
+            x:layer_norm(nil, nil, { dim = -1, eps = 1e-5 })   -- as PyTorch's
+        """
+    ) { (x: Tensor, w: Tensor?, b: Tensor?, o: Norm) in
+      try x.layerNorm(w, b, dim: dimension(o.dim ?? 2, x, "layer_norm"), epsilon: o.eps ?? 1e-6)
     }
+    s.pure(
+      "instance_norm", params: ["options"],
+      doc: """
+        Every channel of (n, c, h, w) brought to mean 0 and variance 1 over its pixels
+        (arXiv 1607.08022).
+        The variance is divided by the number of pixels; there is no weight and no bias.
+
+            x:instance_norm()
+        """
+    ) { (x: Tensor, o: InstanceNorm) in try x.instanceNorm(epsilon: o.eps) }
+    s.pure(
+      "softmax", params: ["dim"],
+      doc: """
+        eˣ over a dimension, divided by its sum there.
+
+            scores:softmax(-1)
+        """
+    ) { (x: Tensor, d: Int) in try x.softmax(dimension(d, x, "softmax")) }
+  }
+
+  private static func positions(_ s: TensorSurface) {
     s.module.pure(
       "position_encoding", params: ["t", "bases", "options"],
-      doc: "(n, 2L): sines, then cosines of t·base, formed in Double; float rounds t to fp32 first."
+      doc: """
+        Sines, then cosines of t·base for every base: (n, 2·bases) (NeRV, arXiv 2110.13903).
+        Products and functions are formed in f64, so that long clips keep their neighbours apart.
+
+            lv.position_encoding({ 0, 0.5 }, lv.tensor { math.pi, 2 * math.pi })   -- (2, 4)
+
+        @param t number|number[]  one time or a list of n
+        @param bases lunerv.Tensor  factors, in one dimension
+        """
     ) { (t: Numbers, bases: Tensor, o: Encoding) in
       try positionEncoding(t.numbers, bases: bases, narrow: o.float)
     }
-    s.op("l1_loss", params: ["y"], doc: "Mean |x − y|.") { (x: Tensor, y: Tensor) in
-      try x.l1Loss(y)
-    }
-    s.op("mse_loss", params: ["y"], doc: "Mean (x − y)².") { (x: Tensor, y: Tensor) in
-      try x.mseLoss(y)
-    }
-    s.op("ssim", params: ["y"], doc: "Structural similarity of images, range 1.") {
-      (x: Tensor, y: Tensor) in try x.ssim(y)
-    }
-    s.op("ms_ssim", params: ["y"], doc: "Multi-scale structural similarity of images, range 1.") {
-      (x: Tensor, y: Tensor) in try x.msSsim(y)
-    }
-    s.op("freq_loss", params: ["y"], doc: "Mean |Δ| of the parts of the unnormalised spectra.") {
-      (x: Tensor, y: Tensor) in try x.frequencyLoss(y)
-    }
+  }
+
+  private static func losses(_ s: TensorSurface) {
+    s.op(
+      "l1_loss", params: ["y"],
+      doc: """
+        The mean of |x − y|, a scalar; shapes agree.
+
+            local loss = lv.l1_loss(model(t), frame)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.l1Loss(y) }
+    s.op(
+      "mse_loss", params: ["y"],
+      doc: """
+        The mean of (x − y)², a scalar; shapes agree.
+
+            local loss = lv.mse_loss(model(t), frame)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.mseLoss(y) }
+    s.op(
+      "ssim", params: ["y"],
+      doc: """
+        The structural similarity of images (n, c, h, w) in [0, 1], a scalar: 1 where they are alike
+        (Wang et al., IEEE TIP 13(4), 2004).
+        The window is 11×11 with σ = 1.5, smaller where the short side is below 11; 5 pixels are
+        the least.
+
+            local loss = 1 - lv.ssim(model(t), frame)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.ssim(y) }
+    s.op(
+      "ms_ssim", params: ["y"],
+      doc: """
+        The structural similarity of images (n, c, h, w) in [0, 1] over five scales, a scalar
+        (Wang et al., Asilomar 2003).
+        Where the short side is 160 or less, window and scales are as many as fit.
+
+            local loss = 1 - lv.ms_ssim(model(t), frame)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.msSsim(y) }
+    s.op(
+      "freq_loss", params: ["y"],
+      doc: """
+        The mean of |Δ| over real and imaginary parts of both spectra, a scalar (arXiv 2402.18152).
+        The spectra are those of the last two dimensions, not normalised, whole.
+
+            local loss = 60 * lv.l1_loss(x, y) + lv.freq_loss(x, y)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.frequencyLoss(y) }
   }
 }

@@ -21,10 +21,16 @@ enum Operand: LuaArgument {
   }
 
   /// As a tensor of the type and shape-less form that pairs with `other`.
-  func tensor(like other: Tensor) throws -> Tensor {
+  func tensor(like other: Tensor) throws -> Tensor { try tensor(other.dtype) }
+
+  func tensor(_ dtype: DType) throws -> Tensor {
     switch self {
-    case .tensor(let t): t
-    case .number(let n): try Tensor.full(n, [], other.dtype)
+    case .tensor(let t): return t
+    case .number(let n):
+      if dtype == .bool, n != 0, n != 1 {
+        throw LunervError(.argument, "expected 0 or 1 beside a bool tensor, got \(n)")
+      }
+      return try Tensor.full(n, [], dtype)
     }
   }
 }
@@ -71,7 +77,8 @@ extension DType: LuaArgument, LuaResult {
     }
     guard let dtype = DType(rawValue: name) else {
       let known = DType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw LuaTypeMismatch("unknown dtype '\(name)' (known: \(known))")
+      let hint = didYouMean(name, among: DType.allCases.map(\.rawValue))
+      throw LuaTypeMismatch("unknown dtype '\(name)'\(hint) (known: \(known))")
     }
     return dtype
   }
@@ -83,7 +90,10 @@ struct MakeOptions: LuaOptions {
   var dtype: DType?
   var requiresGrad = false
   static var luaFields: [LuaField<MakeOptions>] {
-    [LuaField("dtype", \.dtype), LuaField("requires_grad", \.requiresGrad)]
+    [
+      LuaField("dtype", \.dtype, doc: "f32, f64, i32, u8 or bool (f32, or as the tensor given)"),
+      LuaField("requires_grad", \.requiresGrad, doc: "whether gradients are wanted for it"),
+    ]
   }
 
   func finish(_ t: Tensor) throws -> Tensor {
@@ -92,27 +102,49 @@ struct MakeOptions: LuaOptions {
   }
 }
 
-/// Sizes as separate arguments or one table, and an options table last.
+/// Integers as separate arguments or one table.
 struct Sizes: LuaArgument {
   var shape: [Int]
-  var options = MakeOptions()
 
   static var luaTypeName: String { "..." }
   static var luaTakesRest: Bool { true }
   static var luaMayBeAbsent: Bool { true }
 
   static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Sizes {
-    var sizes = Sizes(shape: [])
-    var at = index
+    let all = try NewSizes.read(L, at: index, allowsOptions: false)
+    return Sizes(shape: all.shape)
+  }
+}
+
+/// Sizes as separate arguments or one table, and an options table last.
+struct NewSizes: LuaArgument {
+  var shape: [Int] = []
+  var options = MakeOptions()
+
+  static var luaTypeName: String { "..." }
+  static var luaTakesRest: Bool { true }
+  static var luaMayBeAbsent: Bool { true }
+
+  static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> NewSizes {
+    try read(L, at: index, allowsOptions: true)
+  }
+
+  fileprivate static func read(_ L: LuaStack, at index: Int32, allowsOptions: Bool)
+    throws(LuaTypeMismatch) -> NewSizes
+  {
+    var sizes = NewSizes()
     let top = L.count
+    var at = index
     while at <= top {
       if L.type(at: at) == .table {
         if at == index, L.length(at: at) > 0 {
           sizes.shape = try [Int].read(L, at: at)
-        } else if at == top {
+        } else if at == top, allowsOptions {
           sizes.options = try MakeOptions.read(L, at: at)
+        } else if at != index || at != top {
+          throw LuaTypeMismatch("expected sizes, got a table as size \(at - index + 1)")
         } else {
-          throw LuaTypeMismatch(expected: "number")
+          sizes.shape = try [Int].read(L, at: at)
         }
       } else {
         sizes.shape.append(try Int.read(L, at: at))
@@ -164,10 +196,51 @@ struct Numbers: LuaArgument {
   }
 }
 
+/// A value, or a table of named options in its place: `clamp(0, 1)` and `clamp { max = 1 }`.
+enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
+  case absent
+  case value(Value)
+  case options(Options)
+
+  static var luaTypeName: String {
+    Value.luaTypeName.hasSuffix("table") ? Value.luaTypeName : "\(Value.luaTypeName) or table"
+  }
+  static var luaMayBeAbsent: Bool { true }
+
+  static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Form {
+    if L.isNil(at: index) { return .absent }
+    // A list is a value; a table with names, or an empty one where values are none, is options.
+    if L.type(at: index) == .table, isOptions(L, at: index) {
+      return .options(try Options.read(L, at: index))
+    }
+    do {
+      return .value(try Value.read(L, at: index))
+    } catch {
+      throw L.type(at: index) == .number ? error : LuaTypeMismatch(expected: luaTypeName)
+    }
+  }
+
+  private static func isOptions(_ L: LuaStack, at index: Int32) -> Bool {
+    if !Value.luaTypeName.hasSuffix("table") { return true }
+    var hasNames = false
+    L.forEachPair(of: index) { (key: Int32, _: Int32) in
+      if L.type(at: key) == .string, L.string(at: key) != "n" { hasNames = true }
+    }
+    return hasNames
+  }
+}
+
+/// Names that come to be known one by one.
+final class NameList {
+  fileprivate(set) var all: [String] = []
+}
+
 /// Defines functions of a module that are methods of tensors as well.
 struct TensorSurface {
   let module: LuaModule
   let tensors: LuaClass<Tensor>
+  /// The methods and properties of a tensor, for suggestions.
+  let names = NameList()
 
   /// The same for a pure operator: one that decoder programs in files may use, and that may
   /// therefore never change or go. It has no effect but its result.
@@ -186,9 +259,33 @@ struct TensorSurface {
     module.define(name, params: ["x"] + params, doc: doc) {
       (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
     }
+    method(name, params: params, doc: doc, body)
+  }
+
+  /// A method alone: another name for what exists, or what only reads well after a tensor.
+  func method<each A: LuaArgument, R: LuaResult>(
+    _ name: String, params: [String] = [], doc: String = "",
+    _ body: @escaping (Tensor, repeat each A) throws -> R
+  ) {
+    names.all.append(name)
     tensors.method(name, params: params, doc: doc) {
       (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
     }
     module.publish(name)
+  }
+
+  func property<R: LuaResult>(
+    _ name: String, doc: String, get: @escaping (Tensor) throws -> R
+  ) {
+    names.all.append(name)
+    tensors.property(name, doc: doc, get: get)
+  }
+
+  func property<R: LuaResult & LuaArgument>(
+    _ name: String, doc: String, get: @escaping (Tensor) throws -> R,
+    set: @escaping (Tensor, R) throws -> Void
+  ) {
+    names.all.append(name)
+    tensors.property(name, doc: doc, get: get, set: set)
   }
 }

@@ -130,6 +130,7 @@ static int assign_object(lua_State *L) {
           lua_tostring(L, lua_upvalueindex(4)));
   }
   if (!lua_isnil(L, lua_upvalueindex(3))) {
+    lua_settop(L, 3);
     lua_pushvalue(L, lua_upvalueindex(3));
     lua_insert(L, 1);
     lua_call(L, 3, 0);

@@ -12,6 +12,8 @@ public enum PointwiseOperator: UInt8, Sendable {
   case addConstant, multiplyConstant, powerConstant, clamp, inRange, isPositive
   // Two operands.
   case add, subtract, multiply, divide, maximum, minimum, power
+  /// What is left of a division rounded down, with the sign of the second, as Lua's `%`.
+  case modulo
   case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
   // Three operands: a where c ≠ 0 else b; a·b + c.
   case choose, multiplyAdd
@@ -19,8 +21,8 @@ public enum PointwiseOperator: UInt8, Sendable {
   public var operands: Int {
     switch self {
     case .choose, .multiplyAdd: 3
-    case .add, .subtract, .multiply, .divide, .maximum, .minimum, .power, .equal, .notEqual,
-      .less, .lessOrEqual, .greater, .greaterOrEqual:
+    case .add, .subtract, .multiply, .divide, .maximum, .minimum, .power, .modulo, .equal,
+      .notEqual, .less, .lessOrEqual, .greater, .greaterOrEqual:
       2
     default: 1
     }
@@ -117,6 +119,11 @@ extension Double: PointwiseScalar {
     case .maximum: binary { $1 > $0 || $1 != $1 ? $1 : $0 }
     case .minimum: binary { $1 < $0 || $1 != $1 ? $1 : $0 }
     case .power: binary { Glibc.pow($0, $1) }
+    case .modulo:
+      binary { a, b in
+        let rest = Glibc.fmod(a, b)
+        return (rest > 0 ? b < 0 : rest < 0 && b > 0) ? rest + b : rest
+      }
     case .equal: binary { $0 == $1 ? 1 : 0 }
     case .notEqual: binary { $0 != $1 ? 1 : 0 }
     case .less: binary { $0 < $1 ? 1 : 0 }

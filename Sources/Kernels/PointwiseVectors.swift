@@ -125,6 +125,11 @@ extension Float: PointwiseScalar {
     case .maximum: binary { whereLess($0, $1, $1, whereEqual($1, $1, $0, $1)) }
     case .minimum: binary { whereLess($1, $0, $1, whereEqual($1, $1, $0, $1)) }
     case .power: for i in 0..<n { out[i] = Glibc.powf(a[i], b[i]) }
+    case .modulo:
+      for i in 0..<n {
+        let rest = Glibc.fmodf(a[i], b[i])
+        out[i] = (rest > 0 ? b[i] < 0 : rest < 0 && b[i] > 0) ? rest + b[i] : rest
+      }
     case .equal: binary { whereEqual($0, $1, one, zero) }
     case .notEqual: binary { whereEqual($0, $1, zero, one) }
     case .less: binary { whereLess($0, $1, one, zero) }

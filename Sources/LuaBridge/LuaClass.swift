@@ -55,12 +55,13 @@ public final class LuaClass<T: LuaObject> {
   /// Defines a metamethod: `"__add"`, `"__tostring"`, `"__len"`, `"__call"`.
   ///
   /// Binary operators may get the object on either side. `"__index"` and `"__newindex"` see
-  /// only keys that are neither method nor property; `"__close"` runs before the object is
-  /// released.
+  /// only keys that are neither method nor property, and their messages begin with the class's
+  /// name; `"__close"` runs before the object is released.
   public func meta<each A: LuaArgument, R: LuaResult>(
     _ event: String, _ body: @escaping (repeat each A) throws -> R
   ) {
-    events.append((event, NativeFunction(event, role: .meta(operatorText(event)), body)))
+    let symbol = ["__index", "__newindex"].contains(event) ? T.luaName : operatorText(event)
+    events.append((event, NativeFunction(event, role: .meta(symbol), body)))
   }
 
   /// Defines a metamethod without results.

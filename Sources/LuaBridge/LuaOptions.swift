@@ -1,3 +1,5 @@
+import Support
+
 /// The named options of a function: the fields of one table, each with a default.
 ///
 /// ```swift
@@ -76,8 +78,10 @@ extension LuaOptions {
       let name = stack.keyDescription(at: key)
       guard stack.type(at: key) == .string, let field = fields.first(where: { $0.name == name })
       else {
-        let known = fields.map(\.name).joined(separator: ", ")
-        throw LuaTypeMismatch("unknown option '\(name)' (known: \(known))")
+        let known = fields.map(\.name)
+        let hint = stack.type(at: key) == .string ? didYouMean(name, among: known) : ""
+        throw LuaTypeMismatch(
+          "unknown option '\(name)'\(hint) (known: \(known.joined(separator: ", ")))")
       }
       do throws(LuaTypeMismatch) {
         try field.read(&options, stack, value)

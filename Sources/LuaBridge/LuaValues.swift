@@ -18,7 +18,8 @@ public struct LuaTypeMismatch: Error, Sendable {
     self.words = words
   }
 
-  func text(_ stack: LuaStack, at index: Int32) -> String {
+  /// The mismatch in words, for the value at `index`.
+  public func text(_ stack: LuaStack, at index: Int32) -> String {
     guard let expected else { return words }
     return "expected \(expected), got \(stack.typeName(at: index))"
   }

@@ -114,6 +114,8 @@ final class NativeFunction {
       case .verbatim: ""
       case .meta(let symbol): symbol
       }
+    // "a tensor has no field …" names it already.
+    if case .meta = role, message.hasPrefix("a \(name) ") { return message }
     return name.isEmpty || message.hasPrefix(name + ":") ? message : "\(name): \(message)"
   }
 }

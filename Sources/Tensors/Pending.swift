@@ -37,9 +37,7 @@ extension Value {
     shape given: [Int]? = nil, prefer: Layout? = nil
   ) throws -> Value {
     guard let first = operands.first, first.isFloating else {
-      throw LunervError(
-        .argument,
-        "\(op): expected f32 or f64, got \(operands.first?.dtype.rawValue ?? "nothing") (use :to)")
+      return try integers(op, operands, p: p, q: q, shape: given)
     }
     var shape = given ?? first.shape
     for other in operands.dropFirst() {

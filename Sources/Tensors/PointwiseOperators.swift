@@ -69,6 +69,13 @@ extension Tensor {
       return try scaled(times(g, bell), 2 / Double.pi.squareRoot())
     }
   }
+  /// √x whose slope at 0 counts as 0: for deviations of what does not vary.
+  func squareRootOfVariance() throws -> Tensor {
+    try unary(.sqrt) { _, y, g in
+      let zero = try Value.filled(0, shape: [1], dtype: g.dtype)
+      return try apply(.choose, scaled(apply(.divide, g, y), 0.5), zero, apply(.isPositive, y))
+    }
+  }
   public func squared() throws -> Tensor {
     try unary(.square) { x, _, g in try scaled(times(g, x), 2) }
   }
@@ -135,9 +142,19 @@ extension Tensor {
   public func multiplied(by other: Tensor) throws -> Tensor {
     try binary(.multiply, other) { a, b, _, g in ({ try times(g, b) }, { try times(g, a) }) }
   }
+  /// x/y; the quotient of integers is f64.
   public func divided(by other: Tensor) throws -> Tensor {
-    try binary(.divide, other) { _, b, y, g in
+    if !isFloating, dtype == other.dtype {
+      return try cast(to: .f64).divided(by: other.cast(to: .f64))
+    }
+    return try binary(.divide, other) { _, b, y, g in
       ({ try apply(.divide, g, b) }, { try apply(.negate, times(g, apply(.divide, y, b))) })
+    }
+  }
+  /// x − y·⌊x/y⌋, with the sign of y.
+  public func modulo(_ other: Tensor) throws -> Tensor {
+    try binary(.modulo, other) { a, b, _, g in
+      ({ g }, { try apply(.negate, times(g, apply(.floor, apply(.divide, a, b)))) })
     }
   }
   /// The larger; a tie's gradient goes half to each.
@@ -179,7 +196,9 @@ extension Tensor {
 
   /// `self` where the mask is not zero, else `other`.
   public func chosen(where mask: Tensor, else other: Tensor) throws -> Tensor {
-    let (a, b, m) = (value, other.value, mask.value)
+    let (a, b) = (value, other.value)
+    // A mask of integers chooses among numbers of any type.
+    let m = try mask.isFloating ? mask.value : mask.value.cast(to: dtype)
     let y = try Value.pointwise(.choose, [a, b, m])
     let (needA, needB) = (node >= 0, other.node >= 0)
     return Tensor.result(y, of: [self, other]) { g in

@@ -27,8 +27,10 @@ extension Tensor {
     keep ? shape : shape.indices.filter { !dims.contains($0) }.map { shape[$0] }
   }
 
-  /// The sum over `dims` (all when nil), which stay as 1 with `keep`.
+  /// The sum over `dims` (all when nil), which stay as 1 with `keep`. Integers are summed in f64,
+  /// exactly up to 2⁵³.
   public func sum(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
+    if !isFloating { return try cast(to: .f64).sum(dims, keep: keep) }
     let dims = try checked(dims: dims, for: "sum")
     let (full, prefer) = (shape, value.layout)
     let reduced = try value.reduced(.sum, over: dims)
@@ -51,6 +53,9 @@ extension Tensor {
   public func variance(_ dims: [Int]? = nil, keep: Bool = false, unbiased: Bool = false) throws
     -> Tensor
   {
+    if !isFloating {
+      return try cast(to: .f64).variance(dims, keep: keep, unbiased: unbiased)
+    }
     let checkedDims = try checked(dims: dims, for: "var")
     let n = Shape.count(checkedDims.map { shape[$0] })
     let centred = try subtracting(mean(dims, keep: true))
@@ -58,10 +63,19 @@ extension Tensor {
       .multiplied(by: 1 / Double(max(unbiased ? n - 1 : n, 1)))
   }
 
+  /// √variance; where nothing varies the gradient is 0.
+  public func deviation(_ dims: [Int]? = nil, keep: Bool = false, unbiased: Bool = false) throws
+    -> Tensor
+  { try variance(dims, keep: keep, unbiased: unbiased).squareRootOfVariance() }
+
   /// The largest (smallest) element; its gradient is shared among ties.
   public func extremum(_ op: ReductionOperator, _ dims: [Int]? = nil, keep: Bool = false) throws
     -> Tensor
   {
+    if !isFloating {
+      let best = try cast(to: .f64).extremum(op, dims, keep: keep)
+      return Tensor(try best.value.narrowed(to: dtype))
+    }
     let dims = try checked(dims: dims, for: op == .maximum ? "amax" : "amin")
     let x = value
     let reduced = try x.reduced(op, over: dims)
@@ -79,16 +93,16 @@ extension Tensor {
   // MARK: - Shape
 
   /// The same elements in logical order under another shape; one size may be −1.
-  public func viewed(_ sizes: [Int]) throws -> Tensor {
+  public func viewed(_ sizes: [Int], as name: String = "view") throws -> Tensor {
     var sizes = sizes
     let wild = sizes.indices.filter { sizes[$0] == -1 }
     func fail() -> LunervError {
       LunervError(
         .argument,
-        "view: \(Shape.describe(shape)) has \(count) elements, which do not fill \(Shape.describe(sizes))"
+        "\(name): \(Shape.describe(shape)) has \(count) elements, which do not fill \(Shape.describe(sizes))"
       )
     }
-    guard wild.count <= 1 else { throw LunervError(.argument, "view: only one size may be -1") }
+    guard wild.count <= 1 else { throw LunervError(.argument, "\(name): only one size may be -1") }
     if let w = wild.first {
       let known = Shape.count(
         try Shape.checked(sizes.enumerated().map { $0.offset == w ? 1 : $0.element }))

@@ -11,7 +11,7 @@ public final class Tensor {
   private var tape: Tape?
   public private(set) var grad: Tensor?
   private var wantsGrad = false
-  /// The operator that took these elements from another tensor ("slice"), if one did. They are a
+  /// The operator that took these elements from another tensor (":slice"), if one did. They are a
   /// value of their own: what is written to them would not reach that tensor.
   private var takenBy: String?
 
@@ -236,25 +236,63 @@ public final class Tensor {
 
   // MARK: - In place
 
-  /// `part`, made of this tensor's elements by `op`; ``takenBy`` where it is another tensor.
+  /// `part`, made of this tensor's elements by `op`, as users write it after the tensor;
+  /// ``takenBy`` where it is another tensor.
   public func giving(_ part: Tensor, as op: String) -> Tensor {
     if part !== self { part.takenBy = op }
     return part
   }
 
-  private func checkWritable(_ name: String) throws {
+  private func checkOwn(_ name: String) throws {
     if let takenBy {
       throw LunervError(
         .argument,
-        "\(name): what :\(takenBy) gives is a value of its own, the tensor it comes from would not "
-          + "change (write that one whole, with lv.where or lv.cat, or change a :clone() of this)")
+        "\(name): what \(takenBy) gives is a value of its own, the tensor it comes from would not "
+          + "change (assign to that one, x[{ … }] = y, or change a :clone() of this)")
     }
-    guard node < 0 || (wantsGrad && !Session.current.isRecording) else {
-      throw LunervError(
-        .argument,
-        "\(name): a tensor that gradients flow through cannot be written in place (use no_grad or :detach():clone())"
-      )
+  }
+
+  private func checkWritable(_ name: String) throws {
+    try checkOwn(name)
+    guard node < 0 || (wantsGrad && !Session.current.isRecording) else { throw onTape(name) }
+  }
+
+  private func onTape(_ name: String) -> LunervError {
+    LunervError(
+      .argument,
+      "\(name): a tensor that gradients flow through cannot be written in place (use no_grad or :detach():clone())"
+    )
+  }
+
+  /// Writes some elements by `change`, which gets the memory of ``value``, this tensor's alone.
+  ///
+  /// A computed tensor, or one that no gradient flows to, goes on as a new result: `backward` yields
+  /// the gradient of what it was before, and that of `source`, where the elements come from.
+  ///
+  /// - Throws: for a parameter while gradients are recorded, and for a computed tensor while they
+  ///   are not: what was recorded would be wrong.
+  func rewrite(
+    _ name: String, from source: Tensor?, _ change: (UnsafeMutableRawPointer, Value) throws -> Void,
+    backward: @escaping (_ g: Value) throws -> (() throws -> Value, () throws -> Value)
+  ) throws {
+    try checkOwn(name)
+    let current = Session.current.tape
+    let isRecording = current.isRecording
+    guard node < 0 || (wantsGrad ? !isRecording : isRecording && tape === current) else {
+      throw onTape(name)
     }
+    try change(writableBytes(), value)
+    let sourceNode = source.map { $0.tape === current ? $0.node : -1 } ?? -1
+    guard isRecording, node >= 0 || sourceNode >= 0 else { return }
+    let before = node
+    let (needsOwn, needsSource) = (before >= 0, sourceNode >= 0)
+    put(on: current) {
+      $0.record(inputs: (needsOwn ? [before] : []) + (needsSource ? [sourceNode] : [])) { g in
+        let (own, source) = try backward(g)
+        return (needsOwn ? [try own()] : []) + (needsSource ? [try source()] : [])
+      }
+    }
+    if before >= 0 { current.release(before) }
   }
 
   /// Gives the tensor another value of the same shape and type.
@@ -274,15 +312,14 @@ public final class Tensor {
   /// The contiguous or channels-last memory, this tensor's alone: shared or pending values
   /// are copied first, so that nobody sees the write who should not.
   func writableFloats() throws -> UnsafeMutablePointer<Float> {
+    try writableBytes().assumingMemoryBound(to: Float.self)
+  }
+
+  private func writableBytes() throws -> UnsafeMutableRawPointer {
     try value.materialise()
-    if !isKnownUniquelyReferenced(&value) || !hasOwnStorage {
-      let copy = try Value.allocate(value.shape, value.dtype, value.layout)
-      UnsafeMutableRawPointer(try copy.memory(UInt8.self)).copyMemory(
-        from: try value.memory(UInt8.self), byteCount: value.physicalCount * dtype.size)
-      value = copy
-    }
+    if !isKnownUniquelyReferenced(&value) || !hasOwnStorage { value = try value.copied() }
     value.prepared = nil
-    return try value.memory(Float.self)
+    return UnsafeMutableRawPointer(try value.memory(UInt8.self))
   }
 
   private var hasOwnStorage: Bool {

@@ -252,13 +252,21 @@ public final class Value {
     case .f64: try convert(UnsafePointer(source.memory(Double.self)))
     case .i32:
       let p = try source.memory(Int32.self)
-      let wide = (0..<n).map { Double(p[$0]) }
-      try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }
+      if target == .f64 {
+        let q = try out.memory(Double.self)
+        for i in 0..<n { q[i] = Double(p[i]) }
+      } else {
+        let wide = (0..<n).map { Double(p[$0]) }
+        try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }
+      }
     case .u8, .bool:
       let p = try source.memory(UInt8.self)
       if target == .f32 {
         let q = try out.memory(Float.self)
         for i in 0..<n { q[i] = Float(p[i]) }
+      } else if target == .f64 {
+        let q = try out.memory(Double.self)
+        for i in 0..<n { q[i] = Double(p[i]) }
       } else {
         let wide = (0..<n).map { Double(p[$0]) }
         try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }

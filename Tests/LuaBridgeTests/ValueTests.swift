@@ -89,7 +89,7 @@ import Testing
     (
       "m.box(1):conv2d(m.box(1), {strid=2})",
       "train.lua:2: conv2d: argument 2: "
-        + "unknown option 'strid' (known: stride, padding, groups, mode)"
+        + "unknown option 'strid': did you mean 'stride'? (known: stride, padding, groups, mode)"
     ),
     (
       "m.box(1):conv2d(m.box(1), {2})",

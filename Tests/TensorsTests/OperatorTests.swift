@@ -63,6 +63,16 @@ private enum Catalogue {
     binary("maximum") { try $0.maximum($1) }
     binary("minimum") { try $0.minimum($1) }
     binary("power", lo: 0.4, hi: 2) { try $0.power($1) }
+    // Between the jumps: 1 < x/y < 2.
+    for (a, b) in shapes {
+      all.append(
+        Operator("modulo", a, b, tolerance: 1e-5) {
+          try $0[0].multiplied(by: 0.1).adding(1.6).modulo($0[1].multiplied(by: 0.1).adding(-1.1))
+        })
+    }
+    binary("floor divide", lo: 1.1, hi: 1.9) {
+      try $0.multiplied(by: 4).floorDivided(by: $1.floored())
+    }
     for (a, b) in shapes {
       all.append(
         Operator("where", a, b, a) {
@@ -116,6 +126,12 @@ private enum Catalogue {
           all.append(
             Operator("var \(dims)", shape) {
               try $0[0].variance(dims, keep: keep, unbiased: shape != [3, 8, 1, 2])
+            })
+        }
+        if !dims.isEmpty, dims != [0] || shape[0] > 1 {
+          all.append(
+            Operator("std \(dims)", shape, tolerance: 1e-5) {
+              try $0[0].deviation(dims, keep: keep)
             })
         }
         all.append(

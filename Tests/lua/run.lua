@@ -4,8 +4,8 @@ package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 
 local all <const> = {
-  "embedding", "names", "options", "numbers", "modules", "blocks", "boost", "schedule", "models",
-  "kinds", "interop", "video", "train", "optim", "recipes", "compress", "program", "rate",
+  "embedding", "names", "options", "numbers", "indexing", "modules", "blocks", "boost", "schedule",
+  "models", "kinds", "interop", "video", "train", "optim", "recipes", "compress", "program", "rate",
   "segments", "batches", "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality",
   "plot", "robust",
 }

@@ -154,7 +154,7 @@ test("lists are lists and nothing else", function()
   raises(function() lv.optim.Adam { { params = a } } end, "params: expected a list")
   raises(function() lv.clip_grad_norm(a, 1) end, "expected list, got")
   raises(function() lv.save_safetensors("x", { y = lv.ones(1) }) end, "expected list", "'y'")
-  raises(function() return lv.ones(2):sum { dim = 1 } end, "expected list", "'dim'")
+  raises(function() return lv.ones(2):sum { dims = 1 } end, "unknown option 'dims'", "'dim'")
   local codes = lv.tensor({ 1, 2 }, { dtype = "i32" })
   local part = { symbols = codes, count = 2, model = lv.coder.fit(codes) }
   raises(function() return lv.coder.encode(part) end, "encode: expected a list, got a table")

@@ -1,0 +1,47 @@
+// Suggestions for a name that does not exist: the known names that are a typing error away.
+
+/// The names nearest to a word: at most three, the nearest first.
+///
+/// A name is near when the Damerau–Levenshtein distance (changed, missing, added and exchanged
+/// letters, in the restricted form where no letter is edited twice) is at most a third of the word's
+/// length, and at least 1. Case is ignored.
+public func nearestNames(to word: String, among names: some Sequence<String>) -> [String] {
+  let letters = Array(word.lowercased().unicodeScalars)
+  // A long word is no typing error, and the distance takes the product of both lengths.
+  guard !letters.isEmpty, letters.count <= 64 else { return [] }
+  let most = max(1, letters.count / 3)
+  var near: [(name: String, distance: Int)] = []
+  for name in Set(names) {
+    let other = Array(name.lowercased().unicodeScalars)
+    guard abs(other.count - letters.count) <= most else { continue }
+    let distance = editDistance(letters, other)
+    if distance == 0 { return [name] }
+    // Something of the word must be left.
+    if distance <= most, distance < letters.count { near.append((name, distance)) }
+  }
+  near.sort { ($0.distance, $0.name) < ($1.distance, $1.name) }
+  return near.prefix(3).map(\.name)
+}
+
+/// ": did you mean 'stride'?", or nothing where no name is near.
+public func didYouMean(_ word: String, among names: some Sequence<String>) -> String {
+  let near = nearestNames(to: word, among: names).map { "'\($0)'" }
+  guard let last = near.last else { return "" }
+  let others = near.dropLast().joined(separator: ", ")
+  return ": did you mean " + (others.isEmpty ? last : "\(others) or \(last)") + "?"
+}
+
+private func editDistance(_ a: [Unicode.Scalar], _ b: [Unicode.Scalar]) -> Int {
+  var before: [Int] = []
+  var last = Array(0...b.count)
+  for i in 0..<a.count {
+    var row = [i + 1]
+    for j in 0..<b.count {
+      var best = min(last[j + 1] + 1, row[j] + 1, last[j] + (a[i] == b[j] ? 0 : 1))
+      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { best = min(best, before[j - 1] + 1) }
+      row.append(best)
+    }
+    (before, last) = (last, row)
+  }
+  return last[b.count]
+}
