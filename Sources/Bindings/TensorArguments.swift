@@ -221,7 +221,7 @@ enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
   }
 
   private static func isOptions(_ L: LuaStack, at index: Int32) -> Bool {
-    if !Value.luaTypeName.hasSuffix("table") { return true }
+    if Value.self != Dimensions.self { return true }
     var hasNames = false
     L.forEachPair(of: index) { (key: Int32, _: Int32) in
       if L.type(at: key) == .string, L.string(at: key) != "n" { hasNames = true }
