@@ -129,7 +129,7 @@ enum CompressionModule {
       doc: """
         The nearest step that a file can hold.
 
-            local step = lv.stored_step(0.01)
+        @return number  rounded to what the steps of a file can be
         """
     ) { (step: Double) -> Double in Double(StoredStep.rounded(Float(step))) }
   }

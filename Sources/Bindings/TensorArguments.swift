@@ -206,6 +206,7 @@ enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
     Value.luaTypeName.hasSuffix("table") ? Value.luaTypeName : "\(Value.luaTypeName) or table"
   }
   static var luaMayBeAbsent: Bool { true }
+  static var luaOptionDescriptions: [LuaOptionDescription] { Options.luaOptionDescriptions }
 
   static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Form {
     if L.isNil(at: index) { return .absent }
@@ -259,6 +260,7 @@ struct TensorSurface {
     module.define(name, params: ["x"] + params, doc: doc) {
       (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
     }
+    module.publish(name)
     method(name, params: params, doc: doc, body)
   }
 
@@ -271,7 +273,6 @@ struct TensorSurface {
     tensors.method(name, params: params, doc: doc) {
       (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
     }
-    module.publish(name)
   }
 
   func property<R: LuaResult>(

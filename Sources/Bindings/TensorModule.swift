@@ -28,11 +28,19 @@ enum TensorModule {
       "tensor", params: ["numbers", "options"],
       doc: """
         A tensor of a number or of nested tables of numbers.
-        Unlike PyTorch, it is f32 unless `dtype` says otherwise, whatever numbers it gets. An integer
-        dtype refuses what it cannot hold.
+        Unlike PyTorch, it is f32 unless `dtype` says otherwise, and dimensions and elements count
+        from 1, from the end when negative. An integer dtype refuses what it cannot hold.
+
+        `x[i]` is a row, `x[{ { 1, 4 }, {}, -1 }]` a block ({ first, last } and { first, last, step }
+        include both ends, {} is all, a number drops its dimension), `x[mask]` the elements where a
+        mask of zeros and ones has ones. Gradients flow through all three, and each can be assigned a
+        number, a tensor or tables: then gradients flow to what was written. A row or block is a value
+        of its own: to write an element, assign `x[{ i, j }]`, not `x[i][j]`. `ipairs(x)` visits rows.
 
             local x = lv.tensor { { 1, 2 }, { 3, 4 } }
             local levels = lv.tensor({ 0, 255 }, { dtype = "u8" })
+            x[{ {}, 2 }] = x[{ {}, 1 }] * 10
+            x[x:gt(15)] = 0
 
         @param numbers number|table  the elements; the depth of tables gives the dimensions
         """

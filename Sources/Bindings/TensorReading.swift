@@ -48,7 +48,7 @@ extension TensorModule {
             local n, channels, height, width = x:size()
             local last = x:size(-1)
 
-        @return integer ...  the size of `dim`, or every size
+        @return integer  the size of `dim`, or every size as a result of its own
         """
     ) { (x: Tensor, d: Int?) -> LuaResults in
       if let d { return LuaResults(x.shape[try dimension(d, x, "size")]) }

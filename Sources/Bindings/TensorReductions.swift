@@ -66,8 +66,8 @@ extension TensorModule {
   private static let usage = """
 
 
-    @param dims? integer|integer[]|table  the dimension or several, or options (all)
-    @param keep? boolean|table  whether they stay as sizes of 1, or options
+    @param dims? integer|integer[]|table  the dimension, several, or options; all by default
+    @param keep? boolean|table  whether they stay as sizes of 1, or options; false by default
     """
 
   static func reductions(_ s: TensorSurface) {
@@ -169,10 +169,10 @@ extension TensorModule {
           """ + usage
       ) {
         (
-          x: Tensor, dims: Form<Dimensions, Varying>, keep: Form<Bool, Varying>, o: Unbiased
+          x: Tensor, dims: Form<Dimensions, Varying>, keep: Form<Bool, Varying>, o: Unbiased?
         ) -> Tensor in
         let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep, asked.options.unbiased || o.unbiased)
+        return try body(x, asked.dims, asked.keep, asked.options.unbiased || o?.unbiased ?? false)
       }
     }
   }

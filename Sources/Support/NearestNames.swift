@@ -2,25 +2,34 @@
 
 /// The names nearest to a word: at most three, the nearest first.
 ///
-/// A name is near when the Damerau–Levenshtein distance (changed, missing, added and exchanged
-/// letters, in the restricted form where no letter is edited twice) is at most a third of the word's
-/// length, and at least 1. Case is ignored.
+/// A name is near when the Damerau–Levenshtein distance (letters changed, missing, added, or exchanged
+/// with the next, none of them twice) is at most a third of the longer one's length, and at least 1;
+/// or when it begins with the word. Case, `_` and `-` do not count. `names.lua` does the same in Lua.
 public func nearestNames(to word: String, among names: some Sequence<String>) -> [String] {
-  let letters = Array(word.lowercased().unicodeScalars)
   // A long word is no typing error, and the distance takes the product of both lengths.
-  guard !letters.isEmpty, letters.count <= 64 else { return [] }
-  let most = max(1, letters.count / 3)
+  guard word.utf8.count <= 64 else { return [] }
+  let letters = plain(word)
   var near: [(name: String, distance: Int)] = []
   for name in Set(names) {
-    let other = Array(name.lowercased().unicodeScalars)
-    guard abs(other.count - letters.count) <= most else { continue }
+    let other = plain(name)
+    let begins = letters.count >= 3 && other.starts(with: letters)
+    let longer = max(letters.count, other.count)
+    guard !letters.isEmpty, begins || abs(other.count - letters.count) <= max(1, longer / 3) else {
+      continue
+    }
     let distance = editDistance(letters, other)
     if distance == 0 { return [name] }
     // Something of the word must be left.
-    if distance <= most, distance < letters.count { near.append((name, distance)) }
+    if begins || distance <= max(1, longer / 3) && distance < letters.count {
+      near.append((name, begins ? min(distance, 2) : distance))
+    }
   }
   near.sort { ($0.distance, $0.name) < ($1.distance, $1.name) }
   return near.prefix(3).map(\.name)
+}
+
+private func plain(_ word: String) -> [Unicode.Scalar] {
+  word.lowercased().unicodeScalars.filter { $0 != "_" && $0 != "-" }
 }
 
 /// ": did you mean 'stride'?", or nothing where no name is near.

@@ -9,7 +9,8 @@ import Testing
   @Test(arguments: [
     ("shpae", ["shape"]), ("shap", ["shape"]), ("strid", ["stride"]), ("stridee", ["stride"]),
     ("Relu", ["relu"]), ("relo", ["relu"]), ("elu", ["gelu", "relu"]),
-    ("require_gard", ["requires_grad"]), ("summ", ["sum"]), ("su", ["sub", "sum"]),
+    ("require_gard", ["requires_grad"]), ("summ", ["sum"]), ("req", ["requires_grad"]),
+    ("requiresGrad", ["requires_grad"]), ("su", ["sub", "sum"]),
     ("colour", []), ("", []), ("x", []), ("strd", ["stride"]),
   ])
   func nearest(_ word: String, _ expected: [String]) {

@@ -71,8 +71,13 @@ function annotations.files()
     "---@operator sub(lunerv.Tensor|number): lunerv.Tensor",
     "---@operator mul(lunerv.Tensor|number): lunerv.Tensor",
     "---@operator div(lunerv.Tensor|number): lunerv.Tensor",
+    "---@operator idiv(lunerv.Tensor|number): lunerv.Tensor",
+    "---@operator mod(lunerv.Tensor|number): lunerv.Tensor",
     "---@operator pow(lunerv.Tensor|number): lunerv.Tensor",
     "---@operator unm: lunerv.Tensor",
+    "---@operator len: integer",
+    "---@field [integer] lunerv.Tensor  a row",
+    "---@field [table|lunerv.Tensor] lunerv.Tensor  a block, or the elements that a mask chooses",
   }
   for _, entry in ipairs(api.entries()) do
     if entry.owner == "Tensor" and entry.kind == "property" then

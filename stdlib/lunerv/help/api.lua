@@ -79,7 +79,9 @@ local function of_signature(signature, path, kind)
       type = not known and words.type or type_name(parameter.type),
     }
     if #parameter.options > 0 then
-      parameters[i].type = ("lunerv.%s.Options"):format(path)
+      -- A number or such a table: the other type stays.
+      local class = ("lunerv.%s.Options"):format((path:gsub(":", ".")))
+      parameters[i].type = type_name(parameter.type):gsub("table$", class)
       entry.options = parameter.options
       for _, option in ipairs(entry.options) do option.type = type_name(option.type) end
     end
