@@ -75,6 +75,8 @@ end
 -- Moves the checkpoints of an earlier run out of the way of a new one. Nothing is deleted that
 -- took hours to compute, except what an even earlier run left there.
 function checkpoint.set_aside(folder)
+  -- The record of that run would be taken for the new one's.
+  if native.exists(join(folder, "run.json")) then native.remove(join(folder, "run.json")) end
   local found = present(folder)
   if #found == 0 then return end
   local previous = join(folder, "previous")

@@ -5,6 +5,7 @@ local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local Progress <const> = require "lunerv.progress"
+local report <const> = require "lunerv.report"
 local sources <const> = require "lunerv.sources"
 local video <const> = require "lunerv.video"
 
@@ -18,6 +19,16 @@ end
 
 -- What a decoder that came in a file may use.
 local function limits(o) return { max_work = o.max_work, max_memory = o.max_memory } end
+
+-- The command line of a command, as one would type it again.
+local function typed(name, words)
+  local list = { "lunerv", name }
+  for _, word in ipairs(words) do
+    local is_plain = word:match "^[%w%+%-%./:=,_@%%]+$"
+    list[#list + 1] = is_plain and word or "'" .. word:gsub("'", "'\\''") .. "'"
+  end
+  return table.concat(list, " ")
+end
 
 local videos <const> = {}
 for extension in ("mkv mp4 m4v mov avi webm y4m 264 265 rgb raw png"):gmatch "%w+" do
@@ -39,6 +50,7 @@ function commands.compress(words)
   start(o)
   native.seed(o.seed)
   o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
+  o.command = typed("compress", words)
   sources.keep(o.output, o.clip, o.recipe)
   if videos[(o.output:match "%.(%w+)$" or ""):lower()] then
     errors.fail("usage",
@@ -55,12 +67,29 @@ function commands.compress(words)
   errors.must(native.check_writable(o.output, request.bytes(o, clip)))
   say(tostring(clip))
   local file = errors.must(compress.file(o.output, clip, o, say))
+  report.beside(o.out, o.out .. "/report.html")
   if not o.json then return print(native.printable(("%s: %s"):format(o.output, file))) end
   print_json {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
     psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
     sections = file.sections,
   }
+end
+
+function commands.report(words)
+  local o = options.parse(words, {
+    command = "report",
+    usage = "lunerv report RUN… -o PAGE.html [options]",
+    about = "Writes one page about runs, to be opened in a browser: their curves, frames, parameters,\n"
+      .. "bytes and commands. RUN is a folder that regress, compress, rd_curve or batch wrote, a\n"
+      .. ".lnv file, or a folder of such; several are compared. The page holds all it shows.",
+    positional = { "run" }, rest = "runs", required = { "output" }, any_model = true,
+  })
+  if not o then return end
+  local page = errors.must(report(o.runs, { output = o.output, title = o.title }))
+  if o.json then return print_json(page) end
+  print(native.printable(("%s: %d run%s, %d bytes"):format(page.path, page.runs,
+    page.runs == 1 and "" or "s", page.bytes)))
 end
 
 function commands.decompress(words)

@@ -23,6 +23,7 @@ local submodules <const> = {
   plot = "lunerv.plot",
   quant = "lunerv.quant",
   reference = "lunerv.reference",
+  report = "lunerv.report",
   schedule = "lunerv.schedule",
   tasks = "lunerv.tasks",
   train = "lunerv.train",

@@ -11,6 +11,7 @@ local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
 local Progress <const> = require "lunerv.progress"
 local recipes <const> = require "lunerv.recipes"
+local record <const> = require "lunerv.train.record"
 local report <const> = require "lunerv.train.report"
 local resume <const> = require "lunerv.train.resume"
 local schedule <const> = require "lunerv.schedule"
@@ -195,6 +196,7 @@ return function(given)
       checkpoint.set_aside(o.out)
     end
     self.events = native.event_writer(o.out, found and self.step + 1 or nil)
+    record.start(self, report.command(o))
   end
 
   bridge.on_error(loop, function() resume.rescue(self) end, self)
@@ -202,7 +204,10 @@ return function(given)
   if self.saved ~= self.state then resume.save(self) end
   local result = report.evaluate(self, o.on_frame)
   if o.eval_every > 0 then report.evaluation(self, self.sequence.epoch, result) end
-  if self.out then report.metrics(self, result) end
+  if self.out then
+    report.metrics(self, result)
+    record.finish(self)
+  end
   if self.events then self.events:close() end
   return {
     model = self.model, metrics = result, steps = self.step, seconds = self.seconds,

@@ -1,5 +1,6 @@
 -- lv.compress: ways to make a model small, each a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
+local account <const> = require "lunerv.compress.account"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
@@ -64,8 +65,16 @@ function compress.file(path, clip, o, say)
   request.check(o)
   if native.exists(o.out) then native.work_folder(o.out) end
   hold_to_its_kind(o, clip)
-  if not segments.wanted(o) then return compress.segment(path, clip, o, say) end
-  return segments.file(path, clip, o, say, compress.segment)
+  account.begin(clip, o)
+  local file, problem
+  if segments.wanted(o) then
+    file, problem = segments.file(path, clip, o, say, compress.segment)
+  else
+    file, problem = compress.segment(path, clip, o, say)
+  end
+  if not file then return nil, problem end
+  account.finish(path, clip, o, file)
+  return file
 end
 
 -- compress.file for a clip, or a part of one, that is one segment.

@@ -17,10 +17,14 @@ end
 
 -- The values of `o` that are options of a model kind, of lv.train.
 function request.model_options(o) return chosen(o, options.model_names(o.model)) end
-function request.train_options(o) return chosen(o, options.train_names()) end
+function request.train_options(o)
+  local training = chosen(o, options.train_names())
+  training.command = o.command
+  return training
+end
 
 -- What stands beside the options of a command line.
-local extras <const> = { clip = true, label = true, start = true }
+local extras <const> = { clip = true, label = true, start = true, command = true }
 
 -- Raises where `o` holds anything else.
 function request.check(o)

@@ -135,7 +135,9 @@ catalogue.list = {
   { name = "out", type = "string", train = true, commands = joined(regress, "diagnose"),
     placeholder = "DIR", doc = "folder for what is written: checkpoints, metrics, videos" },
   { name = "output", short = "o", type = "string", placeholder = "FILE",
-    commands = { "compress_file", "decompress" }, doc = "the file to write" },
+    commands = { "compress_file", "decompress", "report" }, doc = "the file to write" },
+  { name = "title", type = "string", commands = { "report" },
+    doc = "what the page is called (the runs' names)" },
   { name = "resume", type = "boolean", default = false, train = true, commands = regress,
     doc = "continue from the last checkpoint in the folder" },
   { name = "eval_every", type = "integer", least = 0, default = 0, train = true, commands = regress,
@@ -215,7 +217,7 @@ catalogue.list = {
     doc = "memory for the tensors of a decoder in the file" },
 
   { name = "json", type = "boolean", default = false,
-    commands = { "compress_file", "decompress", "info", "eval" },
+    commands = { "compress_file", "decompress", "info", "eval", "report" },
     doc = "print one JSON object" },
 
   { name = "against", type = "string", commands = { "diagnose" }, placeholder = "RUN",

@@ -149,7 +149,8 @@ local function fill(given, known, spec)
 end
 
 -- Reads a command line. `spec` holds `command` (whose options of the catalogue apply), `usage`,
--- `about`, `positional` (names, all required), `required` (names of options), and `any_model`
+-- `about`, `positional` (names, all required), `rest` (what the list of these and of all that follow
+-- them is called, where more may), `required` (names of options), and `any_model`
 -- where the kind of model comes from elsewhere: what depends on it has no default then. Returns a
 -- table of the values, with the defaults of the chosen model kind; nil after --help has been
 -- printed.
@@ -169,7 +170,9 @@ function command_line.parse(arguments, spec)
     end
     given[name] = positional[index]
   end
-  if #positional > #spec.positional then
+  if spec.rest then
+    given[spec.rest] = positional
+  elseif #positional > #spec.positional then
     usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
   end
 

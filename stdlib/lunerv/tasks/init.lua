@@ -9,9 +9,11 @@
 local Progress <const> = require "lunerv.progress"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
+local frames <const> = require "lunerv.report.frames"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local recipes <const> = require "lunerv.recipes"
+local report <const> = require "lunerv.report"
 local sources <const> = require "lunerv.sources"
 local train <const> = require "lunerv.train"
 local video <const> = require "lunerv.video"
@@ -38,7 +40,7 @@ Videos.__index = Videos
 -- Neither the clip nor `source`, another file that was read, is written over.
 function tasks.videos(folder, clip, given)
   for _, name in ipairs { given.name or "reconstruction.mkv", "side_by_side.mp4",
-    "side_by_side.mkv", "metrics.json" } do
+    "side_by_side.mkv", "metrics.json", "run.json", "report.html" } do
     sources.keep(folder .. "/" .. name, clip.source, given.source)
   end
   local timestamps = clip.timestamps
@@ -101,8 +103,8 @@ function tasks.open(o)
 end
 
 -- Fits the model that a command line asks for to a task on `clip`; `o` holds the options, `say` is
--- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events and videos
--- to o.out; returns what lv.train does.
+-- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events, videos and
+-- the page report.html to o.out; returns what lv.train does.
 function tasks.fit(clip, task, o, say)
   local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, task.clip)
   settings.clip = task.clip
@@ -116,7 +118,11 @@ function tasks.fit(clip, task, o, say)
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
   training.facts = { task = task.name ~= "regression" and task.name or nil }
   for name, value in pairs(task.facts or {}) do training.facts[name] = value end
-  function training.on_frame(frame, output) videos:write(frame, output) end
+  local shown = frames.of(o.out, clip, task.source)
+  function training.on_frame(frame, output)
+    videos:write(frame, output)
+    shown:see(frame.index, frame.original or frame.image, output)
+  end
 
   local steps_made = 0
   function training.on_step(e)
@@ -133,6 +139,7 @@ function tasks.fit(clip, task, o, say)
   local run = train(training)
   videos:close()
   say(("%d steps in %s: %s"):format(run.steps, Progress.duration(run.seconds), run.metrics))
+  report.beside(o.out, o.out .. "/report.html")
   return run
 end
 

@@ -3,6 +3,7 @@ local Progress <const> = require "lunerv.progress"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
+local record <const> = require "lunerv.train.record"
 
 local report <const> = {}
 
@@ -71,11 +72,14 @@ function report.epoch(self)
     report.evaluation(self, e.epoch, e.evaluation)
   end
   if self.events then self.events:flush() end
+  record.epoch(self, e)
   if o.on_epoch and o.on_epoch(e) == false then self.finished = true end
   self.epoch_over = false
 end
 
-local function command_line()
+-- The command that a run was started by.
+function report.command(o)
+  if o.command then return o.command end
   local words = table.pack(table.unpack(arg or {}, 0))
   return table.concat(words, " ")
 end
@@ -90,7 +94,7 @@ function report.metrics(self, result)
     psnr = result.psnr, ms_ssim = result.ms_ssim, psnr_8bit = result.psnr_8bit,
     bpp = native.json_null, bytes = native.json_null, -- no file has been written
     peak_rss_bytes = stats.peak_rss_bytes, seed = self.o.seed, threads = native.threads(),
-    command = self.o.command or command_line(),
+    command = report.command(self.o),
   }
   for name, value in pairs(result) do self.record[name] = value end
   if #self.history > 0 then self.record.history = self.history end

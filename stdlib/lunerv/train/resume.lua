@@ -6,6 +6,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 local recipes <const> = require "lunerv.recipes"
+local record <const> = require "lunerv.train.record"
 local report <const> = require "lunerv.train.report"
 
 local resume <const> = {}
@@ -97,6 +98,7 @@ function resume.save(self)
   if not self.out then return end
   if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
   self.saving = true
+  record.write(self)
   local tensors, numbers = tensors_of(self)
   local state = options.copy(self.state)
   state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity

@@ -1,0 +1,60 @@
+-- What a compression tells of itself when it is done: OUT/metrics.json, and a few frames for its
+-- page. Neither is worth failing for.
+local codec <const> = require "lunerv.codec"
+local errors <const> = require "lunerv.errors"
+local frames <const> = require "lunerv.report.frames"
+local metrics <const> = require "lunerv.metrics"
+local native <const> = require "lunerv.native"
+local report <const> = require "lunerv.train.report"
+local sources <const> = require "lunerv.sources"
+
+local account <const> = {}
+
+local function path_of(o) return o.out .. "/metrics.json" end
+
+-- Forgets what an earlier run in the folder became.
+function account.begin(clip, o)
+  sources.keep(path_of(o), clip.source)
+  if native.exists(path_of(o)) then native.remove(path_of(o)) end
+end
+
+local function write(path, o, file)
+  local model = file.model
+  local record = {
+    file = path, model = o.model, seed = o.seed, threads = native.threads(),
+    parameters_stored = model and model:stored_parameters() or nil,
+    bytes = file.bytes, bpp = file.bpp, psnr = file.psnr, psnr_8bit = file.psnr_8bit,
+    ms_ssim = file.ms_ssim, seconds = file.seconds,
+    peak_rss_bytes = native.stats().peak_rss_bytes, command = report.command(o),
+  }
+  errors.must(native.write_file(path_of(o), native.json_encode(record) .. "\n"))
+end
+
+-- Frames as the file has them. Of a clip that is not in memory no more than those are read.
+local function write_frames(path, clip, o)
+  local kept, decoded = frames.of(o.out, clip), errors.must(codec.open(path))
+  for _, index in ipairs(metrics.spread(#clip, frames.count)) do
+    local image
+    if clip.handle or not clip.part then
+      image = clip:sample(index).image
+    else
+      local part <close> = clip:part(index, index)
+      image = part:frame(1)
+    end
+    kept:see(index, image, decoded:frame(index))
+  end
+end
+
+-- Tells of `file`, which was written to `path`.
+function account.finish(path, clip, o, file)
+  for _, step in ipairs { function() write(path, o, file) end,
+    function() write_frames(path, clip, o) end } do
+    local ok, problem = errors.attempt(step)
+    if not ok then
+      native.stderr(("warning: what %s became is not all on record: %s\n"):format(
+        native.printable(path), errors.reason(problem)))
+    end
+  end
+end
+
+return account

@@ -1,0 +1,82 @@
+-- Frames for a page: PNG files as data: addresses, no larger than there is room for, and maps of
+-- how far the decoded frame is off.
+local errors <const> = require "lunerv.errors"
+local html <const> = require "lunerv.report.html"
+local metrics <const> = require "lunerv.metrics"
+local native <const> = require "lunerv.native"
+local video <const> = require "lunerv.video"
+
+local pictures <const> = {}
+
+-- The error that is shown white, as a share of the range.
+local white <const> = 0.25
+pictures.white_levels = 255 * white
+-- Scaled down until it fits, at most so often.
+local tries <const> = 6
+local smallest <const> = 16
+
+-- A path of its own in the folder for files of a moment, which is removed with the variable.
+local function passing()
+  local stem = os.tmpname()
+  return setmetatable({ path = stem .. ".png", stem = stem }, { __close = function(self)
+    os.remove(self.path)
+    os.remove(self.stem)
+  end })
+end
+
+-- The bytes of an image as a PNG file.
+local function png(image)
+  local file <close> = passing()
+  errors.must(video.write_image(file.path, image))
+  return errors.must(native.read_file(file.path))
+end
+
+-- How far two images are apart, black through red and yellow to white.
+local function error_map(source, decoded)
+  local off = (decoded - source):abs():mean(2, true) * (3 / white)
+  local channels = {}
+  for i = 1, 3 do channels[i] = (off - (i - 1)):clamp { min = 0, max = 1 } end
+  return native.cat(channels, 2)
+end
+
+local function opened(path, size)
+  local clip <close> = errors.must(video.open(path, { size = size }))
+  return clip:frame(1):evaluate()
+end
+
+local function address(bytes) return "data:image/png;base64," .. html.base64(bytes) end
+
+-- The images as they are in their files, scaled by `scale`: { source, decoded, map }, PNG bytes.
+local function scaled(frame, height, width, scale)
+  local size
+  if scale < 1 then
+    size = { math.max(smallest, height * scale // 1 | 0), math.max(smallest, width * scale // 1 | 0) }
+  end
+  local source, decoded = opened(frame.source, size), opened(frame.decoded, size)
+  return { source = png(source), decoded = png(decoded), map = png(error_map(source, decoded)) },
+    source:size(3), source:size(4)
+end
+
+-- A frame of a run for a page, in at most `most` bytes: { index, psnr, height, width, source,
+-- decoded, map, scaled }; nil where not even a small one has room.
+function pictures.of(frame, most)
+  local source, decoded = opened(frame.source), opened(frame.decoded)
+  local height, width = source:size(3), source:size(4)
+  if decoded:size(3) ~= height or decoded:size(4) ~= width then return nil end
+  local psnr = metrics.psnr_8bit(decoded, source)
+  -- A picture of more pixels than screens have is scaled without a try.
+  local scale = math.min(1, 1280 / width)
+  for _ = 1, tries do
+    local files, h, w = scaled(frame, height, width, scale)
+    local bytes = (#files.source + #files.decoded + #files.map) * 4 / 3
+    if bytes <= most then
+      return { index = frame.index, psnr = psnr, height = height, width = width,
+        source = address(files.source), decoded = address(files.decoded),
+        map = address(files.map), scaled = h ~= height and { h, w } or nil, bytes = bytes }
+    end
+    scale = scale * math.min(0.8, 0.95 * math.sqrt(most / bytes))
+    if math.min(height, width) * scale < smallest then return nil end
+  end
+end
+
+return pictures

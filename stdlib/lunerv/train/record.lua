@@ -1,0 +1,88 @@
+-- OUT/run.json: what a training is and how it goes, while it goes, for the page of lv.report. It is
+-- written beside every checkpoint and now and then between them, so that a run that was killed has
+-- one as well.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+local tree <const> = require "lunerv.report.tree"
+
+local record <const> = { schema = 1 }
+
+-- Seconds between two writes, and the most epochs that are kept: beyond, every other one is.
+local every <const>, most <const> = 5, 4096
+
+local function path_of(self) return self.out .. "/run.json" end
+
+-- The text or number `value`; nil for what is neither. Clips may be objects of a user's own.
+local function plain(value)
+  local kind = type(value)
+  return (kind == "string" or kind == "number") and value or nil
+end
+
+local function clip_of(clip)
+  local inner = type(clip.clip) == "table" and clip.clip or {}
+  return {
+    source = plain(clip.source) or plain(inner.source), frames = #clip,
+    height = plain(clip.height), width = plain(clip.width), fps = plain(clip.fps),
+  }
+end
+
+local function read(self)
+  local ok, found = pcall(native.json_decode, native.read_file(path_of(self)) or "")
+  return ok and type(found) == "table" and found.schema == record.schema and found or {}
+end
+
+-- Begins the record of a run, or goes on with that of the run which is continued.
+function record.start(self, command)
+  local ok, parts = errors.attempt(tree.of, self.model)
+  local epochs = {}
+  for _, entry in ipairs(self.step > 0 and read(self).epochs or {}) do
+    if type(entry) == "table" and type(entry.step) == "number" and entry.step <= self.step then
+      epochs[#epochs + 1] = entry
+    end
+  end
+  self.recorded = {
+    schema = record.schema, command = command, seed = self.o.seed, threads = native.threads(),
+    model = self.model.kind or self.model.class_name, label = self.o.label,
+    clip = clip_of(self.clip), options = self.identity, tree = ok and parts or nil,
+    steps = self.steps, epochs = epochs, finished = false,
+  }
+  record.write(self)
+end
+
+-- Adds the epoch that is over, once: an epoch's end is lived twice when a run stops there.
+function record.epoch(self, e)
+  if not self.recorded then return end
+  local kept, list = {}, self.recorded.epochs
+  for _, entry in ipairs(list) do
+    if entry.epoch < e.epoch then kept[#kept + 1] = entry end
+  end
+  if #kept >= most then
+    list, kept = kept, {}
+    for i = 2, #list, 2 do kept[#kept + 1] = list[i] end
+  end
+  kept[#kept + 1] = { epoch = e.epoch, step = e.step, loss = e.loss, psnr = e.psnr, lr = e.lr,
+    seconds = e.seconds }
+  self.recorded.epochs = kept
+  if native.time() - self.recorded_at >= every then record.write(self) end
+end
+
+-- Writes the record. That it cannot be written is said once; the run goes on.
+function record.write(self)
+  if not self.recorded or self.record_failed then return end
+  self.recorded.step, self.recorded.seconds = self.step, self.seconds
+  local ok, problem = native.write_file(path_of(self), native.json_encode(self.recorded) .. "\n")
+  self.recorded_at = native.time()
+  if ok then return end
+  self.record_failed = true
+  native.stderr(("warning: the record of the run could not be written: %s\n"):format(
+    errors.reason(problem)))
+end
+
+-- Writes the record of a run that is over.
+function record.finish(self)
+  if not self.recorded then return end
+  self.recorded.finished = true
+  record.write(self)
+end
+
+return record
