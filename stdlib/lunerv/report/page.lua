@@ -213,14 +213,13 @@ local function comparison(out, runs)
   out[#out + 1] = "</tbody></table></div></section>"
 end
 
-local function batch(out, one)
+local function batch(out, one, title)
   local done = 0
   for _, row in ipairs(one.rows) do
     if row.status == "done" then done = done + 1 end
   end
-  out[#out + 1] = fill('<section class="card"><div class="bar"><h2>Batch %s</h2>'
-    .. '<span class="note">%d of %d clips done</span></div>', words.cut(one.name, 120), done,
-    #one.rows)
+  out[#out + 1] = fill('<section class="card"><div class="bar"><h2>%s</h2>'
+    .. '<span class="note">%d of %d clips done</span></div>', title or "Batch", done, #one.rows)
   out[#out + 1] = '<div class="scroll"><table><thead><tr><th scope="col">clip</th>'
     .. '<th scope="col" class="l">status</th><th scope="col">bytes</th><th scope="col">bpp</th>'
     .. '<th scope="col">PSNR, dB</th><th scope="col">MS-SSIM</th><th scope="col">time</th>'
@@ -231,11 +230,12 @@ local function batch(out, one)
   local function as(format) return function(value) return format:format(value) end end
   for i = 1, math.min(#one.rows, most_rows) do
     local row = one.rows[i]
+    local clip = words.cut(type(row.clip) == "string" and row.clip or "?", 300)
     local status = type(row.status) == "string" and row.status or "?"
     if type(row.message) == "string" then status = status .. ": " .. row.message end
-    out[#out + 1] = fill('<tr><th scope="row">%s</th><td class="message">%s</td><td>%s</td>'
+    out[#out + 1] = fill('<tr><th scope="row" title="%s">%s</th><td class="message">%s</td><td>%s</td>'
       .. "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>",
-      words.cut(type(row.clip) == "string" and row.clip or "?", 200), words.cut(status, 300),
+      clip, clip:match "[^/]+$" or clip, words.cut(status, 300),
       cell(row.bytes, words.count), cell(row.bpp, as "%.4f"),
       cell(row.psnr_8bit or row.psnr, as "%.2f"), cell(row.ms_ssim, as "%.4f"),
       cell(row.seconds, words.seconds))
@@ -267,17 +267,28 @@ function page.text(found, title)
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
       .. '<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">',
     fill("<title>%s – lunerv</title>", title), "<style>", style, "</style></head><body>",
-    fill('<header class="top"><p class="mark">lunerv report</p><h1>%s</h1>', title),
+    '<header class="top"><p class="mark">lunerv report</p>',
   }
-  if #found.runs ~= 1 then
-    out[#out + 1] = fill("<p>%d runs</p>", #found.runs + found.left_out)
+  -- A run alone needs no article of its own.
+  local alone = #found.runs == 1 and #found.curves + #found.batches == 0 and found.runs[1]
+  if alone then
+    run_part.heading(out, alone, title, 1)
+  else
+    out[#out + 1] = fill("<h1>%s</h1>", title)
   end
   out[#out + 1] = "</header><main>"
+  if alone then run_part.figures(out, alone) end
+  for _, one in ipairs(found.batches) do
+    batch(out, one, #found.batches > 1 and "Batch " .. words.cut(one.name, 120) or nil)
+  end
   comparison(out, found.runs)
-  for _, one in ipairs(found.batches) do batch(out, one) end
   rate_section(out, found, rates)
   training_section(out, training)
-  for index, run in ipairs(found.runs) do run_part.article(out, run, index, shown[run]) end
+  if alone then
+    run_part.details(out, alone, shown[alone])
+  else
+    for index, run in ipairs(found.runs) do run_part.article(out, run, index, shown[run]) end
+  end
   if found.left_out > 0 then
     out[#out + 1] = fill('<p class="note">%d more runs are left out.</p>', found.left_out)
   end

@@ -48,10 +48,8 @@ local function address(bytes) return "data:image/png;base64," .. html.base64(byt
 
 -- The images as they are in their files, scaled by `scale`: { source, decoded, map }, PNG bytes.
 local function scaled(frame, height, width, scale)
-  local size
-  if scale < 1 then
-    size = { math.max(smallest, height * scale // 1 | 0), math.max(smallest, width * scale // 1 | 0) }
-  end
+  local function side(pixels) return math.max(smallest, math.floor(pixels * scale)) end
+  local size = scale < 1 and { side(height), side(width) } or nil
   local source, decoded = opened(frame.source, size), opened(frame.decoded, size)
   return { source = png(source), decoded = png(decoded), map = png(error_map(source, decoded)) },
     source:size(3), source:size(4)

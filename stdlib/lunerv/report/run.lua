@@ -14,32 +14,32 @@ local deepest <const> = 24
 
 local function figure(out, name, value, unit)
   if value == nil then return end
-  out[#out + 1] = fill("<div><dt>%s</dt><dd>%s%s</dd></div>", name, value, "")
-  if unit then
-    out[#out] = fill("<div><dt>%s</dt><dd>%s <small>%s</small></dd></div>", name, value, unit)
-  end
+  out[#out + 1] = fill("<div><dt>%s</dt><dd>%s", name, value)
+    .. (unit and fill(" <small>%s</small>", unit) or "") .. "</dd></div>"
 end
 
 local function with(format, value) return value and format:format(value) or nil end
 
-local function figures(out, run)
+function run_part.figures(out, run)
   local f = run.figures
+  if run.problem then
+    out[#out + 1] = fill('<p class="problem">%s</p>', words.cut(run.problem, 600))
+  end
   out[#out + 1] = '<dl class="figures">'
   if f.psnr_8bit or f.psnr then
     figure(out, f.psnr_8bit and "PSNR, 8 bits" or "PSNR",
       ("%.2f"):format(f.psnr_8bit or f.psnr), "dB")
   end
   figure(out, "MS-SSIM", with("%.4f", f.ms_ssim))
-  if f.bytes then
-    figure(out, "file", words.bytes(f.bytes), with("%.4f bpp", f.bpp))
-  end
+  figure(out, "file", f.bytes and words.bytes(f.bytes))
+  figure(out, "bits per pixel", with("%.4f", f.bpp))
   local parameters = f.parameters_stored or run.tree and tonumber(run.tree.count)
   figure(out, f.parameters_stored and "parameters stored" or "parameters",
     parameters and words.count(parameters))
   local seconds = f.seconds or run.stages[#run.stages] and run.stages[#run.stages].seconds
   figure(out, "time", seconds and words.seconds(seconds))
   if run.steps > 0 then
-    figure(out, "steps", words.count(run.steps), run.steps < run.steps_asked
+    figure(out, "steps", words.count(run.steps), not run.finished and run.steps < run.steps_asked
       and "of " .. words.count(run.steps_asked) or nil)
   end
   out[#out + 1] = "</dl>"
@@ -51,7 +51,7 @@ local function frame(out, picture, height, width)
   local note = picture.scaled and ("; shown at %d×%d of %d×%d"):format(picture.scaled[2],
     picture.scaled[1], width, height) or ""
   out[#out + 1] = fill('<div class="frame"><div class="compare" style="max-width:%dpx">',
-    math.max(width, math.min(960, 8 * width)))
+    math.max(width, math.min(960, 5 * width)))
   local class = width < 480 and " small" or ""
   for _, image in ipairs { { "decoded", picture.decoded, "decoded" },
     { "source", picture.source, "source" }, { "map", picture.map, "error map" } } do
@@ -256,20 +256,28 @@ function run_part.summary(run)
   return table.concat(parts, " · ")
 end
 
--- Adds the article of run number `index`, with `list`, its pictures.
-function run_part.article(out, run, index, list)
-  out[#out + 1] = fill('<article id="run-%d"><div class="run-head"><h2>%s</h2>'
-    .. '<span class="state %s">%s</span><p>%s</p></div>', index, words.cut(run.name, 200),
-    run.finished and "done" or "wait", run.finished and "finished" or "unfinished",
-    run_part.summary(run))
-  if run.problem then
-    out[#out + 1] = fill('<p class="problem">%s</p>', words.cut(run.problem, 600))
-  end
-  figures(out, run)
+-- Adds a run's name as a heading of `level`, whether it is finished, and the line below.
+function run_part.heading(out, run, name, level)
+  out[#out + 1] = ('<div class="run-head"><h%d>'):format(level)
+    .. fill('%s</h', words.cut(name, 200)) .. level
+    .. fill('><span class="state %s">%s</span><p>%s</p></div>', run.finished and "done" or "wait",
+      run.finished and "finished" or "unfinished", run_part.summary(run))
+end
+
+-- Adds what comes below a run's figures; `list` are its pictures.
+function run_part.details(out, run, list)
   frames(out, list)
   bytes_and_seconds(out, run)
   modules(out, run)
   command(out, run)
+end
+
+-- Adds the article of run number `index` among others.
+function run_part.article(out, run, index, list)
+  out[#out + 1] = ('<article id="run-%d">'):format(index)
+  run_part.heading(out, run, run.name, 2)
+  run_part.figures(out, run)
+  run_part.details(out, run, list)
   out[#out + 1] = "</article>"
 end
 

@@ -16,7 +16,7 @@ function make(parent, name, attributes, text) {
 
 function short(value, digits) {
   var size = Math.abs(value);
-  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(digits ? digits - 1 : 2);
+  if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
   return String(Number(value.toPrecision(digits || 4)));
 }
 function duration(s) {
@@ -38,6 +38,7 @@ function steps(low, high, most) {
 }
 function powers(low, high, most) {
   var list = [], factors = Math.log10(high / low) > 2.5 ? [1] : [1, 2, 5];
+  if (high / low < 8) return steps(low, high, most);
   for (var p = Math.floor(Math.log10(low)); p <= Math.log10(high); p++)
     factors.forEach(function (f) {
       var value = f * Math.pow(10, p);
@@ -93,7 +94,7 @@ function Chart(element, spec) {
       x.low = Math.min.apply(null, xs); x.high = Math.max(Math.max.apply(null, xs), x.low + 1e-9);
     }
     if (y.log && !(y.low > 0)) y = scale(ys, false);
-    var ticks = (y.log ? powers : steps)(y.low, y.high, height / 48);
+    var ticks = (y.log ? powers : steps)(y.low, y.high, height / 40);
     var words = ticks.map(function (v) { return short(v, 5); });
     var longest = Math.max.apply(null, words.map(function (w) { return w.length; }).concat(2));
     box = { left: 12 + 7.2 * longest, right: width - 14, top: 24, bottom: height - 36 };
@@ -105,7 +106,8 @@ function Chart(element, spec) {
       make(svg, "text", { x: box.left - 8, y: py + 4, "text-anchor": "end" }, words[i]);
     });
     var last = -1e9;
-    (x.log ? powers : steps)(x.low, x.high, Math.max(2, width / 90)).forEach(function (v) {
+    var marks = (x.log ? powers : steps)(x.low, x.high, Math.max(2, width / 90));
+    marks.forEach(function (v) {
       var px = place(x, v, box.left, box.right);
       if (px - last < 44 || px < box.left - 1 || px > box.right + 1) return;
       last = px;
@@ -119,21 +121,26 @@ function Chart(element, spec) {
       function end() { if (n === 1) dot(group, one, 3.5); n = 0; }
       s.points.forEach(function (p) {
         if (!ok(p) || (y.log && p.y <= 0)) { end(); return; }
-        p.px = place(x, p.x, box.left, box.right); p.py = place(y, p.y, box.bottom, box.top);
-        p.series = s; stops.push(p);
+        p.px = place(x, p.x, box.left, box.right);
+        p.py = place(y, p.y, box.bottom, box.top);
+        p.series = s;
+        stops.push(p);
         if (n && p.stage !== stage) end();
         path += (n ? "L" : "M") + p.px.toFixed(1) + " " + p.py.toFixed(1);
         stage = p.stage; one = p; n++;
       });
       end();
-      if (path && !s.loose) make(group, "path", { "class": "line" + (s.dashed ? " dashed" : ""), d: path });
+      if (path && !s.loose)
+        make(group, "path", { "class": "line" + (s.dashed ? " dashed" : ""), d: path });
       if (s.dots) s.points.forEach(function (p) { if (ok(p)) dot(group, p, 4.2); });
     });
     stops.sort(function (a, b) { return a.px - b.px || a.py - b.py; });
     layer = make(svg, "g", {});
     if (at >= stops.length) at = -1;
   }
-  function dot(group, p, r) { make(group, "circle", { "class": "dot", cx: p.px, cy: p.py, r: r }); }
+  function dot(group, p, r) {
+    make(group, "circle", { "class": "dot", cx: p.px, cy: p.py, r: r });
+  }
 
   // The value of every series nearest to a place on the x axis, or one point alone.
   function show(index) {
@@ -181,7 +188,8 @@ function Chart(element, spec) {
   element.addEventListener("pointerleave", function () { show(-1); });
   element.addEventListener("blur", function () { show(-1); });
   element.addEventListener("keydown", function (event) {
-    var last = stops.length - 1, move = { ArrowRight: 1, ArrowLeft: -1, Home: 0, End: 0 }[event.key];
+    var moves = { ArrowRight: 1, ArrowLeft: -1, Home: 0, End: 0 };
+    var last = stops.length - 1, move = moves[event.key];
     if (event.key === "Escape") { show(-1); return; }
     if (move === undefined || last < 0) return;
     event.preventDefault();
@@ -222,10 +230,11 @@ function training(root) {
   function spec(field, label, log, text) {
     function series() {
       return data.training.map(function (run) {
-        return { id: run.id, name: run.name, colour: run.colour, points: run.points.map(function (p) {
+        var points = run.points.map(function (p) {
           return { x: by === "epochs" ? p[0] : p[1], y: p[field], epoch: p[0], seconds: p[1],
             stage: p[4], note: run.stages.length > 1 ? run.stages[p[4] - 1] : "" };
-        }) };
+        });
+        return { id: run.id, name: run.name, colour: run.colour, points: points };
       });
     }
     var s = { hidden: hidden, x: {}, y: { label: label, log: log },
@@ -245,13 +254,15 @@ function training(root) {
   });
   function redraw() { charts.forEach(function (c) { c.spec.refresh(); c.chart.draw(); }); }
   choice(root.querySelector(".choice"), function (value) { by = value; redraw(); });
-  if (data.training.length > 1) legend(root.querySelector(".legend"), data.training, hidden, redraw);
+  if (data.training.length > 1)
+    legend(root.querySelector(".legend"), data.training, hidden, redraw);
 }
 
 function rates(root) {
   var set = data.rates[Number(root.dataset.rates)], hidden = {};
   var series = set.map(function (s, i) {
-    return { id: i, name: s.name, colour: s.colour, dashed: s.dashed, loose: s.loose, dots: true,
+    return { id: i, name: s.name, colour: s.colour, dashed: s.dashed, loose: s.loose,
+      dots: true,
       points: s.points.map(function (p) {
         return { x: p[0], y: p[1], stage: 1,
           note: (p[3] ? p[3] + ", " : "") + (p[2] ? p[2].toLocaleString("en") + " bytes" : "") };

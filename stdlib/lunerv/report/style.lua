@@ -25,12 +25,12 @@ body {
 }
 main, header.top, footer { max-width: 1120px; margin: 0 auto; padding: 0 24px; }
 header.top { padding-top: 40px; padding-bottom: 8px; }
-header.top p { margin: 4px 0 0; color: var(--soft); }
+header.top > p { margin: 4px 0 0; color: var(--soft); }
 h1, h2, h3 { line-height: 1.2; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h1 { font-size: 28px; font-weight: 650; margin: 0; }
 h2 { font-size: 21px; font-weight: 620; margin: 0; }
 h3 { font-size: 15px; font-weight: 620; margin: 0 0 14px; letter-spacing: 0; }
-.mark { font-size: 12px; font-weight: 600; letter-spacing: 0.09em; text-transform: uppercase;
+.top > .mark { font-size: 12px; font-weight: 600; letter-spacing: 0.09em; text-transform: uppercase;
   color: var(--soft); margin: 0 0 6px; }
 section, article { margin: 24px 0; }
 article { border-top: 1px solid var(--line); padding-top: 32px; margin-top: 40px; }
@@ -40,14 +40,15 @@ article { border-top: 1px solid var(--line); padding-top: 32px; margin-top: 40px
   padding: 20px; margin: 16px 0; min-width: 0; }
 .two { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; }
 .two > .card { margin: 0; }
+.card > .two { gap: 16px 32px; }
 .two > .card:only-child { grid-column: 1 / -1; }
 .state { font-size: 12px; font-weight: 600; padding: 2px 9px; border-radius: 99px;
   border: 1px solid currentColor; white-space: nowrap; }
 .state.done { color: var(--good); } .state.wait { color: var(--wait); }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(138px, 1fr)); gap: 1px;
+.figures { display: flex; flex-wrap: wrap; gap: 1px;
   background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden;
   margin: 16px 0; }
-.figures div { background: var(--card); padding: 14px 16px; }
+.figures div { background: var(--card); padding: 14px 16px; flex: 1 1 138px; min-width: 0; }
 .figures dt { color: var(--soft); font-size: 12.5px; }
 .figures dd { margin: 2px 0 0; font-size: 21px; font-weight: 600; letter-spacing: -0.015em; }
 .figures small { font-size: 13px; font-weight: 500; color: var(--soft); letter-spacing: 0; }
@@ -55,18 +56,19 @@ dl { margin: 0; }
 .bar { display: flex; flex-wrap: wrap; gap: 8px 16px; align-items: center;
   justify-content: space-between; margin-bottom: 10px; }
 .bar h3 { margin: 0; }
-.choice { display: inline-flex; border: 1px solid var(--line); border-radius: 8px; overflow: hidden;
-  background: var(--well); }
+.choice { display: inline-flex; border: 1px solid var(--line); border-radius: 8px;
+  overflow: hidden; background: var(--well); }
 .choice button { font: inherit; font-size: 13px; color: var(--soft); background: none; border: 0;
   padding: 4px 12px; cursor: pointer; }
-.choice button[aria-pressed="true"] { background: var(--card); color: var(--ink); font-weight: 600; }
+.choice button[aria-pressed="true"] { background: var(--card); color: var(--ink);
+  font-weight: 600; }
 button:focus-visible, summary:focus-visible, .chart:focus-visible, a:focus-visible {
   outline: 2px solid var(--accent); outline-offset: 2px; border-radius: 6px; }
 .choice button:focus-visible { outline-offset: -2px; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 6px; margin: 0 0 8px -6px; }
-.legend button { display: inline-flex; align-items: center; gap: 7px; font: inherit; font-size: 13px;
-  color: var(--ink); background: none; border: 0; border-radius: 6px; padding: 2px 6px;
-  cursor: pointer; max-width: 100%; text-align: left; overflow-wrap: anywhere; }
+.legend button { display: inline-flex; align-items: center; gap: 7px; font: inherit;
+  font-size: 13px; color: var(--ink); background: none; border: 0; border-radius: 6px;
+  padding: 2px 6px; cursor: pointer; max-width: 100%; text-align: left; overflow-wrap: anywhere; }
 .legend button:hover { background: var(--well); }
 .legend button[aria-pressed="false"] { color: var(--soft); text-decoration: line-through; }
 .swatch { flex: none; width: 14px; height: 3px; border-radius: 2px; background: currentColor;
@@ -99,19 +101,17 @@ button:focus-visible, summary:focus-visible, .chart:focus-visible, a:focus-visib
 .scroll { overflow-x: auto; margin: 0 -20px; padding: 0 20px; }
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
 th, td { text-align: right; padding: 7px 0 7px 20px; border-top: 1px solid var(--line);
-  vertical-align: baseline; }
+  vertical-align: baseline; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 td.l, th.l { text-align: left; }
-thead th { border-top: 0; font-weight: 500; color: var(--soft); font-size: 12.5px;
-  white-space: nowrap; }
-tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 130px; }
-td.best { font-weight: 650; }
-td.path, td.message { overflow-wrap: anywhere; min-width: 120px; text-align: left; }
+thead th { border-top: 0; font-weight: 500; color: var(--soft); font-size: 12.5px; }
+tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 130px; white-space: normal; }
+td.message { overflow-wrap: anywhere; min-width: 120px; text-align: left; white-space: normal; }
 a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
 .strip { display: flex; height: 12px; border-radius: 6px; overflow: hidden; gap: 2px;
   margin-bottom: 12px; }
 .strip i { display: block; background: currentColor; min-width: 2px; }
-td .swatch { height: 10px; width: 10px; border-radius: 3px; margin-right: 8px; }
+tbody .swatch { height: 10px; width: 10px; border-radius: 3px; margin: -2px 8px 0 0; }
 pre, code { font-family: var(--mono); font-size: 12.5px; }
 pre { margin: 0; padding: 12px 14px; background: var(--well); border-radius: 8px;
   white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -174,7 +174,6 @@ footer { padding-top: 24px; padding-bottom: 48px; color: var(--soft); font-size:
   h1 { font-size: 23px; } h2 { font-size: 19px; }
   .two { grid-template-columns: minmax(0, 1fr); }
   .card { padding: 16px; } .scroll { margin: 0 -16px; padding: 0 16px; }
-  .figures { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .figures dd { font-size: 18px; }
   .chart { height: 220px; } .chart.tall { height: 280px; }
   .tree .share, .tree .class { display: none; }

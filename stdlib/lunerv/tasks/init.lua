@@ -103,8 +103,8 @@ function tasks.open(o)
 end
 
 -- Fits the model that a command line asks for to a task on `clip`; `o` holds the options, `say` is
--- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events, videos and
--- the page report.html to o.out; returns what lv.train does.
+-- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events, videos
+-- and the page report.html to o.out; returns what lv.train does.
 function tasks.fit(clip, task, o, say)
   local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, task.clip)
   settings.clip = task.clip
