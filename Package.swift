@@ -29,6 +29,11 @@ let swiftMarch =
   + (march == "x86-64-v4" ? ["-DLUNERV_VECTOR512"] : [])
 
 let c: [CSetting] = [.unsafeFlags(clangMarch)]
+// SwiftPM keeps what it read here, so a commit that this file asked git for would soon be an old
+// one: scripts/install names it.
+let build: [CSetting] =
+  [.define("LUNERV_MARCH", to: "\"\(march)\"")]
+  + (Context.environment["LUNERV_COMMIT"].map { [.define("LUNERV_COMMIT", to: "\"\($0)\"")] } ?? [])
 let swift: [SwiftSetting] = [.unsafeFlags(swiftMarch)]
 // Only kernels, whose every argument has been validated above them, drop the checks.
 let kernel: [SwiftSetting] = [.unsafeFlags(swiftMarch + ["-Ounchecked"])]
@@ -44,7 +49,10 @@ let package = Package(
     .systemLibrary(name: "CFFTW", pkgConfig: "fftw3f fftw3"),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib"),
     .systemLibrary(name: "CFFmpeg", pkgConfig: "libavformat libavcodec libavutil libswscale"),
+    .systemLibrary(name: "CLibedit", pkgConfig: "libedit"),
 
+    .target(name: "CBuild", cSettings: build),
+    .target(name: "CLineEditor", dependencies: ["CLibedit"], cSettings: c),
     .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: c),
     .target(name: "CSandbox", cSettings: c),
     .target(name: "CStdlib", cSettings: c),
@@ -64,13 +72,13 @@ let package = Package(
       name: "Bindings",
       dependencies: [
         "Support", "Kernels", "Tensors", "Coder", "Codec", "VideoIO", "LuaBridge", "CStdlib",
-        "CSandbox",
+        "CSandbox", "CBuild",
       ],
       swiftSettings: swift),
     .executableTarget(
       name: "lunerv",
       dependencies: [
-        "Bindings", "LuaBridge", "Support",
+        "Bindings", "LuaBridge", "Support", "CLineEditor",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),

@@ -53,6 +53,10 @@ enum FileModule {
       doc: "Whether two paths name one file or folder, by whatever spelling or link."
     ) { (path: String, other: String) -> Bool in Files.areSame(path, other) }
     m.define(
+      "file_stamp", params: ["path"],
+      doc: "A text that changes when the content of a file does; nil where there is none."
+    ) { (path: String) -> String? in Files.stamp(path) }
+    m.define(
       "check_writable", params: ["path", "bytes"],
       doc: "True where a file of so many bytes can be written, or nil and a message."
     ) { (path: String, bytes: Int?) in

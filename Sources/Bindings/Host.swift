@@ -34,6 +34,7 @@ public final class Host {
         "time", "stats", "list_dir", "exists", "make_dirs", "read_file", "write_file",
         "event_writer")
       BenchModule.define(module, lua)
+      SystemModule.define(module)
     }
     ThreadPool.shared.threads = Environment.coreCount()
     session.memoryLimit = Environment.memory()

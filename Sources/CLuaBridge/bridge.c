@@ -373,9 +373,10 @@ void lunerv_push_bridge_module(lua_State *L) {
       {"shield", shield},
       {"on_error", on_error},
       {"nested", nested},
+      {"class_members", lunerv_class_members},
       {NULL, NULL},
   };
-  lua_createtable(L, 0, 9);
+  lua_createtable(L, 0, 10);
   for (const luaL_Reg *f = functions; f->name; f++) {
     lua_pushstring(L, f->name);
     lua_pushcfunction(L, f->func);

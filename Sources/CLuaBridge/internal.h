@@ -52,3 +52,7 @@ void lunerv_shield(int change);
 
 /// Replaces coroutine.resume, wrap and close by versions that keep track of `running`.
 void lunerv_open_coroutines(lua_State *L);
+
+/// class_members(object): the methods and the properties of a native object's class, as two tables
+/// of functions by name; nothing for other values.
+int lunerv_class_members(lua_State *L);

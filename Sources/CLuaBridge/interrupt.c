@@ -71,6 +71,11 @@ lunerv_bridge *lunerv_enter(lunerv_bridge *b) {
   return previous;
 }
 
+void lunerv_interrupt_claim(void) {
+  owner = pthread_self();
+  atomic_store(&owner_known, true);
+}
+
 void lunerv_leave(lunerv_bridge *previous) {
   active = previous;
   if (!previous && unblocked) {

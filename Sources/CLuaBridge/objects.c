@@ -141,6 +141,34 @@ static int assign_object(lua_State *L) {
       luaL_tolstring(L, 2, NULL));
 }
 
+/// Pushes a copy of the table that is an upvalue of the function on top, or an empty one.
+static void copy_upvalue(lua_State *L, int upvalue) {
+  int function = lua_gettop(L);
+  lua_newtable(L);
+  int copy = lua_gettop(L);
+  if (!lua_getupvalue(L, function, upvalue)) return;
+  if (lua_istable(L, -1)) {
+    for (lua_pushnil(L); lua_next(L, -2);) {
+      lua_pushvalue(L, -2);
+      lua_insert(L, -2);
+      lua_rawset(L, copy);
+    }
+  }
+  lua_settop(L, copy);
+}
+
+int lunerv_class_members(lua_State *L) {
+  lua_settop(L, 1);
+  if (!lunerv_to_block(L, 1) || !lua_getmetatable(L, 1)) return 0;
+  lua_pushliteral(L, "__index");
+  if (lua_rawget(L, -2) != LUA_TFUNCTION || lua_tocfunction(L, -1) != index_object) return 0;
+  copy_upvalue(L, 1);
+  lua_pushvalue(L, 3);
+  copy_upvalue(L, 2);
+  lua_remove(L, -2);
+  return 2;
+}
+
 /// Arguments: methods, getters, setters, metamethods, name and info (light userdata).
 static int make_class(lua_State *L) {
   const char *name = lua_touserdata(L, 5);

@@ -269,6 +269,9 @@ END
 MODULE("lunerv.nn.norm_affine")
 #embed "../../stdlib/lunerv/nn/norm_affine.lua"
 END
+MODULE("lunerv.nn.order")
+#embed "../../stdlib/lunerv/nn/order.lua"
+END
 MODULE("lunerv.nn.origin")
 #embed "../../stdlib/lunerv/nn/origin.lua"
 END
@@ -359,6 +362,30 @@ END
 MODULE("lunerv.reference")
 #embed "../../stdlib/lunerv/reference.lua"
 END
+MODULE("lunerv.reload")
+#embed "../../stdlib/lunerv/reload.lua"
+END
+MODULE("lunerv.repl.completion")
+#embed "../../stdlib/lunerv/repl/completion.lua"
+END
+MODULE("lunerv.repl.locals")
+#embed "../../stdlib/lunerv/repl/locals.lua"
+END
+MODULE("lunerv.repl.session")
+#embed "../../stdlib/lunerv/repl/session.lua"
+END
+MODULE("lunerv.repl.show")
+#embed "../../stdlib/lunerv/repl/show.lua"
+END
+MODULE("lunerv.repl.show_module")
+#embed "../../stdlib/lunerv/repl/show_module.lua"
+END
+MODULE("lunerv.repl.show_tensor")
+#embed "../../stdlib/lunerv/repl/show_tensor.lua"
+END
+MODULE("lunerv.repl.text")
+#embed "../../stdlib/lunerv/repl/text.lua"
+END
 MODULE("lunerv.schedule")
 #embed "../../stdlib/lunerv/schedule.lua"
 END
@@ -406,6 +433,9 @@ MODULE("lunerv.verify.model")
 END
 MODULE("lunerv.video")
 #embed "../../stdlib/lunerv/video.lua"
+END
+MODULE("lunerv.watch")
+#embed "../../stdlib/lunerv/watch.lua"
 END
 };
 

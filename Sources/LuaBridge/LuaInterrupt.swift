@@ -27,6 +27,9 @@ public enum LuaInterrupt {
   /// of a step of training, and the ninth lost write, do so too.
   public static func requestIfUnread() { lunerv_interrupt_unread() }
 
+  /// Has signals passed on to this thread while it waits for a line to be typed.
+  public static func claim() { lunerv_interrupt_claim() }
+
   /// Forgets the request; scripts can run again and the next SIGINT counts as the first.
   public static func clear() { lunerv_interrupt_clear() }
 }

@@ -23,6 +23,9 @@ public final class LuaState {
   /// Called before Lua code begins to run, whoever calls it; what it returns is called after.
   public var onEnter: (() -> () -> Void)?
 
+  /// "Lua 5.4.6".
+  public static var release: String { String(cString: lunerv_lua_release()) }
+
   private var moduleFolders: [String] = []
   /// Objects and functions that Lua refers to by address; never removed.
   private var functions: [NativeFunction] = []

@@ -83,11 +83,23 @@ public enum Files {
       return
     }
     try AtomicFile(path).discard()
+    guard let free = freeBytes(split(path).folder) else { return }
+    guard free >= bytes else { throw failure(path, "write", code: ENOSPC) }
+  }
+
+  /// How many bytes fit into a folder; nil where its file system does not say.
+  public static func freeBytes(_ folder: String) -> Int? {
     var room = statvfs()
-    guard statvfs(split(path).folder, &room) == 0, room.f_frsize > 0 else { return }
+    guard statvfs(folder, &room) == 0, room.f_frsize > 0 else { return nil }
     let (free, overflows) = Int(clamping: room.f_bavail)
       .multipliedReportingOverflow(by: Int(clamping: room.f_frsize))
-    guard overflows || free >= bytes else { throw failure(path, "write", code: ENOSPC) }
+    return overflows ? Int.max : free
+  }
+
+  /// What changes with a file's content: its time, size and number. Nil where there is none.
+  public static func stamp(_ path: String) -> String? {
+    guard let found = status(path) else { return nil }
+    return "\(found.st_mtim.tv_sec).\(found.st_mtim.tv_nsec):\(found.st_size):\(found.st_ino)"
   }
 
   public static func isDirectory(_ path: String) -> Bool {

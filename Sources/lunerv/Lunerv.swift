@@ -11,8 +11,10 @@ struct Lunerv: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lunerv",
     abstract: "A neural video codec and research host, scripted in Lua.",
+    version: Build.description,
     subcommands: [
-      Run.self, Compress.self, Decompress.self, Info.self, Eval.self, Bench.self,
+      Run.self, Repl.self, Compress.self, Decompress.self, Info.self, Eval.self, Bench.self,
+      Doctor.self, Completion.self,
     ])
 
   static func main() {
@@ -34,6 +36,9 @@ struct Lunerv: ParsableCommand {
       if !isWritten { fail(LunervError(.io, "standard output: not all could be written")) }
     } catch let error as LunervError {
       fail(error)
+    } catch is ToldFailure {
+      fflush(stdout)
+      Glibc.exit(1)
     } catch {
       // Help leaves by this way too, with code 0.
       let isHelp = exitCode(for: error) == .success
@@ -72,22 +77,26 @@ struct Lunerv: ParsableCommand {
     let text = message(for: error).split(separator: "\n").first.map(String.init) ?? ""
     let commands = configuration.subcommands.map { $0._commandName } + ["help"]
     let words = CommandLine.arguments.dropFirst()
-    if let word = words.first, !word.hasPrefix("-"), !commands.contains(word) {
-      return "unknown command '\(word.printable)' (known: "
-        + commands.sorted().joined(separator: ", ") + ")"
-    }
+    if let problem = CommandHelp.problem(Array(words)) { return problem }
     let command = words.first.map { commands.contains($0) ? " " + $0 : "" } ?? ""
     return "\(text) (see 'lunerv\(command) --help')"
   }
 
-  /// One line that says what is wrong. A mistake in a script comes with its traceback, and so
-  /// does an interrupt; of what went wrong around it, the script's line is no part.
+  /// Says what is wrong and ends the program.
   static func fail(_ error: LunervError) -> Never {
     fflush(stdout)
     if error.kind == .interrupted, LuaInterrupt.signal == SIGPIPE {
       fputs("lunerv: nobody reads standard output any more\n", stderr)
       Glibc.exit(1)
     }
+    report(error)
+    Glibc.exit(error.kind == .interrupted ? 128 + LuaInterrupt.signal : error.exitCode)
+  }
+
+  /// One line that says what is wrong. A mistake in a script comes with its traceback, and so
+  /// does an interrupt; of what went wrong around it, the script's line is no part.
+  static func report(_ error: LunervError) {
+    fflush(stdout)
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"
     var message = error.text
     var traceback = error.traceback
@@ -100,7 +109,6 @@ struct Lunerv: ParsableCommand {
     }
     fputs("\(stop): \(message)\n", stderr)
     if let traceback { fputs(traceback + "\n", stderr) }
-    Glibc.exit(error.kind == .interrupted ? 128 + LuaInterrupt.signal : error.exitCode)
   }
 }
 
@@ -111,22 +119,5 @@ extension Host {
     LuaInterrupt.install()
     let folder = getenv("LUNERV_STDLIB").map { String(cString: $0) } ?? ""
     return try Host(stdlib: folder.isEmpty ? nil : folder)
-  }
-}
-
-struct Run: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Runs a Lua script.",
-    discussion: "What follows SCRIPT goes to the script as `arg`.")
-
-  @Argument(help: "The script.")
-  var script: String
-
-  @Argument(parsing: .captureForPassthrough, help: "The script's own arguments.")
-  var arguments: [String] = []
-
-  func run() throws {
-    let host = try Host.forCommand()
-    try host.lua.run(file: script, arguments: arguments)
   }
 }

@@ -86,6 +86,8 @@ static inline lunerv_bridge *_Nonnull lunerv_bridge_of(lua_State *_Nonnull L) {
 
 /// A state with the standard libraries, or null when memory is short.
 lunerv_bridge *_Nullable lunerv_open(lunerv_callbacks callbacks, void *_Nullable host);
+/// "Lua 5.4.6".
+static inline const char *_Nonnull lunerv_lua_release(void) { return LUA_RELEASE; }
 void lunerv_close(lunerv_bridge *_Nonnull bridge);
 void lunerv_collect(lua_State *_Nonnull L);
 
@@ -151,6 +153,8 @@ int lunerv_interrupt_reason(void);
 /// Asks for a stop where a write to standard output found no reader.
 void lunerv_interrupt_unread(void);
 void lunerv_interrupt_clear(void);
+/// Has signals passed on to this thread, which runs no Lua now but waits for them.
+void lunerv_interrupt_claim(void);
 /// Whether work should stop now: asked for, and not inside a shield.
 bool lunerv_interrupt_pending(void);
 /// Whether the user asked to stop, shielded or not.

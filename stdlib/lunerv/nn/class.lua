@@ -12,7 +12,7 @@ local options <const> = require "lunerv.options"
 local origin <const> = require "lunerv.nn.origin"
 local parameter <const> = require "lunerv.nn.parameter"
 
-local ORDER <const> = {} -- an object's list of field names, oldest first, is kept under this key
+local ORDER <const> = require "lunerv.nn.order" -- a module's field names, oldest first
 local owners <const> = setmetatable({}, { __mode = "k" }) -- module → the module it is a field of
 
 local function is_module(value)

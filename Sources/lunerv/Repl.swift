@@ -1,0 +1,121 @@
+import ArgumentParser
+import Bindings
+@preconcurrency import Glibc
+import LuaBridge
+import Support
+
+struct Repl: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Opens a prompt: Lua, line by line.",
+    discussion: """
+      What a line is worth is printed; a line that is not complete goes on. `lv`, `nn` and \
+      `help` are there, and what begins with `local` is kept like a global, since Lua would forget \
+      it at the end of the line. Tab completes names, methods, options and files; Ctrl-C \
+      stops what runs, or clears the line; Ctrl-D leaves. `lv.reload "block"` reads a module's \
+      changed file again, objects in use included.
+
+      Lines from a pipe are run without a prompt; one that fails is told of on the error stream, \
+      and the exit code is 1 in the end. What was typed is kept in \
+      $XDG_STATE_HOME/lunerv/history (~/.local/state/lunerv/history; LUNERV_HISTORY names another \
+      file, or none).
+      """)
+
+  func run() throws {
+    try Prompt(Host.forCommand()).run()
+  }
+}
+
+/// What was wrong has been told of already; the exit code is 1.
+struct ToldFailure: Error {}
+
+/// Reads lines and has `lunerv.repl.session` run them.
+final class Prompt {
+  private let host: Host
+  private let editor = LineEditor(historyLimit: History.limit)
+  private let history = History()
+  private var isContinued = false
+  private var hasFailed: Bool
+
+  /// - Parameter hasFailed: whether something went wrong before that lines from a pipe cannot mend.
+  init(_ host: Host, hasFailed: Bool = false) throws {
+    self.host = host
+    self.hasFailed = hasFailed
+    editor.completer = { [weak self] text in self?.complete(text) ?? LineEditor.Completion() }
+  }
+
+  /// Runs until the lines end.
+  ///
+  /// - Throws: what ends the program: a signal, or ``ToldFailure`` where a line from a pipe failed.
+  func run() throws {
+    try session("begin", [editor.isInteractive ? "prompt" : "stdin"])
+    if editor.isInteractive {
+      for line in history.read() { editor.remember(line) }
+      print("lunerv \(Version.text)  help() tells more, Ctrl-D leaves")
+    }
+    while true {
+      if LuaInterrupt.wasRequested { try settle(nil) }
+      switch editor.read(isContinued ? "  > " : "lv> ") {
+      case .text(let line):
+        if try isLast(line) { return }
+      case .stopped:
+        if editor.isInteractive { print("^C") }
+        try settle(nil)
+      case .end:
+        if editor.isInteractive { print() }
+        if isContinued { try feed("", isEnd: true) }
+        if hasFailed, !editor.isInteractive { throw ToldFailure() }
+        return
+      }
+    }
+  }
+
+  private func isLast(_ line: String) throws -> Bool {
+    let word = line.filter { $0 != " " }
+    if !isContinued, ["exit", "quit", "exit()", "quit()"].contains(word) { return true }
+    try feed(line, isEnd: false)
+    return false
+  }
+
+  private func feed(_ line: String, isEnd: Bool) throws {
+    do {
+      let answer = try session("feed", isEnd ? [line, "end"] : [line])
+      guard case .string(let state) = answer.first else { return }
+      isContinued = state == "more"
+      if state == "failed" { hasFailed = true }
+      if editor.isInteractive, case .array(let lines) = answer.dropFirst().first {
+        for case .string(let line) in lines {
+          editor.remember(line)
+          history.add(line)
+        }
+      }
+    } catch let error as LunervError where error.kind == .interrupted {
+      try settle(error)
+    }
+  }
+
+  /// Goes on after Ctrl-C; any other signal, and Ctrl-C where nobody types, ends the program.
+  private func settle(_ error: LunervError?) throws {
+    guard editor.isInteractive, LuaInterrupt.signal == SIGINT else {
+      throw error ?? LunervError(.interrupted, "interrupted")
+    }
+    LuaInterrupt.clear()
+    isContinued = false
+    fflush(stdout)
+    if let error { fputs("\(error.text)\n", stderr) }
+    try session("drop", [])
+  }
+
+  private func complete(_ text: String) -> LineEditor.Completion {
+    guard let found = try? session("complete", [text]), found.count == 2,
+      case .string(let insertion) = found[0], case .string(let list) = found[1]
+    else { return LineEditor.Completion() }
+    return LineEditor.Completion(insertion: insertion, list: list)
+  }
+
+  @discardableResult
+  private func session(_ function: String, _ arguments: [String]) throws -> [LuaValue] {
+    try host.lua.run(
+      source: "return require('lunerv.repl.session').\(function)(...)",
+      chunkName: "@lunerv:command.lua", arguments: arguments)
+  }
+}

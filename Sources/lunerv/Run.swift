@@ -1,0 +1,80 @@
+import ArgumentParser
+import Bindings
+@preconcurrency import Glibc
+import LuaBridge
+import Support
+
+struct Run: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Runs a Lua script.",
+    discussion: """
+      What follows SCRIPT goes to the script as `arg`; options of lunerv's own stand before it. \
+      With -e all words go to the code, which finds `lv` and `nn` as at the prompt.
+      """)
+
+  @Flag(
+    name: [.customShort("i"), .long],
+    help: "Open a prompt afterwards, after an error too; the script's globals are there.")
+  var interactive = false
+
+  @Option(
+    name: [.customShort("e"), .customLong("code")],
+    help: ArgumentHelp("Run this text in place of a script.", valueName: "code"))
+  var code: String?
+
+  @Flag(
+    help: ArgumentHelp(
+      "Run again, in a new process, whenever the script or a module it required changes.",
+      discussion: """
+        A file of data that it read counts too, unless the run itself changed it. A script \
+        that still runs is stopped for a change of code. Ctrl-C ends.
+        """))
+  var watch = false
+
+  @Argument(help: "The script.")
+  var script: String?
+
+  @Argument(parsing: .captureForPassthrough, help: "The script's own arguments.")
+  var arguments: [String] = []
+
+  func run() throws {
+    if code == nil, let script, script.hasPrefix("-"), script != "-" {
+      throw LunervError(
+        .usage, CommandHelp.unknownOption(script, in: "run") ?? "unknown option '\(script)'")
+    }
+    if watch {
+      guard let script, code == nil, !interactive else {
+        throw LunervError(.usage, "run --watch: expected a script, without -e and -i")
+      }
+      return try Watch(script: script, arguments: arguments).run()
+    }
+    guard code != nil || script != nil else {
+      throw LunervError(.usage, "run: expected a script (see 'lunerv run --help')")
+    }
+    let host = try Host.forCommand()
+    try Watch.reportReads(of: host)
+    guard interactive else { return try runScript(host) }
+    var hasFailed = false
+    do {
+      try runScript(host)
+    } catch let error as LunervError
+      where error.kind != .interrupted || LuaInterrupt.signal == SIGINT
+    {
+      Lunerv.report(error)
+      hasFailed = true
+      LuaInterrupt.clear()
+    }
+    try Prompt(host, hasFailed: hasFailed).run()
+  }
+
+  private func runScript(_ host: Host) throws {
+    if let code {
+      try host.lua.run(
+        source: "require('lunerv.repl.session').globals(...)",
+        chunkName: "@lunerv:command.lua", arguments: (script.map { [$0] } ?? []) + arguments)
+      try host.lua.run(source: code, chunkName: "=-e")
+    } else if let script {
+      try host.lua.run(file: script, arguments: arguments)
+    }
+  }
+}
