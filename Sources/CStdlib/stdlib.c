@@ -134,6 +134,9 @@ END
 MODULE("lunerv.diagnose.maps")
 #embed "../../stdlib/lunerv/diagnose/maps.lua"
 END
+MODULE("lunerv.doctor")
+#embed "../../stdlib/lunerv/doctor.lua"
+END
 MODULE("lunerv.errors")
 #embed "../../stdlib/lunerv/errors.lua"
 END
@@ -388,6 +391,15 @@ MODULE("lunerv.repl.text")
 END
 MODULE("lunerv.schedule")
 #embed "../../stdlib/lunerv/schedule.lua"
+END
+MODULE("lunerv.shell")
+#embed "../../stdlib/lunerv/shell.lua"
+END
+MODULE("lunerv.shell.completion")
+#embed "../../stdlib/lunerv/shell/completion.lua"
+END
+MODULE("lunerv.shell.manual")
+#embed "../../stdlib/lunerv/shell/manual.lua"
 END
 MODULE("lunerv.sources")
 #embed "../../stdlib/lunerv/sources.lua"

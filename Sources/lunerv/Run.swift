@@ -69,10 +69,11 @@ struct Run: ParsableCommand {
 
   private func runScript(_ host: Host) throws {
     if let code {
+      let words = (script.map { [$0] } ?? []) + arguments
       try host.lua.run(
         source: "require('lunerv.repl.session').globals(...)",
-        chunkName: "@lunerv:command.lua", arguments: (script.map { [$0] } ?? []) + arguments)
-      try host.lua.run(source: code, chunkName: "=-e")
+        chunkName: "@lunerv:command.lua", arguments: words)
+      try host.lua.run(source: code, chunkName: "=-e", arguments: words)
     } else if let script {
       try host.lua.run(file: script, arguments: arguments)
     }

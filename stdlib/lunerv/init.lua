@@ -24,6 +24,7 @@ local submodules <const> = {
   quant = "lunerv.quant",
   reference = "lunerv.reference",
   report = "lunerv.report",
+  reload = "lunerv.reload",
   schedule = "lunerv.schedule",
   tasks = "lunerv.tasks",
   train = "lunerv.train",
@@ -40,6 +41,9 @@ local renamed <const> = {
 
 local lv <const> = { no_grad = native.no_grad }
 for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
+
+--- The version of this API: raised where a script that ran may need a change.
+lv.api_version = native.api_version
 
 --- JSON, for metrics and manifests.
 lv.json = {

@@ -37,11 +37,11 @@ function watch.report(list)
   noting(_G, "loadfile", "code")
   noting(io, "lines", "data")
   local open <const> = io.open
-  function io.open(path, mode)
+  rawset(io, "open", function(path, mode)
     if mode == nil or type(mode) == "string" and mode:find "^rb?$" then note("data", path) end
     return open(path, mode)
-  end
-  for _, name in ipairs { "read_file", "load_safetensors", "open_clip", "open_video" } do
+  end)
+  for _, name in ipairs { "read_file", "load_safetensors", "open_video", "scan_video" } do
     noting(native, name, "data")
   end
 end

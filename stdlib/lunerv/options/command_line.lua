@@ -1,6 +1,7 @@
 -- Command lines: reading them, and the help on them, by the catalogue of options.
 local catalogue <const> = require "lunerv.options.catalogue"
 local errors <const> = require "lunerv.errors"
+local names <const> = require "lunerv.names"
 local values <const> = require "lunerv.options.values"
 
 local command_line <const> = {}
@@ -14,7 +15,8 @@ local function read(option, text)
   local value, expected = values.read(option, text)
   if not expected then return value end
   if option.name == "model" then
-    usage_error("unknown model '%s' (known: %s)", text, errors.list(option.choices))
+    usage_error("unknown model '%s'%s (known: %s)", text, names.meant(text, option.choices),
+      errors.list(option.choices))
   end
   usage_error("%s: expected %s, got '%s'", flag(option.name), expected, text)
 end
@@ -102,9 +104,10 @@ local function scan(arguments, known, shorts)
       local negated = known[name:match "^no_(.+)$"]
       local option = known[name] or (negated and negated.type == "boolean" and negated)
       if not option then
-        local flags = {}
+        local flags, word = {}, argument:match "^[^=]+"
         for known_name in pairs(known) do flags[#flags + 1] = flag(known_name) end
-        usage_error("unknown option '%s' (known: %s)", argument:match "^[^=]+", errors.list(flags))
+        usage_error("unknown option '%s'%s (known: %s)", word, names.meant(word, flags),
+          errors.list(flags))
       end
       if option.type == "boolean" and not value then
         given[option.name] = option == known[name]

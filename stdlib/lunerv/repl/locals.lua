@@ -16,7 +16,8 @@ local function tokens(source)
   while true do
     position = source:find("%S", position)
     if not position then return list end
-    local first, last, kind = position, nil, nil
+    local first = position
+    local last, kind
     if source:find("^%-%-", position) then
       last = long_bracket(source, position + 2)
         or (source:find("\n", position, true) or #source + 1) - 1

@@ -49,7 +49,7 @@ local function own_frames(traceback)
   for line in (traceback or ""):gmatch "[^\n]+" do
     local frame = line:match "^\t(.*)$"
     local foreign = not frame or frame:find "^%[C%]" or frame:find "^lunerv:"
-      or frame:find "^%.%.%."
+      or frame:find "^%(?%.%.%."
     if not foreign then list[#list + 1] = "  " .. frame end
   end
   return list

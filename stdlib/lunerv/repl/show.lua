@@ -34,7 +34,9 @@ end
 local function is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
 
 local function tensor_title(x)
-  local ok, title = pcall(function() return ("tensor %s %s"):format(x.dtype, text.shape(x.shape)) end)
+  local ok, title = pcall(function()
+    return ("tensor %s %s"):format(x.dtype, text.shape(x.shape))
+  end)
   return ok and title or described(x)
 end
 

@@ -1,4 +1,4 @@
--- Modules as a tree: what is in them, in order of assignment, with shapes and numbers of parameters.
+-- Modules as a tree: what is in them, in order of assignment, with shapes and counts of parameters.
 local native <const> = require "lunerv.native"
 local ORDER <const> = require "lunerv.nn.order"
 local text <const> = require "lunerv.repl.text"

@@ -20,7 +20,9 @@ local function positions(count, limit)
   return list
 end
 
-local function is_special(value) return value ~= value or value == math.huge or value == -math.huge end
+local function is_special(value)
+  return value ~= value or value == math.huge or value == -math.huge
+end
 
 local function special(value)
   return value ~= value and "nan" or value > 0 and "inf" or "-inf"

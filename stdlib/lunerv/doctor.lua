@@ -1,0 +1,207 @@
+-- lunerv doctor: what this machine has of what lunerv uses, and what to install or change.
+local kernels <const> = require "lunerv.bench.kernels"
+local native <const> = require "lunerv.native"
+local process <const> = require "lunerv.bench.process"
+
+local doctor <const> = {}
+
+-- A finding: { name, state, text, advice, value }. States: "ok"; "note" (something could be
+-- better); "bad" (lunerv cannot be used).
+local function finding(name, state, text, advice, value)
+  return { name = name, state = state, text = text, advice = advice, value = value }
+end
+
+local function gigabytes(bytes) return ("%.1f GB"):format(bytes / 2 ^ 30) end
+
+-- Lines of /proc/cpuinfo by their names, those of the first processor.
+local function processor()
+  local facts = {}
+  for line in (native.read_file "/proc/cpuinfo" or ""):gmatch "[^\n]+" do
+    local name, value = line:match "^(.-)%s*:%s*(.*)$"
+    if name and not facts[name] then facts[name] = value end
+  end
+  return facts
+end
+
+-- Instruction sets, best first, and what a processor must tell of itself to have them.
+local sets <const> = {
+  { "x86-64-v4", "avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma bmi2" },
+  { "x86-64-v3", "avx2 fma bmi2" },
+}
+
+local function best_set(flags)
+  for _, set in ipairs(sets) do
+    local has = true
+    for flag in set[2]:gmatch "%S+" do
+      has = has and (" " .. flags .. " "):find(" " .. flag .. " ", 1, true) ~= nil
+    end
+    if has then return set[1] end
+  end
+  return "baseline"
+end
+
+local function instruction_set(facts)
+  local built, best = native.versions().march, best_set(facts.flags or "")
+  local text = ("built for %s, the processor has %s"):format(built, best)
+  local value = { built = built, available = best }
+  if built == best or built == "native" then
+    return finding("instruction set", "ok", text, nil, value)
+  end
+  local advice = built == "baseline" and "this build is slow: build again, without LUNERV_MARCH"
+    or "build on this machine, without LUNERV_MARCH, for all that it can do"
+  return finding("instruction set", "note", text, advice, value)
+end
+
+-- Encoders and decoders, what they are for, and whether lunerv needs them.
+local codecs <const> = {
+  { "ffv1", "encoder", "exact videos (.mkv)", true },
+  { "ffv1", "decoder", "reading those", true },
+  { "png", "encoder", "folders of images", true },
+  { "png", "decoder", "reading those", true },
+  { "libx264", "encoder", "videos for the eye (.mp4), and x264 to compare with" },
+  { "libx265", "encoder", "x265 to compare with" },
+  { "h264", "decoder", "most clips" },
+  { "hevc", "decoder", "clips of phones" },
+  { "vp9", "decoder", "clips of the web" },
+  { "av1", "decoder", "newer clips of the web" },
+}
+
+local function libav()
+  local missing, needed, value = {}, false, {}
+  for _, codec in ipairs(codecs) do
+    local name, role, what, is_needed = table.unpack(codec)
+    local there = native.has_codec(name, role)
+      or name == "av1" and native.has_codec("libdav1d", role)
+    value[name .. " " .. role] = there
+    if not there then
+      missing[#missing + 1] = ("%s %s (%s)"):format(name, role, what)
+      needed = needed or is_needed
+    end
+  end
+  if #missing == 0 then
+    return finding("codecs", "ok", "all " .. #codecs .. " that are used", nil, value)
+  end
+  return finding("codecs", needed and "bad" or "note", "missing: " .. table.concat(missing, ", "),
+    "install an FFmpeg that has them (Debian and Ubuntu: libavcodec-extra)", value)
+end
+
+local function sandbox()
+  local actions = native.read_file "/proc/sys/kernel/seccomp/actions_avail"
+  local there = actions ~= nil and actions:find("kill_process", 1, true) ~= nil
+  if there then
+    return finding("sandbox", "ok", "the kernel filters system calls (seccomp)", nil, true)
+  end
+  return finding("sandbox", "note", "the kernel does not say that it filters system calls",
+    "files with a decoder of their own need a Linux kernel with seccomp", false)
+end
+
+local function library()
+  local folder = os.getenv "LUNERV_STDLIB" or ""
+  if folder == "" then
+    return finding("Lua library", "ok", "the one in the program", nil, "embedded")
+  end
+  return finding("Lua library", "note", "read from " .. folder,
+    "unset LUNERV_STDLIB unless you work on the library", folder)
+end
+
+local function room()
+  local bytes = native.disk_free "."
+  if not bytes then return finding("disk", "ok", "the file system does not say", nil, nil) end
+  local text = gigabytes(bytes) .. " free in this folder"
+  if bytes >= 2 ^ 30 then return finding("disk", "ok", text, nil, bytes) end
+  return finding("disk", "note", text, "work where there is more room (--out)", bytes)
+end
+
+local function memory()
+  local bytes = native.memory()
+  if bytes >= 2 * 2 ^ 30 then return finding("memory", "ok", gigabytes(bytes), nil, bytes) end
+  return finding("memory", "note", gigabytes(bytes),
+    "large frames need more: --resize, --head-scale and --cache save some", bytes)
+end
+
+local function pytorch()
+  local pipe = io.popen "python3 -c 'import torch; print(torch.__version__)' 2>/dev/null"
+  local version = pipe and pipe:read "l"
+  if pipe then pipe:close() end
+  native.time() -- where a Ctrl-C that ended the reading is noticed
+  if version then return finding("PyTorch", "ok", version, nil, version) end
+  return finding("PyTorch", "ok", "not found; only `lunerv bench` compares with it", nil, nil)
+end
+
+-- The share of the processors that others use, in a third of a second.
+local function busy()
+  local before, count = process.busy()
+  if not before then return 0 end
+  local began = native.time()
+  os.execute "sleep 0.3"
+  local seconds = native.time() - began
+  return (process.busy() - before) / (seconds * count)
+end
+
+-- Below this share of the roof, a convolution of a usual size says that something is in its way.
+local least_share <const> = 0.8
+
+-- Times the kernels: about three seconds.
+local function timing()
+  local others = busy()
+  local shape
+  for _, c in ipairs(kernels.shapes()) do
+    if kernels.name(c) == "42→42 3x3 180x320" then shape = c end
+  end
+  local bandwidth = native.memory_roof()
+  local result = kernels.measure({ shape }, function() end)
+  local c = result.kernels[1]
+  local value = { roof_gflops = result.roof_gflops, memory_gbytes = bandwidth,
+    convolution_gflops = c.forward_gflops, share = c.forward_share, others = others }
+  local text = ("%.0f GFLOP/s at most, %.1f GB/s from memory; a convolution %.0f (%.2f of it)")
+    :format(value.roof_gflops, bandwidth, value.convolution_gflops, value.share)
+  if others > 0.2 then
+    return finding("speed", "note", text,
+      ("other programs use %.0f %% of the processors: end them, or repeat this later")
+        :format(100 * others), value)
+  end
+  if value.share < least_share then
+    return finding("speed", "note", text, "slower than it should be: is this a virtual machine "
+      .. "that shares its processors, or one that is hot?", value)
+  end
+  return finding("speed", "ok", text, nil, value)
+end
+
+--- What there is and what could be better: { usable, versions, findings }.
+---
+---@param timed boolean  whether kernels are timed
+---@return table
+function doctor.look(timed)
+  local facts, threads = processor(), native.threads()
+  local findings = {
+    finding("processor", "ok", ("%s, %d thread%s"):format(facts["model name"] or "unknown",
+      threads, threads == 1 and "" or "s"), nil, { model = facts["model name"],
+      threads = threads }),
+    instruction_set(facts), memory(), room(), libav(), sandbox(), library(), pytorch(),
+  }
+  if timed then findings[#findings + 1] = timing() end
+  local usable = true
+  for _, found in ipairs(findings) do usable = usable and found.state ~= "bad" end
+  return { usable = usable, versions = native.versions(), findings = findings }
+end
+
+-- lunerv doctor: prints it, and returns whether lunerv can be used.
+function doctor.main(form, timed)
+  local looked = doctor.look(timed == "timing")
+  if form == "json" then
+    print(native.json_encode(looked))
+    return looked.usable
+  end
+  local v = looked.versions
+  print(("lunerv %s, API %d; %s, %s, %s, libav %s"):format(v.lunerv, v.api, v.lua, v.openblas,
+    v.fftw, v.libav))
+  local marks = { ok = "ok", note = "note", bad = "BAD" }
+  for _, found in ipairs(looked.findings) do
+    print(native.printable(("%-4s  %-15s  %s"):format(marks[found.state], found.name, found.text)))
+    if found.advice then print("      → " .. found.advice) end
+  end
+  print(looked.usable and "lunerv can be used." or "lunerv cannot be used like this.")
+  return looked.usable
+end
+
+return doctor

@@ -1,0 +1,55 @@
+-- The man page, from the same description as help and completion.
+local native <const> = require "lunerv.native"
+
+-- Text that roff takes as it is.
+local function plain(text)
+  return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^([.'])", "\\&%1")
+    :gsub("\n([.'])", "\n\\&%1"))
+end
+
+local function option_lines(out, option)
+  local names = {}
+  for i, name in ipairs(option.names) do names[i] = "\\fB" .. plain(name) .. "\\fR" end
+  local left = table.concat(names, ", ")
+  if option.value then left = left .. " \\fI" .. plain(option.value) .. "\\fR" end
+  out[#out + 1] = ".TP\n" .. left .. "\n" .. plain(option.doc or "")
+end
+
+--- The page in roff.
+---
+---@param commands table[]  what `shell.commands` returns
+---@return string
+return function(commands)
+  local out = {
+    ('.TH LUNERV 1 "" "lunerv %s"'):format(native.versions().lunerv),
+    ".SH NAME\nlunerv \\- a neural video codec and research host, scripted in Lua",
+    ".SH SYNOPSIS\n.B lunerv\n.I command\n.RI [ options ]",
+    ".SH DESCRIPTION\nA video becomes a small network that has learned it by heart. Lua scripts "
+      .. "choose the architecture, the training and the loss.\n"
+      .. plain "`lunerv help NAME` tells what is known of a name of the Lua library.",
+    ".SH COMMANDS",
+  }
+  for _, command in ipairs(commands) do
+    local words = { "lunerv " .. plain(command.name) }
+    for _, argument in ipairs(command.positional) do
+      words[#words + 1] = "\\fI" .. plain(argument.name) .. "\\fR"
+    end
+    out[#out + 1] = ".SS " .. table.concat(words, " ")
+    out[#out + 1] = plain(command.abstract)
+    if command.discussion ~= "" then
+      out[#out + 1] = ".PP\n" .. plain(command.discussion):gsub("\n\n", "\n.PP\n")
+    end
+    for _, option in ipairs(command.options) do option_lines(out, option) end
+  end
+  out[#out + 1] = ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 130 interrupted, with "
+    .. "a state on disk that \\-\\-resume goes on from."
+  out[#out + 1] = ".SH ENVIRONMENT"
+  for _, entry in ipairs {
+    { "LUNERV_HISTORY", "The prompt's history; empty for none." },
+    { "LUNERV_STDLIB", "A folder to read the Lua library from in place of the one inside." },
+    { "NO_COLOR", "Where it is set, no colours." },
+  } do
+    out[#out + 1] = ".TP\n.B " .. entry[1] .. "\n" .. plain(entry[2])
+  end
+  return table.concat(out, "\n") .. "\n"
+end
