@@ -99,23 +99,24 @@ enum FileModule {
   private static func safetensors(_ m: LuaModule) {
     m.define(
       "save_safetensors", params: ["path", "tensors", "metadata"],
-      doc: "Writes a list of {name, tensor} durably; true, or nil and a message."
-    ) { (path: String, list: [LuaValue], metadata: [String: String]?) in
-      guard !list.isEmpty else {
-        throw LunervError(.argument, "save_safetensors: expected tensors, got an empty list")
-      }
-      var items: [Safetensors.Item] = []
-      for entry in list {
-        guard case .array(let pair) = entry, pair.count == 2, case .string(let name) = pair[0],
-          case .object(let object) = pair[1], let tensor = object as? Tensor
-        else {
-          throw LunervError(.argument, "save_safetensors: expected a list of {name, tensor}")
+      doc: """
+        Writes tensors into a safetensors file, which appears when it is complete. The tensors are \
+        a list of {name, tensor}, such as module:state_dict(), or a table by name, which is \
+        written in the order of its names.
+
+            assert(lv.save_safetensors("model.safetensors", model:state_dict()))
+            assert(lv.save_safetensors("two.safetensors", { a = lv.ones(3), b = lv.zeros(2) }))
+
+        @param path string
+        @param tensors table  a list of {name, tensor}, or a table of tensors by name
+        @param metadata table  texts by name, which the file holds beside the tensors
+        @return boolean  true, or nil and an error
+        """
+    ) { (path: String, tensors: LuaValue, metadata: [String: String]?) in
+      let items = try namedTensors(tensors).map { name, tensor in
+        Safetensors.Item(name: name, type: storedType(tensor.dtype), shape: tensor.shape) { sink in
+          try tensor.withBytes(sink)
         }
-        items.append(
-          Safetensors.Item(name: name, type: storedType(tensor.dtype), shape: tensor.shape) {
-            sink in
-            try tensor.withBytes(sink)
-          })
       }
       let sorted = (metadata ?? [:]).sorted { $0.key < $1.key }
       return try attempt({
@@ -125,8 +126,18 @@ enum FileModule {
     }
     m.define(
       "load_safetensors", params: ["path"],
-      doc:
-        "Tensors by name, the metadata, and the names in order; or nil and a message. Half precision is widened to f32."
+      doc: """
+        Reads a safetensors file: the tensors by name, the texts beside them, and the names in the \
+        file's order. Half precision is widened to f32.
+
+            local tensors, metadata, names = lv.load_safetensors "model.safetensors"
+            model:load_state_dict(tensors)
+
+        @param path string
+        @return table  tensors by name, or nil and an error
+        @return table  texts by name
+        @return string[]  the names in order
+        """
     ) { (path: String) -> LuaResults in
       do {
         let file = try SafetensorsFile(path)
@@ -145,6 +156,37 @@ enum FileModule {
         return LuaResults(LuaFailure(error))
       }
     }
+  }
+
+  /// A list of {name, tensor} in its order, or a table by name in the order of the names.
+  private static func namedTensors(_ value: LuaValue) throws -> [(String, Tensor)] {
+    let form = "save_safetensors: expected a list of {name, tensor} or a table of tensors by name"
+    var list: [(String, Tensor)] = []
+    switch value {
+    case .array(let entries):
+      for (i, entry) in entries.enumerated() {
+        guard case .array(let pair) = entry, pair.count == 2, case .string(let name) = pair[0],
+          case .object(let object) = pair[1], let tensor = object as? Tensor
+        else { throw LunervError(.argument, "\(form), got something else at \(i + 1)") }
+        list.append((name, tensor))
+      }
+    case .table(let pairs):
+      for (key, item) in pairs {
+        guard case .string(let name) = key else {
+          throw LunervError(.argument, "\(form), got one without a name")
+        }
+        guard case .object(let object) = item, let tensor = object as? Tensor else {
+          throw LunervError(.argument, "\(form), got something else under '\(name)'")
+        }
+        list.append((name, tensor))
+      }
+      list.sort { $0.0 < $1.0 }
+    default: throw LunervError(.argument, form)
+    }
+    guard !list.isEmpty else {
+      throw LunervError(.argument, "save_safetensors: expected tensors, got an empty list")
+    }
+    return list
   }
 
   private static func storedType(_ d: DType) -> StoredType {

@@ -59,11 +59,17 @@ enum OptimiserModule {
   static func define(_ m: LuaModule, _ boundary: @escaping () -> Void) -> LuaClass<Optimiser> {
     m.define(
       "optimiser", params: ["groups"],
-      doc: "An optimiser over groups { params, optimiser, lr, weight_decay, … }."
+      doc: "An optimiser over groups that stdlib/lunerv/optim.lua has completed."
     ) { (groups: [Group]) in try Optimiser(groups.map { try $0.resolved() }) }
     let c = LuaClass<Optimiser>()
     c.property(
-      "lr", doc: "The learning rate of the first group; the others' keep their ratio to it.",
+      "lr",
+      doc: """
+        The learning rate of the first group; those of the others keep their ratio to it.
+        Unlike PyTorch, it is set directly: no param_groups, and a schedule is a function.
+
+            optimiser.lr = schedule(step)
+        """,
       get: { (o: Optimiser) -> Double in o.lr },
       set: { (o: Optimiser, lr: Double) in
         guard lr.isFinite, lr >= 0 else {
@@ -71,19 +77,53 @@ enum OptimiserModule {
         }
         o.lr = lr
       })
-    c.method("step", doc: "One update of every parameter that has a gradient.") {
-      (o: Optimiser) in
+    c.method(
+      "step",
+      doc: """
+        One update of every parameter that has a gradient.
+        Unlike PyTorch, it says that a step is over, too: what the step computed with may be freed.
+
+            optimiser:zero_grad()
+            lv.loss.l2(model(x), y):backward()
+            optimiser:step()
+        """
+    ) { (o: Optimiser) in
       try o.update()
       boundary()
     }
-    c.method("zero_grad", doc: "Forgets the gradients.") { (o: Optimiser) in o.clearGradients() }
-    c.method("state", doc: "Its tensors and numbers, by name.") { (o: Optimiser) -> LuaValue in
+    c.method(
+      "zero_grad",
+      doc: """
+        Forgets the gradients of its parameters, before the next ones are added up.
+
+            optimiser:zero_grad()
+        """
+    ) { (o: Optimiser) in o.clearGradients() }
+    c.method(
+      "state",
+      doc: """
+        Its step and its tensors, by name: what goes on where it was, with load_state.
+
+            local state = optimiser:state()
+            print(state.step)
+
+        @return table  step, an integer, and tensors by name
+        """
+    ) { (o: Optimiser) -> LuaValue in
       .table(
         [(.string("step"), .int(o.step))]
           + (try o.states().map { (.string($0.0), .object($0.1)) }))
     }
-    c.method("load_state", params: ["state"], doc: "Takes up what state() gave.") {
-      (o: Optimiser, state: LuaValue) in
+    c.method(
+      "load_state", params: ["state"],
+      doc: """
+        Takes up what state() gave, of an optimiser of the same groups.
+
+            optimiser:load_state(state)
+
+        @param state table  what state() returned
+        """
+    ) { (o: Optimiser, state: LuaValue) in
       guard case .table(let pairs) = state else {
         throw LunervError(.argument, "load_state: expected a table of state()")
       }

@@ -6,7 +6,7 @@
 
 #include "internal.h"
 
-const char lunerv_key_path, lunerv_key_error_class, lunerv_key_memory, lunerv_key_text,
+const char lunerv_key_path, lunerv_key_method, lunerv_key_error_class, lunerv_key_memory, lunerv_key_text,
     lunerv_key_text_error, lunerv_key_interrupt, lunerv_key_kept, lunerv_key_depths;
 
 // Memory
@@ -261,9 +261,13 @@ int lunerv_preload(lua_State *L, const char *name) {
 
 // The module "lunerv.bridge": what the stdlib needs from the host's machinery.
 
+/// set_error_path(path, method): path() gives the path of the module that computes, or nil;
+/// method(object, name) what is said when absent methods of its objects are called, or nil.
 static int set_error_path(lua_State *L) {
-  if (!lua_isnoneornil(L, 1)) luaL_checktype(L, 1, LUA_TFUNCTION);
-  lua_settop(L, 1);
+  for (int i = 1; i <= 2; i++)
+    if (!lua_isnoneornil(L, i)) luaL_checktype(L, i, LUA_TFUNCTION);
+  lua_settop(L, 2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_method);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_path);
   return 0;
 }

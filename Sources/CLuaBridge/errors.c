@@ -186,8 +186,9 @@ static void describe(lua_State *L) {
 }
 
 /// Splits the text on top where the interpreter has put the place in front of it; a place in the
-/// stdlib becomes the user's. Leaves where ("" if it is not known) and the message.
-static void split_place(lua_State *L, lua_State *from, int level) {
+/// stdlib becomes the user's. Leaves where ("" if it is not known) and the message. Returns the
+/// level where it was raised, or -1.
+static int split_place(lua_State *L, lua_State *from, int level) {
   lua_Debug frame;
   for (; lua_getstack(from, level, &frame); level++) {
     lua_getinfo(from, "Sl", &frame);
@@ -206,10 +207,59 @@ static void split_place(lua_State *L, lua_State *from, int level) {
     lua_replace(L, -4);
     lua_replace(L, -2);
     lua_insert(L, -2);
-    return;
+    return level;
   }
   lua_pushliteral(L, "");
   lua_insert(L, -2);
+  return -1;
+}
+
+/// Replaces the text on top by what the function given to set_error_path says of a call of the
+/// absent method `name` of the value below it, and returns true; or leaves the text alone. The value
+/// is removed.
+static bool ask_about_method(lua_State *L, const char *name) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_method);
+  lua_insert(L, -2);
+  lua_pushstring(L, name);
+  bool said = lua_pcall(L, 2, 1, 0) == LUA_OK && lua_type(L, -1) == LUA_TSTRING;
+  if (said)
+    lua_replace(L, -2);
+  else
+    lua_pop(L, 1);
+  return said;
+}
+
+/// Where the text on top says that a method is absent, and it was raised at `level` of `from`, finds
+/// out whose. The call has left its function, nil, and the object side by side in the frame.
+static void name_methods(lua_State *L, lua_State *from, int level) {
+  static const char start[] = "attempt to call a nil value (method '";
+  const char *text = lua_tostring(L, -1);
+  if (strncmp(text, start, sizeof start - 1) != 0) return;
+  const char *end = strchr(text + sizeof start - 1, '\'');
+  lua_Debug frame;
+  if (!end || !lua_getstack(from, level, &frame) || !lua_checkstack(from, 2)) return;
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_method) != LUA_TFUNCTION) {
+    lua_pop(L, 1);
+    return;
+  }
+  lua_pop(L, 1);
+  const char *name = lua_pushlstring(L, text + sizeof start - 1, end - text - (sizeof start - 1));
+  lua_insert(L, -2);
+  int count = 0;
+  for (; lua_getlocal(from, &frame, count + 1); count++) lua_pop(from, 1);
+  bool was_object = false;  // whether the slot above holds a value
+  for (int i = count; i > 0; i--) {
+    if (!lua_getlocal(from, &frame, i)) break;
+    bool is_nil = lua_isnil(from, -1);
+    lua_pop(from, 1);
+    if (is_nil && was_object) {
+      lua_getlocal(from, &frame, i + 1);
+      lua_xmove(from, L, 1);
+      if (ask_about_method(L, name)) break;
+    }
+    was_object = !is_nil;
+  }
+  lua_remove(L, -2);
 }
 
 void lunerv_adopt(lua_State *L, lua_State *from, int level) {
@@ -221,7 +271,8 @@ void lunerv_adopt(lua_State *L, lua_State *from, int level) {
     return;
   }
   describe(L);
-  split_place(L, from, level);
+  level = split_place(L, from, level);
+  if (level >= 0) name_methods(L, from, level);
   lunerv_make_error(L, "script");
   lua_insert(L, -2);
   fill_field(L, "where");

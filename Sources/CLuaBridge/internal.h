@@ -6,6 +6,7 @@
 
 // Registry slots are named by addresses.
 extern const char lunerv_key_path;       // the function set by set_error_path
+extern const char lunerv_key_method;     // what it was given to tell of absent methods
 extern const char lunerv_key_error_class;  // the metatable of error objects
 extern const char lunerv_key_memory;       // the error for a lack of memory
 extern const char lunerv_key_text;         // a text raised last, and the error that it came of

@@ -239,6 +239,9 @@ END
 MODULE("lunerv.nn.activation")
 #embed "../../stdlib/lunerv/nn/activation.lua"
 END
+MODULE("lunerv.nn.activations")
+#embed "../../stdlib/lunerv/nn/activations.lua"
+END
 MODULE("lunerv.nn.boost")
 #embed "../../stdlib/lunerv/nn/boost.lua"
 END
@@ -266,6 +269,9 @@ END
 MODULE("lunerv.nn.mlp")
 #embed "../../stdlib/lunerv/nn/mlp.lua"
 END
+MODULE("lunerv.nn.module")
+#embed "../../stdlib/lunerv/nn/module.lua"
+END
 MODULE("lunerv.nn.nerv_block")
 #embed "../../stdlib/lunerv/nn/nerv_block.lua"
 END
@@ -274,6 +280,8 @@ MODULE("lunerv.nn.norm_affine")
 END
 MODULE("lunerv.nn.order")
 #embed "../../stdlib/lunerv/nn/order.lua"
+MODULE("lunerv.nn.observing")
+#embed "../../stdlib/lunerv/nn/observing.lua"
 END
 MODULE("lunerv.nn.origin")
 #embed "../../stdlib/lunerv/nn/origin.lua"
@@ -293,6 +301,9 @@ END
 MODULE("lunerv.nn.snerv_block")
 #embed "../../stdlib/lunerv/nn/snerv_block.lua"
 END
+MODULE("lunerv.nn.state")
+#embed "../../stdlib/lunerv/nn/state.lua"
+END
 MODULE("lunerv.nn.tat")
 #embed "../../stdlib/lunerv/nn/tat.lua"
 END
@@ -301,6 +312,9 @@ MODULE("lunerv.nn.tat_residual")
 END
 MODULE("lunerv.nn.transformer")
 #embed "../../stdlib/lunerv/nn/transformer.lua"
+END
+MODULE("lunerv.nn.tree")
+#embed "../../stdlib/lunerv/nn/tree.lua"
 END
 MODULE("lunerv.nn.two_conv_block")
 #embed "../../stdlib/lunerv/nn/two_conv_block.lua"

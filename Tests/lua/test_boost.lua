@@ -60,6 +60,17 @@ test("what is boosted computes what is written out", function()
   near((model:reconstruct({ t = t, index = 1 }) - expected):abs():amax():item(), 0, 1e-6)
 end)
 
+test("a copy of what is boosted hears its own time", function()
+  local model = boosted()
+  local other = model:clone()
+  equal(other(0.3):tolist(), model(0.3):tolist())
+  assert(other.decoder.body[1].moment == other.moment and other.moment ~= model.moment)
+  lv.no_grad(function()
+    for _, parameter in ipairs(model:parameters()) do parameter:fill_(0) end
+  end)
+  assert((other(0.3) - model(0.3)):abs():amax():item() > 0)
+end)
+
 test("every parameter gets a gradient, and time is felt", function()
   local model = boosted()
   local first = model(0.3)

@@ -104,6 +104,8 @@ end)
 test("a module's time is that of computing, where it is asked for", function()
   local layer = nn.Conv2d(16, 16, { kernel = 3, padding = 1 })
   local deep = nn.Sequential { layer, layer, layer, layer }
+  collectgarbage() -- what is freed meanwhile would count
+  collectgarbage()
   local x = lv.rand(1, 16, 128, 128)
   local function run() return lv.no_grad(function() return deep(x) end) end
   equal(deep:observe(run)[1].seconds, nil)
@@ -123,8 +125,11 @@ test("lists are lists and nothing else", function()
   raises(function() return nn.List(a) end, "List: expected a list, got Linear")
   raises(function() return nn.List({ a }, b) end, "List: expected one list, got 1 values more")
   raises(function() return nn.List { first = a } end, "the key 'first'")
-  raises(function() return nn.Sequential(a, b) end, "Sequential: expected one list")
-  raises(function() return nn.Sequential(a) end, "Sequential: expected a list, got Linear")
+  raises(function() return nn.Sequential({ a }, b) end,
+    "nn.Sequential: expected one list, got 1 values more")
+  raises(function() return nn.Sequential() end, "nn.Sequential: expected a list, got nil")
+  raises(function() return nn.Sequential(nn.GELU) end, "nn.Sequential: step 1: expected a module "
+    .. "or a function, got the class GELU: call it, GELU(…)")
   raises(function() return nn.MLP { foo = 1 } end, "MLP: expected a list", "'foo'")
   raises(function() return nn.MLP { 3 } end, "MLP: expected at least two widths, got 1")
   raises(function() lv.optim.Adam(a) end, "got the module Linear", "parameters()")
@@ -155,6 +160,11 @@ test("lists are lists and nothing else", function()
   raises(function() lv.clip_grad_norm(a, 1) end, "expected list, got")
   raises(function() lv.save_safetensors("x", { y = lv.ones(1) }) end, "expected list", "'y'")
   raises(function() return lv.ones(2):sum { dims = 1 } end, "unknown option 'dims'", "'dim'")
+  raises(function() lv.save_safetensors("x", { y = 3 }) end, "save_safetensors: expected a list of "
+    .. "{name, tensor} or a table of tensors by name, got something else under 'y'")
+  raises(function() lv.save_safetensors("x", { { "y" } }) end, "got something else at 1")
+  raises(function() lv.save_safetensors("x", {}) end, "expected tensors, got an empty list")
+  raises(function() return lv.ones(2):sum { dim = 1 } end, "expected list", "'dim'")
   local codes = lv.tensor({ 1, 2 }, { dtype = "i32" })
   local part = { symbols = codes, count = 2, model = lv.coder.fit(codes) }
   raises(function() return lv.coder.encode(part) end, "encode: expected a list, got a table")
@@ -245,4 +255,228 @@ test("a class extends another", function()
   local child = Child()
   equal(#child:parameters(), 4)
   assert(tostring(child):find("Child", 1, true))
+end)
+
+-- Parts, copies, files ----------------------------------------------------------------------
+
+local function listed(each, ...)
+  local names, values = {}, {}
+  for name, value in each(...) do names[#names + 1], values[#values + 1] = name, value end
+  return names, values
+end
+
+test("modules and children have names", function()
+  local net = Net()
+  local names, modules = listed(net.named_modules, net)
+  equal(names, { "", "body", "body.1", "body.1.probe", "body.2", "body.2.probe" })
+  assert(modules[1] == net and modules[6] == net.body[2].probe)
+  names, modules = listed(net.body.named_children, net.body)
+  equal(names, { "1", "2" })
+  assert(modules[2] == net.body[2] and net.body:children()[2] == net.body[2])
+  equal(#net:children(), 1)
+  net.body[2] = net.body[1]
+  equal(#net.body:children(), 1)
+end)
+
+test("apply comes to what is inside first", function()
+  local seen = {}
+  local net = Net()
+  assert(net:apply(function(module) seen[#seen + 1] = module.class_name end) == net)
+  equal(seen, { "Probe", "Block", "Probe", "Block", "List", "Net" })
+  raises(function() net:apply(3) end, "apply: expected a function, got number")
+end)
+
+test("a copy has parameters of its own, and shares within itself what was shared", function()
+  local pair = Pair()
+  pair.tied, pair.weight, pair.config = pair.first, pair.second.weight, { list = { 1, 2 } }
+  pair.config.self = pair.config
+  local other = pair:clone()
+  equal(names_of(other), names_of(pair))
+  assert(getmetatable(other) == getmetatable(pair) and other.first ~= pair.first)
+  assert(other.tied == other.first and rawequal(other.weight, other.second.weight))
+  assert(other.config.self == other.config and other.config.list ~= pair.config.list)
+  assert(not other.mean.requires_grad and other.first.weight.requires_grad)
+  local x = lv.rand(4, 2)
+  equal(other(x):tolist(), pair(x):tolist())
+  lv.no_grad(function() pair.first.weight:fill_(0) end)
+  assert(other.first.weight:amax():item() ~= 0)
+  raises(function() other.first(lv.rand(4, 7)) end, "Pair.first: ")
+end)
+
+test("a copy begins where the module did", function()
+  local parameter <const> = require "lunerv.nn.parameter"
+  local layer = nn.Linear(2, 2)
+  assert(parameter.origin(layer.weight))
+  equal(parameter.origins(layer:clone()), parameter.origins(layer))
+end)
+
+test("a module's numbers become 64-bit ones in their places, and come back", function()
+  local pair = Pair()
+  pair.weight, pair.count = pair.second.weight, lv.tensor({ 1 }, { dtype = "i32" })
+  local before = pair.first.weight:tolist()
+  assert(pair:to "f64" == pair)
+  equal(pair.first.weight.dtype, "f64")
+  equal(pair.mean.dtype, "f64")
+  equal(pair.count.dtype, "i32")
+  assert(rawequal(pair.weight, pair.second.weight))
+  equal(names_of(pair), { "second.weight", "second.bias", "first.weight", "first.bias" })
+  pair(lv.rand(2, 2):to "f64"):sum():backward()
+  equal(pair.first.weight.grad.dtype, "f64")
+  equal(pair:to("f32").first.weight:tolist(), before)
+  raises(function() pair:to "f16" end, "to: expected 'f32' or 'f64', got 'f16'")
+  raises(function() pair:to(64) end, "to: expected 'f32' or 'f64', got number")
+end)
+
+test("values go through files and lists by whatever way", function()
+  local folder <close> = harness.folder()
+  local path, pair = folder.path .. "/pair.safetensors", Pair()
+  local first = pair.first.weight:tolist()
+  local function arrived(other) equal(other.first.weight:tolist(), first) end
+
+  assert(pair:save(path, { note = "two" }) == true)
+  local other = Pair()
+  assert(other:load(path) == other)
+  arrived(other)
+  local tensors, metadata = lv.load_safetensors(path)
+  equal(metadata.note, "two")
+  arrived(Pair():load_state_dict(tensors))
+  local list = {}
+  for i, entry in ipairs(pair:state_dict()) do list[i] = { entry[1], entry[2] } end
+  arrived(Pair():load_state_dict(list))
+  arrived(Pair():to("f64"):load_state_dict(tensors):to "f32")
+
+  -- A table by name is written too, in the order of its names.
+  assert(lv.save_safetensors(path, tensors))
+  arrived(Pair():load(path))
+  assert(lv.save_safetensors(path, pair:state_dict()))
+  arrived(Pair():load(path))
+  local _, _, names = lv.load_safetensors(path)
+  equal(names[1], "second.weight")
+
+  local none, problem = Pair():load(folder.path .. "/none")
+  equal({ none == nil, problem.kind }, { true, "io" })
+  raises(function() nn.Linear(3, 2):load(path) end,
+    ("load: '%s': 'weight' is missing from the values to load"):format(path))
+  raises(function() Probe():save(path) end, "save: Probe has no tensors to write")
+end)
+
+test("what is loaded wrongly changes nothing", function()
+  local pair = Pair()
+  local before = pair.second.weight:tolist()
+  local dict = { ["second.weight"] = lv.zeros(2, 3), ["second.bias"] = lv.zeros(2) }
+  raises(function() pair:load_state_dict(dict) end,
+    "load_state_dict: 'first.weight' is missing from the values to load")
+  equal(pair.second.weight:tolist(), before)
+  raises(function() pair:load_state_dict { ["second.weight"] = 3 } end,
+    "load_state_dict: second.weight: expected a tensor, got number")
+  raises(function() pair:load_state_dict { { "second.weight", lv.zeros(2, 3) }, { 3 } } end,
+    "load_state_dict: expected names of tensors, got the key '3'")
+  raises(function() pair:load_state_dict { { "a", lv.zeros(1) }, { "a", lv.zeros(1) } } end,
+    "load_state_dict: 'a' is there twice")
+  raises(function() pair:load_state_dict(pair) end,
+    "load_state_dict: expected a table of tensors by name, got Pair: give it module:state_dict()")
+  raises(function() pair:load_state_dict({}, { strikt = false }) end,
+    "Module.load_state_dict: unknown option 'strikt': did you mean 'strict'? (known: strict)")
+end)
+
+test("observed calls have names, and gradients where they are asked for", function()
+  local net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+  local x = lv.rand(4, 2)
+  local calls = net:observe(function() net(x):sum():backward() end, { gradients = true })
+  local names = {}
+  for i, call in ipairs(calls) do names[i] = call.name end
+  equal(names, { "Sequential[1]", "Sequential[2]", "Sequential[3]", "Sequential" })
+  equal(calls[3].gradient:tolist(), { { 1 }, { 1 }, { 1 }, { 1 } })
+  local w = net[3].weight:tolist()[1]
+  equal(calls[2].gradient:tolist(), { w, w, w, w })
+  equal(calls[2].gradient.shape, calls[2].output.shape)
+  -- Parameters get what they get without it.
+  local own = net[1].weight.grad:tolist()
+  net[1].weight.grad:zero_()
+  net(x):sum():backward()
+  equal(net[1].weight.grad:tolist(), own)
+
+  calls = net:observe(function() net(x) end)
+  equal(calls[1].gradient, nil)
+  calls = net:observe(function() lv.no_grad(function() net(x) end) end, { gradients = true })
+  equal(calls[4].gradient, nil)
+  raises(function() net:observe(print, { gradient = true }) end,
+    "Module.observe: unknown option 'gradient': did you mean 'gradients'? (known: gradients, time)")
+end)
+
+-- Forms that others are used to ----------------------------------------------------------------
+
+test("a kernel may come third", function()
+  equal(nn.Conv2d(2, 4, 3).weight.shape, { 4, 2, 3, 3 })
+  local conv = nn.Conv2d(2, 4, 3, { stride = 2, bias = false })
+  equal({ conv.geometry.stride, conv.bias == nil }, { 2, true })
+  equal(nn.Conv2d(2, 4, { kernel = 5 }).weight.shape, { 4, 2, 5, 5 })
+  raises(function() return nn.Conv2d(2, 4, 3, { kernel = 3 }) end,
+    "nn.Conv2d: expected one kernel, got 3 and the option 'kernel'")
+  raises(function() return nn.Conv2d(2, 4, { kernel = 3 }, {}) end,
+    "nn.Conv2d: expected the kernel before the options, got table")
+  raises(function() return nn.Conv2d(2, 4) end,
+    "nn.Conv2d: kernel: expected an integer of at least 1, got nil")
+  raises(function() return nn.Conv2d(2, 4, { kernal = 3 }) end,
+    "nn.Conv2d: unknown option 'kernal': did you mean 'kernel'? (known: bias, groups, init, ")
+  raises(function() return nn.Conv2d(2, 4, 3, { padding = "same" }) end,
+    "nn.Conv2d: option 'padding': expected number, got string")
+end)
+
+test("steps stand in a row, or in a list, and activations are modules", function()
+  local a, b = nn.Linear(2, 3), nn.Linear(3, 1)
+  local x = lv.rand(4, 2)
+  local expected = b(a(x):gelu()):tolist()
+  for _, net in ipairs { nn.Sequential(a, "gelu", b), nn.Sequential { a, nn.GELU(), b },
+    nn.Sequential(a, lv.gelu, nn.Identity(), b) } do
+    equal(net(x):tolist(), expected)
+  end
+  equal(nn.Sequential("relu")(lv.tensor { -1, 2 }):tolist(), { 0, 2 })
+  equal(#nn.Sequential(a):parameters(), 2)
+  for name, class in pairs { relu = nn.ReLU, silu = nn.SiLU, sigmoid = nn.Sigmoid, tanh = nn.Tanh,
+    sin = nn.Sin } do
+    equal(class()(x):tolist(), nn.activation(name)(x):tolist())
+  end
+  equal(select("#", nn.Identity()(1, nil, 3)), 3)
+  raises(function() nn.activation "gleu" end,
+    "activation: unknown activation 'gleu': did you mean 'gelu'?")
+  raises(function() nn.activation "softplus" end, "activation: unknown activation 'softplus' "
+    .. "(known: gelu, none, relu, sigmoid, silu, sin, tanh)")
+end)
+
+-- What is at the end of a script that runs into an error, without the place.
+local function reported(body)
+  local folder <close> = harness.folder()
+  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
+  local path = folder.path .. "/script.lua"
+  assert(lv.write_file(path, [[
+    local lv = require "lunerv"
+    local nn = lv.nn
+    local Block = nn.class "Block"
+    function Block:init() self.conv = nn.Conv2d(1, 1, 1) end
+    function Block:rebuild() end
+    function Block:forward() return self.conv:froward(3) end
+    local block, x = Block(), lv.ones(1)
+    if false then print(nn, block, x) end
+  ]] .. body))
+  local run <close> = assert(io.popen(("'%s' run '%s' 2>&1"):format(pipe:read "l", path)))
+  return (run:read("l"):gsub("^.*script%.lua:%d+: ", ""))
+end
+
+test("absent fields are nil, and calling one names the methods", function()
+  equal(Pair().foward, nil)
+  local block = "Block has no method '%s'%s (methods: forward, rebuild)"
+  local forward = block:format("foward", ": did you mean 'forward'?")
+  equal(reported "block:foward(x)", forward)
+  equal(reported "return block:foward(x, nil, 3)", forward)
+  equal(reported "coroutine.wrap(function() block:foward(x) end)()", forward)
+  equal(reported "lv.no_grad(function() local a, b = nil, 3 print(a, b, block:foward()) end)",
+    forward)
+  equal(reported "Block:foward(x)", forward)
+  equal(reported "block(x)",
+    "Block: Conv2d has no method 'froward': did you mean 'forward'? (methods: forward)")
+  equal(reported "block:paramters()", block:format("paramters", ": did you mean 'parameters'?"))
+  equal(reported "block:conf(x)", block:format("conf", ": did you mean 'conv'?"))
+  equal(reported "block:cuda()", block:format("cuda", ""))
+  equal(reported "({}):foward()", "attempt to call a nil value (method 'foward')")
 end)

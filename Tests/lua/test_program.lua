@@ -200,6 +200,42 @@ test("a decoder of one's own may index and assign", function()
   local path, file, small = own_file(folder, clip)
   near(file.psnr, lv.metrics.evaluate(small, clip).psnr, 0.05)
   equal(assert(lv.codec.open(path)):frame(1).shape, { 1, 3, 12, 20 })
+-- `ASKS` is what a program asks of its modules before it builds anything.
+local asking <const> = [[
+local lv <const> = require "lunerv"
+local Asking = lv.nn.class "Asking"
+function Asking:init(height, width)
+  self.cells = { height // 4, width // 4 }
+  self.stem = lv.nn.Linear(1, 4 * self.cells[1] * self.cells[2])
+  self.head = lv.nn.Conv2d(4, 48, 3, { padding = 1 })
+  ASKS
+end
+function Asking:forward(t)
+  local x = self.stem(lv.full(t, 1, 1)):view(1, 4, self.cells[1], self.cells[2])
+  return lv.nn.out_image(self.head(self.act and self.act(x) or x):pixel_shuffle(4))
+end
+return Asking
+]]
+
+test("a program may leave fields empty whose names are methods now, or call these", function()
+  local Module <const> = require "lunerv.nn.module"
+  local function decoded(asks)
+    local folder <close> = workshop { asking = asking:gsub("ASKS", asks) }
+    local clip <close> = clip_in(folder)
+    local model = require "asking"(clip.height, clip.width)
+    local small = lv.compress.cem(model, { clip = clip })
+    lv.train { model = small, clip = clip, epochs = 1 }
+    local path = folder.path .. "/asking.lnv"
+    assert(lv.codec.write(path, small, { clip = clip }))
+    equal(assert(lv.codec.open(path)):frame(1).shape, { 1, 3, 12, 20 })
+  end
+  do
+    local to <const> = Module.to
+    local _ <close> = setmetatable({}, { __close = function() Module.to = to end })
+    Module.to = nil -- as it was when the program was written
+    decoded "if self.to then error 'not empty' end"
+  end
+  decoded "self:apply(function(m) m.seen = true end) self.act = lv.nn.GELU():clone()"
 end)
 
 test("files with one decoder of one's own are joined as segments", function()

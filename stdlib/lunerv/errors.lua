@@ -114,12 +114,22 @@ function errors.renamed(old, new)
   native.stderr(("%s%s is now %s\n"):format(where, old, new))
 end
 
--- Makes what `fields`, called `name`, does not hold an error that names the nearest ones.
-function errors.refuse_unknown(fields, name)
+-- What a message says of a name that is not among the known ones: those nearest to it, or all.
+function errors.meant(name, known)
+  local meant = names.meant(tostring(name), known)
+  if meant ~= "" then return meant end
+  return (" (known: %s)"):format(errors.list(known))
+end
+
+-- Makes what `fields`, called `name`, does not hold an error that says what may have been meant.
+-- `more` is a list of names that are known beside those of its keys.
+function errors.refuse_unknown(fields, name, more)
   return setmetatable(fields, { __index = function(_, key)
-    local known = {}
-    for field in pairs(fields) do known[#known + 1] = field end
-    errors.raise("%s has no '%s'%s", name, tostring(key), names.meant(tostring(key), known))
+    local known = table.move(more or {}, 1, #(more or {}), 1, {})
+    for field in next, fields do
+      if type(field) == "string" then known[#known + 1] = field end
+    end
+    errors.raise("%s has no '%s'%s", name, tostring(key), errors.meant(key, known))
   end })
 end
 

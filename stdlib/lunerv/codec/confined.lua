@@ -4,6 +4,7 @@
 local bridge <const> = require "lunerv.bridge"
 local codec <const> = require "lunerv.codec"
 local native <const> = require "lunerv.native"
+local Module <const> = require "lunerv.nn.module"
 local nn <const> = require "lunerv.nn"
 local options <const> = require "lunerv.options"
 local program <const> = require "lunerv.codec.program"
@@ -144,8 +145,24 @@ local function loader(sources)
   end
 end
 
+-- Methods that modules got when there were files with programs already. One that no source calls is
+-- taken away: a program may leave its own field of that name empty, and ask whether it is.
+local later <const> = { "apply", "children", "clone", "named_children", "named_modules", "to" }
+
+local function hide_methods(sources)
+  Module.save, Module.load = nil, nil -- there are no files here
+  for _, name in ipairs(later) do
+    local is_called = false
+    for _, text in ipairs(sources) do
+      is_called = is_called or strings.find(text, ":%s*" .. name .. "%f[^%w_]") ~= nil
+    end
+    if not is_called then Module[name] = nil end
+  end
+end
+
 local function model_of(text, sections)
   local names, texts = native.lnv_read_program(sections["decoder program"])
+  hide_methods(texts)
   local sources = {}
   for i, name in ipairs(names) do sources[name] = texts[i] end
   world.require = loader(sources)

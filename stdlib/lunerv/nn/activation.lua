@@ -12,8 +12,20 @@ local functions <const> = {
   none = function(x) return x end,
 }
 
-return function(name)
+local known <const> = { "gelu", "none", "relu", "sigmoid", "silu", "sin", "tanh" }
+
+--- The activation of a name, a function of a tensor: "gelu", "none", "relu", "sigmoid", "silu",
+--- "sin" or "tanh". A function stays what it is.
+---
+---     local act = nn.activation "sin"
+---     local y = act(x)
+---
+---@param name string|function
+---@return fun(x: lunerv.Tensor): lunerv.Tensor
+local function activation(name)
   if type(name) == "function" then return name end
-  return functions[name] or errors.raise(
-    "unknown activation '%s' (known: gelu, none, relu, sigmoid, silu, sin, tanh)", tostring(name))
+  return functions[name] or errors.raise("activation: unknown activation '%s'%s", tostring(name),
+    errors.meant(name, known))
 end
+
+return activation

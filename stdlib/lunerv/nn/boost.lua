@@ -20,7 +20,7 @@ end
 
 function InPlace:forward(...)
   local z = self.moment.z
-    or errors.raise "a boosted block was called without a time: call the boosted decoder"
+    or errors.raise "nn.boost: a boosted block was called without a time: call the boosted decoder"
   local results = table.pack(self.up(...))
   results[1] = self.residual(results[1], z)
   return table.unpack(results, 1, results.n)
@@ -63,18 +63,19 @@ local function channels_of(block, calls)
   for _, call in ipairs(calls) do
     if call.module == block then
       if not is_tensor(call.output) or #call.output.shape ~= 4 then
-        errors.raise("%s makes no map, (n, channels, h, w), that could be boosted",
+        errors.raise("nn.boost: %s makes no map, (n, channels, h, w), that could be boosted",
           block.class_name)
       end
       if channels and channels ~= call.output:size(2) then
-        errors.raise("%s makes %d channels once, %d another time", block.class_name, channels,
-          call.output:size(2))
+        errors.raise("nn.boost: %s makes %d channels once, %d another time", block.class_name,
+          channels, call.output:size(2))
       end
       channels = call.output:size(2)
     end
   end
   return channels
-    or errors.raise("%s is not called in the decoder, or not in this way", tostring(block))
+    or errors.raise("nn.boost: %s is not called in the decoder, or not in this way",
+      tostring(block))
 end
 
 -- Activations that a sine takes the place of, where a module holds them in a field.
@@ -92,17 +93,51 @@ end
 
 -- The boosted decoder -----------------------------------------------------------------------
 
+local takes <const> = options.takes("nn.boost", {
+  { "decoder", nil, "the module to boost; it is changed in place", type = "any" },
+  { "blocks", nil, "the modules to boost (those that enlarge a map and hold none that does)",
+    type = "list" },
+  { "clip", nil, "what the decoder is run on once, to see its blocks and their channels",
+    type = "clip" },
+  { "sample", nil, "a frame { image, t, index } in the clip's place; a decoder of time alone needs "
+    .. "neither", type = "table" },
+  { "act", "sin", "the activation that takes the place of the decoder's in what was called; "
+    .. "\"keep\" leaves them" },
+  { "ch_t", 32, "width of the temporal embedding" },
+  { "pe_base", 1.25, "base of the time's encoding" },
+  { "pe_levels", 80, "levels of the time's encoding" },
+  { "conditioning", "tat", "\"tat\", or \"adain\"" },
+})
+
+--- Boosts any decoder in place (arXiv 2402.18152): behind every block of it comes a residual block
+--- conditioned on the temporal embedding (nn.TATResidual), and its activations become sines. The
+--- decoder is a module that is called with the time, (t) or (image, t), or has
+--- `reconstruct(frame)`; its own code stays as it is. An activation that is called by name in a
+--- forward stays, and so do an encoder's. The result trains like every model; its parameters are
+--- the decoder's and the added ones.
+---
+---     local boosted = nn.boost { decoder = MyDecoder(16), clip = clip }
+---     lv.train(boosted, clip, { epochs = 10 })
+---
+---@param options lunerv.nn.boost.Options
 local Boost <const> = class "Boost"
 
+-- Methods of those whose decoder has them.
+local function encode(self, ...) return self.decoder:encode(...) end
+
+local function decode(self, embedding, t)
+  local _ <close> = self:at(t)
+  return self.decoder:decode(embedding, t)
+end
+
 function Boost:init(given)
-  local o = options(given, {
-    ch_t = 32, pe_base = 1.25, pe_levels = 80, conditioning = "tat", act = "sin",
-  }, { "decoder", "blocks", "clip", "sample" })
+  local o = takes(given)
   if type(o.decoder) ~= "table" or not o.decoder.observe then
-    errors.raise("boost: expected a module as its decoder, got %s", type(o.decoder))
+    errors.raise("nn.boost: expected a module as its decoder, got %s", type(o.decoder))
   end
   if o.conditioning ~= "tat" and o.conditioning ~= "adain" then
-    errors.raise("conditioning: expected 'tat' or 'adain', got '%s'", tostring(o.conditioning))
+    errors.raise("nn.boost: conditioning: expected 'tat' or 'adain', got '%s'",
+      tostring(o.conditioning))
   end
   self.decoder = o.decoder
   self.position = PositionEncoding { base = o.pe_base, levels = o.pe_levels }
@@ -112,13 +147,8 @@ function Boost:init(given)
   self:boost_blocks(o)
 
   local decoder = o.decoder
-  if decoder.encode then self.encode = function(_, ...) return decoder:encode(...) end end
-  if decoder.decode then
-    self.decode = function(_, embedding, t)
-      local _ <close> = self:at(t)
-      return decoder:decode(embedding, t)
-    end
-  end
+  if decoder.encode then self.encode = encode end
+  if decoder.decode then self.decode = decode end
 end
 
 function Boost:boost_blocks(o)
@@ -133,7 +163,7 @@ function Boost:boost_blocks(o)
   end)
   local blocks = o.blocks or enlarging(calls)
   if #blocks == 0 then
-    errors.raise("no module in %s makes a map larger: name the `blocks` to boost",
+    errors.raise("nn.boost: no module in %s makes a map larger: name the `blocks` to boost",
       decoder.class_name)
   end
   if o.act ~= "keep" then bend(calls, activation(o.act)) end
@@ -142,7 +172,8 @@ function Boost:boost_blocks(o)
     local boosted = InPlace(block, channels, self.moment,
       { cond = o.ch_t, normalise = o.conditioning == "adain" })
     if decoder:replace(block, boosted) == 0 then
-      errors.raise("%s is the decoder itself, or no field of it holds it", block.class_name)
+      errors.raise("nn.boost: %s is the decoder itself, or no field of it holds it",
+        block.class_name)
     end
   end
 end
@@ -163,7 +194,7 @@ end
 function Boost:forward(...)
   local t = select(-1, ...)
   if type(t) ~= "number" and type(t) ~= "table" then
-    errors.raise("expected a time as the last argument, got %s", type(t))
+    errors.raise("Boost: expected a time as the last argument, got %s", type(t))
   end
   local _ <close> = self:at(t)
   return self.decoder(...)
@@ -181,15 +212,4 @@ function Boost:stored_parameters()
   return self.decoder:stored_parameters() + self.time:parameter_count()
 end
 
--- nn.boost { decoder = … }: the paper's universal boosting for any decoder, a module that is called
--- with the time, (t) or (image, t), or has `reconstruct(frame)`. Behind every block of it comes a
--- residual block conditioned on the temporal embedding (nn.TATResidual), and the decoder's
--- activations become sines: its own code stays as it is. Options:
---   clip, or sample = { image, t, index }   what the decoder is run on once, to see which blocks
---             there are and how many channels they make; a decoder of time alone needs neither
---   blocks    the modules to boost (those that enlarge a map and hold none that does)
---   act       "sin"; "keep" leaves activations. One that is called by name in a forward stays, and
---             so do an encoder's
---   ch_t, pe_base, pe_levels, conditioning ("tat", "adain")   as of the boosted kinds
--- The result trains like every model; its parameters are the decoder's and the added ones.
 return Boost

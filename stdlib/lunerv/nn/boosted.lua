@@ -1,14 +1,26 @@
--- nn.Boosted(block, channels, { cond = 32, normalise = false }): any block that makes a map of
--- `channels` channels, (n, channels, h, w), then a residual block conditioned on the temporal
--- embedding z. Called as boosted(x, z); the block itself hears nothing of z.
+-- A block with one that is conditioned on time behind it.
 local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 local TATResidual <const> = require "lunerv.nn.tat_residual"
 
+local takes <const> = options.takes("nn.Boosted", {
+  { "cond", 32, "width of the temporal embedding z" },
+  { "normalise", false, "whether channels are brought to mean 0 and variance 1 first: AdaIN" },
+})
+
+--- Any block that makes a map, then a residual block conditioned on the temporal embedding z.
+--- Called as boosted(x, z); the block itself hears nothing of z.
+---
+---     local block = nn.Boosted(nn.NeRVBlock(32, 16), 16, { cond = 32 })
+---     local y = block(x, z)                  -- x: (n, 32, h, w), z: (n, 32)
+---
+---@param block lunerv.Module  what makes a map, (n, channels, h, w)
+---@param channels integer  channels of that map
+---@param options? lunerv.nn.Boosted.Options
 local Boosted <const> = class "Boosted"
 
 function Boosted:init(block, channels, given)
-  local o = options(given, { cond = 32, normalise = false })
+  local o = takes(given)
   self.up = block
   self.residual = TATResidual(channels, o.cond, { normalise = o.normalise })
 end

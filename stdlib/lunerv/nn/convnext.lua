@@ -6,7 +6,12 @@ local List <const> = require "lunerv.nn.list"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
--- x + γ ⊙ project(GELU(expand(norm(depthwise 7×7(x))))).
+--- ConvNeXt's block (arXiv 2201.03545): x + γ ⊙ project(GELU(expand(norm(depthwise 7×7(x))))).
+--- (n, width, h, w) → the same.
+---
+---     local block = nn.ConvNeXtBlock(64)
+---
+---@param width integer  channels
 local Block <const> = class "ConvNeXtBlock"
 
 function Block:init(width)
@@ -23,12 +28,18 @@ function Block:forward(x)
   return x + self.project(self.expand(y):gelu()) * self.scale
 end
 
+local stage_takes <const> = options.takes("nn.ConvNeXtStage", {
+  { "stride", 2, "how much smaller the map becomes, in either direction" },
+  { "blocks", 1, "blocks behind the convolution that makes it smaller" },
+  { "first", false, "whether it is the first stage, which normalises behind its convolution" },
+})
+
 -- Downsampling by `stride`, then blocks. The first stage, on the image, normalises what its
 -- convolution made, the others what they get.
 local Stage <const> = class "ConvNeXtStage"
 
 function Stage:init(c_in, c_out, given)
-  local o = options(given, { stride = 2, blocks = 1, first = false })
+  local o = stage_takes(given)
   self.first = o.first
   self.conv = Conv2d(c_in, c_out, { kernel = o.stride, stride = o.stride, init = "convnext" })
   self.norm = LayerNorm(o.first and c_out or c_in)
@@ -42,12 +53,23 @@ function Stage:forward(x)
   return x
 end
 
--- nn.ConvNeXt { strides = { 5, 2, 2 }, width = 64, out = 16, blocks = 1 }:
--- (n, 3, h, w) → (n, out, h/∏strides, w/∏strides).
+local takes <const> = options.takes("nn.ConvNeXt", {
+  { "strides", { 5, 2, 2 }, "how much smaller each stage makes the map" },
+  { "width", 64, "channels of all stages but the last" },
+  { "out", 16, "channels of the embedding" },
+  { "blocks", 1, "blocks in each stage" },
+})
+
+--- The encoder that makes a small embedding of a frame, of ConvNeXt's blocks (HNeRV,
+--- arXiv 2304.02633): (n, 3, h, w) → (n, out, h/∏strides, w/∏strides).
+---
+---     local encoder = nn.ConvNeXt { strides = { 5, 2, 2 }, width = 64, out = 16 }
+---
+---@param options? lunerv.nn.ConvNeXt.Options
 local ConvNeXt <const> = class "ConvNeXt"
 
 function ConvNeXt:init(given)
-  local o = options(given, { strides = { 5, 2, 2 }, width = 64, out = 16, blocks = 1 })
+  local o = takes(given)
   self.stages = List {}
   local c_in = 3
   for i, stride in ipairs(o.strides) do

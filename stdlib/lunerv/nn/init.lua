@@ -1,4 +1,5 @@
 -- lv.nn: modules and blocks, each in a file of its own.
+local activations <const> = require "lunerv.nn.activations"
 local convnext <const> = require "lunerv.nn.convnext"
 local errors <const> = require "lunerv.errors"
 local transformer <const> = require "lunerv.nn.transformer"
@@ -15,6 +16,13 @@ return errors.refuse_unknown({
   Conv2d = require "lunerv.nn.conv2d",
   LayerNorm = require "lunerv.nn.layer_norm",
   MLP = require "lunerv.nn.mlp",
+  GELU = activations.GELU,
+  ReLU = activations.ReLU,
+  SiLU = activations.SiLU,
+  Sigmoid = activations.Sigmoid,
+  Tanh = activations.Tanh,
+  Sin = activations.Sin,
+  Identity = activations.Identity,
   PositionEncoding = require "lunerv.nn.position_encoding",
 
   TAT = require "lunerv.nn.tat",
@@ -31,4 +39,4 @@ return errors.refuse_unknown({
   Transformer = transformer.Transformer,
 
   out_image = require "lunerv.nn.out_image",
-}, "nn")
+}, "lv.nn")

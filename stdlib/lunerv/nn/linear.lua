@@ -1,14 +1,26 @@
--- nn.Linear(n_in, n_out, { bias = true }): x·Wᵀ + b over the last dimension.
+-- Linear layers.
 local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
+local takes <const> = options.takes("nn.Linear", {
+  { "bias", true, "whether a number is added to each output" },
+})
+
+--- x·Wᵀ + b over the last dimension: (…, n_in) → (…, n_out).
+---
+---     local layer = nn.Linear(64, 32)
+---     local bare = nn.Linear(64, 32, { bias = false })
+---
+---@param n_in integer  features of the input
+---@param n_out integer  features of the output
+---@param options? lunerv.nn.Linear.Options
 local Linear <const> = class "Linear"
 
 function Linear:init(n_in, n_out, given)
-  local o = options(given, { bias = true })
-  n_in = parameter.integer(n_in, "input features")
-  n_out = parameter.integer(n_out, "output features")
+  local o = takes(given)
+  n_in = parameter.integer(n_in, "nn.Linear: input features")
+  n_out = parameter.integer(n_out, "nn.Linear: output features")
   self.weight = parameter.uniform(n_in, n_out, n_in)
   if o.bias then self.bias = parameter.uniform(n_in, n_out) end
 end

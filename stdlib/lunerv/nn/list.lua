@@ -1,20 +1,33 @@
--- nn.List { a, b, … }: modules in a row, whose parameters count as its owner's. Use it like any
--- list: `#list`, `list[2]`, `ipairs(list)`, and `list:append(module)`.
+-- Modules in a row, without a way to call them.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 
+--- A list of modules whose parameters count as its owner's. It is used like any list: `#list`,
+--- `list[2]`, `ipairs(list)`.
+--- Unlike PyTorch's ModuleList, it counts from 1, and it takes one list.
+---
+---     self.blocks = nn.List { Block(8), Block(8) }
+---     for _, block in ipairs(self.blocks) do x = block(x) end
+---
+---@param modules? lunerv.Module[]
 local List <const> = class "List"
 
 function List:init(modules, ...)
-  errors.check_list("List", modules or {}, ...)
+  errors.check_list("nn.List", modules or {}, ...)
   for _, module in ipairs(modules or {}) do self:append(module) end
 end
 
+--- Adds a module at the end.
+---
+---     self.blocks:append(Block(8))
+---
+---@param module lunerv.Module
+---@return lunerv.nn.List  this list
 function List:append(module, ...)
   local is_table = type(module) == "table"
   local is_class = is_table and rawget(module, "class_name")
   if is_class or not is_table or not module.class_name then
-    errors.raise("List: expected a module, got %s", is_class and "the class " .. is_class
+    errors.raise("nn.List: expected a module, got %s", is_class and "the class " .. is_class
       or type(module))
   end
   if select("#", ...) > 0 then

@@ -1,10 +1,19 @@
--- nn.out_image(x, how): what the head made, as an image. "tanh" is 0.5·tanh(x) + 0.5; "sigmoid"; a
--- number is added as it is.
+-- What a decoder's last layer made, as an image.
 local errors <const> = require "lunerv.errors"
 
-return function(x, how)
+--- What a decoder's head made, as an image: "tanh" is 0.5·tanh(x) + 0.5, "sigmoid" what it says; a
+--- number is added as it is.
+---
+---     local image = nn.out_image(self.head(x), "sigmoid")
+---
+---@param x lunerv.Tensor  (n, 3, h, w)
+---@param how? string|number  "tanh" unless given
+---@return lunerv.Tensor
+local function out_image(x, how)
   if how == nil or how == "tanh" then return x:tanh() * 0.5 + 0.5 end
   if how == "sigmoid" then return x:sigmoid() end
   if type(how) == "number" then return x + how end
   errors.raise("out_image: expected 'tanh', 'sigmoid' or a number, got %s", tostring(how))
 end
+
+return out_image

@@ -24,7 +24,13 @@ local function filled(shape, fill, ...)
   return native[fill](native.zeros(table.unpack(shape)), ...)
 end
 
--- Makes a tensor a parameter: a gradient is kept for it, and optimisers see it.
+--- Makes a tensor a parameter: a gradient is kept for it, and optimisers see it.
+--- Unlike PyTorch, it returns the same tensor, whose requires_grad is set.
+---
+---     self.scale = nn.parameter(lv.ones(1, width, 1, 1))
+---
+---@param tensor lunerv.Tensor
+---@return lunerv.Tensor  the tensor
 function parameter.from(tensor)
   if not native.is_tensor(tensor) then
     errors.raise("parameter: expected a tensor, got %s", type(tensor))

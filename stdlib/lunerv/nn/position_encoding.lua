@@ -1,7 +1,5 @@
--- nn.PositionEncoding { base = 1.25, levels = 80 }: a time, or a list of n, to (n, 2·levels):
--- the sines of v·base^k·π, then the cosines. The largest argument is near 1.4e8, where one ulp of
--- a base changes everything: the bases are a buffer, so that they travel with the parameters.
--- `float` rounds the values to 32 bits first.
+-- Times as sines and cosines. The largest argument is near 1.4e8, where one ulp of a base changes
+-- everything: the bases are a buffer, so that they travel with the parameters.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -10,15 +8,27 @@ local parameter <const> = require "lunerv.nn.parameter"
 
 local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
 
+local takes <const> = options.takes("nn.PositionEncoding", {
+  { "base", 1.25, "how much faster each level turns than the one before" },
+  { "levels", 80, "pairs of a sine and a cosine" },
+  { "float", false, "whether values are rounded to 32 bits first, as NeRV's program does" },
+})
+
+--- A time, or a list of n, as (n, 2·levels): the sines of v·base^k·π, then the cosines.
+---
+---     local encode = nn.PositionEncoding { base = 1.25, levels = 40 }
+---     print(encode(0.5).shape)               -- 1, 80
+---
+---@param options? lunerv.nn.PositionEncoding.Options
 local PositionEncoding <const> = class "PositionEncoding"
 
 function PositionEncoding:init(given)
-  local o = options(given, { base = 1.25, levels = 80, float = false })
+  local o = takes(given)
   local bases, power = {}, 1.0
-  local levels = parameter.integer(o.levels, "levels")
+  local levels = parameter.integer(o.levels, "nn.PositionEncoding: levels")
   if not (o.base > 0 and o.base ^ levels < 2 ^ 127) then
-    errors.raise("base: expected a number above 0 whose power of %d is finite, got %s", levels,
-      o.base)
+    errors.raise("nn.PositionEncoding: base: expected a number above 0 whose power of %d is "
+      .. "finite, got %s", levels, o.base)
   end
   for k = 1, levels do
     -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32. Powers are

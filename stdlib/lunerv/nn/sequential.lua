@@ -1,17 +1,37 @@
--- nn.Sequential { a, b, … }: each applied to the result of the one before. Modules, functions and
--- names of activations.
+-- Layers in a row.
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 
+--- Each applied to the result of the one before: modules, functions of a tensor, and names of
+--- activations, one after the other or as one list. Its steps are its fields 1, 2, …
+---
+---     local net = nn.Sequential(nn.Linear(2, 16), "gelu", nn.Linear(16, 1))
+---     local same = nn.Sequential { nn.Linear(2, 16), nn.GELU(), nn.Linear(16, 1) }
+---
+---@param ... lunerv.Module|function|string|table
 local Sequential <const> = class "Sequential"
 
-function Sequential:init(steps, ...)
-  errors.check_list("Sequential", steps, ...)
-  for i, step in ipairs(steps) do
+-- A list that came alone; or the arguments, where the first one is a step.
+local function steps_of(first, ...)
+  local is_step = type(first) == "function" or type(first) == "string"
+    or type(first) == "table" and (first.class_name or getmetatable(first) ~= nil)
+  if not is_step then
+    errors.check_list("nn.Sequential", first, ...)
+    return first, #first
+  end
+  return { first, ... }, select("#", ...) + 1
+end
+
+function Sequential:init(...)
+  local steps, count = steps_of(...)
+  for i = 1, count do
+    local step = steps[i]
     if type(step) == "string" then step = activation(step) end
-    if type(step) ~= "table" and type(step) ~= "function" then
-      errors.raise("step %d: expected a module or a function, got %s", i, type(step))
+    local is_class = type(step) == "table" and rawget(step, "class_name")
+    if is_class or type(step) ~= "table" and type(step) ~= "function" then
+      errors.raise("nn.Sequential: step %d: expected a module or a function, got %s", i, is_class
+        and ("the class %s: call it, %s(…)"):format(is_class, is_class) or type(step))
     end
     self[i] = step
   end

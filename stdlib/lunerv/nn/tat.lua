@@ -1,14 +1,25 @@
--- nn.TAT(channels, cond, { normalise = false }): the temporal-aware affine transform,
--- f·(1 + γ(z)) + β(z), with one γ and one β per channel. With `normalise` each channel of f is
--- first brought to mean 0 and variance 1: that is AdaIN.
+-- The temporal-aware affine transform.
 local class <const> = require "lunerv.nn.class"
 local MLP <const> = require "lunerv.nn.mlp"
 local options <const> = require "lunerv.options"
 
+local takes <const> = options.takes("nn.TAT", {
+  { "normalise", false, "whether each channel is brought to mean 0 and variance 1 first: AdaIN" },
+})
+
+--- The temporal-aware affine transform f·(1 + γ(z)) + β(z), with one γ and one β per channel, each
+--- of two layers. Called as tat(f, z).
+---
+---     local tat = nn.TAT(16, 32)
+---     local y = tat(f, z)                    -- f: (n, 16, h, w), z: (n, 32)
+---
+---@param channels integer  channels of the map f
+---@param cond integer  width of the temporal embedding z
+---@param options? lunerv.nn.TAT.Options
 local TAT <const> = class "TAT"
 
 function TAT:init(channels, cond, given)
-  local o = options(given, { normalise = false })
+  local o = takes(given)
   self.channels, self.normalise = channels, o.normalise
   self.gamma = MLP({ cond, cond, channels }, { act = "relu", last = "none" })
   self.beta = MLP({ cond, cond, channels }, { act = "relu", last = "none" })

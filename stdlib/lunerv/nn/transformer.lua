@@ -4,13 +4,22 @@ local Linear <const> = require "lunerv.nn.linear"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
--- nn.Attention(width, { heads = 8, head_width = 64 }): softmax(QKᵀ/√head_width)·V in every head,
--- heads side by side, projected back to `width`. (n, tokens, width) → the same. One head as wide
--- as the tokens needs no projection.
+local attention_takes <const> = options.takes("nn.Attention", {
+  { "heads", 8, "heads that attend side by side" },
+  { "head_width", 64, "width of each head" },
+})
+
+--- softmax(QKᵀ/√head_width)·V in every head, heads side by side, projected back to `width`. One
+--- head as wide as the tokens needs no projection. (n, tokens, width) → the same.
+---
+---     local attention = nn.Attention(128, { heads = 4, head_width = 32 })
+---
+---@param width integer  width of a token
+---@param options? lunerv.nn.Attention.Options
 local Attention <const> = class "Attention"
 
 function Attention:init(width, given)
-  local o = options(given, { heads = 8, head_width = 64 })
+  local o = attention_takes(given)
   self.heads, self.head_width = o.heads, o.head_width
   local inner = o.heads * o.head_width
   -- The rows hold all of Q, then K, then V.
@@ -27,14 +36,24 @@ function Attention:forward(x)
   return self.out and self.out(y) or y
 end
 
--- nn.Transformer(width, { heads = 8, head_width = 64 }): x + attention(x), then
--- x + W₂·GELU(W₁·x) with half the width inside; nothing is normalised.
--- (n, tokens, width) → the same.
+local transformer_takes <const> = options.takes("nn.Transformer", {
+  { "heads", 8, "heads that attend side by side" },
+  { "head_width", 64, "width of each head" },
+})
+
+--- E-NeRV's transformer block: x + attention(x), then x + W₂·GELU(W₁·x).
+--- Unlike PyTorch, half the width is inside, and nothing is normalised. (n, tokens, width) → the
+--- same.
+---
+---     local block = nn.Transformer(128, { heads = 1 })
+---
+---@param width integer  width of a token
+---@param options? lunerv.nn.Transformer.Options
 local Transformer <const> = class "Transformer"
 
 function Transformer:init(width, given)
-  self.attention = Attention(width, given)
-  local hidden = parameter.integer(width, "width", 2) // 2
+  self.attention = Attention(width, transformer_takes(given))
+  local hidden = parameter.integer(width, "nn.Transformer: width", 2) // 2
   self.expand = Linear(width, hidden)
   self.project = Linear(hidden, width)
 end

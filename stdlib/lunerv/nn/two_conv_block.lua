@@ -1,6 +1,4 @@
--- nn.TwoConvBlock(c_in, c_out, { scale = 2, kernel = 3, act = "gelu" }): E-NeRV's first block.
--- One convolution upsamples, one of 3×3 changes the number of channels, the narrower side in the
--- middle, and only then comes the activation. (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
+-- E-NeRV's first block.
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local Conv2d <const> = require "lunerv.nn.conv2d"
@@ -8,17 +6,33 @@ local errors <const> = require "lunerv.errors"
 local NeRVBlock <const> = require "lunerv.nn.nerv_block"
 local options <const> = require "lunerv.options"
 
+local takes <const> = options.takes("nn.TwoConvBlock", {
+  { "scale", 2, "how much larger the map becomes, in either direction" },
+  { "kernel", 3, "side of the kernel of the convolution that upsamples" },
+  { "act", "gelu", "the activation behind both: a name or a function" },
+})
+
+--- E-NeRV's first block: one convolution upsamples, one of 3×3 changes the number of channels, the
+--- narrower side in the middle, and only then comes the activation.
+--- (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
+---
+---     local up = nn.TwoConvBlock(64, 32, { scale = 5 })
+---
+---@param c_in integer  channels of the input
+---@param c_out integer  channels of the output
+---@param options? lunerv.nn.TwoConvBlock.Options
 local TwoConvBlock <const> = class "TwoConvBlock"
 
 function TwoConvBlock:init(c_in, c_out, given)
-  local o = options(given, { scale = 2, kernel = 3, act = "gelu" })
+  local o = takes(given)
   local up = { scale = o.scale, kernel = o.kernel, act = "none" }
   if c_in > c_out then
     self.first = Conv2d(c_in, c_out, { kernel = 3, padding = 1 })
     self.second_up = NeRVBlock(c_out, c_out, up)
   else
     if c_in < 4 then
-      errors.raise("expected at least 4 input channels, a quarter of which upsample; got %d", c_in)
+      errors.raise("nn.TwoConvBlock: expected at least 4 input channels, a quarter of which "
+        .. "upsample, got %d", c_in)
     end
     self.first_up = NeRVBlock(c_in, c_in // 4, up)
     self.second = Conv2d(c_in // 4, c_out, { kernel = 3, padding = 1 })

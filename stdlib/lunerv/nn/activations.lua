@@ -1,0 +1,56 @@
+-- Activations as modules, for lists of layers: nn.Sequential(nn.Linear(2, 8), nn.GELU()).
+local class <const> = require "lunerv.nn.class"
+
+--- x·Φ(x), Φ the normal distribution's cumulative function, as a module.
+---
+---     local layers = nn.Sequential(nn.Linear(2, 8), nn.GELU(), nn.Linear(8, 1))
+---
+local GELU <const> = class "GELU"
+function GELU:forward(x) return x:gelu() end
+
+--- max(x, 0), as a module.
+---
+---     local y = nn.ReLU()(x)
+---
+local ReLU <const> = class "ReLU"
+function ReLU:forward(x) return x:relu() end
+
+--- x·sigmoid(x), which is also called swish, as a module.
+---
+---     local y = nn.SiLU()(x)
+---
+local SiLU <const> = class "SiLU"
+function SiLU:forward(x) return x:silu() end
+
+--- 1 / (1 + e^-x), as a module.
+---
+---     local y = nn.Sigmoid()(x)
+---
+local Sigmoid <const> = class "Sigmoid"
+function Sigmoid:forward(x) return x:sigmoid() end
+
+--- The hyperbolic tangent, as a module.
+---
+---     local y = nn.Tanh()(x)
+---
+local Tanh <const> = class "Tanh"
+function Tanh:forward(x) return x:tanh() end
+
+--- The sine, as a module: the activation of the boosted kinds.
+---
+---     local y = nn.Sin()(x)
+---
+local Sin <const> = class "Sin"
+function Sin:forward(x) return x:sin() end
+
+--- What it is given, unchanged: a module for a place where nothing is to be done.
+---
+---     model.head = nn.Identity()
+---
+local Identity <const> = class "Identity"
+function Identity:forward(...) return ... end
+
+return {
+  GELU = GELU, ReLU = ReLU, SiLU = SiLU, Sigmoid = Sigmoid, Tanh = Tanh, Sin = Sin,
+  Identity = Identity,
+}

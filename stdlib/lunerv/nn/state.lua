@@ -1,0 +1,237 @@
+-- What modules hold: values by name, in files, as other numbers, and twice.
+local errors <const> = require "lunerv.errors"
+local Module <const> = require "lunerv.nn.module"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local origin <const> = require "lunerv.nn.origin"
+local parameter <const> = require "lunerv.nn.parameter"
+local tree <const> = require "lunerv.nn.tree"
+
+-- By name ------------------------------------------------------------------------------------
+
+--- Parameters and buffers: a list of { name, tensor } in order of assignment, which also answers
+--- dict["name"]. What lv.save_safetensors and load_state_dict take.
+---
+---     local dict = model:state_dict()
+---     print(dict[1][1], dict["head.weight"])
+---
+---@return table
+function Module:state_dict()
+  tree.refuse_hidden(self)
+  local list, by_name = tree.tensors(self), {}
+  for _, entry in ipairs(list) do by_name[entry[1]] = entry[2] end
+  return setmetatable(list, { __index = by_name })
+end
+
+local function shape_text(shape) return "(" .. table.concat(shape, ", ") .. ")" end
+
+-- The tensors of a state_dict, a list of { name, tensor }, or a table by name: by name.
+local function by_name(what, dict)
+  if type(dict) ~= "table" or dict.class_name then
+    errors.raise("%s: expected a table of tensors by name, got %s%s", what,
+      type(dict) == "table" and dict.class_name or type(dict),
+      type(dict) == "table" and ": give it module:state_dict()" or "")
+  end
+  local tensors = {}
+  for key, value in next, dict do
+    local name = key
+    if math.type(key) == "integer" and type(value) == "table" then
+      name, value = value[1], value[2]
+    end
+    if type(name) ~= "string" then
+      errors.raise("%s: expected names of tensors, got the key '%s'", what, tostring(name))
+    end
+    if tensors[name] ~= nil then errors.raise("%s: '%s' is there twice", what, name) end
+    tensors[name] = value
+  end
+  return tensors
+end
+
+-- Copies `tensors`, by name, into `module`.
+local function load(what, module, tensors, strict)
+  tree.refuse_hidden(module)
+  local own, known, unexpected = tree.tensors(module), {}, {}
+  for _, entry in ipairs(own) do
+    local name, value = entry[1], tensors[entry[1]]
+    known[name] = true
+    if value ~= nil then
+      if not tree.is_tensor(value) then
+        errors.raise("%s: %s: expected a tensor, got %s", what, name, type(value))
+      end
+      local expected, got = shape_text(entry[2].shape), shape_text(value.shape)
+      if expected ~= got then
+        errors.raise("%s: %s: expected shape %s, got %s", what, name, expected, got)
+      end
+    elseif strict then
+      errors.raise("%s: '%s' is missing from the values to load", what, name)
+    end
+  end
+  for name in next, tensors do
+    if not known[name] then unexpected[#unexpected + 1] = name end
+  end
+  if strict and #unexpected > 0 then
+    errors.raise("%s: %s has no %s", what, module.class_name, errors.list(unexpected))
+  end
+  native.no_grad(function()
+    for _, entry in ipairs(own) do
+      local value = tensors[entry[1]]
+      if value then
+        entry[2]:copy_(value.dtype == entry[2].dtype and value or value:to(entry[2].dtype))
+        parameter.descend(entry[2], parameter.origin(value))
+      end
+    end
+  end)
+  return module
+end
+
+local load_takes <const> = options.takes("Module.load_state_dict", {
+  { "strict", true, "whether names that either side lacks are an error" },
+})
+
+--- Copies values into this module: of a state_dict, of a list of { name, tensor }, or of a table by
+--- name such as lv.load_safetensors returns. A wrong shape is an error, and nothing is changed
+--- then.
+---
+---     model:load_state_dict(other:state_dict())
+---     model:load_state_dict(lv.load_safetensors "model.safetensors", { strict = false })
+---
+---@param dict table
+---@param options? lunerv.Module.load_state_dict.Options
+---@return lunerv.Module  this module
+function Module:load_state_dict(dict, given)
+  local strict = load_takes(given).strict
+  return load("load_state_dict", self, by_name("load_state_dict", dict), strict)
+end
+
+-- In files -----------------------------------------------------------------------------------
+
+--- Writes parameters and buffers into a safetensors file, which other programs read too.
+---
+---     assert(model:save "model.safetensors")
+---
+---@param path string
+---@param metadata? table  texts by name that the file holds beside the tensors
+---@return boolean|nil  true, or nil and an error
+function Module:save(path, metadata)
+  local dict = self:state_dict()
+  if #dict == 0 then errors.raise("save: %s has no tensors to write", self.class_name) end
+  return native.save_safetensors(path, dict, metadata)
+end
+
+local file_takes <const> = options.takes("Module.load", {
+  { "strict", true, "whether names that either side lacks are an error" },
+})
+
+--- Reads what save wrote, or any safetensors file with these names, into this module.
+--- Unlike PyTorch, it is a method of a module that exists already: a file holds values, not
+--- classes.
+---
+---     local model = assert(Net():load "model.safetensors")
+---
+---@param path string
+---@param options? lunerv.Module.load.Options
+---@return lunerv.Module|nil  this module, or nil and an error where the file cannot be read
+function Module:load(path, given)
+  local strict = file_takes(given).strict
+  local tensors, problem = native.load_safetensors(path)
+  if not tensors then return nil, problem end
+  return load(("load: '%s'"):format(path), self, tensors, strict)
+end
+
+-- As other numbers, and twice ------------------------------------------------------------------
+
+local floats <const> = { f32 = true, f64 = true }
+
+--- Makes every parameter and buffer of floating point one of "f32" or "f64", in place: the module
+--- and its fields stay, the tensors in them are new, so that an optimiser is made afterwards.
+---
+---     model:to "f64"
+---
+---@param dtype string  "f32" or "f64"
+---@return lunerv.Module  this module
+function Module:to(dtype)
+  if not floats[dtype] then
+    errors.raise("to: expected 'f32' or 'f64', got %s", type(dtype) == "string"
+      and ("'%s'"):format(dtype) or type(dtype))
+  end
+  tree.refuse_hidden(self)
+  local others = {}
+  native.no_grad(function()
+    for _, entry in ipairs(tree.tensors(self)) do
+      local tensor = entry[2]
+      if floats[tensor.dtype] and tensor.dtype ~= dtype then
+        local other = tensor:detach():to(dtype):evaluate()
+        others[tensor] = tree.is_parameter(tensor) and parameter.from(other) or other
+      end
+    end
+  end)
+  for _, entry in ipairs(tree.modules(self)) do
+    local module = entry[2]
+    for _, key in ipairs(module[tree.ORDER]) do
+      local other = others[rawget(module, key)]
+      if other then rawset(module, key, other) end
+    end
+  end
+  return self
+end
+
+-- A copy of `value`; `copies` holds those that were made already, so that what is shared stays so.
+local function copy(value, copies)
+  if tree.is_tensor(value) then
+    if not copies[value] then
+      local other = native.no_grad(function() return value:detach():clone():evaluate() end)
+      if tree.is_parameter(value) then
+        parameter.from(other)
+        parameter.descend(other, parameter.origin(value))
+      end
+      copies[value] = other
+    end
+    return copies[value]
+  end
+  -- Clips, objects of other classes and functions are not the module's own.
+  local is_module = tree.is_module(value)
+  if type(value) ~= "table" or getmetatable(value) ~= nil and not is_module then return value end
+  if copies[value] then return copies[value] end
+  local other = {}
+  copies[value] = other
+  if not is_module then
+    for key, item in next, value do other[copy(key, copies)] = copy(item, copies) end
+    return other
+  end
+  local order = {}
+  rawset(other, tree.ORDER, order)
+  setmetatable(other, getmetatable(value))
+  for i, key in ipairs(value[tree.ORDER]) do
+    local item = copy(rawget(value, key), copies)
+    order[i] = key
+    rawset(other, key, item)
+    if tree.is_module(item) then tree.owners[item] = other end
+  end
+  return other
+end
+
+--- A copy with parameters and buffers of its own; what is shared inside stays shared there.
+--- Unlike PyTorch's deepcopy, it leaves clips and functions that a field holds as they are.
+---
+---     local average = model:clone()
+---
+---@return lunerv.Module
+function Module:clone()
+  local copies = {}
+  local other = copy(self, copies)
+  for old, new in pairs(copies) do
+    local built = origin[old]
+    if built then
+      -- A module among the arguments is the copy's own where it has one.
+      local arguments = { n = built.arguments.n }
+      for i = 1, arguments.n do
+        local argument = built.arguments[i]
+        arguments[i] = argument ~= nil and copies[argument] or argument
+      end
+      origin[new] = { class = built.class, arguments = arguments }
+    end
+  end
+  return other
+end
+
+return Module
