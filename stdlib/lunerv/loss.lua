@@ -7,24 +7,65 @@ local ssim <const>, ms_ssim <const> = native.ssim, native.ms_ssim
 
 local loss <const> = {}
 
+--- The mean absolute difference.
+---
+---     local value = lv.loss.l1(model(t), image)
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return lunerv.Tensor  a scalar
 function loss.l1(output, image) return l1(output, image) end
+
+--- The mean squared difference: PyTorch's mse_loss.
+---
+---     local value = lv.loss.l2(model(t), image)
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return lunerv.Tensor  a scalar
 function loss.l2(output, image) return mse(output, image) end
 
--- NeRV and E-NeRV.
+--- 0.7 of l1 and 0.3 of 1 − SSIM: what NeRV and E-NeRV are trained with.
+---
+---     lv.train { model = model, clip = clip, loss = lv.loss.l1_ssim }
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return lunerv.Tensor  a scalar
 function loss.l1_ssim(output, image)
   return 0.7 * l1(output, image) + 0.3 * (1 - ssim(output, image))
 end
 
--- The boosted models: pixels, structure, and the frequencies of the whole frame.
+--- Pixels, structure, and the frequencies of the whole frame, as the boosted kinds are trained
+--- with: l1_ms_ssim and lv.freq_loss (arXiv 2402.18152).
+---
+---     lv.train { model = model, clip = clip, loss = "boosted" }
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return lunerv.Tensor  a scalar
 function loss.boosted(output, image)
   return loss.l1_ms_ssim(output, image) + native.freq_loss(output, image)
 end
 
--- Parts of that, for comparison: without the frequencies, without the structure.
+--- 60 times 0.7 of l1 and 0.3 of 1 − MS-SSIM: `boosted` without the frequencies.
+---
+---     lv.train { model = model, clip = clip, loss = lv.loss.l1_ms_ssim }
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return lunerv.Tensor  a scalar
 function loss.l1_ms_ssim(output, image)
   return 60 * (0.7 * l1(output, image) + 0.3 * (1 - ms_ssim(output, image)))
 end
 
+--- 60 times l1, and the frequencies of the whole frame: `boosted` without the structure.
+---
+---     lv.train { model = model, clip = clip, loss = lv.loss.l1_freq }
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return lunerv.Tensor  a scalar
 function loss.l1_freq(output, image)
   return 60 * l1(output, image) + native.freq_loss(output, image)
 end
@@ -34,12 +75,18 @@ local by_name <const> = {
   l1_ms_ssim = loss.l1_ms_ssim, l1_freq = loss.l1_freq,
 }
 
--- The loss called `name` on the command line.
+local known <const> = {}
+for name in pairs(by_name) do known[#known + 1] = name end
+
+--- The loss that the command line calls by this name: those above.
+---
+---     local loss_of = lv.loss.by_name "l1_ssim"
+---
+---@param name string
+---@return fun(output: lunerv.Tensor, image: lunerv.Tensor): lunerv.Tensor
 function loss.by_name(name)
-  local names = {}
-  for known in pairs(by_name) do names[#names + 1] = known end
-  return by_name[name]
-    or errors.raise("unknown loss '%s' (known: %s)", tostring(name), errors.list(names))
+  return by_name[name] or errors.raise("loss.by_name: unknown loss '%s'%s", tostring(name),
+    errors.meant(name, known))
 end
 
 return errors.refuse_unknown(loss, "lv.loss")

@@ -4,30 +4,60 @@ local native <const> = require "lunerv.native"
 
 local metrics <const> = {}
 
--- Structural similarity needs as many pixels in either direction.
+-- The smallest side that structural similarity can be told of, in pixels.
 metrics.smallest_side = 5
 
--- PSNR in dB of a mean squared error, of values from 0 to 1; at most 90, where there is none.
+--- PSNR in dB of a mean squared error of values from 0 to 1; 90, where there is no error.
+---
+---     print(lv.metrics.decibels(lv.mse_loss(output, image):item()))
+---
+---@param mse number
+---@return number
 function metrics.decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
 local decibels <const> = metrics.decibels
 
--- PSNR of one frame in dB, on unclamped values: the papers' number.
+--- PSNR of one frame in dB, of values as they are: the papers' number.
+---
+---     print(lv.metrics.psnr(model(t), image))
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return number
 function metrics.psnr(output, image)
   return decibels(native.mse_loss(output, image):item())
 end
 
--- PSNR in dB of the frame as it is written to a file: clamped and rounded to 8 bits.
+--- PSNR in dB of the frame as a video file holds it: clamped and rounded to 8 bits.
+---
+---     print(lv.metrics.psnr_8bit(model(t), image))
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return number
 function metrics.psnr_8bit(output, image)
   local levels = (output * 255):round():clamp { min = 0, max = 255 }
   return decibels(native.mse_loss(levels, (image * 255):round()):item() / 255 ^ 2)
 end
 
+--- The structural similarity over several scales, at most 1, of frames of at least 5 pixels a side.
+---
+---     print(lv.metrics.ms_ssim(model(t), image))
+---
+---@param output lunerv.Tensor  (n, 3, h, w)
+---@param image lunerv.Tensor  the same shape
+---@return number
 function metrics.ms_ssim(output, image)
   return native.ms_ssim(output, image):item()
 end
 
--- What `model` makes of a frame: `model:reconstruct(frame)` where it is defined, which gets the
--- frame's image, t and index; a model without it is a function of time, `model(frame.t)`.
+--- What a model makes of a frame: `model:reconstruct(frame)` where it is defined; a model without
+--- it is a function of time, `model(frame.t)`.
+---
+---     local output = lv.metrics.reconstruct(model, clip:sample(1))
+---
+---@param model lunerv.Module
+---@param frame table  { image, t, index }, as clip:sample gives it
+---@return lunerv.Tensor  (1, 3, height, width)
 function metrics.reconstruct(model, frame)
   if model.reconstruct then return model:reconstruct(frame) end
   return model(frame.t)
@@ -39,23 +69,43 @@ local Result <const> = {
   end,
 }
 
--- Makes means of figures by name printable as those of metrics.evaluate are.
+--- Makes means by name printable as those of metrics.evaluate are.
+---
+---     print(lv.metrics.result { psnr = 31.2, ms_ssim = 0.97, psnr_8bit = 31.1 })
+---
+---@param means table  psnr, ms_ssim and psnr_8bit, numbers
+---@return table  the same table
 function metrics.result(means) return setmetatable(means, Result) end
 
--- At most `most` of `count` frames, evenly spread: their numbers, rising.
+--- At most so many of a clip's frames, evenly spread: their numbers, rising.
+---
+---     local some = lv.metrics.evaluate(model, clip, nil, lv.metrics.spread(#clip, 16))
+---
+---@param count integer  frames of the clip
+---@param most integer
+---@return integer[]
 function metrics.spread(count, most)
   local list, n = {}, math.min(count, most)
   for i = 1, n do list[i] = 1 + (2 * i - 1) * count // (2 * n) end
   return list
 end
 
--- Means over all frames of `clip`, or those of the list `frames`: { psnr, ms_ssim, psnr_8bit },
--- printable. A frame whose `image`
--- is only what the model may see is compared with its `original`. `on_frame(frame, output,
--- quality)` is called for each frame, in order; `quality` holds the figures of that frame.
+--- Means over the frames of a clip: psnr, ms_ssim and psnr_8bit, printable. Nothing is recorded for
+--- gradients. A frame whose image is only what the model may see is compared with its `original`.
+---
+---     print(lv.metrics.evaluate(model, clip))
+---     lv.metrics.evaluate(model, clip, function(frame, output, quality)
+---       print(frame.index, quality.psnr)
+---     end)
+---
+---@param model lunerv.Module
+---@param clip lunerv.Clip
+---@param on_frame? fun(frame: table, output: lunerv.Tensor, quality: table)  for each, in order
+---@param frames? integer[]  the numbers of the frames (all)
+---@return table  psnr, ms_ssim and psnr_8bit
 function metrics.evaluate(model, clip, on_frame, frames)
   local sum, count = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }, frames and #frames or #clip
-  if count == 0 then errors.raise "evaluate: expected at least one frame, got none" end
+  if count == 0 then errors.raise "metrics.evaluate: expected at least one frame, got none" end
   for i = 1, count do
     local index = frames and frames[i] or i
     local frame = clip:sample(index)

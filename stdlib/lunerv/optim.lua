@@ -9,38 +9,76 @@
 -- from the second argument or, where it names another optimiser, from that one's defaults.
 -- `optimiser.lr` is the rate of the first group; the rates of the others keep their ratio to it.
 -- Weight decay is decoupled: a step takes lr · weight_decay of a value off it, beside the update.
+local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 
 local optim <const> = {}
 
--- The options of each optimiser, with their defaults.
-local defaults <const> = {
-  adam = { lr = 1e-3, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8 },
-  adan = { lr = 1e-3, weight_decay = 0, beta1 = 0.98, beta2 = 0.92, beta3 = 0.99, eps = 1e-8 },
-  sgd = { lr = 1e-2, weight_decay = 0, momentum = 0, nesterov = false },
-  muon = { lr = 1e-2, weight_decay = 0, momentum = 0.95, nesterov = true },
-  soap = {
-    lr = 3e-3, weight_decay = 0, beta1 = 0.95, beta2 = 0.95, eps = 1e-8, frequency = 10,
-    largest = 1024,
-  },
+local known <const> = { "adam", "adan", "muon", "sgd", "soap" }
+
+local decay <const> = { "weight_decay", 0, "share of a value, times lr, that a step takes off it" }
+local eps <const> = { "eps", 1e-8, "added to the root that a step is divided by" }
+local rest <const> = { "rest", nil, "what gets the parameters that are no matrices: its name as "
+  .. "`optimiser` (adan), lr (3e-3), and its other options", type = "table" }
+
+-- The options of each optimiser.
+local takes <const> = {
+  adam = options.takes("optim.Adam", {
+    { "lr", 1e-3, "learning rate" }, decay,
+    { "beta1", 0.9, "what the mean of gradients keeps of itself at each step" },
+    { "beta2", 0.999, "what the mean of their squares keeps" }, eps,
+  }),
+  adan = options.takes("optim.Adan", {
+    { "lr", 1e-3, "learning rate" }, decay,
+    { "beta1", 0.98, "what the mean of gradients keeps of itself at each step" },
+    { "beta2", 0.92, "what the mean of the gradients' changes keeps" },
+    { "beta3", 0.99, "what the mean of their squares keeps" }, eps,
+  }),
+  sgd = options.takes("optim.SGD", {
+    { "lr", 1e-2, "learning rate" }, decay,
+    { "momentum", 0, "what the sum of gradients keeps of itself at each step" },
+    { "nesterov", false, "whether a step looks ahead along the momentum" },
+  }),
+  muon = options.takes("optim.Muon", {
+    { "lr", 1e-2, "learning rate of the matrices" }, decay,
+    { "momentum", 0.95, "what the sum of gradients keeps of itself at each step" },
+    { "nesterov", true, "whether a step looks ahead along the momentum" }, rest,
+  }),
+  soap = options.takes("optim.SOAP", {
+    { "lr", 3e-3, "learning rate of the matrices" }, decay,
+    { "beta1", 0.95, "what the mean of gradients keeps of itself at each step" },
+    { "beta2", 0.95, "what the mean of their squares keeps" },
+    { "shampoo_beta", nil, "what the means of GGᵀ and GᵀG keep (beta2)", type = "number" }, eps,
+    { "frequency", 10, "steps between two looks at the eigenbases" },
+    { "largest", 1024, "a dimension beyond it has no eigenbasis" }, rest,
+  }),
 }
 
--- Options that have no default of their own: shampoo_beta is beta2 where it is not given.
-local optional <const> = { soap = { "shampoo_beta" } }
-
-local function known() return "adam, adan, muon, sgd, soap" end
-
-local function defaults_of(name)
-  return defaults[name]
-    or errors.raise("optimiser: expected one of %s, got '%s'", known(), tostring(name))
+-- What checks the options of the optimiser `name`, which `what` asked for.
+local function takes_of(name, what)
+  return takes[name] or errors.raise("%s: unknown optimiser '%s'%s (known: %s)", what,
+    tostring(name), names.meant(tostring(name), known), errors.list(known))
 end
 
-local function complete(name, given, basis) return options(given, basis, optional[name]) end
+-- Options of the optimiser `name`, checked: `given`, over those of `basis`.
+local function complete(name, given, basis)
+  if basis and type(given) == "table" then
+    local all = options.copy(basis)
+    for key, value in next, given do all[key] = value end
+    given = all
+  end
+  return takes[name](given)
+end
 
--- Whether `parameter` is a matrix, of its first dimension by all others, that Muon and SOAP can do
--- something for: a vector has one singular value.
+--- Whether a parameter is a matrix, of its first dimension by all others, that Muon and SOAP can do
+--- something for: a vector has one singular value.
+---
+---     if lv.optim.is_matrix(parameter) then matrices[#matrices + 1] = parameter end
+---
+---@param parameter lunerv.Tensor
+---@return boolean
 function optim.is_matrix(parameter)
   local shape = parameter.shape
   local rows = shape[1] or 1
@@ -71,10 +109,13 @@ local function groups_of(given, name, own)
       errors.raise("optimiser: group %d: expected params, got none", i)
     end
     local method = asked.optimiser or name
-    local basis = method == name and own or defaults_of(method)
+    takes_of(method, ("optimiser: group %d"):format(i))
+    if asked.rest ~= nil then
+      errors.raise("optimiser: group %d: expected `rest` among the options of all groups", i)
+    end
     local wanted = options.copy(asked)
     wanted.params, wanted.optimiser = nil, nil
-    local group = complete(method, wanted, basis)
+    local group = complete(method, wanted, method == name and own or nil)
     group.params = type(parameters) == "table" and parameters or { parameters }
     errors.check_list("optimiser: params", group.params)
     count = count + #group.params
@@ -88,23 +129,42 @@ local function groups_of(given, name, own)
 end
 
 local function make(name, parameters, given)
-  local groups = groups_of(parameters, name, complete(name, given, defaults[name]))
-  return native.optimiser(groups)
+  return native.optimiser((groups_of(parameters, name, complete(name, given))))
 end
 
--- Adam (Kingma & Ba): lr · m̂ / (√v̂ + eps).
+--- Adam (Kingma & Ba): a step of lr · m̂ / (√v̂ + eps).
+--- Unlike PyTorch, weight decay is decoupled, as in its AdamW, and 0 unless given.
+---
+---     local optimiser = lv.optim.Adam(model:parameters(), { lr = 1e-3, weight_decay = 0.01 })
+---
+---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
+---@param options? lunerv.optim.Adam.Options
+---@return lunerv.optimiser
 function optim.Adam(parameters, given) return make("adam", parameters, given) end
 
--- Adan (arXiv 2208.06677): Adam with the change of the gradient as a third moment.
+--- Adan (arXiv 2208.06677): Adam with the change of the gradient as a third moment.
+---
+---     local optimiser = lv.optim.Adan(model:parameters(), { lr = 3e-3 })
+---
+---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
+---@param options? lunerv.optim.Adan.Options
+---@return lunerv.optimiser
 function optim.Adan(parameters, given) return make("adan", parameters, given) end
 
--- Gradient descent: v ← momentum · v + g, a step of lr · v; with `nesterov` of
--- lr · (g + momentum · v).
+--- Gradient descent: v ← momentum · v + g, a step of lr · v; with `nesterov` of
+--- lr · (g + momentum · v).
+--- Unlike PyTorch, weight decay is decoupled: it is no part of g.
+---
+---     local optimiser = lv.optim.SGD(model:parameters(), { lr = 0.1, momentum = 0.9 })
+---
+---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
+---@param options? lunerv.optim.SGD.Options
+---@return lunerv.optimiser
 function optim.SGD(parameters, given) return make("sgd", parameters, given) end
 
 -- Splits a group by the shapes of its parameters: matrices stay, the others follow `rest`.
-local function split(group, rest)
-  local matrices, others = options.copy(group), options.copy(rest)
+local function split(group, other)
+  local matrices, others = options.copy(group), options.copy(other)
   matrices.params, others.params = {}, {}
   for _, parameter in ipairs(group.params) do
     local list = optim.is_matrix(parameter) and matrices.params or others.params
@@ -116,20 +176,20 @@ end
 -- An optimiser of matrices. What is none (biases, scales) goes to the optimiser of `rest`,
 -- { optimiser = "adan", lr = 3e-3, … }. A group that names its optimiser gets it for all it holds.
 local function make_by_shape(method, parameters, given)
-  local own = options.copy(given)
-  local asked = options.copy(own.rest or {})
+  local own = complete(method, given)
+  local asked = options.copy(own.rest)
   own.rest = nil
-  own = complete(method, own, defaults[method])
   local name = asked.optimiser or "adan"
+  takes_of(name, "optimiser: rest")
   asked.optimiser, asked.lr = nil, asked.lr or 3e-3
-  local rest = complete(name, asked, defaults_of(name))
-  rest.optimiser = name
+  local other = complete(name, asked)
+  other.optimiser = name
 
   local groups, by_shape = groups_of(parameters, method, own)
   local list = {}
   for i, group in ipairs(groups) do
     if by_shape[i] then
-      local matrices, others = split(group, rest)
+      local matrices, others = split(group, other)
       list[#list + 1], list[#list + 2] = matrices, others
     else
       list[#list + 1] = group
@@ -138,14 +198,27 @@ local function make_by_shape(method, parameters, given)
   return native.optimiser(list)
 end
 
--- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
--- and the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
--- output channels by all else.
+--- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
+--- and the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
+--- output channels by all else. What is no matrix, biases and scales, goes to the optimiser of
+--- `rest`.
+---
+---     local optimiser = lv.optim.Muon(model:parameters(),
+---       { lr = 0.01, rest = { optimiser = "adam", lr = 1e-3 } })
+---
+---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
+---@param options? lunerv.optim.Muon.Options
+---@return lunerv.optimiser
 function optim.Muon(parameters, given) return make_by_shape("muon", parameters, given) end
 
--- SOAP (arXiv 2409.11321) for matrices: Adam in the eigenbases of the mean GGᵀ and GᵀG, which keep
--- `shampoo_beta` of themselves at each step. The bases are refreshed every `frequency` steps; a
--- dimension beyond `largest` has none. The first step only finds them and changes no matrix.
+--- SOAP (arXiv 2409.11321) for matrices: Adam in the eigenbases of the mean GGᵀ and GᵀG. The first
+--- step only finds them and changes no matrix. What is no matrix goes to the optimiser of `rest`.
+---
+---     local optimiser = lv.optim.SOAP(model:parameters(), { lr = 3e-3, frequency = 10 })
+---
+---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
+---@param options? lunerv.optim.SOAP.Options
+---@return lunerv.optimiser
 function optim.SOAP(parameters, given) return make_by_shape("soap", parameters, given) end
 
 local constructors <const> = {
@@ -153,10 +226,15 @@ local constructors <const> = {
   soap = optim.SOAP,
 }
 
--- The constructor called `name` on the command line.
+--- The constructor that the command line calls by this name: "adam", "adan", "muon", "sgd", "soap".
+---
+---     local optimiser = lv.optim.by_name "adan"(model:parameters(), { lr = 3e-3 })
+---
+---@param name string
+---@return fun(parameters: table, options?: table): lunerv.optimiser
 function optim.by_name(name)
+  takes_of(name, "optim.by_name")
   return constructors[name]
-    or errors.raise("unknown optimiser '%s' (known: %s)", tostring(name), known())
 end
 
 return errors.refuse_unknown(optim, "lv.optim")

@@ -4,19 +4,21 @@ local options <const> = require "lunerv.options"
 
 local schedule <const> = {}
 
-local function checked(o)
+local function checked(name, o)
   local share = o.warmup
   if not (share >= 0 and share <= 1) then
-    errors.raise("warmup: expected a share of the steps from 0 to 1, got %s", share)
+    errors.raise("schedule.%s: warmup: expected a share of the steps from 0 to 1, got %s", name,
+      share)
   end
-  for _, name in ipairs { "lr", "last" } do
-    local value = o[name] or 0
+  for _, key in ipairs { "lr", "last" } do
+    local value = o[key] or 0
     if type(value) ~= "number" or not (value >= 0 and value < math.huge) then
-      errors.raise("%s: expected a finite number of at least 0, got %s", name, tostring(value))
+      errors.raise("schedule.%s: %s: expected a finite number of at least 0, got %s", name, key,
+        tostring(value))
     end
   end
   if type(o.steps) ~= "number" or o.steps ~= o.steps or o.steps <= 0 then
-    errors.raise("steps: expected a number above 0, got %s", tostring(o.steps))
+    errors.raise("schedule.%s: steps: expected a number above 0, got %s", name, tostring(o.steps))
   end
   return o
 end
@@ -36,11 +38,24 @@ function WarmupCosine:state()
   return { kind = "warmup_cosine", lr = self.lr, warmup = self.warmup, steps = self.steps }
 end
 
--- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then half a cosine
--- down to 0.
+local cosine_takes <const> = options.takes("schedule.warmup_cosine", {
+  { "lr", 1e-3, "the highest rate" },
+  { "warmup", 0.1, "share of the steps in which the rate rises" },
+  { "steps", 1, "how many steps there are" },
+})
+
+--- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then half a cosine down
+--- to 0.
+--- Unlike PyTorch, a schedule is a function of the step, which counts from 1, and knows no
+--- optimiser.
+---
+---     local rate = lv.schedule.warmup_cosine { lr = 3e-3, steps = 1000 }
+---     optimiser.lr = rate(step)
+---
+---@param options? lunerv.schedule.warmup_cosine.Options
+---@return fun(step: number): number
 function schedule.warmup_cosine(given)
-  return setmetatable(checked(options(given, { lr = 1e-3, warmup = 0.1, steps = 1 })),
-    WarmupCosine)
+  return setmetatable(checked("warmup_cosine", cosine_takes(given)), WarmupCosine)
 end
 
 local WarmupLinear <const> = {}
@@ -57,26 +72,58 @@ function WarmupLinear:state()
     last = self.last }
 end
 
--- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then in a straight line
--- to the share `last` of it.
+local linear_takes <const> = options.takes("schedule.warmup_linear", {
+  { "lr", 1e-3, "the highest rate" },
+  { "warmup", 0.1, "share of the steps in which the rate rises" },
+  { "steps", 1, "how many steps there are" },
+  { "last", 0, "share of lr that is left at the end" },
+})
+
+--- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then in a straight line
+--- to the share `last` of it.
+---
+---     local rate = lv.schedule.warmup_linear { lr = 3e-3, steps = 1000, last = 0.1 }
+---     optimiser.lr = rate(step)
+---
+---@param options? lunerv.schedule.warmup_linear.Options
+---@return fun(step: number): number
 function schedule.warmup_linear(given)
-  local defaults = { lr = 1e-3, warmup = 0.1, steps = 1, last = 0 }
-  return setmetatable(checked(options(given, defaults)), WarmupLinear)
+  return setmetatable(checked("warmup_linear", linear_takes(given)), WarmupLinear)
 end
 
--- The schedule called `name` on the command line.
+local by_name <const> = {
+  warmup_cosine = schedule.warmup_cosine, warmup_linear = schedule.warmup_linear,
+}
+
+--- The schedule that the command line calls by this name: "warmup_cosine" or "warmup_linear".
+---
+---     local rate = lv.schedule.by_name("warmup_linear", { lr = 3e-3, warmup = 0.1, steps = 1000 })
+---
+---@param name string
+---@param options? table  the options of that schedule
+---@return fun(step: number): number
 function schedule.by_name(name, given)
-  local make = ({ warmup_cosine = schedule.warmup_cosine, warmup_linear = schedule.warmup_linear })
-    [name]
-  return (make or errors.raise("unknown schedule '%s' (known: warmup_cosine, warmup_linear)",
-    tostring(name)))(given)
+  local make = by_name[name] or errors.raise("schedule.by_name: unknown schedule '%s'%s",
+    tostring(name), errors.meant(name, { "warmup_cosine", "warmup_linear" }))
+  return make(given)
 end
 
--- The same `lr` at every step.
+local constant_takes <const> = options.takes("schedule.constant", {
+  { "lr", 1e-3, "the rate" },
+})
+
+--- The same rate at every step.
+---
+---     lv.train { model = model, clip = clip, schedule = lv.schedule.constant { lr = 1e-3 } }
+---
+---@param options? lunerv.schedule.constant.Options
+---@return fun(step: number): number
 function schedule.constant(given)
-  local o = options(given, { lr = 1e-3 })
-  if type(o.lr) ~= "number" then errors.raise("lr: expected a number, got %s", type(o.lr)) end
-  return function() return o.lr end
+  local lr = constant_takes(given).lr
+  if type(lr) ~= "number" then
+    errors.raise("schedule.constant: lr: expected a number, got %s", type(lr))
+  end
+  return function() return lr end
 end
 
 return errors.refuse_unknown(schedule, "lv.schedule")
