@@ -194,6 +194,9 @@ END
 MODULE("lunerv.models")
 #embed "../../stdlib/lunerv/models/init.lua"
 END
+MODULE("lunerv.models.advice")
+#embed "../../stdlib/lunerv/models/advice.lua"
+END
 MODULE("lunerv.models.budget")
 #embed "../../stdlib/lunerv/models/budget.lua"
 END

@@ -255,17 +255,76 @@ test("a configuration rebuilds its model", function()
 end)
 
 test("what cannot be built is refused", function()
-  raises(function() return lv.models.nerf end, "'nerf'", "hnerv, hnerv_boost")
+  raises(function() return lv.models.nerf end, "lv.models has no 'nerf': did you mean 'nerv'?")
+  raises(function() return lv.models.unet end,
+    "lv.models has no 'unet' (known: build, enerv, enerv_boost, hnerv, hnerv_boost, kinds, nerv, ")
+  raises(function() lv.models.build { kind = "nerf" } end,
+    "unknown model 'nerf': did you mean 'nerv'? (known: enerv, ")
+  raises(function() lv.models.build(3) end, "models.build: expected a configuration, got number")
   raises(function() lv.models.hnerv { fc_dim = 8 } end, "a clip")
   raises(function() lv.models.hnerv(bunny { size = 0.01 }) end, "size")
   raises(function() lv.models.hnerv(bunny { params = 100 }) end, "params")
   raises(function() lv.models.nerv(bunny { size = 1e-3 }) end,
     "size: expected at least 0.0", "0.001")
   raises(function() lv.models.enerv_boost(bunny { size = 0.001 }) end, "size: expected at least")
-  raises(function() lv.models.enerv(bunny { params = 4e5 }) end, "params: expected at least 499")
+  raises(function() lv.models.enerv(bunny { params = 4e5 }) end,
+    "models.enerv: params: expected at least 499,")
   raises(function() lv.models.enerv(bunny { fc_dim = 3 }) end, "fc_dim", "at least 4")
   raises(function() lv.models.nerv(bunny { enc_dim = { 64, 8 } }) end, "'enc_dim'")
   raises(function() lv.models.hnerv(bunny { fc_dim = 8, widths = { 9 }, strides = { 2, 2 } }) end,
     "widths: expected 2 numbers")
   raises(function() lv.models.hnerv(bunny { fcdim = 8 }) end, "'fcdim'", "fc_dim")
+end)
+
+-- The options that a refusal says would do, each way as a table.
+local function advised(message)
+  local ways = {}
+  for way in (message:match "or lower (.*)$" .. " or "):gmatch "(.-) or " do
+    local given = {}
+    for name, value in way:gmatch "([%a_]+) to ([%d,]+)" do
+      local first, second = value:match "^(%d+),(%d+)$"
+      given[name] = second and { tonumber(first), tonumber(second) } or tonumber(value)
+    end
+    ways[#ways + 1] = given
+  end
+  return ways
+end
+
+local function film(given)
+  given.height, given.width = 720, 1280
+  return bunny(given)
+end
+
+test("a refused budget says what would make it fit, and that is true", function()
+  for _, case in ipairs {
+    { "hnerv", 120000, 1 }, { "hnerv", 40000, 1 }, { "hnerv_boost", 1e5, 1 }, { "nerv", 120000, 2 },
+    { "enerv", 3e5, 1 },
+  } do
+    local kind, limit = case[1], case[2]
+    local function build(given)
+      given.params = limit
+      return lv.models[kind](film(given))
+    end
+    local ok, problem = pcall(build, {})
+    assert(not ok and problem.where, tostring(problem))
+    local ways = advised(problem.message)
+    equal(#ways, case[3])
+    for _, given in ipairs(ways) do assert(build(given):stored_parameters() <= limit) end
+    -- The least that is told is enough, one less is not.
+    local least = problem.data.least_params
+    assert(least > limit)
+    limit = least
+    equal(build({}):stored_parameters(), least)
+    limit = least - 1
+    raises(function() build {} end, "raise params")
+  end
+  raises(function() lv.models.hnerv(film { params = 120000 }) end,
+    "test_models.lua:", "models.hnerv: params: expected at least 353,648 for strides 5,2,2,2,2 and "
+    .. "enc_dim 64,16, got 120,000: raise params, or lower enc_dim to 64,3")
+  raises(function() lv.models.nerv(film { params = 1000 }) end,
+    "raise params (with stem_dim 8 and lower_width 1 it needs 2,360)")
+  raises(function() lv.models.hnerv(film { size = 0.1 }) end,
+    "models.hnerv: size: expected at least 0.3045 (million parameters) for strides 5,2,2,2,2 and "
+    .. "enc_dim 64,16, got 0.1: raise size, or lower enc_dim to 64,5")
+  lv.models.hnerv(film { size = 0.1, enc_dim = { 64, 5 } })
 end)

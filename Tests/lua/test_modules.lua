@@ -376,7 +376,7 @@ test("what is loaded wrongly changes nothing", function()
   raises(function() pair:load_state_dict(pair) end,
     "load_state_dict: expected a table of tensors by name, got Pair: give it module:state_dict()")
   raises(function() pair:load_state_dict({}, { strikt = false }) end,
-    "Module.load_state_dict: unknown option 'strikt': did you mean 'strict'? (known: strict)")
+    "Module:load_state_dict: unknown option 'strikt': did you mean 'strict'? (known: strict)")
 end)
 
 test("observed calls have names, and gradients where they are asked for", function()
@@ -401,7 +401,7 @@ test("observed calls have names, and gradients where they are asked for", functi
   calls = net:observe(function() lv.no_grad(function() net(x) end) end, { gradients = true })
   equal(calls[4].gradient, nil)
   raises(function() net:observe(print, { gradient = true }) end,
-    "Module.observe: unknown option 'gradient': did you mean 'gradients'? (known: gradients, time)")
+    "Module:observe: unknown option 'gradient': did you mean 'gradients'? (known: gradients, time)")
 end)
 
 -- Forms that others are used to ----------------------------------------------------------------

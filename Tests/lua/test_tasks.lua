@@ -299,7 +299,9 @@ test("a variant that cannot be is told of, and the others are computed", functio
       "60k")
   end, "1 variants failed")
   local rows = lv.json.decode(assert(lv.read_file(folder.path .. "/out/ablation.json"))).rows
-  equal({ rows[1].error:find "^params: expected at least", rows[2].error }, { 1 })
+  equal({
+    rows[1].error:find "^models.enerv_boost: params: expected at least", rows[2].error,
+  }, { 1 })
   assert(rows[3].bytes > 0)
 end)
 

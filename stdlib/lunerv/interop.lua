@@ -21,14 +21,25 @@ local function each_parameter(model, each)
   end
 end
 
--- The parameters of `model` by published name: a list of { name, tensor }.
+--- The parameters of a model by published name: a list of { name, tensor }.
+---
+---     lv.save_safetensors("theirs.safetensors", lv.interop.published_parameters(model))
+---
+---@param model lunerv.Module  of one of the kinds
+---@return table
 function interop.published_parameters(model)
   local list = {}
   each_parameter(model, function(tensor, theirs) list[#list + 1] = { theirs, tensor } end)
   return list
 end
 
--- The same in their shapes, as values: a list of { name, tensor }.
+--- The parameters of a model by published name and in the published shapes, as values without
+--- gradients: a list of { name, tensor }.
+---
+---     for _, entry in ipairs(lv.interop.published_values(model)) do print(entry[1]) end
+---
+---@param model lunerv.Module  of one of the kinds
+---@return table
 function interop.published_values(model)
   local list = interop.published_parameters(model)
   for i, entry in ipairs(list) do
@@ -38,8 +49,15 @@ function interop.published_values(model)
   return list
 end
 
--- Their tensor in the shape of ours: linear layers are stored as 1×1 convolutions and the other
--- way round, so only sizes of 1 may differ.
+--- A published tensor in the shape of ours: linear layers are stored as 1×1 convolutions and the
+--- other way round, so only sizes of 1 may differ.
+---
+---     local weight = lv.interop.reshaped(theirs, { 64, 160 }, "stem.0.weight")
+---
+---@param tensor lunerv.Tensor
+---@param shape integer[]
+---@param name string  what an error calls it
+---@return lunerv.Tensor
 local function reshaped(tensor, shape, name)
   local function without_ones(sizes)
     local text = {}
@@ -57,8 +75,13 @@ end
 
 interop.reshaped = reshaped
 
--- Copies published parameters, a table of tensors by name, into `model`. All must be there, and
--- nothing else.
+--- Copies published parameters into a model. All must be there, and nothing else.
+---
+---     lv.interop.load_published(model, lv.load_safetensors "theirs.safetensors")
+---
+---@param model lunerv.Module  of one of the kinds
+---@param tensors table  tensors by published name
+---@return lunerv.Module  the model
 function interop.load_published(model, tensors)
   local used = {}
   native.no_grad(function()
@@ -97,8 +120,17 @@ local function integers(list)
   return result
 end
 
--- The options of our model of `kind` that equal a published configuration (a decoded JSON
--- table), for frames of the given size.
+--- The options of our model that equal a published configuration, for frames of a size.
+---
+---     local given = lv.interop.options_from_published("hnerv", config, 720, 1280, 132)
+---     local model = lv.models.hnerv(given)
+---
+---@param kind string  a kind of model
+---@param config table  the published configuration, decoded from JSON
+---@param height integer?  of the frames
+---@param width integer?
+---@param frames integer?  how many there are
+---@return table
 function interop.options_from_published(kind, config, height, width, frames)
   local own = kinds.of(kind)
   local o = {
@@ -133,11 +165,11 @@ local function published_config(model)
   local c = model.config
   local boosted = c.conditioning ~= nil
   if c.conditioning == "adain" then
-    errors.raise "a model conditioned by AdaIN has no published form"
+    errors.raise "interop.save: a model conditioned by AdaIN has no published form"
   end
   if c.head_scale > 1 then
-    errors.raise("interop: expected a model of head_scale 1, which the published programs have, "
-      .. "got %d", c.head_scale)
+    errors.raise("interop.save: expected a model of head_scale 1, which the published programs "
+      .. "have, got %d", c.head_scale)
   end
   return {
     sft_block = boosted and c.conditioning == "tat" and "res_sft" or "none", ch_t = c.ch_t or 32,
@@ -248,18 +280,36 @@ end
 local Published <const> = {}
 Published.__index = Published
 
--- Opens a safetensors file with a published program's parameters, plain or quantised: a decoder,
--- with `embed` (frames, channels, rows, columns) for the HNeRV kinds, or a whole model. Strides and
--- widths are read off the shapes; `given` says what neither these nor the file's metadata tell:
--- height, width and frames, fc_hw, act, out_image, pe_base; and `clip`, of whose frames an encoder
--- makes embeddings where the file has none. Files of NeRV's and of E-NeRV's own programs are told
--- by their names; `interleaved` says that encodings are sin, cos, sin, cos, … in any other file. A
--- prefix that programs put before names (`module.`, `_orig_mod.`, `state_dict.`, …) is dropped.
--- Returns { model, kind, frames, height, width, embeddings }, with `:frame(i)` for the image and
--- `:time(i)` for the time that its model makes it at; nil and a message when it cannot be read.
+local open_takes <const> = options.takes("interop.open", {
+  { "height", nil, "of the frames, where the file does not tell", type = "integer" },
+  { "width", nil, "of the frames, where the file does not tell", type = "integer" },
+  { "frames", nil, "how many there are, where the file does not tell", type = "integer" },
+  { "fc_hw", nil, "rows and columns of the first map, of the kinds that know frames by time",
+    type = "list" },
+  { "act", nil, "the activation, where the file does not tell", type = "string" },
+  { "out_image", nil, "how the head becomes an image, where the file does not tell",
+    type = "string|number" },
+  { "pe_base", nil, "base of the time's encoding, where the file does not tell", type = "number" },
+  { "clip", nil, "the clip, whose frames are encoded where the file has no embeddings",
+    type = "clip" },
+  { "interleaved", nil, "whether encodings are sin, cos, sin, cos, … (as in the program that the "
+    .. "names are of)", type = "boolean" },
+})
+
+--- Opens a safetensors file with a published program's parameters, plain or quantised: a decoder,
+--- with `embed` (frames, channels, rows, columns) for the HNeRV kinds, or a whole model. Strides
+--- and widths are read off the shapes; options say what neither these nor the file's metadata tell.
+--- Files of NeRV's and of E-NeRV's own programs are told by their names. A prefix that programs put
+--- before names (`module.`, `_orig_mod.`, `state_dict.`, …) is dropped.
+---
+---     local theirs = assert(lv.interop.open("theirs.safetensors", { clip = clip }))
+---     local image = theirs:frame(1)          -- made at the time theirs:time(1)
+---
+---@param path string
+---@param given? lunerv.interop.open.Options
+---@return table  { model, kind, frames, height, width, embeddings }; or nil and an error
 function interop.open(path, given)
-  local o = options(given, {}, { "height", "width", "frames", "fc_hw", "act", "out_image",
-    "pe_base", "clip", "interleaved" })
+  local o = open_takes(given)
   local stored, metadata = native.load_safetensors(path)
   if not stored then return nil, metadata end
   local tensors, is_own = programs.recognise(dequantised(unwrapped(stored)))
@@ -311,7 +361,7 @@ function Published:time(i) return self.program.time(i, self.frames) end
 -- Frame `i` as (1, 3, height, width).
 function Published:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
-    errors.raise("expected a frame from 1 to %d, got %s", self.frames, tostring(i))
+    errors.raise("frame: expected a number from 1 to %d, got %s", self.frames, tostring(i))
   end
   local t = self:time(i)
   return native.no_grad(function()
@@ -341,13 +391,24 @@ local function embeddings_of(model, clip)
   return native.cat(list, 1)
 end
 
--- Writes `model` under the published names. `clip`: for the HNeRV kinds, whose frames' embeddings
--- are stored as `embed`. `quantised`: every tensor in 8 bits, without the encoder, as the published
--- programs store what they compress. A NeRV is written for NeRV's own program, whose encodings are
--- interleaved and whose times begin at 0: its frames there are the same as here. Returns true, or
--- nil and a message.
+local save_takes <const> = options.takes("interop.save", {
+  { "quantised", false, "whether every tensor has 8 bits, and the encoder is left out" },
+  { "clip", nil, "of the HNeRV kinds: the clip, whose embeddings are stored as `embed`",
+    type = "clip" },
+})
+
+--- Writes a model under the published names, for the published programs. A NeRV is written for
+--- NeRV's own program, whose encodings are interleaved and whose times begin at 0: its frames there
+--- are the same as here.
+---
+---     assert(lv.interop.save("theirs.safetensors", model, { clip = clip }))
+---
+---@param path string
+---@param model lunerv.Module  of one of the kinds
+---@param given? lunerv.interop.save.Options
+---@return boolean  true, or nil and an error
 function interop.save(path, model, given)
-  local o = options(given, { quantised = false }, { "clip" })
+  local o = save_takes(given)
   local list = {}
   for _, entry in ipairs(interop.published_values(model)) do
     if not (o.quantised and entry[1]:match "^encoder%.") then list[#list + 1] = entry end
@@ -359,7 +420,8 @@ function interop.save(path, model, given)
   if model.decode and o.clip then
     list[#list + 1] = { "embed", embeddings_of(model, o.clip) }
   elseif model.decode and o.quantised then
-    errors.raise "expected a clip: without its embeddings nobody could decode the file"
+    errors.raise("interop.save: expected a clip: without its embeddings nobody could decode the "
+      .. "file")
   end
   if o.quantised then
     local plain = list
@@ -375,4 +437,4 @@ function interop.save(path, model, given)
   })
 end
 
-return interop
+return errors.refuse_unknown(interop, "lv.interop")

@@ -138,8 +138,8 @@ end
 ---     local optimiser = lv.optim.Adam(model:parameters(), { lr = 1e-3, weight_decay = 0.01 })
 ---
 ---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
----@param options? lunerv.optim.Adam.Options
----@return lunerv.optimiser
+---@param given? lunerv.optim.Adam.Options
+---@return lunerv.Optimiser
 function optim.Adam(parameters, given) return make("adam", parameters, given) end
 
 --- Adan (arXiv 2208.06677): Adam with the change of the gradient as a third moment.
@@ -147,8 +147,8 @@ function optim.Adam(parameters, given) return make("adam", parameters, given) en
 ---     local optimiser = lv.optim.Adan(model:parameters(), { lr = 3e-3 })
 ---
 ---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
----@param options? lunerv.optim.Adan.Options
----@return lunerv.optimiser
+---@param given? lunerv.optim.Adan.Options
+---@return lunerv.Optimiser
 function optim.Adan(parameters, given) return make("adan", parameters, given) end
 
 --- Gradient descent: v ← momentum · v + g, a step of lr · v; with `nesterov` of
@@ -158,8 +158,8 @@ function optim.Adan(parameters, given) return make("adan", parameters, given) en
 ---     local optimiser = lv.optim.SGD(model:parameters(), { lr = 0.1, momentum = 0.9 })
 ---
 ---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
----@param options? lunerv.optim.SGD.Options
----@return lunerv.optimiser
+---@param given? lunerv.optim.SGD.Options
+---@return lunerv.Optimiser
 function optim.SGD(parameters, given) return make("sgd", parameters, given) end
 
 -- Splits a group by the shapes of its parameters: matrices stay, the others follow `rest`.
@@ -207,8 +207,8 @@ end
 ---       { lr = 0.01, rest = { optimiser = "adam", lr = 1e-3 } })
 ---
 ---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
----@param options? lunerv.optim.Muon.Options
----@return lunerv.optimiser
+---@param given? lunerv.optim.Muon.Options
+---@return lunerv.Optimiser
 function optim.Muon(parameters, given) return make_by_shape("muon", parameters, given) end
 
 --- SOAP (arXiv 2409.11321) for matrices: Adam in the eigenbases of the mean GGᵀ and GᵀG. The first
@@ -217,8 +217,8 @@ function optim.Muon(parameters, given) return make_by_shape("muon", parameters, 
 ---     local optimiser = lv.optim.SOAP(model:parameters(), { lr = 3e-3, frequency = 10 })
 ---
 ---@param parameters lunerv.Tensor[]|table[]  parameters, or groups { params = …, lr = …, … }
----@param options? lunerv.optim.SOAP.Options
----@return lunerv.optimiser
+---@param given? lunerv.optim.SOAP.Options
+---@return lunerv.Optimiser
 function optim.SOAP(parameters, given) return make_by_shape("soap", parameters, given) end
 
 local constructors <const> = {
@@ -231,7 +231,7 @@ local constructors <const> = {
 ---     local optimiser = lv.optim.by_name "adan"(model:parameters(), { lr = 3e-3 })
 ---
 ---@param name string
----@return fun(parameters: table, options?: table): lunerv.optimiser
+---@return fun(parameters: table, options?: table): lunerv.Optimiser
 function optim.by_name(name)
   takes_of(name, "optim.by_name")
   return constructors[name]

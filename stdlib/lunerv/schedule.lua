@@ -52,7 +52,7 @@ local cosine_takes <const> = options.takes("schedule.warmup_cosine", {
 ---     local rate = lv.schedule.warmup_cosine { lr = 3e-3, steps = 1000 }
 ---     optimiser.lr = rate(step)
 ---
----@param options? lunerv.schedule.warmup_cosine.Options
+---@param given? lunerv.schedule.warmup_cosine.Options
 ---@return fun(step: number): number
 function schedule.warmup_cosine(given)
   return setmetatable(checked("warmup_cosine", cosine_takes(given)), WarmupCosine)
@@ -85,7 +85,7 @@ local linear_takes <const> = options.takes("schedule.warmup_linear", {
 ---     local rate = lv.schedule.warmup_linear { lr = 3e-3, steps = 1000, last = 0.1 }
 ---     optimiser.lr = rate(step)
 ---
----@param options? lunerv.schedule.warmup_linear.Options
+---@param given? lunerv.schedule.warmup_linear.Options
 ---@return fun(step: number): number
 function schedule.warmup_linear(given)
   return setmetatable(checked("warmup_linear", linear_takes(given)), WarmupLinear)
@@ -100,7 +100,7 @@ local by_name <const> = {
 ---     local rate = lv.schedule.by_name("warmup_linear", { lr = 3e-3, warmup = 0.1, steps = 1000 })
 ---
 ---@param name string
----@param options? table  the options of that schedule
+---@param given? table  the options of that schedule
 ---@return fun(step: number): number
 function schedule.by_name(name, given)
   local make = by_name[name] or errors.raise("schedule.by_name: unknown schedule '%s'%s",
@@ -116,7 +116,7 @@ local constant_takes <const> = options.takes("schedule.constant", {
 ---
 ---     lv.train { model = model, clip = clip, schedule = lv.schedule.constant { lr = 1e-3 } }
 ---
----@param options? lunerv.schedule.constant.Options
+---@param given? lunerv.schedule.constant.Options
 ---@return fun(step: number): number
 function schedule.constant(given)
   local lr = constant_takes(given).lr

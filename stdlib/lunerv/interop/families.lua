@@ -25,10 +25,22 @@ function families.of(kind)
   return require("lunerv.interop." .. own.family)
 end
 
--- Their name of our parameter `name` in a model of `kind`; nil for what they do not store.
+--- The name that the published programs have for a parameter of ours; nil for what they do not
+--- store.
+---
+---     print(lv.interop.published_name("hnerv", "head.weight"))   -- head_layer.weight
+---
+---@param kind string  a kind of model, such as "hnerv_boost"
+---@param name string  as model:named_parameters() gives it
+---@return string?
 function families.published(kind, name) return names.translate(name, families.of(kind).names) end
 
--- The kind of model that a table of tensors by published name belongs to.
+--- The kind of model that tensors by published name belong to.
+---
+---     local kind = lv.interop.kind_of(lv.load_safetensors "theirs.safetensors")
+---
+---@param tensors table  tensors by name
+---@return string
 function families.kind(tensors)
   local boosted, marks = false, {}
   for name in pairs(tensors) do boosted = boosted or name:find(".sft_block.", 1, true) ~= nil end

@@ -10,7 +10,8 @@ local widest <const> = 65536
 -- The published rule: the largest root, truncated, of a·x² + b·x − (10⁶·size − embeddings) = 0.
 -- It leaves conditioning, repeats, expansion and the kernel cap out. `linear` is b; `o` holds
 -- strides, ks and reduce; no width is below `least`.
-function budget.published_width(o, size, embeddings, linear, least)
+-- A refusal says what would make it fit: `channels` are the embedding's, nil where there is none.
+function budget.published_width(o, size, embeddings, linear, least, channels)
   local r, a = 1 / o.reduce, 0
   for i, stride in ipairs(geometry.trunk(o)) do
     a = a + r * r ^ (2 * (i - 1)) * stride ^ 2 * math.min(o.ks[2] + 2 * (i - 1), o.ks[3]) ^ 2
@@ -18,20 +19,25 @@ function budget.published_width(o, size, embeddings, linear, least)
   local room = 1e6 * size - embeddings
   local width = room > 0 and (math.sqrt(linear ^ 2 + 4 * a * room) - linear) / (2 * a) // 1 or 0
   if width < least then
-    local needed = (a * least ^ 2 + linear * least + embeddings) / 1e6
-    errors.data("size: expected at least %.4g (million parameters) for these strides and frames%s, "
-      .. "got %g", math.ceil(needed * 1e4) / 1e4, embeddings > 0
-      and (", %d embedding parameters included"):format(embeddings) or "", size)
+    local decoder = a * least ^ 2 + linear * least
+    local needed, fitting = math.ceil((decoder + embeddings) / 100) / 1e4, nil
+    if channels then fitting = (1e6 * size - decoder) * channels // embeddings | 0 end
+    errors.data("models.%s: size: expected at least %g (million parameters) for strides %s%s, got "
+      .. "%g: raise size%s%s", o.kind, needed, table.concat(o.strides, ","), channels
+      and (" and enc_dim %g,%d"):format(o.enc_dim[1], channels) or "", size, fitting
+      and fitting >= 1 and (", or lower enc_dim to %g,%d"):format(o.enc_dim[1], fitting) or "",
+      channels and "" or ", or give fewer or larger strides")
   end
   if width > widest then
-    errors.data("size: %g million parameters make a layer wider than %d", size, widest)
+    errors.data("models.%s: size: expected less than makes a layer wider than %d, got %g (million "
+      .. "parameters)", o.kind, widest, size)
   end
   return math.tointeger(width)
 end
 
 -- The largest width, from `least` on, for which `count(width)` is at most `limit`, where it grows
--- with the width but may drop at `drop`. Counting takes milliseconds, so that guesses are good:
--- the root of a count is nearly linear in the width.
+-- with the width but may drop at `drop`; nil and the fewest where there is none. Counting takes
+-- milliseconds, so that guesses are good: the root of a count is nearly linear in the width.
 function budget.exact_width(limit, count, least, drop)
   local function root(width) return math.sqrt(math.max(count(width), 1)) end
   local aim, low, high, at_high = math.sqrt(limit), least, nil, nil
@@ -54,9 +60,7 @@ function budget.exact_width(limit, count, least, drop)
   end
   if drop and drop > low and count(drop) <= limit then return drop end
   if guess then return low end
-  local least_params = count(least)
-  error(errors.new("data", ("params: expected at least %d for this clip, got %d"):format(
-    least_params, limit // 1), { least_params = least_params }))
+  return nil, count(least)
 end
 
 return budget

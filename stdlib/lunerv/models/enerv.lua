@@ -5,6 +5,14 @@ local native <const> = require "lunerv.native"
 local nn <const> = require "lunerv.nn"
 local OfTime <const> = require "lunerv.models.of_time"
 
+--- E-NeRV (arXiv 2207.08132): places and time are encoded apart, the places talk among themselves,
+--- and become the map that the stages enlarge. Time also scales and shifts the map before every
+--- block.
+---
+---     local model = lv.models.enerv { clip = clip, params = 1e6 }
+---     local image = model(1 / #clip)
+---
+---@param given table  clip, or height, width and frames; one of params, size or fc_dim; options
 local ENeRV <const> = nn.class("ENeRV", OfTime)
 
 ENeRV.kind = "enerv"
@@ -13,8 +21,7 @@ ENeRV.least_width = 4 -- a quarter of it upsamples first
 
 local cond <const> = 128 -- channels of the time that scales and shifts
 
--- lv.models.enerv { clip = …, size = 1.5 }, or height, width and frames for the clip; options are
--- those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
+-- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function ENeRV:init(given)
   local o = self:settle(given)
   local d, encoding = o.block_dim, 2 * o.pe_levels

@@ -3,6 +3,13 @@
 local ENeRV <const> = require "lunerv.models.enerv"
 local nn <const> = require "lunerv.nn"
 
+--- E-NeRV-Boost (arXiv 2402.18152): E-NeRV with sines; in place of its affine transforms, every
+--- block is conditioned on the frame's time.
+---
+---     local model = lv.models.enerv_boost { clip = clip, params = 1e6 }
+---     local image = model(1 / #clip)
+---
+---@param given table  clip, or height, width and frames; one of params, size or fc_dim; options
 local ENeRVBoost <const> = nn.class("ENeRVBoost", ENeRV)
 
 ENeRVBoost.kind = "enerv_boost"

@@ -3,6 +3,9 @@ local errors <const> = require "lunerv.errors"
 
 local geometry <const> = {}
 
+-- What an error of the options `o` begins with.
+local function of(o) return o.kind and ("models.%s: "):format(o.kind) or "" end
+
 function geometry.product(list)
   local product = 1
   for _, factor in ipairs(list) do product = product * factor end
@@ -26,7 +29,7 @@ function geometry.frame(o)
   local height, width = o.height or clip.height, o.width or clip.width
   local frames = o.frames or clip.frames
   if not (height and width and frames) then
-    errors.raise "expected a clip, or height, width and frames"
+    errors.raise("%sexpected a clip, or height, width and frames", of(o))
   end
   return height, width, frames
 end
@@ -85,8 +88,8 @@ end
 function geometry.trunk(o)
   local scale = o.head_scale or 1
   return without(o.strides, scale)
-    or errors.raise("head_scale: expected strides that end in a factor of %d, got %s", scale,
-      table.concat(o.strides, ","))
+    or errors.raise("%shead_scale: expected strides that end in a factor of %d, got %s", of(o),
+      scale, table.concat(o.strides, ","))
 end
 
 -- `blocks`, a full trunk's blocks in each stage, for one that stops short of the frame's
@@ -118,12 +121,14 @@ end
 function geometry.stages(o, fc_dim, next_width)
   local stages, width, strides = {}, fc_dim, geometry.trunk(o)
   if o.widths and #o.widths ~= #strides then
-    errors.raise("widths: expected %d numbers, one for each stage, got %d", #strides, #o.widths)
+    errors.raise("%swidths: expected %d numbers, one for each stage, got %d", of(o), #strides,
+      #o.widths)
   end
   for i, stride in ipairs(strides) do
     local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
     if kernel % 2 == 0 then
-      errors.raise("ks: expected odd kernels in the decoder, stage %d has %d", i, kernel)
+      errors.raise("%sks: expected odd kernels in the decoder, got %d in stage %d", of(o), kernel,
+        i)
     end
     local to = o.widths and o.widths[i] or next_width(o, i, width, stride)
     for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do

@@ -4,13 +4,19 @@ local geometry <const> = require "lunerv.models.geometry"
 local Model <const> = require "lunerv.models.model"
 local nn <const> = require "lunerv.nn"
 
+--- HNeRV (arXiv 2304.02633): an encoder makes a small embedding of each frame, and the decoder the
+--- frame of that. Files hold the decoder and the embeddings.
+---
+---     local model = lv.models.hnerv { clip = clip, params = 1.5e6 }
+---     local image = model(clip:frame(1))
+---
+---@param given table  clip, or height, width and frames; one of params, size or fc_dim; options
 local HNeRV <const> = nn.class("HNeRV", Model)
 
 HNeRV.kind = "hnerv"
 HNeRV.next_width = geometry.next_width.hnerv
 
--- lv.models.hnerv { clip = …, size = 1.525 }, or height, width and frames for the clip; options
--- are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
+-- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function HNeRV:init(given)
   local o = self:settle(given)
   if o.encoder ~= false then
@@ -22,17 +28,23 @@ function HNeRV:init(given)
   self:add_stages(3)
 end
 
--- (1, 3, height, width) → the embedding, (1, enc_dim[2], grid height, grid width). Frames that
--- the strides do not divide are continued by their last row and column; where the trunk stops
--- short of their resolution, the encoder sees them scaled down as far.
+--- The embedding of a frame, (1, enc_dim[2], grid height, grid width). Frames that the strides do
+--- not divide are continued by their last row and column; where the trunk stops short of their
+--- resolution, the encoder sees them scaled down as far.
+---
+---     local embedding = model:encode(clip:frame(1))
+---
+---@param image lunerv.Tensor  (1, 3, height, width)
+---@return lunerv.Tensor
 function HNeRV:encode(image)
   local c, p = self.config, self.padding
   if not self.encoder then
-    errors.raise "this model is a decoder alone: it has no encoder to make embeddings with"
+    errors.raise("%s: this model is a decoder alone: it has no encoder to make embeddings with",
+      self.kind)
   end
   if image:size(3) ~= c.height or image:size(4) ~= c.width then
-    errors.raise("expected a frame of %dx%d, got %dx%d", c.height, c.width, image:size(3),
-      image:size(4))
+    errors.raise("%s: expected a frame of %dx%d, got %dx%d", self.kind, c.height, c.width,
+      image:size(3), image:size(4))
   end
   if p.bottom > 0 or p.right > 0 then image = image:pad(p) end
   local scale, s = c.head_scale, image.shape
@@ -42,7 +54,12 @@ function HNeRV:encode(image)
   return self.encoder(image)
 end
 
--- The embedding → (1, 3, height, width).
+--- The frame of an embedding, (1, 3, height, width).
+---
+---     local image = model:decode(model:encode(clip:frame(1)))
+---
+---@param embedding lunerv.Tensor
+---@return lunerv.Tensor
 function HNeRV:decode(embedding) return self:render(self.stem(embedding)) end
 
 function HNeRV:forward(image, t) return self:decode(self:encode(image), t) end
@@ -56,7 +73,8 @@ function HNeRV:place(o)
   o.enc_strides = o.enc_strides or trunk
   local down, up = geometry.product(o.enc_strides), geometry.product(trunk)
   if down % up ~= 0 then
-    errors.raise("enc_strides: expected a multiple of the strides' product %d, got %d", up, down)
+    errors.raise("models.%s: enc_strides: expected a multiple of the strides' product %d, got %d",
+      o.kind, up, down)
   end
   o.unfold = down // up
   local unit = down * scale
@@ -66,7 +84,9 @@ function HNeRV:place(o)
 
   if o.enc_dim[2] < 1 then
     local millions = o.size or o.params and o.params / 1e6
-    if not millions then errors.raise "enc_dim: a share of the size needs a size" end
+    if not millions then
+      errors.raise("models.%s: enc_dim: expected a size or params beside a share of it", o.kind)
+    end
     local cells = self.grid[1] * self.grid[2]
     o.enc_dim[2] = math.max(1, math.floor(o.enc_dim[2] * 1e6 * millions / o.frames / cells))
   end

@@ -2,6 +2,13 @@
 local HNeRV <const> = require "lunerv.models.hnerv"
 local nn <const> = require "lunerv.nn"
 
+--- HNeRV-Boost (arXiv 2402.18152): HNeRV with sines, and every block conditioned on the frame's
+--- time.
+---
+---     local model = lv.models.hnerv_boost { clip = clip, params = 1.5e6 }
+---     local image = model(clip:frame(1), 1 / #clip)
+---
+---@param given table  clip, or height, width and frames; one of params, size or fc_dim; options
 local HNeRVBoost <const> = nn.class("HNeRVBoost", HNeRV)
 
 HNeRVBoost.kind = "hnerv_boost"

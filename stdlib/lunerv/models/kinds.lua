@@ -16,6 +16,7 @@
 --                 (132 frames of 720×1280)
 --   bench         sizes of `lunerv bench`: { millions of parameters, GFLOP of a forward pass }
 local errors <const> = require "lunerv.errors"
+local names <const> = require "lunerv.names"
 
 local kinds <const> = { names = {}, by_name = {} }
 
@@ -74,16 +75,17 @@ end
 
 function kinds.of(name)
   return kinds.by_name[name]
-    or errors.raise("unknown model '%s' (known: %s)", tostring(name), errors.list(kinds.names))
+    or errors.raise("unknown model '%s'%s (known: %s)", tostring(name),
+      names.meant(tostring(name), kinds.names), errors.list(kinds.names))
 end
 
 -- Names of the kinds for which `wanted(kind)` holds.
 function kinds.where(wanted)
-  local names = {}
+  local found = {}
   for _, kind in ipairs(kinds.list) do
-    if wanted(kind) then names[#names + 1] = kind.name end
+    if wanted(kind) then found[#found + 1] = kind.name end
   end
-  return names
+  return found
 end
 
 return kinds

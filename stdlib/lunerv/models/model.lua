@@ -6,6 +6,7 @@
 --   next_width            one of geometry.next_width
 --   stem_weights(o)       b of the published size rule: the first layer's weights for each channel
 --   embedding_parameters  stored beside the decoder
+local advice <const> = require "lunerv.models.advice"
 local budget <const> = require "lunerv.models.budget"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
@@ -41,7 +42,8 @@ function Model:settle(given)
   if o.fc_dim then
     o.params, o.size = nil, nil
     if o.fc_dim < self.least_width then
-      errors.raise("fc_dim: expected at least %d, got %d", self.least_width, o.fc_dim)
+      errors.raise("models.%s: fc_dim: expected at least %d, got %d", self.kind, self.least_width,
+        o.fc_dim)
     end
   elseif o.params then
     o.size = nil
@@ -53,7 +55,7 @@ function Model:settle(given)
     o.fc_dim = self:width_within(limit)
   else
     o.fc_dim = budget.published_width(o, o.size, embeddings, self:stem_weights(o),
-      self.least_width)
+      self.least_width, embeddings > 0 and o.enc_dim[2] or nil)
   end
   return o
 end
@@ -80,9 +82,10 @@ end
 -- The largest width with which at most `limit` parameters are stored.
 function Model:width_within(limit)
   local embeddings = self:embedding_parameters()
-  return budget.exact_width(limit, function(width)
+  local width, least = budget.exact_width(limit, function(width)
     return self:count(self.config, width) + embeddings
   end, self.least_width, self:drop_at())
+  return width or advice.refuse(self, limit, least)
 end
 
 -- A width that may need fewer parameters than the one before it.
@@ -164,10 +167,19 @@ function Model:image(x)
   return nn.out_image(x, c.out_image)
 end
 
--- What training and evaluation call: `frame` is { image, t, index }.
+--- What training and evaluation call: the model's image of a frame.
+---
+---     local image = model:reconstruct(clip:sample(1))
+---
+---@param frame table  { image, t, index }
+---@return lunerv.Tensor  (1, 3, height, width)
 function Model:reconstruct(frame) return self(frame.t) end
 
--- Parameters that a file holds.
+--- The number of parameters that a file holds: the embeddings with it, without an encoder.
+---
+---     print(model:stored_parameters())
+---
+---@return integer
 function Model:stored_parameters() return self:parameter_count() end
 
 function Model:head_note()
@@ -175,7 +187,11 @@ function Model:head_note()
   return scale > 1 and (" (the last %d the head's)"):format(scale) or ""
 end
 
--- One line for people.
+--- One line for people: kind, width, strides, grid, parameters.
+---
+---     print(model:summary())
+---
+---@return string
 function Model:summary()
   local c = self.config
   return ("%s: width %d, strides %s%s, grid %dx%d, %d stored parameters"):format(c.kind, c.fc_dim,

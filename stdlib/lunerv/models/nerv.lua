@@ -2,12 +2,18 @@
 local nn <const> = require "lunerv.nn"
 local OfTime <const> = require "lunerv.models.of_time"
 
+--- NeRV (arXiv 2110.13903): a frame's time becomes a small map, which blocks of convolution and
+--- PixelShuffle enlarge.
+---
+---     local model = lv.models.nerv { clip = clip, params = 1e6 }
+---     local image = model(1 / #clip)
+---
+---@param given table  clip, or height, width and frames; one of params, size or fc_dim; options
 local NeRV <const> = nn.class("NeRV", OfTime)
 
 NeRV.kind = "nerv"
 
--- lv.models.nerv { clip = …, size = 1.5 }, or height, width and frames for the clip; options are
--- those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
+-- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function NeRV:init(given)
   local o = self:settle(given)
   self:add_position()

@@ -31,7 +31,7 @@ local function with_gradient(call, probe)
   end })
 end
 
-local takes <const> = options.takes("Module.observe", {
+local takes <const> = options.takes("Module:observe", {
   { "time", false, "whether each call's seconds are measured; its output is computed within it" },
   { "gradients", false, "whether outputs keep their gradients: after backward, call.gradient" },
 })
@@ -48,7 +48,7 @@ local takes <const> = options.takes("Module.observe", {
 ---     end
 ---
 ---@param run fun()
----@param options? lunerv.Module.observe.Options
+---@param given? lunerv.Module.observe.Options
 ---@return table[]
 function Module:observe(run, given)
   if type(run) ~= "function" then

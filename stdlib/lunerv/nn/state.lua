@@ -84,7 +84,7 @@ local function load(what, module, tensors, strict)
   return module
 end
 
-local load_takes <const> = options.takes("Module.load_state_dict", {
+local load_takes <const> = options.takes("Module:load_state_dict", {
   { "strict", true, "whether names that either side lacks are an error" },
 })
 
@@ -96,7 +96,7 @@ local load_takes <const> = options.takes("Module.load_state_dict", {
 ---     model:load_state_dict(lv.load_safetensors "model.safetensors", { strict = false })
 ---
 ---@param dict table
----@param options? lunerv.Module.load_state_dict.Options
+---@param given? lunerv.Module.load_state_dict.Options
 ---@return lunerv.Module  this module
 function Module:load_state_dict(dict, given)
   local strict = load_takes(given).strict
@@ -118,7 +118,7 @@ function Module:save(path, metadata)
   return native.save_safetensors(path, dict, metadata)
 end
 
-local file_takes <const> = options.takes("Module.load", {
+local file_takes <const> = options.takes("Module:load", {
   { "strict", true, "whether names that either side lacks are an error" },
 })
 
@@ -129,7 +129,7 @@ local file_takes <const> = options.takes("Module.load", {
 ---     local model = assert(Net():load "model.safetensors")
 ---
 ---@param path string
----@param options? lunerv.Module.load.Options
+---@param given? lunerv.Module.load.Options
 ---@return lunerv.Module|nil  this module, or nil and an error where the file cannot be read
 function Module:load(path, given)
   local strict = file_takes(given).strict
