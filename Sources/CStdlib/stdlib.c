@@ -281,10 +281,11 @@ END
 MODULE("lunerv.nn.norm_affine")
 #embed "../../stdlib/lunerv/nn/norm_affine.lua"
 END
-MODULE("lunerv.nn.order")
-#embed "../../stdlib/lunerv/nn/order.lua"
 MODULE("lunerv.nn.observing")
 #embed "../../stdlib/lunerv/nn/observing.lua"
+END
+MODULE("lunerv.nn.order")
+#embed "../../stdlib/lunerv/nn/order.lua"
 END
 MODULE("lunerv.nn.origin")
 #embed "../../stdlib/lunerv/nn/origin.lua"

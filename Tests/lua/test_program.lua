@@ -200,6 +200,8 @@ test("a decoder of one's own may index and assign", function()
   local path, file, small = own_file(folder, clip)
   near(file.psnr, lv.metrics.evaluate(small, clip).psnr, 0.05)
   equal(assert(lv.codec.open(path)):frame(1).shape, { 1, 3, 12, 20 })
+end)
+
 -- `ASKS` is what a program asks of its modules before it builds anything.
 local asking <const> = [[
 local lv <const> = require "lunerv"

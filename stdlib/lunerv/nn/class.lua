@@ -13,16 +13,6 @@ local origin <const> = require "lunerv.nn.origin"
 local Module <const> = require "lunerv.nn.state"
 local tree <const> = require "lunerv.nn.tree"
 
-local ORDER <const> = require "lunerv.nn.order" -- a module's field names, oldest first
-local owners <const> = setmetatable({}, { __mode = "k" }) -- module → the module it is a field of
-
-local function is_module(value)
-  return type(value) == "table" and rawget(value, ORDER) ~= nil
-end
-
-local function is_tensor(value)
-  return type(value) == "userdata" and native.is_tensor(value)
-end
 local ORDER <const>, is_module <const> = tree.ORDER, tree.is_module
 
 -- Where we are ------------------------------------------------------------------------------
@@ -146,10 +136,10 @@ end
 ---@return table  the class
 local function class_of(name, parent)
   if type(name) ~= "string" then
-    errors.raise("class: expected the name of the class, got %s", type(name))
+    errors.raise("nn.class: expected the name of the class, got %s", type(name))
   end
   if parent ~= nil and type(parent) ~= "table" then
-    errors.raise("class '%s': expected the class it extends, got %s", name, type(parent))
+    errors.raise("nn.class '%s': expected the class it extends, got %s", name, type(parent))
   end
   local class = { class_name = name }
   local object = {

@@ -6,7 +6,7 @@ local native <const> = require "lunerv.native"
 local tree <const> = {}
 
 -- A module keeps the list of its field names, oldest first, under this key.
-tree.ORDER = {}
+tree.ORDER = require "lunerv.nn.order"
 local ORDER <const> = tree.ORDER
 
 -- The module that a module is a field of.
