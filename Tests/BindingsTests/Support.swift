@@ -133,8 +133,8 @@ final class Running {
     }
   }
   private let number = Running.counter.next()
-  private var outPath: String { scratch[".out-\(number)"] }
-  private var errPath: String { scratch[".err-\(number)"] }
+  var outPath: String { scratch[".out-\(number)"] }
+  var errPath: String { scratch[".err-\(number)"] }
 
   /// - Parameters:
   ///   - arguments: each without a NUL; as bytes, so that they need not be UTF-8.

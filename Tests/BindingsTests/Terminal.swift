@@ -1,0 +1,144 @@
+import Glibc
+import Testing
+
+/// lunerv at a terminal of its own, as somebody who types sees it.
+final class Terminal {
+  private var pid: pid_t = 0
+  private var master: Int32 = -1
+  /// All that was shown, as it came.
+  private(set) var bytes: [UInt8] = []
+  /// Where the next ``expect(_:)`` begins to look, in the text without escape sequences.
+  private var seen = 0
+
+  /// - Parameter shell: a line for sh in place of the program's words.
+  init(
+    _ scratch: Scratch, _ words: [String] = ["repl"], shell: String? = nil, columns: UInt16 = 80,
+    environment: [String: String] = [:]
+  ) throws {
+    master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
+    try #require(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0)
+    let name = try #require(ptsname(master).map { String(cString: $0) })
+    var size = winsize(ws_row: 30, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
+    // The size can be set once the other side is open.
+    let side = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)
+    try #require(ioctl(side, UInt(TIOCSWINSZ), &size) == 0)
+    defer { close(side) }
+
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    // The first terminal that the leader of a new session opens is its own.
+    posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
+    posix_spawn_file_actions_adddup2(&actions, 0, 1)
+    posix_spawn_file_actions_adddup2(&actions, 0, 2)
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    var standard = sigset_t()
+    sigemptyset(&none)
+    sigemptyset(&standard)
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { sigaddset(&standard, signal) }
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setsigdefault(&attributes, &standard)
+    let newSession = 0x80  // POSIX_SPAWN_SETSID, which Swift does not see
+    posix_spawnattr_setflags(
+      &attributes,
+      Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF) | Int16(newSession))
+
+    var variables = [
+      "PATH": "/usr/bin:/bin", "HOME": scratch.path, "TERM": "xterm", "LANG": "C.UTF-8",
+      "LUNERV_HISTORY": scratch["history"],
+    ]
+    variables.merge(environment) { $1 }
+    let command = shell.map { ["/bin/sh", "-c", $0] } ?? [Program.path] + words
+    var argv = command.map { strdup($0) } + [nil]
+    var values = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+    defer { (argv + values).forEach { free($0) } }
+    let status = posix_spawn(&pid, command[0], &actions, &attributes, &argv, &values)
+    try #require(status == 0, "\(command[0]) does not start")
+  }
+
+  deinit {
+    if pid > 0 {
+      kill(pid, SIGKILL)
+      var status: Int32 = 0
+      waitpid(pid, &status, 0)
+    }
+    close(master)
+  }
+
+  func type(_ text: String) {
+    let bytes = Array(text.utf8)
+    #expect(write(master, bytes, bytes.count) == bytes.count)
+  }
+
+  /// What was shown, without escape sequences and returns.
+  var text: String {
+    var out: [UInt8] = []
+    var i = 0
+    while i < bytes.count {
+      if bytes[i] == 0x1b, i + 1 < bytes.count, bytes[i + 1] == UInt8(ascii: "[") {
+        i += 2
+        while i < bytes.count, !(0x40...0x7e).contains(bytes[i]) { i += 1 }
+      } else if bytes[i] == 0x1b {
+        i += 1
+      } else if bytes[i] != 13 {
+        out.append(bytes[i])
+      }
+      i += 1
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+
+  /// Reads what comes; false at the end, or when nothing came in time.
+  private func read(until end: Double) -> Bool {
+    var input = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
+    guard poll(&input, 1, Int32(max(1000 * (end - now()), 0))) > 0 else { return false }
+    var piece = [UInt8](repeating: 0, count: 4096)
+    let count = Glibc.read(master, &piece, piece.count)
+    guard count > 0 else { return false }
+    bytes += piece[..<count]
+    return true
+  }
+
+  /// Waits until a text is shown behind what was waited for before.
+  @discardableResult
+  func expect(_ wanted: String, within limit: Double = 30) -> Bool {
+    let end = now() + limit
+    while true {
+      let shown = Array(text.utf8)
+      let rest = String(decoding: shown[min(seen, shown.count)...], as: UTF8.self)
+      if let range = rest.firstRange(of: wanted) {
+        seen += rest[..<range.upperBound].utf8.count
+        return true
+      }
+      guard read(until: end) else {
+        Issue.record("'\(wanted)' was not shown in: \(text)")
+        return false
+      }
+    }
+  }
+
+  /// A line typed at the prompt.
+  func enter(_ line: String) {
+    expect("lv> ")
+    type(line + "\n")
+  }
+
+  /// Waits for the end; the exit code, or 128 and a signal.
+  func exitCode(within limit: Double = 30) -> Int32 {
+    let end = now() + limit
+    while read(until: end) {}
+    var status: Int32 = 0
+    while waitpid(pid, &status, WNOHANG) == 0 {
+      guard now() < end else {
+        Issue.record("it did not end")
+        return -1
+      }
+      usleep(2000)
+    }
+    pid = 0
+    return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + status & 0x7f
+  }
+}
