@@ -15,9 +15,13 @@ final class Terminal {
     _ scratch: Scratch, _ words: [String] = ["repl"], shell: String? = nil, columns: UInt16 = 80,
     environment: [String: String] = [:]
   ) throws {
-    master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
-    try #require(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0)
-    let name = try #require(ptsname(master).map { String(cString: $0) })
+    // What posix_openpt, unlockpt and ptsname do, which Swift does not see.
+    master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+    var lock: Int32 = 0
+    var number: UInt32 = 0
+    let (setLock, getNumber): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
+    try #require(ioctl(master, setLock, &lock) == 0 && ioctl(master, getNumber, &number) == 0)
+    let name = "/dev/pts/\(number)"
     var size = winsize(ws_row: 30, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
     // The size can be set once the other side is open.
     let side = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)

@@ -104,7 +104,7 @@ end
 
 -- The value of a path, looked up from the globals.
 local function value_of(typed)
-  if typed:find "[\"']%s*$" then return "" end -- a string's methods
+  if typed:find "[\"']%)?%s*$" then return "" end -- a string's methods
   local steps = path_before(typed)
   if not steps then return nil end
   local value = _G
