@@ -12,7 +12,7 @@ enum Operand: LuaArgument {
   case tensor(Tensor)
   case number(Double)
 
-  static var luaTypeName: String { "tensor" }
+  static var luaTypeName: String { "tensor or number" }
 
   static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Operand {
     if L.type(at: index) == .number { return .number(try Double.read(L, at: index)) }
