@@ -12,7 +12,10 @@ public struct Block: Sendable {
     public var isDropped: Bool
 
     public init(first: Int, count: Int, step: Int = 1, isDropped: Bool = false) {
-      (self.first, self.count, self.step, self.isDropped) = (first, count, step, isDropped)
+      // A single entry has no step, which could be any number here and overflow.
+      (self.first, self.count, self.step, self.isDropped) = (
+        first, count, count > 1 ? step : 1, isDropped
+      )
     }
   }
 

@@ -56,6 +56,7 @@ test("a table gives a block: inclusive ranges, steps, dimensions dropped", funct
   has({ {}, { 2, 2 }, 1 }, { 2, 1 }, { 5, 17 })
   has({ { -1, -1 }, 3 }, { 1, 4 }, { 21, 22, 23, 24 })
   has({ {}, { 1, 3, 2 }, { 1, 4, 5 } }, { 2, 2, 1 }, { 1, 9, 13, 21 })
+  has({ { 1, 2, math.maxinteger }, 3, { -2, -1 } }, { 1, 2 }, { 11, 12 })
   equal(x[{}]:tolist(), x:tolist())
   equal(lv.zeros(0, 3)[{ {}, 2 }].shape, { 0 })
   -- Channels lie last in what a convolution makes.
@@ -214,6 +215,8 @@ test("a bad index is an error that says what was expected", function()
   says(function() return x[-5] end, "tensor: expected an index from 1 to 4 or -4 to -1, got -5")
   says(function() x[5] = 1 end, "tensor: expected an index from 1 to 4 or -4 to -1, got 5")
   says(function() return x[1.5] end, "tensor: expected an integer as index, got 1.5")
+  says(function() return x[math.mininteger] end,
+    "tensor: expected an index from 1 to 4 or -4 to -1, got -9223372036854775808")
   says(function() return x[true] end,
     "tensor: expected a number, a table or a mask as index, got boolean")
   says(function() return lv.zeros(0)[2] end, "tensor: expected no index into a size of 0, got 2")
