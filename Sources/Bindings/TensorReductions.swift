@@ -39,6 +39,8 @@ private struct Varying: ReductionOptions {
 private func settled<O: ReductionOptions>(
   _ x: Tensor, _ name: String, _ dims: Form<Dimensions, O>, _ keep: Form<Bool, O>
 ) throws -> (dims: [Int]?, keep: Bool, options: O) {
+  // Most calls name nothing.
+  if case (.absent, .absent) = (dims, keep) { return (nil, false, O()) }
   var options = O()
   var given: Dimensions?
   var keeps: Bool?
