@@ -321,6 +321,8 @@ test("a module's numbers become 64-bit ones in their places, and come back", fun
   pair(lv.rand(2, 2):to "f64"):sum():backward()
   equal(pair.first.weight.grad.dtype, "f64")
   equal(pair:to("f32").first.weight:tolist(), before)
+  local encoded = nn.PositionEncoding { levels = 3 }
+  equal(encoded:to("f64")(0.5).dtype, "f64")
   raises(function() pair:to "f16" end, "to: expected 'f32' or 'f64', got 'f16'")
   raises(function() pair:to(64) end, "to: expected 'f32' or 'f64', got number")
 end)
@@ -437,9 +439,37 @@ test("steps stand in a row, or in a list, and activations are modules", function
   end
   equal(select("#", nn.Identity()(1, nil, 3)), 3)
   raises(function() nn.activation "gleu" end,
-    "activation: unknown activation 'gleu': did you mean 'gelu'?")
-  raises(function() nn.activation "softplus" end, "activation: unknown activation 'softplus' "
+    "nn.activation: unknown activation 'gleu': did you mean 'gelu'?")
+  raises(function() nn.activation "softplus" end, "nn.activation: unknown activation 'softplus' "
     .. "(known: gelu, none, relu, sigmoid, silu, sin, tanh)")
+end)
+
+test("unknown names are told with those that are near, or all", function()
+  raises(function() return nn.conv2d end, "lv.nn has no 'conv2d': did you mean 'Conv2d'?")
+  raises(function() return nn.Layer_Norm end,
+    "lv.nn has no 'Layer_Norm': did you mean 'LayerNorm'?")
+  raises(function() return lv.optim.AdamW end, "lv.optim has no 'AdamW': did you mean 'Adam'?")
+  raises(function() return lv.loss.mse end, "lv.loss has no 'mse' (known: boosted, by_name, l1, ")
+  raises(function() return lv.schedule.warmup end,
+    "lv.schedule has no 'warmup': did you mean 'warmup_cosine' or 'warmup_linear'?")
+  raises(function() return lv.metrics.psnr8bit end,
+    "lv.metrics has no 'psnr8bit': did you mean 'psnr_8bit'")
+  raises(function() return lv.interop.opne end, "lv.interop has no 'opne': did you mean 'open'?")
+  raises(function() lv.loss.by_name "boost" end,
+    "loss.by_name: unknown loss 'boost': did you mean 'boosted'?")
+  raises(function() lv.schedule.by_name "step" end,
+    "schedule.by_name: unknown schedule 'step' (known: warmup_cosine, warmup_linear)")
+  raises(function() lv.optim.by_name "adm" end,
+    "optim.by_name: unknown optimiser 'adm': did you mean 'adam' or 'adan'? (known: adam, adan, ")
+  raises(function() lv.optim.Adam({}, { learning_rate = 1 }) end,
+    "optim.Adam: unknown option 'learning_rate' (known: beta1, beta2, eps, lr, weight_decay)")
+  raises(function() lv.optim.Muon({}, { rest = { optimiser = "sdg" } }) end,
+    "optimiser: rest: unknown optimiser 'sdg': did you mean 'sgd'? (known: ")
+  raises(function() lv.optim.Muon { { params = {}, rest = {} } } end,
+    "optimiser: group 1: expected `rest` among the options of all groups")
+  raises(function() lv.schedule.constant { lr = "fast" } end,
+    "schedule.constant: option 'lr': expected number, got string")
+  equal(rawget(nn, "conv2d"), nil)
 end)
 
 -- What is at the end of a script that runs into an error, without the place.

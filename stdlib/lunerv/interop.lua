@@ -16,7 +16,7 @@ local interop <const> = { published_name = families.published, kind_of = familie
 local function each_parameter(model, each)
   for name, tensor in model:named_parameters() do
     local theirs = families.published(model.kind, name)
-      or errors.raise("'%s' has no published name", name)
+      or errors.raise("interop: '%s' has no published name", name)
     each(tensor, theirs)
   end
 end
@@ -67,7 +67,7 @@ local function reshaped(tensor, shape, name)
     return table.concat(text, ", ")
   end
   if without_ones(tensor.shape) ~= without_ones(shape) then
-    errors.data("'%s': expected shape (%s), got (%s)", name, table.concat(shape, ", "),
+    errors.data("interop: '%s': expected shape (%s), got (%s)", name, table.concat(shape, ", "),
       table.concat(tensor.shape, ", "))
   end
   return tensor:view(table.unpack(shape))
@@ -86,7 +86,7 @@ function interop.load_published(model, tensors)
   local used = {}
   native.no_grad(function()
     each_parameter(model, function(tensor, theirs)
-      local value = tensors[theirs] or errors.data("'%s' is missing", theirs)
+      local value = tensors[theirs] or errors.data("interop: '%s' is missing", theirs)
       tensor:copy_(reshaped(value, tensor.shape, theirs))
       used[theirs] = true
     end)
@@ -96,7 +96,7 @@ function interop.load_published(model, tensors)
     if not used[name] then unexpected[#unexpected + 1] = name end
   end
   if #unexpected > 0 then
-    errors.data("%s has no %s", model.class_name, errors.list(unexpected))
+    errors.data("interop: %s has no %s", model.class_name, errors.list(unexpected))
   end
   return model
 end
@@ -155,7 +155,7 @@ function interop.options_from_published(kind, config, height, width, frames)
   if own.boosted then
     o.ch_t = math.tointeger(config.ch_t)
     o.conditioning = conditionings[config.sft_block]
-      or errors.data("unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
+      or errors.data("interop: unknown conditioning '%s' (known: none, res_sft)", config.sft_block)
   end
   return o
 end
@@ -212,13 +212,14 @@ local function dequantised(tensors)
     local quant = base and tensors[base .. ".quant"]
     if quant and (part == "quant" or part == "min" or part == "scale") then
       local min, scale = tensors[base .. ".min"], tensors[base .. ".scale"]
-      if not (min and scale) then errors.data("'%s.quant' has no min and scale", base) end
+      if not (min and scale) then errors.data("interop: '%s.quant' has no min and scale", base) end
       if quant.dtype ~= "u8" then
-        errors.data("'%s.quant': expected u8, got %s", base, quant.dtype)
+        errors.data("interop: '%s.quant': expected u8, got %s", base, quant.dtype)
       end
       local ok, value = pcall(function() return quant:to "f32" * scale + min end)
       if not ok or #value.shape ~= #quant.shape or value:numel() ~= quant:numel() then
-        errors.data("'%s': min and scale do not broadcast to its %s values", base, quant:numel())
+        errors.data("interop: '%s': min and scale do not broadcast to its %s values", base,
+          quant:numel())
       end
       values[base] = value:evaluate()
     else
@@ -248,13 +249,14 @@ local function settle_frames(o, kind, tensors, embeddings, known)
     local theirs = families.of(kind)
     local cells = theirs.cells and theirs.cells(tensors, o.fc_dim)
     if cells and cells ~= rows * columns then
-      errors.data("expected the frame's height and width, or fc_hw: the first map has %d cells, "
-        .. "not %d x %d", cells, rows, columns)
+      errors.data("interop: expected the frame's height and width, or fc_hw: the first map has %d "
+        .. "cells, not %d x %d", cells, rows, columns)
     end
   end
   o.frames = sizes and sizes[1] or known.frames
   if not (o.height and o.width and o.frames) then
-    errors.data "the file does not tell the frames: expected their height, width and number"
+    errors.data("interop: the file does not tell the frames: expected their height, width and "
+      .. "number")
   end
 end
 
@@ -316,7 +318,7 @@ function interop.open(path, given)
   local embeddings = tensors.embed
   tensors.embed = nil
   if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
-    errors.data("'embed': expected (frames, channels, rows, columns), got (%s)",
+    errors.data("interop: 'embed': expected (frames, channels, rows, columns), got (%s)",
       table.concat(embeddings.shape, ", "))
   end
 
@@ -341,12 +343,12 @@ function interop.open(path, given)
     local c, s = model.config, embeddings.shape
     local wanted = c.enc_dim and { s[1], c.enc_dim[2], model.grid[1], model.grid[2] } or {}
     if table.concat(wanted, ", ") ~= table.concat(s, ", ") then
-      errors.data("'embed': expected (%s) for frames of %dx%d, got (%s)", c.enc_dim
+      errors.data("interop: 'embed': expected (%s) for frames of %dx%d, got (%s)", c.enc_dim
         and table.concat(wanted, ", ") or "none", c.height, c.width, table.concat(s, ", "))
     end
   end
   if model.decode and not embeddings and not (clip and model.encoder) then
-    errors.data("the file has no 'embed'%s", model.encoder
+    errors.data("interop: the file has no 'embed'%s", model.encoder
       and ": expected a clip, of which the embeddings can be made" or ", and no encoder either")
   end
   return setmetatable({

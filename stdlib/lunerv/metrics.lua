@@ -4,9 +4,6 @@ local native <const> = require "lunerv.native"
 
 local metrics <const> = {}
 
--- The smallest side that structural similarity can be told of, in pixels.
-metrics.smallest_side = 5
-
 --- PSNR in dB of a mean squared error of values from 0 to 1; 90, where there is no error.
 ---
 ---     print(lv.metrics.decibels(lv.mse_loss(output, image):item()))

@@ -21,6 +21,9 @@ local video <const> = require "lunerv.video"
 local extras <const> = { "model", "clip", "on_step", "on_epoch", "on_frame", "command",
   "evaluate", "facts", "label", "progress" }
 
+-- Structural similarity needs as many pixels either way.
+local smallest_side <const> = 5
+
 local function settle(given)
   local names = options.train_names()
   local optional = table.move(extras, 1, #extras, #names + 1, names)
@@ -38,9 +41,9 @@ local function settle(given)
       errors.raise("train: %s: expected a function, got %s", name, type(o[name]))
     end
   end
-  if o.clip.height and math.min(o.clip.height, o.clip.width) < metrics.smallest_side then
+  if o.clip.height and math.min(o.clip.height, o.clip.width) < smallest_side then
     errors.data("frames of %dx%d are too small to compare: at least %d pixels either way",
-      o.clip.width, o.clip.height, metrics.smallest_side)
+      o.clip.width, o.clip.height, smallest_side)
   end
   local recipe = recipes.options(o.recipe, o.model.kind)
   for _, name in ipairs(options.train_names()) do

@@ -210,8 +210,10 @@ local function add_module(list, module, path, chunk)
     entry.about = about and about.summary
   end
   add(list, entry)
-  for _, name in ipairs(sorted(module)) do
-    local value, inside = rawget(module, name), path .. "." .. name
+  -- One whose parts are loaded when they are first named says what they are.
+  local parts = type(meta) == "table" and rawget(meta, "__names")
+  for _, name in ipairs(parts and parts() or sorted(module)) do
+    local value, inside = module[name], path .. "." .. name
     if type(value) == "function" then
       if debug.getinfo(value, "S").what ~= "C" then
         add(list, of_function(value, inside, "function"))

@@ -20,7 +20,7 @@ local families <const> = {}
 function families.of(kind)
   local own = kinds.by_name[kind]
   if not (own and own.family) then
-    errors.raise("no published names are known for '%s'", tostring(kind))
+    errors.raise("interop: no published names are known for '%s'", tostring(kind))
   end
   return require("lunerv.interop." .. own.family)
 end
@@ -51,7 +51,7 @@ function families.kind(tensors)
       table.insert(marks, 1, mark)
     end
   end
-  errors.data("these are no parameters of a published kind: neither %s is there",
+  errors.data("interop: these are no parameters of a published kind: neither %s is there",
     table.concat(marks, " nor "))
 end
 

@@ -34,8 +34,8 @@ local function turned(weight, bases, shift)
   bases = bases:tolist()
   local levels = #bases
   if bases[levels] * 2 ^ -24 > tolerance then
-    errors.raise("pe_levels: %d levels tell times apart that 32 bits do not, so that frames "
-      .. "cannot be counted from time 0 as NeRV's program does", levels)
+    errors.raise("interop: pe_levels: %d levels tell times apart that 32 bits do not, so that "
+      .. "frames cannot be counted from time 0 as NeRV's program does", levels)
   end
   local sines, cosines = {}, {}
   for k, base in ipairs(bases) do

@@ -5,16 +5,16 @@ local shapes <const> = {}
 
 -- The size of dimension `i` of the tensor called `name`.
 local function size(tensors, name, i)
-  local tensor = tensors[name] or errors.data("'%s' is missing", name)
-  return tensor.shape[i] or errors.data("'%s': expected at least %d dimensions, got %d", name, i,
-    #tensor.shape)
+  local tensor = tensors[name] or errors.data("interop: '%s' is missing", name)
+  return tensor.shape[i] or errors.data("interop: '%s': expected at least %d dimensions, got %d", name,
+    i, #tensor.shape)
 end
 
 -- The PixelShuffle that makes `channels` of `made` channels.
 local function shuffle(name, made, channels)
   local scale = channels > 0 and math.tointeger(math.sqrt(made // channels)) or 0
   if scale == 0 or scale ^ 2 * channels ~= made then
-    errors.data("'%s': %d channels are no square multiple of %d", name, made, channels)
+    errors.data("interop: '%s': %d channels are no square multiple of %d", name, made, channels)
   end
   return scale
 end
@@ -61,7 +61,7 @@ local function blocks_of(tensors, pattern, first)
     blocks[#blocks + 1] = block_of(tensors, pattern:format(i), following)
     i = i + 1
   end
-  if #blocks == 0 then errors.data("no '%s' is there", pattern:format(first)) end
+  if #blocks == 0 then errors.data("interop: no '%s' is there", pattern:format(first)) end
   return blocks
 end
 
@@ -83,8 +83,8 @@ function shapes.read_stages(o, tensors, pattern, first)
   o.ks = { 0, kernels[1], math.max(table.unpack(kernels)) }
   for i, kernel in ipairs(kernels) do
     if kernel ~= math.min(o.ks[2] + 2 * (i - 1), o.ks[3]) then
-      errors.data("kernels %s do not grow by 2 up to the largest: no published kind has them",
-        table.concat(kernels, ","))
+      errors.data("interop: kernels %s do not grow by 2 up to the largest: no published kind has "
+        .. "them", table.concat(kernels, ","))
     end
   end
 end

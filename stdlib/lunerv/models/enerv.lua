@@ -35,10 +35,13 @@ function ENeRV:init(given)
   self:add_conditioning()
 end
 
--- No layer widens where the widths agree.
+--- A width that may need fewer parameters than the one before it: no layer widens where the widths
+--- agree.
+---
+---@return integer
 function ENeRV:drop_at() return self.config.block_dim end
 
--- The affine transforms before the blocks.
+--- Adds what tells the blocks of time: the affine transforms before them.
 function ENeRV:add_conditioning()
   local o = self.config
   self.time = nn.MLP({ 2 * o.pe_levels, cond, cond }, { act = o.act })
@@ -48,6 +51,10 @@ function ENeRV:add_conditioning()
   end
 end
 
+--- The first block of the decoder, which is another than those behind it.
+---
+---@param stage table  { from, to, scale, kernel }
+---@return lunerv.Module
 function ENeRV:first_block(stage)
   local up = nn.TwoConvBlock(stage.from, stage.to,
     { kernel = stage.kernel, scale = stage.scale, act = self.config.act })
@@ -56,7 +63,7 @@ end
 
 -- The places of the grid, row by row, encoded: (rows · columns, 4 · pe_levels), a place's row
 -- before its column. Rows and columns count from 0 to below 1.
-function ENeRV:places()
+local function places(self)
   local rows, columns = self.grid[1], self.grid[2]
   local values = {}
   for i = 0, rows - 1 do values[#values + 1] = i / rows end
@@ -69,10 +76,15 @@ function ENeRV:places()
   return native.cat({ by_row, by_column }, 3):view(rows * columns, 2 * width)
 end
 
--- The encoded time, (n, 2 · pe_levels) → the map that the stages enlarge.
+--- The map that the stages enlarge.
+---
+---     local map = model:first_map(model.position(0.5))
+---
+---@param e lunerv.Tensor  the encoded time, (n, 2 · pe_levels)
+---@return lunerv.Tensor  (n, fc_dim, rows, columns)
 function ENeRV:first_map(e)
   local rows, columns = self.grid[1], self.grid[2]
-  local x = self.before(self.place_stem(self:places()):view(1, rows * columns, -1))
+  local x = self.before(self.place_stem(places(self)):view(1, rows * columns, -1))
   x = self.after(x * self.time_stem(e):view(e:size(1), 1, -1))
   if self.widen then x = self.widen(x) end
   return x:transpose(2, 3):view(e:size(1), -1, rows, columns)

@@ -15,6 +15,7 @@ local ENeRVBoost <const> = nn.class("ENeRVBoost", ENeRV)
 ENeRVBoost.kind = "enerv_boost"
 ENeRVBoost.largest_kernel = 3
 
+--- Adds what tells the blocks of time: the temporal embedding.
 function ENeRVBoost:add_conditioning() self:add_time() end
 
 function ENeRVBoost:forward(t)

@@ -103,6 +103,11 @@ end
 -- expansion; `i` counts stages.
 geometry.next_width = {}
 
+--- The width of a stage, of that before it.
+---
+---@param o table  the options: reduce, lower_width
+---@param width integer  of the stage before
+---@return integer
 function geometry.next_width.hnerv(o, _, width)
   return math.max(geometry.round(width / o.reduce), o.lower_width)
 end

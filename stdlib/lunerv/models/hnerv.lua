@@ -64,10 +64,19 @@ function HNeRV:decode(embedding) return self:render(self.stem(embedding)) end
 
 function HNeRV:forward(image, t) return self:decode(self:encode(image), t) end
 
+--- What training and evaluation call: the model's image of a frame.
+---
+---     local image = model:reconstruct(clip:sample(1))
+---
+---@param frame table  { image, t, index }
+---@return lunerv.Tensor  (1, 3, height, width)
 function HNeRV:reconstruct(frame) return self(frame.image, frame.t) end
 
 -- Hyper-parameters --------------------------------------------------------------------------
 
+--- Sets the grid and the padding, and completes the options that depend on them.
+---
+---@param o table  the options
 function HNeRV:place(o)
   local trunk, scale = geometry.trunk(o), o.head_scale
   o.enc_strides = o.enc_strides or trunk
@@ -92,20 +101,37 @@ function HNeRV:place(o)
   end
 end
 
+--- The first layer's weights for each channel, of the published size rule.
+---
+---@param o table  the options
+---@return number
 function HNeRV:stem_weights(o) return o.enc_dim[2] * o.unfold ^ 2 * 9 end
 
--- Every frame's embedding.
+--- The numbers in the embeddings of all frames.
+---
+---     print(model:embedding_parameters())
+---
+---@return integer
 function HNeRV:embedding_parameters()
   local c = self.config
   return c.enc_dim[2] * self.grid[1] * self.grid[2] * c.frames
 end
 
--- The decoder's, and every frame's embedding.
+--- The number of parameters that a file holds: the decoder's, and every frame's embedding.
+---
+---     print(model:stored_parameters())
+---
+---@return integer
 function HNeRV:stored_parameters()
   local encoder = self.encoder and self.encoder:parameter_count() or 0
   return self:parameter_count() - encoder + self:embedding_parameters()
 end
 
+--- One line for people: kind, width, strides, grid, embedding, parameters.
+---
+---     print(model:summary())
+---
+---@return string
 function HNeRV:summary()
   local c = self.config
   return ("%s: width %d, strides %s%s, grid %dx%d, embedding %d, %d stored parameters"):format(

@@ -23,7 +23,13 @@ function HNeRVBoost:init(given)
   end
 end
 
--- The embedding and the frame's time → (1, 3, height, width).
+--- The frame of an embedding, (1, 3, height, width).
+---
+---     local image = model:decode(model:encode(clip:frame(1)), 1 / #clip)
+---
+---@param embedding lunerv.Tensor
+---@param t number  the frame's time
+---@return lunerv.Tensor
 function HNeRVBoost:decode(embedding, t)
   local z = self.time and self.time(self.position(t))
   return self:render(self.stem(embedding, z), z)

@@ -22,7 +22,12 @@ function NeRV:init(given)
   self:add_stages(1)
 end
 
--- The encoded time → the map that the stages enlarge.
+--- The map that the stages enlarge.
+---
+---     local map = model:first_map(model.position(0.5))
+---
+---@param e lunerv.Tensor  the encoded time, (n, 2 · pe_levels)
+---@return lunerv.Tensor  (n, fc_dim, rows, columns)
 function NeRV:first_map(e)
   local c = self.config
   return self.stem(e):view(-1, c.fc_dim, c.fc_hw[1], c.fc_hw[2])

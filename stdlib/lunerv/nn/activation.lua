@@ -24,7 +24,7 @@ local known <const> = { "gelu", "none", "relu", "sigmoid", "silu", "sin", "tanh"
 ---@return fun(x: lunerv.Tensor): lunerv.Tensor
 local function activation(name)
   if type(name) == "function" then return name end
-  return functions[name] or errors.raise("activation: unknown activation '%s'%s", tostring(name),
+  return functions[name] or errors.raise("nn.activation: unknown activation '%s'%s", tostring(name),
     errors.meant(name, known))
 end
 

@@ -130,35 +130,21 @@ local function decode(self, embedding, t)
   return self.decoder:decode(embedding, t)
 end
 
-function Boost:init(given)
-  local o = takes(given)
-  if type(o.decoder) ~= "table" or not o.decoder.observe then
-    errors.raise("nn.boost: expected a module as its decoder, got %s", type(o.decoder))
-  end
-  if o.conditioning ~= "tat" and o.conditioning ~= "adain" then
-    errors.raise("nn.boost: conditioning: expected 'tat' or 'adain', got '%s'",
-      tostring(o.conditioning))
-  end
-  self.decoder = o.decoder
-  self.position = PositionEncoding { base = o.pe_base, levels = o.pe_levels }
-  self.time = MLP({ 2 * o.pe_levels, 2 * o.ch_t, o.ch_t },
-    { act = o.act == "keep" and "sin" or o.act })
-  self.moment = {}
-  self:boost_blocks(o)
-
-  local decoder = o.decoder
-  if decoder.encode then self.encode = encode end
-  if decoder.decode then self.decode = decode end
+-- What a decoder makes of a frame.
+local function rebuild(decoder, frame)
+  if decoder.reconstruct then return decoder:reconstruct(frame) end
+  return decoder(frame.t)
 end
 
-function Boost:boost_blocks(o)
+-- Puts a boosted block in the place of each block of self.decoder.
+local function boost_blocks(self, o)
   local decoder, sample = self.decoder, o.sample or { t = 0.5, index = 1 }
   if o.clip then sample = o.clip:sample(1) end
   local embedding = decoder.encode and decoder.decode
     and native.no_grad(function() return decoder:encode(sample.image):evaluate() end)
   local calls = decoder:observe(function()
     native.no_grad(function()
-      return embedding and decoder:decode(embedding, sample.t) or self:rebuild(sample)
+      return embedding and decoder:decode(embedding, sample.t) or rebuild(decoder, sample)
     end)
   end)
   local blocks = o.blocks or enlarging(calls)
@@ -178,16 +164,38 @@ function Boost:boost_blocks(o)
   end
 end
 
--- The moment t is what the blocks are conditioned on, as long as the result is in scope.
+function Boost:init(given)
+  local o = takes(given)
+  if type(o.decoder) ~= "table" or not o.decoder.observe then
+    errors.raise("nn.boost: expected a module as its decoder, got %s", type(o.decoder))
+  end
+  if o.conditioning ~= "tat" and o.conditioning ~= "adain" then
+    errors.raise("nn.boost: conditioning: expected 'tat' or 'adain', got '%s'",
+      tostring(o.conditioning))
+  end
+  self.decoder = o.decoder
+  self.position = PositionEncoding { base = o.pe_base, levels = o.pe_levels }
+  self.time = MLP({ 2 * o.pe_levels, 2 * o.ch_t, o.ch_t },
+    { act = o.act == "keep" and "sin" or o.act })
+  self.moment = {}
+  boost_blocks(self, o)
+
+  local decoder = o.decoder
+  if decoder.encode then self.encode = encode end
+  if decoder.decode then self.decode = decode end
+end
+
+--- Sets the time that the blocks are conditioned on, as long as the result is in scope.
+---
+---     local _ <close> = boosted:at(0.5)
+---     local map = boosted.decoder.body(x)
+---
+---@param t number|number[]
+---@return table  to be closed
 function Boost:at(t)
   local moment, outer = self.moment, self.moment.z
   moment.z = self.time(self.position(t))
   return setmetatable({}, { __close = function() moment.z = outer end })
-end
-
-function Boost:rebuild(frame)
-  if self.decoder.reconstruct then return self.decoder:reconstruct(frame) end
-  return self.decoder(frame.t)
 end
 
 -- Called like the decoder, whose last argument is the time.
@@ -200,13 +208,23 @@ function Boost:forward(...)
   return self.decoder(...)
 end
 
--- What training and evaluation call: `frame` is { image, t, index }.
+--- What training and evaluation call: the boosted decoder's image of a frame.
+---
+---     local image = boosted:reconstruct(clip:sample(1))
+---
+---@param frame table  { image, t, index }
+---@return lunerv.Tensor  (1, 3, height, width)
 function Boost:reconstruct(frame)
   local _ <close> = self:at(frame.t)
-  return self:rebuild(frame)
+  return rebuild(self.decoder, frame)
 end
 
--- Parameters that a file holds: as the decoder counts them, with what boosting added.
+--- The number of parameters that a file holds: as the decoder counts them, with what boosting
+--- added.
+---
+---     print(boosted:stored_parameters())
+---
+---@return integer
 function Boost:stored_parameters()
   if not self.decoder.stored_parameters then return self:parameter_count() end
   return self.decoder:stored_parameters() + self.time:parameter_count()

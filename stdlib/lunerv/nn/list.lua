@@ -31,7 +31,7 @@ function List:append(module, ...)
       or type(module))
   end
   if select("#", ...) > 0 then
-    errors.raise("append: expected one module, got %d more", select("#", ...))
+    errors.raise("nn.List: append: expected one module, got %d more", select("#", ...))
   end
   self[#self + 1] = module
   return self

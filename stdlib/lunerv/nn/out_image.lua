@@ -13,7 +13,7 @@ local function out_image(x, how)
   if how == nil or how == "tanh" then return x:tanh() * 0.5 + 0.5 end
   if how == "sigmoid" then return x:sigmoid() end
   if type(how) == "number" then return x + how end
-  errors.raise("out_image: expected 'tanh', 'sigmoid' or a number, got %s", tostring(how))
+  errors.raise("nn.out_image: expected 'tanh', 'sigmoid' or a number, got %s", tostring(how))
 end
 
 return out_image

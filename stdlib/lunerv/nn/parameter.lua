@@ -33,7 +33,7 @@ end
 ---@return lunerv.Tensor  the tensor
 function parameter.from(tensor)
   if not native.is_tensor(tensor) then
-    errors.raise("parameter: expected a tensor, got %s", type(tensor))
+    errors.raise("nn.parameter: expected a tensor, got %s", type(tensor))
   end
   tensor.requires_grad = true
   return tensor

@@ -41,7 +41,9 @@ function PositionEncoding:init(given)
 end
 
 function PositionEncoding:forward(values)
-  return native.position_encoding(values, self.bases, self.precision)
+  local encoded = native.position_encoding(values, self.bases, self.precision)
+  -- After Module:to "f64" the layers behind it are of 64 bits.
+  return encoded.dtype == self.bases.dtype and encoded or encoded:to(self.bases.dtype)
 end
 
 return PositionEncoding
