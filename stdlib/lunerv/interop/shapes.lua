@@ -6,8 +6,8 @@ local shapes <const> = {}
 -- The size of dimension `i` of the tensor called `name`.
 local function size(tensors, name, i)
   local tensor = tensors[name] or errors.data("interop: '%s' is missing", name)
-  return tensor.shape[i] or errors.data("interop: '%s': expected at least %d dimensions, got %d", name,
-    i, #tensor.shape)
+  return tensor.shape[i] or errors.data("interop: '%s': expected at least %d dimensions, got %d",
+    name, i, #tensor.shape)
 end
 
 -- The PixelShuffle that makes `channels` of `made` channels.
