@@ -83,6 +83,9 @@ END
 MODULE("lunerv.compress")
 #embed "../../stdlib/lunerv/compress/init.lua"
 END
+MODULE("lunerv.compress.account")
+#embed "../../stdlib/lunerv/compress/account.lua"
+END
 MODULE("lunerv.compress.cem")
 #embed "../../stdlib/lunerv/compress/cem.lua"
 END
@@ -407,6 +410,39 @@ END
 MODULE("lunerv.repl.text")
 #embed "../../stdlib/lunerv/repl/text.lua"
 END
+MODULE("lunerv.report")
+#embed "../../stdlib/lunerv/report.lua"
+END
+MODULE("lunerv.report.frames")
+#embed "../../stdlib/lunerv/report/frames.lua"
+END
+MODULE("lunerv.report.html")
+#embed "../../stdlib/lunerv/report/html.lua"
+END
+MODULE("lunerv.report.page")
+#embed "../../stdlib/lunerv/report/page.lua"
+END
+MODULE("lunerv.report.pictures")
+#embed "../../stdlib/lunerv/report/pictures.lua"
+END
+MODULE("lunerv.report.read")
+#embed "../../stdlib/lunerv/report/read.lua"
+END
+MODULE("lunerv.report.run")
+#embed "../../stdlib/lunerv/report/run.lua"
+END
+MODULE("lunerv.report.script")
+#embed "../../stdlib/lunerv/report/script.lua"
+END
+MODULE("lunerv.report.style")
+#embed "../../stdlib/lunerv/report/style.lua"
+END
+MODULE("lunerv.report.tree")
+#embed "../../stdlib/lunerv/report/tree.lua"
+END
+MODULE("lunerv.report.words")
+#embed "../../stdlib/lunerv/report/words.lua"
+END
 MODULE("lunerv.schedule")
 #embed "../../stdlib/lunerv/schedule.lua"
 END
@@ -442,6 +478,9 @@ MODULE("lunerv.tasks.view")
 END
 MODULE("lunerv.train")
 #embed "../../stdlib/lunerv/train.lua"
+END
+MODULE("lunerv.train.record")
+#embed "../../stdlib/lunerv/train/record.lua"
 END
 MODULE("lunerv.train.report")
 #embed "../../stdlib/lunerv/train/report.lua"
