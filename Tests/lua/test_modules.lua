@@ -460,7 +460,7 @@ test("unknown names are told with those that are near, or all", function()
   raises(function() lv.schedule.by_name "step" end,
     "schedule.by_name: unknown schedule 'step' (known: warmup_cosine, warmup_linear)")
   raises(function() lv.optim.by_name "adm" end,
-    "optim.by_name: unknown optimiser 'adm': did you mean 'adam' or 'adan'? (known: adam, adan, ")
+    "optim.by_name: unknown optimiser 'adm': did you mean 'adam'? (known: adam, adan, muon, ")
   raises(function() lv.optim.Adam({}, { learning_rate = 1 }) end,
     "optim.Adam: unknown option 'learning_rate' (known: beta1, beta2, eps, lr, weight_decay)")
   raises(function() lv.optim.Muon({}, { rest = { optimiser = "sdg" } }) end,
