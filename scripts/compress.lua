@@ -1,6 +1,7 @@
 -- lunerv run scripts/compress.lua CLIP --out DIR …: the whole pipeline, written out to be copied.
 -- `lunerv compress CLIP -o FILE.lnv` does the same.
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
 
 local o <const> = lv.options.parse(arg, {
@@ -23,7 +24,7 @@ local settings <const> = lv.compress.model_options(o)
 settings.clip = clip
 local model <const> = lv.models[o.model](settings)
 print(model:summary())
-lv.work_folder(o.out)
+native.work_folder(o.out)
 local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
 
 -- 2. Learn the clip by heart. With --resume this goes on where it was, or is done at once.

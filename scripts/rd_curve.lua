@@ -1,5 +1,6 @@
 -- lunerv run scripts/rd_curve.lua CLIP --out DIR …: rate against quality, beside x264 and x265.
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
 
 local o <const> = lv.options.parse(arg, {
@@ -17,7 +18,7 @@ if o.threads then lv.set_threads(o.threads) end
 o.out = o.out:gsub("(.)/+$", "%1")
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
-lv.work_folder(o.out)
+native.work_folder(o.out)
 table.sort(o.rates)
 
 -- Points -------------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ local enough <const> = 4
 for k = 2, #curves do
   local name = curves[k].name
   local percent, shared = lv.bd_rate(curves[k].points, curves[1].points)
-  bd_rates[name] = lv.json_null
+  bd_rates[name] = lv.json.null
   if not percent then
     notes[#notes + 1] = ("BD-rate against %s: none, %s"):format(name, shared)
   elseif shared < enough then

@@ -1,6 +1,7 @@
 -- lunerv bench: what it measures, plans, prints and saves.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 local bench <const> = require "lunerv.bench"
 local kernels <const> = require "lunerv.bench.kernels"
 local plan <const> = require "lunerv.bench.plan"
@@ -77,9 +78,9 @@ test("the summary holds every promised key", function()
   })
   local back = lv.json.decode(lv.json.encode(summary))
   equal({ back.model, back.size, back.lunerv.seconds_per_step }, { "hnerv", "720p", 2 })
-  equal({ back.torch.eager, back.torch.jemalloc, back.torch.compiled }, { 5, 3, lv.json_null })
+  equal({ back.torch.eager, back.torch.jemalloc, back.torch.compiled }, { 5, 3, lv.json.null })
   equal({ back.ratio_eager, back.ratio_best }, { 2.5, 1.5 })
-  local null = lv.json_null
+  local null = lv.json.null
   equal(back.torch.skipped, { eager = null, jemalloc = null, compiled = "not asked for" })
   equal(back.torch.peak_rss_bytes, { eager = 2e9, jemalloc = 2e9, compiled = null })
   local text = report.case(summary)
@@ -100,7 +101,7 @@ end)
 test("without PyTorch the ratios are null, and the reasons are said", function()
   local folder <close> = harness.folder()
   local result = measured { size = "tiny", scripts = folder.path, steps = 1 }
-  equal({ result.ratio_eager, result.ratio_best }, { lv.json_null, lv.json_null })
+  equal({ result.ratio_eager, result.ratio_best }, { lv.json.null, lv.json.null })
   assert(result.torch.skipped.eager:find("torch_bench.py is not there", 1, true))
   assert(report.case(result):find("torch_bench.py is not there", 1, true))
 
@@ -126,7 +127,7 @@ test("a training step takes turns with PyTorch's, for the same model", function(
   end
   harness.near(sum, ours.seconds_per_step, 0.5 * ours.seconds_per_step)
   equal({ result.torch.eager, result.torch.jemalloc }, { 3, 3 })
-  equal(result.torch.compiled, lv.json_null)
+  equal(result.torch.compiled, lv.json.null)
   harness.near(result.ratio_best, 3 / ours.seconds_per_step, 1e-9)
   -- Two variants, two turns each, of one step.
   equal(lv.read_file(folder.path .. "/turns"), "1\n1\n1\n1\n")
@@ -201,7 +202,7 @@ test("every algorithm of a convolution is timed, and a wrong choice is told", fu
   local algorithms = result.kernels[1].algorithms
   assert(algorithms.winograd.forward > 0 and algorithms.direct.weight_gradient > 0)
   equal(algorithms.depthwise, nil)
-  equal(lv.convolution_choice { inputs = 28, outputs = 28, height = 40, width = 40, kernel = 3,
+  equal(native.convolution_choice { inputs = 28, outputs = 28, height = 40, width = 40, kernel = 3,
     padding = 1 }, "winograd")
 
   c.choice = "direct"
@@ -212,7 +213,7 @@ test("every algorithm of a convolution is timed, and a wrong choice is told", fu
   equal(kernels.better(c), { { product = "forward", algorithm = "winograd", times = 2 } })
   assert(report.algorithms(result):find("forward: winograd is 2.00 times as fast as direct", 1,
     true))
-  raises(function() lv.force_convolution "magic" end, "unknown algorithm 'magic'", "direct")
+  raises(function() native.force_convolution "magic" end, "unknown algorithm 'magic'", "direct")
 end)
 
 test("a forced algorithm computes the same, and is let go", function()
@@ -220,9 +221,9 @@ test("a forced algorithm computes the same, and is let go", function()
   local x, w = lv.randn(1, 8, 32, 32), lv.randn(8, 8, 3, 3)
   local function product() return x:conv2d(w, nil, { padding = 1 }):evaluate() end
   local chosen = product()
-  lv.force_convolution "direct"
+  native.force_convolution "direct"
   local direct = product()
-  lv.force_convolution()
+  native.force_convolution()
   local difference = (chosen - direct):abs():amax():item()
   assert(difference > 0 and difference < 1e-3, difference)
   equal((product() - chosen):abs():amax():item(), 0)
@@ -246,24 +247,24 @@ test("the roofline is a picture of every kernel and phase", function()
 end)
 
 test("memory is read at a speed", function()
-  local roof = lv.memory_roof()
+  local roof = native.memory_roof()
   assert(roof > 0.5 and roof < 2000, roof)
 end)
 
 test("Lua's own time leaves native functions out", function()
   local a = lv.rand(300, 300)
-  lv.interpreter_seconds()
+  native.interpreter_seconds()
   local began = lv.time()
-  local before = lv.interpreter_seconds()
+  local before = native.interpreter_seconds()
   for _ = 1, 20 do a = (a:matmul(a) * 0.01):evaluate() end
-  local native_time, share = lv.time() - began, lv.interpreter_seconds() - before
+  local native_time, share = lv.time() - began, native.interpreter_seconds() - before
   assert(share < 0.5 * native_time, ("%g of %g s"):format(share, native_time))
-  began, before = lv.time(), lv.interpreter_seconds()
+  began, before = lv.time(), native.interpreter_seconds()
   local sum = 0
   for i = 1, 2000000 do sum = sum + i end
   local lua_time = lv.time() - began
   assert(sum > 0)
-  harness.near(lv.interpreter_seconds() - before, lua_time, 0.2 * lua_time + 1e-4)
+  harness.near(native.interpreter_seconds() - before, lua_time, 0.2 * lua_time + 1e-4)
 end)
 
 test("the roof is not below what a matrix product reaches", function()
@@ -277,7 +278,7 @@ test("the roof is not below what a matrix product reaches", function()
   -- A machine that does something else for a moment would show too low a roof: the best of five.
   local roof, least = 0, 0.7 * 2e-9 * n ^ 3 / best
   for _ = 1, 5 do
-    if roof <= least then roof = math.max(roof, lv.fma_roof()) end
+    if roof <= least then roof = math.max(roof, native.fma_roof()) end
   end
   assert(roof > least, ("roof %g"):format(roof))
 end)

@@ -2,6 +2,7 @@
 -- files. Over 500 lines: each part is tested by the files that the others make.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 local commands <const> = require "lunerv.commands"
 local options_of <const> = require("tiny").options
 
@@ -200,7 +201,7 @@ test("weights are told by what they started from", function()
   local function file(options)
     options.clip = clip
     local bytes = lv.codec.encode(cem, options)
-    local names, payloads = lv.lnv_unpack(bytes)
+    local names, payloads = native.lnv_unpack(bytes)
     local sizes = {}
     for i, name in ipairs(names) do sizes[name] = #payloads[i] end
     return bytes, sizes
@@ -222,11 +223,12 @@ test("weights are told by what they started from", function()
   equal(joined.segments[2].kinds.weights, "seeded weights")
   equal(assert(lv.codec.open(joined.path)):frame(#clip + 1):tolist(), one:frame(1):tolist())
   -- Damage that checksums do not see is named.
-  local names, payloads = lv.lnv_unpack(bytes)
+  local names, payloads = native.lnv_unpack(bytes)
   for i, name in ipairs(names) do
     if name == "seeded weights" then payloads[i] = payloads[i]:sub(1, 40) end
   end
-  raises(function() lv.codec.decode(lv.lnv_pack(names, payloads)) end, "section 'seeded weights'")
+  raises(function() lv.codec.decode(native.lnv_pack(names, payloads)) end,
+    "section 'seeded weights'")
 end)
 
 test("a parameter knows the random numbers it started from", function()
@@ -243,16 +245,17 @@ test("a parameter knows the random numbers it started from", function()
   -- Among them symbols take no bits to speak of; told by themselves they do.
   local origins <const> = { { origin.state.seed, origin.state.counter } }
   local step <const> = { lv.full(0.001, 1) }
-  local told, kind = lv.encode_tensors({ first }, step, { origins = origins })
-  local plain = lv.encode_tensors({ first }, step, {})
+  local told, kind = native.encode_tensors({ first }, step, { origins = origins })
+  local plain = native.encode_tensors({ first }, step, {})
   equal(kind, "seeded weights")
   assert(#told < #plain - 20)
-  equal(lv.decode_tensors(kind, told, { { 5, 7 } })[1]:tolist(),
-    lv.decode_tensors("weights", lv.encode_tensors({ first }, step, { families = { "gaussian" } }),
+  equal(native.decode_tensors(kind, told, { { 5, 7 } })[1]:tolist(),
+    native.decode_tensors("weights",
+      native.encode_tensors({ first }, step, { families = { "gaussian" } }),
       { { 5, 7 } })[1]:tolist())
-  raises(function() lv.encode_tensors({ first }, step, { origins = { {}, {} } }) end,
+  raises(function() native.encode_tensors({ first }, step, { origins = { {}, {} } }) end,
     "origins: expected 1")
-  raises(function() lv.encode_tensors({ first }, step, { origins = { { 1 } } }) end, "counter")
+  raises(function() native.encode_tensors({ first }, step, { origins = { { 1 } } }) end, "counter")
 end)
 
 test("rate-aware rounding saves bytes where they matter least", function()
@@ -262,18 +265,18 @@ test("rate-aware rounding saves bytes where they matter least", function()
     local symbols = codes:to "i32"
     return #lv.coder.encode { { symbols = symbols, model = lv.coder.fit(symbols) } }
   end
-  local nearest = lv.round_for_rate(x, step, even, 0)
+  local nearest = native.round_for_rate(x, step, even, 0)
   equal(nearest:tolist(), x:round():tolist())
-  local rounded = lv.round_for_rate(x, step, even, 1)
+  local rounded = native.round_for_rate(x, step, even, 1)
   assert(bytes(rounded) < 0.98 * bytes(nearest))
   assert((rounded - x):abs():amax():item() < 2)
   -- The second half does not matter at all, the first a great deal.
   local half = lv.cat({ lv.ones(2000) * 1e6, lv.zeros(2000) }, 1)
-  rounded = lv.round_for_rate(x, step, half, 0.5):tolist()
+  rounded = native.round_for_rate(x, step, half, 0.5):tolist()
   local exact <const> = nearest:tolist()
   for i = 1, 2000 do equal(rounded[i], exact[i]) end
   for i = 2001, 4000 do equal(rounded[i], 0) end
-  raises(function() lv.round_for_rate(x, step, lv.ones(3), 1) end, "shape")
+  raises(function() native.round_for_rate(x, step, lv.ones(3), 1) end, "shape")
 
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
@@ -431,11 +434,11 @@ test("sound checksums over hostile sections do not help", function()
     -- In both forms of sections.
     for _, families in ipairs { first, { "context" } } do
       local good = lv.codec.encode(cem, { clip = clip, families = families })
-      local names, payloads = lv.lnv_unpack(good)
+      local names, payloads = native.lnv_unpack(good)
       for i, name in ipairs(names) do
         payloads[i] = changes[forms[name] or name] or payloads[i]
       end
-      local ok, message = pcall(lv.codec.decode, lv.lnv_pack(names, payloads))
+      local ok, message = pcall(lv.codec.decode, native.lnv_pack(names, payloads))
       equal(ok, false)
       assert(tostring(message):find("section '", 1, true), message)
     end
@@ -472,8 +475,8 @@ test("sound checksums over hostile sections do not help", function()
   with { weights = "" }
   with { weights = ("\xff"):rep(500) }
   with { embeddings = "" }
-  with { clip = lv.lnv_clip(65536, 65536, 1, 25, {}) }
-  with { clip = lv.lnv_clip(50, 66, 4000000, 25, {}) }
+  with { clip = native.lnv_clip(65536, 65536, 1, 25, {}) }
+  with { clip = native.lnv_clip(50, 66, 4000000, 25, {}) }
   with { clip = ("\xff"):rep(30) }
 end)
 

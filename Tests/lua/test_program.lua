@@ -312,7 +312,7 @@ end)
 
 -- The sections of a good file, and files in which some of them are others, under sound checksums.
 local function forger(path)
-  local names, payloads = lv.lnv_unpack(assert(lv.read_file(path)))
+  local names, payloads = native.lnv_unpack(assert(lv.read_file(path)))
   return function(changes)
     local kinds, changed = {}, {}
     for i, name in ipairs(names) do
@@ -320,7 +320,7 @@ local function forger(path)
       kinds[i] = changes.weights and name == "seeded weights" and "weights" or name
       changed[i] = changes[kinds[i]] or payloads[i]
     end
-    return lv.lnv_pack(kinds, changed)
+    return native.lnv_pack(kinds, changed)
   end, names, payloads
 end
 
@@ -429,13 +429,13 @@ test("programs that mean harm do none", function()
     { lib .. "local C = lv.nn.class 'C' function C:named_parameters() "
       .. "return function() return 'x', lv.ones(1) end end return C", "section '" },
   } do
-    local program = lv.lnv_program({ "own" }, { case[1] })
+    local program = native.lnv_program({ "own" }, { case[1] })
     harmless(folder.path .. "/h.lnv", forge { ["decoder program"] = program }, case[2])
   end
   equal({ lv.nn.Conv2d.forward == conv, lv.read_file(victim) }, { true, "untouched" })
 
   -- Frames of a wrong shape or type; and in time that goes on for ever.
-  local nothing = lv.encode_tensors({}, {}, {})
+  local nothing = native.encode_tensors({}, {}, {})
   for _, case in ipairs {
     { "return lv.zeros(1, 3, 2, 2)", "frame 1: expected f32 (1, 3, 12, 20), got f32 (1, 3, 2, 2)" },
     { "return { evaluate = function() return 7 end }", "got number" },
@@ -446,7 +446,7 @@ test("programs that mean harm do none", function()
     local text = lib .. "local C = lv.nn.class 'C' function C:forward() " .. case[1]
       .. " end return C"
     harmless(folder.path .. "/h.lnv",
-      forge { ["decoder program"] = lv.lnv_program({ "own" }, { text }), weights = nothing },
+      forge { ["decoder program"] = native.lnv_program({ "own" }, { text }), weights = nothing },
       case[2])
   end
   -- The command leaves nothing behind.
@@ -514,7 +514,8 @@ test("sections of a program that lie are errors", function()
     harmless(target, forge { decoder = text }, "section '")
   end
   for _, change in ipairs {
-    { "clip", lv.lnv_clip(16, 20, 3, 25, {}) }, { "clip", lv.lnv_clip(65536, 65536, 1, 25, {}) },
+    { "clip", native.lnv_clip(16, 20, 3, 25, {}) },
+    { "clip", native.lnv_clip(65536, 65536, 1, 25, {}) },
     { "weights", "" }, { "weights", ("\xff"):rep(99) }, { "decoder program", "" },
     { "decoder program", ("\xff"):rep(9) .. "\1" }, { "decoder program", ("\0"):rep(50) },
   } do

@@ -63,7 +63,7 @@ test("time to quality is that of the shortest whole schedule that reaches it", f
   local tried = 0
   for i, name in ipairs { "fast", "published" } do
     local side = q.sides[i]
-    equal({ side.name, side.skipped, side.reason }, { name, lv.json_null, lv.json_null })
+    equal({ side.name, side.skipped, side.reason }, { name, lv.json.null, lv.json.null })
     equal({ side.tried[1].passes, side.head_scale }, { side.guess, 1 })
     local shorter
     for _, run in ipairs(side.tried) do
@@ -112,7 +112,7 @@ test("what was not reached, or not tried for want of time, is said", function()
   }
   local side = result.quality.sides[1]
   equal({ side.reached, side.ratio, side.reason, #side.tried, side.head_scale },
-    { lv.json_null, lv.json_null, "no time left (--minutes)", 0, 2 })
+    { lv.json.null, lv.json.null, "no time left (--minutes)", 0, 2 })
   assert(quality_report.text(result):find("no answer: no time left", 1, true))
   assert(quality_report.markdown(result):find("| lunerv, fast | – | – | – | none (no time left",
     1, true))
@@ -165,7 +165,7 @@ echo "{\"passes\": $n, \"psnr\": $((n + 2)), \"parameters\": COUNT}"
   end
   raises(function() measured_with(script(1)) end, "the models differ", " 1 in PyTorch")
   side = measured_with(script(probe.parameters) .. "exit 3")
-  equal({ side.reached, side.reason }, { lv.json_null, "failed: exit code 3" })
+  equal({ side.reached, side.reason }, { lv.json.null, "failed: exit code 3" })
   equal(spoken[#spoken], "PyTorch, 1 pass: failed: exit code 3\n")
 end)
 
@@ -182,7 +182,7 @@ test("PyTorch learns a clip by the published recipe", function()
   }
   local ours, theirs = result.quality.sides[2], result.quality.sides[3]
   assert(quality_report.markdown(result):find("PyTorch runs at its best, with ", 1, true))
-  equal(theirs.skipped, lv.json_null)
+  equal(theirs.skipped, lv.json.null)
   assert(theirs.reached.psnr >= 12 and #theirs.reached.points == theirs.reached.passes + 1)
   equal({ theirs.guess, theirs.parameters }, { ours.reached.passes, ours.parameters })
   assert(theirs.ratio > 0)

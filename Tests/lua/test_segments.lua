@@ -1,6 +1,7 @@
 -- Clips in segments: cuts, shared budgets, warm starts, resuming, joining.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 local commands <const> = require "lunerv.commands"
 local scenes <const> = require "lunerv.compress.scenes"
 local segments <const> = require "lunerv.compress.segments"
@@ -288,7 +289,7 @@ test("corrupt tables of segments are refused by name", function()
   local folder <close> = harness.folder()
   local source = clip_in(folder, 4)
   compress(folder, source, tiny .. "--gop 2 --families gaussian")
-  local names, payloads = lv.lnv_unpack(assert(lv.read_file(folder.path .. "/clip.lnv")))
+  local names, payloads = native.lnv_unpack(assert(lv.read_file(folder.path .. "/clip.lnv")))
   equal(names, { "clip", "segments", "decoder", "weights", "embeddings", "weights", "embeddings" })
   local function with(text, table_, drop, extra)
     local n, p = {}, {}
@@ -298,7 +299,7 @@ test("corrupt tables of segments are refused by name", function()
       end
     end
     if extra then n[#n + 1], p[#p + 1] = extra, "" end
-    assert(lv.write_file(folder.path .. "/bad.lnv", lv.lnv_pack(n, p)))
+    assert(lv.write_file(folder.path .. "/bad.lnv", native.lnv_pack(n, p)))
     local video, message = lv.codec.open(folder.path .. "/bad.lnv")
     if video then
       local ok
