@@ -11,10 +11,32 @@ extension JSONNull: @unchecked Sendable {}
 /// Plain data as JSON.
 enum JSONModule {
   static func define(_ m: LuaModule) -> LuaClass<JSONNull> {
-    m.define("json_encode", params: ["value"], doc: "Plain data as JSON text, keys sorted.") {
+    m.define(
+      "json_encode", params: ["value"],
+      doc: """
+        Plain data as JSON text, keys sorted.
+        A table with the keys 1…n is an array, one with strings an object; functions, tensors and other
+        keys are errors.
+
+            print(lv.json.encode { psnr = 31.5, frames = { 1, 2 } })
+
+        @param value any  numbers, strings, booleans, lv.json.null, and tables of them
+        """
+    ) {
       (value: LuaValue) -> String in try encoded(value).text()
     }
-    m.define("json_decode", params: ["text"], doc: "The data of JSON text; null is json_null.") {
+    m.define(
+      "json_decode", params: ["text"],
+      doc: """
+        The plain data of JSON text.
+        JSON's null is lv.json.null, since a table cannot hold nil.
+
+            local data = lv.json.decode '{"psnr": 31.5}'
+
+        @param text string  text that is JSON as a whole; other text is an error
+        @return any  a table, number, string, boolean or lv.json.null
+        """
+    ) {
       (text: String) -> LuaValue in decoded(try JSON.parse(text))
     }
     m.constant("json_null", .object(JSONNull.value))

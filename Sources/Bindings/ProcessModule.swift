@@ -13,8 +13,19 @@ enum ProcessModule {
   }
 
   private static func resources(_ m: LuaModule, _ session: Session) {
-    m.define("stats", doc: "Living tensors' bytes, memory and page faults of the process.") {
-      () -> [String: Int] in
+    m.define(
+      "stats",
+      doc: """
+        Memory of tensors and of the process, and page faults, as counts by name.
+        live_tensors and live_bytes are of tensors in use, idle_bytes of memory kept for the next ones;
+        tape_entries are operators remembered for gradients; peak_rss_bytes and minor_faults are of the
+        process.
+
+            print(lv.stats().live_bytes)
+
+        @return table<string, integer>
+        """
+    ) { () -> [String: Int] in
       let living = session.living
       return [
         "live_tensors": living.blocks, "live_bytes": living.bytes,
@@ -23,11 +34,25 @@ enum ProcessModule {
         "minor_faults": Environment.pageFaults().minor,
       ]
     }
-    m.define("threads", doc: "How many threads share the work.") { () -> Int in
-      ThreadPool.shared.threads
-    }
-    m.define("set_threads", params: ["n"], doc: "Sets how many threads share the work.") {
-      (n: Int) in
+    m.define(
+      "threads",
+      doc: """
+        How many threads share the work of an operator.
+
+            print(lv.threads())
+        """
+    ) { () -> Int in ThreadPool.shared.threads }
+    m.define(
+      "set_threads", params: ["n"],
+      doc: """
+        Sets how many threads share the work of an operator.
+        All cores do at first.
+
+            lv.set_threads(2)
+
+        @param n integer  from 1 to 256
+        """
+    ) { (n: Int) in
       guard (1...256).contains(n) else {
         throw LunervError(.argument, "set_threads: expected 1 to 256, got \(n)")
       }
@@ -39,9 +64,15 @@ enum ProcessModule {
   }
 
   private static func clocks(_ m: LuaModule) {
-    m.define("time", doc: "Seconds on a clock that never goes back.") { () -> Double in
-      Environment.monotonicTime()
-    }
+    m.define(
+      "time",
+      doc: """
+        Seconds on a clock that never goes back, to measure how long something takes.
+
+            local began = lv.time()
+            print(lv.time() - began)
+        """
+    ) { () -> Double in Environment.monotonicTime() }
     m.define("wall_time", doc: "Seconds since 1970.") { () -> Double in Environment.wallTime() }
   }
 

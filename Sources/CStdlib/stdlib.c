@@ -188,6 +188,9 @@ END
 MODULE("lunerv.interop.shapes")
 #embed "../../stdlib/lunerv/interop/shapes.lua"
 END
+MODULE("lunerv.json")
+#embed "../../stdlib/lunerv/json.lua"
+END
 MODULE("lunerv.loss")
 #embed "../../stdlib/lunerv/loss.lua"
 END

@@ -3,6 +3,7 @@ local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local bench <const> = require "lunerv.bench"
+local steps <const> = require "lunerv.bench.steps"
 local kernels <const> = require "lunerv.bench.kernels"
 local plan <const> = require "lunerv.bench.plan"
 local report <const> = require "lunerv.bench.report"
@@ -54,12 +55,12 @@ local function measured(given)
 end
 
 test("the median is the middle, or the mean of the two in the middle", function()
-  equal(bench.median { 5 }, 5)
-  equal(bench.median { 9, 1, 4 }, 4)
-  equal(bench.median { 8, 1, 2, 4 }, 3)
-  equal(bench.median {}, nil)
+  equal(steps.median { 5 }, 5)
+  equal(steps.median { 9, 1, 4 }, 4)
+  equal(steps.median { 8, 1, 2, 4 }, 3)
+  equal(steps.median {}, nil)
   local list = { 3, 1, 2 }
-  bench.median(list)
+  steps.median(list)
   equal(list, { 3, 1, 2 })
 end)
 
@@ -69,7 +70,7 @@ test("the summary holds every promised key", function()
     page_faults_per_step = 0, lua_share = 0.001,
   }
   local o = { mode = "train", model = "hnerv", size = "720p", threads = 2 }
-  local summary = bench.summary(o, ours, {
+  local summary = steps.summary(o, ours, {
     { name = "eager", result = { seconds_per_step = 5, peak_rss_bytes = 2e9 } },
     { name = "jemalloc", result = {
       seconds_per_step = 3, peak_rss_bytes = 2e9, allocator = "glibc_retain",

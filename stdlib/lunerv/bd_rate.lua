@@ -1,8 +1,5 @@
--- lv.bd_rate(anchor, tested): how many percent more bits `tested` takes than `anchor` at the same
--- PSNR (Bjøntegaard, ITU-T VCEG-M33, with the piecewise cubic fit that replaced the single
--- polynomial). Each is a list of { bpp =, psnr = }, at least two points, in any order. Second, over
--- how many decibels, which both curves have. Returns nil and why where there are none. Negative is
--- better.
+-- The Bjøntegaard delta rate (ITU-T VCEG-M33), with the piecewise cubic fit that replaced the
+-- single polynomial.
 local errors <const> = require "lunerv.errors"
 
 -- Points by rising PSNR: x, PSNR in dB; y, log10 of the rate. A point that costs more than a
@@ -72,6 +69,17 @@ local function integral(x, y, low, high)
   return total
 end
 
+--- How many percent more bits one codec takes than another at the same PSNR (BD-rate).
+--- Negative is better. Each curve has at least two points, in any order.
+---
+---     local percent = assert(lv.bd_rate(
+---       { { bpp = 0.1, psnr = 30 }, { bpp = 0.2, psnr = 33 } },
+---       { { bpp = 0.08, psnr = 30 }, { bpp = 0.17, psnr = 33 } }))
+---
+---@param anchor table[]  what is compared with: a list of { bpp =, psnr = }
+---@param tested table[]  what is judged: a list of the same form
+---@return number?  percent; nil where the curves share no range of PSNR
+---@return number|lunerv.Error  the range of PSNR that both have, in decibels, or what is wrong
 return function(anchor, tested)
   for i, points in ipairs { anchor, tested } do
     if type(points) ~= "table" then

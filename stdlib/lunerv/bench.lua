@@ -1,5 +1,6 @@
--- lunerv bench: how fast this machine trains and decodes, beside PyTorch in the same run. Figures
--- drift with load and temperature: what counts are the ratios within one run.
+-- How fast this machine trains and decodes, beside PyTorch in the same run.
+--
+-- Figures drift with load and temperature: what counts are the ratios within one run.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -21,7 +22,6 @@ local bench <const> = { sizes = sizes }
 -- Those that "all" means: how fast things are; and every one.
 local speeds <const> = { "decode", "kernels", "loss", "train" }
 local modes <const> = { "decode", "kernels", "loss", "quality", "train" }
-local null <const> = native.json_null
 
 -- Options -----------------------------------------------------------------------------------
 
@@ -82,12 +82,35 @@ local function read(given)
     or quality.wrong(o, given)
 end
 
+local takes <const> = options.takes("bench.run", {
+  { "mode", nil, "one of the modes", type = "string" },
+  { "modes", nil, "of train, decode, loss and kernels (all: those four), or quality alone",
+    type = "string|table" },
+  { "model", nil, "kinds of model, one or a list (hnerv_boost; without modes all); for kernels: "
+    .. "the convolutions of that model in place of typical ones", type = "string|table" },
+  { "size", nil, "sizes, one or a list (720p; without modes all)", type = "string|table" },
+  { "threads", nil, "numbers of threads, one or a list (all cores)", type = "integer|table" },
+  { "steps", nil, "timed steps on both sides (by size: lunerv 20, 10, 6, PyTorch 9, 6, 3)",
+    type = "integer" },
+  { "minutes", nil, "without modes: how long the plan takes (10); with modes: when no further case "
+    .. "begins", type = "number" },
+  { "torch", true, "false: without PyTorch" },
+  { "compiled", false, "whether compiled PyTorch is measured too" },
+  { "python", "python3", "the interpreter that PyTorch runs in" },
+  { "scripts", nil, "the folder of torch_bench.py", type = "string" },
+  { "algorithms", false, "measure kernels by every algorithm there is" },
+  { "isolate", true, "false: several cases in this process, whose peak memory is theirs together" },
+  { "clip", nil, "for quality: the video that is learned (the sample clip)", type = "string" },
+  { "to", nil, "for quality: the PSNR to reach, in decibels (26.5)", type = "number" },
+  { "head_scale", nil, "for quality: that of the side with recipe fast (the recipe's)",
+    type = "integer" },
+  { "guess", nil, "for quality: { fast =, published = }, passes that the search begins with",
+    type = "table" },
+})
+
 -- `given` completed and checked.
 local function settle(given)
-  local checked = options(given, {}, {
-    "mode", "modes", "model", "size", "threads", "steps", "minutes", "torch", "compiled", "python",
-    "scripts", "algorithms", "isolate", "clip", "to", "head_scale", "guess",
-  })
+  local checked = options(given, {}, takes.known)
   local o, wrong = read(checked)
   if wrong then errors.raise("%s", wrong) end
   if o.torch == nil then o.torch = true end
@@ -112,31 +135,6 @@ end
 
 -- Cases -------------------------------------------------------------------------------------
 
--- What `--json` prints of a case, from our figures and PyTorch's answers. Times are seconds a
--- step, null where there is none; ratios are PyTorch's time over ours.
-function bench.summary(o, ours, answers)
-  local theirs = { skipped = {}, peak_rss_bytes = {} }
-  local best
-  for _, answer in ipairs(answers) do
-    local result = answer.result
-    theirs[answer.name] = result and result.seconds_per_step or null
-    theirs.skipped[answer.name] = answer.reason or null
-    theirs.peak_rss_bytes[answer.name] = result and result.peak_rss_bytes or null
-    if result then
-      theirs.version = result.torch_version
-      if answer.name == "jemalloc" then theirs.allocator = result.allocator end
-      best = math.min(best or math.huge, result.seconds_per_step)
-    end
-  end
-  local function ratio(seconds)
-    return type(seconds) == "number" and seconds / ours.seconds_per_step or null
-  end
-  return {
-    mode = o.mode, model = o.model, size = o.size, threads = o.threads, lunerv = ours,
-    torch = theirs, ratio_eager = ratio(theirs.eager), ratio_best = ratio(best),
-  }
-end
-
 -- A case in a process of its own, so that its memory is its own too.
 local function isolated(o, program)
   local quoted = process.quoted
@@ -160,7 +158,7 @@ end
 local function measure_case(o, progress, program)
   if program then return isolated(o, program) end
   native.set_threads(o.threads)
-  return bench.summary(o, steps.compare(o, function(text)
+  return steps.summary(o, steps.compare(o, function(text)
     progress:show(("%s: %s"):format(plan.name(o), text))
   end))
 end
@@ -260,22 +258,18 @@ local function measure_quality(o, progress, say)
   return result
 end
 
--- bench.run { modes = { "train" }, model = "hnerv_boost", size = "720p", … }: measures, and
--- returns plain data: { cases, left_out, kernels, machine, command, seconds }, where each case is
--- a `bench.summary`, or { name, failed }. Options:
---   modes     of train, decode, loss, kernels; without them as many cases as fit `minutes` (10);
---             or quality alone, with options of its own: see quality.run
---   minutes   with modes: after so long no turn and no further case begins (nil: all do)
---   model     kinds (hnerv_boost, or with no mode all), size (720p, or all), threads (all cores):
---             each one or a list; every combination is measured. For kernels: the convolutions of
---             that model, in place of a list of typical ones
---   steps     timed steps, on both sides (by size: lunerv 20, 10, 6, PyTorch 9, 6, 3)
---   torch     false: without PyTorch; `compiled`: PyTorch compiled as well
---   algorithms  kernels by every algorithm there is
---   scripts   the folder of torch_bench.py; `python`: the interpreter (python3)
---   isolate   false: several cases in this process, whose peak memory is then theirs together
--- `announce(seconds, roof, left_out)` is called with the expected duration before it starts; for
--- quality `say(line)` with what comes of each schedule.
+--- Measures how fast models train and decode, and returns the figures as plain data.
+--- Without modes, as many cases are measured as fit into `minutes`. Every combination of models,
+--- sizes and threads is a case. Mode quality, which is measured alone, is how long training takes to
+--- reach a PSNR.
+---
+---     local result = lv.bench.run { mode = "decode", model = "hnerv", size = "360p" }
+---     print(result.cases[1].lunerv.seconds_per_step)
+---
+---@param given lunerv.bench.run.Options
+---@param announce? fun(seconds: number, roof: number, left_out: table)  told the duration first
+---@param say? fun(line: string)  for quality: told what comes of each schedule
+---@return table  cases, left_out, kernels, machine, command, seconds
 function bench.run(given, announce, say)
   local o, progress = settle(given), Progress.new()
   if o.modes and o.modes[1] == "quality" then return measure_quality(o, progress, say) end
@@ -327,9 +321,12 @@ end
 
 local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 
--- What `lunerv bench` does; returns what is wrong with the command line, if something is. Beside
--- the options of bench.run: json, markdown (what to print), save (a file for the result), from
--- (such a file, in place of measuring), svg (a file for the picture), command.
+--- Does what `lunerv bench` does; returns what is wrong with the command line, if something is.
+--- Beside the options of bench.run: json, markdown (what to print), save (a file for the result),
+--- from (such a file, in place of measuring), svg (a file for the picture), command.
+---
+---@param given table  options of the command line, by name
+---@return string?
 function bench.main(given)
   local o, wrong = read(given)
   if wrong then return wrong end
@@ -369,7 +366,5 @@ function bench.main(given)
     if case.failed then errors.fail("io", "%s", case.name .. ": " .. case.failed) end
   end
 end
-
-bench.median, bench.text = steps.median, report.text
 
 return bench

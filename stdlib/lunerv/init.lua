@@ -13,6 +13,7 @@ local submodules <const> = {
   diagnose = "lunerv.diagnose",
   help = "lunerv.help",
   interop = "lunerv.interop",
+  json = "lunerv.json",
   loss = "lunerv.loss",
   metrics = "lunerv.metrics",
   models = "lunerv.models",
@@ -45,11 +46,6 @@ for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
 
 --- The version of this API: raised where a script that ran may need a change.
 lv.api_version = native.api_version
-
---- JSON, for metrics and manifests.
-lv.json = {
-  encode = native.json_encode, decode = native.json_decode, null = native.json_null,
-}
 
 -- The names of the API, sorted, whether their modules are loaded or not.
 local function known()

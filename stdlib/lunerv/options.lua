@@ -1,8 +1,7 @@
--- Options: for the command line, for Lua and for what files record.
+-- Options: for the command line, for functions in Lua and for what files record.
 --
---   lv.options(given, defaults, optional)   checks and completes an options table
---   lv.options.parse(arg, spec)             reads a command line
---   lv.options.for_model(kind, given)       the options of a model, with its kind's defaults
+--     local o = lv.options(given, { width = 16 })      -- checks and completes a table
+--     local o = lv.options.parse(arg, spec)            -- reads a command line
 local catalogue <const> = require "lunerv.options.catalogue"
 local command_line <const> = require "lunerv.options.command_line"
 local errors <const> = require "lunerv.errors"
@@ -15,7 +14,10 @@ local options <const> = {
   parse = command_line.parse, help = command_line.help, takes = takes,
 }
 
--- A table with the same keys and values; an empty one for nil.
+--- A table with the same keys and values; an empty one for nil.
+---
+---@param given? table  what is copied; tables inside it are shared
+---@return table
 local function copy_shallow(given)
   local result = {}
   for key, value in pairs(given or {}) do result[key] = value end
@@ -24,8 +26,36 @@ end
 
 options.copy = copy_shallow
 
--- Whether two pieces of plain data are equal; numbers, which may have passed through text, to
--- twelve digits.
+--- Declares options of the catalogue for help and annotations, with what a function takes besides.
+--- Defaults are those of a model kind, where one is named. The function itself checks them.
+---
+---     lv.options.describe("models.nerv", lv.options.model_names "nerv", {}, "nerv")
+---
+---@param of string  the function's name in lv
+---@param option_names string[]  names of options of the catalogue
+---@param extras? table[]  further options, as options.takes has them, or others of the same names
+---@param kind? string  the kind of model whose defaults are told
+---@return table  its `list` holds { name, default, doc, type } for each
+function options.describe(of, option_names, extras, kind)
+  local list, replaced = {}, {}
+  for i, extra in ipairs(extras or {}) do list[i], replaced[extra[1]] = extra, true end
+  for _, name in ipairs(option_names) do
+    if not replaced[name] then
+      local option = catalogue.by_name[name]
+      local doc = option.doc
+      if option.type == "choice" then doc = doc .. ": " .. table.concat(option.choices, ", ") end
+      list[#list + 1] = { name, options.default(name, kind), doc, type = option.type }
+    end
+  end
+  return takes(of, list)
+end
+
+--- Whether two pieces of plain data are equal; numbers, which may have passed through text, to
+--- twelve digits.
+---
+---@param a any
+---@param b any
+---@return boolean
 function options.same(a, b)
   if type(a) == "number" and type(b) == "number" then
     return a == b or math.abs(a - b) <= 1e-12 * math.abs(a)
@@ -68,13 +98,24 @@ local function complete(given, defaults, optional)
   return result
 end
 
--- A value of an option as plain data: a function of a script's or a recipe's is "custom".
+--- A value of an option as plain data: a function of a script or a recipe is "custom".
+---
+---@param value any
+---@return any
 function options.plain(value) return type(value) == "function" and "custom" or value end
 
--- The catalogue's option of a name, or nil.
+--- The option that the catalogue has under a name: { name, type, doc, default, … }, or nil.
+---
+---@param name string
+---@return table?
 function options.by_name(name) return catalogue.by_name[name] end
 
--- Raises an error unless `value` is one that the catalogue's option `name` can have.
+--- Raises an error unless a value is one that an option of the catalogue can have.
+---
+---     lv.options.check("lr", 0.003)
+---
+---@param name string  name of the option
+---@param value any
 function options.check(name, value)
   local expected = values.wanted(catalogue.by_name[name], value)
   if expected then
@@ -82,8 +123,14 @@ function options.check(name, value)
   end
 end
 
--- The options of a model of `kind`: `given` checked by the catalogue, the rest from its preset
--- and its defaults. `extra` lists further keys that are let through (clip, height, …).
+--- The options of a model: those given, checked, and the defaults of its preset and its kind.
+---
+---     local o = lv.options.for_model("hnerv", { size = 0.35 })
+---
+---@param kind string  the kind of model
+---@param given? table  options by name
+---@param extra? string[]  further keys that are let through, such as clip or height
+---@return table
 function options.for_model(kind, given, extra)
   given = copy_shallow(given)
   if given.preset then options.check("preset", given.preset) end
@@ -105,21 +152,42 @@ function options.for_model(kind, given, extra)
   return result
 end
 
--- Names of the options of a model kind, and of lv.train.
+--- Names of the options that a kind of model has.
+---
+---     print(table.concat(lv.options.model_names "nerv", " "))
+---
+---@param kind string  the kind of model
+---@return string[]
 function options.model_names(kind)
   return catalogue.names_where(function(option) return values.contains(option.models, kind) end)
 end
 
--- Whether a model of `kind` has the option `name`; true for those that are not a model's.
+--- Whether a kind of model has an option; true for options that are not of models.
+---
+---@param name string  name of the option
+---@param kind string  the kind of model
+---@return boolean
 function options.applies(name, kind)
   local option = catalogue.by_name[name]
   return not option or not option.models or values.contains(option.models, kind)
 end
 
+--- Names of the options of the catalogue that lv.train takes.
+---
+---@return string[]
 function options.train_names()
   return catalogue.names_where(function(option) return option.train end)
 end
 
 return setmetatable(options, {
+  --- Checks a table of options and completes it by defaults.
+  --- An unknown key is an error, and so is a value of another type than its default.
+  ---
+  ---     local o = lv.options(given, { width = 16, act = "gelu" }, { "label" })
+  ---
+  ---@param given? table  what the caller gave
+  ---@param defaults table  every option that has a default, by name
+  ---@param optional? string[]  names of options without a default
+  ---@return table  a table of its own
   __call = function(_, given, defaults, optional) return complete(given, defaults, optional) end,
 })

@@ -1,9 +1,8 @@
--- lv.plot { title =, x = { label = }, … }: lines, points and bars as a picture, SVG or PNG.
+-- Lines, points and bars as a picture, SVG or PNG.
 --
---   local p = lv.plot { x = { label = "bits per pixel", log = true }, y = { label = "PSNR, dB" } }
---   p:line("lunerv", bpp, psnr)
---   p:points("lunerv", bpp, psnr)
---   assert(p:save "curve.svg")
+--     local p = lv.plot { x = { label = "bits per pixel", log = true }, y = { label = "PSNR" } }
+--     p:line("lunerv", bpp, psnr)
+--     assert(p:save "curve.svg")
 local axis <const> = require "lunerv.plot.axis"
 local draw <const> = require "lunerv.plot.draw"
 local errors <const> = require "lunerv.errors"
@@ -66,12 +65,54 @@ end
 
 local axis_options <const> = { "label", "log", "from", "to", "ticks" }
 
--- A plot. Options: title; notes, a list of lines below it; x and y, each { label =, log =, from =,
--- to =, ticks = }, where log makes the axis logarithmic, from and to are its ends and ticks its
--- numbers, else chosen; legend = false for none; width, height in pixels (720 × 440, bars as high
--- as they need), which a long legend makes higher. Unknown options are errors.
+-- Options are declared for help and checked here: messages name the series.
+local takes <const> = {
+  plot = options.takes("plot", {
+    { "title", nil, "what stands above the picture", type = "string" },
+    { "notes", nil, "lines of text below it", type = "string[]" },
+    { "x", nil, "the horizontal axis: { label =, log =, from =, to =, ticks = }", type = "table" },
+    { "y", nil, "the vertical axis, alike", type = "table" },
+    { "legend", true, "false: without a legend" },
+    { "width", 720, "width in pixels, from 200 to 4096", type = "integer" },
+    { "height", nil, "height in pixels (440; bars: as high as they need), more for a long legend",
+      type = "integer" },
+  }),
+  line = options.takes("plot.Plot:line", {
+    { "dashed", false, "whether the line is dashed" },
+    { "width", 2, "width of the line in pixels" },
+    { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
+    { "along", false, "write the name along a straight line in place of a row of the legend" },
+  }),
+  points = options.takes("plot.Plot:points", {
+    { "mark", nil, "circle, square, triangle or diamond (one for each name)", type = "string" },
+    { "marks", nil, "a list with a mark for each point", type = "string[]" },
+    { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
+    { "tag", nil, "a short text beside the points in place of the name; they are joined by a line",
+      type = "string" },
+  }),
+  bars = options.takes("plot.Plot:bars", {
+    { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
+    { "texts", nil, "a list of what is written at the bars' ends", type = "string[]" },
+  }),
+  key = options.takes("plot.Plot:key", {
+    { "mark", nil, "circle, square, triangle or diamond; without one the row is a heading",
+      type = "string" },
+    { "colour", nil, "such as #0072b2 (a pale one)", type = "string" },
+  }),
+}
+
+--- An empty plot, for lines and points or for bars.
+--- An axis is { label =, log =, from =, to =, ticks = }: log makes it logarithmic, from and to are
+--- its ends, and ticks its numbers; what is not given is chosen.
+---
+---     local p = lv.plot { x = { label = "bits per pixel", log = true }, y = { label = "PSNR" } }
+---     p:line("lunerv", { 0.1, 0.2 }, { 30, 33 })
+---     assert(p:save "curve.svg")
+---
+---@param given? lunerv.plot.Options
+---@return lunerv.plot.Plot
 local function new(_, given)
-  local o = checked("", given, { "title", "notes", "x", "y", "legend", "width", "height" })
+  local o = checked("", given, takes.plot.known)
   for _, name in ipairs { "x", "y" } do
     o[name] = checked(name .. ".", o[name], axis_options)
     axis.check(o[name], name)
@@ -118,28 +159,45 @@ local function add(plot, kind, name, xs, ys, given, names, check)
   plot.series[#plot.series + 1], style[#style + 1] = series, series
 end
 
--- A line through the points (xs[i], ys[i]), two lists of numbers. What an axis cannot show (nan,
--- infinities, what is not above 0 on a logarithmic axis) is a gap. Options: dashed, width in
--- pixels (2), colour ("#rrggbb"), along = true to write the name of a straight line along it, where
--- no points are, not in the legend.
+--- Draws a line through points.
+--- What an axis cannot show (nan, infinities, what is not above 0 on a logarithmic axis) is a gap.
+---
+---     p:line("x265", bpp, psnr, { dashed = true })
+---
+---@param name string  what the legend calls it; series of one name look alike
+---@param xs number[]  horizontal positions
+---@param ys number[]  vertical positions, as many
+---@param given? lunerv.plot.Plot.line.Options
 function Plot:line(name, xs, ys, given)
-  add(self, "line", name, xs, ys, given, { "dashed", "width", "colour", "along" })
+  add(self, "line", name, xs, ys, given, takes.line.known)
 end
 
--- Marks at the points (xs[i], ys[i]), gaps as for lines. Options: mark (circle, square, triangle,
--- diamond), marks, a list with one for each point, colour, tag, a short text beside the points that
--- stands for the name in the picture; those that have one are joined by a pale line.
+--- Draws a mark at each of some points; gaps are as for lines.
+---
+---     p:points("x265", bpp, psnr, { mark = "square" })
+---
+---@param name string  what the legend calls them; series of one name look alike
+---@param xs number[]  horizontal positions
+---@param ys number[]  vertical positions, as many
+---@param given? lunerv.plot.Plot.points.Options
 function Plot:points(name, xs, ys, given)
   local function check(what, o)
     if not o.marks then return end
     check_items(what .. ": marks", o.marks, "string", #xs)
     for _, mark in ipairs(o.marks) do checked(what .. ": ", { mark = mark }, { "mark" }) end
   end
-  add(self, "points", name, xs, ys, given, { "mark", "marks", "colour", "tag" }, check)
+  add(self, "points", name, xs, ys, given, takes.points.known, check)
 end
 
--- Horizontal bars from 0, one for each of `labels`; series side by side where there are more, all
--- with the same labels. Options: colour, texts, a list of what to write at the bars' ends.
+--- Draws horizontal bars from 0, one for each label.
+--- Several series stand side by side; all have the same labels.
+---
+---     p:bars("seconds", { "encoder", "decoder" }, { 1.5, 0.2 })
+---
+---@param name string  what the legend calls them
+---@param labels string[]  what stands beside each bar
+---@param numbers number[]  lengths of the bars
+---@param given? lunerv.plot.Plot.bars.Options
 function Plot:bars(name, labels, numbers, given)
   local function check(what, o, first)
     if first and table.concat(labels, "\0") ~= table.concat(first.xs, "\0") then
@@ -147,13 +205,18 @@ function Plot:bars(name, labels, numbers, given)
     end
     if o.texts then check_items(what .. ": texts", o.texts, "string", #labels) end
   end
-  add(self, "bars", name, labels, numbers, given, { "colour", "texts" }, check)
+  add(self, "bars", name, labels, numbers, given, takes.bars.known, check)
 end
 
--- A row of the legend that belongs to no series: what a mark means, or, without a mark, a heading.
+--- Adds a row to the legend that belongs to no series: what a mark means, or a heading.
+---
+---     p:key("keyframes", { mark = "diamond" })
+---
+---@param text string  what the row says
+---@param given? lunerv.plot.Plot.key.Options
 function Plot:key(text, given)
   if type(text) ~= "string" then refuse("key", "text", type(text)) end
-  local o = checked(("key '%s': "):format(text), given, { "mark", "colour" })
+  local o = checked(("key '%s': "):format(text), given, takes.key.known)
   self.rows[#self.rows + 1] = { name = text, colour = o.colour or legend.faint, key = o.mark or "" }
 end
 
@@ -164,14 +227,23 @@ local function drawn(plot, canvas)
   return draw.plot(plot, require(canvas)):finished()
 end
 
--- The picture as the text of an SVG file.
+--- The picture as the text of an SVG file.
+---
+---@return string
 function Plot:svg() return drawn(self, "lunerv.plot.svg") end
 
--- The picture as an image, (1, 3, height, width), from 0 to 1.
+--- The picture as an image, (1, 3, height, width), from 0 to 1.
+---
+---@return lunerv.Tensor
 function Plot:image() return drawn(self, "lunerv.plot.raster") end
 
--- Writes the picture to `path`, which ends in .svg or .png, whole or not at all. Returns true, or
--- nil and a message; another ending is an error.
+--- Writes the picture to a file, whole or not at all.
+---
+---     assert(p:save "curve.png")
+---
+---@param path string  ends in .svg or .png
+---@return boolean?  true, or nil where it could not be written
+---@return lunerv.Error?
 function Plot:save(path)
   local ending = tostring(path):match "%.(%w+)$"
   if ending == "svg" then return native.write_file(path, self:svg()) end
@@ -179,4 +251,4 @@ function Plot:save(path)
   refuse("save", "a path that ends in .svg or .png", ("'%s'"):format(tostring(path)))
 end
 
-return setmetatable({}, { __call = new })
+return setmetatable({ Plot = Plot }, { __call = new })

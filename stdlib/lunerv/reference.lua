@@ -1,9 +1,9 @@
--- lv.reference: what x264 and x265 make of a clip, to compare with: preset veryslow, tuned for
--- PSNR, 4:2:0, one group of pictures. Bytes are those of the bare stream; PSNR is that of 8-bit
--- RGB, as for compressed files.
+-- What x264 and x265 make of a clip, to compare with.
 --
---   lv.reference.encode(clip, { codec = "x265", crf = 30 })
---   lv.reference.at_bytes(clip, file.bytes)
+-- The preset is veryslow, tuned for PSNR, 4:2:0, one group of pictures. Bytes are those of the bare
+-- stream; PSNR is that of 8-bit RGB, as for compressed files.
+--
+--     local point = lv.reference.encode(clip, { codec = "x265", crf = 30 })
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -49,10 +49,28 @@ local function quality(path, clip)
   return sum / #clip
 end
 
--- Encodes the clip. Options: `codec`, x264 or x265; `crf`, 0 (best) to 51; `preset`. Returns
--- { codec, crf, bytes, bpp, psnr_8bit }.
+local takes_encode <const> = options.takes("reference.encode", {
+  { "codec", "x264", "x264 or x265" },
+  { "crf", 28, "constant rate factor, from 0 (best) to 51" },
+  { "preset", "veryslow", "the codec's preset: how long it searches" },
+})
+
+local takes_at_bytes <const> = options.takes("reference.at_bytes", {
+  { "codec", "x264", "x264 or x265" },
+  { "preset", "veryslow", "the codec's preset: how long it searches" },
+})
+
+--- Encodes a clip with x264 or x265 and measures what comes back.
+--- The result is { codec, crf, bytes, bpp, psnr_8bit }.
+---
+---     local point = lv.reference.encode(clip, { codec = "x265", crf = 30 })
+---     print(point.bpp, point.psnr_8bit)
+---
+---@param clip lunerv.Clip  what is encoded
+---@param given? lunerv.reference.encode.Options
+---@return table  codec, crf, bytes, bits per pixel, and PSNR of 8-bit RGB
 function reference.encode(clip, given)
-  local o = options(given, { codec = "x264", crf = 28, preset = "veryslow" })
+  local o = takes_encode(given)
   if not extensions[o.codec] then
     errors.raise("option 'codec': expected one of %s, got %s", errors.list(reference.codecs),
       tostring(o.codec))
@@ -74,10 +92,18 @@ function reference.encode(clip, given)
   }
 end
 
--- The encoding whose size comes closest to `bytes`, within half a percent where the codec can.
--- Options as above, but for crf, which is searched: the logarithm of the size is nearly a line.
+--- Encodes a clip into the size nearest to a number of bytes.
+--- The rate factor is searched, until the size is within half a percent where the codec can.
+---
+---     local point = lv.reference.at_bytes(clip, file.bytes, { codec = "x265" })
+---
+---@param clip lunerv.Clip  what is encoded
+---@param bytes number  the size that is wanted
+---@param given? lunerv.reference.at_bytes.Options
+---@return table  as that of reference.encode
 function reference.at_bytes(clip, bytes, given)
-  local o = options(given, { codec = "x264", preset = "veryslow" })
+  local o = takes_at_bytes(given)
+  -- The logarithm of the size is nearly a line over the rate factor.
   local wanted = math.log(bytes, 2)
   local better, worse, best -- the closest sizes above and below, and the closer of them
   local crf = 30

@@ -1,5 +1,5 @@
--- lv.train { model =, clip =, … }: the training loop. What it can go on from is train/resume.lua's,
--- what it tells train/report.lua's.
+-- The training loop. What it can go on from is in train/resume.lua, what it tells in
+-- train/report.lua.
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
@@ -17,17 +17,40 @@ local resume <const> = require "lunerv.train.resume"
 local schedule <const> = require "lunerv.schedule"
 local video <const> = require "lunerv.video"
 
--- What training needs beside the options of options/catalogue.lua.
-local extras <const> = { "model", "clip", "on_step", "on_epoch", "on_frame", "command",
-  "evaluate", "facts", "label", "progress" }
+-- What training takes beside, or in more forms than, the options of options/catalogue.lua.
+local extras <const> = {
+  { "model", nil, "what is trained; required", type = "module" },
+  { "clip", nil, "where the frames come from; required", type = "clip" },
+  { "loss", "boosted", "what is minimised: a name of lv.loss, or (output, image, frame, share) → "
+    .. "scalar tensor; share is what has been done of the training, from 0 to below 1",
+    type = "string|function" },
+  { "schedule", "warmup_cosine", "how the learning rate falls to 0: a name of lv.schedule, or "
+    .. "(step, steps, lr) → learning rate; lr is the peak rate", type = "string|function" },
+  { "optimiser", "adan", "how parameters are updated: adam, adan, muon, sgd, soap, or "
+    .. "(model, { lr = }) → optimiser; lr is the peak rate", type = "string|function" },
+  { "on_step", nil, "called after each step with { step, steps, epoch, loss, psnr, seconds, "
+    .. "seconds_per_step }; training ends when it returns false", type = "function" },
+  { "on_epoch", nil, "called after each epoch with { epoch, step, loss, psnr, lr, seconds, "
+    .. "evaluation }; training ends when it returns false", type = "function" },
+  { "on_frame", nil, "called in the evaluation at the end with each frame and its reconstruction",
+    type = "function" },
+  { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
+    .. "returns, psnr, ms_ssim and psnr_8bit among them, are recorded", type = "function" },
+  { "facts", nil, "plain data by name that a run must share with the one it continues",
+    type = "table" },
+  { "label", nil, "what progress lines begin with", type = "string" },
+  { "progress", nil, "(step, steps) → how many of the steps have been made, for the loss's share, "
+    .. "where a clock decides rather than the number of steps", type = "function" },
+  { "command", nil, "the command line, for the record of the run", type = "string" },
+}
+
+local takes <const> = options.describe("train", options.train_names(), extras)
 
 -- Structural similarity needs as many pixels either way.
 local smallest_side <const> = 5
 
 local function settle(given)
-  local names = options.train_names()
-  local optional = table.move(extras, 1, #extras, #names + 1, names)
-  local o = options(given, {}, optional)
+  local o = options(given, {}, takes.known)
   if not o.model or not o.clip then errors.raise "train: expected a model and a clip" end
   if type(o.model) ~= "table" or rawget(o.model, "class_name") then
     errors.raise("train: model: expected a module, got %s", type(o.model) == "table"
@@ -158,33 +181,23 @@ local function loop(self)
   end
 end
 
--- Trains `model` on `clip`, both required; the other options are those of options/catalogue.lua
--- (epochs, lr, warmup, schedule, order, optimiser, loss, guard, recipe, seed, out, resume,
--- eval_every, checkpoint_every, checkpoint_steps), with the values of the recipe, or else the
--- defaults of the model's kind, and
---   loss      also a function (output, image, frame, share) → scalar tensor; `share` is what has
---             been done of the training, from 0 to below 1
---   schedule  also a function (step, steps, lr) → learning rate; `lr` is the peak rate
---   optimiser also a function (model, { lr = }) → optimiser; `lr` is the peak rate
---   on_step   called after each step with { step, steps, epoch, loss, psnr, seconds,
---             seconds_per_step }; training ends when it returns false
---   on_epoch  called after each epoch with { epoch, step, loss, psnr, lr, seconds, evaluation };
---             training ends when it returns false
---   on_frame  called in the evaluation at the end with each frame and its reconstruction
---   evaluate  a function (model, clip, on_frame) in place of metrics.evaluate; all the numbers it
---             returns, psnr, ms_ssim and psnr_8bit among them, are recorded
---   facts     plain data by name that a run must share with the one it continues
---   label     what progress lines begin with
---   progress  a function (step, steps) → how many of `steps` have been made, where a clock rather
---             than `step`, the number that have, decides it: for the loss's `share`
--- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
--- frame of it has a `mask`, the output times that mask is all that the loss sees.
--- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
--- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
--- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
--- update, and `train_defaults`, options it prefers.
--- Returns { model, metrics, steps, seconds, out, checkpoint, record }: `record` is what
--- OUT/metrics.json holds.
+--- Trains a model on a clip.
+--- Options that are not given have the value of the recipe, or else that of the model's
+--- `train_defaults`, or else the default of the model's kind.
+---
+--- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
+--- frame of it has a `mask`, the output times that mask is all that the loss sees.
+---
+--- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
+--- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
+--- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
+--- update, and `train_defaults`, options it prefers.
+---
+---     local run = lv.train { model = model, clip = clip, epochs = 30, out = "runs/a" }
+---     print(run.metrics)
+---
+---@param given lunerv.train.Options  `model` and `clip` are required
+---@return table  model, metrics, steps, seconds, out, checkpoint and record, as in OUT/metrics.json
 return function(given)
   local o = settle(given)
   local self = start(o)

@@ -49,7 +49,7 @@ local function row(name, seconds, ratio, bytes)
   return ("  %-18s %10s %9.2f %9.2f"):format(name, duration(seconds), ratio, bytes / 1e9)
 end
 
--- One case (bench.summary) on a terminal.
+-- One case (steps.summary) on a terminal.
 function report.case(s)
   local ours, theirs = s.lunerv, s.torch
   local lines = {

@@ -13,6 +13,8 @@ local video <const> = require "lunerv.video"
 
 local steps <const> = {}
 
+local null <const> = native.json_null
+
 steps.frames = 132 -- of the clip that the sizes are for
 
 function steps.median(list)
@@ -267,6 +269,31 @@ function steps.compare(o, show)
   }
   for name, list in pairs(record.phases) do result.phases[name] = steps.median(list) end
   return result, answers
+end
+
+-- What `--json` prints of a case, from our figures and PyTorch's answers. Times are seconds a
+-- step, null where there is none; ratios are PyTorch's time over ours.
+function steps.summary(o, ours, answers)
+  local theirs = { skipped = {}, peak_rss_bytes = {} }
+  local best
+  for _, answer in ipairs(answers) do
+    local result = answer.result
+    theirs[answer.name] = result and result.seconds_per_step or null
+    theirs.skipped[answer.name] = answer.reason or null
+    theirs.peak_rss_bytes[answer.name] = result and result.peak_rss_bytes or null
+    if result then
+      theirs.version = result.torch_version
+      if answer.name == "jemalloc" then theirs.allocator = result.allocator end
+      best = math.min(best or math.huge, result.seconds_per_step)
+    end
+  end
+  local function ratio(seconds)
+    return type(seconds) == "number" and seconds / ours.seconds_per_step or null
+  end
+  return {
+    mode = o.mode, model = o.model, size = o.size, threads = o.threads, lunerv = ours,
+    torch = theirs, ratio_eager = ratio(theirs.eager), ratio_best = ratio(best),
+  }
 end
 
 return steps

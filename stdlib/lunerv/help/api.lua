@@ -46,7 +46,8 @@ end
 -- Defaults of the command line's options in documents do not depend on a kind of model.
 local catalogue_types <const> = {
   choice = "string", list = "number[]", bytes = "integer", count = "number",
-  text_or_number = "string|number",
+  text_or_number = "string|number", module = "lunerv.Module", clip = "lunerv.Clip",
+  tensor = "lunerv.Tensor",
 }
 
 -- The options of a function, declared by options.takes, or nil.
@@ -126,6 +127,13 @@ local function some_function(class)
   end
 end
 
+-- The line of a module's file that gives a plain value its name: "module.name = …".
+local function line_of_value(chunk, name)
+  for i, line in ipairs(chunk and comments.lines_of(chunk) or {}) do
+    if line:match("^[%w_]+%." .. name .. "%s*=") then return i end
+  end
+end
+
 local function line_of_class(chunk, name)
   for i, line in ipairs(comments.lines_of(chunk) or {}) do
     if line:find('class "' .. name .. '"', 1, true) or line:find('class("' .. name .. '"', 1, true)
@@ -195,7 +203,7 @@ local function add_native_class(list, name, owner)
 end
 
 -- Walks a module of the API, whose fields are functions, classes, types and modules.
-local function add_module(list, module, path, chunk)
+local function add_module(list, module, path, chunk, natives)
   local about = chunk and comments.of_file(chunk)
   local entry = about or { summary = "", text = "" }
   entry.path, entry.kind, entry.parameters, entry.results = path, "module", {}, {}
@@ -217,6 +225,9 @@ local function add_module(list, module, path, chunk)
     if type(value) == "function" then
       if debug.getinfo(value, "S").what ~= "C" then
         add(list, of_function(value, inside, "function"))
+      elseif natives[value] then
+        add(list, of_signature(natives[value], inside, "function"))
+        list[#list].value = value
       end
     elseif type(value) == "table" and rawget(value, "class_name") then
       add(list, of_class(value, inside))
@@ -224,8 +235,12 @@ local function add_module(list, module, path, chunk)
     elseif type(value) == "table" and name:match "^%u" then
       add_methods(list, value, inside)
     elseif type(value) ~= "table" then
-      add(list, { path = inside, kind = "value", summary = "", text = "", parameters = {},
-        results = {}, value = value, missing = true })
+      local line = line_of_value(chunk, name)
+      local described = line and comments.at(chunk, line)
+        or { summary = "", text = "", parameters = {}, results = {} }
+      described.path, described.kind, described.value = inside, "value", value
+      described.missing = described.summary == "" or nil
+      add(list, described)
     end
   end
 end
@@ -238,9 +253,10 @@ local built
 function api.entries()
   if built then return built end
   local lv, list = require "lunerv", {}
-  local signatures = {}
+  local signatures, natives = {}, {}
   for _, signature in ipairs(native.signatures("lunerv.native").functions) do
     signatures[signature.name] = signature
+    natives[native[signature.name]] = signature
   end
   local known, modules = getmetatable(lv).__names(), {}
   for _, name in ipairs(known) do
@@ -265,7 +281,7 @@ function api.entries()
     else
       local path = "@lunerv:" .. name .. ".lua"
       if not native.stdlib_source(name .. ".lua") then path = "@lunerv:" .. name .. "/init.lua" end
-      add_module(list, value, name, path)
+      add_module(list, value, name, path, natives)
     end
   end
   built = list
@@ -331,6 +347,9 @@ function api.of(value)
   if type(value) ~= "function" then return nil end
   local info = debug.getinfo(value, "S")
   if info.what == "C" then
+    for _, entry in ipairs(api.entries()) do
+      if entry.value == value then return entry end
+    end
     for name, known in next, native do
       if known == value then return (api.find(name)) end
     end

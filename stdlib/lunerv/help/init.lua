@@ -82,7 +82,9 @@ function help.show(what)
     or found or tostring(problem))
 end
 
--- lunerv help [NAME], --annotations DIR, --reference DIR.
+--- Does what `lunerv help` does: [NAME], --annotations DIR, or --reference DIR.
+---
+---@param words string[]  the words behind `help`
 function help.main(words)
   if words[1] == "--annotations" or words[1] == "--reference" then
     local folder = words[2] or errors.fail("usage", "help: %s: expected a folder", words[1])

@@ -280,8 +280,14 @@ end
 
 local users_own <const> = { defaults = {}, commands = {} }
 
--- The default of an option for a model kind (nil: for a model of the user's own), in the script
--- `command` if given.
+--- The default of an option.
+---
+---     print(lv.options.default("lr", "hnerv"))
+---
+---@param name string  name of the option
+---@param kind? string  the kind of model; nil for a model of one's own
+---@param command? string  the script or command whose default it is, such as "compress_file"
+---@return any
 function catalogue.default(name, kind, command)
   local option, own = catalogue.by_name[name], kinds.by_name[kind] or users_own
   local default = own.commands[command] and own.commands[command][name]

@@ -1,5 +1,4 @@
--- lv.tasks.ablate(clip, o, say): fits and compresses every variant of a plan, and tables what came
--- of each.
+-- Ablations: every variant of a plan is fitted and compressed, and a table says what came of each.
 local checkpoint <const> = require "lunerv.checkpoint"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
@@ -191,12 +190,20 @@ end
 
 -- The experiment ----------------------------------------------------------------------------
 
--- Fits every variant of the plan o.plan to `clip`, makes it small, writes it as a file; `o` holds
--- the options of the command line, `say` is told what happens. Where no size is given, all variants
--- get the parameters that the first has at its default size. A variant that fails is told of and
--- passed over. Writes OUT/N-VARIANT/…, OUT/ablation.md, .csv, .json and, with o.eval_every,
--- curves.svg; with o.resume, what is finished is not done again. Returns the rows, the table as
--- text, and how many variants failed.
+--- Fits and compresses every variant of a plan, and tables what came of each.
+--- Where no size is given, all variants get the parameters that the first has at its default size.
+--- A variant that fails is told of and passed over. Files are OUT/N-VARIANT/…, OUT/ablation.md,
+--- .csv and .json, and curves.svg with o.eval_every. With o.resume, finished variants are kept.
+---
+---     local rows, text, failed = lv.tasks.ablate(clip, o, print)
+---     print(text)
+---
+---@param clip lunerv.Clip  what is fitted
+---@param o table  what lv.options.parse returned; `plan` names the plan
+---@param say fun(line: string)  told, line by line, what happens
+---@return table[]  a row of figures for each variant
+---@return string  the table, as Markdown
+---@return integer  how many variants failed
 return function(clip, o, say)
   local variants = plans.variants(o.plan, o)
   check(o, variants)

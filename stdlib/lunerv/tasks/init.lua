@@ -1,5 +1,6 @@
--- lv.tasks: what the scripts of the tasks share. A task says which clip a model learns, how it is
--- judged and what is shown of it:
+-- What the scripts of the tasks share: regression, inpainting, interpolation and ablations.
+--
+-- A task says which clip a model learns, how it is judged and what is shown of it:
 --   clip      what lv.train gets: anything like a clip (lunerv.tasks.view makes some)
 --   evaluate  of lv.train, where a plain comparison will not do
 --   facts     what a resumed run must share with the one it continues
@@ -12,6 +13,7 @@ local errors <const> = require "lunerv.errors"
 local frames <const> = require "lunerv.report.frames"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
 local recipes <const> = require "lunerv.recipes"
 local report <const> = require "lunerv.report"
 local sources <const> = require "lunerv.sources"
@@ -25,7 +27,12 @@ local tasks <const> = {
   view = require "lunerv.tasks.view",
 }
 
--- Every frame of the clip, as it is.
+--- The task of learning every frame of a clip as it is.
+---
+---     local run = lv.tasks.fit(clip, lv.tasks.regression(clip), o, print)
+---
+---@param clip lunerv.Clip  what is learned
+---@return table  a task for tasks.fit
 function tasks.regression(clip) return { name = "regression", clip = clip } end
 
 local function both(frame, output) return { frame.image, output } end
@@ -35,12 +42,31 @@ local function both(frame, output) return { frame.image, output } end
 local Videos <const> = {}
 Videos.__index = Videos
 
--- Writes DIR/reconstruction.mkv (exact; `name` is another one) and DIR/side_by_side.mp4 (.mkv where
--- H.264 has no such size): videos(dir, clip, { frames =, panels =, name = }):write(frame, output).
--- Neither the clip nor `source`, another file that was read, is written over.
+tasks.Videos = Videos
+
+local takes_videos <const> = options.takes("tasks.videos", {
+  { "frames", nil, "how many frames are written (all)", type = "integer" },
+  { "panels", nil, "(frame, output) → images that stand side by side", type = "function" },
+  { "name", "reconstruction.mkv", "name of the exact video" },
+  { "source", nil, "another file that was read, which is not written over", type = "string" },
+})
+
+--- Makes the videos of a run: the reconstruction, and source and output side by side.
+--- The reconstruction is exact; side_by_side.mp4 is lossy (.mkv where H.264 has no such size). The
+--- clip itself is never written over.
+---
+---     local videos = lv.tasks.videos("runs/a", clip)
+---     for i = 1, #clip do videos:write(clip:sample(i), outputs[i]) end
+---     videos:close()
+---
+---@param folder string  where they are written
+---@param clip lunerv.Clip  whose size, rate and timestamps they have
+---@param given? lunerv.tasks.videos.Options
+---@return lunerv.tasks.Videos
 function tasks.videos(folder, clip, given)
-  for _, name in ipairs { given.name or "reconstruction.mkv", "side_by_side.mp4",
-    "side_by_side.mkv", "metrics.json", "run.json", "report.html" } do
+  given = takes_videos(given)
+  for _, name in ipairs { given.name, "side_by_side.mp4", "side_by_side.mkv", "metrics.json",
+    "run.json", "report.html" } do
     sources.keep(folder .. "/" .. name, clip.source, given.source)
   end
   local timestamps = clip.timestamps
@@ -49,7 +75,7 @@ function tasks.videos(folder, clip, given)
   end
   return setmetatable({
     folder = folder, clip = clip, timestamps = timestamps, panels = given.panels or both,
-    name = given.name or "reconstruction.mkv",
+    name = given.name,
   }, Videos)
 end
 
@@ -79,13 +105,22 @@ local function write(self, frame, output)
   self.side_by_side.writer:write(beside)
 end
 
--- A video that cannot be written is told of by `close`: it must not take the run's results along.
+--- Adds one frame and its reconstruction to the videos.
+--- A video that cannot be written is an error of `close` alone, so that a run keeps its results.
+---
+---     videos:write(frame, output)
+---
+---@param frame table  a sample of the clip: { image, t, index }
+---@param output lunerv.Tensor  its reconstruction, (1, 3, height, width)
 function Videos:write(frame, output)
   if self.problem then return end
   local ok, problem = errors.attempt(write, self, frame, output)
   if not ok then self.problem = problem end
 end
 
+--- Finishes the videos; an error where one could not be written.
+---
+---     videos:close()
 function Videos:close()
   if self.problem then error(self.problem, 0) end
   if not self.reconstruction then return end
@@ -95,16 +130,30 @@ end
 
 -- Runs ----------------------------------------------------------------------------------------
 
--- Opens the clip of a command line, with its threads and seed set.
+--- Opens the clip that a command line asks for, with its threads and seed set.
+---
+---     local clip <close> = lv.tasks.open(o)
+---
+---@param o table  what lv.options.parse returned
+---@return lunerv.Clip
 function tasks.open(o)
   if o.threads then native.set_threads(o.threads) end
   native.seed(o.seed)
   return errors.must(video.open_for(o, o.out))
 end
 
--- Fits the model that a command line asks for to a task on `clip`; `o` holds the options, `say` is
--- told, line by line, what happens. Writes checkpoints, metrics.json, TensorBoard events, videos
--- and the page report.html to o.out; returns what lv.train does.
+--- Fits the model that a command line asks for to a task.
+--- Checkpoints, metrics.json, TensorBoard events, videos and the page report.html are written to
+--- o.out.
+---
+---     local run = lv.tasks.fit(clip, lv.tasks.inpainting(clip), o, print)
+---     print(run.metrics)
+---
+---@param clip lunerv.Clip  the clip that the videos show
+---@param task table  what regression, inpainting or interpolation returned, or one like it
+---@param o table  what lv.options.parse returned
+---@param say fun(line: string)  told, line by line, what happens
+---@return table  what lv.train returns
 function tasks.fit(clip, task, o, say)
   local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, task.clip)
   settings.clip = task.clip

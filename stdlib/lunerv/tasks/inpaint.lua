@@ -1,8 +1,9 @@
--- lv.tasks.inpainting(clip, { mask = "centre" }): the model sees, and is trained on, what a mask
--- leaves of every frame, and is compared with the whole of it.
+-- Inpainting: the model sees, and is trained on, what a mask leaves of every frame, and is compared
+-- with the whole of it.
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
 local video <const> = require "lunerv.video"
 local view <const> = require "lunerv.tasks.view"
 
@@ -95,12 +96,23 @@ local function hidden_psnr(frame, output)
   return metrics.decibels(mse)
 end
 
--- The task for lv.tasks.fit. `mask` is "centre", "disperse", or the path of an image or video of
--- the clip's frame size that is light where pixels are hidden. psnr and ms_ssim are those of whole
--- frames against the original; `psnr_hidden` is that of the hidden pixels, `hidden_share` how many
--- they are.
+local takes <const> = options.takes("tasks.inpainting", {
+  { "mask", "centre", "what is hidden: centre (a box), disperse (five squares), or the path of an "
+    .. "image or video of the clip's frame size that is light there" },
+})
+
+--- The task of filling in what a mask hides of every frame.
+--- psnr and ms_ssim are those of whole frames against the original; `psnr_hidden` is that of the
+--- hidden pixels, `hidden_share` how many they are.
+---
+---     local task = lv.tasks.inpainting(clip, { mask = "disperse" })
+---     local run = lv.tasks.fit(clip, task, o, print)
+---
+---@param clip lunerv.Clip  what is learned
+---@param given? lunerv.tasks.inpainting.Options
+---@return table  a task for tasks.fit
 return function(clip, given)
-  local mask <const> = given and given.mask or "centre"
+  local mask <const> = takes(given).mask
   local mask_at, share = masks_of(clip, mask)
   local masked = view(clip, { sample = function(frame)
     frame.mask, frame.original = mask_at(frame.index), frame.image

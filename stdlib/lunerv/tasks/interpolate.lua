@@ -1,4 +1,4 @@
--- lv.tasks.interpolation(clip): frames 1, 3, 5, … are learned, those between them are made up.
+-- Interpolation: frames 1, 3, 5, … are learned, those between them are made up.
 -- Models that see their frames get the mean of the two neighbours' embeddings for a frame that
 -- they have not seen, and its own time.
 local errors <const> = require "lunerv.errors"
@@ -22,9 +22,15 @@ local function add(sums, quality)
   sums.count = (sums.count or 0) + 1
 end
 
--- The task for lv.tasks.fit. A clip of an even number of frames loses its last, which has but one
--- neighbour. The figures are those of the frames not seen; `psnr_seen`, `ms_ssim_seen` and
--- `psnr_8bit_seen` belong to the others.
+--- The task of learning every second frame, and making up those between them.
+--- A clip of an even number of frames loses its last, which has one neighbour only. The figures are
+--- those of the frames not seen; `psnr_seen`, `ms_ssim_seen` and `psnr_8bit_seen` belong to the
+--- others.
+---
+---     local run = lv.tasks.fit(clip, lv.tasks.interpolation(clip), o, print)
+---
+---@param clip lunerv.Clip  three frames or more
+---@return table  a task for tasks.fit
 return function(clip)
   local count = #clip - (1 - #clip % 2)
   if count < 3 then

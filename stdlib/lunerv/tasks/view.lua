@@ -1,12 +1,29 @@
 -- A clip seen in another way: some of its frames, each changed by a function. What training and
 -- evaluation ask of a clip, it answers.
+local options <const> = require "lunerv.options"
+
 local View <const> = {}
 View.__index = View
 
--- view(clip, { indices =, frames =, sample = function(frame) … end }): frame i of it is frame
--- indices[i] of `clip` (all of them, unless given), at the time it has among the first `frames`
--- (all) of the clip; `sample` may add to { image, t, index } or change it.
+local takes <const> = options.takes("tasks.view", {
+  { "indices", nil, "which frames of the clip it has, in order (all)", type = "list" },
+  { "frames", nil, "how many frames its times are counted over (all of the clip)",
+    type = "integer" },
+  { "sample", nil, "called with each frame { image, t, index }, which it may change",
+    type = "function" },
+})
+
+--- A clip seen in another way: some of its frames, each changed by a function.
+--- Frame i is frame indices[i] of the clip. It can be trained on, but not be written.
+---
+---     local odd = lv.tasks.view(clip, { indices = { 1, 3, 5 } })
+---     lv.train { model = model, clip = odd, epochs = 10 }
+---
+---@param clip lunerv.Clip  where the frames come from
+---@param given? lunerv.tasks.view.Options
+---@return table  what lv.train takes for a clip
 local function view(clip, given)
+  given = takes(given)
   local indices = given.indices
   if not indices then
     indices = {}

@@ -1,9 +1,18 @@
--- lv.verify(tensors, metadata): a golden file's content, ready to be compared with ours: numbers
--- of a model (lunerv.verify.model) or of quantisers and rate (lunerv.verify.cem). Set its `report`
--- where the comparisons are to be seen, then call `check`.
+-- Golden files: numbers of the published programs, compared with ours.
 local cem <const> = require "lunerv.verify.cem"
 local model <const> = require "lunerv.verify.model"
 
+--- Makes the content of a golden file ready to be compared with our numbers.
+--- Such a file holds numbers of a published model, or of published quantisers and their rate. Set
+--- `report` of the result where the comparisons are to be seen, then call `check`.
+---
+---     local golden = lv.verify(tensors, metadata)
+---     golden.report = function(...) print(...) end
+---     golden:check()
+---
+---@param tensors table<string, lunerv.Tensor>  the tensors of the file, by name
+---@param metadata table  the metadata of the file
+---@return table  an object with `report` and `check`
 return function(tensors, metadata)
   return cem.recognises(tensors) and cem.golden(tensors) or model(tensors, metadata)
 end
