@@ -260,8 +260,8 @@ end
 
 --- Measures how fast models train and decode, and returns the figures as plain data.
 --- Without modes, as many cases are measured as fit into `minutes`. Every combination of models,
---- sizes and threads is a case. Mode quality, which is measured alone, is how long training takes to
---- reach a PSNR.
+--- sizes and threads is a case. Mode quality, which is measured alone, is how long training takes
+--- to reach a PSNR.
 ---
 ---     local result = lv.bench.run { mode = "decode", model = "hnerv", size = "360p" }
 ---     print(result.cases[1].lunerv.seconds_per_step)
@@ -367,4 +367,16 @@ function bench.main(given)
   end
 end
 
-return bench
+-- What was here once, and belongs to files of its own.
+local moved <const> = {
+  median = { "lunerv.bench.steps", steps.median },
+  summary = { "lunerv.bench.steps", steps.summary },
+  text = { "lunerv.bench.report", report.text },
+}
+
+return setmetatable(bench, { __index = function(_, name)
+  local old = moved[name]
+  if not old then return nil end
+  errors.renamed("lv.bench." .. name, ('internal: require("%s").%s'):format(old[1], name))
+  return old[2]
+end })
