@@ -160,8 +160,9 @@ end
 --- `spec` holds `command` (whose options of the catalogue apply), `usage`, `about`, `positional`
 --- (names, all required), `rest` (what the list of these and of all that follow them is called,
 --- where more may), `required` (names of options), and `any_model` where the kind of model comes
---- from elsewhere: what depends on it has no default then. Long options take hyphens or underscores,
---- `--opt value` or `--opt=value`, `--flag` or `--no-flag`. A wrong command line is a usage error.
+--- from elsewhere: what depends on it has no default then. Long options take hyphens or
+--- underscores, `--opt value` or `--opt=value`, `--flag` or `--no-flag`. A wrong command line is a
+--- usage error.
 ---
 ---     local o = lv.options.parse(arg, {
 ---       command = "regress", usage = "lunerv run mine.lua CLIP", about = "Fits a model.",
