@@ -1,4 +1,4 @@
--- The scripts people start from, run as they are on a tiny clip: scripts/examples and the README's.
+-- The scripts people start from, run as they are on a tiny clip: scripts/examples.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 
@@ -89,16 +89,4 @@ test("the example's file brings its decoder along", function()
     assert(tonumber(quality) > fitted - 1, lines[#lines])
   end
   package.path = path
-end)
-
-test("the README's script runs", function()
-  local folder <close> = harness.folder()
-  local readme = assert(lv.read_file(root .. "/README.md"))
-  local text = assert(readme:match "\n```lua\n(.-)\n```", "there is no script in README.md")
-  local out = folder.path .. "/run"
-  local lines = run(text, "fit.lua", moving_clip(folder), out)
-  assert(decibels(lines[#lines]) > 15, lines[#lines])
-  assert(lv.exists(out .. "/metrics.json"))
-  local again = run(text, "fit.lua", folder.path .. "/bands.mkv", out)
-  harness.equal(again[#again], lines[#lines])
 end)

@@ -1,0 +1,131 @@
+-- The scripts and command lines of README.md, the tutorial and the cookbook, run and checked.
+local documents <const> = require "documents"
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+
+-- Six frames of slowly moving bands.
+local function moving_clip(path)
+  local writer = assert(lv.video.writer(path, { width = 60, height = 40, fps = 25 }))
+  local rows, columns = lv.arange(1, 40):view(1, 1, 40, 1), lv.arange(1, 60):view(1, 1, 1, 60)
+  local tints = lv.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
+  for i = 1, 6 do
+    writer:write((rows * 0.1 + columns * 0.07 + tints + i * 0.2):sin() * 0.4 + 0.5)
+  end
+  writer:close()
+end
+
+-- A folder in which `scripts` is the repository's, and a tiny clip for what says CLIP.
+local function workplace()
+  local folder = harness.folder()
+  local absolute <close> = assert(io.popen(("cd '%s' && pwd"):format(root)))
+  assert(os.execute(("ln -s '%s/scripts' '%s'"):format(absolute:read "l", folder.path)))
+  moving_clip(folder.path .. "/bands.mkv")
+  return folder
+end
+
+local stand_for <const> = { CLIP = "bands.mkv", OUT = "out" }
+
+-- Tests of what a document shows; `afterwards` is told the folder of its scripts in the end.
+local function check_document(path, afterwards)
+  local folder <close> = workplace()
+  for _, block in ipairs(documents.blocks(assert(lv.read_file(root .. "/" .. path)))) do
+    if block.language == "lua" then
+      test(("%s:%d runs"):format(path, block.line), function()
+        documents.run(block, folder.path, stand_for)
+      end)
+    elseif block.language == "sh" then
+      for _, command in ipairs(documents.command_lines(block.text)) do
+        local place = ("%s:%d"):format(path, block.line + command.line)
+        if command.words[1] == "lunerv" then
+          test(place .. " is understood", function()
+            documents.check(command.words, root, folder.path)
+          end)
+        end
+      end
+    end
+  end
+  if afterwards then afterwards(folder) end
+end
+
+-- The checks themselves -----------------------------------------------------------------------
+
+local function one(text) return documents.blocks(text)[1] end
+
+test("blocks are found, with their lines and what they print", function()
+  local blocks = documents.blocks("a\n```lua\nprint(1)\n```\nIt prints\n\n```text\n1\n```\n"
+    .. "```sh\nls\n```\n")
+  equal({ #blocks, blocks[1].line, blocks[1].output, blocks[3].text }, { 3, 3, "1\n", "ls\n" })
+  raises(function() documents.blocks "```lua\n" end, "has no end")
+end)
+
+test("a script is kept under the name it gives itself", function()
+  local name, words = documents.named "-- lunerv run fit.lua CLIP OUT: fits\n"
+  equal({ name, words }, { "fit.lua", { "CLIP", "OUT" } })
+  equal((documents.named "-- wave.lua: a decoder\n"), "wave.lua")
+  equal((documents.named "local a\n"), "snippet.lua")
+end)
+
+test("a script that fails, or prints something else, is told", function()
+  local folder <close> = harness.folder()
+  local path = folder.path
+  raises(function() documents.run(one "```lua\n\nnil_value()\n```\n", path) end, "snippet.lua:2")
+  local block = one "```lua\nprint('psnr 20.10 dB')\n```\n\n```text\npsnr 20.00 dB\n```\n"
+  documents.run(block, path)
+  block.output = "psnr 25.00 dB\n"
+  raises(function() documents.run(block, path) end, "expected 'psnr 25.00 dB'")
+  raises(function() documents.run(one "```lua no-run\nprint(1)\n```\n", path) end, "says why")
+end)
+
+test("lines may be left out of what is printed", function()
+  equal({ documents.alike("a\nb\nc 1\n", "a\n…\nc 1\n") }, { true })
+  equal((documents.alike("a\nb\n", "a\n")), false)
+  equal((documents.alike("a\n", "a\nb\n")), false)
+  equal((documents.alike("1 x\n", "1 y\n")), false)
+end)
+
+test("command lines are split as a shell does", function()
+  local list = documents.command_lines(
+    'a="lunerv run x.lua"\n$a --y  # z\nlunerv info \\\n  f && ls\n')
+  equal(#list, 3)
+  equal({ list[1].words, list[1].line }, { { "lunerv", "run", "x.lua", "--y" }, 1 })
+  equal({ list[2].words, list[2].line }, { { "lunerv", "info", "f" }, 2 })
+end)
+
+test("a command line with what nobody knows is told", function()
+  local function check(line)
+    documents.check(documents.command_lines(line .. "\n")[1].words, root, "/nowhere")
+  end
+  check "lunerv compress clip.mp4 -o clip.lnv --bpp 0.1 --recipe ./mine.lua"
+  check "lunerv run scripts/regress.lua clip.mp4 --out run --epochs 3"
+  check "lunerv bench --quality clip.mp4"
+  raises(function() check "lunerv comprss clip.mp4" end, "no command 'comprss'")
+  raises(function() check "lunerv compress clip.mp4 -o a.lnv --bp 1" end, "unknown option '--bp'")
+  raises(function() check "lunerv compress clip.mp4" end, "--output is missing")
+  raises(function() check "lunerv run scripts/regress.lua c.mp4 --out r --gop 3" end, "'--gop'")
+  raises(function() check "lunerv run scripts/batch.lua clips --out r --gap=3" end, "'--gap'")
+  raises(function() check "lunerv run none.lua" end, "no script 'none.lua'")
+end)
+
+-- The documents -------------------------------------------------------------------------------
+
+local chapters <const> = { "1-first-fit", "2-your-own-block", "3-loss-schedule-recipe",
+  "4-your-own-pipeline", "5-a-hundred-clips" }
+
+for _, name in ipairs(chapters) do check_document("stdlib/docs/tutorial/" .. name .. ".md") end
+
+check_document("README.md", function(folder)
+  test("the README's script goes on from where it was", function()
+    local path = folder.path .. "/fit.lua"
+    local block = { text = assert(lv.read_file(path)), info = "" }
+    local metrics = assert(lv.read_file(folder.path .. "/out/metrics.json"))
+    local printed = documents.run(block, folder.path, stand_for)
+    local psnr = tonumber(printed:match "psnr ([%d.]+) dB[^\n]*\n$")
+    assert(psnr > 15, printed)
+    local recorded = lv.json.decode(metrics).psnr
+    assert(math.abs(psnr - recorded) < 0.01 and not printed:find "epoch 1:", printed)
+  end)
+end)
