@@ -117,6 +117,8 @@ local chapters <const> = { "1-first-fit", "2-your-own-block", "3-loss-schedule-r
 
 for _, name in ipairs(chapters) do check_document("stdlib/docs/tutorial/" .. name .. ".md") end
 
+check_document "stdlib/docs/cookbook.md"
+
 check_document("README.md", function(folder)
   test("the README's script goes on from where it was", function()
     local path = folder.path .. "/fit.lua"
