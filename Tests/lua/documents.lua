@@ -96,14 +96,27 @@ local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
 local program <const> = pipe:read "l"
 
--- Runs the program in `folder`; what it printed on stdout and on stderr, and its exit code.
-local function lunerv(folder, words)
-  local list = {}
-  for i, word in ipairs(words) do list[i] = quoted(word) end
-  local output = assert(io.popen(("cd %s && %s %s 2>.stderr"):format(quoted(folder),
-    quoted(program), table.concat(list, " "))))
+-- Runs a command line of the shell's; what it printed, and its exit code.
+local function shell(line)
+  local output = assert(io.popen(line))
   local text = output:read "a"
   local _, _, code = output:close()
+  return text, code
+end
+
+-- What the program prints, on stdout and stderr, and its exit code.
+local function lunerv(words)
+  local list = {}
+  for i, word in ipairs(words) do list[i] = quoted(word) end
+  return shell(("%s %s 2>&1"):format(quoted(program), table.concat(list, " ")))
+end
+
+-- Runs a script in `folder`; what it printed on stdout and on stderr, and its exit code.
+local function run_script(folder, name, arguments)
+  local list = { quoted(name) }
+  for i, word in ipairs(arguments) do list[i + 1] = quoted(word) end
+  local text, code = shell(("cd %s && %s run %s 2>.stderr"):format(quoted(folder), quoted(program),
+    table.concat(list, " ")))
   return text, assert(lv.read_file(folder .. "/.stderr")), code
 end
 
@@ -120,7 +133,7 @@ function documents.run(block, folder, stand_for)
   end
   if block.info ~= "" then error(("unknown info '%s'"):format(block.info)) end
   for i, word in ipairs(arguments) do arguments[i] = stand_for and stand_for[word] or word end
-  local printed, problem, code = lunerv(folder, { "run", name, table.unpack(arguments) })
+  local printed, problem, code = run_script(folder, name, arguments)
   if code ~= 0 then error(problem, 0) end
   if not block.output then return printed end
   local alike, difference = documents.alike(printed, block.output)
@@ -182,8 +195,7 @@ local subcommands
 local function known_subcommands()
   if subcommands then return subcommands end
   subcommands = {}
-  local output <close> = assert(io.popen(quoted(program) .. " help"))
-  local help = output:read "a":match "SUBCOMMANDS:\n(.*)" or ""
+  local help = lunerv { "help" }:match "SUBCOMMANDS:\n(.*)" or ""
   for name in ("\n" .. help):gmatch "\n  (%l[%w-]*)%f[%s]" do subcommands[name] = true end
   return subcommands
 end
@@ -200,10 +212,21 @@ function documents.check(words, root, folder)
   for _, word in ipairs(rest) do
     if word == "--help" then return end
   end
-  if name ~= "run" then
-    if commands[name] and rest[1] then read_only(commands[name], rest) end
-    return
+  if name == "help" and rest[1] then
+    local told, code = lunerv { "help", rest[1] }
+    if code ~= 0 then error(told, 0) end
+  elseif commands[name] and rest[1] then
+    read_only(commands[name], rest)
+  elseif name ~= "run" and name ~= "help" then
+    local help = lunerv { name, "--help" } .. " "
+    for _, word in ipairs(rest) do
+      local option = word:match "^%-%-[%w-]+"
+      if option and not help:find(option:gsub("%-", "%%-") .. "%f[^%w-]") then
+        error(("lunerv %s has no option '%s'"):format(name, option), 0)
+      end
+    end
   end
+  if name ~= "run" then return end
   local script
   repeat script = table.remove(rest, 1) until not script or not script:match "^%-"
   if not script then return end -- what -e or -i runs

@@ -101,9 +101,11 @@ test("a command line with what nobody knows is told", function()
   end
   check "lunerv compress clip.mp4 -o clip.lnv --bpp 0.1 --recipe ./mine.lua"
   check "lunerv run scripts/regress.lua clip.mp4 --out run --epochs 3"
-  check "lunerv bench --quality clip.mp4"
+  check "lunerv bench --quality clip.mp4 --head-scale 2"
   raises(function() check "lunerv comprss clip.mp4" end, "no command 'comprss'")
   raises(function() check "lunerv compress clip.mp4 -o a.lnv --bp 1" end, "unknown option '--bp'")
+  raises(function() check "lunerv bench --qualty clip.mp4" end, "no option '--qualty'")
+  raises(function() check "lunerv help nn.Konv" end, "nn.Konv")
   raises(function() check "lunerv compress clip.mp4" end, "--output is missing")
   raises(function() check "lunerv run scripts/regress.lua c.mp4 --out r --gop 3" end, "'--gop'")
   raises(function() check "lunerv run scripts/batch.lua clips --out r --gap=3" end, "'--gap'")
