@@ -2,10 +2,10 @@
 -- command lines.
 --
 -- A script is kept as the file that its first comment names, "-- wave.lua: …" or
--- "-- lunerv run wave.lua CLIP OUT: …", in one folder for each document, so that a later script can
--- require it; the words behind the name are its arguments. A ```text block right behind a script is
--- what it prints. A script that cannot be run is marked ```lua no-run, and a comment in it that
--- begins with "not run:" says why.
+-- "-- lunerv run wave.lua CLIP OUT: …", in one folder, so that a later script can require it; the
+-- words behind the name are its arguments. A ```text block right behind a script is what it prints.
+-- A script that cannot be run is marked ```lua no-run, and a comment in it that begins with
+-- "not run:" says why.
 local commands <const> = require "lunerv.commands"
 local errors <const> = require "lunerv.errors"
 local harness <const> = require "harness"
