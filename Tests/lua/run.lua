@@ -6,8 +6,8 @@ local harness <const> = require "harness"
 local all <const> = {
   "embedding", "names", "options", "numbers", "indexing", "modules", "blocks", "boost", "schedule",
   "models", "kinds", "interop", "video", "train", "optim", "recipes", "compress", "program", "rate",
-  "segments", "batches", "tasks", "diagnose", "examples", "docs", "verify", "twin", "bench",
-  "quality", "plot", "robust",
+  "segments", "batches", "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality",
+  "plot", "report", "robust",
 }
 
 for _, name in ipairs(#arg > 0 and arg or all) do require("test_" .. name) end

@@ -4,8 +4,8 @@ local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local pages <const> = require "lunerv.report.write"
 local Progress <const> = require "lunerv.progress"
-local report <const> = require "lunerv.report"
 local sources <const> = require "lunerv.sources"
 local video <const> = require "lunerv.video"
 
@@ -67,7 +67,7 @@ function commands.compress(words)
   errors.must(native.check_writable(o.output, request.bytes(o, clip)))
   say(tostring(clip))
   local file = errors.must(compress.file(o.output, clip, o, say))
-  report.beside(o.out, o.out .. "/report.html")
+  pages.beside(o.out, o.out .. "/report.html")
   if not o.json then return print(native.printable(("%s: %s"):format(o.output, file))) end
   print_json {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
@@ -80,13 +80,14 @@ function commands.report(words)
   local o = options.parse(words, {
     command = "report",
     usage = "lunerv report RUN… -o PAGE.html [options]",
-    about = "Writes one page about runs, to be opened in a browser: their curves, frames, parameters,\n"
-      .. "bytes and commands. RUN is a folder that regress, compress, rd_curve or batch wrote, a\n"
-      .. ".lnv file, or a folder of such; several are compared. The page holds all it shows.",
+    about = "Writes one page about runs, to be opened in a browser: their curves, frames,\n"
+      .. "parameters, bytes and commands. RUN is a folder that regress, compress, rd_curve or\n"
+      .. "batch wrote, a .lnv file, or a folder of such; several are compared. The page holds\n"
+      .. "all it shows.",
     positional = { "run" }, rest = "runs", required = { "output" }, any_model = true,
   })
   if not o then return end
-  local page = errors.must(report(o.runs, { output = o.output, title = o.title }))
+  local page = errors.must(pages.page(o.runs, o))
   if o.json then return print_json(page) end
   print(native.printable(("%s: %d run%s, %d bytes"):format(page.path, page.runs,
     page.runs == 1 and "" or "s", page.bytes)))

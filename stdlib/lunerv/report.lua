@@ -1,34 +1,12 @@
 -- lv.report: one page about runs.
 local errors <const> = require "lunerv.errors"
-local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
-local sources <const> = require "lunerv.sources"
+local write <const> = require "lunerv.report.write"
 
-local report <const> = {}
-
-local takes <const> = options.takes("lv.report", {
+local takes <const> = options.takes("report", {
   { "output", nil, "the page to write, a path that ends in .html", type = "string" },
   { "title", nil, "what the page is called (the runs' names)", type = "string" },
 })
-
-local function write(runs, o)
-  if not o.output then errors.raise "lv.report: expected option 'output', a path" end
-  if not o.output:lower():match "%.html?$" then
-    errors.fail("usage", "output: expected a path that ends in .html, got '%s'", o.output)
-  end
-  for _, path in ipairs(runs) do
-    if path:match "%.lnv$" then sources.keep(o.output, path) end
-  end
-  -- Not before a page is wanted: runs that write one load this at their beginning.
-  local page, read = require "lunerv.report.page", require "lunerv.report.read"
-  local found, problem = read.all(runs)
-  if not found then return nil, problem end
-  local text = page.text(found, o.title)
-  local ok
-  ok, problem = native.write_file(o.output, text)
-  if not ok then return nil, problem end
-  return { path = o.output, bytes = #text, runs = #found.runs }
-end
 
 --- Writes one page about runs, to be opened in a browser.
 --- It shows PSNR and loss over epochs and seconds, rate against quality, frames beside their
@@ -40,30 +18,19 @@ end
 ---     assert(lv.report({ "runs/sine", "runs/gelu" }, { output = "page.html" }))
 ---
 ---@param runs string|string[]  where the runs are
----@param options lunerv.report.Options  `output`, where the page goes, and `title`
+---@param given lunerv.report.Options  where the page goes, and what it is called
 ---@return table?  what was written: `path`, `bytes` and `runs`, how many it shows
 ---@return lunerv.Error?  why there is no page
-function report.write(runs, options_given)
+return function(runs, given)
   if type(runs) == "string" then runs = { runs } end
-  errors.check_list("lv.report", runs)
-  if #runs == 0 then errors.raise "lv.report: expected at least one run, got none" end
+  errors.check_list("report", runs)
+  if #runs == 0 then errors.raise "report: expected at least one run, got none" end
   for i, path in ipairs(runs) do
     if type(path) ~= "string" then
-      errors.raise("lv.report: run %d: expected a path, got %s", i, type(path))
+      errors.raise("report: run %d: expected a path, got %s", i, type(path))
     end
   end
-  return write(runs, takes(options_given))
+  local o = takes(given)
+  if not o.output then errors.raise "report: expected the option 'output', a path" end
+  return write.page(runs, o)
 end
-
--- Writes the page of a run that has just ended. That it cannot be written is said; it is no reason
--- for the run to fail.
-function report.beside(run, output)
-  local ok, page, problem = errors.attempt(report.write, run, { output = output })
-  if ok and page then return page.path end
-  native.stderr(("warning: the page %s could not be written: %s\n"):format(native.printable(output),
-    errors.reason(ok and problem or page)))
-end
-
-return setmetatable(report, {
-  __call = function(_, runs, given) return report.write(runs, given) end,
-})

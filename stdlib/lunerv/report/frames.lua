@@ -18,7 +18,9 @@ function frames.of(out, clip, source)
     read = { clip.source or false, source or false } }, Frames)
 end
 
-local function path_of(folder, index, kind) return ("%s/%06d-%s.png"):format(folder, index, kind) end
+local function path_of(folder, index, kind)
+  return ("%s/%06d-%s.png"):format(folder, index, kind)
+end
 
 -- Writes below a folder that has nothing in it but what an earlier run left.
 local function begin(self)

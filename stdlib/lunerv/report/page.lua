@@ -124,7 +124,7 @@ local function still(out, series, o, index_x, index_y)
       xs[k], ys[k] = x, type(y) == "number" and y or 0 / 0
     end
     -- Series of one name would be one.
-    local name = i > 1 and ("%s (%d)"):format(s.name, i) or s.name
+    local name = native.printable(i > 1 and ("%s (%d)"):format(s.name, i) or s.name)
     if not s.loose then p:line(name, xs, ys, { dashed = s.dashed or nil }) end
     if o.x.log then p:points(name, xs, ys) end
   end
@@ -233,8 +233,8 @@ local function batch(out, one, title)
     local clip = words.cut(type(row.clip) == "string" and row.clip or "?", 300)
     local status = type(row.status) == "string" and row.status or "?"
     if type(row.message) == "string" then status = status .. ": " .. row.message end
-    out[#out + 1] = fill('<tr><th scope="row" title="%s">%s</th><td class="message">%s</td><td>%s</td>'
-      .. "<td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>",
+    out[#out + 1] = fill('<tr><th scope="row" title="%s">%s</th><td class="message">%s</td>'
+      .. "<td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>",
       clip, clip:match "[^/]+$" or clip, words.cut(status, 300),
       cell(row.bytes, words.count), cell(row.bpp, as "%.4f"),
       cell(row.psnr_8bit or row.psnr, as "%.2f"), cell(row.ms_ssim, as "%.4f"),

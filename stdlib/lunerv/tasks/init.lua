@@ -13,9 +13,8 @@ local errors <const> = require "lunerv.errors"
 local frames <const> = require "lunerv.report.frames"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
-local options <const> = require "lunerv.options"
+local pages <const> = require "lunerv.report.write"
 local recipes <const> = require "lunerv.recipes"
-local report <const> = require "lunerv.report"
 local sources <const> = require "lunerv.sources"
 local train <const> = require "lunerv.train"
 local video <const> = require "lunerv.video"
@@ -188,7 +187,7 @@ function tasks.fit(clip, task, o, say)
   local run = train(training)
   videos:close()
   say(("%d steps in %s: %s"):format(run.steps, Progress.duration(run.seconds), run.metrics))
-  report.beside(o.out, o.out .. "/report.html")
+  pages.beside(o.out, o.out .. "/report.html")
   return run
 end
 
