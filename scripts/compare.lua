@@ -1,12 +1,13 @@
--- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED: a compressed file beside x264.
+-- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]: a compressed file beside x264.
 --
 -- DECODED is what `lunerv decompress FILE.lnv -o DECODED` wrote, in an exact format (.mkv or a
 -- folder of PNGs). Its frames are compared with the clip's, and so are those of the x264 stream
--- (preset veryslow, tune psnr, 4:2:0, one group of pictures) that takes as many bytes.
+-- (preset veryslow, tune psnr, 4:2:0, one group of pictures) that takes as many bytes. Both points
+-- are written to CURVES.json, for the page of lunerv report, as rd_curve.lua writes its own.
 local lv <const> = require "lunerv"
 
-if #arg ~= 3 or arg[1]:match "^%-" then
-  io.stderr:write "usage: lunerv run scripts/compare.lua CLIP FILE.lnv DECODED\n"
+if #arg < 3 or #arg > 4 or arg[1]:match "^%-" then
+  io.stderr:write "usage: lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]\n"
   os.exit(2)
 end
 local info <const> = assert(lv.codec.info(arg[2]))
@@ -26,6 +27,16 @@ for index = 1, #clip do
 end
 
 local x264 <const> = lv.reference.at_bytes(clip, info.bytes)
+
+if arg[4] then
+  local function curve(name, of)
+    return { name = name, points = { { bytes = of.bytes, bpp = of.bpp, psnr = of.psnr_8bit } } }
+  end
+  assert(lv.write_file(arg[4], lv.json.encode { curves = {
+    curve("lunerv", { bytes = info.bytes, bpp = info.bpp, psnr_8bit = psnr }),
+    curve("x264 veryslow", x264),
+  } } .. "\n"))
+end
 
 local row <const> = "%-18s %10s %9s %14s"
 print(row:format("", "bytes", "bpp", "8-bit PSNR"))

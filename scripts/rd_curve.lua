@@ -2,14 +2,15 @@
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
+local pages <const> = require "lunerv.report.write"
 
 local o <const> = lv.options.parse(arg, {
   command = "rd_curve",
   usage = "lunerv run scripts/rd_curve.lua CLIP --out DIR [options]",
   about = "Compresses a clip to several rates, and with x264 and x265 (4:2:0, tuned for PSNR, one\n"
     .. "group of pictures, bytes of the bare stream) to the same and to lower ones, until the\n"
-    .. "curves share their decibels. Writes the files, curve.csv, curve.svg and curve.json with\n"
-    .. "BD-rates. --minutes is the time for each point; --resume keeps points that are done.",
+    .. "curves share their decibels. Writes the files, curve.csv, curve.svg, curve.json with\n"
+    .. "BD-rates, and a page, report.html. --minutes is the time for each point; --resume keeps points that are done.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end
@@ -133,6 +134,7 @@ for _, curve in ipairs(curves) do
   picture:points(curve.name, bpp, psnr)
 end
 assert(picture:save(o.out .. "/curve.svg"))
+pages.beside(o.out, o.out .. "/report.html")
 
 for _, note in ipairs(notes) do print(note) end
 print(("%s/curve.svg, curve.csv and curve.json hold the curves"):format(o.out))

@@ -5,7 +5,7 @@ local o <const> = lv.options.parse(arg, {
   command = "regress",
   usage = "lunerv run scripts/regress.lua CLIP --out DIR [options]",
   about = "Fits a model to a clip. Writes metrics.json, reconstruction.mkv (exact), a\n"
-    .. "side-by-side video, TensorBoard events and checkpoints to DIR.",
+    .. "side-by-side video, TensorBoard events, checkpoints and a page, report.html, to DIR.",
   positional = { "clip" },
   required = { "out" },
 })
