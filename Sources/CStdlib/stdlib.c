@@ -410,6 +410,9 @@ END
 MODULE("lunerv.repl.show_tensor")
 #embed "../../stdlib/lunerv/repl/show_tensor.lua"
 END
+MODULE("lunerv.repl.text")
+#embed "../../stdlib/lunerv/repl/text.lua"
+END
 MODULE("lunerv.report")
 #embed "../../stdlib/lunerv/report.lua"
 END

@@ -54,3 +54,12 @@ struct Eval: CodecCommand {
   @Argument(parsing: .captureForPassthrough, help: "The file, the clip, and options.")
   var words: [String] = []
 }
+
+struct Report: CodecCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Writes a page about runs.",
+    discussion: "lunerv report RUN… -o PAGE.html; a RUN is a folder of a run, or a .lnv file.")
+
+  @Argument(parsing: .captureForPassthrough, help: "The runs, and options.")
+  var words: [String] = []
+}

@@ -13,8 +13,8 @@ struct Lunerv: ParsableCommand {
     abstract: "A neural video codec and research host, scripted in Lua.",
     version: Build.description,
     subcommands: [
-      Run.self, Repl.self, Compress.self, Decompress.self, Info.self, Eval.self, Bench.self,
-      Doctor.self, Completion.self,
+      Run.self, Repl.self, Compress.self, Decompress.self, Info.self, Eval.self, Report.self,
+      Bench.self, Doctor.self, Completion.self,
     ])
 
   static func main() {
