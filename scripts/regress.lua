@@ -5,7 +5,8 @@ local o <const> = lv.options.parse(arg, {
   command = "regress",
   usage = "lunerv run scripts/regress.lua CLIP --out DIR [options]",
   about = "Fits a model to a clip. Writes metrics.json, reconstruction.mkv (exact), a\n"
-    .. "side-by-side video, TensorBoard events, checkpoints and a page, report.html, to DIR.",
+    .. "side-by-side video, TensorBoard events, checkpoints and a page, report.html, to\n"
+    .. "DIR.",
   positional = { "clip" },
   required = { "out" },
 })

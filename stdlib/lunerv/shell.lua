@@ -11,7 +11,7 @@ local shell <const> = {}
 
 -- Commands whose options the catalogue holds, and what it calls them.
 local by_catalogue <const> = { compress = "compress_file", decompress = "decompress", info = "info",
-  eval = "eval" }
+  eval = "eval", report = "report" }
 
 -- The options of the catalogue for a command or a script: a list of { names, value, choices, doc },
 -- `value` being what a value is called, nil for flags.

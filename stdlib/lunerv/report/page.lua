@@ -250,10 +250,8 @@ end
 -- The page ----------------------------------------------------------------------------------
 
 local function title_of(found)
-  if #found.runs == 1 then return found.runs[1].name end
-  local one = found.curves[1] or found.batches[1]
-  if #found.curves + #found.batches == 1 then return one.name end
-  return ("%d runs"):format(#found.runs)
+  if #found.runs == 1 and #found.curves + #found.batches == 0 then return found.runs[1].name end
+  return found.name or ("%d runs"):format(#found.runs + found.left_out)
 end
 
 -- The text of the page of what report/read.lua found.

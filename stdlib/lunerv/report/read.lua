@@ -318,7 +318,8 @@ local function names_of(paths)
   return names
 end
 
--- What a list of paths holds: { runs, curves, batches }; nil and an error where one holds no run.
+-- What a list of paths holds: { runs, curves, batches, left_out, name }, the last where there is one
+-- path; nil and an error where one holds no run.
 function read.all(paths)
   local found = { runs = {}, curves = {}, batches = {} }
   local trimmed = {}
@@ -344,6 +345,7 @@ function read.all(paths)
         .. "metrics.json, a .lnv file, or a folder of such"):format(path))
     end
   end
+  found.name = #paths == 1 and names[1] or nil
   found.left_out = math.max(0, #found.runs - most)
   for i = #found.runs, most + 1, -1 do found.runs[i] = nil end
   return found

@@ -27,7 +27,8 @@ function run_part.figures(out, run)
   end
   out[#out + 1] = '<dl class="figures">'
   if f.psnr_8bit or f.psnr then
-    figure(out, f.psnr_8bit and "PSNR, 8 bits" or "PSNR",
+    local name = f.psnr_8bit and "PSNR, 8 bits" or "PSNR"
+    figure(out, run.compresses and not run.finished and "PSNR, file so far" or name,
       ("%.2f"):format(f.psnr_8bit or f.psnr), "dB")
   end
   figure(out, "MS-SSIM", with("%.4f", f.ms_ssim))

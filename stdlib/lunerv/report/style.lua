@@ -48,7 +48,7 @@ article { border-top: 1px solid var(--line); padding-top: 32px; margin-top: 40px
 .figures { display: flex; flex-wrap: wrap; gap: 1px;
   background: var(--line); border: 1px solid var(--line); border-radius: 12px; overflow: hidden;
   margin: 16px 0; }
-.figures div { background: var(--card); padding: 14px 16px; flex: 1 1 138px; min-width: 0; }
+.figures div { background: var(--card); padding: 14px 16px; flex: 1 1 128px; min-width: 0; }
 .figures dt { color: var(--soft); font-size: 12.5px; }
 .figures dd { margin: 2px 0 0; font-size: 21px; font-weight: 600; letter-spacing: -0.015em; }
 .figures small { font-size: 13px; font-weight: 500; color: var(--soft); letter-spacing: 0; }
