@@ -1,4 +1,4 @@
--- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]: a compressed file beside x264.
+-- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]: a file beside x264.
 --
 -- DECODED is what `lunerv decompress FILE.lnv -o DECODED` wrote, in an exact format (.mkv or a
 -- folder of PNGs). Its frames are compared with the clip's, and so are those of the x264 stream

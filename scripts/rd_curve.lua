@@ -10,7 +10,8 @@ local o <const> = lv.options.parse(arg, {
   about = "Compresses a clip to several rates, and with x264 and x265 (4:2:0, tuned for PSNR, one\n"
     .. "group of pictures, bytes of the bare stream) to the same and to lower ones, until the\n"
     .. "curves share their decibels. Writes the files, curve.csv, curve.svg, curve.json with\n"
-    .. "BD-rates, and a page, report.html. --minutes is the time for each point; --resume keeps points that are done.",
+    .. "BD-rates, and a page, report.html. --minutes is the time for each point; --resume keeps\n"
+    .. "points that are done.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end

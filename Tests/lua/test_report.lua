@@ -331,6 +331,49 @@ test("compressed files are shown with their work, in stages and in segments", fu
     "segment 2, small" })
 end)
 
+local small <const> = { "--epochs=1", "--fc-dim=6", "--enc-dim=4,2", "--strides=2,2", "--ch-t=4",
+  "--pe-levels=4" }
+
+test("regress and compress end with their page, which nothing depends on", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local script = assert(native.read_file "scripts/regress.lua")
+  local out = folder.path .. "/run"
+  local function regress(...)
+    return harness.run(script, "scripts/regress.lua", clip.source, "--out", out,
+      table.unpack(table.move({ ... }, 1, select("#", ...), #small + 1, { table.unpack(small) })))
+  end
+  regress()
+  local text = assert(native.read_file(out .. "/report.html"))
+  check(text)
+  equal(select(2, text:gsub("<img ", "")), 9)
+  -- Where the page cannot be, and neither can the frames, the run is as it was.
+  os.remove(out .. "/report.html")
+  native.make_dirs(out .. "/report.html/in/the/way")
+  os.execute(("rm -r '%s/frames' && touch '%s/frames'"):format(out, out))
+  regress()
+  assert(native.exists(out .. "/metrics.json"))
+
+  local typed = { clip.source, "-o", folder.path .. "/a b.lnv", "--compress-epochs=1", "--json",
+    table.unpack(small) }
+  local said, own = {}, print
+  print = function(line) said[#said + 1] = line end -- luacheck: ignore
+  local ok, problem = pcall(require("lunerv.commands").compress, typed)
+  local page = folder.path .. "/page.html"
+  local told, why = pcall(require("lunerv.commands").report,
+    { out, folder.path .. "/a b.lnv", "-o", page, "--title", "both" })
+  print = own -- luacheck: ignore
+  assert(ok, problem)
+  assert(told, why)
+  equal(#said, 2)
+  equal(lv.json.decode(said[1]).frames, 3)
+  equal(said[2], ("%s: 2 runs, %d bytes"):format(page, #assert(native.read_file(page))))
+  has(assert(native.read_file(folder.path .. "/a b.lnv.work/report.html")),
+    "&#39;" .. folder.path .. "/a b.lnv&#39; --compress-epochs=1")
+  raises(function() require("lunerv.commands").report { out } end, "--output is missing")
+  raises(function() require("lunerv.commands").report { "-o", page } end, "RUN is missing")
+end)
+
 test("curves and batches have their pictures and tables", function()
   local folder <close> = harness.folder()
   local curves = {}

@@ -318,8 +318,8 @@ local function names_of(paths)
   return names
 end
 
--- What a list of paths holds: { runs, curves, batches, left_out, name }, the last where there is one
--- path; nil and an error where one holds no run.
+-- What a list of paths holds: { runs, curves, batches, left_out, name }, the name where there is
+-- one path; nil and an error where one holds no run.
 function read.all(paths)
   local found = { runs = {}, curves = {}, batches = {} }
   local trimmed = {}
