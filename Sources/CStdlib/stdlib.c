@@ -449,39 +449,6 @@ END
 MODULE("lunerv.report.write")
 #embed "../../stdlib/lunerv/report/write.lua"
 END
-MODULE("lunerv.report")
-#embed "../../stdlib/lunerv/report.lua"
-END
-MODULE("lunerv.report.frames")
-#embed "../../stdlib/lunerv/report/frames.lua"
-END
-MODULE("lunerv.report.html")
-#embed "../../stdlib/lunerv/report/html.lua"
-END
-MODULE("lunerv.report.page")
-#embed "../../stdlib/lunerv/report/page.lua"
-END
-MODULE("lunerv.report.pictures")
-#embed "../../stdlib/lunerv/report/pictures.lua"
-END
-MODULE("lunerv.report.read")
-#embed "../../stdlib/lunerv/report/read.lua"
-END
-MODULE("lunerv.report.run")
-#embed "../../stdlib/lunerv/report/run.lua"
-END
-MODULE("lunerv.report.script")
-#embed "../../stdlib/lunerv/report/script.lua"
-END
-MODULE("lunerv.report.style")
-#embed "../../stdlib/lunerv/report/style.lua"
-END
-MODULE("lunerv.report.tree")
-#embed "../../stdlib/lunerv/report/tree.lua"
-END
-MODULE("lunerv.report.words")
-#embed "../../stdlib/lunerv/report/words.lua"
-END
 MODULE("lunerv.schedule")
 #embed "../../stdlib/lunerv/schedule.lua"
 END

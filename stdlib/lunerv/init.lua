@@ -24,7 +24,6 @@ local submodules <const> = {
   plot = "lunerv.plot",
   quant = "lunerv.quant",
   reference = "lunerv.reference",
-  reload = "lunerv.reload",
   report = "lunerv.report",
   reload = "lunerv.reload",
   schedule = "lunerv.schedule",
