@@ -32,6 +32,9 @@ enum SystemModule {
           .argument, "has_codec: expected 'encoder' or 'decoder', got '\(role)'")
       }
     }
+    m.define("has_filters", doc: "Whether libavfilter can be found.") { () -> Bool in
+      Inventory.hasFilters
+    }
     m.define("memory", doc: "Bytes of memory that this process may use.") { () -> Int in
       Environment.memory()
     }

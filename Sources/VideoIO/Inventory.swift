@@ -7,6 +7,9 @@ public enum Inventory {
     av_version_info().map { String(cString: $0) } ?? "unknown"
   }
 
+  /// Whether libavfilter, which is loaded when a video needs it, can be found.
+  public static var hasFilters: Bool { FilterLibrary.shared != nil }
+
   /// Whether there is an encoder of that name: "libx264".
   public static func hasEncoder(_ name: String) -> Bool {
     avcodec_find_encoder_by_name(name) != nil

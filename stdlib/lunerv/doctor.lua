@@ -85,6 +85,15 @@ local function libav()
     "install an FFmpeg that has them (Debian and Ubuntu: libavcodec-extra)", value)
 end
 
+local function filters()
+  if native.has_filters() then
+    return finding("filters", "ok", "libavfilter is there", nil, true)
+  end
+  return finding("filters", "note", "libavfilter is not found",
+    "install it for high dynamic range and interlaced video (Debian and Ubuntu: libavfilter-dev)",
+    false)
+end
+
 local function sandbox()
   local actions = native.read_file "/proc/sys/kernel/seccomp/actions_avail"
   local there = actions ~= nil and actions:find("kill_process", 1, true) ~= nil
@@ -177,7 +186,7 @@ function doctor.look(timed)
     finding("processor", "ok", ("%s, %d thread%s"):format(facts["model name"] or "unknown",
       threads, threads == 1 and "" or "s"), nil, { model = facts["model name"],
       threads = threads }),
-    instruction_set(facts), memory(), room(), libav(), sandbox(), library(), pytorch(),
+    instruction_set(facts), memory(), room(), libav(), filters(), sandbox(), library(), pytorch(),
   }
   if timed then findings[#findings + 1] = timing() end
   local usable = true

@@ -18,7 +18,7 @@ function session.globals(...)
   _G.nn = _G.lv.nn
   -- Loaded when it is first asked: most sessions never do.
   _G.help = function(...) return require("lunerv.help").show(...) end
-  if select("#", ...) > 0 or not rawget(_G, "arg") then _G.arg = { [0] = "-e", ... } end
+  if select("#", ...) > 0 or not rawget(_G, "arg") then _G.arg = { [0] = "lunerv", ... } end
 end
 
 function session.begin(source)
