@@ -50,7 +50,7 @@ final class Prompt {
     try session("begin", [editor.isInteractive ? "prompt" : "stdin"])
     if editor.isInteractive {
       for line in history.read() { editor.remember(line) }
-      print("lunerv \(Version.text): help() tells, Ctrl-D leaves")
+      print("lunerv \(Version.text): help(), Ctrl-D leaves")
     }
     while true {
       if LuaInterrupt.wasRequested { try settle(nil) }

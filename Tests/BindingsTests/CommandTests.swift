@@ -54,8 +54,8 @@ extension RobustnessTests {
 
     @Test func codeRuns() throws {
       let outcome = try lunerv(
-        scratch, ["run", "-e", "print(lv.ones(2):sum():item(), nn ~= nil, ...)", "--word", "b"])
-      #expect(outcome.out == "2.0\ttrue\t--word\tb\n", "\(outcome.err)")
+        scratch, ["run", "-e", "print(lv.ones(2):sum():item(), nn ~= nil, ...)", "b", "--word"])
+      #expect(outcome.out == "2.0\ttrue\tb\t--word\n", "\(outcome.err)")
       let script = try scratch.file("arg.lua", "print(table.concat(arg, ' '))")
       #expect(try lunerv(scratch, ["run", script, "-i", "--version"]).out == "-i --version\n")
       #expect(try lunerv(scratch, ["run"]).code == 2)
