@@ -190,6 +190,8 @@ lunerv_line_status lunerv_editor_read(
   e->prompt = prompt;
   e->stopped = false;
   int length = 0;
+  // el_gets shows the prompt first: a Ctrl-D that came between would be lost.
+  el_set(e->edit, EL_PREP_TERM, 1);
   const char *text = el_gets(e->edit, &length);
   sigaction(SIGWINCH, &window, NULL);
   sigaction(SIGCONT, &going, NULL);
