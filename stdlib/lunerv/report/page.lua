@@ -250,7 +250,7 @@ end
 -- The page ----------------------------------------------------------------------------------
 
 local function title_of(found)
-  if #found.runs == 1 and #found.curves + #found.batches == 0 then return found.runs[1].name end
+  if #found.runs == 1 and #found.batches == 0 then return found.runs[1].name end
   return found.name or ("%d runs"):format(#found.runs + found.left_out)
 end
 
@@ -268,7 +268,7 @@ function page.text(found, title)
     '<header class="top"><p class="mark">lunerv report</p>',
   }
   -- A run alone needs no article of its own.
-  local alone = #found.runs == 1 and #found.curves + #found.batches == 0 and found.runs[1]
+  local alone = #found.runs == 1 and #found.batches == 0 and found.runs[1]
   if alone then
     run_part.heading(out, alone, title, 1)
   else

@@ -47,12 +47,15 @@ function powers(low, high, most) {
   return list.length >= 2 ? list : steps(low, high, most);
 }
 
-function scale(values, log) {
+// The range of an axis; on a logarithmic one at least a factor of `least`: rates that are nearly
+// the same shall look it.
+function scale(values, log, least) {
   values = values.filter(function (v) { return isFinite(v) && (!log || v > 0); });
   var low = Math.min.apply(null, values), high = Math.max.apply(null, values);
   if (!values.length) { low = log ? 1 : 0; high = log ? 10 : 1; }
   if (log) {
-    if (high <= low * 1.0001) { low /= 1.5; high *= 1.5; }
+    var lack = Math.sqrt(Math.max(1, least / (high / low)));
+    low /= lack; high *= lack;
     var room = Math.pow(high / low, 0.05);
     return { low: low / room, high: high * room, log: true };
   }
@@ -89,7 +92,7 @@ function Chart(element, spec) {
     shown().forEach(function (s) {
       s.points.filter(ok).forEach(function (p) { xs.push(p.x); ys.push(p.y); });
     });
-    x = scale(xs, spec.x.log); y = scale(ys, spec.y.log);
+    x = scale(xs, spec.x.log, 2); y = scale(ys, spec.y.log, 1.1);
     if (!spec.x.log && xs.length > 1) {
       x.low = Math.min.apply(null, xs); x.high = Math.max(Math.max.apply(null, xs), x.low + 1e-9);
     }
