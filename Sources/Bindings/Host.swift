@@ -76,6 +76,10 @@ public final class Host {
     module.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
       pressure.boundary()
     }
+    module.define(
+      "nearest_names", params: ["word", "known"],
+      doc: "The names that are a typing error away from a word: at most three, the nearest first."
+    ) { (word: String, known: [String]) -> [String] in nearestNames(to: word, among: known) }
     module.constant("pure_operators", .array(module.pureNames.map { .string($0) }))
     module.publish(
       "seed", "rng_state", "set_rng_state", "permutation", "is_tensor", "is_grad_enabled")

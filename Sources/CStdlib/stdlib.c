@@ -137,6 +137,9 @@ END
 MODULE("lunerv.diagnose.maps")
 #embed "../../stdlib/lunerv/diagnose/maps.lua"
 END
+MODULE("lunerv.digits")
+#embed "../../stdlib/lunerv/digits.lua"
+END
 MODULE("lunerv.doctor")
 #embed "../../stdlib/lunerv/doctor.lua"
 END
@@ -289,9 +292,6 @@ MODULE("lunerv.nn.norm_affine")
 END
 MODULE("lunerv.nn.observing")
 #embed "../../stdlib/lunerv/nn/observing.lua"
-END
-MODULE("lunerv.nn.order")
-#embed "../../stdlib/lunerv/nn/order.lua"
 END
 MODULE("lunerv.nn.origin")
 #embed "../../stdlib/lunerv/nn/origin.lua"

@@ -4,7 +4,7 @@
 ///
 /// A name is near when the Damerau–Levenshtein distance (letters changed, missing, added, or exchanged
 /// with the next, none of them twice) is at most a third of the longer one's length, and at least 1;
-/// or when it begins with the word. Case, `_` and `-` do not count. `names.lua` does the same in Lua.
+/// or when it begins with the word. Case, `_` and `-` do not count.
 public func nearestNames(to word: String, among names: some Sequence<String>) -> [String] {
   // A long word is no typing error, and the distance takes the product of both lengths.
   guard word.utf8.count <= 64 else { return [] }

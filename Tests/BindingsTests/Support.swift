@@ -157,19 +157,8 @@ final class Running {
     let flags = O_WRONLY | O_CREAT | O_TRUNC
     posix_spawn_file_actions_addopen(&actions, 1, outPath, flags, 0o600)
     posix_spawn_file_actions_addopen(&actions, 2, errPath, flags, 0o600)
-    // A test runner may block signals, and children inherit that.
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
+    var attributes = standardSignals()
     defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    var standard = sigset_t()
-    sigemptyset(&none)
-    sigemptyset(&standard)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ] { sigaddset(&standard, signal) }
-    posix_spawnattr_setsigmask(&attributes, &none)
-    posix_spawnattr_setsigdefault(&attributes, &standard)
-    posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
 
     var argv = words.map { word in strdup(word.map { CChar(bitPattern: $0) } + [0]) } + [nil]
     defer { argv.forEach { free($0) } }
@@ -344,4 +333,21 @@ func aviWithSound(_ width: Int, _ height: Int, _ frames: Int) -> [UInt8] {
     movie += chunk("01wb", [UInt8](repeating: 128, count: samples))
   }
   return chunk("RIFF", Array("AVI ".utf8) + list("hdrl", headers) + list("movi", movie))
+}
+
+/// What starts a child with the usual signals: a test runner may block some, and children inherit
+/// that.
+func standardSignals(_ flags: Int32 = 0) -> posix_spawnattr_t {
+  var attributes = posix_spawnattr_t()
+  posix_spawnattr_init(&attributes)
+  var none = sigset_t()
+  var standard = sigset_t()
+  sigemptyset(&none)
+  sigemptyset(&standard)
+  for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ] { sigaddset(&standard, signal) }
+  posix_spawnattr_setsigmask(&attributes, &none)
+  posix_spawnattr_setsigdefault(&attributes, &standard)
+  posix_spawnattr_setflags(
+    &attributes, Int16(Int32(POSIX_SPAWN_SETSIGMASK) | Int32(POSIX_SPAWN_SETSIGDEF) | flags))
+  return attributes
 }

@@ -35,20 +35,9 @@ final class Terminal {
     posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
     posix_spawn_file_actions_adddup2(&actions, 0, 1)
     posix_spawn_file_actions_adddup2(&actions, 0, 2)
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
+    let newSession: Int32 = 0x80  // POSIX_SPAWN_SETSID, which Swift does not see
+    var attributes = standardSignals(newSession)
     defer { posix_spawnattr_destroy(&attributes) }
-    var none = sigset_t()
-    var standard = sigset_t()
-    sigemptyset(&none)
-    sigemptyset(&standard)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { sigaddset(&standard, signal) }
-    posix_spawnattr_setsigmask(&attributes, &none)
-    posix_spawnattr_setsigdefault(&attributes, &standard)
-    let newSession = 0x80  // POSIX_SPAWN_SETSID, which Swift does not see
-    posix_spawnattr_setflags(
-      &attributes,
-      Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF) | Int16(newSession))
 
     var variables = [
       "PATH": "/usr/bin:/bin", "HOME": scratch.path, "TERM": "xterm", "LANG": "C.UTF-8",

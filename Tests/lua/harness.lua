@@ -1,5 +1,6 @@
 -- A test is a name and a function that raises when something is wrong.
 local native <const> = require "lunerv.native"
+local video <const> = require "lunerv.video"
 
 local harness <const> = { passed = 0, failed = 0 }
 
@@ -70,6 +71,19 @@ function harness.run(text, name, ...)
   }, { __index = _G })
   assert(load(text, "@" .. name, "t", environment))()
   return lines
+end
+
+-- Writes a clip of six frames of slowly moving bands, 60 by 40.
+function harness.bands(path)
+  local writer = assert(video.writer(path, { width = 60, height = 40, fps = 25 }))
+  local rows = native.arange(1, 40):view(1, 1, 40, 1)
+  local columns = native.arange(1, 60):view(1, 1, 1, 60)
+  local tints = native.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
+  for i = 1, 6 do
+    writer:write((rows * 0.1 + columns * 0.07 + tints + i * 0.2):sin() * 0.4 + 0.5)
+  end
+  writer:close()
+  return path
 end
 
 -- A new folder, removed when the variable that holds it goes out of scope:

@@ -2,13 +2,14 @@
 local folder <const> = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
+local native <const> = require "lunerv.native"
 
-local all <const> = {
-  "embedding", "names", "options", "numbers", "indexing", "modules", "blocks", "boost", "schedule",
-  "models", "kinds", "interop", "video", "train", "optim", "recipes", "compress", "program", "rate",
-  "segments", "batches", "tasks", "diagnose", "examples", "verify", "twin", "bench", "quality",
-  "plot", "report", "robust",
-}
+-- Every test_NAME.lua beside this file.
+local all <const> = {}
+for _, name in ipairs(assert(native.list_dir(folder))) do
+  all[#all + 1] = name:match "^test_(.*)%.lua$"
+end
+table.sort(all)
 
 for _, name in ipairs(#arg > 0 and arg or all) do require("test_" .. name) end
 

@@ -7,23 +7,12 @@ local equal <const>, raises <const>, test <const> = harness.equal, harness.raise
 
 local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
 
--- Six frames of slowly moving bands.
-local function moving_clip(path)
-  local writer = assert(lv.video.writer(path, { width = 60, height = 40, fps = 25 }))
-  local rows, columns = lv.arange(1, 40):view(1, 1, 40, 1), lv.arange(1, 60):view(1, 1, 1, 60)
-  local tints = lv.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
-  for i = 1, 6 do
-    writer:write((rows * 0.1 + columns * 0.07 + tints + i * 0.2):sin() * 0.4 + 0.5)
-  end
-  writer:close()
-end
-
 -- A folder in which `scripts` is the repository's, and a tiny clip for what says CLIP.
 local function workplace()
   local folder = harness.folder()
   local absolute <close> = assert(io.popen(("cd '%s' && pwd"):format(root)))
   assert(os.execute(("ln -s '%s/scripts' '%s'"):format(absolute:read "l", folder.path)))
-  moving_clip(folder.path .. "/bands.mkv")
+  harness.bands(folder.path .. "/bands.mkv")
   return folder
 end
 

@@ -6,19 +6,6 @@ local equal <const>, run <const>, test <const> = harness.equal, harness.run, har
 
 local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
 
--- Six frames of slowly moving bands.
-local function moving_clip(folder)
-  local path = folder.path .. "/bands.mkv"
-  local writer = assert(lv.video.writer(path, { width = 60, height = 40, fps = 25 }))
-  local rows, columns = lv.arange(1, 40):view(1, 1, 40, 1), lv.arange(1, 60):view(1, 1, 1, 60)
-  local tints = lv.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
-  for i = 1, 6 do
-    writer:write((rows * 0.1 + columns * 0.07 + tints + i * 0.2):sin() * 0.4 + 0.5)
-  end
-  writer:close()
-  return path
-end
-
 local function decibels(line)
   return tonumber(line:match "^psnr ([%d.]+) dB") or error("no psnr in: " .. line)
 end
@@ -29,7 +16,7 @@ test("the example's loop trains its decoder", function()
   local path = package.path
   package.path = examples .. "?.lua;" .. path
   local text = assert(lv.read_file(examples .. "train_phase.lua"))
-  local lines = run(text, "train_phase.lua", moving_clip(folder), "10")
+  local lines = run(text, "train_phase.lua", harness.bands(folder.path .. "/bands.mkv"), "10")
   package.path = path
   assert(#lines == 12 and lines[1]:find "6 frames of 60x40.*PhaseDecoder", lines[1])
   assert(decibels(lines[#lines]) > 15, lines[#lines])
@@ -43,7 +30,7 @@ end)
 
 test("a published program's file becomes a video", function()
   local folder <close> = harness.folder()
-  local clip <close> = assert(lv.video.open(moving_clip(folder)))
+  local clip <close> = assert(lv.video.open(harness.bands(folder.path .. "/bands.mkv")))
   local model = lv.models.hnerv_boost {
     clip = clip, fc_dim = 6, enc_dim = { 4, 2 }, strides = { 5, 2 }, ch_t = 4,
   }
@@ -64,7 +51,8 @@ test("the example boosts a decoder of its own", function()
   local script = root .. "/scripts/examples/boosted_own.lua"
   local path = package.path
   package.path = root .. "/scripts/examples/?.lua;" .. path
-  local lines = run(assert(lv.read_file(script)), script, moving_clip(folder), "3")
+  local clip = harness.bands(folder.path .. "/bands.mkv")
+  local lines = run(assert(lv.read_file(script)), script, clip, "3")
   package.path = path
   harness.equal(#lines, 2)
   local plain, boosted = lines[1]:match "^as it is, (%d+)", lines[2]:match "^boosted, (%d+)"
@@ -78,7 +66,7 @@ test("the example's file brings its decoder along", function()
   local path = package.path
   package.path = examples .. "?.lua;" .. path
   local text = assert(lv.read_file(examples .. "compress_own.lua"))
-  local out, clip = folder.path .. "/own.lnv", moving_clip(folder)
+  local out, clip = folder.path .. "/own.lnv", harness.bands(folder.path .. "/bands.mkv")
   for _, module in ipairs { "phase", "ladder" } do
     local lines = run(text, "compress_own.lua", clip, out, "12", module)
     local file = assert(lv.codec.open(out))

@@ -24,8 +24,8 @@ local submodules <const> = {
   plot = "lunerv.plot",
   quant = "lunerv.quant",
   reference = "lunerv.reference",
-  report = "lunerv.report",
   reload = "lunerv.reload",
+  report = "lunerv.report",
   schedule = "lunerv.schedule",
   tasks = "lunerv.tasks",
   train = "lunerv.train",
@@ -40,8 +40,18 @@ local renamed <const> = {
   json_null = { "lv.json.null", native.json_null },
 }
 
-local lv <const> = { no_grad = native.no_grad }
+local lv <const> = {}
 for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
+
+--- Runs a function without recording anything for gradients, and returns its results.
+--- It belongs to the coroutine that calls it, and ends with the function, by an error too.
+---
+---     local image = lv.no_grad(model, frame.t)
+---
+---@param f fun(...: any): any
+---@param ... any  what the function gets
+---@return any
+function lv.no_grad(f, ...) return native.no_grad(f, ...) end
 
 --- The version of this API: raised where a script that ran may need a change.
 lv.api_version = native.api_version

@@ -202,6 +202,16 @@ local function add_native_class(list, name, owner)
   end
 end
 
+-- A plain value, described above the line that names it.
+local function of_value(value, path, chunk)
+  local line = line_of_value(chunk, path:match "[%w_]+$")
+  local entry = line and comments.at(chunk, line)
+    or { summary = "", text = "", parameters = {}, results = {} }
+  entry.path, entry.kind, entry.value = path, "value", value
+  entry.missing = entry.summary == "" or nil
+  return entry
+end
+
 -- Walks a module of the API, whose fields are functions, classes, types and modules.
 local function add_module(list, module, path, chunk, natives)
   local about = chunk and comments.of_file(chunk)
@@ -223,11 +233,11 @@ local function add_module(list, module, path, chunk, natives)
   for _, name in ipairs(parts and parts() or sorted(module)) do
     local value, inside = module[name], path .. "." .. name
     if type(value) == "function" then
-      if debug.getinfo(value, "S").what ~= "C" then
-        add(list, of_function(value, inside, "function"))
-      elseif natives[value] then
+      if natives[value] then
         add(list, of_signature(natives[value], inside, "function"))
         list[#list].value = value
+      else
+        add(list, of_function(value, inside, "function"))
       end
     elseif type(value) == "table" and rawget(value, "class_name") then
       add(list, of_class(value, inside))
@@ -235,12 +245,7 @@ local function add_module(list, module, path, chunk, natives)
     elseif type(value) == "table" and name:match "^%u" then
       add_methods(list, value, inside)
     elseif type(value) ~= "table" then
-      local line = line_of_value(chunk, name)
-      local described = line and comments.at(chunk, line)
-        or { summary = "", text = "", parameters = {}, results = {} }
-      described.path, described.kind, described.value = inside, "value", value
-      described.missing = described.summary == "" or nil
-      add(list, described)
+      add(list, of_value(value, inside, chunk))
     end
   end
 end
@@ -263,10 +268,12 @@ function api.entries()
     local value = lv[name]
     if signatures[name] and value == native[name] then
       add(list, of_signature(signatures[name], name, "function"))
-    elseif type(value) == "function" and debug.getinfo(value, "S").what ~= "C" then
+    elseif type(value) == "function" then
       add(list, of_function(value, name, "function"))
     elseif type(value) == "table" then
       modules[#modules + 1] = name
+    else
+      add(list, of_value(value, name, "@lunerv:init.lua"))
     end
   end
   add_native_class(list, "tensor", "Tensor")

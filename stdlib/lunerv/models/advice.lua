@@ -1,4 +1,5 @@
 -- What would make a model fit a number of parameters that is too small for it.
+local digits <const> = require "lunerv.digits"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 
@@ -8,12 +9,6 @@ local advice <const> = {}
 local costs <const> = {
   { "lower_width", 1 }, { "enc_dim", 1 }, { "stem_dim", 8 }, { "block_dim", 8 }, { "ch_t", 2 },
 }
-
--- A number with its thousands apart: 23456 → "23,456".
-local function grouped(n)
-  local text = ("%d"):format(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
-  return (text:gsub("^,", ""))
-end
 
 local function show(value) return type(value) == "table" and table.concat(value, ",") or value end
 
@@ -80,7 +75,7 @@ local function ways(model, o, limit)
   end
   if #list == 0 then return "" end
   local all = table.concat(together, " and "):gsub(" to ", " ")
-  return (" (with %s it needs %s)"):format(all, grouped(least_of(model, lowest)))
+  return (" (with %s it needs %s)"):format(all, digits(least_of(model, lowest)))
 end
 
 -- Raises: `limit` parameters are refused to `model`, which has at least `least`.
@@ -88,7 +83,7 @@ function advice.refuse(model, limit, least)
   local o = model.config
   local embedding = o.enc_dim and (" and enc_dim %s"):format(show(o.enc_dim)) or ""
   local message = ("models.%s: params: expected at least %s for strides %s%s, got %s: raise "
-    .. "params%s"):format(o.kind, grouped(least), show(o.strides), embedding, grouped(limit // 1),
+    .. "params%s"):format(o.kind, digits(least), show(o.strides), embedding, digits(limit // 1),
       ways(model, o, limit))
   error(errors.new("data", message, { least_params = least }))
 end

@@ -12,7 +12,8 @@ local functions <const> = {
   none = function(x) return x end,
 }
 
-local known <const> = { "gelu", "none", "relu", "sigmoid", "silu", "sin", "tanh" }
+local known <const> = {}
+for name in next, functions do known[#known + 1] = name end
 
 --- The activation of a name, a function of a tensor: "gelu", "none", "relu", "sigmoid", "silu",
 --- "sin" or "tanh". A function stays what it is.

@@ -5,8 +5,9 @@ local native <const> = require "lunerv.native"
 
 local tree <const> = {}
 
--- A module keeps the list of its field names, oldest first, under this key.
-tree.ORDER = require "lunerv.nn.order"
+-- A module keeps the list of its field names, oldest first, under this key: a table, so that no
+-- name of a user's can be the same.
+tree.ORDER = {}
 local ORDER <const> = tree.ORDER
 
 -- The module that a module is a field of.

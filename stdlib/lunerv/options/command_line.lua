@@ -156,13 +156,19 @@ local function fill(given, known, spec)
   end
 end
 
--- Reads a command line. `spec` holds `command` (whose options of the catalogue apply), `usage`,
--- `about`, `positional` (names, all required), `rest` (what the list of these, and of more that may
--- follow, is called), `required` (names of options), and `any_model` where the kind of model comes
--- from elsewhere: what depends on it has no default then. Returns a table of the values, with the
--- defaults of the chosen model kind; nil after --help has been printed.
--- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
--- `--no-flag`; what is wrong is a usage error.
+--- Reads a command line.
+--- `spec` holds `command` (whose options of the catalogue apply), `usage`, `about`, `positional`
+--- (names, all required), `rest` (what the list of these, and of more that may follow, is called),
+--- `required` (names of options), and `any_model` where the kind of model comes from elsewhere:
+--- what depends on it has no default then. Long options take hyphens or underscores, `--opt value`
+--- or `--opt=value`, `--flag` or `--no-flag`; what is wrong is a usage error.
+---
+---     local o = lv.options.parse(arg, { command = "regress", usage = "CLIP --out DIR",
+---       about = "Fits a model.", positional = { "clip" }, required = { "out" } })
+---
+---@param arguments string[]  the words, such as `arg`
+---@param spec table
+---@return table?  the values, with the defaults of the chosen model kind; nil after --help
 function command_line.parse(arguments, spec)
   local known, shorts = options_of(spec.command)
   local given, positional = scan(arguments, known, shorts)

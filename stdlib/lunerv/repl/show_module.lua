@@ -1,31 +1,24 @@
 -- Modules as a tree: what is in them, in order of assignment, with shapes and counts of parameters.
+local digits <const> = require "lunerv.digits"
 local native <const> = require "lunerv.native"
-local ORDER <const> = require "lunerv.nn.order"
 local text <const> = require "lunerv.repl.text"
+local tree <const> = require "lunerv.nn.tree"
 
 -- More entries of one module are left out, and so are deeper ones.
 local most <const>, deepest <const> = 60, 12
 
 local module <const> = {}
 
--- Whether a value is an object of an nn.class.
-function module.is(value) return type(value) == "table" and rawget(value, ORDER) ~= nil end
+module.is = tree.is_module
 
-local function is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
-
-local function is_parameter(tensor) return tensor.requires_grad and tensor.is_leaf end
-
--- Trained values of a module and those inside it, shared ones once.
-local function count(value, seen)
-  if seen[value] then return 0 end
-  seen[value] = true
-  if is_tensor(value) then return is_parameter(value) and native.numel(value) or 0 end
+-- Trained values of a module and those inside it, shared ones once. What hides in a plain table,
+-- which a module's own count refuses, is shown all the same.
+local function count(value)
   local total = 0
-  for _, key in ipairs(value[ORDER]) do
-    local field = rawget(value, key)
-    if is_tensor(field) or module.is(field) then total = total + count(field, seen) end
+  for _, entry in ipairs(tree.tensors(value, tree.is_parameter)) do
+    total = total + native.numel(entry[2])
   end
-  return total
+  return digits(total)
 end
 
 local function class_of(value)
@@ -34,7 +27,7 @@ end
 
 -- "Conv2d  216"
 function module.title(value)
-  return ("%s (%s parameters)"):format(class_of(value), text.grouped(count(value, {})))
+  return ("%s (%s parameters)"):format(class_of(value), count(value))
 end
 
 local function add(lines, left, right) lines[#lines + 1] = { left, right } end
@@ -44,20 +37,19 @@ local function walk(value, name, indent, lines, open, seen)
   if open[value] then return add(lines, indent .. label .. " (again: it holds itself)", "") end
   if seen[value] then return add(lines, indent .. label .. " (shared, counted above)", "") end
   if #indent // 2 > deepest then return add(lines, indent .. label .. " …", "") end
-  add(lines, indent .. label, text.grouped(count(value, {})))
+  add(lines, indent .. label, count(value))
   open[value], seen[value] = true, true
   local shown = 0
-  local order = value[ORDER]
-  for _, key in ipairs(order) do
+  for _, key in ipairs(value[tree.ORDER]) do
     local field = rawget(value, key)
     local inner = math.type(key) and ("[%d] "):format(key)
       or native.printable(tostring(key)) .. " "
     if shown == most then
       add(lines, indent .. "  …", "")
       break
-    elseif is_tensor(field) then
+    elseif tree.is_tensor(field) then
       shown = shown + 1
-      local kind = is_parameter(field) and text.grouped(native.numel(field)) or "not trained"
+      local kind = tree.is_parameter(field) and digits(native.numel(field)) or "not trained"
       add(lines, ("%s  %s%s"):format(indent, inner, text.shape(field.shape)), kind)
     elseif module.is(field) then
       shown = shown + 1
@@ -84,7 +76,7 @@ function module.lines(value, width)
       or entry[1] .. "  " .. entry[2]
     lines[i] = lines[i]:gsub(" +$", "")
   end
-  return lines, ("%s parameters"):format(text.grouped(count(value, {})))
+  return lines, ("%s parameters"):format(count(value))
 end
 
 return module

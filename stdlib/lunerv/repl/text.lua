@@ -47,13 +47,6 @@ end
 -- The number of columns that a text takes, one for each character.
 function text.width(line) return utf8.len(line) or #line end
 
--- 1234567 as 1,234,567.
-function text.grouped(n)
-  local digits = ("%d"):format(n)
-  local first = (#digits - 1) % 3 + 1
-  return digits:sub(1, first) .. digits:sub(first + 1):gsub("%d%d%d", ",%0")
-end
-
 -- "(2, 3)"
 function text.shape(sizes)
   return "(" .. table.concat(sizes, ", ") .. ")"

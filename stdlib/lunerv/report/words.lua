@@ -1,16 +1,10 @@
 -- Numbers as a page has them, and text no longer than a page has room for.
+local digits <const> = require "lunerv.digits"
 local Progress <const> = require "lunerv.progress"
 
 local words <const> = {}
 
--- 1234567 as 1,234,567.
-function words.count(value)
-  local digits = ("%.0f"):format(value)
-  local sign, rest = digits:match "^(-?)(%d+)$"
-  if not rest then return digits end
-  rest = rest:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
-  return sign .. rest
-end
+words.count = digits
 
 -- Bytes in a unit that suits them.
 function words.bytes(value)
