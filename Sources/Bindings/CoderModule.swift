@@ -16,8 +16,12 @@ enum CoderModule {
     var weights: [Int]?
     static var luaFields: [LuaField<Model>] {
       [
-        LuaField("family", \.family), LuaField("mean", \.mean), LuaField("scale", \.scale),
-        LuaField("first", \.first), LuaField("count", \.count), LuaField("weights", \.weights),
+        LuaField("family", \.family, doc: "gaussian, laplace, logistic, adaptive or table"),
+        LuaField("mean", \.mean, doc: "in 256ths of a symbol"),
+        LuaField("scale", \.scale, doc: "i of 2^(i/16 − 4)"),
+        LuaField("first", \.first, doc: "the least symbol with a frequency of its own"),
+        LuaField("count", \.count, doc: "how many symbols have one"),
+        LuaField("weights", \.weights, doc: "what frequencies are in proportion to"),
       ]
     }
 
@@ -26,46 +30,97 @@ enum CoderModule {
       case learning(AdaptiveModel)
     }
 
-    func known() throws -> Known {
-      func integer<T: FixedWidthInteger>(_ value: Int?, _ name: String, _ type: T.Type) throws -> T
-      {
-        guard let value, let exact = T(exactly: value) else {
-          throw LunervError(
-            .argument, "coder: \(family): expected an integer '\(name)' from \(T.min) to \(T.max)")
-        }
-        return exact
+    private func integer<T: FixedWidthInteger>(_ value: Int?, _ name: String, _ type: T.Type) throws
+      -> T
+    {
+      guard let value, let exact = T(exactly: value) else {
+        let found = value.map(String.init) ?? "nil"
+        throw LunervError(
+          .argument,
+          "coder: \(family): \(name): expected an integer from \(T.min) to \(T.max), got \(found)")
       }
+      return exact
+    }
+
+    private func distribution(_ kind: Distribution.Family) throws -> Known {
+      .fixed(
+        FrequencyTable(
+          Distribution(
+            kind, mean: try integer(mean, "mean", Int32.self),
+            scale: try integer(scale, "scale", UInt8.self))))
+    }
+
+    func known() throws -> Known {
       switch family {
-      case "gaussian", "laplace":
-        return .fixed(
-          FrequencyTable(
-            Distribution(
-              family == "gaussian" ? .gaussian : .laplace,
-              mean: try integer(mean, "mean", Int32.self),
-              scale: try integer(scale, "scale", UInt8.self))))
+      case "gaussian": return try distribution(.gaussian)
+      case "laplace": return try distribution(.laplace)
+      case "logistic": return try distribution(.logistic)
       case "adaptive":
         return .learning(
           try AdaptiveModel(
             first: try integer(first, "first", Int32.self),
             count: Int(try integer(count, "count", Int32.self))))
       case "table":
+        guard let weights, !weights.isEmpty else {
+          throw LunervError(
+            .argument, "coder: table: weights: expected a list of integers, got none")
+        }
         return .fixed(
           try FrequencyTable(
             first: try integer(first, "first", Int32.self),
-            weights: try (weights ?? []).map { try integer($0, "weights", UInt32.self) }))
+            weights: try weights.enumerated().map {
+              try integer($1, "weights[\($0 + 1)]", UInt32.self)
+            }))
       default:
         throw LunervError(
           .argument,
-          "coder: unknown family '\(family)' (known: adaptive, gaussian, laplace, table)")
+          "coder: unknown family '\(family)' (known: adaptive, gaussian, laplace, logistic, own, table)"
+        )
       }
     }
   }
 
-  private static func symbols(_ t: Tensor) throws -> [Int32] {
-    guard t.dtype == .i32 else {
-      throw LunervError(.argument, "coder: expected i32 symbols, got \(t.dtype.rawValue)")
+  /// Symbols as a tensor, i32 or u8, or as a list of integers.
+  struct Symbols: LuaArgument {
+    private enum Source {
+      case tensor(Tensor)
+      case list([Int])
     }
-    return try t.withBytes { Array($0.bindMemory(to: Int32.self)) }
+    private let source: Source
+
+    static var luaTypeName: String { "tensor or table" }
+
+    static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Symbols {
+      if stack.type(at: index) == .table {
+        return Symbols(source: .list(try [Int].read(stack, at: index)))
+      }
+      do throws(LuaTypeMismatch) {
+        return Symbols(source: .tensor(try Tensor.read(stack, at: index)))
+      } catch {
+        throw LuaTypeMismatch(expected: luaTypeName)
+      }
+    }
+
+    func values() throws -> [Int32] {
+      switch source {
+      case .list(let list):
+        return try list.enumerated().map { i, symbol in
+          guard let exact = Int32(exactly: symbol) else {
+            throw LunervError(
+              .argument, "coder: symbols[\(i + 1)]: expected an integer of 32 bits, got \(symbol)")
+          }
+          return exact
+        }
+      case .tensor(let t):
+        switch t.dtype {
+        case .i32: return try t.withBytes { Array($0.bindMemory(to: Int32.self)) }
+        case .u8: return try t.withBytes { $0.map { Int32($0) } }
+        default:
+          throw LunervError(
+            .argument, "coder: expected symbols as i32 or u8, got \(t.dtype.rawValue)")
+        }
+      }
+    }
   }
 
   /// The coder's errors as ours.
@@ -75,13 +130,27 @@ enum CoderModule {
     }
   }
 
-  static func define(_ m: LuaModule) {
+  static func define(_ m: LuaModule, _ lua: LuaState) {
+    functions(m)
+    lua.register(tables(m))
+    lua.register(encoders(m))
+    lua.register(decoders(m))
+  }
+
+  private static func functions(_ m: LuaModule) {
     m.define(
-      "coder_fit", params: ["symbols", "families"],
-      doc: "The model of these families under which i32 symbols cost least, as a table."
-    ) { (t: Tensor, families: [String]?) -> [String: LuaValue] in
-      let known = try CompressionModule.families(families)
-      switch SymbolModel.best(for: try symbols(t), among: known) {
+      "coder.fit", params: ["symbols", "families"],
+      doc: "The model of these families under which symbols cost least, as a table."
+    ) { (symbols: Symbols, families: [String]?) -> [String: LuaValue] in
+      let offered = SymbolModel.Family.ofTheCoder
+      let known = try (families ?? offered.map(\.rawValue)).map { name in
+        guard let family = SymbolModel.Family(rawValue: name), family != .context else {
+          let names = offered.map(\.rawValue).sorted().joined(separator: ", ")
+          throw LunervError(.argument, "unknown family '\(name)' (known: \(names))")
+        }
+        return family
+      }
+      switch SymbolModel.best(for: try symbols.values(), among: known) {
       case .distribution(let d):
         return [
           "family": .string("\(d.family)"), "mean": .int(Int(d.mean)), "scale": .int(Int(d.scale)),
@@ -91,43 +160,122 @@ enum CoderModule {
       }
     }
     m.define(
-      "coder_encode", params: ["symbols", "models"], doc: "The bytes of i32 tensors, each a model."
-    ) { (tensors: [Tensor], models: [Model]) -> LuaBytes in
-      guard tensors.count == models.count else {
-        throw LunervError(.argument, "coder: expected a model for each tensor")
-      }
-      return try coding {
-        var encoder = Encoder()
-        for (tensor, model) in zip(tensors, models) {
-          switch try model.known() {
-          case .fixed(let table): encoder.encode(try symbols(tensor), with: table)
-          case .learning(var learning): encoder.encode(try symbols(tensor), with: &learning)
+      "coder.bits", params: ["symbols", "model"], doc: "The information of symbols, in bits."
+    ) { (symbols: Symbols, model: Model) -> Double in
+      try coding {
+        switch try model.known() {
+        case .fixed(let table):
+          return try symbols.values().reduce(0) { $0 + table.information(of: $1) }
+        case .learning(var learning):
+          return try symbols.values().reduce(0) { sum, symbol in
+            defer { learning.learn(symbol) }
+            return sum + learning.table.information(of: symbol)
           }
         }
-        return LuaBytes(encoder.finish())
-      }
-    }
-    m.define(
-      "coder_decode", params: ["bytes", "counts", "models"],
-      doc: "The i32 tensors that coder_encode was given."
-    ) { (bytes: LuaBytes, counts: [Int], models: [Model]) -> [Tensor] in
-      guard counts.count == models.count else {
-        throw LunervError(.argument, "coder: expected a model for each count")
-      }
-      return try coding {
-        var decoder = try Decoder(bytes.bytes)
-        let tensors = try zip(counts, models).map { count, model in
-          let shape = try Tensor.full(0, [count], .i32).shape
-          let decoded: [Int32]
-          switch try model.known() {
-          case .fixed(let table): decoded = try decoder.decode(count: count, with: table)
-          case .learning(var learning): decoded = try decoder.decode(count: count, with: &learning)
-          }
-          return try decoded.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .i32) }
-        }
-        try decoder.finish()
-        return tensors
       }
     }
   }
+
+  private static func tables(_ m: LuaModule) -> LuaClass<CodingTable> {
+    m.define(
+      "coder_table", params: ["first", "weights"],
+      doc: "Frequencies of symbols from `first` on, in proportion to integer weights."
+    ) { (first: Int, weights: [Int]) -> CodingTable in
+      try coding {
+        var model = Model()
+        (model.family, model.first, model.weights) = ("table", first, weights)
+        guard case .fixed(let table) = try model.known() else {
+          throw LunervError(.argument, "coder: expected a table")
+        }
+        return CodingTable(table)
+      }
+    }
+    let c = LuaClass<CodingTable>()
+    c.method("bits", params: ["symbol"], doc: "The information of a symbol, in bits.") {
+      (table: CodingTable, symbol: Int) -> Double in
+      table.table.information(of: try CodingTable.symbol(symbol))
+    }
+    return c
+  }
+
+  private static func encoders(_ m: LuaModule) -> LuaClass<CodingWriter> {
+    m.define("coder_encoder", doc: "An encoder of symbols.") { () -> CodingWriter in CodingWriter()
+    }
+    let c = LuaClass<CodingWriter>()
+    c.method("encode", params: ["symbols", "model"], doc: "Adds symbols.") {
+      (writer: CodingWriter, symbols: Symbols, model: Model) in
+      try coding {
+        switch try model.known() {
+        case .fixed(let table): writer.encoder.encode(try symbols.values(), with: table)
+        case .learning(var learning): writer.encoder.encode(try symbols.values(), with: &learning)
+        }
+      }
+    }
+    c.method("symbol", params: ["symbol", "table"], doc: "Adds one symbol.") {
+      (writer: CodingWriter, symbol: Int, table: CodingTable) in
+      writer.encoder.encode(try CodingTable.symbol(symbol), with: table.table)
+    }
+    c.method("finish", doc: "The bytes.") { (writer: CodingWriter) -> LuaBytes in
+      LuaBytes(writer.encoder.finish())
+    }
+    return c
+  }
+
+  private static func decoders(_ m: LuaModule) -> LuaClass<CodingReader> {
+    m.define("coder_decoder", params: ["bytes"], doc: "A decoder of symbols.") {
+      (bytes: LuaBytes) -> CodingReader in
+      try coding { CodingReader(try Decoder(bytes.bytes)) }
+    }
+    let c = LuaClass<CodingReader>()
+    c.method("decode", params: ["shape", "model"], doc: "The next symbols as an i32 tensor.") {
+      (reader: CodingReader, shape: [Int], model: Model) -> Tensor in
+      try coding {
+        // A shape that memory cannot hold is refused before anything is decoded.
+        let empty = try Tensor.full(0, shape, .i32)
+        let decoded: [Int32]
+        switch try model.known() {
+        case .fixed(let table):
+          decoded = try reader.decoder.decode(count: empty.count, with: table)
+        case .learning(var learning):
+          decoded = try reader.decoder.decode(count: empty.count, with: &learning)
+        }
+        return try decoded.withUnsafeBytes { try Tensor.from(bytes: $0, empty.shape, .i32) }
+      }
+    }
+    c.method("symbol", params: ["table"], doc: "The next symbol.") {
+      (reader: CodingReader, table: CodingTable) -> Int in
+      try coding { Int(try reader.decoder.decode(with: table.table)) }
+    }
+    c.method("finish", doc: "Checks that these were all symbols.") { (reader: CodingReader) in
+      try coding { try reader.decoder.finish() }
+    }
+    return c
+  }
+}
+
+/// A table of frequencies that Lua holds.
+final class CodingTable: LuaObject {
+  static var luaName: String { "coding_table" }
+  let table: FrequencyTable
+  init(_ table: FrequencyTable) { self.table = table }
+
+  static func symbol(_ symbol: Int) throws -> Int32 {
+    guard let exact = Int32(exactly: symbol) else {
+      throw LunervError(.argument, "coder: expected a symbol of 32 bits, got \(symbol)")
+    }
+    return exact
+  }
+}
+
+/// Symbols on their way to bytes.
+final class CodingWriter: LuaObject {
+  static var luaName: String { "coding_writer" }
+  var encoder = Encoder()
+}
+
+/// Bytes on their way to symbols.
+final class CodingReader: LuaObject {
+  static var luaName: String { "coding_reader" }
+  var decoder: Decoder
+  init(_ decoder: Decoder) { self.decoder = decoder }
 }

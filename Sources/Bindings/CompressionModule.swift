@@ -57,7 +57,9 @@ enum CompressionModule {
   static func families(_ names: [String]?) throws -> [SymbolModel.Family] {
     guard let names else { return SymbolModel.Family.allCases }
     return try names.map { name in
-      guard let family = SymbolModel.Family(rawValue: name) else {
+      guard let family = SymbolModel.Family(rawValue: name),
+        SymbolModel.Family.allCases.contains(family)
+      else {
         let known = SymbolModel.Family.allCases.map(\.rawValue).joined(separator: ", ")
         throw LunervError(.argument, "unknown family '\(name)' (known: \(known))")
       }
@@ -77,7 +79,6 @@ enum CompressionModule {
     container(s.module)
     segmentTable(s.module)
     tensors(s.module)
-    CoderModule.define(s.module)
     return embeddings(s.module)
   }
 

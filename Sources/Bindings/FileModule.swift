@@ -3,16 +3,12 @@ import Support
 import Tensors
 import VideoIO
 
-extension EventFile: LuaObject {
-  public static var luaName: String { "event_writer" }
-}
-
-/// Files, safetensors, TensorBoard events.
+/// Files and safetensors.
 enum FileModule {
   static func define(_ m: LuaModule, register: (LuaClass<EventFile>) -> Void) {
     files(m)
     safetensors(m)
-    register(events(m))
+    register(EventModule.define(m))
   }
 
   /// An expected failure of input or output becomes nil and a message.
@@ -30,22 +26,51 @@ enum FileModule {
   }
 
   private static func files(_ m: LuaModule) {
-    m.define("read_file", params: ["path"], doc: "The bytes of a file, or nil and a message.") {
-      (path: String) in try attempt({ LuaBytes(try Files.read(path)) })
-    }
+    m.define(
+      "read_file", params: ["path"],
+      doc: """
+        The bytes of a file as a string; nil and an error where it cannot be read.
+
+            local text = assert(lv.read_file("list.txt"))
+
+        @return string?
+        @return lunerv.Error?
+        """
+    ) { (path: String) in try attempt({ LuaBytes(try Files.read(path)) }) }
     m.define(
       "write_file", params: ["path", "text"],
-      doc: "Writes a file whole or not at all; true, or nil and a message."
+      doc: """
+        Writes a file whole or not at all; true, or nil and an error.
+
+        Other programs see the file that was there before until all bytes are on the disk.
+
+            assert(lv.write_file("result.json", lv.json.encode(result)))
+
+        @return boolean?
+        @return lunerv.Error?
+        """
     ) { (path: String, text: LuaBytes) in
       try attempt({
         try Files.writeAtomically(path, bytes: text.bytes)
         return true
       })
     }
-    m.define("make_dirs", params: ["path"], doc: "Makes a folder and those above it.") {
-      (path: String) in try Files.makeDirectories(path)
-    }
-    m.define("exists", params: ["path"], doc: "Whether there is a file or folder.") {
+    m.define(
+      "make_dirs", params: ["path"],
+      doc: """
+        Makes a folder and those above it, where they are missing.
+
+            lv.make_dirs("runs/today")
+        """
+    ) { (path: String) in try Files.makeDirectories(path) }
+    m.define(
+      "exists", params: ["path"],
+      doc: """
+        Whether there is a file or folder.
+
+            if lv.exists("runs/today") then print "there" end
+        """
+    ) {
       (path: String) -> Bool in Files.exists(path)
     }
     m.define(
@@ -68,8 +93,15 @@ enum FileModule {
     m.define(
       "list_dir", params: ["path"],
       doc: """
-        The names in a folder, sorted; and, escaped for messages, those that are not UTF-8 and \
-        that no path can name.
+        The names in a folder, sorted.
+
+        A second list holds, escaped for messages, those that are not UTF-8 and that no path can \
+        name. A folder that cannot be read is an error.
+
+            for _, name in ipairs(lv.list_dir "clips") do print(name) end
+
+        @return string[]
+        @return string[]
         """
     ) { (path: String) -> LuaResults in
       let (names, unreadable) = try Files.listAll(path)
@@ -243,20 +275,5 @@ enum FileModule {
     }
     if exponent == 31 { return Float(bitPattern: sign | 0x7f80_0000 | fraction << 13) }
     return Float(bitPattern: sign | (exponent + 112) << 23 | fraction << 13)
-  }
-
-  private static func events(_ m: LuaModule) -> LuaClass<EventFile> {
-    m.define(
-      "event_writer", params: ["folder", "resumed_at"],
-      doc: "A TensorBoard event file; steps from resumed_at on replace earlier ones."
-    ) { (folder: String, step: Int?) in try EventFile(folder: folder, resumedAt: step) }
-    let c = LuaClass<EventFile>()
-    c.method("scalar", params: ["tag", "value", "step"], doc: "Adds one number.") {
-      (w: EventFile, tag: String, value: Double, step: Int) in
-      try w.scalar(tag, value, step: step)
-    }
-    c.method("flush", doc: "Writes what is pending.") { (w: EventFile) in try w.flush() }
-    c.method("close", doc: "Ends the file.", polls: false) { (w: EventFile) in try w.close() }
-    return c
   }
 }

@@ -71,6 +71,7 @@ public final class Host {
     TensorModule.define(surface, session) { try pressure.beforeBackward() }
     LayerModule.define(surface)
     lua.register(CompressionModule.define(surface))
+    CoderModule.define(module, lua)
     lua.register(tensors)
     lua.register(JSONModule.define(module))
     module.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {

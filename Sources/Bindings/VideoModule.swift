@@ -264,16 +264,34 @@ enum VideoModule {
 
   private static func writers() -> LuaClass<FrameWriter> {
     let c = LuaClass<FrameWriter>()
-    c.method("write", params: ["frame"], doc: "Adds a frame (1, 3, H, W): f32 in [0, 1], or u8.") {
-      (w: FrameWriter, frame: Tensor) in try w.write(frame)
-    }
-    c.property("warnings", doc: "What the format loses, as text.") { (w: FrameWriter) -> [String] in
+    c.method(
+      "write", params: ["frame"],
+      doc: """
+        Adds a frame.
+
+        It is encoded while the script makes the next one; what fails is told by the next call.
+
+            writer:write(model(0.5))
+
+        @param frame tensor  (1, 3, h, w) or (3, h, w): f32 in [0, 1], cut off beyond, or u8
+        """
+    ) { (w: FrameWriter, frame: Tensor) in try w.write(frame) }
+    c.property("warnings", doc: "What the format loses, a list of texts.") {
+      (w: FrameWriter) -> [String] in
       try w.settled().warnings
     }
-    c.method("close", doc: "Completes the file.", polls: false) { (w: FrameWriter) in
-      try w.close()
+    c.method(
+      "close",
+      doc: """
+        Completes the file, which appears at its path now.
+
+        A variable declared `local writer <close>` does so at the end of its block, and leaves no \
+        file where the block ends in an error.
+        """, polls: false
+    ) { (w: FrameWriter) in try w.close() }
+    c.method("cancel", doc: "Ends the writer and leaves no file.", polls: false) {
+      (w: FrameWriter) in w.cancel()
     }
-    c.method("cancel", doc: "Leaves no file.", polls: false) { (w: FrameWriter) in w.cancel() }
     c.meta("__close") { (w: FrameWriter, error: LuaValue) in
       if case .nil_ = error { try w.close() } else { w.cancel() }
     }

@@ -11,6 +11,12 @@ const lunerv_stdlib_file lunerv_stdlib_files[] = {
 MODULE("lunerv")
 #embed "../../stdlib/lunerv/init.lua"
 END
+MODULE("lunerv.batch")
+#embed "../../stdlib/lunerv/batch/init.lua"
+END
+MODULE("lunerv.batch.clips")
+#embed "../../stdlib/lunerv/batch/clips.lua"
+END
 MODULE("lunerv.bd_rate")
 #embed "../../stdlib/lunerv/bd_rate.lua"
 END
@@ -128,6 +134,9 @@ END
 MODULE("lunerv.compress.three_step")
 #embed "../../stdlib/lunerv/compress/three_step.lua"
 END
+MODULE("lunerv.csv")
+#embed "../../stdlib/lunerv/csv.lua"
+END
 MODULE("lunerv.diagnose")
 #embed "../../stdlib/lunerv/diagnose/init.lua"
 END
@@ -166,6 +175,9 @@ MODULE("lunerv.help.pages")
 END
 MODULE("lunerv.help.text")
 #embed "../../stdlib/lunerv/help/text.lua"
+END
+MODULE("lunerv.image")
+#embed "../../stdlib/lunerv/image.lua"
 END
 MODULE("lunerv.interop")
 #embed "../../stdlib/lunerv/interop.lua"
@@ -347,6 +359,9 @@ END
 MODULE("lunerv.options.values")
 #embed "../../stdlib/lunerv/options/values.lua"
 END
+MODULE("lunerv.parallel")
+#embed "../../stdlib/lunerv/parallel.lua"
+END
 MODULE("lunerv.plot")
 #embed "../../stdlib/lunerv/plot.lua"
 END
@@ -511,6 +526,9 @@ MODULE("lunerv.video")
 END
 MODULE("lunerv.watch")
 #embed "../../stdlib/lunerv/watch.lua"
+END
+MODULE("lunerv.workers")
+#embed "../../stdlib/lunerv/workers.lua"
 END
 };
 

@@ -13,6 +13,14 @@ public enum SymbolModel: Hashable, Sendable {
     case gaussian, laplace, adaptive
     /// Of weights alone: see ``SeededModel``. Elsewhere the gaussian takes its place.
     case context
+    /// Of the coder's own users: no section of a file holds it.
+    case logistic
+
+    /// Those that sections of files may hold.
+    public static let allCases: [Family] = [.gaussian, .laplace, .adaptive, .context]
+
+    /// Those that the coder offers for runs of symbols.
+    public static let ofTheCoder: [Family] = [.gaussian, .laplace, .logistic, .adaptive]
   }
 
   /// The model under which the symbols cost least, its own description included.
@@ -34,10 +42,16 @@ public enum SymbolModel: Hashable, Sendable {
     for family in simple.isEmpty ? [.gaussian] : simple {
       switch family {
       case .context: continue
-      case .gaussian, .laplace:
-        let kind: Distribution.Family = family == .gaussian ? .gaussian : .laplace
-        // Rounding adds a twelfth to the variance; a Laplace distribution's is 2b².
-        let spread = max(variance - 1.0 / 12, 1e-3) * (family == .gaussian ? 1 : 0.5)
+      case .gaussian, .laplace, .logistic:
+        // Rounding adds a twelfth to the variance; a Laplace distribution's is 2b², a logistic one's
+        // s²π²/3.
+        let (kind, share): (Distribution.Family, Double) =
+          switch family {
+          case .laplace: (.laplace, 0.5)
+          case .logistic: (.logistic, 3 / (Double.pi * Double.pi))
+          default: (.gaussian, 1)
+          }
+        let spread = max(variance - 1.0 / 12, 1e-3) * share
         let middle = (16 * (0.5 * log2(spread) + 4)).rounded()
         for step in -4...4 {
           let scale = UInt8(min(max(middle + Double(step), 0), 255))
@@ -74,6 +88,14 @@ public enum SymbolModel: Hashable, Sendable {
       var model = try AdaptiveModel(first: first, count: count)
       return try decoder.decode(count: n, with: &model)
     }
+  }
+}
+
+extension FrequencyTable {
+  /// The information of a symbol in bits, of an escaped one with what follows it.
+  public func information(of symbol: Int32) -> Double {
+    let (frequency, bits) = code(of: symbol)
+    return Double(FrequencyTable.precision) - log2(Double(frequency)) + Double(bits)
   }
 }
 
@@ -153,7 +175,7 @@ struct ModelCoder {
     let mean = try next(&means) + (relative ? Int64(before.mean / 8) : 0)
     let scale = try next(&scales) + (relative ? Int64(before.scale) : 0)
     guard let kind = UInt8(exactly: family).flatMap(Distribution.Family.init(rawValue:)),
-      abs(mean) <= 1 << 27, let exact = UInt8(exactly: scale)
+      kind != .logistic, abs(mean) <= 1 << 27, let exact = UInt8(exactly: scale)
     else { throw CoderError.damaged }
     let d = Distribution(kind, mean: Int32(mean) * 8, scale: exact)
     before = d

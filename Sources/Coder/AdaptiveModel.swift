@@ -24,7 +24,7 @@ public struct AdaptiveModel: Sendable {
   var learnsAlone: Int { due - seen }
 
   /// Takes note of a symbol.
-  mutating func learn(_ symbol: Int32) {
+  public mutating func learn(_ symbol: Int32) {
     let i = Int64(symbol) - Int64(first)
     if i >= 0, i < Int64(weights.count) { weights[Int(i)] += 24 }
     seen += 1

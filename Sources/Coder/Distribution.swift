@@ -6,12 +6,15 @@ public struct Distribution: Hashable, Sendable {
     case gaussian
     /// The same of the Laplace distribution, whose `scale` is b: deviation b·√2.
     case laplace
+    /// The same of the logistic distribution, whose `scale` is s: deviation s·π/√3. Its number is 3
+    /// because files call what they learn 2; no section of a file holds a logistic one.
+    case logistic = 3
   }
 
   public var family: Family
   /// The mean in 256ths of a symbol; at most 2²² symbols from 0.
   public var mean: Int32
-  /// σ or b is 2^(scale/16 − 4): from 1/16 to 3,909 in steps of 4.4 %.
+  /// σ, b or s is 2^(scale/16 − 4): from 1/16 to 3,909 in steps of 4.4 %.
   public var scale: UInt8
 
   public init(_ family: Family, mean: Int32, scale: UInt8) {
@@ -71,6 +74,7 @@ public struct Distribution: Hashable, Sendable {
     case .laplace:
       let half = FixedPoint.exponential(minus: abs(z)) >> 1
       return z < 0 ? half : 1 << 40 - half
+    case .logistic: return FixedPoint.logistic(z)
     }
   }
 }

@@ -91,4 +91,17 @@ enum FixedPoint {
     let root = roots[Int(sixteenths & 15)]
     return ((root * series) >> 18) >> (sixteenths >> 4)
   }
+
+  /// 1/(1 + e^(−z)), Q40, of a z in Q28.
+  ///
+  /// With e = e^(−|z|) in Q40 it is e/(1 + e) on the left of 0: (e·2⁴⁰)/(2⁴⁰ + e), one division of
+  /// integers, rounded down. On the right it is 1 less that, so that both tails are equal to the last
+  /// unit. The derivative of e/(1 + e) by e is at most 1: the result is as exact as e is.
+  static func logistic(_ z: Int64) -> Int64 {
+    let e = UInt64(exponential(minus: abs(z)))
+    let product = e.multipliedFullWidth(by: 1 << 40)
+    // The divisor is above the product's high word, which is below 2¹⁷: no overflow.
+    let left = Int64((UInt64(1) << 40 + e).dividingFullWidth(product).quotient)
+    return z < 0 ? left : 1 << 40 - left
+  }
 }

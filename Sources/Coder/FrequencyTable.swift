@@ -92,4 +92,12 @@ public struct FrequencyTable: Sendable {
     guard let i = index(of: symbol) else { return nil }
     return Double(cumulative[i + 1] - cumulative[i]) / Double(1 << shift)
   }
+
+  /// How a symbol is coded: with this frequency out of 2²⁴, an escape's where it has none of its own,
+  /// and this many bits as they are behind it.
+  public func code(of symbol: Int32) -> (frequency: UInt32, bits: Int) {
+    if let i = index(of: symbol) { return (cumulative[i + 1] - cumulative[i], shift) }
+    let length = 63 - max(EscapedSymbol.code(of: symbol, beyond: self), 1).leadingZeroBitCount
+    return (FrequencyTable.total - cumulative[count], 6 + length)
+  }
 }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Writes scalars to a TensorBoard event file.
+/// Writes scalars, images and histograms to a TensorBoard event file.
 ///
 /// Each process writes a new file, as TensorBoard expects; a resumed run says from which step
 /// it goes on, and TensorBoard then forgets what older files of the folder hold from that
@@ -40,14 +40,63 @@ public final class EventFile {
   /// Adds one point of the curve `tag`. It reaches the file when enough of them have come,
   /// or with ``flush()``.
   public func scalar(_ tag: String, _ value: Double, step: Int) throws {
+    try summary(tag, step: step) { $0.field(2, float: Float(value)) }
+  }
+
+  /// Adds an image of the row `tag`: a PNG file of so many pixels, with so many channels.
+  public func image(
+    _ tag: String, png: [UInt8], height: Int, width: Int, channels: Int, step: Int
+  ) throws {
+    try summary(tag, step: step) { value in
+      value.field(4) { image in
+        image.field(1, varint: UInt64(max(0, height)))
+        image.field(2, varint: UInt64(max(0, width)))
+        image.field(3, varint: UInt64(max(0, channels)))
+        image.field(4, content: png)
+      }
+    }
+  }
+
+  /// How often numbers fell between edges, and the moments of all of them.
+  public struct Histogram: Sendable {
+    public var minimum = 0.0
+    public var maximum = 0.0
+    public var count = 0.0
+    public var sum = 0.0
+    public var sumOfSquares = 0.0
+    /// The upper edge of each bin.
+    public var limits: [Double] = []
+    /// What is in each bin, as many as there are limits.
+    public var counts: [Double] = []
+
+    public init() {}
+  }
+
+  /// Adds a histogram of the row `tag`.
+  public func histogram(_ tag: String, _ histogram: Histogram, step: Int) throws {
+    try summary(tag, step: step) { value in
+      value.field(5) { message in
+        message.field(1, double: histogram.minimum)
+        message.field(2, double: histogram.maximum)
+        message.field(3, double: histogram.count)
+        message.field(4, double: histogram.sum)
+        message.field(5, double: histogram.sumOfSquares)
+        message.field(6, doubles: histogram.limits)
+        message.field(7, doubles: histogram.counts)
+      }
+    }
+  }
+
+  /// Adds an event with one value of a summary.
+  private func summary(_ tag: String, step: Int, _ body: (inout ProtobufWriter) -> Void) throws {
     guard descriptor.number >= 0 else {
       throw LunervError(.io, "the event file '\(path.printable)' is closed already")
     }
     append(step: step) { event in
       event.field(5) { summary in
-        summary.field(1) { point in
-          point.field(1, text: tag)
-          point.field(2, float: Float(value))
+        summary.field(1) { value in
+          value.field(1, text: tag)
+          body(&value)
         }
       }
     }
@@ -129,7 +178,17 @@ private struct ProtobufWriter {
     field(number, content: inner.bytes)
   }
 
-  private mutating func field(_ number: UInt64, content: [UInt8]) {
+  /// A packed list.
+  mutating func field(_ number: UInt64, doubles: [Double]) {
+    var content: [UInt8] = []
+    content.reserveCapacity(8 * doubles.count)
+    for value in doubles {
+      withUnsafeBytes(of: value.bitPattern.littleEndian) { content.append(contentsOf: $0) }
+    }
+    field(number, content: content)
+  }
+
+  mutating func field(_ number: UInt64, content: [UInt8]) {
     varint(number << 3 | 2)
     varint(UInt64(content.count))
     bytes.append(contentsOf: content)

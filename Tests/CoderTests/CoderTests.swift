@@ -22,6 +22,10 @@ struct Draws {
     let u = uniform() - 0.5
     return u < 0 ? log(1 + 2 * u) : -log(1 - 2 * u)
   }
+  mutating func logistic() -> Double {
+    let u = uniform()
+    return log(u / (1 - u))
+  }
   mutating func integer(below n: UInt64) -> UInt64 { bits() % n }
 }
 
@@ -33,6 +37,8 @@ private func ideal(_ d: Distribution, _ symbols: [Int32]) -> Double {
     switch d.family {
     case .gaussian: return 0.5 * erfc(-z / 2.0.squareRoot())
     case .laplace: return z < 0 ? 0.5 * exp(z) : 1 - 0.5 * exp(-z)
+    // Of both tails the one that does not lose its digits beside 1.
+    case .logistic: return 1 / (1 + exp(-z))
     }
   }
   return symbols.reduce(0) { $0 - log2(below(Double($1) + 0.5) - below(Double($1) - 0.5)) }
@@ -57,7 +63,12 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
     var draws = Draws(UInt64(scale))
     let width = exp2(Double(scale) / 16 - 4)
     let symbols = (0..<1_000_000).map { _ in
-      let x = family == .gaussian ? draws.normal() : draws.laplace()
+      let x =
+        switch family {
+        case .gaussian: draws.normal()
+        case .laplace: draws.laplace()
+        case .logistic: draws.logistic()
+        }
       return Int32((x * width + 77.0 / 256).rounded())
     }
     let bytes = try roundTrip(symbols, FrequencyTable(d))
@@ -82,6 +93,25 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
       ])
   }
 
+  @Test func exactBytesOfTheLogistic() throws {
+    var encoder = Encoder()
+    let table = FrequencyTable(Distribution(.logistic, mean: -200, scale: 77))
+    encoder.encode([0, -1, -2, 3, -1, 0, -9, 60, -1, -1, 5000], with: table)
+    #expect(encoder.finish() == [1])
+  }
+
+  /// The information of symbols is what their bytes come to, escapes and low bits included.
+  @Test func codesTellTheirLength() throws {
+    let table = FrequencyTable(Distribution(.logistic, mean: 0, scale: 200))
+    let symbols = (0..<4000).map { Int32(truncatingIfNeeded: ($0 * 7919) % 30_001 - 15_000) }
+    let more = symbols + [Int32.max, Int32.min, 2_000_000]
+    let bits = more.reduce(0.0) {
+      let code = table.code(of: $1)
+      return $0 + 24 - log2(Double(code.frequency)) + Double(code.bits)
+    }
+    #expect(abs(Double(8 * (try roundTrip(more, table))) - bits) < 64)
+  }
+
   /// Tables are part of the format: sums over all their entries.
   @Test(arguments: [
     (Distribution.Family.gaussian, Int32(0), UInt8(64), UInt64(6988326869373834535)),
@@ -92,6 +122,10 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
     (.laplace, 1234, 133, 18115398477636601384),
     (.laplace, -99, 255, 10427235536802682236),
     (.laplace, 5, 0, 20267369457),
+    (.logistic, 0, 64, 1),
+    (.logistic, 1234, 133, 1),
+    (.logistic, -99, 255, 1),
+    (.logistic, 5, 0, 1),
   ])
   func exactTables(_ family: Distribution.Family, _ mean: Int32, _ scale: UInt8, _ sum: UInt64) {
     let table = FrequencyTable(Distribution(family, mean: mean, scale: scale))

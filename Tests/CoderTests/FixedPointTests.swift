@@ -36,6 +36,22 @@ import Testing
     #expect(FixedPoint.exponential(minus: 1 << 50) == 0)
   }
 
+  @Test func logisticAgreesWithTheLibrary() {
+    var worst = 0.0
+    for i in -3000...3000 {
+      let x = Double(i) / 100
+      let got = Double(FixedPoint.logistic(Int64((x * 0x1p28).rounded()))) * 0x1p-40
+      worst = max(worst, abs(got - 1 / (1 + Glibc.exp(-x))))
+    }
+    #expect(worst < 0x1p-25)
+    #expect(FixedPoint.logistic(0) == 1 << 39)
+    for z in stride(from: Int64(1), to: 40 << 28, by: 12_345_677) {
+      #expect(FixedPoint.logistic(z) + FixedPoint.logistic(-z) == 1 << 40)
+      #expect(FixedPoint.logistic(z) >= FixedPoint.logistic(z - 1))
+    }
+    #expect(FixedPoint.logistic(1 << 50) == 1 << 40 && FixedPoint.logistic(-1 << 50) == 0)
+  }
+
   /// The listed roots are what their definition says: k-fold products come to powers of 2.
   @Test func rootsOfTwo() {
     for k in 1..<16 {

@@ -41,6 +41,26 @@ import Testing
     }
   }
 
+  @Test func imagesAndHistogramsAreReadBack() throws {
+    try withTemporaryFolder { folder in
+      let events = try EventFile(folder: folder)
+      try events.image("frame", png: [1, 2, 3], height: 200, width: 300, channels: 3, step: 4)
+      var histogram = EventFile.Histogram()
+      (histogram.minimum, histogram.maximum, histogram.count) = (-1, 3, 4)
+      (histogram.sum, histogram.sumOfSquares) = (2.5, 11)
+      (histogram.limits, histogram.counts) = ([0, 1.5, 3], [1, 0, 3])
+      try events.histogram("weights", histogram, step: 5)
+      try events.close()
+      let read = try readEvents(events.path)
+      #expect(read.map(\.step) == [0, 4, 5])
+      #expect(read[1].tag == "frame" && read[1].size == [200, 300, 3])
+      #expect(read[1].png == [1, 2, 3])
+      #expect(read[2].tag == "weights" && read[2].moments == [-1, 3, 4, 2.5, 11])
+      #expect(read[2].limits == [0, 1.5, 3] && read[2].counts == [1, 0, 3])
+      #expect(failure { try events.histogram("w", histogram, step: 6) }.message.contains("closed"))
+    }
+  }
+
   @Test func resumingStartsALaterFileThatSupersedes() throws {
     try withTemporaryFolder { folder in
       let first = try EventFile(folder: folder)
@@ -78,6 +98,39 @@ private struct Event {
   var tag: String?
   var value: Float?
   var sessionStatus: Int?
+  var size: [Int] = []
+  var png: [UInt8] = []
+  var moments: [Double] = []
+  var limits: [Double] = []
+  var counts: [Double] = []
+}
+
+private func doubles(_ bytes: [UInt8]) throws -> [Double] {
+  var rest = bytes[...]
+  var list: [Double] = []
+  while !rest.isEmpty {
+    list.append(Double(bitPattern: UInt64(bitPattern: Int64(try integer(8, from: &rest)))))
+  }
+  return list
+}
+
+private func readImage(_ data: [UInt8], into event: inout Event) throws {
+  for (field, value) in try fields(data) {
+    if case .integer(let number) = value { event.size.append(number) }
+    if case (4, .content(let bytes)) = (field, value) { event.png = bytes }
+  }
+}
+
+private func readHistogram(_ data: [UInt8], into event: inout Event) throws {
+  for (field, value) in try fields(data) {
+    switch (field, value) {
+    case (1...5, .fixed(let bits)):
+      event.moments.append(Double(bitPattern: UInt64(bitPattern: Int64(bits))))
+    case (6, .content(let bytes)): event.limits = try doubles(bytes)
+    case (7, .content(let bytes)): event.counts = try doubles(bytes)
+    default: Issue.record("unexpected field \(field) of a histogram")
+    }
+  }
 }
 
 private func readEvents(_ path: String) throws -> [Event] {
@@ -108,6 +161,10 @@ private func readEvent(_ data: [UInt8]) throws -> Event {
             event.tag = String(decoding: tag, as: UTF8.self)
           } else if case (2, .fixed(let bits)) = (field, value) {
             event.value = Float(bitPattern: UInt32(bits))
+          } else if case (4, .content(let image)) = (field, value) {
+            try readImage(image, into: &event)
+          } else if case (5, .content(let histogram)) = (field, value) {
+            try readHistogram(histogram, into: &event)
           }
         }
       }

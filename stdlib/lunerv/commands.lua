@@ -35,6 +35,37 @@ for extension in ("mkv mp4 m4v mov avi webm y4m 264 265 rgb raw png"):gmatch "%w
   videos[extension] = true
 end
 
+-- What `lunerv compress` does with options that have been read; `say` is told, line by line,
+-- what is being done. Returns the figures of the file, plain data, and the file as
+-- lv.codec.write gives it.
+function commands.compress_file(o, say, words)
+  start(o)
+  native.seed(o.seed)
+  o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
+  o.command = typed("compress", words)
+  sources.keep(o.output, o.clip, o.recipe)
+  if videos[(o.output:match "%.(%w+)$" or ""):lower()] then
+    errors.fail("usage",
+      "output: expected a .lnv file, got '%s' (lunerv decompress makes videos)", o.output)
+  end
+  errors.must(native.check_writable(o.output, o.bytes))
+  -- Of what compresses, other commands have no need.
+  local compress, request = require "lunerv.compress", require "lunerv.compress.request"
+  -- Of a clip in segments no more than one is held at a time.
+  local in_segments = require("lunerv.compress.segments").wanted(o)
+  local open = in_segments and video.scan or video.open
+  local clip <close> = errors.must(video.open_for(o, o.out, open))
+  errors.must(native.check_writable(o.output, request.bytes(o, clip)))
+  say(tostring(clip))
+  local file = errors.must(compress.file(o.output, clip, o, say))
+  pages.beside(o.out, o.out .. "/report.html")
+  return {
+    path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
+    psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
+    sections = file.sections,
+  }, file
+end
+
 function commands.compress(words)
   local o = options.parse(words, {
     command = "compress_file",
@@ -47,33 +78,10 @@ function commands.compress(words)
     positional = { "clip" }, required = { "output" },
   })
   if not o then return end
-  start(o)
-  native.seed(o.seed)
-  o.out = (o.out or o.output .. ".work"):gsub("(.)/+$", "%1")
-  o.command = typed("compress", words)
-  sources.keep(o.output, o.clip, o.recipe)
-  if videos[(o.output:match "%.(%w+)$" or ""):lower()] then
-    errors.fail("usage",
-      "output: expected a .lnv file, got '%s' (lunerv decompress makes videos)", o.output)
-  end
-  errors.must(native.check_writable(o.output, o.bytes))
   local say = o.json and function(line) native.stderr(line .. "\n") end or print
-  -- Of what compresses, other commands have no need.
-  local compress, request = require "lunerv.compress", require "lunerv.compress.request"
-  -- Of a clip in segments no more than one is held at a time.
-  local in_segments = require("lunerv.compress.segments").wanted(o)
-  local open = in_segments and video.scan or video.open
-  local clip <close> = errors.must(video.open_for(o, o.out, open))
-  errors.must(native.check_writable(o.output, request.bytes(o, clip)))
-  say(tostring(clip))
-  local file = errors.must(compress.file(o.output, clip, o, say))
-  pages.beside(o.out, o.out .. "/report.html")
-  if not o.json then return print(native.printable(("%s: %s"):format(o.output, file))) end
-  print_json {
-    path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
-    psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
-    sections = file.sections,
-  }
+  local told, file = commands.compress_file(o, say, words)
+  if o.json then return print_json(told) end
+  print(native.printable(("%s: %s"):format(o.output, file)))
 end
 
 function commands.report(words)

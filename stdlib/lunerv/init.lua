@@ -5,13 +5,16 @@ local native <const> = require "lunerv.native"
 
 -- Modules of the API, and the files they are in.
 local submodules <const> = {
+  batch = "lunerv.batch",
   bd_rate = "lunerv.bd_rate",
   bench = "lunerv.bench",
   codec = "lunerv.codec",
   coder = "lunerv.coder",
   compress = "lunerv.compress",
+  csv = "lunerv.csv",
   diagnose = "lunerv.diagnose",
   help = "lunerv.help",
+  image = "lunerv.image",
   interop = "lunerv.interop",
   json = "lunerv.json",
   loss = "lunerv.loss",
@@ -21,6 +24,7 @@ local submodules <const> = {
   nn = "lunerv.nn",
   optim = "lunerv.optim",
   options = "lunerv.options",
+  parallel = "lunerv.parallel",
   plot = "lunerv.plot",
   quant = "lunerv.quant",
   reference = "lunerv.reference",

@@ -29,18 +29,35 @@ local function spanning(high, low, bits)
   return native.where(step:gt(0), step, alone)
 end
 
+local takes_scale <const> = options.takes("quant.Scale", {
+  { "bits", 8, "2^bits − 1 steps span the values at first" },
+  { "channel", false, "a step for each row (first dimension) rather than one for all" },
+})
+
+local takes_offset <const> = options.takes("quant.ScaleOffset", {
+  { "bits", 8, "2^bits − 1 steps span the first values" },
+})
+
 local function check_bits(bits)
   if not math.tointeger(bits) or bits < 1 or bits > 24 then
     errors.raise("bits: expected an integer from 1 to 24, got %s", tostring(bits))
   end
 end
 
--- lv.quant.Scale(x, { bits = 8, channel = false }): symmetric, code = x / step. The step starts
--- from the range of `x`: one for all of it, or one for each row.
+--- A symmetric quantiser with a learned step: a value is told as value / step.
+--- The step starts from the range of `x`: one for all of it, or one for each row. Called, it gives
+--- step · round(x / step), with gradients straight through; with `noise` the values are added to
+--- the codes in place of rounding them.
+---
+---     local q = lv.quant.Scale(weight, { bits = 8 })
+---     local rough = q(weight)
+---
+---@param x lunerv.Tensor  what is to be quantised
+---@param options? lunerv.quant.Scale.Options
 local Scale <const> = class "Scale"
 
 function Scale:init(x, given)
-  local o = options(given, { bits = 8, channel = false })
+  local o = takes_scale(given)
   check_bits(o.bits)
   native.no_grad(function()
     local high, low = extremes(x, o.channel)
@@ -50,14 +67,23 @@ end
 
 -- `noise`: values to add to the codes in place of rounding them.
 function Scale:forward(x, noise) return x:quantise(self.step, { noise = noise }) end
+--- Values in steps, not rounded: what a rate is estimated from.
+---
+---@param x lunerv.Tensor
+---@return lunerv.Tensor
 function Scale:codes(x) return x:codes(self.step) end
 
--- lv.quant.ScaleOffset { bits = 8 }: asymmetric, code = (x − offset) / step, one of each. They
--- start from the range of the first values it sees.
+--- An asymmetric quantiser: a value is told as (value − offset) / step, one of each, both learned.
+--- They start from the range of the first values that it sees.
+---
+---     local q = lv.quant.ScaleOffset { bits = 6 }
+---     local rough = q(embedding)
+---
+---@param options? lunerv.quant.ScaleOffset.Options
 local ScaleOffset <const> = class "ScaleOffset"
 
 function ScaleOffset:init(given)
-  local o = options(given, { bits = 8 })
+  local o = takes_offset(given)
   check_bits(o.bits)
   self.bits = o.bits
   -- A step of 0 says that nothing has been seen.
@@ -81,6 +107,10 @@ function ScaleOffset:forward(x, noise)
   return x:quantise(self.step, { offset = self.offset, noise = noise })
 end
 
+--- Values in steps from the offset, not rounded.
+---
+---@param x lunerv.Tensor
+---@return lunerv.Tensor
 function ScaleOffset:codes(x)
   start(self, x)
   return x:codes(self.step, self.offset)
@@ -88,7 +118,35 @@ end
 
 quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 
--- Numbers from −½ to ½ in the shape of `x`: the noise that stands for rounding.
+--- The nearest integers, through which gradients pass unchanged: what a quantiser of one's own
+--- rounds
+--- with.
+---
+---     local rough = lv.quant.round_straight(x / step) * step
+---
+---@param x lunerv.Tensor
+---@return lunerv.Tensor
+function quant.round_straight(x) return x:round_straight() end
+
+--- The bits that codes take under the normal distribution that they have themselves, a tensor of
+--- one
+--- number, with gradients.
+---
+---     local price = lv.quant.bits(codes) * lambda
+---
+---@param codes lunerv.Tensor
+---@param noise? lunerv.Tensor  added in place of rounding (numbers from lv.quant.noise)
+---@return lunerv.Tensor
+function quant.bits(codes, noise)
+  return codes:gaussian_bits(noise or quant.noise(codes))
+end
+
+--- Numbers from −½ to ½ in the shape of `x`: the noise that stands for rounding.
+---
+---     local loud = codes + lv.quant.noise(codes)
+---
+---@param x lunerv.Tensor
+---@return lunerv.Tensor
 function quant.noise(x)
   if x:dim() == 0 then errors.raise "noise: expected a tensor of at least one dimension" end
   return native.zeros(table.unpack(x.shape)):uniform_(-0.5, 0.5)

@@ -106,8 +106,13 @@ local function is_rate(word)
   return rate and rate > 9 and rate <= most_rate and not (rate >= 400 and rate < 500)
 end
 
--- { width, height, pixel_format, fps } of the file `path`; 4:2:0 with 8 bits unless its name says
--- otherwise. nil where it says no size, or says something that is not understood, and then what.
+--- How headerless video is laid out, by its name; 4:2:0 with 8 bits unless that says otherwise.
+---
+---     print(lv.video.layout("film_1920x1080_50fps.yuv").width)
+---
+---@param path string
+---@return table?  width, height, pixel_format, fps; nil where the name says no size
+---@return string?  what of the name is not understood
 return function(path)
   local name = path:match "[^/]*$"
   if not name:lower():match "%.yuv$" then return nil end

@@ -1,7 +1,9 @@
 -- Clips: frames in, frames out.
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
+local image <const> = require "lunerv.image"
 local options <const> = require "lunerv.options"
+local scenes <const> = require "lunerv.compress.scenes"
 local sources <const> = require "lunerv.sources"
 
 local video <const> = {}
@@ -26,9 +28,17 @@ local function spread(count)
   return order
 end
 
--- The order in which frames are visited, epoch after epoch: "shuffled" anew, "spread" evenly over
--- the clip at any time, or (nil) their own. Its `order`, `position` and `epoch` are plain data that
--- a checkpoint stores.
+--- The order in which frames are visited, pass after pass.
+--- "shuffled" is a new one in every pass, "spread" lies evenly over the clip at any time, nil is
+--- their own. Its order, position and epoch are plain data that a checkpoint can store;
+--- `:advance()` gives the next frame's number, and the one after it.
+---
+---     local order = lv.video.sequence(#clip, "shuffled")
+---     print(order:advance())
+---
+---@param count integer
+---@param kind? string
+---@return table
 function video.sequence(count, kind)
   return setmetatable(
     { count = count, kind = kind, order = {}, position = 0, epoch = 0 }, Sequence)
@@ -55,9 +65,54 @@ end
 local Clip <const> = {}
 Clip.__index = Clip
 Clip.__name = "clip"
+video.Clip = Clip
 
--- How headerless video is laid out, by its name: { width, height, pixel_format, fps }; nil, and
--- perhaps why, where that does not say it (raw_layout.lua).
+local takes_open <const> = options.takes("video.open", {
+  { "size", nil, "{ height, width } that frames are scaled to", type = "list" },
+  { "resize", nil, "the same, as the command line calls it", type = "list" },
+  { "crop", nil, "{ y, x, height, width } that is kept, before scaling; y and x from 1",
+    type = "list" },
+  { "frames", nil, "so many frames from the first on, or { first, last }", type = "integer|list" },
+  { "first", nil, "the first frame, from 1", type = "integer" },
+  { "last", nil, "the last frame, inclusive", type = "integer" },
+  { "every", nil, "of so many frames one", type = "integer" },
+  { "rate", nil, "frames a second that frames are dropped or doubled to reach", type = "number" },
+  { "deinterlace", nil, "makes whole frames of fields", type = "boolean" },
+  { "allow_truncated", nil, "takes what there is of a file that ends early", type = "boolean" },
+  { "cache", nil, "bytes of decoded frames in memory (a quarter of it)", type = "integer" },
+  { "cache_dir", nil, "where frames beyond the cache go", type = "string" },
+  { "width", nil, "of headerless video", type = "integer" },
+  { "height", nil, "of headerless video", type = "integer" },
+  { "pixel_format", nil, "of headerless video, by libav's name", type = "string" },
+})
+
+local takes_batches <const> = options.takes("video.Clip.batches", {
+  { "epochs", 1, "passes over the clip" },
+  { "shuffle", false, "a new order in every pass" },
+})
+
+local takes_writer <const> = options.takes("video.writer", {
+  { "clip", nil, "gives what is not given of width, height, fps and timestamps",
+    type = "clip|table" },
+  { "sources", nil, "paths that are read, and so not written over", type = "list" },
+  { "width", nil, "pixels across", type = "integer" },
+  { "height", nil, "pixels down", type = "integer" },
+  { "fps", nil, "frames a second", type = "number" },
+  { "timestamps", nil, "seconds of every frame, in place of a constant rate", type = "list" },
+  { "format", nil, "ffv1, x264, x265, y4m, png or raw (the path says it)", type = "string" },
+  { "crf", nil, "quality of H.264 and H.265, less is better", type = "number" },
+  { "preset", nil, "their preset, such as veryslow", type = "string" },
+  { "tune", nil, "their tuning, such as psnr", type = "string" },
+  { "one_group", nil, "one group of pictures for all frames", type = "boolean" },
+  { "threads", nil, "threads of the encoder", type = "integer" },
+})
+
+local takes_scenes <const> = options.takes("video.scenes", {
+  { "threshold", options.default "scene_threshold",
+    "levels of 255 that a frame's luma differs by, beyond what was usual of late" },
+  { "least", options.default "min_gop", "frames that a scene has at least" },
+})
+
 video.layout = require "lunerv.raw_layout"
 
 -- `given` with the layout of a raw file; second, that layout, where it was read off the name. Or
@@ -66,7 +121,15 @@ local function completed(path, given)
   if given ~= nil and type(given) ~= "table" then
     errors.raise("open: expected a table of options, got %s", type(given))
   end
-  given = options.copy(given)
+  given = takes_open(given)
+  given.size, given.resize = given.size or given.resize, nil
+  local frames = given.frames
+  if type(frames) == "table" then
+    given.first, given.last = frames[1], frames[2]
+  elseif frames then
+    given.last = (given.first or 1) + frames - 1
+  end
+  given.frames = nil
   if given.width or given.height then return given end
   local layout, problem = video.layout(path)
   if not layout and path:lower():match "%.yuv$" and native.exists(path) then
@@ -94,12 +157,17 @@ local function new_clip(path, given, layout, found)
   }, Clip)
 end
 
--- Opens a video file, a folder of images or a raw file (whose layout video.layout reads off its
--- name unless given). Options: size {h, w}, crop {y, x, h, w},
--- first, last, every, rate, deinterlace, cache, cache_dir, and pixel_format, width, height for raw
--- files.
--- Returns a clip with width, height, frames, fps, path, timestamps, warnings and has_audio, or
--- nil and a message.
+--- Opens a clip: a video file, a folder of images or a raw file (whose layout is read off its name
+--- unless it is given); nil and an error where that cannot be done.
+--- Frames are decoded when they are asked for, and kept as long as there is room.
+---
+---     local clip <close> = assert(lv.video.open("film.mp4", { size = { 180, 320 }, last = 48 }))
+---     print(#clip, clip.width, clip.height, clip.fps)
+---
+---@param path string
+---@param options? lunerv.video.open.Options
+---@return lunerv.Clip?
+---@return lunerv.Error?
 function video.open(path, given)
   local complete, layout, problem = completed(path, given)
   if problem then return nil, problem end
@@ -110,8 +178,17 @@ function video.open(path, given)
   return clip
 end
 
--- The same clip without a frame of it in memory or on disk: it is read to its end once, and its
--- parts, or all of it, when frames are asked for. What can be read only once is opened.
+--- A clip without a frame of it in memory or on disk: it is read to its end once, and its parts,
+--- or all of it, when frames are asked for.
+--- What can be read only once, a pipe, is opened.
+---
+---     local film = assert(lv.video.scan "film.mp4")
+---     local scenes = lv.video.scenes(film)
+---
+---@param path string
+---@param options? lunerv.video.open.Options
+---@return lunerv.Clip?
+---@return lunerv.Error?
 function video.scan(path, given)
   if not native.can_reread(path) then return video.open(path, given) end
   local complete, layout, problem = completed(path, given)
@@ -127,9 +204,14 @@ function video.scan(path, given)
   return clip
 end
 
--- Opens the clip that a command line asks for (`o` holds clip, frames, resize, crop, deinterlace,
--- cache), and says on stderr what was left out. Frames that memory cannot hold are kept on the disk
--- that `output`, a path that need not exist yet, will be on. `open` is video.open, or video.scan.
+--- Opens the clip that a command line asks for, and says on stderr what was left out.
+--- Frames that memory cannot hold are kept on the disk that `output` will be on.
+---
+---@param o table  clip, frames, resize, crop, deinterlace, cache
+---@param output string  a path that need not exist yet
+---@param open? function  lv.video.open, or lv.video.scan
+---@return lunerv.Clip?
+---@return lunerv.Error?
 function video.open_for(o, output, open)
   local beside = output
   repeat beside = beside:match "^(.+)/[^/]*$" or "." until native.exists(beside)
@@ -158,21 +240,36 @@ local function let_go(self)
   self.handle = nil
 end
 
--- Frame `index` as (1, 3, h, w): numbers in [0, 1], or their 8-bit levels.
+--- A frame as numbers from 0 to 1.
+---
+---     local image = clip:frame(1)
+---
+---@param index integer  from 1, from the end when negative
+---@return lunerv.Tensor  (1, 3, h, w), f32
 function Clip:frame(index) return opened(self):frame(index) end
+--- A frame as levels of 8 bits.
+---
+---@param index integer
+---@return lunerv.Tensor  (1, 3, h, w), u8
 function Clip:frame_u8(index) return opened(self):frame_u8(index) end
 
--- Starts to decode a frame in the background.
+--- Starts to decode a frame in the background, for the next `frame` or `sample` of it.
+---
+---@param index integer
 function Clip:prefetch(index) opened(self):prefetch(index) end
 
--- What a model is trained on: { image, t, index }, with t = index / frames.
+--- A frame as models are trained on it: { image, t, index }, with t = index / frames.
+---
+---@param index integer
+---@return table
 function Clip:sample(index)
   if math.type(index) == "integer" and index < 0 then index = self.frames + 1 + index end
   return { image = self:frame(index), t = index / self.frames, index = index }
 end
 
--- How much each frame's luma (0 to 255) differs, in the mean of its pixels, from that of the frame
--- before and of the one before that: two lists; 0 where there is none.
+--- How much each frame differs from those before it, in the mean of its pixels' luma (0 to 255).
+---
+---@return number[][]  from the frame before, and from the one before that; 0 for none
 function Clip:changes()
   if not self.differences then self.differences = opened(self):changes() end
   return self.differences
@@ -191,8 +288,14 @@ function Part:close() end
 Part.__close = Part.close
 Part.sample = Clip.sample
 
--- Frames `first` to `last` as a clip whose times begin at 0. It is read anew, so that no other
--- frames take room.
+--- Frames of a clip as a clip of its own, whose times begin at 0.
+--- It is read anew, so that no other frames take room.
+---
+---     local scene <close> = clip:part(25, 48)
+---
+---@param first integer  from 1
+---@param last integer  inclusive
+---@return lunerv.Clip
 function Clip:part(first, last)
   if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
     or last > self.frames or first > last
@@ -219,6 +322,7 @@ function Clip:part(first, last)
   return part
 end
 
+--- Closes the clip: its frames cannot be asked for any more.
 function Clip:close()
   let_go(self)
   self.closed = true
@@ -233,10 +337,18 @@ function Clip:__tostring()
     self.width, self.height)
 end
 
--- for step, frame in clip:batches { epochs = 30, shuffle = true } do … end
--- Steps count from 1 over all epochs. Leaving the loop early closes the file.
+--- Steps and frames for a loop: frame after frame, pass after pass.
+--- Steps count from 1 over all passes. Leaving the loop early closes the file, which opens again
+--- when a frame is asked for.
+---
+---     for step, frame in clip:batches { epochs = 30, shuffle = true } do
+---       local output = model(frame.t)
+---     end
+---
+---@param options? lunerv.video.Clip.batches.Options
+---@return function  gives a step's number and { image, t, index }
 function Clip:batches(given)
-  local o = options(given, { epochs = 1, shuffle = false })
+  local o = takes_batches(given)
   if not math.tointeger(o.epochs) or o.epochs < 1 then
     errors.raise("batches: epochs: expected an integer of at least 1, got %s", tostring(o.epochs))
   end
@@ -261,15 +373,44 @@ function Clip:batches(given)
   return next_frame, nil, 0, guard
 end
 
+--- The scenes of a clip: where its frames show something else from one to the next.
+---
+--- Flashes, fades and pans are no cuts. Every frame belongs to one scene.
+---
+---     for _, scene in ipairs(lv.video.scenes(clip)) do
+---       local part <close> = clip:part(scene.first, scene.last)
+---     end
+---
+---@param clip lunerv.Clip
+---@param options? lunerv.video.scenes.Options
+---@return table[]  a list of { first, last }, frames from 1, inclusive
+function video.scenes(clip, given)
+  local o = takes_scenes(given)
+  local list, first = {}, 1
+  for _, cut in ipairs(scenes.cuts(clip:changes(), o.threshold, o.least)) do
+    list[#list + 1] = { first = first, last = cut - 1 }
+    first = cut
+  end
+  list[#list + 1] = { first = first, last = #clip }
+  return list
+end
+
 -- Writing -----------------------------------------------------------------------------------
 
--- Opens a file, or a folder of images, to write frames to: width, height, fps, timestamps, format
--- (ffv1, x264, x265, y4m, png, raw; the path says it), and for H.264 and H.265 crf, preset, tune,
--- one_group, threads. `clip` gives what is not given of width, height, fps and timestamps; neither
--- its source nor one of `sources`, paths that are read, is written over. Returns a writer with
--- `write(frame)`, `close()`, `cancel()` and `warnings`, or nil and a message.
+--- Opens a file, or a folder of images, to write frames to; nil and an error where that cannot be
+--- done.
+--- The ending says the format: .mkv is FFV1 and a folder (`name/`) PNGs, both exact; .mp4 is
+--- H.264. Neither the source of `clip` nor one of `sources` is written over.
+---
+---     local writer <close> = assert(lv.video.writer("out.mkv", { clip = clip }))
+---     for i = 1, #clip do writer:write(clip:frame(i)) end
+---
+---@param path string
+---@param options lunerv.video.writer.Options
+---@return lunerv.Writer?
+---@return lunerv.Error?
 function video.writer(path, given)
-  given = options.copy(given)
+  given = takes_writer(given)
   local clip = given.clip
   sources.keep(path, clip and clip.source, table.unpack(given.sources or {}))
   for _, name in ipairs { "width", "height", "fps", "timestamps" } do
@@ -279,33 +420,30 @@ function video.writer(path, given)
   return native.open_writer(path, given)
 end
 
--- Says on stderr what a clip or writer warns of, but for the first `told` warnings; returns how
--- many there are.
+--- Says on stderr what a clip or a writer warns of, but for the first `told` warnings.
+---
+---@param of lunerv.Clip|lunerv.Writer
+---@param told? integer
+---@return integer  how many warnings there are
 function video.tell(of, told)
   local warnings = of.warnings or {}
   for i = (told or 0) + 1, #warnings do native.stderr("warning: " .. warnings[i] .. "\n") end
   return #warnings
 end
 
--- Writes an image, (1, 3, h, w), as the PNG file `path`, whole or not at all. Returns true, or nil
--- and a message.
-function video.write_image(path, image)
-  local folder = path .. ".parts/"
-  local ok, message = native.check_writable(path)
-  if not ok then return nil, message end
-  local writer
-  writer, message = video.writer(folder, { width = image:size(4), height = image:size(3) })
-  if not writer then return nil, message end
-  writer:write(image)
-  writer:close()
-  local name = folder .. native.list_dir(folder)[1]
-  ok, message = native.write_file(path, (assert(native.read_file(name))))
-  native.remove(name)
-  native.remove(folder)
-  return ok, message
-end
+--- Writes an image as a PNG file: lv.image.write under its name of old.
+---
+---@param path string
+---@param picture lunerv.Tensor  (1, 3, h, w)
+---@return boolean?
+---@return lunerv.Error?
+function video.write_image(path, picture) return image.write(path, picture) end
 
--- Two images beside each other.
+--- Two images beside each other.
+---
+---@param left lunerv.Tensor  (1, 3, h, w)
+---@param right lunerv.Tensor
+---@return lunerv.Tensor
 function video.side_by_side(left, right) return native.cat({ left, right }, 4) end
 
 return video

@@ -19,11 +19,41 @@ local slots <const> = require "lunerv.compress.slots"
 
 local codec <const> = {}
 
+local takes_decode <const> = options.takes("codec.decode", {
+  { "max_work", nil, "elements, multiplications and additions that a decoder from the file may "
+    .. "compute for the whole video (by the size and number of frames)", type = "number" },
+  { "max_memory", nil, "bytes of its tensors (by the size of frames)", type = "number" },
+  { "confined", nil, "decoders of the library run in a process without rights too",
+    type = "boolean" },
+  { "build", nil, "fun(text, sections): the model of a decoder from the file, for those who trust "
+    .. "it", type = "function" },
+})
+
+local coded <const> = {
+  { "clip", nil, "the clip that the model was trained on", type = "clip" },
+  { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
+    .. "(what the model says, or all)", type = "list" },
+  { "group", nil, "frames whose embeddings are decoded together", type = "integer" },
+  { "predict", true, "embeddings are told by what has changed since the frame before" },
+}
+
+local function and_coded(list) return table.move(coded, 1, #coded, #list + 1, list) end
+
+local takes_encode <const> = options.takes("codec.encode", and_coded {})
+local takes_write <const> = options.takes("codec.write", and_coded {
+  { "verify", true, "decodes the file and measures it" },
+  { "on_frame", nil, "fun(frame, output, quality): sees each decoded frame", type = "function" },
+})
+local takes_join <const> = options.takes("codec.join", {
+  { "fps", nil, "frames a second of the whole (by the files)", type = "number" },
+  { "timestamps", nil, "seconds of every frame of the whole (by the files)", type = "list" },
+})
+
 -- Reading -----------------------------------------------------------------------------------
 
 local Video <const> = {}
 Video.__index = Video
-
+codec.Video = Video
 
 -- The tensors of a model that are no parameters: what it computes with but does not learn.
 local function buffers_of(model)
@@ -115,17 +145,20 @@ local function enter(video, index)
   video.segment, video.model, video.embeddings = segment, model, embeddings
 end
 
--- Decodes the bytes of a file: a video with height, width, frames, fps, timestamps (nil at a
--- constant rate), bytes, bpp, sections, segments, and `:frame(i)`. What is wrong with them is an
--- error that names the section; segments behind the first are decoded when they are asked for.
---
--- A decoder that came in the file runs in a process without rights, and with `confined = true`
--- every other does. Options: `max_work`, the elements, multiplications and additions that it may
--- compute for the whole video, and `max_memory`, the bytes of its tensors (both follow from the
--- frames' size and number). `build(text, sections)` gives its model here instead, for those who
--- trust it.
+--- Decodes the bytes of a file: a video.
+--- It has height, width, frames, fps, timestamps (nil at a constant rate), bytes, bpp, sections
+--- and segments, `#video` frames, `video:frame(i)` and `video:evaluate(clip)`. What is wrong with
+--- the bytes is an error that names the section; segments behind the first are decoded when they
+--- are asked for. A decoder that came in the file runs in a process without rights.
+---
+---     local video = lv.codec.decode(assert(lv.read_file "clip.lnv"))
+---     print(#video, video:frame(1).shape[4])
+---
+---@param bytes string
+---@param options? lunerv.codec.decode.Options
+---@return lunerv.codec.Video
 function codec.decode(bytes, given)
-  local o = options(given, {}, { "max_work", "max_memory", "confined", "build" })
+  local o = takes_decode(given)
   local video, shared = layout.read(bytes)
   local is_program = false
   for _, segment in ipairs(video.segments) do
@@ -153,8 +186,15 @@ local function attempt(path, body, ...)
   return nil, errors.new("data", path .. ": " .. errors.reason(result))
 end
 
--- Opens a file, with the options of codec.decode; nil and a message if it cannot be read or
--- decoded.
+--- Opens a file: a video; nil and an error if it cannot be read or decoded.
+---
+---     local video = assert(lv.codec.open "clip.lnv")
+---     for i = 1, #video do writer:write(video:frame(i)) end
+---
+---@param path string
+---@param options? lunerv.codec.decode.Options
+---@return lunerv.codec.Video?
+---@return lunerv.Error?
 function codec.open(path, given)
   local video, message = attempt(path, codec.decode, given)
   if not video then return nil, message end
@@ -162,16 +202,28 @@ function codec.open(path, given)
   return video
 end
 
--- What a file holds, without decoding a frame: height, width, frames, fps, bytes, bpp, decoder,
--- `sections`, a list of { name, bytes, segment }, and `segments`, a list of { first, last, frames,
--- bytes, sections }; or nil and a message.
+--- What a file holds, without decoding a frame; or nil and an error.
+---
+--- `sections` is a list of { name, bytes, segment }, which sums to all bytes; `segments` one of
+--- { first, last, frames, bytes, sections }.
+---
+---     for _, section in ipairs(assert(lv.codec.info "clip.lnv").sections) do
+---       print(section.bytes, section.name)
+---     end
+---
+---@param path string
+---@return table?  height, width, frames, fps, bytes, bpp, decoder, sections, segments
+---@return lunerv.Error?
 function codec.info(path)
   return attempt(path, function(bytes) return (layout.read(bytes)) end)
 end
 
 function Video:__len() return self.frames end
 
--- The number of the segment that frame `i` belongs to.
+--- The number of the segment that frame `i` belongs to.
+---
+---@param i integer
+---@return integer
 function Video:segment_of(i)
   local low, high = 1, #self.segments
   while low < high do
@@ -181,7 +233,10 @@ function Video:segment_of(i)
   return low
 end
 
--- Frame `i` as (1, 3, height, width), numbers near [0, 1].
+--- A frame of the video, as numbers near [0, 1].
+---
+---@param i integer  from 1
+---@return lunerv.Tensor  (1, 3, height, width)
 function Video:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
     errors.raise("frame: expected 1 to %d, got %s", self.frames, tostring(i))
@@ -198,9 +253,14 @@ function Video:frame(i)
   return output
 end
 
--- Compares the video with a clip of the same size: { psnr, ms_ssim, psnr_8bit }, printable.
--- `on_frame(frame, output)` is called for each frame, in order; `frames` lists those to look at
--- (all).
+--- Compares the video with a clip of the same size: means over its frames, printable.
+---
+---     print(assert(lv.codec.open "clip.lnv"):evaluate(clip))
+---
+---@param clip lunerv.Clip
+---@param on_frame? fun(frame: table, output: lunerv.Tensor, quality: table)  sees each frame
+---@param frames? integer[]  those to look at (all)
+---@return table  psnr, psnr_8bit, ms_ssim
 function Video:evaluate(clip, on_frame, frames)
   if clip.height ~= self.height or clip.width ~= self.width or #clip ~= self.frames then
     errors.raise("the file has %d frames of %dx%d, the clip %d of %dx%d", self.frames, self.width,
@@ -212,15 +272,19 @@ end
 
 -- Writing -----------------------------------------------------------------------------------
 
--- The bytes of a file for `compressed`, which answers `stored(clip)`: { model, weights, steps,
--- origins, embeddings, embedding_step, embedding_offset }. Options: clip; families (of "gaussian",
--- "laplace", "adaptive", "context"), what distributions symbols may have, "context" being that
--- weights are told by their origins, { seed, counter } of the random numbers they started from, and
--- embeddings by several contexts at once; group, frames decoded together; predict = false, to tell
--- every frame's embedding by itself. For a decoder of one's own the second result is what `build`
--- is to codec.decode.
+--- The bytes of a file for what was made small: a model of lv.compress, or any object that answers
+--- `stored(clip)`.
+--- That gives { model, weights, steps, origins, embeddings, embedding_step, embedding_offset }:
+--- the tensors that a file holds, in the order of the parameters, on the grids of their steps.
+---
+---     local bytes = lv.codec.encode(cem, { clip = clip })
+---
+---@param compressed lunerv.Module
+---@param options lunerv.codec.encode.Options
+---@return string
+---@return function  what `build` is to codec.decode, for a decoder of one's own
 function codec.encode(compressed, given)
-  local o = options(given, { predict = true }, { "clip", "families", "group" })
+  local o = takes_encode(given)
   local clip = o.clip or errors.raise "codec: expected a clip"
   local stored = compressed:stored(clip)
   local model = stored.model
@@ -274,13 +338,20 @@ codec.File = {
   end,
 }
 
--- Writes `compressed` to `path`, whole or not at all. The result says what the file is: bytes,
--- bpp, sections, and, unless `verify` is false, psnr, ms_ssim and psnr_8bit of what decoding those
--- bytes gives (`on_frame(frame, output)` sees each frame). Other options as codec.encode. Returns
--- nil and a message when the file cannot be written.
+--- Writes a file for what was made small, whole or not at all, and says how good it is.
+--- The figures are those of its own bytes, decoded, a decoder of one's own in a process without
+--- rights. The result prints as them.
+---
+---     local file = assert(lv.codec.write("clip.lnv", cem, { clip = clip }))
+---     print(file.bytes, file.bpp, file.psnr_8bit)
+---
+---@param path string
+---@param compressed lunerv.Module  see lv.codec.encode
+---@param options lunerv.codec.write.Options
+---@return table?  bytes, bpp, sections, path and, verified, psnr, ms_ssim, psnr_8bit
+---@return lunerv.Error?
 function codec.write(path, compressed, given)
-  local o = options(given, { verify = true, predict = true },
-    { "clip", "families", "group", "on_frame" })
+  local o = takes_write(given)
   sources.keep(path, o.clip and o.clip.source)
   local bytes, rebuild = codec.encode(compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
@@ -302,13 +373,20 @@ function codec.write(path, compressed, given)
   return file
 end
 
--- Joins files, a list of paths, into one at `path`: their frames come one after another, each
--- file's in segments of their own, not coded anew. Options: fps and timestamps of the whole, which
--- otherwise follow from theirs. Returns what codec.info says of the file; nil and a message when
--- one cannot be read, when they differ in the size of their frames, or when `path` cannot be
--- written.
+--- Joins files into one: their frames come one after another, each file's in segments of their
+--- own, not coded anew.
+--- nil and an error when one cannot be read, when they differ in the size of their frames, or when
+--- `path` cannot be written.
+---
+---     assert(lv.codec.join("both.lnv", { "one.lnv", "two.lnv" }))
+---
+---@param path string
+---@param paths string[]
+---@param options? lunerv.codec.join.Options
+---@return table?  what lv.codec.info says of the file
+---@return lunerv.Error?
 function codec.join(path, paths, given)
-  local o = options(given, {}, { "fps", "timestamps" })
+  local o = takes_join(given)
   errors.check_list("join", paths)
   if #paths == 0 then errors.raise "join: expected a list of paths" end
   if o.fps and not (type(o.fps) == "number" and o.fps > 0 and o.fps < math.huge) then

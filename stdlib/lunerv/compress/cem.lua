@@ -1,12 +1,6 @@
--- lv.compress.cem(model, { bits = 8, target_bpp =, lambda = }): consistent entropy minimisation
--- (arXiv 2402.18152, section 3.3). A model for lv.train that computes with quantised parameters
--- and embeddings, and pays for the bits that they will take in a file: the same normal
--- distributions price them here and code them there.
---
---   local cem = lv.compress.cem(run.model, { target_bpp = 0.1 })
---   lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
---   lv.codec.write("clip.lnv", cem, { clip = clip })
+-- lv.compress.cem: consistent entropy minimisation.
 local class <const> = require "lunerv.nn.class"
+local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"
 local LastCodes <const> = require "lunerv.compress.last_codes"
 local Latents <const> = require "lunerv.compress.latents"
@@ -20,6 +14,22 @@ local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
 
+--- A model that computes with quantised parameters and embeddings, and pays for their bits:
+--- consistent
+--- entropy minimisation (arXiv 2402.18152, section 3.3).
+---
+--- lv.train trains it, lv.codec.write makes a file of it. The normal distributions that price the
+--- codes
+--- here are those that code them there. A `quantiser` or a `penalty` of one's own changes what
+--- training
+--- looks for; the file is the same kind of file, and decodes everywhere.
+---
+---     local cem = lv.compress.cem(run.model, { target_bpp = 0.1 })
+---     lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
+---     lv.codec.write("clip.lnv", cem, { clip = clip })
+---
+---@param model lunerv.Module  what is made small
+---@param options? lunerv.compress.cem.Options
 local CEM <const> = class "CEM"
 
 -- How lv.train treats it unless told otherwise.
@@ -31,7 +41,12 @@ CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", 
 -- 146,732 bytes at 0.05, 26.4 dB in 131,600 at this (plan `boost` of ablate).
 local by_loss <const> = { l2 = 5e-5, l1 = 8e-4 }
 
--- The λ for a kind of model that is trained with the loss of that name, or else the kind's own.
+--- What a bit per pixel costs where nobody says: for a kind of model that is trained with the loss
+--- of that name, or else the kind's own.
+---
+---@param kind? string  as of lv.models
+---@param loss? string
+---@return number
 function CEM.price(kind, loss)
   local own = kinds.by_name[kind]
   return by_loss[loss or options.default("loss", kind)] or own and own.lambda or 0.2
@@ -45,24 +60,53 @@ local function allows(families, name)
   return false
 end
 
--- Options: `bits` of the quantisers' first range; `target_bpp`, below which bits cost nothing (4
--- bits for every stored parameter); `lambda`, what a bit per pixel costs; `steerable`: see `steer`;
--- `clip`, for a model that is none of lv.models.
--- Beyond the paper: `channel`: a step for each row of a weight rather than one for all of it;
--- `seeded`: weights are told, and priced, by how they differ from the random numbers they started
--- from, where `families` has "context"; `rate_every`: the weights' bits are priced every so many
--- steps, as many times as dear; `latents_after`: when that share of a training is over, embeddings
--- are parameters, and the encoder rests; and when the file is written, `predict`: embeddings are
--- told by what has changed since the frame before; `families`: the distributions of symbols (all;
--- see lv.codec.encode); `rdo`: how strongly weights are rounded to what is worth its bits.
+local takes <const> = options.takes("compress.cem", {
+  { "bits", 8, "bits of the quantisers' first range" },
+  { "target_bpp", nil, "bits a pixel below which they cost nothing (4 for every stored parameter)",
+    type = "number" },
+  { "lambda", nil, "what a bit per pixel costs beside the loss (the kind's own)", type = "number" },
+  { "clip", nil, "the clip, for a model that is none of lv.models", type = "clip" },
+  { "quantiser", nil, "fun(weight, options): the quantiser of a parameter, in place of "
+    .. "lv.quant.Scale: a module that rounds, with `codes(x)` and `step` or `steps()`",
+    type = "function" },
+  { "penalty", nil, "fun(codes, name): what codes cost in bits, a tensor of one number, in place "
+    .. "of what a normal distribution gives them", type = "function" },
+  { "channel", false, "a step for each row of a weight rather than one for all of it" },
+  { "seeded", true, "weights are told, and priced, by how they differ from the random numbers they "
+    .. "started from, where `families` has \"context\"" },
+  { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
+    .. "(all)", type = "list" },
+  { "predict", true, "embeddings are told by what has changed since the frame before" },
+  { "rdo", 0, "how strongly weights are rounded to what is worth its bits" },
+  { "rate_every", 1, "the weights' bits are priced every so many steps, as many times as dear" },
+  { "latents_after", 1, "when that share of a training is over, embeddings are parameters, and the "
+    .. "encoder rests" },
+  { "steerable", false, "the price and the target can be changed while it trains" },
+})
+
+-- The quantiser of a parameter. One of a user's own is a module: called it gives the rounded
+-- values, `codes(x)` gives x in steps, not rounded, and `step` or `steps()` the step, or one for
+-- each row.
+local function quantiser_of(slot, o)
+  if not o.quantiser then
+    return quant.Scale(slot.tensor, { bits = o.bits, channel = o.channel })
+  end
+  local q = o.quantiser(slot.tensor, { bits = o.bits, channel = o.channel, name = slot.name })
+  if type(q) ~= "table" or not q.class_name or not q.codes or not (q.steps or q.step) then
+    errors.raise("cem: quantiser: expected a module with `codes`, and `step` or `steps`, got %s",
+      type(q) == "table" and q.class_name or type(q))
+  end
+  return q
+end
+
+local function steps_of(q) return q.steps and q:steps() or q.step end
+
 function CEM:init(model, given)
-  local o = options(given,
-    { bits = 8, channel = false, steerable = false, predict = true, seeded = true, rdo = 0,
-      rate_every = 1, latents_after = 1 },
-    { "target_bpp", "lambda", "families", "clip" })
+  local o = takes(given)
   local c = subject.config(model, o.clip, "cem")
   self.kind = model.kind
   self.model = model
+  self.own_quantiser, self.own_penalty = o.quantiser, o.penalty
   self.quantisers = List {}
   local seeded = o.seeded and allows(o.families, "context")
   self.slots, self.starts = slots.of(model), {}
@@ -71,7 +115,7 @@ function CEM:init(model, given)
     if origin then
       self.starts[i] = { origin = origin, values = parameter.start(origin, slot.tensor) }
     end
-    self.quantisers:append(quant.Scale(slot.tensor, { bits = o.bits, channel = o.channel }))
+    self.quantisers:append(quantiser_of(slot, o))
   end
   if subject.has_embeddings(model) then self.embedding = quant.ScaleOffset { bits = o.bits } end
   -- What the published method prices is every embedding by itself.
@@ -95,6 +139,8 @@ function CEM:init(model, given)
     by_changes = self.by_changes or nil,
     target_bpp = self.target_bpp, lambda = self.lambda }
   for name, value in pairs(c) do self.config[name] = value end
+  self.config.quantiser = o.quantiser and "custom" or nil
+  self.config.penalty = o.penalty and "custom" or nil
   -- What the price and the target are multiplied by; checkpoints keep it.
   self.rate_every = o.rate_every
   if o.rate_every > 1 then self.config.rate_every = o.rate_every end
@@ -112,16 +158,26 @@ function CEM:init(model, given)
   self.trace = {} -- what the last frame's codes were, and what they cost
 end
 
+--- How many parameters a file of it holds.
+---
+---@return integer
 function CEM:stored_parameters() return subject.stored_parameters(self.model) end
 
+--- The parameters as they are computed with: quantised, in the order of those that a file holds.
+---
+---@return lunerv.Tensor[]
 function CEM:quantised()
   local list = {}
   for i, slot in ipairs(self.slots) do list[i] = self.quantisers[i](slot.tensor) end
   return list
 end
 
--- The embedding of `frame`, { image, index }: what the encoder makes of it or, later in a training,
--- what has been learned for it.
+--- The embedding of `frame`, { image, index }: what the encoder makes of it or, later in a
+--- training,
+--- what has been learned for it.
+---
+---@param frame table
+---@return lunerv.Tensor
 function CEM:embed(frame)
   local latents, index = self.latents, frame.index
   local known = latents and index and latents:at(index)
@@ -134,7 +190,10 @@ function CEM:embed(frame)
   return latents:at(index)
 end
 
--- `frame` is { image, t, index }.
+--- What it makes of a frame with quantised parameters and its quantised embedding.
+---
+---@param frame table  { image, t, index }
+---@return lunerv.Tensor
 function CEM:reconstruct(frame)
   local model = self.model
   local _ <close> = slots.swap(self.slots, self:quantised())
@@ -146,11 +205,24 @@ end
 
 CEM.forward = CEM.reconstruct
 
-local function rate(codes) return codes:gaussian_bits(quant.noise(codes)) end
+-- The bits of codes, rounded or not: those that a file's normal distribution gives them, or what
+-- the option `penalty` says of them; `name` is the parameter's, or "embedding".
+local function rate(self, codes, name)
+  if not self.own_penalty then return codes:gaussian_bits(quant.noise(codes)) end
+  local bits = self.own_penalty(codes, name)
+  if not native.is_tensor(bits) or bits:numel() ~= 1 then
+    errors.raise("cem: penalty: expected a tensor of one number, got %s", native.is_tensor(bits)
+      and ("a tensor (%s)"):format(table.concat(bits.shape, ", ")) or type(bits))
+  end
+  return bits:view(1):sum()
+end
 
--- What a file has to tell of a weight: how it differs from the random numbers it started from, as
--- far as those still tell of it. The share of them that leaves least needs no gradient: there the
--- bits' own by it is 0.
+--- What a file has to tell of a weight: how it differs from the random numbers it started from, as
+--- far as those still tell of it. The share of them that leaves least needs no gradient: there the
+--- bits' own by it is 0.
+---
+---@param i integer
+---@return lunerv.Tensor
 function CEM:untold(i)
   local weight, start = self.slots[i].tensor, self.starts[i]
   if not start then return weight end
@@ -161,31 +233,37 @@ function CEM:untold(i)
   return weight - start.values * share
 end
 
--- The bits of all parameters.
+--- The bits of all parameters, a tensor of one number.
+---
+---@return lunerv.Tensor
 function CEM:weight_bits()
   local total
   for i in ipairs(self.slots) do
-    local bits = rate(self.quantisers[i]:codes(self:untold(i)))
+    local bits = rate(self, self.quantisers[i]:codes(self:untold(i)), self.slots[i].name)
     total = total and total + bits or bits
   end
   return total
 end
 
--- The bits of frame `index`'s embedding (nil: of one by itself). A file tells it by what has
--- changed since the frame before, and the next one's by what changes from it: half of both, once
--- those have been seen.
+--- The bits of frame `index`'s embedding (nil: of one by itself). A file tells it by what has
+--- changed since the frame before, and the next one's by what changes from it: half of both, once
+--- those have been seen.
+---
+---@param codes lunerv.Tensor
+---@param index? integer
+---@return lunerv.Tensor
 function CEM:embedding_bits(codes, index)
   self.trace.index = index
-  if not self.by_changes or not index then return rate(codes) end
+  if not self.by_changes or not index then return rate(self, codes, "embedding") end
   local total, count
   for _, other in ipairs { index - 1, index + 1 } do
     local known = self.seen:at(other)
     if known then
-      local bits = rate(codes - known)
+      local bits = rate(self, codes - known, "embedding")
       total, count = total and total + bits or bits, (count or 0) + 1
     end
   end
-  return total and total * (1 / count) or rate(codes)
+  return total and total * (1 / count) or rate(self, codes, "embedding")
 end
 
 -- The mean of those that are known, which are above 0.
@@ -197,8 +275,12 @@ local function mean(costs)
   return sum / math.max(count, 1)
 end
 
--- The bits of all embeddings, where this frame's takes `bits`. All are taken to cost what this one
--- does; or, of a steerable one, what those seen so far did when they were seen last.
+--- The bits of all embeddings, where this frame's takes `bits`. All are taken to cost what this one
+--- does; or, of a steerable one, what those seen so far did when they were seen last.
+---
+---@param bits number
+---@param index? integer
+---@return number
 function CEM:all_embeddings(bits, index)
   if not self.costs or not index then return bits * self.frames end
   local costs = self.costs:tolist()
@@ -207,8 +289,11 @@ function CEM:all_embeddings(bits, index)
   return mean(costs) * self.frames
 end
 
--- What lv.train adds to the loss of the frame just reconstructed: λ bits per pixel of a frame,
--- while the whole clip takes more than the target.
+--- What lv.train adds to the loss of the frame just reconstructed: λ bits per pixel of a frame,
+--- while the whole clip takes more than the target.
+---
+---@param frame? table
+---@return lunerv.Tensor?
 function CEM:penalty(frame)
   local trace, codes, bits, total = self.trace, self.trace.codes, nil, 0
   local turn = self.turn and self.turn:tolist() or { 0 }
@@ -233,12 +318,16 @@ function CEM:penalty(frame)
   return bits * (price * self.frames / self.pixels)
 end
 
--- The target as the last `aim` left it.
+--- The target as the last `aim` left it.
+---
+---@return number
 function CEM:aimed_bpp()
   return self.target_bpp * (self.control and self.control:tolist()[2] or 1)
 end
 
--- Of a steerable one: bits cost `factor` times as much from now on.
+--- Of a steerable one: bits cost `factor` times as much from now on.
+---
+---@param factor number
 function CEM:steer(factor)
   local values = self.control:tolist()
   values[1] = math.min(math.max(values[1] * factor, 2 ^ -12), 256)
@@ -249,11 +338,14 @@ end
 -- is over: they fall while weights settle, and then hardly any more.
 local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
 
--- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
--- one that has been given a `pace`, bits become dearer while there are more of them than should be
--- by now, and cheaper while there are fewer: by e^pace in the course of a training, where they are
--- 10 % off or more. `progress(step, steps)` returns how far a training has come, and by how much
--- with this step, where steps do not say.
+--- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
+--- one that has been given a `pace`, bits become dearer while there are more of them than should be
+--- by now, and cheaper while there are fewer: by e^pace in the course of a training, where they are
+--- 10 % off or more. `progress(step, steps)` returns how far a training has come, and by how much
+--- with this step, where steps do not say.
+---
+---@param step integer
+---@param steps integer
 function CEM:updated(step, steps)
   local trace, share, advance = self.trace, step / steps, 1 / steps
   if self.progress then share, advance = self.progress(step, steps) end
@@ -269,23 +361,31 @@ function CEM:updated(step, steps)
   self:steer(math.exp(self.pace * advance * math.min(math.max(excess / 0.1, -1), 1)))
 end
 
--- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
+--- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
+---
+---@param bpp number
 function CEM:aim(bpp)
   local values = self.control:tolist()
   values[2] = bpp / self.target_bpp
   self.control:copy_(native.tensor(values))
 end
 
--- Bits per pixel as the last step estimated them; nil before the first. A steerable one knows them
--- after a resume too.
+--- Bits per pixel as the last step estimated them; nil before the first. A steerable one knows them
+--- after a resume too.
+---
+---@return number?
 function CEM:estimated_bpp()
   if not self.control then return self.trace.bpp end
   local embeddings = self.costs and mean(self.costs:tolist()) * self.frames or 0
   return (self.turn:tolist()[2] + embeddings) / self.pixels
 end
 
--- How much errors of the quantised parameters do, given the embeddings that will be stored; by
--- `self.probes` frames where that is set.
+--- How much errors of the quantised parameters do, given the embeddings that will be stored; by
+--- `self.probes` frames where that is set.
+---
+---@param clip lunerv.Clip
+---@param embeddings? lunerv.Tensor[]
+---@return lunerv.Tensor[]
 function CEM:sensitivities(clip, embeddings)
   local quantised = {}
   for i, slot in ipairs(self.slots) do
@@ -339,12 +439,18 @@ local function on_stored_grid(values, step)
   return ((values / step):round() * steps):evaluate(), steps
 end
 
--- What lv.codec.write stores: the parameters with their steps, and every frame's embedding with
--- theirs; and how they may be rounded.
+--- What lv.codec.write stores: the parameters with their steps, every frame's embedding with
+--- theirs, and how they may be rounded.
+---
+---@param clip lunerv.Clip
+---@return table
 function CEM:stored(clip)
   local weights, steps, origins = {}, {}, {}
   for i, slot in ipairs(self.slots) do
-    weights[i], steps[i] = on_stored_grid(slot.tensor:detach(), self.quantisers[i].step:detach())
+    local q, values = self.quantisers[i], slot.tensor:detach()
+    -- A quantiser of a user's own may round as it likes: what it makes lies on its grid.
+    if self.own_quantiser then values = q(values):detach() end
+    weights[i], steps[i] = on_stored_grid(values, steps_of(q):detach())
     local state = self.starts[i] and self.starts[i].origin.state
     origins[i] = state and { state.seed, state.counter } or {}
   end

@@ -56,11 +56,23 @@ local function hold_to_its_kind(o, clip)
   end
 end
 
--- Fits a model to `clip`, makes it small and writes the file `path`; `say` is told, line by line,
--- what is being done. `o` holds the options of the command line; checkpoints of both parts lie in
--- o.out, from which o.resume goes on. What o.gop and o.scene_cuts ask for is
--- compress/segments.lua's, o.bpp, o.bytes, o.psnr and o.minutes compress/rate.lua's. Returns what
--- lv.codec.write does, with `seconds` and, of a clip in one segment, `model`.
+--- Fits a model to a clip, makes it small and writes a file: what `lunerv compress` does.
+--- `o` holds the options of that command, as lv.options.parse gives them; checkpoints lie in the
+--- folder o.out, from which o.resume goes on. Within o.bpp, o.bytes, o.psnr or o.minutes it plans
+--- the size of the network and the passes; with o.gop or o.scene_cuts it works segment by segment.
+--- nil and an error where the file cannot be written.
+---
+---     local o = lv.options.parse({ "clip.mp4", "-o", "clip.lnv", "--bpp", "0.1" },
+---       { command = "compress_file", usage = "", positional = { "clip" } })
+---     o.out = "work"
+---     local file = assert(lv.compress.file("clip.lnv", clip, o, print))
+---
+---@param path string
+---@param clip lunerv.Clip
+---@param o table
+---@param say fun(line: string)  told what is being done
+---@return table?  what lv.codec.write returns, with seconds and, of one segment, model
+---@return lunerv.Error?
 function compress.file(path, clip, o, say)
   request.check(o)
   if native.exists(o.out) then native.work_folder(o.out) end
@@ -77,7 +89,14 @@ function compress.file(path, clip, o, say)
   return file
 end
 
--- compress.file for a clip, or a part of one, that is one segment.
+--- lv.compress.file for a clip, or a part of one, that is one segment.
+---
+---@param path string
+---@param clip lunerv.Clip
+---@param o table
+---@param say fun(line: string)
+---@return table?
+---@return lunerv.Error?
 function compress.segment(path, clip, o, say)
   if rate.wanted(o) then return rate.file(path, clip, o, say) end
   local model = build(o, clip)

@@ -15,8 +15,15 @@ local function chosen(o, names)
   return values
 end
 
--- The values of `o` that are options of a model kind, of lv.train.
+--- The values of a command line's options that are options of its kind of model.
+---
+---@param o table  as lv.options.parse gives it
+---@return table
 function request.model_options(o) return chosen(o, options.model_names(o.model)) end
+--- The values of a command line's options that are options of lv.train.
+---
+---@param o table  as lv.options.parse gives it
+---@return table
 function request.train_options(o)
   local training = chosen(o, options.train_names())
   training.command = o.command
@@ -59,8 +66,13 @@ function request.bytes(o, clip)
   return bytes or nil
 end
 
--- The steps that make a fitted model small by `o.method`: the model for lv.codec.write, and what
--- lv.train is told of it. `o` holds the options of the command line.
+--- The steps that make a fitted model small by `o.method`: the model for lv.codec.write, and what
+--- lv.train is told of it. `o` holds the options of the command line.
+---
+---@param model lunerv.Module
+---@param o table  as lv.options.parse gives it
+---@return lunerv.Module
+---@return table
 function request.small(model, o)
   local training = request.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0

@@ -1,15 +1,4 @@
--- lv.compress.three_step(model, { bits = 8, embedding_bits = 6 }): what entropy minimisation is
--- compared with. Three steps that do not know of each other: prune, and train what is left;
--- quantise between minimum and maximum; code with learned frequencies.
---
---   local pruned = lv.compress.three_step(run.model)
---   lv.train { model = pruned, clip = clip, epochs = 10, on_epoch = function(e)
---     pruned:prune(0.2 * math.min(1, e.epoch / 5))
---   end }
---   lv.codec.write("clip.lnv", pruned, { clip = clip })
---
--- Quantisation differs from the published one in one thing: zero is always among the values (the
--- minimum is a whole number of steps), so that what was pruned stays 0.
+-- lv.compress.three_step: pruning, quantisation and coding, one after another.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
@@ -20,6 +9,19 @@ local List <const> = require "lunerv.nn.list"
 local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
 
+--- A model that is made small in three steps that do not know of each other: it is pruned, and
+--- trained; quantised between minimum and maximum; coded with learned frequencies.
+--- What entropy minimisation is compared with. Unlike the published one its quantiser always has
+--- zero among the values, so that what was pruned stays 0.
+---
+---     local pruned = lv.compress.three_step(run.model)
+---     lv.train { model = pruned, clip = clip, epochs = 10, on_epoch = function(e)
+---       pruned:prune(0.2 * math.min(1, e.epoch / 5))
+---     end }
+---     lv.codec.write("clip.lnv", pruned, { clip = clip })
+---
+---@param model lunerv.Module  what is made small
+---@param options? lunerv.compress.three_step.Options
 local ThreeStep <const> = class "ThreeStep"
 
 ThreeStep.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0 }
@@ -33,9 +35,14 @@ local function is_prunable(slot, model)
     and (slot.name:match "^stem%." or slot.name:match "^stages%." or not model.kind)
 end
 
--- Options: `bits` of weights; `embedding_bits`; `clip`, for a model that is none of lv.models.
+local takes <const> = options.takes("compress.three_step", {
+  { "bits", 8, "bits of a weight" },
+  { "embedding_bits", 6, "bits of a number of an embedding" },
+  { "clip", nil, "the clip, for a model that is none of lv.models", type = "clip" },
+})
+
 function ThreeStep:init(model, given)
-  local o = options(given, { bits = 8, embedding_bits = 6 }, { "clip" })
+  local o = takes(given)
   self.kind = model.kind
   self.model = model
   self.bits, self.embedding_bits = o.bits, o.embedding_bits
@@ -53,6 +60,9 @@ function ThreeStep:init(model, given)
   end
 end
 
+--- How many parameters a file of it holds.
+---
+---@return integer
 function ThreeStep:stored_parameters() return subject.stored_parameters(self.model) end
 
 -- How many weights of the prunable layers are smaller than `bound`.
@@ -64,7 +74,9 @@ local function count_below(self, bound)
   return count
 end
 
--- Drops the smallest `share` of the prunable weights, over all layers together.
+--- Drops the smallest `share` of the prunable weights, over all layers together.
+---
+---@param share number  from 0 to below 1
 function ThreeStep:prune(share)
   if type(share) ~= "number" or share < 0 or share >= 1 then
     errors.raise("prune: expected a share from 0 to below 1, got %s", tostring(share))
@@ -96,6 +108,10 @@ local function masked(self)
   return list
 end
 
+--- What it makes of a frame with what is left of the weights.
+---
+---@param frame table  { image, t, index }
+---@return lunerv.Tensor
 function ThreeStep:reconstruct(frame)
   local _ <close> = slots.swap(self.slots, masked(self))
   return metrics.reconstruct(self.model, frame)
@@ -114,7 +130,10 @@ local function best_step(x, bits)
   return mean_error(x, rows) < mean_error(x, whole) and rows or whole
 end
 
--- What lv.codec.write stores.
+--- What lv.codec.write stores.
+---
+---@param clip lunerv.Clip
+---@return table
 function ThreeStep:stored(clip)
   local stored = { model = self.model, weights = {}, steps = {}, families = { "adaptive" } }
   native.no_grad(function()

@@ -8,14 +8,20 @@ local metrics <const> = require "lunerv.metrics"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local maps <const> = require "lunerv.diagnose.maps"
 local video <const> = require "lunerv.video"
 
-local diagnose <const> = { maps = require "lunerv.diagnose.maps" }
+local diagnose <const> = { maps = maps, picture = maps.picture, diversity = maps.diversity }
 
 -- What a configuration holds beside the options of its kind.
 local geometry <const> = { "kind", "height", "width", "frames", "unfold", "widths" }
 
--- The model that a run of lv.train left in `folder`, as of its newest checkpoint.
+--- The model that a run of lv.train left in a folder, as of its newest checkpoint.
+---
+---     local model = lv.diagnose.load "runs/fit"
+---
+---@param folder string
+---@return lunerv.Module
 function diagnose.load(folder)
   local found = checkpoint.latest(folder)
     or errors.data("%s: no checkpoint of a run there", folder)
@@ -82,9 +88,16 @@ local function decoding(model, frame)
   return function() return model:decode(embedding, frame.t):evaluate() end
 end
 
--- The parts of the decoder of `model` in order, with what `frame`, { image, t, index }, makes them
--- do: { { name, parameters, macs, map }, … }, `map` the part's output where it is a feature map,
--- (1, c, h, w), and below `macs_per_pixel` and `parameters` of all of them.
+--- What a decoder is made of, part by part in the order of its file, and what each does for one
+--- frame.
+---
+---     local parts = lv.diagnose.parts(model, clip:sample(1))
+---     for _, part in ipairs(parts) do print(part.name, part.parameters, part.macs) end
+---     print(parts.macs_per_pixel)
+---
+---@param model lunerv.Module
+---@param frame table  { image, t, index }, as clip:sample gives it
+---@return table  a list of { name, parameters, macs, map }; macs_per_pixel, parameters of all
 function diagnose.parts(model, frame)
   local parts, decode = parts_of(model), decoding(model, frame)
   local calls = model:observe(function() native.no_grad(decode) end)
@@ -123,7 +136,12 @@ function diagnose.parts(model, frame)
   return kept
 end
 
--- Frames a second that decoding makes: { one_core, all_cores, threads }, the best of `rounds`.
+--- Frames a second that decoding makes, with one thread and with all.
+---
+---@param model lunerv.Module
+---@param frame table  { image, t, index }, as clip:sample gives it
+---@param rounds? integer  of which the best counts
+---@return table  one_core, all_cores, threads
 function diagnose.speed(model, frame, rounds)
   local decode, threads = decoding(model, frame), native.threads()
   local function best(count)
@@ -144,7 +162,13 @@ function diagnose.speed(model, frame, rounds)
   return speed
 end
 
--- Everything about a model and a frame: { parts =, speed =, psnr =, kind, act, height, width }.
+--- Everything that diagnosis tells of a model and a frame.
+---
+---     print(lv.diagnose.text(lv.diagnose.model(model, clip:sample(1))))
+---
+---@param model lunerv.Module
+---@param frame table  { image, t, index }, as clip:sample gives it
+---@return table  parts, speed, psnr, kind, act, height, width
 function diagnose.model(model, frame)
   local parts = diagnose.parts(model, frame)
   for _, part in ipairs(parts) do
@@ -161,7 +185,10 @@ end
 
 -- Reports ------------------------------------------------------------------------------------
 
--- What diagnose.model found, as text (a table of Markdown).
+--- What lv.diagnose.model found, as a table of Markdown.
+---
+---@param found table
+---@return string
 function diagnose.text(found)
   local lines = {
     ("%s%s at %dx%d: %d decoder parameters, %.1f thousand multiply–adds a pixel"):format(found.kind,
@@ -187,8 +214,11 @@ function diagnose.text(found)
   return table.concat(lines, "\n") .. "\n"
 end
 
--- The parts that two results of diagnose.model have in common: a list of { name =, { effective,
--- channels }, { effective, channels } }, how many of the channels of each differ.
+--- How many channels of the parts that two models have in common differ from one another.
+---
+---@param one table  what lv.diagnose.model found
+---@param other table
+---@return table[]  { name =, { effective, channels }, { effective, channels } } of each part
 function diagnose.compared(one, other)
   local by_name, rows = {}, {}
   for _, part in ipairs(other.parts) do by_name[part.name] = part end
@@ -219,7 +249,10 @@ local function compared_text(names, rows)
   return table.concat(lines, "\n") .. "\n"
 end
 
--- The same as plain data for JSON, without the maps themselves.
+--- What lv.diagnose.model found as plain data for JSON, without the maps themselves.
+---
+---@param found table
+---@return table
 function diagnose.data(found)
   local data = options.copy(found)
   data.parts = {}
@@ -233,9 +266,13 @@ end
 
 local function write(path, text) errors.must(native.write_file(path, text)) end
 
--- Diagnoses the runs of the folders in `runs` on frame o.frame of the clip and writes report.md,
--- report.json and the pictures to o.out, of two runs also what comparing them shows. Returns the
--- text of the report.
+--- Diagnoses runs of lv.train on one frame of a clip, and writes report.md, report.json and
+--- pictures.
+---
+---@param clip lunerv.Clip
+---@param runs string[]  folders
+---@param o table  frame and out
+---@return string  the text of the report
 function diagnose.report(clip, runs, o)
   if o.frame > #clip then
     errors.data("frame: expected at most %d, the clip's frames, got %d", #clip, o.frame)

@@ -3,9 +3,13 @@ local native <const> = require "lunerv.native"
 
 local maps <const> = {}
 
--- How many channels of a map, (1, c, h, w), are different ones: c² over the sum of squares of their
--- correlations. 1 when all show the same, c when none has to do with another. Channels that are
--- constant do not count.
+--- How many channels of a feature map are different ones: c² over the sum of squares of their
+--- correlations.
+--- 1 when all show the same, c when none has to do with another. Channels that are constant do not
+--- count.
+---
+---@param map lunerv.Tensor  (1, c, h, w)
+---@return number
 function maps.diversity(map)
   return native.no_grad(function()
     local c, places = map:size(2), map:size(3) * map:size(4)
@@ -38,8 +42,13 @@ local function fitted(x)
     :view(c, rows, by, columns, by):mean(5):mean(3)
 end
 
--- The channels of a map, (1, c, h, w), side by side as an image, (1, 3, height, width): up to 24,
--- each from its own minimum, black, to its maximum, white.
+--- The channels of a feature map side by side as an image: up to 24, each from its own minimum,
+--- black, to its maximum, white.
+---
+---     lv.image.write("map.png", lv.diagnose.picture(parts[2].map))
+---
+---@param map lunerv.Tensor  (1, c, h, w)
+---@return lunerv.Tensor  (1, 3, height, width)
 function maps.picture(map)
   return native.no_grad(function()
     local c = math.min(map:size(2), most_channels)

@@ -1,0 +1,103 @@
+-- The clips that a batch is asked for: those of a folder, of a pattern, or of a list.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+
+local clips <const> = {}
+
+local videos <const> = {}
+for extension in ("mp4 m4v mov qt mkv webm avi y4m yuv mpg mpeg m1v m2v vob ts mts m2ts wmv asf "
+  .. "flv f4v ogv 3gp 3g2 mxf nut dv ivf obu gif apng 264 265 h264 h265 hevc avc"):gmatch "%S+" do
+  videos[extension] = true
+end
+local images <const> = { png = true, jpg = true, jpeg = true, ppm = true, bmp = true, tif = true,
+  tiff = true, webp = true }
+
+local function extension_of(name) return (name:match "%.([^./]+)$" or ""):lower() end
+
+-- The names in a folder, and those that are not UTF-8; nil for what is no folder.
+local function names_in(path)
+  local ok, names, unreadable = pcall(native.list_dir, path)
+  if ok then return names, unreadable end
+end
+
+local function is_image_folder(path)
+  for _, name in ipairs(names_in(path) or {}) do
+    if images[extension_of(name)] then return true end
+  end
+  return false
+end
+
+-- The clips of a folder; the names that are none; the names that cannot be read.
+local function of_folder(folder, names, unreadable)
+  local list, left_out = {}, {}
+  for _, name in ipairs(names) do
+    local path = folder .. "/" .. name
+    local is_clip = videos[extension_of(name)] or is_image_folder(path)
+    if name:match "^%." or not is_clip then
+      left_out[#left_out + 1] = name
+    else
+      list[#list + 1] = path
+    end
+  end
+  return list, left_out, unreadable
+end
+
+-- A shell's pattern of a name as a Lua pattern: `*` and `?` alone mean something.
+local function pattern_of(text)
+  local escaped = text:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0")
+  return "^" .. escaped:gsub("%*", ".*"):gsub("%?", utf8.charpattern) .. "$"
+end
+
+local function of_pattern(text)
+  local folder, last = text:match "^(.*)/([^/]*)$"
+  folder, last = folder or ".", last or text
+  if folder:find "[*?]" then
+    errors.raise("batch: clips: expected a pattern in the last part of a path, got '%s'", text)
+  end
+  local names, unreadable = names_in(folder == "" and "/" or folder)
+  if not names then errors.fail("io", "batch: clips: there is no folder '%s'", folder) end
+  local list, pattern = {}, pattern_of(last)
+  for _, name in ipairs(names) do
+    if name:find(pattern) and not name:match "^%." then
+      list[#list + 1] = text:find "/" and folder .. "/" .. name or name
+    end
+  end
+  return list, {}, unreadable
+end
+
+-- The paths of the clips that `given` names: a list of paths, a folder, or a pattern; the names in
+-- a folder that were left out as they are no clips; and those that are not UTF-8.
+function clips.of(given)
+  if type(given) == "table" then
+    errors.check_list("batch: clips", given)
+    for i, path in ipairs(given) do
+      if type(path) ~= "string" then
+        errors.raise("batch: clips: expected paths, got %s at %d", type(path), i)
+      end
+    end
+    return given, {}, {}
+  end
+  local names, unreadable = names_in(given)
+  if names then return of_folder(given:gsub("(.)/+$", "%1"), names, unreadable) end
+  if given:find "[*?]" then return of_pattern(given) end
+  errors.fail("io", "batch: clips: expected a folder or a pattern, got '%s'", given)
+end
+
+-- Names that nothing else has, one for each path: NAME, or NAME.EXT and so on where two share it.
+function clips.names(paths)
+  local list, taken = {}, {}
+  for i, path in ipairs(paths) do
+    local full = path:gsub("/+$", ""):match "[^/]*$"
+    local name = full:gsub("(.)%.[^.]*$", "%1")
+    if taken[name] then name = full end
+    local unique, count = name, 1
+    while taken[unique] do
+      count = count + 1
+      unique = ("%s-%d"):format(name, count)
+    end
+    taken[unique], list[i] = true, unique
+  end
+  return list
+end
+
+return clips

@@ -1,0 +1,48 @@
+-- lv.image: single images, in files and out of them.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+
+local image <const> = {}
+
+--- Reads an image file (PNG, JPEG and what else libav knows) as numbers from 0 to 1.
+---
+--- Unlike PyTorch's `read_image` it returns f32. An alpha channel is dropped, grey becomes three
+--- equal
+--- channels. Of a film it is the first frame. nil and an error where the file cannot be read.
+---
+---     local picture = assert(lv.image.read "frame.png")
+---     print(picture.shape[2], picture.shape[3])
+---
+---@param path string
+---@return lunerv.Tensor?  (3, h, w)
+---@return lunerv.Error?
+function image.read(path)
+  if type(path) ~= "string" then
+    errors.raise("image.read: expected a path, got %s", type(path))
+  end
+  local clip, problem = native.open_video(path, { last = 1 })
+  if not clip then return nil, problem end
+  local _ <close> = clip
+  local ok, frame = errors.attempt(function() return clip:frame(1):evaluate() end)
+  if not ok then return nil, errors.new("data", path .. ": " .. errors.reason(frame)) end
+  return frame:view(3, clip.height, clip.width)
+end
+
+--- Writes an image as a PNG file, whole or not at all; true, or nil and an error.
+---
+--- Numbers are rounded to levels of 8 bits and cut off beyond 0 and 1.
+---
+---     assert(lv.image.write("frame.png", model(0.5)))
+---
+---@param path string
+---@param picture lunerv.Tensor  (3, h, w), (1, 3, h, w) or, grey, (h, w): f32 in [0, 1], or u8
+---@return boolean?
+---@return lunerv.Error?
+function image.write(path, picture)
+  if not native.is_tensor(picture) then
+    errors.raise("image.write: expected a tensor, got %s", type(picture))
+  end
+  return native.write_file(path, native.png(picture))
+end
+
+return errors.refuse_unknown(image, "lv.image")

@@ -1,0 +1,248 @@
+-- Work in processes of its own: what lv.batch and lv.parallel share.
+--
+-- A function cannot travel to another process. So a process for a task runs the same script with
+-- the same words again: it computes what stands before the call, reaches the same call, does its
+-- one task there and exits. LUNERV_JOB tells it which: the number of its own process (what it
+-- starts itself inherits the variable, and must not take it for its own), the number of the call,
+-- of the task, and a folder where the tasks lie and where it leaves its result. A call before its
+-- own returns what it returned in the process that began all of this.
+local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+local Progress <const> = require "lunerv.progress"
+
+local workers <const> = {}
+
+-- Calls made so far in this process, and what the finished ones returned.
+local calls, finished = 0, {}
+
+local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+local function read_json(path)
+  local text = native.exists(path) and native.read_file(path)
+  local ok, data = pcall(native.json_decode, text or "")
+  if ok and type(data) == "table" then return data end
+end
+
+local function write_json(path, data)
+  errors.must(native.write_file(path, native.json_encode(data) .. "\n"))
+end
+
+-- The job that this process was started for, or nil.
+local function own_job()
+  local process, call, index, folder = (os.getenv "LUNERV_JOB" or "")
+    :match "^(%d+) (%d+) (%d+) (.+)$"
+  local stat = process and native.read_file "/proc/self/stat"
+  if not stat or stat:match "^%d+" ~= process then return nil end
+  local told = read_json(folder .. "/tasks.json")
+  if not told then errors.fail("io", "LUNERV_JOB: there are no tasks in '%s'", folder) end
+  return { call = math.tointeger(tonumber(call)), index = math.tointeger(tonumber(index)),
+    folder = folder, told = told }
+end
+
+local known_job
+local function job()
+  if known_job == nil then known_job = own_job() or false end
+  return known_job
+end
+
+-- What a call is here: "own" and its number where this process shall start others; "task" where it
+-- is one of those, and its one task is due; "past" and the result where the call is over. `what` is
+-- the function that is called, for messages.
+function workers.enter(what)
+  calls = calls + 1
+  local mine = job()
+  if not mine then return "own", calls end
+  if calls < mine.call then return "past", mine.told.finished[calls] end
+  if calls > mine.call then
+    errors.raise("%s: a task cannot start processes of its own", what)
+  end
+  return "task"
+end
+
+-- Keeps what a call returns, plain data, for the processes of later calls.
+function workers.remember(call, result) finished[call] = result end
+
+-- Kinds that errors may have on this side.
+local kinds <const> = { usage = true, argument = true, io = true, data = true, numeric = true,
+  memory = true }
+
+local function told_of(problem)
+  local known = bridge.is_error(problem)
+  local kind = known and problem.kind or "data"
+  -- Of a mistake in the script its line is a part.
+  local is_mistake = not known or kind == "argument" or kind == "script"
+  return { kind = kinds[kind] and kind or "data",
+    message = is_mistake and tostring(problem) or errors.reason(problem) }
+end
+
+-- Does this process's task by body(index, item), leaves what that returns, and exits.
+function workers.serve(body)
+  local mine <const> = job()
+  native.set_threads(mine.told.threads)
+  local path = ("%s/result-%d.json"):format(mine.folder, mine.index)
+  local ok, value = errors.attempt(function()
+    local result = { value = body(mine.index, mine.told.items[mine.index]) }
+    native.json_encode(result) -- plain data, or an error that says so
+    return result
+  end)
+  if ok then
+    write_json(path, value)
+  else
+    value = told_of(value)
+    write_json(path, { error = value })
+    native.stderr("lunerv: " .. value.message .. "\n")
+  end
+  io.stdout:flush()
+  os.exit(ok and 0 or 1)
+end
+
+-- Starting them ----------------------------------------------------------------------------------
+
+-- Options of `lunerv run` that are the first process's alone.
+local dropped <const> = { ["--watch"] = true, ["--profile"] = true, ["-i"] = true }
+
+-- The command that runs this script again, as the shell reads it.
+local function command(what)
+  local words, list = {}, {}
+  for word in (native.read_file "/proc/self/cmdline" or ""):gmatch "([^\0]*)\0" do
+    words[#words + 1] = word
+  end
+  if words[2] ~= "run" then
+    errors.raise("%s: processes run a script again: expected to be called from one that "
+      .. "`lunerv run` runs", what)
+  end
+  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
+  list[1] = quoted(pipe:read "l")
+  local in_front = true
+  for i = 2, #words do
+    in_front = in_front and (i == 2 or words[i]:match "^%-" ~= nil)
+    if not (in_front and dropped[words[i]]) then list[#list + 1] = quoted(words[i]) end
+  end
+  return table.concat(list, " ")
+end
+
+-- Starts the tasks `indices`, `o.jobs` at once, in a process group of their own; report(index,
+-- code) is called as each ends.
+local function start(call, o, indices, report)
+  local list, items = o.folder .. "/list", {}
+  for k, index in ipairs(indices) do
+    os.remove(o.logs[index]) -- the shell would write through a link
+    os.remove(("%s/result-%d.json"):format(o.folder, index))
+    items[k] = ("%d\0%s\0"):format(index, o.logs[index])
+  end
+  assert(native.write_file(list, table.concat(items)))
+  -- $1 is the number of a task, $2 the folder.
+  local task = ('export LUNERV_JOB="$$ %d $1 $2"; exec %s'):format(call, o.command)
+  -- $1 is the number of a task, $2 what gets what it prints.
+  local one = ([[sh -c %s sh "$1" %s </dev/null >"$2" 2>&1; echo "$1 $?"]]):format(quoted(task),
+    quoted(o.folder))
+  -- A line each second lets this process notice Ctrl-C, and them that this process is gone.
+  local script = ([[echo $$
+    (trap '' PIPE; while sleep 1; do echo || { kill -INT -$$; exit; }; done) 2>/dev/null &
+    xargs -0 -n 2 -P %d -a %s sh -c %s sh
+    kill $! 2>/dev/null]]):format(o.jobs, quoted(list), quoted(one))
+  local processes = assert(io.popen("exec setsid sh -c " .. quoted(script)))
+  local group = processes:read "l"
+  local ended = 0
+  local function clean()
+    -- Ctrl-C reaches this process alone; the others keep what they have computed, too.
+    -- Where interrupts are ignored, as in the background of a script, they are ended.
+    if ended < #indices then
+      local stop = "exec 2>/dev/null; kill -INT -G; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; "
+        .. "kill -0 -G || exit; done; kill -TERM -G"
+      os.execute((stop:gsub("G", group)))
+    end
+    processes:close()
+  end
+  bridge.on_error(function()
+    while ended < #indices do
+      native.time() -- stops here when it was interrupted
+      local line = processes:read "l"
+      if not line then error("the processes have ended without a word", 0) end
+      local index, code = line:match "^(%d+) (%d+)$"
+      if index then
+        ended = ended + 1
+        report(math.tointeger(tonumber(index)), math.tointeger(tonumber(code)))
+      end
+    end
+  end, clean)
+  clean()
+end
+
+-- The last line that a process wrote which left no result.
+local function last_line(path)
+  local last
+  for line in (native.read_file(path) or ""):gmatch "[^\r\n]+" do
+    if line:match "^lunerv: " or not last then last = line end
+  end
+  return last and last:gsub("^lunerv: ", "") or "it ended without a word"
+end
+
+-- What became of a task: { value }, or { error }, an error object.
+local function outcome_of(o, index)
+  local result = read_json(("%s/result-%d.json"):format(o.folder, index))
+  if result and not result.error then return { value = result.value } end
+  local told = result and result.error or { kind = "data", message = last_line(o.logs[index]) }
+  return { error = errors.new(told.kind, told.message) }
+end
+
+local function check_integer(what, name, value, least, most)
+  if math.type(value) ~= "integer" or value < least or value > most then
+    errors.raise("%s: %s: expected an integer from %d to %d, got %s", what, name, least, most,
+      tostring(value))
+  end
+end
+
+-- Checks `jobs`, `retries` and `threads` of a table of options, and gives threads their default.
+function workers.check(what, o)
+  check_integer(what, "jobs", o.jobs, 1, 256)
+  check_integer(what, "retries", o.retries, 0, 100)
+  o.threads = o.threads or math.max(1, native.threads() // o.jobs)
+  check_integer(what, "threads", o.threads, 1, 256)
+end
+
+-- Runs the tasks `indices` of the list o.items, plain data, in o.jobs processes at once, each with
+-- o.threads threads; again, up to o.retries times, those that fail. o.logs: of each the path that
+-- gets what it prints, or nil. report(index, outcome) is called as each is settled.
+function workers.run(what, call, o, indices, report)
+  if #indices == 0 then return end
+  o.command = command(what)
+  o.folder = os.tmpname()
+  os.remove(o.folder)
+  native.make_dirs(o.folder)
+  if not o.logs then
+    o.logs = {}
+    for _, index in ipairs(indices) do o.logs[index] = ("%s/log-%d"):format(o.folder, index) end
+  end
+  local progress, settled, failed = Progress.new(), 0, 0
+  local function clean()
+    progress:clear()
+    os.execute("rm -rf " .. quoted(o.folder))
+  end
+  bridge.on_error(function()
+    write_json(o.folder .. "/tasks.json",
+      { items = o.items, threads = o.threads, finished = finished })
+    for round = 0, o.retries do
+      local again = {}
+      start(call, o, indices, function(index)
+        local outcome = outcome_of(o, index)
+        if outcome.error and round < o.retries then
+          again[#again + 1] = index
+          return
+        end
+        settled, failed = settled + 1, failed + (outcome.error and 1 or 0)
+        progress:clear()
+        report(index, outcome)
+        progress.last = native.time()
+        progress:show(("%d of %d done%s"):format(settled, #o.items,
+          failed > 0 and (", %d failed"):format(failed) or ""))
+      end)
+      indices = again
+      if #again == 0 then break end
+    end
+  end, clean)
+  clean()
+end
+
+return workers
