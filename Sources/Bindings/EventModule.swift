@@ -4,7 +4,7 @@ import Support
 import Tensors
 
 extension EventFile: LuaObject {
-  public static var luaName: String { "event_writer" }
+  public static var luaName: String { "events" }
 }
 
 /// What one looks at: TensorBoard events, PNG files, histograms.
