@@ -51,6 +51,21 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
   }
   private let shapes = [[20, 10, 3, 3], [3, 4], [0, 7], [], [500], [4]]
 
+  /// The coder's logistic distribution is in no section: readers of these levels do not know it.
+  @Test func noSectionHoldsALogistic() throws {
+    var encoder = Encoder()
+    var told = try ModelCoder(relative: false)
+    told.encode(.distribution(Distribution(.laplace, mean: 16, scale: 70)), into: &encoder)
+    told.encode(.distribution(Distribution(.logistic, mean: 16, scale: 70)), into: &encoder)
+    var decoder = try Decoder(encoder.finish())
+    var heard = try ModelCoder(relative: false)
+    #expect(
+      try heard.decode(from: &decoder)
+        == .distribution(Distribution(.laplace, mean: 16, scale: 70)))
+    #expect(throws: CoderError.damaged) { try heard.decode(from: &decoder) }
+    #expect(!SymbolModel.Family.allCases.contains(.logistic))
+  }
+
   @Test(arguments: [SymbolModel.Family.allCases, [.gaussian], [.laplace], [.adaptive]])
   func tensors(_ families: [SymbolModel.Family]) throws {
     let bytes = try StoredTensors.encode(items, among: families)

@@ -77,6 +77,26 @@ test("a batch skips the clip that fails, says so, and resumes", function()
   assert(text:find("--nonsense", 1, true), text)
 end)
 
+test("the help of a batch lists its options and those of compress", function()
+  local text, code = script("batch.lua", "--help")
+  equal(code, 0)
+  for _, option in ipairs(lv.options.catalogue) do
+    for _, command in ipairs(option.commands or {}) do
+      local flag = option.name:gsub("_", "-")
+      local is_own = flag == "output" or flag == "json"
+      local pattern = "%-%-%[?n?o?%-?%]?" .. flag:gsub("%-", "%%-") .. "%f[^%w-]"
+      if command == "compress_file" then
+        equal({ flag, text:find(pattern) ~= nil }, { flag, not is_own })
+      end
+    end
+  end
+  for _, flag in ipairs { "--jobs N", "--retries N", "--resume", "--out DIR" } do
+    assert(text:find(flag, 1, true), flag)
+  end
+  equal(select(2, script("batch.lua", "clips")), 2)
+  equal(select(2, script("batch.lua", "clips --out x --jobs 0")), 2)
+end)
+
 test("a curve of rate against quality", function()
   local folder <close> = harness.folder()
   local clip, out = folder.path .. "/clip.mkv", folder.path .. "/out"

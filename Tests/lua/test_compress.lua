@@ -61,7 +61,7 @@ test("the coder gives back what it was given", function()
   raises(function()
     local model = { family = "gaussian", mean = 0, scale = 256 }
     lv.coder.encode { { symbols = symbols, model = model } }
-  end, "'scale'")
+  end, "gaussian: scale: expected an integer from 0 to 255, got 256")
 end)
 
 test("a fitted distribution costs what it should", function()

@@ -126,13 +126,13 @@ test("parallel: results in order, errors as objects, calls one after another", f
       return { i = i, square = task * task, words = arg[1] }
     end }
     for i = 1, 3 do print(i, first[i].square, first[i].words) end
-    print(first[4].kind ~= nil, tostring(first[4]), failed[4] == first[4], failed[1])
+    print(first[4].kind, tostring(first[4]), failed[4] == first[4], failed[1])
     local second = lv.parallel { tasks = { 1, 2 }, each = function(i) return first[i].square end }
     print(second[1] + second[2])
   ]], "word")
   equal(code, 0)
   has(text, "1\t9\tword\n2\t1\tword\n3\t4\tword\n")
-  has(text, "true\tscript.lua:3: nothing at 4\ttrue\tnil\n")
+  has(text, "script\tscript.lua:3: nothing at 4\ttrue\tnil\n")
   has(text, "\n10\n")
 end)
 

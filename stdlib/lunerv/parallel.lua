@@ -5,7 +5,7 @@ local options <const> = require "lunerv.options"
 local workers <const> = require "lunerv.workers"
 
 local takes <const> = options.takes("parallel", {
-  { "tasks", nil, "what `each` is called with, one after another", type = "list" },
+  { "tasks", nil, "what `each` is called with, one after another", type = "table" },
   { "each", nil, "fun(task, index): does a task and returns plain data", type = "function" },
   { "jobs", 1, "how many processes at once", type = "integer" },
   { "threads", nil, "threads of each process (its share of the cores)", type = "integer" },

@@ -94,7 +94,7 @@ local takes_batches <const> = options.takes("video.Clip.batches", {
 local takes_writer <const> = options.takes("video.writer", {
   { "clip", nil, "gives what is not given of width, height, fps and timestamps",
     type = "clip|table" },
-  { "sources", nil, "paths that are read, and so not written over", type = "list" },
+  { "sources", nil, "paths that are read, and so not written over", type = "table" },
   { "width", nil, "pixels across", type = "integer" },
   { "height", nil, "pixels down", type = "integer" },
   { "fps", nil, "frames a second", type = "number" },

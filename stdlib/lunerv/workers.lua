@@ -65,13 +65,13 @@ function workers.remember(call, result) finished[call] = result end
 
 -- Kinds that errors may have on this side.
 local kinds <const> = { usage = true, argument = true, io = true, data = true, numeric = true,
-  memory = true }
+  memory = true, script = true }
 
 local function told_of(problem)
   local known = bridge.is_error(problem)
-  local kind = known and problem.kind or "data"
+  local kind = known and problem.kind or "script"
   -- Of a mistake in the script its line is a part.
-  local is_mistake = not known or kind == "argument" or kind == "script"
+  local is_mistake = kind == "argument" or kind == "script"
   return { kind = kinds[kind] and kind or "data",
     message = is_mistake and tostring(problem) or errors.reason(problem) }
 end

@@ -8,7 +8,7 @@ local workers <const> = require "lunerv.workers"
 
 local takes <const> = options.takes("batch", {
   { "clips", nil, "a folder of clips, a pattern such as \"clips/*.mp4\", or a list of paths",
-    type = "string|list" },
+    type = "string|table" },
   { "out", nil, "the folder that gets what is made, with its manifest", type = "string" },
   { "each", nil, "fun(clip, out): makes what a clip shall become, whose path is `clip`; names its "
     .. "files by beginning with `out`; returns plain data", type = "function" },
@@ -21,7 +21,7 @@ local takes <const> = options.takes("batch", {
   { "done", nil, "fun(result, out): whether what an earlier batch made of a clip is still there",
     type = "function" },
   { "columns", nil, "writes manifest.csv too, with these columns; rows hold no other values",
-    type = "list" },
+    type = "table" },
   { "on_start", nil, "fun(told): told how many clips are `waiting`, the rows that are `done` "
     .. "before, and the names in the folder that were `left_out` or are `unreadable`",
     type = "function" },

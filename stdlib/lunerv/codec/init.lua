@@ -32,7 +32,7 @@ local takes_decode <const> = options.takes("codec.decode", {
 local coded <const> = {
   { "clip", nil, "the clip that the model was trained on", type = "clip" },
   { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
-    .. "(what the model says, or all)", type = "list" },
+    .. "(what the model says, or all)", type = "table" },
   { "group", nil, "frames whose embeddings are decoded together", type = "integer" },
   { "predict", true, "embeddings are told by what has changed since the frame before" },
 }

@@ -75,7 +75,7 @@ local takes <const> = options.takes("compress.cem", {
   { "seeded", true, "weights are told, and priced, by how they differ from the random numbers they "
     .. "started from, where `families` has \"context\"" },
   { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
-    .. "(all)", type = "list" },
+    .. "(all)", type = "table" },
   { "predict", true, "embeddings are told by what has changed since the frame before" },
   { "rdo", 0, "how strongly weights are rounded to what is worth its bits" },
   { "rate_every", 1, "the weights' bits are priced every so many steps, as many times as dear" },
