@@ -100,20 +100,25 @@ end
 -- Starting them ----------------------------------------------------------------------------------
 
 -- Options of `lunerv run` that are the first process's alone.
-local dropped <const> = { ["--watch"] = true, ["--profile"] = true, ["-i"] = true }
+local dropped <const> = { ["--watch"] = true, ["--profile"] = true, ["-i"] = true,
+  ["--interactive"] = true }
+
+-- What a command of the shell prints. `$PPID` is this process there: a file opened here would
+-- count as read for `lunerv run --watch`.
+local function printed(command)
+  local pipe <close> = assert(io.popen(command))
+  return pipe:read "a"
+end
 
 -- The command that runs this script again, as the shell reads it.
 local function command(what)
   local words, list = {}, {}
-  for word in (native.read_file "/proc/self/cmdline" or ""):gmatch "([^\0]*)\0" do
-    words[#words + 1] = word
-  end
+  for word in printed "cat /proc/$PPID/cmdline":gmatch "([^\0]*)\0" do words[#words + 1] = word end
   if words[2] ~= "run" then
     errors.raise("%s: processes run a script again: expected to be called from one that "
       .. "`lunerv run` runs", what)
   end
-  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
-  list[1] = quoted(pipe:read "l")
+  list[1] = quoted((printed "readlink /proc/$PPID/exe":gsub("\n$", "")))
   local in_front = true
   for i = 2, #words do
     in_front = in_front and (i == 2 or words[i]:match "^%-" ~= nil)
