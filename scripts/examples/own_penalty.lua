@@ -15,7 +15,7 @@ end
 lv.seed(1)
 local clip <close> = assert(lv.video.open(arg[1]))
 local epochs <const> = tonumber(arg[3]) or 10
-local model <const> = lv.models.hnerv_boost { clip = clip, size = 0.1 }
+local model <const> = lv.models.hnerv_boost { clip = clip, size = 0.2 }
 lv.train { model = model, clip = clip, epochs = epochs }
 
 local small <const> = lv.compress.cem(model, {
