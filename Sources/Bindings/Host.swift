@@ -35,6 +35,7 @@ public final class Host {
         "event_writer")
       BenchModule.define(module, lua)
       SystemModule.define(module)
+      ProfileModule.define(module, lua, host.session)
     }
     ThreadPool.shared.threads = Environment.coreCount()
     session.memoryLimit = Environment.memory()

@@ -6,8 +6,9 @@
 
 #include "internal.h"
 
-const char lunerv_key_path, lunerv_key_method, lunerv_key_error_class, lunerv_key_memory, lunerv_key_text,
-    lunerv_key_text_error, lunerv_key_interrupt, lunerv_key_kept, lunerv_key_depths;
+const char lunerv_key_path, lunerv_key_method, lunerv_key_error_class, lunerv_key_memory,
+    lunerv_key_text, lunerv_key_text_error, lunerv_key_interrupt, lunerv_key_kept,
+    lunerv_key_depths, lunerv_key_sites, lunerv_key_hooks;
 
 // Memory
 
@@ -393,6 +394,7 @@ void lunerv_push_bridge_module(lua_State *L) {
 static int set_up(lua_State *L) {
   luaL_openlibs(L);
   lunerv_open_coroutines(L);
+  lunerv_open_hooks(L);
   lunerv_open_errors(L);
   lua_pushcfunction(L, lunerv_error);
   lua_setglobal(L, "error");

@@ -1,30 +1,31 @@
 // coroutine.resume, wrap and close, which note which coroutine runs (a signal must hook
 // that one), who resumed it (an error may have to be placed there), and which share of
-// `depth` is its own.
+// `depth` and which `site` are its own.
 
 #include "internal.h"
 
-static int64_t own_depth(lua_State *L, lua_State *co) {
-  if (!lunerv_bridge_of(L)->depths_stored) return 0;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_depths);
+/// The number that a table of the registry holds for a coroutine, 0 where `stored` says none does.
+static int64_t own(lua_State *L, lua_State *co, const void *table, bool stored) {
+  if (!stored) return 0;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, table);
   lua_pushthread(co);
   lua_xmove(co, L, 1);
   lua_rawget(L, -2);
-  int64_t depth = lua_tointeger(L, -1);
+  int64_t number = lua_tointeger(L, -1);
   lua_pop(L, 2);
-  return depth;
+  return number;
 }
 
-static void store_depth(lua_State *L, lua_State *co, int64_t depth) {
+static void store(lua_State *L, lua_State *co, const void *table, bool *stored, int64_t number) {
   if (!lua_checkstack(co, 1)) return;
-  lunerv_bridge_of(L)->depths_stored = true;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_depths);
+  *stored = true;
+  lua_rawgetp(L, LUA_REGISTRYINDEX, table);
   lua_pushthread(co);
   lua_xmove(co, L, 1);
-  if (depth == 0)
+  if (number == 0)
     lua_pushnil(L);
   else
-    lua_pushinteger(L, depth);
+    lua_pushinteger(L, number);
   lua_rawset(L, -3);
   lua_pop(L, 1);
 }
@@ -38,13 +39,15 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
     return -1;
   }
   luaL_checkstack(L, 4, NULL);
-  int64_t depth = b->depth;
-  int64_t own = own_depth(L, co);
+  int64_t depth = b->depth, site = b->site;
+  int64_t own_depth = own(L, co, &lunerv_key_depths, b->depths_stored);
+  int64_t own_site = own(L, co, &lunerv_key_sites, b->sites_stored);
   lua_xmove(L, co, arguments);
 
   lunerv_resumer here = {L, b->resumers};
   b->resumers = &here;
-  b->depth = depth + own;
+  b->depth = depth + own_depth;
+  if (own_site) b->site = own_site;
   b->running = co;
   // A signal that came before the line above has hooked L.
   if (lunerv_interrupt_requested()) lunerv_arm(co);
@@ -53,10 +56,13 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   b->running = L;
   if (lunerv_interrupt_requested()) lunerv_arm(L);
   int64_t left = status == LUA_YIELD ? b->depth - depth : 0;
+  int64_t left_site = status == LUA_YIELD && (own_site || b->site != site) ? b->site : 0;
   b->depth = depth;
+  b->site = site;
   b->resumers = here.outer;
 
-  if (left != own) store_depth(L, co, left);
+  if (left != own_depth) store(L, co, &lunerv_key_depths, &b->depths_stored, left);
+  if (left_site != own_site) store(L, co, &lunerv_key_sites, &b->sites_stored, left_site);
   if (status == LUA_OK || status == LUA_YIELD) {
     if (!lua_checkstack(L, results + 1)) {
       lua_pop(co, results);
@@ -90,15 +96,17 @@ static int coroutine_resume(lua_State *L) {
 static int close_coroutine(lua_State *L, lua_State *co) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   lunerv_resumer here = {L, b->resumers};
-  int64_t depth = b->depth;
+  int64_t depth = b->depth, site = b->site;
   b->resumers = &here;
   b->running = co;
   int status = lua_resetthread(co);  // runs its pending __close; protected
   b->running = L;
   b->resumers = here.outer;
   b->depth = depth;
+  b->site = site;
   if (lunerv_interrupt_requested()) lunerv_arm(L);
-  if (b->depths_stored) store_depth(L, co, 0);
+  if (b->depths_stored) store(L, co, &lunerv_key_depths, &b->depths_stored, 0);
+  if (b->sites_stored) store(L, co, &lunerv_key_sites, &b->sites_stored, 0);
   return status;
 }
 
@@ -141,12 +149,10 @@ static int coroutine_close(lua_State *L) {
 }
 
 void lunerv_open_coroutines(lua_State *L) {
-  lua_createtable(L, 0, 0);
-  lua_createtable(L, 0, 1);
-  lua_pushliteral(L, "k");
-  lua_setfield(L, -2, "__mode");
-  lua_setmetatable(L, -2);
+  lunerv_push_weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_depths);
+  lunerv_push_weak_table(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_sites);
 
   lua_getglobal(L, LUA_COLIBNAME);
   lua_pushcfunction(L, coroutine_resume);

@@ -14,6 +14,8 @@ extern const char lunerv_key_text_error;
 extern const char lunerv_key_interrupt;  // the first interrupt of a run
 extern const char lunerv_key_kept;    // an error value on its way through Swift
 extern const char lunerv_key_depths;  // coroutine → its own share of `depth`, weak keys
+extern const char lunerv_key_sites;   // coroutine → its own `site`, weak keys
+extern const char lunerv_key_hooks;   // coroutine → { function, mask, count } of debug.sethook
 
 /// Pushes "file:line" of the innermost frame from `level` on that is no stdlib chunk's,
 /// looking through the threads that resumed this one; or of the innermost Lua frame; or "".
@@ -49,7 +51,17 @@ void lunerv_arm(lua_State *L);
 /// Marks this thread as the one whose Lua code a signal must stop; returns what was there.
 lunerv_bridge *lunerv_enter(lunerv_bridge *b);
 void lunerv_leave(lunerv_bridge *previous);
-void lunerv_shield(int change);
+
+/// The one hook of every thread: looks for Ctrl-C, and calls what the script set.
+void lunerv_hook(lua_State *L, lua_Debug *event);
+/// What the script asked for by debug.sethook on this thread; whether it did.
+bool lunerv_user_hook(lua_State *L, int *mask, int *count);
+/// Calls the script's hook, if it wants this event.
+void lunerv_call_user_hook(lua_State *L, lua_Debug *event);
+/// Replaces debug.sethook and debug.gethook by versions that Ctrl-C gets along with.
+void lunerv_open_hooks(lua_State *L);
+/// Pushes a new table whose keys are weak.
+void lunerv_push_weak_table(lua_State *L);
 
 /// Replaces coroutine.resume, wrap and close by versions that keep track of `running`.
 void lunerv_open_coroutines(lua_State *L);

@@ -1,5 +1,5 @@
 // Ctrl-C and its like: a flag that trampolines and kernels poll, and a hook on the running
-// coroutine for Lua code that calls neither.
+// coroutine for Lua code that calls neither. The hook that a script sets is hooks.c's.
 
 #include <errno.h>
 #include <poll.h>
@@ -86,20 +86,34 @@ void lunerv_leave(lunerv_bridge *previous) {
     atomic_store(&owner_known, false);
 }
 
-static void hook(lua_State *L, lua_Debug *frame) {
-  (void)frame;
-  if (!lunerv_interrupt_requested())
-    lua_sethook(L, NULL, 0, 0);
-  else if (!lunerv_interrupt_pending())
-    lua_sethook(L, hook, LUA_MASKCOUNT, 1000);  // shielded: look again, but rarely
-  else
+void lunerv_hook(lua_State *L, lua_Debug *event) {
+  if (lunerv_interrupt_pending()) {
     lunerv_raise_interrupt(L);
+    return;
+  }
+  // Nobody asks for a stop any more, or a shield holds: the script's own hook goes on. Behind a
+  // shield, look again, but rarely.
+  bool shielded = lunerv_interrupt_requested();
+  int mask = 0, count = 0;
+  lunerv_user_hook(L, &mask, &count);
+  if (shielded && !(mask & LUA_MASKCOUNT)) {
+    mask |= LUA_MASKCOUNT;
+    count = 1000;
+  }
+  bool armed = lua_gethookmask(L) != mask || lua_gethookcount(L) != count;
+  if (armed) {
+    lua_sethook(L, mask ? lunerv_hook : NULL, mask, count);
+    // A signal may have come meanwhile, and its hook been overwritten.
+    if (!shielded && lunerv_interrupt_requested()) lunerv_arm(L);
+    if (event->event == LUA_HOOKCOUNT) return;
+  }
+  lunerv_call_user_hook(L, event);
 }
 
 /// From the next instruction on, every instruction of a Lua function raises: so a `pcall`
 /// that caught the error has no time to go on, and a loop around it ends as well. C
 /// functions still run, among them the `__close` and `__gc` of objects.
-void lunerv_arm(lua_State *L) { lua_sethook(L, hook, LUA_MASKCOUNT, 1); }
+void lunerv_arm(lua_State *L) { lua_sethook(L, lunerv_hook, LUA_MASKCOUNT, 1); }
 
 /// Raised again and again on the way out, in a `__close` for one; what is told is where the
 /// script was the first time.

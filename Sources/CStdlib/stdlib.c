@@ -341,6 +341,9 @@ END
 MODULE("lunerv.nn.two_conv_block")
 #embed "../../stdlib/lunerv/nn/two_conv_block.lua"
 END
+MODULE("lunerv.nn.watch")
+#embed "../../stdlib/lunerv/nn/watch.lua"
+END
 MODULE("lunerv.optim")
 #embed "../../stdlib/lunerv/optim.lua"
 END
@@ -382,6 +385,21 @@ MODULE("lunerv.plot.raster")
 END
 MODULE("lunerv.plot.svg")
 #embed "../../stdlib/lunerv/plot/svg.lua"
+END
+MODULE("lunerv.profile")
+#embed "../../stdlib/lunerv/profile.lua"
+END
+MODULE("lunerv.profile.command")
+#embed "../../stdlib/lunerv/profile/command.lua"
+END
+MODULE("lunerv.profile.flame")
+#embed "../../stdlib/lunerv/profile/flame.lua"
+END
+MODULE("lunerv.profile.measuring")
+#embed "../../stdlib/lunerv/profile/measuring.lua"
+END
+MODULE("lunerv.profile.report")
+#embed "../../stdlib/lunerv/profile/report.lua"
 END
 MODULE("lunerv.progress")
 #embed "../../stdlib/lunerv/progress.lua"

@@ -17,6 +17,13 @@ public enum LuaInterrupt {
   /// a checkpoint can be written.
   public static var isRequested: Bool { lunerv_interrupt_pending() }
 
+  /// Runs `body`, which Ctrl-C does not stop: what was gathered is to be said.
+  public static func shielded<R>(_ body: () throws -> R) rethrows -> R {
+    lunerv_shield(1)
+    defer { lunerv_shield(-1) }
+    return try body()
+  }
+
   /// Whether the user asked to stop, shielded or not.
   public static var wasRequested: Bool { lunerv_interrupt_requested() }
 

@@ -26,6 +26,16 @@ public final class LuaState {
   /// "Lua 5.4.6".
   public static var release: String { String(cString: lunerv_lua_release()) }
 
+  /// Told of calls between Lua and Swift, while somebody measures.
+  public var callObserver: (any LuaCallObserver)?
+
+  /// Where in its model the running code is: a number of the host's that each coroutine has for
+  /// itself. One that has set none is where it was resumed.
+  public var site: Int {
+    get { Int(bridge.pointee.site) }
+    set { bridge.pointee.site = Int64(newValue) }
+  }
+
   private var moduleFolders: [String] = []
   /// Objects and functions that Lua refers to by address; never removed.
   private var functions: [NativeFunction] = []
@@ -80,7 +90,10 @@ public final class LuaState {
     described.append((T.luaName, { (cls.methods.map(\.signature), cls.getters.map(\.signature)) }))
     for list in [cls.methods, cls.getters, cls.setters] {
       stack.pushTable(fields: list.count)
-      for function in list { setFunction(function, named: function.signature.name, on: stack) }
+      for function in list {
+        function.owner = T.luaName
+        setFunction(function, named: function.signature.name, on: stack)
+      }
     }
     stack.pushTable(fields: cls.events.count + 8)
     for (event, function) in cls.events { setFunction(function, named: event, on: stack) }
@@ -151,6 +164,7 @@ public final class LuaState {
   }
 
   private func push(_ function: NativeFunction, on stack: LuaStack) {
+    function.number = functions.count
     functions.append(function)
     stack.room()
     lunerv_push_function(
@@ -249,7 +263,11 @@ public final class LuaState {
     let leave = onEnter?()
     defer { leave?() }
     stopwatch.enterLua()
+    let (site, observer) = (bridge.pointee.site, callObserver)
+    observer?.enterLua()
     let status = lunerv_call(thread, stack.count - base - 1, LUA_MULTRET, report)
+    observer?.leave()
+    bridge.pointee.site = site
     stopwatch.leaveLua()
     bridge.pointee.depth = depth
     if status != LUA_OK {
@@ -319,10 +337,23 @@ private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePoi
   return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
     state.stopwatch.leaveLua()
     defer { state.stopwatch.enterLua() }
-    return Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef {
-      $0.call(LuaStack(thread, state))
+    return Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef { function in
+      guard let observer = state.callObserver else { return function.call(LuaStack(thread, state)) }
+      observer.enterNative(function.number) { function.displayName }
+      defer { observer.leave() }
+      return function.call(LuaStack(thread, state))
     }
   }
+}
+
+/// What is told of calls between Lua and Swift. Calls nest.
+public protocol LuaCallObserver: AnyObject {
+  /// Lua calls the native function with this number, "conv2d" or "clip:frame".
+  func enterNative(_ number: Int, name: () -> String)
+  /// Swift calls Lua.
+  func enterLua()
+  /// The call entered last is over.
+  func leave()
 }
 
 private func releaseNative(_ object: UnsafeMutableRawPointer) {

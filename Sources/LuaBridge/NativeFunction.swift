@@ -39,6 +39,9 @@ final class NativeFunction {
   let signature: LuaSignature
   let role: Role
   let polls: Bool
+  /// Its place among the functions of its state, and the class whose method it is.
+  var number = -1
+  var owner: String?
   /// The number of arguments beyond which a call is refused; -1 for any.
   private let maximum: Int32
   private let body: (LuaStack) throws -> Void
@@ -69,6 +72,12 @@ final class NativeFunction {
       let result = try body(repeat try stack.argument((each A).self, &index))
       result.push(to: stack)
     }
+  }
+
+  /// Its name as users know it, with its class in front where it has one: "conv2d", "clip:frame", "+".
+  var displayName: String {
+    if case .meta(let symbol) = role { return symbol.replacing("'", with: "") }
+    return owner.map { "\($0):\(signature.name)" } ?? signature.name
   }
 
   /// Runs the function; the number of results, or a status of CLuaBridge.h.

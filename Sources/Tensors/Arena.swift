@@ -78,6 +78,14 @@ public enum Arena {
     throw LunervError(.memory, "not enough memory for a tensor of \(bytes) bytes")
   }
 
+  static func note(_ size: Int, _ account: MemoryAccount, _ ledger: MemoryByOwner, _ owner: Int) {
+    locked { ledger.take(size, owner, all: account.live) }
+  }
+
+  static func forget(_ size: Int, _ ledger: MemoryByOwner, _ owner: Int) {
+    locked { ledger.give(size, owner) }
+  }
+
   private static let large = 1 << 21
 
   private static func fresh(_ size: Int) -> UnsafeMutableRawPointer? {
@@ -131,13 +139,24 @@ final class Storage {
   let size: Int
 
   private let account: MemoryAccount
+  /// Who made it, while somebody measures.
+  private var ledger: MemoryByOwner?
+  private var owner = 0
 
   init(bytes: Int) throws {
-    account = Session.current.memory
+    let session = Session.current
+    account = session.memory
     (base, size) = try Arena.allocate(bytes, for: account)
+    if let profiler = session.profiler {
+      (ledger, owner) = (profiler.memory, profiler.owner)
+      Arena.note(size, account, profiler.memory, owner)
+    }
   }
 
-  deinit { Arena.release(base, size: size, of: account) }
+  deinit {
+    if let ledger { Arena.forget(size, ledger, owner) }
+    Arena.release(base, size: size, of: account)
+  }
 
   func pointer<T>(_ type: T.Type = T.self) -> UnsafeMutablePointer<T> {
     base.assumingMemoryBound(to: T.self)

@@ -18,6 +18,8 @@ struct ConvolutionCall {
   var keepsWeights = false
   /// This one and the pending ones below it.
   var nesting = 1
+  /// Who asked for it, while somebody measures.
+  var origin = Profiler.Origin()
 
   static func checked(
     x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int, recorded: Bool
@@ -59,7 +61,17 @@ struct ConvolutionCall {
     x.readers += 1
     return ConvolutionCall(
       shape: s, x: x, w: w, b: b, recorded: recorded, keepsWeights: !recorded && w.isStored,
-      nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])))
+      nesting: try Value.nesting(over: [x, w] + (b.map { [$0] } ?? [])),
+      origin: Session.current.profiler?.origin("conv2d") ?? .init())
+  }
+
+  /// Runs `body`, which does the arithmetic of this convolution once.
+  private func measured<R>(_ part: String?, _ body: () throws -> R) rethrows -> R {
+    guard let profiler = Session.current.profiler else { return try body() }
+    profiler.begin(
+      origin, as: part, backward: part != nil, counting: .nothing, flops: shape.flops)
+    defer { profiler.end() }
+    return try body()
   }
 
   private var algorithm: ConvolutionAlgorithm? {
@@ -85,6 +97,10 @@ struct ConvolutionCall {
   }
 
   func run(shape out: [Int], layout: Layout) throws -> Value {
+    try measured(nil) { try compute(shape: out, layout: layout) }
+  }
+
+  private func compute(shape out: [Int], layout: Layout) throws -> Value {
     try Work.charge(Shape.count(out), shape.inputs / shape.groups, shape.kh, shape.kw)
     let result = try Value.allocate(out, x.dtype, layout)
     let w = try self.w.contiguous()
@@ -93,7 +109,9 @@ struct ConvolutionCall {
       guard shuffle == 1 else {
         var plain = self
         plain.shuffle = 1
-        return try plain.value().shuffledCopy(shuffle)
+        let pending = try plain.value()
+        return try plain.compute(shape: pending.shape, layout: pending.layout)
+          .shuffledCopy(shuffle)
       }
       let x = try self.x.contiguous()
       let target = layout == .contiguous ? result : try Value.allocate(out, x.dtype)
@@ -140,6 +158,10 @@ struct ConvolutionCall {
 
   /// The gradient of x from that of the (unshuffled) result.
   func dataGradient(_ g: Value) throws -> Value {
+    try measured("conv2d, by input") { try computeDataGradient(g) }
+  }
+
+  private func computeDataGradient(_ g: Value) throws -> Value {
     let w = try self.w.contiguous()
     guard let algorithm else {
       let g = try g.contiguous()
@@ -165,6 +187,10 @@ struct ConvolutionCall {
 
   /// The gradients of the weights and, when there is one, of the bias.
   func weightGradient(_ g: Value) throws -> (Value, Value?) {
+    try measured("conv2d, by weight") { try computeWeightGradient(g) }
+  }
+
+  private func computeWeightGradient(_ g: Value) throws -> (Value, Value?) {
     let dw = try Value.allocate(w.shape, w.dtype)
     let db = try b.map { try Value.allocate($0.shape, $0.dtype) }
     guard let algorithm else {

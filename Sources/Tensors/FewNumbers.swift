@@ -18,6 +18,7 @@ extension Value {
     var operators = 0
     guard try isDirect(in: self, &operators) else { return nil }
     try Work.charge(count, operators)
+    Session.current.profiler?.runs(operators, over: count)
     let result = try Value.allocate(shape, dtype)
     let target = try result.memory(Float.self)
     var free = Session.current.fewNumbers

@@ -243,6 +243,9 @@ extension Value {
     let n = tb ? b.shape[rank - 2] : b.shape[rank - 1]
     let batch = Array(a.shape.dropLast(2))
     try Work.charge(Shape.count(batch), m, n, k)
+    let profiler = Session.current.profiler
+    profiler?.begin(flops: 2 * Double(m) * Double(n) * Double(k) * Double(Shape.count(batch)))
+    defer { profiler?.end() }
     let out = try Value.allocate(batch + [m, n], a.dtype)
     func go<T: PointwiseScalar>(_ type: T.Type) throws {
       let (pa, pb, pc) = (

@@ -23,6 +23,7 @@ extension Value {
       guard let view = channelsLastView(real, op) else {
         return try contiguous().reduced(op, over: dims)
       }
+      Session.current.profiler?.made(count)
       let result = try Value.allocate(out, dtype, view.inner > 1 ? .channelsLast : .contiguous)
       try reduce(
         program(of: Float.self), op, outer: view.outer, length: view.length, inner: view.inner,
@@ -41,6 +42,7 @@ extension Value {
     }
     let outer = Shape.count(Array(shape[..<from])), inner = Shape.count(Array(shape[(to + 1)...]))
     let length = Shape.count(Array(shape[from...to]))
+    Session.current.profiler?.made(count)
     let result = try Value.allocate(out, dtype)
     if dtype == .f32 {
       try reduce(

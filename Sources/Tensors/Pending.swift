@@ -93,6 +93,7 @@ extension Value {
     var compiler = Compiler<T>(root: self)
     let result = try compiler.register(for: self)
     try Work.charge(physicalCount, compiler.code.count)
+    Session.current.profiler?.runs(compiler.code.count, over: count)
     return compiler.finish([result])
   }
 
@@ -101,6 +102,7 @@ extension Value {
     var compiler = Compiler<Float>(root: values[0])
     let results = try values.map { try compiler.register(for: $0) }
     try Work.charge(values[0].physicalCount, compiler.code.count)
+    Session.current.profiler?.runs(compiler.code.count, over: values[0].count)
     return compiler.finish(results)
   }
 

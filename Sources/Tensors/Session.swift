@@ -20,6 +20,8 @@ public final class Session {
   /// number. See ``Work``.
   public var workLeft = Int.max
   public var random = Philox(seed: 0)
+  /// Measures what runs here; nil when nobody wants to know.
+  public var profiler: Profiler?
 
   public init() {}
 

@@ -17,6 +17,8 @@ final class Tape {
     var backward: Backward?
     weak var leaf: Tensor?
     var isLeaf = false
+    /// Who asked for the operator, while somebody measures.
+    var origin = Profiler.Origin()
   }
 
   private var entries: ContiguousArray<Entry> = []
@@ -70,6 +72,7 @@ final class Tape {
     var entry = Entry()
     entry.inputs = inputs
     entry.backward = backward
+    if let profiler = Session.current.profiler { entry.origin = profiler.origin }
     return append(entry)
   }
 
@@ -134,6 +137,9 @@ final class Tape {
       try betweenKernels?()
       let inputs = entries[slot].inputs
       entries[slot].backward = nil
+      let profiler = Session.current.profiler
+      profiler?.begin(entries[slot].origin, backward: true, counting: .results)
+      defer { profiler?.end() }
       for (input, g) in zip(inputs, try backward(gradient)) {
         guard let g else { continue }
         if let sum = gradients[input] {

@@ -20,6 +20,8 @@ public final class Value {
   var readers = 0
   /// What convolutions that do not train made of this value as their weights.
   var prepared: PreparedWeights?
+  /// Who asked for a pending value, while somebody measures.
+  var origin: Profiler.Origin
 
   enum State {
     case stored(Storage, offset: Int)
@@ -45,6 +47,11 @@ public final class Value {
     self.dtype = dtype
     self.layout = layout
     self.state = state
+    if case .stored = state {
+      origin = .init()
+    } else {
+      origin = Session.current.profiler?.origin ?? .init()
+    }
   }
 
   var count: Int { Shape.count(shape) }
@@ -72,6 +79,7 @@ public final class Value {
     let shape = try Shape.checked(shape)
     try Work.charge(physicalCount(shape, layout), 1)
     let storage = try Storage(bytes: physicalCount(shape, layout) * dtype.size)
+    Session.current.profiler?.made(Shape.count(shape))
     return Value(shape: shape, dtype: dtype, layout: layout, state: .stored(storage, offset: 0))
   }
 
@@ -86,6 +94,18 @@ public final class Value {
   }
 
   func materialise() throws {
+    // A convolution measures itself: what reads it may compute it, too.
+    guard let profiler = Session.current.profiler else { return try compute() }
+    switch state {
+    case .stored, .convolution: return try compute()
+    case .pointwise, .channelSums: profiler.begin(origin, .programs)
+    case .unshuffled: profiler.begin(origin, .results)
+    }
+    defer { profiler.end() }
+    try compute()
+  }
+
+  private func compute() throws {
     let result: Value
     switch state {
     case .stored: return

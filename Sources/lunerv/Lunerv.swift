@@ -26,7 +26,8 @@ struct Lunerv: ParsableCommand {
     do {
       try checkArguments()
       if try help() { Glibc.exit(0) }
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(
+        ProfileOptions.readable(Array(CommandLine.arguments.dropFirst())))
       try command.run()
       let isWritten = fflush(stdout) == 0 && ferror(stdout) == 0
       LuaInterrupt.requestIfUnread()

@@ -31,6 +31,9 @@ struct Run: ParsableCommand {
         """))
   var watch = false
 
+  @OptionGroup(title: "Measuring")
+  var profile: ProfileOptions
+
   @Argument(help: "The script.")
   var script: String?
 
@@ -43,8 +46,8 @@ struct Run: ParsableCommand {
         .usage, CommandHelp.unknownOption(script, in: "run") ?? "unknown option '\(script)'")
     }
     if watch {
-      guard let script, code == nil, !interactive else {
-        throw LunervError(.usage, "run --watch: expected a script, without -e and -i")
+      guard let script, code == nil, !interactive, !profile.isWanted else {
+        throw LunervError(.usage, "run --watch: expected a script, without -e, -i and --profile")
       }
       return try Watch(script: script, arguments: arguments).run()
     }
@@ -53,10 +56,10 @@ struct Run: ParsableCommand {
     }
     let host = try Host.forCommand()
     try Watch.reportReads(of: host)
-    guard interactive else { return try runScript(host) }
+    guard interactive else { return try measured(host) }
     var hasFailed = false
     do {
-      try runScript(host)
+      try measured(host)
     } catch let error as LunervError
       where error.kind != .interrupted || LuaInterrupt.signal == SIGINT
     {
@@ -65,6 +68,10 @@ struct Run: ParsableCommand {
       LuaInterrupt.clear()
     }
     try Prompt(host, hasFailed: hasFailed).run()
+  }
+
+  private func measured(_ host: Host) throws {
+    try profile.measure(host) { try runScript(host) }
   }
 
   private func runScript(_ host: Host) throws {

@@ -1,29 +1,9 @@
 -- lv.plot: what is in its pictures, as SVG and as pixels, and what it refuses.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local elements <const> = require "svg"
 
 local equal <const>, near <const>, test <const> = harness.equal, harness.near, harness.test
-
--- The elements of an SVG text: { name, attributes, text = }; fails unless every tag is closed.
-local function elements(svg)
-  assert(utf8.len(svg))
-  local list, open = {}, {}
-  for close, name, attributes, empty, text in svg:gmatch "<(/?)([%w]+)([^<>]-)(/?)>([^<]*)" do
-    if close == "/" then
-      equal(table.remove(open), name)
-    else
-      local element = { name = name, text = text }
-      for key, value in attributes:gmatch '([%w-:]+)="([^"]*)"' do element[key] = value end
-      list[#list + 1] = element
-      if empty ~= "/" then open[#open + 1] = name end
-    end
-    for entity in text:gmatch "&[^;]*;?" do
-      assert(({ ["&amp;"] = 1, ["&lt;"] = 1, ["&gt;"] = 1, ["&quot;"] = 1 })[entity], entity)
-    end
-  end
-  equal(#open, 0)
-  return list
-end
 
 local function named(list, name)
   local found = {}

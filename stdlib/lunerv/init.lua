@@ -26,6 +26,7 @@ local submodules <const> = {
   options = "lunerv.options",
   parallel = "lunerv.parallel",
   plot = "lunerv.plot",
+  profile = "lunerv.profile",
   quant = "lunerv.quant",
   reference = "lunerv.reference",
   reload = "lunerv.reload",

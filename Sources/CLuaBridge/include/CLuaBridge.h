@@ -68,6 +68,10 @@ typedef struct lunerv_bridge {
   /// A counter that follows the flow of control through coroutines (see `nested`).
   int64_t depth;
   bool depths_stored;
+  /// Where in its model the running code is, a number of the host's; it follows the flow of control
+  /// too. A coroutine that has none of its own is where it was resumed.
+  int64_t site;
+  bool sites_stored;
 } lunerv_bridge;
 
 /// A Swift object held by Lua. `object` is one retained pointer, or null once closed.
@@ -155,6 +159,8 @@ void lunerv_interrupt_unread(void);
 void lunerv_interrupt_clear(void);
 /// Has signals passed on to this thread, which runs no Lua now but waits for them.
 void lunerv_interrupt_claim(void);
+/// Ctrl-C waits while the sum of all changes is above 0.
+void lunerv_shield(int change);
 /// Whether work should stop now: asked for, and not inside a shield.
 bool lunerv_interrupt_pending(void);
 /// Whether the user asked to stop, shielded or not.

@@ -12,6 +12,7 @@ local observing <const> = require "lunerv.nn.observing"
 local origin <const> = require "lunerv.nn.origin"
 local Module <const> = require "lunerv.nn.state"
 local tree <const> = require "lunerv.nn.tree"
+local watch <const> = require "lunerv.nn.watch"
 
 local ORDER <const>, is_module <const> = tree.ORDER, tree.is_module
 
@@ -20,7 +21,12 @@ local ORDER <const>, is_module <const> = tree.ORDER, tree.is_module
 -- The modules being computed, outermost first, for each coroutine. A stack is its own guard: a
 -- to-be-closed reference to it pops one module, whether the call returns or fails.
 local stacks <const> = setmetatable({}, { __mode = "k" })
-local Stack <const> = { __close = function(stack) stack[#stack] = nil end }
+local Stack <const> = {
+  __close = function(stack)
+    stack[#stack] = nil
+    if watch.leave then watch.leave(stack) end
+  end,
+}
 
 local function enter(module)
   local thread = coroutine.running()
@@ -30,6 +36,7 @@ local function enter(module)
     stacks[thread] = stack
   end
   stack[#stack + 1] = module
+  if watch.enter then watch.enter(stack) end
   return stack
 end
 
@@ -87,7 +94,7 @@ end
 -- Runs when a field is first set: notes its place in the order, and to whom a module belongs.
 local function assign(self, key, value)
   if is_module(value) then
-    tree.owners[value] = self
+    tree.place(value, self)
   elseif type(value) == "table" and not getmetatable(value) then
     local first = rawget(value, 1)
     if is_module(first) or is_new_parameter(self, first) then

@@ -138,7 +138,7 @@ function Module:replace(old, new)
     for _, key in ipairs(module[tree.ORDER]) do
       if rawget(module, key) == old and module ~= new then
         rawset(module, key, new)
-        tree.owners[new] = module
+        tree.place(new, module)
         places = places + 1
       end
     end

@@ -205,7 +205,7 @@ local function copy(value, copies)
     local item = copy(rawget(value, key), copies)
     order[i] = key
     rawset(other, key, item)
-    if tree.is_module(item) then tree.owners[item] = other end
+    if tree.is_module(item) then tree.place(item, other) end
   end
   return other
 end

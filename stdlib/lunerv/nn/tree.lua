@@ -96,6 +96,15 @@ local function field_of(parent, child)
   end
 end
 
+-- How often modules have come to another place: until this changes, so does no path.
+tree.moves = 0
+
+-- Says of which module another is a field now.
+function tree.place(child, parent)
+  owners[child] = parent
+  tree.moves = tree.moves + 1
+end
+
 -- "Decoder.body[2].conv": where a module is, from the outermost one that holds it.
 function tree.path(module)
   local path = ""

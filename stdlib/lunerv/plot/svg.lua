@@ -66,6 +66,11 @@ function Svg:text(x, y, text, o)
     o.turn and (' transform="rotate(%.2f %.1f %.1f)"'):format(o.turn, x, y) or "", escaped(text))
 end
 
+-- What is drawn until `ungroup` is one thing, whose name a viewer shows under the pointer.
+function Svg:group(name) self:add("<g><title>%s</title>", escaped(name)) end
+
+function Svg:ungroup() self:add "</g>" end
+
 -- The text of the file.
 function Svg:finished()
   self:add "</svg>"
