@@ -211,8 +211,7 @@ local function out_of_bytes(t) return t:amin():item() < 0 or t:amax():item() > 2
 --- The tensors that `encode` was given.
 ---
 --- Bytes that are not those of these parts are an error, as far as they show it: what was damaged
---- may
---- decode to other symbols.
+--- may decode to other symbols.
 ---
 ---     local codes = lv.coder.decode(bytes, { { shape = { 8, 3, 3 }, model = model } })[1]
 ---

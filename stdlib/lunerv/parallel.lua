@@ -38,11 +38,9 @@ end
 --- Does tasks in processes, several at once, and returns their results in the order of the tasks.
 ---
 --- Each process runs the script again from its beginning: it reaches this same call, does one task
---- there and exits. What stands before the call is therefore done in every process, and has to
---- come to
---- the same list of tasks; what stands behind it is done once. A result is plain data: nil,
---- booleans,
---- numbers, texts and tables of them. Of a task that fails the result is the error.
+--- there and exits. What stands before the call is therefore done in every process, and has to come
+--- to the same list of tasks; what stands behind it is done once. A result is plain data: nil,
+--- booleans, numbers, texts and tables of them. Of a task that fails the result is the error.
 ---
 ---     local results, failed = lv.parallel {
 ---       jobs = 4, tasks = { 1e-3, 2e-3, 4e-3, 8e-3 },

@@ -102,6 +102,7 @@ end
 -- Options of `lunerv run` that are the first process's alone.
 local dropped <const> = { ["--watch"] = true, ["--profile"] = true, ["-i"] = true,
   ["--interactive"] = true }
+local function is_dropped(word) return dropped[word:match "^[^=]*"] end
 
 -- What a command of the shell prints. `$PPID` is this process there: a file opened here would
 -- count as read for `lunerv run --watch`.
@@ -122,7 +123,7 @@ local function command(what)
   local in_front = true
   for i = 2, #words do
     in_front = in_front and (i == 2 or words[i]:match "^%-" ~= nil)
-    if not (in_front and dropped[words[i]]) then list[#list + 1] = quoted(words[i]) end
+    if not (in_front and is_dropped(words[i])) then list[#list + 1] = quoted(words[i]) end
   end
   return table.concat(list, " ")
 end

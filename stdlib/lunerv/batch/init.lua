@@ -118,14 +118,11 @@ end
 ---
 --- Each process runs the script again from its beginning: it reaches this same call, does one clip
 --- there and exits. What stands before the call is therefore done in every process; what stands
---- behind
---- it is done once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which the files
---- that it writes shall begin; what it prints goes to out/NAME.log, and the table that it returns,
---- plain data, to out/NAME.json and, numbers and texts of it, to out/manifest.json. A clip that
---- fails
---- is told of and skipped. Ctrl-C ends all processes; with `resume` clips that are done stay as
---- they
---- are, and what `each` itself can resume (lv.train does) goes on.
+--- behind it is done once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which
+--- the files that it writes shall begin; what it prints goes to out/NAME.log, and the table that it
+--- returns, plain data, to out/NAME.json and, numbers and texts of it, to out/manifest.json. A clip
+--- that fails is told of and skipped. Ctrl-C ends all processes; with `resume` clips that are done
+--- stay as they are, and what `each` itself can resume (lv.train does) goes on.
 ---
 ---     local result = lv.batch {
 ---       clips = "clips/*.mp4", out = "small", jobs = 2, resume = true,
