@@ -71,6 +71,13 @@ func lines(of text: String) -> [String] {
   text.split(separator: "\n", omittingEmptySubsequences: true).map(String.init)
 }
 
+/// The signals for which a process has a handler, signal n as bit n − 1.
+func signalsCaught(by pid: pid_t) throws -> UInt64 {
+  let status = lines(of: try text(of: "/proc/\(pid)/status"))
+  let field = status.first { $0.hasPrefix("SigCgt:") }?.split(separator: "\t").last
+  return try #require(field.flatMap { UInt64($0, radix: 16) })
+}
+
 /// Seconds on a clock that never goes back.
 func now() -> Double {
   var time = timespec()

@@ -113,6 +113,17 @@ final class Terminal {
     }
   }
 
+  /// Waits until the program has taken a Ctrl-C, after which it catches no other.
+  func expectInterruptTaken(within limit: Double = 30) throws {
+    let end = now() + limit
+    while now() < end {
+      let mask = try signalsCaught(by: pid)
+      if mask & (1 << UInt64(SIGINT - 1)) == 0 { return }
+      usleep(2000)
+    }
+    Issue.record("Ctrl-C was not taken")
+  }
+
   /// A line typed at the prompt.
   func enter(_ line: String) {
     expect("lv> ")

@@ -97,6 +97,18 @@ extension RobustnessTests {
       #expect(prompt.exitCode() == 0)
     }
 
+    /// Where a step of training is saved the first Ctrl-C waits; a second one is heard.
+    @Test func theSecondInterruptOfARunKills() throws {
+      let prompt = try Terminal(scratch)
+      prompt.enter("shield = require('lunerv.bridge').shield")
+      prompt.enter("shield(function() print('shiel' .. 'ded') while true do end end)")
+      prompt.expect("shielded")
+      prompt.type(interrupt)
+      try prompt.expectInterruptTaken()
+      prompt.type(interrupt)
+      #expect(prompt.exitCode() == 128 + SIGINT)
+    }
+
     @Test func trainingStopsAndTheModelStays() throws {
       let clip = try scratch.file("clip.y4m", y4m(16, 12, 4))
       let prompt = try Terminal(scratch)

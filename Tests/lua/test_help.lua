@@ -24,6 +24,20 @@ test("every public name is described", function()
   all_entries(function(entry) return entry.missing and "has no description" end)
 end)
 
+test("a method is found by what people call its object", function()
+  local help = lv.help.text
+  assert(help "clip:part":find("video.Clip:part(first, last)", 1, true) == 1)
+  assert(help "optimiser:state":find("Optimiser:state()", 1, true) == 1)
+  for _, name in ipairs { "Tensor", "Module", "Optimiser", "Clip", "video.Clip", "Events" } do
+    local last = name:match "%w+$"
+    assert(help(name):find(last .. "[.:]%l"), name)
+  end
+  -- What has a comment of its own is told by that.
+  assert(help "nn.List":find("lv.nn.List(modules?)", 1, true) == 1)
+  local _, problem = help "clip:prat"
+  equal(tostring(problem), "help: nothing is called 'clip:prat': did you mean 'part'?")
+end)
+
 test("a name without a description is found", function()
   lv.optim.Nameless = function() end
   api.forget()

@@ -306,17 +306,21 @@ local function plain(name)
   return name:gsub("^Tensor%.([%w_]+)$", "Tensor:%1")
 end
 
---- The entry of a name: "conv2d", "lv.nn.Conv2d", "Conv2d", "Tensor:sum"; nil and the nearest names
---- where there is none.
+--- The entry of a name: "conv2d", "lv.nn.Conv2d", "Conv2d", "Tensor:sum", "clip:part"; nil and the
+--- nearest names where there is none.
 ---
 ---@param name string
 ---@return table?
 ---@return string[]?
 function api.find(name)
   local wanted, tail = plain(name), nil
+  -- People name a method by what they call the object: "clip:part" is video.Clip:part.
+  local ending = "." .. wanted:lower()
   for _, entry in ipairs(api.entries()) do
     if entry.path == wanted then return entry end
-    if not tail and entry.path:match "[%w_]+$" == wanted then tail = entry end
+    local is_tail = entry.path:match "[%w_]+$" == wanted
+      or wanted:find ":" and ("." .. entry.path:lower()):sub(-#ending) == ending
+    if is_tail and not tail then tail = entry end
   end
   if tail then return tail end
   local known = {}

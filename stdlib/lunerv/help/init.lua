@@ -26,6 +26,19 @@ local function members_of(entry)
   return list
 end
 
+-- An entry for a type that has methods and no comment of its own, such as Tensor or Clip; else nil.
+local function of_type(name)
+  name = name:gsub("^lv%.", "")
+  local path, is_described
+  for _, entry in ipairs(api.entries()) do
+    local owner = entry.owner
+    if owner and (owner == name or owner:match "[%w_]+$" == name) then path = path or owner end
+    is_described = is_described or entry.path == name or path and entry.path == path
+  end
+  if not path or is_described then return nil end
+  return { path = path, kind = "type", summary = "", parameters = {}, results = {} }
+end
+
 -- An option of the command line, told like a function's.
 local function of_option(name)
   local option = options.by_name(name)
@@ -53,12 +66,8 @@ function help.text(what)
   end
   local entry, near
   if type(what) == "string" then
-    local types = { Tensor = true, Module = true, Optimiser = true, Writer = true, Events = true }
-    if types[what] then
-      entry = { path = what, kind = "type", summary = "", parameters = {}, results = {} }
-      return table.concat(text.lines(entry, width(), members_of(entry)), "\n")
-    end
-    entry, near = api.find(what)
+    entry = of_type(what)
+    if not entry then entry, near = api.find(what) end
     local option = not entry and of_option(what:gsub("^%-+", ""):gsub("%-", "_"))
     if option then return option end
   else
