@@ -303,6 +303,14 @@ static int is_error(lua_State *L) {
   return 1;
 }
 
+/// error_of(raised): the error object that a raised text stands for, which may know more; what is
+/// anything else as it is.
+static int error_of(lua_State *L) {
+  lua_settop(L, 1);
+  if (lua_type(L, 1) == LUA_TSTRING && lunerv_is_noted(L, 1)) lunerv_adopt(L, L, 1);
+  return 1;
+}
+
 static int note_origin(lua_State *L) {
   lunerv_note_origin(L, L, 1);
   return 1;
@@ -372,6 +380,7 @@ void lunerv_push_bridge_module(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"new_error", new_error},
       {"is_error", is_error},
+      {"error_of", error_of},
       {"set_error_path", set_error_path},
       {"interrupted", interrupted},
       {"stop_if_unread", stop_if_unread},
@@ -381,7 +390,7 @@ void lunerv_push_bridge_module(lua_State *L) {
       {"class_members", lunerv_class_members},
       {NULL, NULL},
   };
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, 11);
   for (const luaL_Reg *f = functions; f->name; f++) {
     lua_pushstring(L, f->name);
     lua_pushcfunction(L, f->func);

@@ -150,7 +150,7 @@ int lunerv_assert(lua_State *L) {
 }
 
 /// Whether the value at `index` is the text that was noted last.
-static bool is_noted(lua_State *L, int index) {
+bool lunerv_is_noted(lua_State *L, int index) {
   index = lua_absindex(L, index);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text);
   bool noted = lua_type(L, index) == LUA_TSTRING && lua_rawequal(L, -1, index);
@@ -160,7 +160,7 @@ static bool is_noted(lua_State *L, int index) {
 
 void lunerv_note_error(lua_State *L, int index) {
   index = lua_absindex(L, index);
-  if (is_noted(L, index)) {
+  if (lunerv_is_noted(L, index)) {
     // Raised again: what was known of it where it arose stays.
     lua_pop(L, 1);
     return;
@@ -265,7 +265,7 @@ static void name_methods(lua_State *L, lua_State *from, int level) {
 void lunerv_adopt(lua_State *L, lua_State *from, int level) {
   if (lunerv_is_error(L, -1)) return;
   luaL_checkstack(L, 8, NULL);
-  if (is_noted(L, -1)) {
+  if (lunerv_is_noted(L, -1)) {
     lua_pop(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text_error);
     return;
@@ -314,7 +314,7 @@ void lunerv_note_origin(lua_State *L, lua_State *from, int level) {
 
 int lunerv_report(lua_State *L) {
   lua_settop(L, 1);
-  bool is_error = lunerv_is_error(L, 1), known = is_noted(L, 1);
+  bool is_error = lunerv_is_error(L, 1), known = lunerv_is_noted(L, 1);
   lunerv_adopt(L, L, 1);
   // What was raised without a place, on purpose, tells all by itself.
   lua_pushliteral(L, "where");

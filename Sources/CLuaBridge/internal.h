@@ -31,6 +31,7 @@ void lunerv_push_text(lua_State *L, int index);
 /// Makes the metatable of error objects, and lets the standard library take them as text.
 void lunerv_open_errors(lua_State *L);
 /// Remembers that the text at `index` came of the error on top, and pops that.
+bool lunerv_is_noted(lua_State *L, int index);
 void lunerv_note_error(lua_State *L, int index);
 /// Replaces the value on top, raised where `level` of `from` is, by an error object: itself, the
 /// one that its text came of, or a new one of the kind "script".

@@ -103,7 +103,7 @@ public final class Temporary {
     where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
       let path = folder + "/" + name
       guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
-        let status = try? file.status(), time(nil) - status.st_mtim.tv_sec >= seconds,
+        let status = try? file.status(), age(of: status) >= seconds,
         flock(file.number, LOCK_EX | LOCK_NB) == 0
       else { continue }
       // No other file has this name: who copies or renames one of ours makes it their own.
@@ -118,6 +118,14 @@ public final class Temporary {
       }
     }
     return removed
+  }
+
+  /// Seconds since a file was written. By the finest clock: file systems may use that, and a coarser
+  /// one would have files written in the future.
+  private static func age(of status: stat) -> Int {
+    var now = timespec()
+    clock_gettime(CLOCK_REALTIME, &now)
+    return now.tv_sec - status.st_mtim.tv_sec
   }
 
   /// ".lunerv-TAG-PROOF.tmp": the tag is the file's own number in its file system, and the proof

@@ -82,6 +82,8 @@ extension RobustnessTests {
       prompt.expect("interrupted")
       prompt.enter("error('plain')")
       prompt.expect("\nprompt:7: plain\n")
+      prompt.enter("nn.Linear(1, 1):foward(2)")
+      prompt.expect("\nprompt:8: Linear has no method 'foward': did you mean 'forward'?")
       // At the prompt it clears the line, and what was typed of a longer chunk.
       prompt.expect("lv> ")
       prompt.type("error('never')")

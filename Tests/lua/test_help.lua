@@ -166,12 +166,14 @@ test("a block of one's own is described by the comment above it", function()
 local nn = require("lunerv").nn
 -- Doubles what it gets. Nothing else.
 local Twice = nn.class "Twice"
+function Twice:init(width, options) self.width, self.options = width, options end
 function Twice:forward(x) return x * 2 end
 return Twice
 ]]))
   package.path = folder.path .. "/?.lua;" .. package.path
   local Twice = require "own_block"
-  assert(lv.help.text(Twice):find("Doubles what it gets.", 1, true))
+  equal(lv.help.text(Twice):match "^[^\n]+\n[^\n]+",
+    "Twice(width, options) → Twice\n  Doubles what it gets.")
   assert(lv.help.text(Twice()):find("Doubles what it gets.", 1, true))
 end)
 

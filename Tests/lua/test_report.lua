@@ -331,6 +331,20 @@ test("compressed files are shown with their work, in stages and in segments", fu
     "segment 2, small" })
 end)
 
+test("a training of one's own keeps frames for its page, unless it is told not to", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local seen = 0
+  local function train(out, kept)
+    lv.train { model = tiny.model(clip), clip = clip, epochs = 1, out = out, frames = kept,
+      on_frame = function() seen = seen + 1 end }
+    return select(2, report(folder, out):gsub("<img ", ""))
+  end
+  equal(train(folder.path .. "/a"), 9)
+  equal(train(folder.path .. "/b", false), 0)
+  equal(seen, 2 * #clip)
+end)
+
 local small <const> = { "--epochs=1", "--fc-dim=6", "--enc-dim=4,2", "--strides=2,2", "--ch-t=4",
   "--pe-levels=4" }
 

@@ -3,6 +3,7 @@
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
+local frames <const> = require "lunerv.report.frames"
 local Guard <const> = require "lunerv.guard"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
@@ -34,6 +35,8 @@ local extras <const> = {
     .. "evaluation }; training ends when it returns false", type = "function" },
   { "on_frame", nil, "called in the evaluation at the end with each frame and its reconstruction",
     type = "function" },
+  { "frames", true, "keeps three frames and their reconstructions in OUT/frames, for the page",
+    type = "boolean" },
   { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
     .. "returns, psnr, ms_ssim and psnr_8bit among them, are recorded", type = "function" },
   { "facts", nil, "plain data by name that a run must share with the one it continues",
@@ -64,6 +67,7 @@ local function settle(given)
       errors.raise("train: %s: expected a function, got %s", name, type(o[name]))
     end
   end
+  if o.frames == nil then o.frames = true end
   if o.clip.height and math.min(o.clip.height, o.clip.width) < smallest_side then
     errors.data("frames of %dx%d are too small to compare: at least %d pixels either way",
       o.clip.width, o.clip.height, smallest_side)
@@ -164,6 +168,17 @@ local function train_step(self)
   bridge.shield(update, self, number, mse) -- Ctrl-C waits
 end
 
+-- What sees the frames of the last evaluation.
+local function spectator(self)
+  local on_frame = self.o.on_frame
+  if not self.out or not self.o.frames then return on_frame end
+  local kept = frames.of(self.out, self.clip)
+  return function(frame, output, quality)
+    kept:see(frame.index, frame.original or frame.image, output)
+    if on_frame then on_frame(frame, output, quality) end
+  end
+end
+
 local function loop(self)
   self.saved, self.saved_at = self.saved or {}, native.time()
   while not self.finished do
@@ -218,7 +233,7 @@ return function(given)
   bridge.on_error(loop, function() resume.rescue(self) end, self)
   self.progress:clear()
   if self.saved ~= self.state then resume.save(self) end
-  local result = report.evaluate(self, o.on_frame)
+  local result = report.evaluate(self, spectator(self))
   if o.eval_every > 0 then report.evaluation(self, self.sequence.epoch, result) end
   if self.out then
     report.metrics(self, result)

@@ -107,11 +107,13 @@ function compress.segment(path, clip, o, say)
 
   local fitting = request.train_options(o)
   fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label
+  fitting.frames = false -- the file's own are kept
   local fitted = train(fitting)
   say(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
   local small, training = request.small(model, o)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
+  training.frames = false
   local run = train(training)
   say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 

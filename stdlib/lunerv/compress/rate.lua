@@ -103,6 +103,7 @@ local function fit(model, clip, o, made, shelf)
   if made.attempt > 1 then folder = ("%s-%d"):format(folder, made.attempt) end
   local training = request.train_options(o)
   training.model, training.clip, training.out, training.label = model, clip, folder, o.label
+  training.frames = false
   training.epochs = made.epochs
   function training.on_epoch(e)
     if is_evaluated(e.epoch, made.epochs) then

@@ -3,8 +3,9 @@
 -- declare.
 --
 -- An entry: { path = "nn.Conv2d", kind = "function" | "class" | "method" | "property" | "module" |
--- "value", owner, summary, text, example, parameters, results, options, chunk, line }. A parameter:
--- { name, type, optional, doc }; an option: { name, type, default, doc }, its default a text.
+-- "value", owner, summary, text, example, parameters, results, options, chunk, line, foreign }; a
+-- foreign one is not lv's. A parameter: { name, type, optional, doc }; an option: { name, type,
+-- default, doc }, its default a text.
 local comments <const> = require "lunerv.help.comments"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
@@ -98,6 +99,17 @@ local function of_signature(signature, path, kind)
   return entry
 end
 
+-- The parameters of a Lua function by their names alone, where no comment tells of them.
+local function add_parameters(entry, value)
+  if #entry.parameters > 0 then return end
+  for i = 1, debug.getinfo(value, "u").nparams do
+    local name = debug.getlocal(value, i)
+    if not (i == 1 and name == "self") then
+      entry.parameters[#entry.parameters + 1] = { name = name, type = "any", doc = "" }
+    end
+  end
+end
+
 local function of_function(value, path, kind, any)
   local info = debug.getinfo(value, "S")
   local found = comments.at(info.source, info.linedefined, any)
@@ -105,15 +117,7 @@ local function of_function(value, path, kind, any)
   entry.path, entry.kind, entry.missing = path, kind, entry.summary == "" or nil
   entry.chunk, entry.line = info.source, info.linedefined
   entry.options = options_of(path)
-  if not found or #entry.parameters == 0 then
-    local count = debug.getinfo(value, "u")
-    for i = 1, count.nparams do
-      local name = debug.getlocal(value, i)
-      if not (i == 1 and name == "self") then
-        entry.parameters[#entry.parameters + 1] = { name = name, type = "any", doc = "" }
-      end
-    end
-  end
+  add_parameters(entry, value)
   return entry
 end
 
@@ -151,6 +155,7 @@ local function of_class(class, path, any)
   local entry = found or { summary = "", text = "", parameters = {}, results = {} }
   entry.path, entry.kind, entry.missing = path, "class", entry.summary == "" or nil
   entry.chunk, entry.line = info and info.source, line
+  if any and rawget(class, "init") then add_parameters(entry, rawget(class, "init")) end
   entry.options = options_of(path)
   entry.results = { { type = "lunerv." .. path, doc = "" } }
   return entry
@@ -349,7 +354,9 @@ function api.of(value)
           return entry
         end
       end
-      return of_class(class, class.class_name, true)
+      local entry = of_class(class, class.class_name, true)
+      entry.foreign = true
+      return entry
     end
     for _, entry in ipairs(api.entries()) do
       if entry.kind == "module" and rawget(lv, entry.path) == value then return entry end
@@ -369,7 +376,9 @@ function api.of(value)
   for _, entry in ipairs(api.entries()) do
     if entry.chunk == info.source and entry.line == info.linedefined then return entry end
   end
-  return of_function(value, debug.getinfo(value, "n").name or "function", "function", true)
+  local entry = of_function(value, debug.getinfo(value, "n").name or "function", "function", true)
+  entry.foreign = true
+  return entry
 end
 
 --- The names of the options that a function takes; an empty list where it takes none.

@@ -35,7 +35,7 @@ function text.signature(entry)
   if entry.kind == "property" then return entry.path .. arrow:gsub("→", ":", 1) end
   if entry.kind == "type" then return entry.path end
   if entry.kind == "module" or entry.kind == "value" then return "lv." .. entry.path end
-  local name = entry.owner and entry.path or "lv." .. entry.path
+  local name = (entry.owner or entry.foreign) and entry.path or "lv." .. entry.path
   return ("%s(%s)%s"):format(name, table.concat(names, ", "), arrow)
 end
 

@@ -57,7 +57,7 @@ end
 
 local function tell(raised, thread)
   io.stdout:flush()
-  local ok, told = pcall(tostring, raised)
+  local ok, told = pcall(tostring, bridge.error_of(raised))
   local said = { ok and told or "an error that has no text" }
   local frames = thread and own_frames(debug.traceback(thread)) or {}
   -- The line itself is named already.

@@ -167,7 +167,9 @@ function tasks.fit(clip, task, o, say)
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
   training.facts = { task = task.name ~= "regression" and task.name or nil }
   for name, value in pairs(task.facts or {}) do training.facts[name] = value end
+  -- Numbers of frames are the whole clip's, of which the model may have seen a part.
   local shown = frames.of(o.out, clip, task.source)
+  training.frames = false
   function training.on_frame(frame, output)
     videos:write(frame, output)
     shown:see(frame.index, frame.original or frame.image, output)
