@@ -3,69 +3,6 @@ import Testing
 
 @testable import Tensors
 
-/// Cases computed in Double by PyTorch (scripts/bench/make_fixtures.py describes the file).
-private struct Fixtures {
-  let file: SafetensorsFile
-  let cases: [JSON.Member]
-
-  init() throws {
-    let here = "\(#filePath)"
-    let folder = here[..<(here.lastIndex(of: "/") ?? here.startIndex)]
-    file = try SafetensorsFile("\(folder)/fixtures/ops.safetensors")
-    let text = try #require(file.metadataValue("cases"))
-    cases = try #require(try JSON.parse(text).objectValue)
-  }
-
-  struct Entry {
-    var shape: [Int]
-    var numbers: [Double]
-  }
-
-  /// A tensor of the file as Doubles; u8 stands for value / 255, rounded to f32.
-  func entry(_ name: String) throws -> Entry? {
-    guard let entry = file.entry(name) else { return nil }
-    let count = entry.shape.reduce(1, *)
-    let numbers = file.withBytes(of: entry) { bytes in
-      (0..<count).map { i in
-        switch entry.type {
-        case .f64: bytes.loadUnaligned(fromByteOffset: 8 * i, as: Double.self)
-        case .f32: Double(bytes.loadUnaligned(fromByteOffset: 4 * i, as: Float.self))
-        case .f16: widened(bytes.loadUnaligned(fromByteOffset: 2 * i, as: UInt16.self))
-        case .u8: Double(Float(bytes[i]) / 255)
-        default: Double.nan
-        }
-      }
-    }
-    return Entry(shape: entry.shape, numbers: numbers)
-  }
-
-  /// An IEEE half as a Double.
-  private func widened(_ half: UInt16) -> Double {
-    let exponent = Int(half >> 10 & 31), fraction = Double(half & 1023)
-    let size =
-      exponent == 0
-      ? fraction * 0x1p-24
-      : (1024 + fraction) * Double(sign: .plus, exponent: exponent - 25, significand: 1)
-    return half >> 15 == 1 ? -size : size
-  }
-
-  /// The names of a case's entries of a kind ("in", "out", "grad"), in the file's order.
-  func names(_ name: String, _ kind: String) -> [String] {
-    let prefix = "\(name)/\(kind)."
-    return file.entries.map(\.name).filter { $0.hasPrefix(prefix) }
-      .map { String($0.dropFirst(prefix.count)) }
-  }
-}
-
-extension JSON {
-  fileprivate func int(_ key: String) throws -> Int { try #require(self[key]?.intValue) }
-  fileprivate func double(_ key: String) throws -> Double { try #require(self[key]?.doubleValue) }
-  fileprivate func list(_ key: String) throws -> [Double] {
-    let values = try #require(self[key]?.arrayValue)
-    return values.compactMap { $0.doubleValue }
-  }
-}
-
 /// Runs the operator that a case names.
 private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -> Tensor {
   func input(_ name: String) throws -> Tensor { try #require(inputs[name], "input \(name)") }
@@ -146,39 +83,7 @@ extension TensorsTests {
   @Suite struct FixtureTests {
     private let fixtures: Fixtures
 
-    init() throws { fixtures = try Fixtures() }
-
-    private func differentiable(_ name: String, _ op: String, _ options: JSON) throws {
-      let gout = try #require(try fixtures.entry("\(name)/gout"))
-      let expected = try #require(try fixtures.entry("\(name)/out"))
-      for (dtype, lasts) in [(DType.f64, false), (.f32, false), (.f32, true)] {
-        var inputs: [String: Tensor] = [:]
-        for input in fixtures.names(name, "in") {
-          let entry = try #require(try fixtures.entry("\(name)/in.\(input)"))
-          inputs[input] = try .leaf(entry.numbers, entry.shape, dtype, channelsLast: lasts)
-        }
-        let bound = dtype == .f64 ? 3e-7 : tolerance(op)
-        let out = try apply(op, options, inputs)
-        #expect(out.shape == expected.shape)
-        let start = try Tensor.leaf(
-          gout.numbers, gout.shape, dtype, channelsLast: lasts, gradient: false)
-        try out.multiplied(by: start).sum().backward()
-        let error = relativeError(try out.numbers(), expected.numbers, least: 1e-3)
-        #expect(error < bound, "\(name): result in \(dtype), channels-last \(lasts)")
-        for input in fixtures.names(name, "grad") {
-          let gradient = try #require(try fixtures.entry("\(name)/grad.\(input)"))
-          var got = try #require(inputs[input]?.grad, "\(name): no gradient of \(input)")
-          if let step = options["grad_row_step"]?.intValue {
-            got = try got.selected(2, Array(stride(from: 0, to: got.shape[2], by: step)))
-          }
-          #expect(got.shape == gradient.shape)
-          // Gradients of images are small: only their own size says what is large.
-          let error = relativeError(try got.numbers(), gradient.numbers)
-          #expect(
-            error < bound, "\(name): gradient of \(input) in \(dtype), channels-last \(lasts)")
-        }
-      }
-    }
+    init() throws { fixtures = try Fixtures("ops") }
 
     private func optimiser(_ name: String, _ op: String, _ options: JSON) throws {
       let start = try #require(try fixtures.entry("\(name)/in.param"))
@@ -246,7 +151,10 @@ extension TensorsTests {
           case "adam", "adan": try optimiser(member.key, op, options)
           case "clip_grad_norm": try clip(member.key, options)
           case "positional_encoding": try encoding(member.key)
-          default: try differentiable(member.key, op, options)
+          default:
+            try fixtures.check(member.key, options, bound: tolerance(op)) {
+              try apply(op, options, $0)
+            }
           }
         } catch { Issue.record(error, "\(member.key)") }
       }
