@@ -7,8 +7,9 @@ local tree <const> = require "lunerv.report.tree"
 
 local record <const> = { schema = 1 }
 
--- Seconds between two writes, and the most epochs that are kept: beyond, every other one is.
-local every <const>, most <const> = 5, 4096
+-- Seconds between two writes, and the most epochs that are kept: beyond, every other one is. Writes
+-- take no more than one part in 200 of a run's time.
+local every <const>, share <const>, most <const> = 5, 200, 4096
 
 local function path_of(self) return self.out .. "/run.json" end
 
@@ -63,15 +64,17 @@ function record.epoch(self, e)
   kept[#kept + 1] = { epoch = e.epoch, step = e.step, loss = e.loss, psnr = e.psnr, lr = e.lr,
     seconds = e.seconds }
   self.recorded.epochs = kept
-  if native.time() - self.recorded_at >= every then record.write(self) end
+  if native.time() >= self.record_due then record.write(self) end
 end
 
 -- Writes the record. That it cannot be written is said once; the run goes on.
 function record.write(self)
   if not self.recorded or self.record_failed then return end
   self.recorded.step, self.recorded.seconds = self.step, self.seconds
+  local began = native.time()
   local ok, problem = native.write_file(path_of(self), native.json_encode(self.recorded) .. "\n")
-  self.recorded_at = native.time()
+  local now = native.time()
+  self.record_due = now + math.max(every, share * (now - began))
   if ok then return end
   self.record_failed = true
   native.stderr(("warning: the record of the run could not be written: %s\n"):format(
