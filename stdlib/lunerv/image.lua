@@ -7,8 +7,7 @@ local image <const> = {}
 --- Reads an image file (PNG, JPEG and what else libav knows) as numbers from 0 to 1.
 ---
 --- Unlike PyTorch's `read_image` it returns f32. An alpha channel is dropped, grey becomes three
---- equal
---- channels. Of a film it is the first frame. nil and an error where the file cannot be read.
+--- equal channels. Of a film it is the first frame. nil and an error where the file cannot be read.
 ---
 ---     local picture = assert(lv.image.read "frame.png")
 ---     print(picture.shape[2], picture.shape[3])

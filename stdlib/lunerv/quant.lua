@@ -119,8 +119,7 @@ end
 quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 
 --- The nearest integers, through which gradients pass unchanged: what a quantiser of one's own
---- rounds
---- with.
+--- rounds with.
 ---
 ---     local rough = lv.quant.round_straight(x / step) * step
 ---
@@ -129,8 +128,7 @@ quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 function quant.round_straight(x) return x:round_straight() end
 
 --- The bits that codes take under the normal distribution that they have themselves, a tensor of
---- one
---- number, with gradients.
+--- one number, with gradients.
 ---
 ---     local price = lv.quant.bits(codes) * lambda
 ---

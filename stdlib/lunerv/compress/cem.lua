@@ -15,14 +15,11 @@ local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
 
 --- A model that computes with quantised parameters and embeddings, and pays for their bits:
---- consistent
---- entropy minimisation (arXiv 2402.18152, section 3.3).
+--- consistent entropy minimisation (arXiv 2402.18152, section 3.3).
 ---
 --- lv.train trains it, lv.codec.write makes a file of it. The normal distributions that price the
---- codes
---- here are those that code them there. A `quantiser` or a `penalty` of one's own changes what
---- training
---- looks for; the file is the same kind of file, and decodes everywhere.
+--- codes here are those that code them there. A `quantiser` or a `penalty` of one's own changes
+--- what training looks for; the file is the same kind of file, and decodes everywhere.
 ---
 ---     local cem = lv.compress.cem(run.model, { target_bpp = 0.1 })
 ---     lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
