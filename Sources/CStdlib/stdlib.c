@@ -254,6 +254,9 @@ END
 MODULE("lunerv.models.presets")
 #embed "../../stdlib/lunerv/models/presets.lua"
 END
+MODULE("lunerv.models.settings")
+#embed "../../stdlib/lunerv/models/settings.lua"
+END
 MODULE("lunerv.names")
 #embed "../../stdlib/lunerv/names.lua"
 END

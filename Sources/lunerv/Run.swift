@@ -9,7 +9,8 @@ struct Run: ParsableCommand {
     abstract: "Runs a Lua script.",
     discussion: """
       What follows SCRIPT goes to the script as `arg`; options of lunerv's own stand before it. \
-      With -e all words go to the code, which finds `lv` and `nn` as at the prompt.
+      With -e all words go to the code, which finds `lv` and `nn` as at the prompt; those that begin \
+      with a dash stand behind `--`.
       """)
 
   @Flag(

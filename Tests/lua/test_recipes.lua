@@ -95,6 +95,30 @@ test("a loss hears how far a training has come, by its clock where it has one", 
   equal(heard, { 0.5, 4 / 6, 5 / 6 })
 end)
 
+test("NeRV and E-NeRV by the fast recipe leave their parameters to the trunk", function()
+  local clip = { height = 180, width = 320, frames = 132 }
+  setmetatable(clip, { __len = function(c) return c.frames end })
+  local function of(name, kind, given)
+    local settings = recipes.settings(name, lv.options(given or {}, {}, { "size", "stem_dim",
+      "block_dim", "fc_dim" }), kind, clip)
+    settings.clip = clip
+    return lv.models[kind](settings)
+  end
+  for kind, option in pairs { nerv = "stem_dim", nerv_boost = "stem_dim", enerv = "block_dim",
+    enerv_boost = "block_dim" } do
+    local usual = lv.options.default(option, kind)
+    local before = of("published", kind, { size = 0.22, [option] = usual })
+    local after = of("fast", kind, { size = 0.22, [option] = usual })
+    equal(before.config[option], usual)
+    assert(after.config[option] <= 64 and after.config.fc_dim > before.config.fc_dim)
+    assert(after:stored_parameters() <= before:stored_parameters())
+    assert(after:stored_parameters() > 0.95 * before:stored_parameters())
+    -- Somebody's choice stays.
+    equal(of("fast", kind, { size = 0.22, [option] = 40 }).config[option], 40)
+    equal(of("fast", kind, { fc_dim = 16, [option] = usual }).config[option], usual)
+  end
+end)
+
 test("what is no recipe is refused in a line", function()
   local folder <close> = harness.folder()
   raises(function() recipes.get "slow" end, "recipe: expected one of fast, published", "'slow'")

@@ -7,12 +7,14 @@ local goal <const> = require "lunerv.compress.goal"
 local layout <const> = require "lunerv.codec.layout"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
-local models <const> = require "lunerv.models"
+local model_settings <const> = require "lunerv.models.settings"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local request <const> = require "lunerv.compress.request"
 
 local plan <const> = {}
+
+local build <const> = model_settings.build
 
 -- What entropy minimisation leaves of a parameter, embeddings included, for `frames` frames. It
 -- could leave less of more, but under the price which that takes they learn slowly. The more frames
@@ -59,12 +61,6 @@ local function replaced(settings, others, kind)
   return result
 end
 
-local function build(settings, clip)
-  local given = options.copy(settings)
-  given.clip, given.preset, given.kind = clip, nil, nil
-  return models[settings.kind](given)
-end
-
 -- The fewest parameters that a model of these settings may have, where `params` are too few.
 local function least_of(settings, params, clip)
   local given = { params = params }
@@ -95,6 +91,16 @@ local function conditioned(settings, params, clip)
   end
 end
 
+-- `settings` with a front that leaves enough of `params` to the trunk.
+local function slim_in_front(settings, params, clip)
+  local front = model_settings.front_option(settings)
+  if not front then return settings end
+  settings.params = params
+  settings[front] = model_settings.front_width(settings, clip, front)
+  settings.params = nil
+  return settings
+end
+
 -- Blocks in each stage of a trunk that stops at half of the resolution; nil: the default.
 local function blocks_of_trunk(settings, clip)
   if settings.head_scale ~= 2 then return nil end
@@ -114,7 +120,7 @@ local function sized(o, clip, wanted, head_scale, bits)
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
-  settings = conditioned(settings, params, clip)
+  settings = slim_in_front(conditioned(settings, params, clip), params, clip)
   local blocks = blocks_of_trunk(settings, clip)
   local last
   for _, others in ipairs(smaller) do

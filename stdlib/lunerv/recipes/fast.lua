@@ -4,9 +4,8 @@
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
 local geometry <const> = require "lunerv.models.geometry"
 local kinds <const> = require "lunerv.models.kinds"
-local models <const> = require "lunerv.models"
 local optim <const> = require "lunerv.optim"
-local all_options <const> = require "lunerv.options"
+local settings <const> = require "lunerv.models.settings"
 
 -- While bits are priced there are steps of quantisers too. They are some thousandths: the rate that
 -- suits biases would move them by as much at once.
@@ -53,19 +52,27 @@ local function options(kind, command)
   return o
 end
 
+-- Sizes the network by as many stored parameters as it has without what the recipe changes.
+local function keep_parameters(given, clip)
+  if given.params then return end
+  given.params = settings.build(given, clip, { head_scale = 1 }):stored_parameters()
+  given.size = nil
+end
+
 -- A trunk that stops at half of the resolution has as many blocks on its finest map as a full one,
 -- and is narrower for it: as many parameters as before learn more.
-local function model(settings, clip)
-  if settings.head_scale ~= 2 or settings.fc_dim then return end
-  local blocks, usual = settings.dec_blks, all_options.default("dec_blks", settings.kind)
-  if table.concat(blocks, ",") ~= table.concat(usual, ",") then return end -- somebody's choice
-  settings.strides = settings.strides or geometry.strides(clip.height, clip.width, 2)
-  if not settings.params then
-    local full = all_options.copy(settings)
-    full.kind, full.head_scale, full.clip = nil, 1, clip
-    settings.size, settings.params = nil, models[settings.kind](full):stored_parameters()
+local function model(given, clip)
+  if given.fc_dim then return end
+  if given.head_scale == 2 and settings.is_usual(given, "dec_blks") then
+    given.strides = given.strides or geometry.strides(clip.height, clip.width, 2)
+    keep_parameters(given, clip)
+    given.dec_blks = geometry.blocks_of_trunk(given, given.dec_blks)
   end
-  settings.dec_blks = geometry.blocks_of_trunk(settings, blocks)
+  local front = settings.front_option(given)
+  if front then
+    keep_parameters(given, clip)
+    given[front] = settings.front_width(given, clip, front)
+  end
 end
 
 return { about = "Muon, linear schedules, bits priced from early on", options = options,

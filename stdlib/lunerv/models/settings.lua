@@ -1,0 +1,61 @@
+-- Settings of a model before it is built: its options by name, `kind` among them.
+local errors <const> = require "lunerv.errors"
+local models <const> = require "lunerv.models"
+local options <const> = require "lunerv.options"
+
+local settings <const> = {}
+
+-- A model of these settings for a clip, with `changes` in place of theirs.
+function settings.build(given, clip, changes)
+  local own = options.copy(given)
+  for name, value in pairs(changes or {}) do own[name] = value end
+  own.clip, own.preset, own.kind = clip, nil, nil
+  return models[given.kind](own)
+end
+
+-- Whether option `name` is at the default of its kind of model.
+function settings.is_usual(given, name)
+  local usual = options.default(name, given.kind)
+  return usual ~= nil and options.same(given[name], usual)
+end
+
+-- As published, the layers in front of the trunk hold most of the parameters of a small NeRV or
+-- E-NeRV. The trunk learns more with them (stdlib/docs/experiments.md). The option that sets their
+-- width, the widths to try, and the largest share of the parameters that they may have.
+local front <const> = { nerv = "stem_dim", enerv = "block_dim" }
+local front_widths <const> = { 64, 32, 24, 16, 8 }
+local front_share <const> = 0.3
+
+local function share_of_front(model)
+  local count, all = 0, 0
+  for name, parameter in model:named_parameters() do
+    all = all + parameter:numel()
+    local is_behind = name:match "^stages%." or name:match "^head%." or name:match "^affines%."
+      or name:match "^time%."
+    if not is_behind then count = count + parameter:numel() end
+  end
+  return count / all
+end
+
+-- The option that sets the width in front of the trunk; nil where there is none, or somebody chose
+-- the width.
+function settings.front_option(given)
+  local name = front[given.kind:match "^e?nerv"]
+  return name and settings.is_usual(given, name) and name or nil
+end
+
+-- The largest of the widths that leaves enough parameters to the trunk. The settings say how many
+-- there are.
+function settings.front_width(given, clip, name)
+  local narrowest = given[name]
+  for _, width in ipairs(front_widths) do
+    local ok, model = errors.attempt(settings.build, given, clip, { [name] = width })
+    if ok then
+      narrowest = width
+      if share_of_front(model) <= front_share then break end
+    end
+  end
+  return narrowest
+end
+
+return settings
