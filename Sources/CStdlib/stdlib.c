@@ -521,6 +521,21 @@ END
 MODULE("lunerv.train")
 #embed "../../stdlib/lunerv/train.lua"
 END
+MODULE("lunerv.train.average")
+#embed "../../stdlib/lunerv/train/average.lua"
+END
+MODULE("lunerv.train.batch")
+#embed "../../stdlib/lunerv/train/batch.lua"
+END
+MODULE("lunerv.train.best")
+#embed "../../stdlib/lunerv/train/best.lua"
+END
+MODULE("lunerv.train.callbacks")
+#embed "../../stdlib/lunerv/train/callbacks.lua"
+END
+MODULE("lunerv.train.dataset")
+#embed "../../stdlib/lunerv/train/dataset.lua"
+END
 MODULE("lunerv.train.record")
 #embed "../../stdlib/lunerv/train/record.lua"
 END
@@ -529,6 +544,15 @@ MODULE("lunerv.train.report")
 END
 MODULE("lunerv.train.resume")
 #embed "../../stdlib/lunerv/train/resume.lua"
+END
+MODULE("lunerv.train.settings")
+#embed "../../stdlib/lunerv/train/settings.lua"
+END
+MODULE("lunerv.train.source")
+#embed "../../stdlib/lunerv/train/source.lua"
+END
+MODULE("lunerv.train.step")
+#embed "../../stdlib/lunerv/train/step.lua"
 END
 MODULE("lunerv.verify")
 #embed "../../stdlib/lunerv/verify/init.lua"

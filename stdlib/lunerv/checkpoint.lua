@@ -72,6 +72,19 @@ function checkpoint.newest_path(folder)
   return newest and newest[2]
 end
 
+-- The weights that the run of a checkpoint would end with, by the model's names: of one that is
+-- over and kept its best, those; the averages, where it has any.
+function checkpoint.weights(found)
+  local parts = { model = {}, ema = {}, best = {} }
+  for name, tensor in pairs(found.tensors) do
+    local part, rest = name:match "^(%a+)/(.+)$"
+    if parts[part] then parts[part][rest] = tensor end
+  end
+  if found.state.finished and next(parts.best) then return parts.best end
+  for name, tensor in pairs(parts.ema) do parts.model[name] = tensor end
+  return parts.model
+end
+
 -- Moves the checkpoints of an earlier run out of the way of a new one. Nothing is deleted that
 -- took hours to compute, except what an even earlier run left there.
 function checkpoint.set_aside(folder)

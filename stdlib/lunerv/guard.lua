@@ -16,9 +16,11 @@ local bound <const> = 3
 -- Steps before the smoothed loss means anything; steps between two states that are kept.
 local settled <const>, between <const> = 20, 50
 
-function Guard.new(model, optimiser)
+-- `average` is that of train/average.lua, or nil.
+function Guard.new(model, optimiser, average)
   return setmetatable({
-    model = model, optimiser = optimiser, factor = 1, returns = 0, count = 0, kept = nil,
+    model = model, optimiser = optimiser, average = average, factor = 1, returns = 0, count = 0,
+    kept = nil,
   }, Guard)
 end
 
@@ -32,6 +34,9 @@ local function live(self)
     else
       tensors["optimiser/" .. name] = value
     end
+  end
+  for _, entry in ipairs(self.average and self.average:tensors() or {}) do
+    tensors[entry[1]] = entry[2]
   end
   return tensors, numbers
 end
@@ -51,14 +56,15 @@ end
 
 local function go_back(self)
   local kept = self.kept
-  local model, optimiser = {}, {}
+  local parts = { model = {}, optimiser = {}, ema = {} }
   for name, tensor in pairs(kept.tensors) do
     local part, rest = name:match "^(%a+)/(.+)$"
-    if part == "model" then model[rest] = tensor else optimiser[rest] = tensor end
+    parts[part][rest] = tensor
   end
-  for name, number in pairs(kept.numbers) do optimiser[name] = number end
-  self.model:load_state_dict(model)
-  self.optimiser:load_state(optimiser)
+  for name, number in pairs(kept.numbers) do parts.optimiser[name] = number end
+  self.model:load_state_dict(parts.model)
+  self.optimiser:load_state(parts.optimiser)
+  if self.average then self.average:load(parts.ema) end
   self.returns, self.factor = self.returns + 1, self.factor / 2
   self.smooth, self.count, kept.count = nil, 0, 0
 end

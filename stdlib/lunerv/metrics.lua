@@ -53,7 +53,7 @@ end
 ---     local output = lv.metrics.reconstruct(model, clip:sample(1))
 ---
 ---@param model lunerv.Module
----@param frame table  { image, t, index }, as clip:sample gives it
+---@param frame table  { image, t, index }, as clip:sample gives it, or a batch as lv.train makes it
 ---@return lunerv.Tensor  (1, 3, height, width)
 function metrics.reconstruct(model, frame)
   if model.reconstruct then return model:reconstruct(frame) end
@@ -87,6 +87,25 @@ function metrics.spread(count, most)
   return list
 end
 
+-- An iterator of the frames to judge: of a clip, all or those of the numbers given, or of what
+-- begins a pass of a dataset.
+local function frames_of(clip, frames)
+  if type(clip) == "function" or type(clip) == "table" and clip.is_dataset then
+    if frames then
+      errors.raise "metrics.evaluate: expected no numbers of frames beside an iterator of them"
+    end
+    return clip(0)
+  end
+  local i, count = 0, frames and #frames or #clip
+  return function()
+    i = i + 1
+    if i > count then return nil end
+    local frame = clip:sample(frames and frames[i] or i)
+    if i < count then clip:prefetch(frames and frames[i + 1] or i + 1) end
+    return frame
+  end
+end
+
 --- Means over the frames of a clip: psnr, ms_ssim and psnr_8bit, printable. Nothing is recorded for
 --- gradients. A frame whose image is only what the model may see is compared with its `original`.
 ---
@@ -96,17 +115,14 @@ end
 ---     end)
 ---
 ---@param model lunerv.Module
----@param clip lunerv.Clip
+---@param clip lunerv.Clip|function  a clip, or (pass) → iterator of frames, as lv.train takes it
 ---@param on_frame? fun(frame: table, output: lunerv.Tensor, quality: table)  for each, in order
 ---@param frames? integer[]  the numbers of the frames (all)
 ---@return table  psnr, ms_ssim and psnr_8bit
 function metrics.evaluate(model, clip, on_frame, frames)
-  local sum, count = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }, frames and #frames or #clip
-  if count == 0 then errors.raise "metrics.evaluate: expected at least one frame, got none" end
-  for i = 1, count do
-    local index = frames and frames[i] or i
-    local frame = clip:sample(index)
-    if i < count then clip:prefetch(frames and frames[i + 1] or i + 1) end
+  local sum, count = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }, 0
+  for frame in frames_of(clip, frames) do
+    count = count + 1
     native.no_grad(function()
       local output, image = metrics.reconstruct(model, frame), frame.original or frame.image
       local quality = {
@@ -118,6 +134,7 @@ function metrics.evaluate(model, clip, on_frame, frames)
     end)
     native.step_boundary()
   end
+  if count == 0 then errors.raise "metrics.evaluate: expected at least one frame, got none" end
   for name, value in pairs(sum) do sum[name] = value / count end
   return metrics.result(sum)
 end

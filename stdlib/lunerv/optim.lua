@@ -128,8 +128,17 @@ local function groups_of(given, name, own)
   return groups, by_shape
 end
 
+-- The groups of each optimiser, which does not tell them itself.
+local groups_by_optimiser <const> = setmetatable({}, { __mode = "k" })
+
+local function new(groups)
+  local optimiser = native.optimiser(groups)
+  groups_by_optimiser[optimiser] = groups
+  return optimiser
+end
+
 local function make(name, parameters, given)
-  return native.optimiser((groups_of(parameters, name, complete(name, given))))
+  return new((groups_of(parameters, name, complete(name, given))))
 end
 
 --- Adam (Kingma & Ba): a step of lr · m̂ / (√v̂ + eps).
@@ -195,7 +204,7 @@ local function make_by_shape(method, parameters, given)
       list[#list + 1] = group
     end
   end
-  return native.optimiser(list)
+  return new(list)
 end
 
 --- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
@@ -235,6 +244,38 @@ local constructors <const> = {
 function optim.by_name(name)
   takes_of(name, "optim.by_name")
   return constructors[name]
+end
+
+--- The groups that an optimiser of this module updates: lists of parameters, and their options.
+---
+---     for _, group in ipairs(lv.optim.groups(optimiser)) do print(group.optimiser, group.lr) end
+---
+---@param optimiser lunerv.Optimiser
+---@return table[]?  { params =, optimiser =, lr =, … } each; nil for an optimiser of one's own
+function optim.groups(optimiser) return groups_by_optimiser[optimiser] end
+
+--- An optimiser as one line: the methods, numbers and options of its groups.
+--- A resumed training compares it.
+---
+---     print(lv.optim.describe(optimiser))
+---
+---@param optimiser lunerv.Optimiser
+---@return string?  nil for an optimiser of one's own
+function optim.describe(optimiser)
+  local groups, list = groups_by_optimiser[optimiser], {}
+  if not groups then return nil end
+  for i, group in ipairs(groups) do
+    local words = {}
+    for name, value in pairs(group) do
+      if name ~= "params" and name ~= "optimiser" then
+        words[#words + 1] = ("%s=%s"):format(name, tostring(value))
+      end
+    end
+    table.sort(words)
+    list[i] = ("%s of %d parameters (%s)"):format(group.optimiser, #group.params,
+      table.concat(words, ", "))
+  end
+  return table.concat(list, "; ")
 end
 
 return errors.refuse_unknown(optim, "lv.optim")

@@ -1,4 +1,5 @@
--- Learning rates as functions of the step, which counts from 1.
+-- Learning rates as functions of the step, which counts from 1: schedule(step, steps, lr). What a
+-- schedule was not told of `steps` and `lr` it takes from the call, as lv.train makes it.
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 
@@ -17,20 +18,35 @@ local function checked(name, o)
         tostring(value))
     end
   end
-  if type(o.steps) ~= "number" or o.steps ~= o.steps or o.steps <= 0 then
-    errors.raise("schedule.%s: steps: expected a number above 0, got %s", name, tostring(o.steps))
+  local steps = o.steps or 1
+  if type(steps) ~= "number" or steps ~= steps or steps <= 0 then
+    errors.raise("schedule.%s: steps: expected a number above 0, got %s", name, tostring(steps))
   end
   return o
 end
 
+-- What every schedule takes. Outside of a training they are 1e-3 and 1.
+local rate_option <const> = { "lr", nil, "the highest rate (the training's)", type = "number" }
+local steps_option <const> = { "steps", nil, "how many steps there are (the training's)",
+  type = "number" }
+local warmup_option <const> = { "warmup", 0.1, "share of the steps in which the rate rises" }
+
+-- The highest rate, and the share of the training done before `step`.
+local function place(self, step, steps, lr)
+  return self.lr or lr or 1e-3, (step - 1) / (self.steps or steps or 1)
+end
+
+-- The rate where it rises.
+local function rising(lr, c, w) return lr * (0.1 + 0.9 * c / w) end
+
 local WarmupCosine <const> = {}
 WarmupCosine.__index = WarmupCosine
 
--- c is the share of the training done before this step.
-function WarmupCosine:__call(step)
-  local c, w = (step - 1) / self.steps, self.warmup
-  if c < w then return self.lr * (0.1 + 0.9 * c / w) end
-  return self.lr * 0.5 * (math.cos(math.pi * (c - w) / (1 - w)) + 1)
+function WarmupCosine:__call(step, steps, highest)
+  local lr, c = place(self, step, steps, highest)
+  local w = self.warmup
+  if c < w then return rising(lr, c, w) end
+  return lr * 0.5 * (math.cos(math.pi * (c - w) / (1 - w)) + 1)
 end
 
 -- What a checkpoint records of it.
@@ -39,9 +55,7 @@ function WarmupCosine:state()
 end
 
 local cosine_takes <const> = options.takes("schedule.warmup_cosine", {
-  { "lr", 1e-3, "the highest rate" },
-  { "warmup", 0.1, "share of the steps in which the rate rises" },
-  { "steps", 1, "how many steps there are" },
+  rate_option, warmup_option, steps_option,
 })
 
 --- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then half a cosine down
@@ -61,10 +75,11 @@ end
 local WarmupLinear <const> = {}
 WarmupLinear.__index = WarmupLinear
 
-function WarmupLinear:__call(step)
-  local c, w = (step - 1) / self.steps, self.warmup
-  if c < w then return self.lr * (0.1 + 0.9 * c / w) end
-  return self.lr * (1 - (1 - self.last) * (c - w) / (1 - w))
+function WarmupLinear:__call(step, steps, highest)
+  local lr, c = place(self, step, steps, highest)
+  local w = self.warmup
+  if c < w then return rising(lr, c, w) end
+  return lr * (1 - (1 - self.last) * (c - w) / (1 - w))
 end
 
 function WarmupLinear:state()
@@ -73,9 +88,7 @@ function WarmupLinear:state()
 end
 
 local linear_takes <const> = options.takes("schedule.warmup_linear", {
-  { "lr", 1e-3, "the highest rate" },
-  { "warmup", 0.1, "share of the steps in which the rate rises" },
-  { "steps", 1, "how many steps there are" },
+  rate_option, warmup_option, steps_option,
   { "last", 0, "share of lr that is left at the end" },
 })
 
@@ -91,11 +104,82 @@ function schedule.warmup_linear(given)
   return setmetatable(checked("warmup_linear", linear_takes(given)), WarmupLinear)
 end
 
+local CosineRestarts <const> = {}
+CosineRestarts.__index = CosineRestarts
+
+-- How many falls are over when the share `c` of all is, and the share of the present one that is.
+-- Each is `factor` times as long as the one before.
+local function fall_of(c, cycles, factor)
+  if factor == 1 then
+    local number = math.min(c * cycles // 1, cycles - 1)
+    return number, c * cycles - number
+  end
+  local length, over = (factor - 1) / (factor ^ cycles - 1), 0
+  for number = 0, cycles - 2 do
+    if c < over + length then return number, (c - over) / length end
+    over, length = over + length, length * factor
+  end
+  return cycles - 1, (c - over) / length
+end
+
+function CosineRestarts:__call(step, steps, highest)
+  local lr, c = place(self, step, steps, highest)
+  local w = self.warmup
+  if c < w then return rising(lr, c, w) end
+  local number, share = fall_of((c - w) / (1 - w), self.cycles, self.factor)
+  local cosine = 0.5 * (math.cos(math.pi * share) + 1)
+  return lr * self.decay ^ number * (self.last + (1 - self.last) * cosine)
+end
+
+function CosineRestarts:state()
+  return { kind = "cosine_restarts", lr = self.lr, warmup = self.warmup, steps = self.steps,
+    cycles = self.cycles, factor = self.factor, last = self.last, decay = self.decay }
+end
+
+local restarts_takes <const> = options.takes("schedule.cosine_restarts", {
+  rate_option, { "warmup", 0, "share of the steps in which the rate rises at first" },
+  steps_option,
+  { "cycles", 4, "how often the rate falls" },
+  { "factor", 1, "how many times as long each fall is as the one before" },
+  { "last", 0, "share of its highest rate that is left at the end of each fall" },
+  { "decay", 1, "what each restart goes back to, as a share of the one before" },
+})
+
+--- Half a cosine down to the share `last` of `lr`, and up again at once, `cycles` times
+--- (arXiv 1608.03983).
+--- Unlike PyTorch's CosineAnnealingWarmRestarts, it is told how many falls there are, not the
+--- length of the first, so that the last one ends with the training; `factor` is T_mult, and `last`
+--- a share of the rate where eta_min is a rate.
+---
+---     lv.train { model = model, clip = clip,
+---       schedule = lv.schedule.cosine_restarts { cycles = 3, factor = 2 } }
+---
+---@param given? lunerv.schedule.cosine_restarts.Options
+---@return fun(step: number): number
+function schedule.cosine_restarts(given)
+  local o = checked("cosine_restarts", restarts_takes(given))
+  if not math.tointeger(o.cycles) or o.cycles < 1 then
+    errors.raise("schedule.cosine_restarts: cycles: expected an integer of at least 1, got %s",
+      tostring(o.cycles))
+  end
+  for _, name in ipairs { "factor", "decay" } do
+    if not (o[name] > 0 and o[name] < math.huge) then
+      errors.raise("schedule.cosine_restarts: %s: expected a finite number above 0, got %s", name,
+        o[name])
+    end
+  end
+  return setmetatable(o, CosineRestarts)
+end
+
 local by_name <const> = {
   warmup_cosine = schedule.warmup_cosine, warmup_linear = schedule.warmup_linear,
+  cosine_restarts = schedule.cosine_restarts,
 }
 
---- The schedule that the command line calls by this name: "warmup_cosine" or "warmup_linear".
+local known <const> = { "warmup_cosine", "warmup_linear", "cosine_restarts" }
+
+--- The schedule that the command line calls by this name: "warmup_cosine", "warmup_linear" or
+--- "cosine_restarts".
 ---
 ---     local rate = lv.schedule.by_name("warmup_linear", { lr = 3e-3, warmup = 0.1, steps = 1000 })
 ---
@@ -104,7 +188,7 @@ local by_name <const> = {
 ---@return fun(step: number): number
 function schedule.by_name(name, given)
   local make = by_name[name] or errors.raise("schedule.by_name: unknown schedule '%s'%s",
-    tostring(name), errors.meant(name, { "warmup_cosine", "warmup_linear" }))
+    tostring(name), errors.meant(name, known))
   return make(given)
 end
 

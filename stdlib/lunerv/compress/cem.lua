@@ -193,6 +193,10 @@ end
 ---@return lunerv.Tensor
 function CEM:reconstruct(frame)
   local model = self.model
+  if type(frame.index) == "table" then
+    errors.raise("cem: expected one frame at a time, got a batch of %d: `accumulate` does without",
+      #frame.index)
+  end
   local _ <close> = slots.swap(self.slots, self:quantised())
   if not self.embedding then return metrics.reconstruct(model, frame) end
   local embedding = self:embed(frame)

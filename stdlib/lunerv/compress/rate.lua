@@ -62,7 +62,7 @@ end
 local function timed_schedule(training, kind, at)
   local lr, warmup = training.lr, training.warmup
   local named = training.schedule or options.default("schedule", kind)
-  local base = type(named) == "function" and named or nil
+  local base = type(named) ~= "string" and named or nil
   return function(step, steps)
     base = base or schedule.by_name(named, { lr = lr, warmup = warmup, steps = steps })
     return base(at(step, steps), steps, lr)

@@ -25,7 +25,7 @@ local geometry <const> = { "kind", "height", "width", "frames", "unfold", "width
 function diagnose.load(folder)
   local found = checkpoint.latest(folder)
     or errors.data("%s: no checkpoint of a run there", folder)
-  local facts, config, tensors = found.state.options, {}, {}
+  local facts, config = found.state.options, {}
   if not facts.kind or facts.cem or facts.three_step then
     errors.data("%s: expected the run of a model of lv.models (of a compression, its folder fit)",
       found.path)
@@ -33,11 +33,7 @@ function diagnose.load(folder)
   for _, names in ipairs { geometry, options.model_names(facts.kind) } do
     for _, name in ipairs(names) do config[name] = facts[name] end
   end
-  for name, tensor in pairs(found.tensors) do
-    local rest = name:match "^model/(.+)$"
-    if rest then tensors[rest] = tensor end
-  end
-  return models.build(config):load_state_dict(tensors)
+  return models.build(config):load_state_dict(checkpoint.weights(found))
 end
 
 -- Parts --------------------------------------------------------------------------------------

@@ -25,6 +25,8 @@ local all_commands <const> = joined(regress, "diagnose", "decompress", "info", "
   "decode_published")
 local regress_decode <const> = joined(regress, "decode_published")
 local decode <const> = { "decode_published" }
+local fitting <const> = { "regress", "interpolate", "inpaint" }
+local schedules <const> = { "warmup_cosine", "warmup_linear", "cosine_restarts" }
 local loss_names <const> = { "boosted", "l1", "l2", "l1_ssim", "l1_ms_ssim", "l1_freq" }
 local methods <const> = { "cem", "three_step" }
 local all <const> = catalogue.kinds
@@ -113,7 +115,7 @@ catalogue.list = {
   { name = "recipe", type = "string", placeholder = "NAME|FILE", train = true, commands = regress,
     command_defaults = { compress_file = "fast", rd_curve = "fast" },
     doc = "fast, published or a Lua file: the options below where not given" },
-  { name = "schedule", type = "choice", choices = { "warmup_cosine", "warmup_linear" },
+  { name = "schedule", type = "choice", choices = schedules,
     default = "warmup_cosine", train = true, commands = regress,
     doc = "how the learning rate falls to 0" },
   { name = "order", type = "choice", choices = { "shuffled", "spread" }, default = "shuffled",
@@ -128,6 +130,16 @@ catalogue.list = {
     doc = "how much Adam's mean gradient keeps at each step (adan has its own)" },
   { name = "clip_grad", type = "number", above = 0, train = true, commands = regress,
     doc = "joint norm that gradients are scaled down to" },
+  { name = "batch", type = "integer", most = 65536, default = 1, train = true, commands = fitting,
+    doc = "frames that are learned at once" },
+  { name = "accumulate", type = "integer", most = 65536, default = 1, train = true,
+    commands = fitting, doc = "batches for each update, which is by the mean of their gradients" },
+  { name = "ema", type = "number", above = 0, most = 1, train = true, commands = fitting,
+    doc = "end with means of the weights, which keep so much of themselves at each step" },
+  { name = "keep_best", type = "boolean", default = false, train = true, commands = fitting,
+    doc = "end with the weights of the best evaluation (one an epoch unless --eval-every)" },
+  { name = "patience", type = "integer", train = true, commands = fitting,
+    doc = "evaluations without a better one that end the training" },
   { name = "loss", type = "choice", choices = loss_names, default = "boosted",
     train = true, commands = regress, doc = "what is minimised" },
   { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
@@ -179,7 +191,7 @@ catalogue.list = {
     commands = compressing, doc = "passes over the clip to make the fitted model small" },
   { name = "compress_lr", type = "number", above = 0, default = 5e-4, commands = compressing,
     doc = "learning rate of those passes" },
-  { name = "compress_schedule", type = "choice", choices = { "warmup_cosine", "warmup_linear" },
+  { name = "compress_schedule", type = "choice", choices = schedules,
     default = "warmup_cosine", commands = compressing,
     doc = "how the learning rate of those passes falls to 0" },
   { name = "compress_optimiser", type = "choice",

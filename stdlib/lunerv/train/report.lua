@@ -3,6 +3,7 @@ local Progress <const> = require "lunerv.progress"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
+local best <const> = require "lunerv.train.best"
 local record <const> = require "lunerv.train.record"
 
 local report <const> = {}
@@ -12,8 +13,16 @@ local function log_scalars(self, prefix, scalars)
   for name, value in pairs(scalars) do self.events:scalar(prefix .. name, value, self.step) end
 end
 
+-- What callbacks are told before the first step.
+function report.beginning(self)
+  return { model = self.model, clip = self.clip, out = self.out, optimiser = self.optimiser,
+    step = self.step, steps = self.steps, epoch = self.source:epoch(), lr = self.o.lr }
+end
+
+-- Judges the weights that the run would end with now.
 function report.evaluate(self, on_frame)
   local how = self.o.evaluate or metrics.evaluate
+  local _ <close> = self.average and self.average:wear() or nil
   local result = how(self.model, self.clip, on_frame)
   log_scalars(self, "eval/", result)
   return result
@@ -31,24 +40,26 @@ function report.step(self)
   end
   log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
   self.unreported = nil
-  if o.on_step then
-    local go_on = o.on_step {
-      step = self.step, steps = self.steps, epoch = self.sequence.epoch, loss = number,
+  local epoch = self.source:epoch()
+  if self.callbacks.on_step then
+    local go_on = self.callbacks:tell("on_step", {
+      step = self.step, steps = self.steps, epoch = epoch, loss = number,
       psnr = decibels, seconds = took, seconds_per_step = self.per_step,
-    }
-    if go_on == false then self.finished = true end
+    })
+    if not go_on then self.finished = true end
   end
   if self.progress:due() then
     local per_step = self.per_step or took
     local left = Progress.duration((self.steps - self.step) * per_step)
     self.progress:show(
-      ("%sepoch %d/%d  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
-        o.label and o.label .. "  " or "", self.sequence.epoch, o.epochs, self.step, self.steps,
-        number, decibels, per_step, left))
+      ("%sepoch %d%s  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
+        o.label and o.label .. "  " or "", epoch, self.epochs and "/" .. self.epochs or "",
+        self.step, self.steps, number, decibels, per_step, left))
   end
 end
 
 -- Adds an evaluation to the history, once: an epoch's end is lived twice when a run stops there.
+-- The weights may be the best so far.
 function report.evaluation(self, epoch, result)
   local history = {}
   for i, entry in ipairs(self.history) do
@@ -56,13 +67,14 @@ function report.evaluation(self, epoch, result)
   end
   history[#history + 1] = { epoch = epoch, psnr = result.psnr, ms_ssim = result.ms_ssim }
   self.history = history
+  if not best.has_seen(self) then best.consider(self, epoch, result) end
 end
 
 -- Reports the epoch that is over; training has finished when `on_epoch` returns false.
 function report.epoch(self)
   local o, sums = self.o, self.epoch_sums
   local e = {
-    epoch = self.sequence.epoch, step = self.step, loss = sums.loss / math.max(sums.count, 1),
+    epoch = self.source:epoch(), step = self.step, loss = sums.loss / math.max(sums.count, 1),
     psnr = metrics.decibels(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr,
     seconds = self.seconds,
   }
@@ -73,7 +85,7 @@ function report.epoch(self)
   end
   if self.events then self.events:flush() end
   record.epoch(self, e)
-  if o.on_epoch and o.on_epoch(e) == false then self.finished = true end
+  if not self.callbacks:tell("on_epoch", e) then self.finished = true end
   self.epoch_over = false
 end
 
@@ -98,6 +110,10 @@ function report.metrics(self, result)
   }
   for name, value in pairs(result) do self.record[name] = value end
   if #self.history > 0 then self.record.history = self.history end
+  if self.best then
+    local found = self.best
+    self.record.best = { epoch = found.epoch, step = found.step, psnr = found.psnr }
+  end
   local text = native.json_encode(self.record)
   local ok, problem = native.write_file(self.out .. "/metrics.json", text .. "\n")
   errors.must(ok, problem, "the metrics could not be written")

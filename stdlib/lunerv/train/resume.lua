@@ -1,8 +1,10 @@
 -- What a training goes on from: its state between two steps, in memory and in checkpoints.
+local best <const> = require "lunerv.train.best"
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
+local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 local recipes <const> = require "lunerv.recipes"
@@ -14,16 +16,39 @@ local resume <const> = {}
 -- The option is Adam's: Adan's numbers belong together.
 function resume.beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
 
+-- An option that may be an object, as plain data.
+local function optimiser_text(optimiser)
+  if type(optimiser) == "string" then return optimiser end
+  return optim.describe(optimiser) or "custom"
+end
+
+local function schedule_text(given)
+  if type(given) == "string" then return given end
+  return type(given) == "table" and given.state and given:state() or "custom"
+end
+
+-- What came later than the first checkpoints: those say nothing of it, and nothing where it is as
+-- it was then.
+local function later_options(facts, o)
+  facts.steps, facts.ema, facts.patience, facts.patch = o.steps, o.ema, o.patience, o.patch
+  if o.batch > 1 then facts.batch = o.batch end
+  if o.accumulate > 1 then facts.accumulate = o.accumulate end
+  facts.keep_best = o.keep_best or nil
+  -- Which evaluations there are to choose from.
+  if o.keep_best or o.patience then facts.eval_every = o.eval_every end
+end
+
 -- What a run must have in common with the one it continues, as plain data.
 function resume.identity(o)
   local facts = {
     epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
     recipe = recipes.identity(o.recipe), guard = o.guard or nil,
-    optimiser = options.plain(o.optimiser), beta1 = resume.beta1(o), loss = options.plain(o.loss),
-    schedule = options.plain(o.schedule),
+    optimiser = optimiser_text(o.optimiser), beta1 = resume.beta1(o), loss = options.plain(o.loss),
+    schedule = schedule_text(o.schedule),
     clip_frames = #o.clip, clip_height = o.clip.height, clip_width = o.clip.width,
     model = o.model.class_name, clip_grad = o.clip_grad,
   }
+  later_options(facts, o)
   for name, value in pairs(o.facts or {}) do facts[name] = value end
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
   -- Checkpoints from before there was another say nothing of it.
@@ -34,15 +59,18 @@ end
 
 -- What is true between two steps, apart from tensors: with them, all that a checkpoint holds.
 function resume.mark(self)
-  local sequence, sums, rate = self.sequence, self.epoch_sums, self.rate
+  local sums, rate = self.epoch_sums, self.rate
+  local epoch, position, order = self.source:state()
   self.state = {
     step = self.step, seconds = self.seconds, finished = self.finished,
     epoch_over = self.epoch_over,
     epoch_sums = { loss = sums.loss, mse = sums.mse, count = sums.count },
-    epoch = sequence.epoch, position = sequence.position, order = sequence.order,
+    epoch = epoch, position = position, order = order,
     rng = native.rng_state(), history = self.history, guard = self.guard and self.guard:state(),
     schedule = type(rate) == "table" and rate.state and rate:state() or { kind = "custom" },
+    ema_count = self.average and self.average.count or nil, best = best.state(self.best),
   }
+  self.best_marked = self.best
 end
 
 -- JSON numbers need not hold 64 bits, text does.
@@ -76,6 +104,10 @@ local function tensors_of(self)
   for _, name in ipairs(names) do
     tensors[#tensors + 1] = { "optimiser/" .. name, state[name] }
   end
+  for _, part in ipairs { self.guard and self.guard:tensors() or {},
+    self.average and self.average:tensors() or {}, best.tensors(self.best_marked) } do
+    table.move(part, 1, #part, #tensors + 1, tensors)
+  end
   return tensors, numbers
 end
 
@@ -96,6 +128,8 @@ end
 -- Writes the state as of the last mark.
 function resume.save(self)
   if not self.out then return end
+  -- What was interrupted may have been an evaluation.
+  if self.average then self.average:take_off() end
   if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
   self.saving = true
   record.write(self)
@@ -103,8 +137,6 @@ function resume.save(self)
   local state = options.copy(self.state)
   state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity
   state.origins = parameter.origins(self.model)
-  local kept = self.guard and self.guard:tensors() or {}
-  table.move(kept, 1, #kept, #tensors + 1, tensors)
   self.checkpoint = checkpoint.save(self.out, state.step, tensors, state)
   self.saving = false
   self.saved, self.saved_at = self.state, native.time()
@@ -114,7 +146,7 @@ end
 function resume.restore(self, found)
   local state = found.state
   checkpoint.compare(found.path, state.options, self.identity)
-  local parts = { model = {}, optimiser = {}, guard = {} }
+  local parts = { model = {}, optimiser = {}, guard = {}, ema = {}, best = {} }
   for name, tensor in pairs(found.tensors) do
     local part, rest = name:match "^(%a+)/(.+)$"
     if parts[part] then parts[part][rest] = tensor end
@@ -133,9 +165,12 @@ function resume.restore(self, found)
   if type(self.rate) == "table" and self.rate.load_state then
     self.rate:load_state(state.schedule)
   end
-  local sequence = self.sequence
-  for i, index in ipairs(state.order) do sequence.order[i] = math.tointeger(index) end
-  sequence.epoch, sequence.position = math.tointeger(state.epoch), math.tointeger(state.position)
+  if self.average then
+    self.average:load(parts.ema)
+    self.average.count = math.tointeger(state.ema_count)
+  end
+  if state.best then best.load(self, state.best, parts.best) end
+  self.source:load(math.tointeger(state.epoch), math.tointeger(state.position), state.order)
   self.step, self.seconds = math.tointeger(state.step), state.seconds
   self.epoch_over, self.finished = state.epoch_over, state.finished
   self.epoch_sums = state.epoch_sums

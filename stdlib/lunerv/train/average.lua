@@ -1,0 +1,70 @@
+-- The mean of a model's weights over the steps of its training, recent ones counting more.
+local native <const> = require "lunerv.native"
+
+local Average <const> = {}
+Average.__index = Average
+
+-- Begins with the weights as they are.
+function Average.new(model, decay)
+  local self = setmetatable({ decay = decay, count = 0, list = {} }, Average)
+  for name, tensor in model:named_parameters() do
+    self.list[#self.list + 1] = { name = name, weight = tensor, mean = tensor:detach():clone() }
+  end
+  return self
+end
+
+-- Takes in the weights after a step. The first means are short ones: in those of a few steps the
+-- random numbers that the weights began with would be most of it.
+function Average:update()
+  self.count = self.count + 1
+  local keep = math.min(self.decay, (1 + self.count) / (10 + self.count))
+  native.no_grad(function()
+    for _, entry in ipairs(self.list) do
+      entry.mean:mul_(keep):add_(entry.weight, 1 - keep)
+    end
+  end)
+end
+
+local function put_back(self)
+  local own = self.own
+  if not own then return end
+  native.no_grad(function()
+    for i, entry in ipairs(self.list) do entry.weight:copy_(own[i]) end
+  end)
+  self.own = nil
+end
+
+-- The model has the means for weights until the returned value, a to-be-closed variable, is gone.
+function Average:wear()
+  local own = {}
+  for i, entry in ipairs(self.list) do own[i] = entry.weight:detach():clone() end
+  self.own = own
+  self:settle()
+  return setmetatable({}, { __close = function() put_back(self) end })
+end
+
+-- The model's weights are the means from now on.
+function Average:settle()
+  native.no_grad(function()
+    for _, entry in ipairs(self.list) do entry.weight:copy_(entry.mean) end
+  end)
+end
+
+-- The model has its own weights again, whatever interrupted `wear`.
+Average.take_off = put_back
+
+-- { name, tensor } each, for a checkpoint.
+function Average:tensors()
+  local list = {}
+  for i, entry in ipairs(self.list) do list[i] = { "ema/" .. entry.name, entry.mean } end
+  return list
+end
+
+-- Takes up the means, by name without "ema/".
+function Average:load(means)
+  native.no_grad(function()
+    for _, entry in ipairs(self.list) do entry.mean:copy_(means[entry.name]) end
+  end)
+end
+
+return Average

@@ -1,0 +1,179 @@
+-- The options of lv.train: what it takes, checked and completed.
+local datasets <const> = require "lunerv.train.dataset"
+local errors <const> = require "lunerv.errors"
+local optim <const> = require "lunerv.optim"
+local options <const> = require "lunerv.options"
+local recipes <const> = require "lunerv.recipes"
+
+local settings <const> = {}
+
+-- What training takes beside, or in more forms than, the options of options/catalogue.lua.
+local extras <const> = {
+  { "model", nil, "what is trained; required", type = "module" },
+  { "clip", nil, "where the frames come from; required: a clip, or a function (pass) that begins a "
+    .. "pass and returns an iterator of frames { image, t, index }", type = "lunerv.Clip|function" },
+  { "loss", "boosted", "what is minimised: a name of lv.loss, or (output, image, frame, share) → "
+    .. "scalar tensor; share is what has been done of the training, from 0 to below 1",
+    type = "string|function" },
+  { "schedule", "warmup_cosine", "how the learning rate falls to 0: a name of lv.schedule, a "
+    .. "schedule of it, or (step, steps, lr) → learning rate; lr is the peak rate",
+    type = "string|function|table" },
+  { "optimiser", "adan", "how parameters are updated: adam, adan, muon, sgd, soap, an optimiser of "
+    .. "lv.optim, whose lr is the peak rate unless `lr` says another, or (model, { lr = }) → "
+    .. "optimiser; lr is the peak rate", type = "string|function|lunerv.Optimiser" },
+  { "steps", nil, "how many steps there are, in place of epochs; required where the number of "
+    .. "frames is not known", type = "integer" },
+  { "patch", nil, "{ height, width } of the random window of each frame that is learned in a step; "
+    .. "for models that read `frame.window`", type = "list" },
+  { "on_step", nil, "called after each step with { step, steps, epoch, loss, psnr, seconds, "
+    .. "seconds_per_step }; training ends when it returns false", type = "function" },
+  { "on_epoch", nil, "called after each epoch with { epoch, step, loss, psnr, lr, seconds, "
+    .. "evaluation }; training ends when it returns false", type = "function" },
+  { "on_frame", nil, "called in the evaluation at the end with each frame and its reconstruction",
+    type = "function" },
+  { "callbacks", nil, "a list of objects with any of the methods on_start, on_step, on_epoch, "
+    .. "on_frame and on_end, which are called in this order after the functions above",
+    type = "list" },
+  { "frames", true, "keeps three frames and their reconstructions in OUT/frames, for the page",
+    type = "boolean" },
+  { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
+    .. "returns, psnr, ms_ssim and psnr_8bit among them, are recorded", type = "function" },
+  { "facts", nil, "plain data by name that a run must share with the one it continues",
+    type = "table" },
+  { "label", nil, "what progress lines begin with", type = "string" },
+  { "progress", nil, "(step, steps) → how many of the steps have been made, for the loss's share, "
+    .. "where a clock decides rather than the number of steps", type = "function" },
+  { "command", nil, "the command line, for the record of the run", type = "string" },
+}
+
+local takes <const> = options.describe("train", options.train_names(), extras)
+
+-- Structural similarity needs as many pixels either way.
+local smallest_side <const> = 5
+
+local function is_whole(value, least)
+  return math.type(value) == "integer" and value >= least
+end
+
+-- Whether `value` can be called as a schedule is: a function, or one of lv.schedule.
+local function is_callable(value)
+  return type(value) == "function"
+    or type(value) == "table" and (getmetatable(value) or {}).__call ~= nil
+end
+
+local function is_object(optimiser)
+  return type(optimiser) == "userdata" or type(optimiser) == "table"
+end
+
+-- An optimiser of one's own does what those of lv.optim do.
+local function check_optimiser(optimiser)
+  for _, name in ipairs { "step", "zero_grad", "state", "load_state" } do
+    if type(optimiser) == "table" and type(optimiser[name]) ~= "function" then
+      errors.raise("train: optimiser: expected a name, an optimiser of lv.optim or a function, got "
+        .. "a table without '%s'", name)
+    end
+  end
+end
+
+local function check_subjects(o)
+  if not o.model or not o.clip then errors.raise "train: expected a model and a clip" end
+  if type(o.model) ~= "table" or rawget(o.model, "class_name") then
+    errors.raise("train: model: expected a module, got %s", type(o.model) == "table"
+      and "the class " .. o.model.class_name or type(o.model))
+  end
+  if type(o.clip) == "string" then
+    errors.raise("train: clip: expected a clip, got a string: open it with lv.video.open")
+  end
+end
+
+local function check_patch(patch)
+  local fits = type(patch) == "table" and #patch == 2 and is_whole(patch[1], 1)
+    and is_whole(patch[2], 1)
+  if not fits then
+    errors.raise("train: patch: expected { height, width }, integers of at least 1, got %s",
+      type(patch) == "table" and "{ " .. errors.list(patch) .. " }" or tostring(patch))
+  end
+end
+
+local function check(o)
+  check_subjects(o)
+  for _, name in ipairs { "on_step", "on_epoch", "on_frame", "evaluate", "progress" } do
+    if o[name] ~= nil and type(o[name]) ~= "function" then
+      errors.raise("train: %s: expected a function, got %s", name, type(o[name]))
+    end
+  end
+  if o.steps ~= nil then
+    if not is_whole(o.steps, 1) then
+      errors.raise("train: steps: expected an integer of at least 1, got %s", tostring(o.steps))
+    end
+    if o.epochs then errors.raise "train: expected `steps` or `epochs`, got both" end
+  end
+  if o.patch ~= nil then check_patch(o.patch) end
+  if is_object(o.optimiser) then check_optimiser(o.optimiser) end
+end
+
+-- A rate that an object brings along, where none was asked for.
+local function rate_of(o)
+  if is_object(o.optimiser) then return o.optimiser.lr end
+  return type(o.schedule) == "table" and o.schedule.lr or nil
+end
+
+-- Completes the options of the catalogue: by the recipe, the model's own, the kind's.
+local function complete(o)
+  local recipe = recipes.options(o.recipe, o.model.kind)
+  for _, name in ipairs(options.train_names()) do
+    local value = o[name]
+    if value == nil then
+      local own = recipe[name]
+      if own == nil then own = (o.model.train_defaults or {})[name] end
+      o[name] = own == nil and options.default(name, o.model.kind) or own
+    elseif not (type(value) == "function" or name == "optimiser" and is_object(value)
+      or name == "schedule" and is_callable(value)) then
+      options.check(name, value)
+    end
+  end
+end
+
+--- The options of a training, checked and completed; its clip as train/source.lua takes it.
+function settings.of(given)
+  local o = options(given, {}, takes.known)
+  check(o)
+  o.clip = datasets.of(o.clip)
+  if o.frames == nil then o.frames = true end
+  if o.clip.height and math.min(o.clip.height, o.clip.width) < smallest_side then
+    errors.data("frames of %dx%d are too small to compare: at least %d pixels either way",
+      o.clip.width, o.clip.height, smallest_side)
+  end
+  if o.lr == nil then o.lr = rate_of(o) end
+  complete(o)
+  if o.steps then o.epochs = nil end
+  if o.epochs and #o.clip == 0 then
+    errors.raise "train: clip: expected `steps`, since its number of frames is not known"
+  end
+  if o.ema and not (o.ema > 0 and o.ema < 1) then
+    errors.raise("train: ema: expected a number above 0 and below 1, got %s", o.ema)
+  end
+  -- The best of evaluations cannot be told without any.
+  if (o.keep_best or o.patience) and o.eval_every == 0 then o.eval_every = 1 end
+  return o
+end
+
+-- The parameters that an optimiser object updates, each of them one of the model's: what else it
+-- updated would be in no checkpoint. nil where it does not say.
+function settings.parameters(optimiser, model)
+  local groups, known, list = optim.groups(optimiser), {}, {}
+  if not groups then return nil end
+  for _, parameter in ipairs(model:parameters()) do known[parameter] = true end
+  for i, group in ipairs(groups) do
+    for k, parameter in ipairs(group.params) do
+      if not known[parameter] then
+        errors.raise("train: optimiser: expected parameters of %s, got another's: group %d, "
+          .. "parameter %d", model.class_name, i, k)
+      end
+      list[#list + 1] = parameter
+    end
+  end
+  return list
+end
+
+return settings

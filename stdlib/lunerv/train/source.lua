@@ -1,0 +1,98 @@
+-- Where the frames of a training come from, pass after pass: a clip, or a dataset (dataset.lua).
+--
+--   source:take(n)      the next frames of the pass, n at most: a pass ends with its last frame
+--   source:is_over()    whether that was the pass's last frame
+--   source:state(), source:load(state)    epoch, position and order, plain data
+local errors <const> = require "lunerv.errors"
+local video <const> = require "lunerv.video"
+
+-- Clips -------------------------------------------------------------------------------------
+
+local OfClip <const> = {}
+OfClip.__index = OfClip
+
+function OfClip:take(count)
+  local clip, sequence, frames = self.clip, self.sequence, {}
+  repeat
+    local index, following = sequence:advance()
+    frames[#frames + 1] = clip:sample(index)
+    if following then clip:prefetch(following) end
+  until #frames == count or not following
+  return frames
+end
+
+function OfClip:is_over() return self.sequence.position == #self.sequence.order end
+
+function OfClip:position() return self.sequence.position end
+
+function OfClip:epoch() return self.sequence.epoch end
+
+function OfClip:state()
+  local sequence = self.sequence
+  return sequence.epoch, sequence.position, sequence.order
+end
+
+function OfClip:load(epoch, position, order)
+  local sequence = self.sequence
+  for i, index in ipairs(order) do sequence.order[i] = math.tointeger(index) end
+  sequence.epoch, sequence.position = epoch, position
+end
+
+-- Datasets ----------------------------------------------------------------------------------
+
+local OfDataset <const> = {}
+OfDataset.__index = OfDataset
+
+-- Begins pass `epoch` and goes past its first `position` frames. One frame is always known ahead:
+-- that there is none tells that the pass is over.
+local function begin(self, epoch, position)
+  local next_frame = self.clip(epoch)
+  for i = 1, position do
+    if next_frame() == nil then
+      errors.data("train: clip: pass %d ended after %d frames, expected %d at least: it is another "
+        .. "one than that of the run which is resumed", epoch, i - 1, position)
+    end
+  end
+  self.next_frame, self.ahead = next_frame, next_frame()
+  self.passed, self.at = epoch, position
+end
+
+function OfDataset:take(count)
+  if not self.next_frame and self.passed > 0 then begin(self, self.passed, self.at) end
+  if not self.ahead then
+    begin(self, self.passed + 1, 0)
+    if not self.ahead then
+      errors.data("train: clip: expected frames, got none in pass %d", self.passed)
+    end
+  end
+  local frames = {}
+  repeat
+    frames[#frames + 1] = self.ahead
+    self.ahead = self.next_frame()
+  until #frames == count or not self.ahead
+  self.at = self.at + #frames
+  return frames
+end
+
+function OfDataset:is_over() return not self.ahead end
+
+function OfDataset:position() return self.at end
+
+function OfDataset:epoch() return self.passed end
+
+function OfDataset:state() return self.passed, self.at, {} end
+
+function OfDataset:load(epoch, position) self.passed, self.at = epoch, position end
+
+local source <const> = {}
+
+-- The frames that the options of a training ask for.
+function source.of(o)
+  if o.clip.is_dataset then
+    o.clip.seed = o.seed
+    return setmetatable({ clip = o.clip, passed = 0, at = 0 }, OfDataset)
+  end
+  return setmetatable({ clip = o.clip, sequence = video.sequence(#o.clip, o.order) }, OfClip)
+end
+
+return source
