@@ -10,8 +10,9 @@ local settings <const> = {}
 -- What training takes beside, or in more forms than, the options of options/catalogue.lua.
 local extras <const> = {
   { "model", nil, "what is trained; required", type = "module" },
-  { "clip", nil, "where the frames come from; required: a clip, or a function (pass) that begins a "
-    .. "pass and returns an iterator of frames { image, t, index }", type = "lunerv.Clip|function" },
+  { "clip", nil, "where the frames come from; required: a clip, or a function (pass) that begins "
+    .. "a pass and returns an iterator of frames { image, t, index }",
+    type = "lunerv.Clip|function" },
   { "loss", "boosted", "what is minimised: a name of lv.loss, or (output, image, frame, share) → "
     .. "scalar tensor; share is what has been done of the training, from 0 to below 1",
     type = "string|function" },
