@@ -72,7 +72,7 @@ test("going back from a divergence takes the averages along", function()
 end)
 
 test("ema is a share", function()
-  raises(function() lv.train { model = Line(), clip = clip, ema = 1 } end, "ema")
+  raises(function() lv.train { model = Line(), clip = clip, ema = 1 } end, "'ema'", "below 1")
   raises(function() lv.train { model = Line(), clip = clip, ema = 0 } end, "'ema'")
 end)
 

@@ -136,8 +136,9 @@ end
 --- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
 --- update, and `train_defaults`, options it prefers. In a batch of several frames `image` is
 --- (n, 3, h, w), `t` and `index` are lists, and `frames` is the list of the frames themselves: all
---- kinds of lv.models take that. With `patch` a frame has a `window` { y, x, height, width }, y
---- and x from 1, and the model's output is that part of the frame alone.
+--- kinds of lv.models take that. What is left at the end of a pass is a smaller batch, and one
+--- frame alone is none. With `patch` a frame has a `window` { y, x, height, width }, y and x from
+--- 1, and the model's output is that part of the frame alone; `image` is the whole one.
 ---
 --- A step takes `batch` frames `accumulate` times and makes one update by the mean of their
 --- gradients. The weights that a run with `ema` ends with, and is judged by, are means over its
@@ -149,8 +150,7 @@ end
 ---     print(run.metrics)
 ---
 ---@param given lunerv.train.Options  `model` and `clip` are required
----@return table  model, metrics, steps, seconds, best, out, checkpoint and record, as in
---- OUT/metrics.json
+---@return table  model, metrics, steps, seconds, best, out, checkpoint, record (metrics.json)
 return function(given)
   local o = settings.of(given)
   local self = start(o)

@@ -46,7 +46,7 @@ end
 -- Types: string, integer (`choices`), number, boolean, choice (`choices`), list (of numbers;
 -- `counts`: how many may stand in it; `whole`: integers; `ascending`), bytes (512M, 2G), count
 -- (400k, 1.5M), text_or_number (`choices`). Numbers, those in lists too, lie between `least` (1 for
--- an integer) and `most`, and `above` a bound.
+-- an integer) and `most`, and `above` and `below` a bound.
 catalogue.list = {
   { name = "model", type = "choice", choices = catalogue.kinds, default = "hnerv_boost",
     commands = regress, doc = "the kind of model" },
@@ -134,7 +134,7 @@ catalogue.list = {
     doc = "frames that are learned at once" },
   { name = "accumulate", type = "integer", most = 65536, default = 1, train = true,
     commands = fitting, doc = "batches for each update, which is by the mean of their gradients" },
-  { name = "ema", type = "number", above = 0, most = 1, train = true, commands = fitting,
+  { name = "ema", type = "number", above = 0, below = 1, train = true, commands = fitting,
     doc = "end with means of the weights, which keep so much of themselves at each step" },
   { name = "keep_best", type = "boolean", default = false, train = true, commands = fitting,
     doc = "end with the weights of the best evaluation (one an epoch unless --eval-every)" },

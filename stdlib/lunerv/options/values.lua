@@ -20,6 +20,7 @@ local function violated(value, option, least)
   if least and value < least then return " of at least " .. least end
   if option.most and value > option.most then return " of at most " .. option.most end
   if option.above and value <= option.above then return " above " .. option.above end
+  if option.below and value >= option.below then return " below " .. option.below end
 end
 
 local function is_whole(value)

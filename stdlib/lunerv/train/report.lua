@@ -78,7 +78,9 @@ function report.epoch(self)
     psnr = metrics.decibels(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr,
     seconds = self.seconds,
   }
-  if o.eval_every > 0 and e.epoch % o.eval_every == 0 and self.step < self.steps then
+  -- The last weights are judged anyhow, but where an earlier state may be better.
+  local goes_on = self.step < self.steps or o.keep_best
+  if o.eval_every > 0 and e.epoch % o.eval_every == 0 and goes_on then
     e.evaluation = report.evaluate(self)
     e.psnr = e.evaluation.psnr
     report.evaluation(self, e.epoch, e.evaluation)

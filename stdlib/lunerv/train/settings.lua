@@ -34,7 +34,7 @@ local extras <const> = {
     type = "function" },
   { "callbacks", nil, "a list of objects with any of the methods on_start, on_step, on_epoch, "
     .. "on_frame and on_end, which are called in this order after the functions above",
-    type = "list" },
+    type = "table[]" },
   { "frames", true, "keeps three frames and their reconstructions in OUT/frames, for the page",
     type = "boolean" },
   { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
@@ -150,9 +150,6 @@ function settings.of(given)
   if o.steps then o.epochs = nil end
   if o.epochs and #o.clip == 0 then
     errors.raise "train: clip: expected `steps`, since its number of frames is not known"
-  end
-  if o.ema and not (o.ema > 0 and o.ema < 1) then
-    errors.raise("train: ema: expected a number above 0 and below 1, got %s", o.ema)
   end
   -- The best of evaluations cannot be told without any.
   if (o.keep_best or o.patience) and o.eval_every == 0 then o.eval_every = 1 end
