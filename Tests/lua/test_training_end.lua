@@ -165,3 +165,15 @@ test("patience ends a run, across a resume as well", function()
   local _, _, message = best_run({ patience = 3, epochs = 7, out = out, resume = true }, list)
   assert(tostring(message):find("'patience'", 1, true), message)
 end)
+
+test("embeddings that are put have no mean", function()
+  local folder <close> = harness.folder()
+  local noise <close> = tiny.noise_clip(folder)
+  local function run(ema)
+    local cem = lv.compress.cem(tiny.model(noise), { latents_after = 0.4 })
+    return lv.train { model = cem, clip = noise, epochs = 6, ema = ema, seed = 2 }.model
+  end
+  local averaged <const>, own <const> = run(0.99), run()
+  equal(averaged.latents.values:tolist(), own.latents.values:tolist())
+  assert((averaged.model.head.weight - own.model.head.weight):abs():max():item() > 0)
+end)

@@ -134,11 +134,14 @@ end
 --- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 --- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
 --- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
---- update, and `train_defaults`, options it prefers. In a batch of several frames `image` is
---- (n, 3, h, w), `t` and `index` are lists, and `frames` is the list of the frames themselves: all
---- kinds of lv.models take that. What is left at the end of a pass is a smaller batch, and one
---- frame alone is none. With `patch` a frame has a `window` { y, x, height, width }, y and x from
---- 1, and the model's output is that part of the frame alone; `image` is the whole one.
+--- update, `is_averaged(name)`, false for a parameter that `ema` leaves alone, and
+--- `train_defaults`, options it prefers.
+---
+--- In a batch of several frames `image` is (n, 3, h, w), `t` and `index` are lists, and `frames` is
+--- the list of the frames themselves: all kinds of lv.models take that, and all losses of lv.loss.
+--- What is left at the end of a pass is a smaller batch, and one frame alone is none. With `patch`
+--- a frame has a `window` { y, x, height, width }, y and x from 1, and the model's output is that
+--- part of the frame alone; `image` is the whole one.
 ---
 --- A step takes `batch` frames `accumulate` times and makes one update by the mean of their
 --- gradients. The weights that a run with `ema` ends with, and is judged by, are means over its

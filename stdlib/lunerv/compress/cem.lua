@@ -339,6 +339,12 @@ end
 -- is over: they fall while weights settle, and then hardly any more.
 local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
 
+--- Which parameters lv.train's `ema` averages: an embedding is put where there was none.
+---
+---@param name string
+---@return boolean
+function CEM:is_averaged(name) return not name:match "^latents%." end
+
 --- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
 --- one that has been given a `pace`, bits become dearer while there are more of them than should be
 --- by now, and cheaper while there are fewer: by e^pace in the course of a training, where they are

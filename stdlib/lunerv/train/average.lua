@@ -4,11 +4,14 @@ local native <const> = require "lunerv.native"
 local Average <const> = {}
 Average.__index = Average
 
--- Begins with the weights as they are.
+-- Begins with the weights as they are. Parameters that a model sets by itself have no mean: it says
+-- so by is_averaged(name).
 function Average.new(model, decay)
   local self = setmetatable({ decay = decay, count = 0, list = {} }, Average)
   for name, tensor in model:named_parameters() do
-    self.list[#self.list + 1] = { name = name, weight = tensor, mean = tensor:detach():clone() }
+    if not model.is_averaged or model:is_averaged(name) then
+      self.list[#self.list + 1] = { name = name, weight = tensor, mean = tensor:detach():clone() }
+    end
   end
   return self
 end

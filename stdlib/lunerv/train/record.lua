@@ -22,7 +22,7 @@ end
 local function clip_of(clip)
   local inner = type(clip.clip) == "table" and clip.clip or {}
   return {
-    source = plain(clip.source) or plain(inner.source), frames = #clip,
+    source = plain(clip.source) or plain(inner.source), frames = #clip > 0 and #clip or nil,
     height = plain(clip.height), width = plain(clip.width), fps = plain(clip.fps),
   }
 end

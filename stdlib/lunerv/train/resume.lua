@@ -128,8 +128,6 @@ end
 -- Writes the state as of the last mark.
 function resume.save(self)
   if not self.out then return end
-  -- What was interrupted may have been an evaluation.
-  if self.average then self.average:take_off() end
   if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
   self.saving = true
   record.write(self)
@@ -192,6 +190,8 @@ end
 -- be saved a moment ago is not tried again, and before the first step only Ctrl-C leaves one.
 function resume.rescue(self)
   self.progress:clear()
+  -- What was interrupted may have been an evaluation.
+  if self.average then self.average:take_off() end
   -- Ctrl-C may have come between a step and its report.
   if bridge.interrupted() then pcall(report.step, self) end
   if self.diverged or self.updating or self.saved == self.state then return end
