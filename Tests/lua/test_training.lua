@@ -123,6 +123,34 @@ test("a model of whole frames makes no patches", function()
     "{ height, width }")
 end)
 
+test("a mask hides its frame's part of a batch, and of a patch", function()
+  local masked = setmetatable({}, { __index = clip, __len = function() return count end })
+  function masked:sample(i)
+    local frame = clip:sample(i)
+    if i ~= 2 then frame.mask = clip.images[i]:gt(0.5):to "f32" end
+    return frame
+  end
+  local seen, model = 0, nil
+  local function loss(output, image, frame)
+    for i, one in ipairs(frame.frames or { frame }) do
+      local y, x, h, w = table.unpack(one.window or { 1, 1, height, width })
+      local rows, columns = { y, y + h - 1 }, { x, x + w - 1 }
+      local expected = lines.at(model, one.t)
+      if one.mask then expected = expected * one.mask end
+      local got = output[{ { i, i } }]
+      near((got - expected[{ {}, {}, rows, columns }]):abs():max():item(), 0, 1e-6)
+      seen = seen + 1
+    end
+    return lv.loss.l2(output, image)
+  end
+  for _, patch in ipairs { false, { 4, 9 } } do
+    model = Line()
+    lv.train { model = model, clip = masked, batch = 3, epochs = 2, loss = loss, lr = 0.01,
+      patch = patch or nil }
+  end
+  equal(seen, 2 * 2 * count)
+end)
+
 -- Datasets ------------------------------------------------------------------------------------
 
 -- A pass over the frames, each a little brighter or darker by chance.
@@ -145,6 +173,29 @@ test("frames may come from a function; a stopped run goes on in the middle of a 
   equal(passes, { 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3 })
   resumes({ clip = noisy, steps = 12, eval_every = 1 }, { 1, 5, 7 })
   resumes({ clip = noisy, steps = 7, batch = 2, patch = { 6, 6 }, accumulate = 2 }, { 1, 2, 3 })
+end)
+
+test("random numbers of frames from a function are none of the training's", function()
+  local function windows(dataset, eval_every)
+    local list = {}
+    train { clip = dataset, steps = 9, patch = { 6, 6 }, eval_every = eval_every,
+      loss = function(output, image, frame)
+        list[#list + 1] = frame.window
+        return lv.loss.l2(output, image)
+      end }
+    return list
+  end
+  local function plain()
+    local i = 0
+    return function()
+      i = i + 1
+      if i <= count then return clip:sample(i) end
+    end
+  end
+  local expected = windows(plain, 0)
+  equal(windows(noisy, 0), expected)
+  equal(windows(noisy, 1), expected)
+  assert(expected[1][1] ~= expected[2][1] or expected[1][2] ~= expected[2][2])
 end)
 
 test("a dataset of known length has epochs, and frames without numbers get some", function()

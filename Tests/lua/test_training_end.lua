@@ -71,6 +71,21 @@ test("going back from a divergence takes the averages along", function()
   equal(average.list[1].mean:tolist(), kept)
 end)
 
+test("a model has its own weights again after the means, also if that was interrupted", function()
+  local model <const> = Line()
+  local average <const> = Average.new(model, 0.5)
+  local own <const> = model.image:tolist()
+  lv.no_grad(function() average.list[1].mean:mul_(2) end)
+  do
+    local _ <close> = average:wear()
+    equal(model.image[{ 1, 1, 1, 1 }]:item(), 2 * own[1][1][1][1])
+  end
+  equal(model.image:tolist(), own)
+  average:wear()
+  average:take_off()
+  equal(model.image:tolist(), own)
+end)
+
 test("ema is a share", function()
   raises(function() lv.train { model = Line(), clip = clip, ema = 1 } end, "'ema'", "below 1")
   raises(function() lv.train { model = Line(), clip = clip, ema = 0 } end, "'ema'")
@@ -128,7 +143,8 @@ end)
 test("the best is kept across a resume, wherever the run stopped", function()
   local folder <close> = harness.folder()
   for _, more in ipairs { {}, { ema = 0.7 } } do
-    local whole = best_run(more)
+    local whole, judged = best_run(more)
+    equal(whole.model.image:tolist(), judged[3])
     for _, stop_at in ipairs { 7, 15, 18, 25 } do
       local out = ("%s/%s-%d"):format(folder.path, more.ema or "own", stop_at)
       local stopped = best_run { out = out, stop_at = stop_at, ema = more.ema }
