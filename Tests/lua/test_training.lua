@@ -76,13 +76,24 @@ test("what cannot be taken in a batch is said", function()
     return lines.at(self, type(frame.t) == "table" and frame.t[1] or frame.t)
   end
   raises(function() lv.train { model = Stubborn(), clip = clip, batch = 2, epochs = 1 } end,
-    "(2, 3, 12, 16)", "Stubborn", "accumulate")
+    "(2, 3, 12, 16)", "Stubborn", "takes_batches = false")
+  raises(function() lv.train { model = Line(), clip = clip, batch = 0 } end, "'batch'")
+end)
+
+test("a model that takes no batches is shown their frames one after another", function()
   local folder <close> = harness.folder()
   local noise <close> = tiny.noise_clip(folder)
+  local function values(given)
+    given.model, given.clip = lv.compress.cem(tiny.model(noise), { steerable = true }), noise
+    given.epochs, given.seed = 2, 4
+    equal(lv.train(given).steps, 4)
+    return tiny.values(given.model)
+  end
+  equal(values { batch = 2 }, values { accumulate = 2 })
   raises(function()
-    lv.train { model = lv.compress.cem(tiny.model(noise)), clip = noise, batch = 2, epochs = 1 }
+    lv.compress.cem(tiny.model(noise)):reconstruct { image = lv.zeros(2, 3, 48, 64),
+      t = { 0.5, 1 }, index = { 1, 2 } }
   end, "cem: expected one frame at a time, got a batch of 2")
-  raises(function() lv.train { model = Line(), clip = clip, batch = 0 } end, "'batch'")
 end)
 
 -- Patches -------------------------------------------------------------------------------------

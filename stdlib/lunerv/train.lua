@@ -134,8 +134,9 @@ end
 --- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
 --- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
 --- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
---- update, `is_averaged(name)`, false for a parameter that `ema` leaves alone, and
---- `train_defaults`, options it prefers.
+--- update, `is_averaged(name)`, false for a parameter that `ema` leaves alone, `takes_batches`,
+--- false where a batch's frames have to come one after another, and `train_defaults`, options it
+--- prefers.
 ---
 --- In a batch of several frames `image` is (n, 3, h, w), `t` and `index` are lists, and `frames` is
 --- the list of the frames themselves: all kinds of lv.models take that, and all losses of lv.loss.

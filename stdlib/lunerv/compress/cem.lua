@@ -29,6 +29,9 @@ local subject <const> = require "lunerv.compress.subject"
 ---@param options? lunerv.compress.cem.Options
 local CEM <const> = class "CEM"
 
+-- lv.train shows it the frames of a batch one after another: it remembers the last one's codes.
+CEM.takes_batches = false
+
 -- How lv.train treats it unless told otherwise.
 CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", beta1 = 0.9 }
 
@@ -194,7 +197,7 @@ end
 function CEM:reconstruct(frame)
   local model = self.model
   if type(frame.index) == "table" then
-    errors.raise("cem: expected one frame at a time, got a batch of %d: `accumulate` does without",
+    errors.raise("cem: expected one frame at a time, got a batch of %d",
       #frame.index)
   end
   local _ <close> = slots.swap(self.slots, self:quantised())

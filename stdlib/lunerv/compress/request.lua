@@ -79,6 +79,8 @@ function request.small(model, o)
   -- By default what suits the method.
   training.optimiser, training.beta1 = o.compress_optimiser, nil
   training.schedule = o.compress_schedule
+  -- The best picture is that of before bits were priced.
+  training.keep_best = false
   if o.method == "three_step" then
     local small = three_step(model, { bits = o.bits })
     -- Weights go in steps over the first half; the second heals.

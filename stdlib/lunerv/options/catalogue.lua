@@ -282,9 +282,9 @@ function catalogue.names_where(wanted)
   return names
 end
 
--- A value and, where it is a list, all that is in it.
+-- A value and, where it is a list, all that is in it. An object, such as a schedule, is itself.
 function catalogue.copy(value)
-  if type(value) ~= "table" then return value end
+  if type(value) ~= "table" or getmetatable(value) then return value end
   local result = {}
   for key, item in pairs(value) do result[key] = catalogue.copy(item) end
   return result

@@ -83,7 +83,7 @@ function batch.check(output, image, model)
   local got, expected = output.shape, image.shape
   for d, size in ipairs(expected) do
     if got[d] ~= size then
-      local hint = d == 1 and "`accumulate` does without batches"
+      local hint = d == 1 and "its takes_batches = false has frames come one after another"
         or "a model of patches reads frame.window"
       errors.raise("train: expected an output (%s) from %s, got (%s): %s",
         table.concat(expected, ", "), model.class_name, table.concat(got, ", "), hint)
