@@ -130,6 +130,10 @@ enum CoderModule {
     }
   }
 
+  private static func tensor(_ symbols: [Int32], _ shape: [Int]) throws -> Tensor {
+    try symbols.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .i32) }
+  }
+
   static func define(_ m: LuaModule, _ lua: LuaState) {
     functions(m)
     lua.register(tables(m))
@@ -178,14 +182,13 @@ enum CoderModule {
 
   private static func tables(_ m: LuaModule) -> LuaClass<CodingTable> {
     m.define(
-      "coder_table", params: ["first", "weights"],
-      doc: "Frequencies of symbols from `first` on, in proportion to integer weights."
-    ) { (first: Int, weights: [Int]) -> CodingTable in
+      "coder_table", params: ["model"],
+      doc: "The frequencies of a model that does not learn, for one symbol after another."
+    ) { (model: Model) -> CodingTable in
       try coding {
-        var model = Model()
-        (model.family, model.first, model.weights) = ("table", first, weights)
         guard case .fixed(let table) = try model.known() else {
-          throw LunervError(.argument, "coder: expected a table")
+          throw LunervError(
+            .argument, "coder: expected a model that does not learn, got \(model.family)")
         }
         return CodingTable(table)
       }
@@ -199,24 +202,41 @@ enum CoderModule {
   }
 
   private static func encoders(_ m: LuaModule) -> LuaClass<CodingWriter> {
-    m.define("coder_encoder", doc: "An encoder of symbols.") { () -> CodingWriter in CodingWriter()
+    m.define("coder_encoder", doc: "An encoder of symbols.") { () -> CodingWriter in
+      try CodingWriter()
     }
     let c = LuaClass<CodingWriter>()
     c.method("encode", params: ["symbols", "model"], doc: "Adds symbols.") {
       (writer: CodingWriter, symbols: Symbols, model: Model) in
       try coding {
         switch try model.known() {
-        case .fixed(let table): writer.encoder.encode(try symbols.values(), with: table)
-        case .learning(var learning): writer.encoder.encode(try symbols.values(), with: &learning)
+        case .fixed(let table): writer.tensors.encoder.encode(try symbols.values(), with: table)
+        case .learning(var learning):
+          writer.tensors.encoder.encode(try symbols.values(), with: &learning)
         }
       }
     }
     c.method("symbol", params: ["symbol", "table"], doc: "Adds one symbol.") {
       (writer: CodingWriter, symbol: Int, table: CodingTable) in
-      writer.encoder.encode(try CodingTable.symbol(symbol), with: table.table)
+      writer.tensors.encoder.encode(try CodingTable.symbol(symbol), with: table.table)
+    }
+    c.method(
+      "tensor", params: ["tensor", "step"],
+      doc: "Adds the steps of a tensor; its symbols, which are left to add."
+    ) { (writer: CodingWriter, t: Tensor, step: Tensor) -> Tensor in
+      let item = try CompressionModule.item(t, step: step)
+      writer.tensors.encode(steps: item.steps)
+      return try tensor(item.symbols, t.shape)
+    }
+    c.method(
+      "fitted", params: ["symbols", "families"],
+      doc: "Adds the model that fits symbols best, and the symbols."
+    ) { (writer: CodingWriter, symbols: Symbols, families: [String]?) in
+      try writer.tensors.encode(
+        try symbols.values(), among: try CompressionModule.families(families))
     }
     c.method("finish", doc: "The bytes.") { (writer: CodingWriter) -> LuaBytes in
-      LuaBytes(writer.encoder.finish())
+      LuaBytes(writer.tensors.encoder.finish())
     }
     return c
   }
@@ -224,7 +244,7 @@ enum CoderModule {
   private static func decoders(_ m: LuaModule) -> LuaClass<CodingReader> {
     m.define("coder_decoder", params: ["bytes"], doc: "A decoder of symbols.") {
       (bytes: LuaBytes) -> CodingReader in
-      try coding { CodingReader(try Decoder(bytes.bytes)) }
+      try coding { try CodingReader(bytes.bytes) }
     }
     let c = LuaClass<CodingReader>()
     c.method("decode", params: ["shape", "model"], doc: "The next symbols as an i32 tensor.") {
@@ -235,19 +255,30 @@ enum CoderModule {
         let decoded: [Int32]
         switch try model.known() {
         case .fixed(let table):
-          decoded = try reader.decoder.decode(count: empty.count, with: table)
+          decoded = try reader.tensors.decoder.decode(count: empty.count, with: table)
         case .learning(var learning):
-          decoded = try reader.decoder.decode(count: empty.count, with: &learning)
+          decoded = try reader.tensors.decoder.decode(count: empty.count, with: &learning)
         }
-        return try decoded.withUnsafeBytes { try Tensor.from(bytes: $0, empty.shape, .i32) }
+        return try tensor(decoded, empty.shape)
+      }
+    }
+    c.method("steps", params: ["rows"], doc: "The steps of a tensor: one, or one for each row.") {
+      (reader: CodingReader, rows: Int) -> [Double] in
+      try coding { try reader.tensors.decodeSteps(rows: rows).map { Double($0) } }
+    }
+    c.method("fitted", params: ["shape"], doc: "Symbols, and before them the model they have.") {
+      (reader: CodingReader, shape: [Int]) -> Tensor in
+      try coding {
+        let empty = try Tensor.full(0, shape, .i32)
+        return try tensor(try reader.tensors.decode(count: empty.count), empty.shape)
       }
     }
     c.method("symbol", params: ["table"], doc: "The next symbol.") {
       (reader: CodingReader, table: CodingTable) -> Int in
-      try coding { Int(try reader.decoder.decode(with: table.table)) }
+      try coding { Int(try reader.tensors.decoder.decode(with: table.table)) }
     }
     c.method("finish", doc: "Checks that these were all symbols.") { (reader: CodingReader) in
-      try coding { try reader.decoder.finish() }
+      try coding { try reader.tensors.decoder.finish() }
     }
     return c
   }
@@ -270,12 +301,13 @@ final class CodingTable: LuaObject {
 /// Symbols on their way to bytes.
 final class CodingWriter: LuaObject {
   static var luaName: String { "coding_writer" }
-  var encoder = Encoder()
+  var tensors: ModelledTensors.Writer
+  init() throws { tensors = try ModelledTensors.Writer() }
 }
 
 /// Bytes on their way to symbols.
 final class CodingReader: LuaObject {
   static var luaName: String { "coding_reader" }
-  var decoder: Decoder
-  init(_ decoder: Decoder) { self.decoder = decoder }
+  var tensors: ModelledTensors.Reader
+  init(_ bytes: [UInt8]) throws { tensors = try ModelledTensors.Reader(bytes) }
 }

@@ -244,6 +244,13 @@ enum CompressionModule {
     return steps
   }
 
+  /// A tensor on the grid of its step, or of its rows'.
+  static func item(_ t: Tensor, step: Tensor) throws -> StoredTensors.Item {
+    let steps = try storedSteps(step, for: t)
+    return StoredTensors.Item(
+      symbols: try StoredStep.symbols(of: try floats(t), steps: steps), steps: steps)
+  }
+
   /// The numbers that tensors start from, as uniform_(−2²⁴, 2²⁴) draws them.
   private static func draw(_ from: Origin, _ count: Int) -> [Int32] {
     var generator = Philox(seed: from.seed, counter: from.counter)
@@ -277,11 +284,7 @@ enum CompressionModule {
         throw LunervError(
           .argument, "encode_tensors: \(tensors.count) tensors, but \(steps.count) steps")
       }
-      let items = try zip(tensors, steps).map { tensor, step in
-        let stored = try storedSteps(step, for: tensor)
-        return StoredTensors.Item(
-          symbols: try StoredStep.symbols(of: try floats(tensor), steps: stored), steps: stored)
-      }
+      let items = try zip(tensors, steps).map { try item($0, step: $1) }
       let known = try families(o.families)
       let section = try StoredTensors.section(
         items, shapes: tensors.map(\.shape),

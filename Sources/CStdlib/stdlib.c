@@ -77,11 +77,17 @@ END
 MODULE("lunerv.codec.layout")
 #embed "../../stdlib/lunerv/codec/layout.lua"
 END
+MODULE("lunerv.codec.modelled")
+#embed "../../stdlib/lunerv/codec/modelled.lua"
+END
 MODULE("lunerv.codec.program")
 #embed "../../stdlib/lunerv/codec/program.lua"
 END
 MODULE("lunerv.coder")
 #embed "../../stdlib/lunerv/coder.lua"
+END
+MODULE("lunerv.coder.models")
+#embed "../../stdlib/lunerv/coder/models.lua"
 END
 MODULE("lunerv.commands")
 #embed "../../stdlib/lunerv/commands.lua"

@@ -31,7 +31,9 @@ public struct Container: Sendable {
     case seededWeights
     /// Embeddings in their second form (``ChangeMixer``).
     case mixedEmbeddings
-    /// The Lua modules of a decoder that this program does not know.
+    /// Weights in their third form (``ModelledTensors``).
+    case modelledWeights
+    /// The Lua modules of a decoder or a probability model that this program does not know.
     case program = 16
     /// How the clip is split into segments; absent where it is one.
     case segments = 17
@@ -41,12 +43,19 @@ public struct Container: Sendable {
       case .program: "decoder program"
       case .seededWeights: "seeded weights"
       case .mixedEmbeddings: "mixed embeddings"
+      case .modelledWeights: "modelled weights"
       default: "\(self)"
       }
     }
 
     /// What a reader must know to decode it.
-    var level: UInt8 { self == .seededWeights || self == .mixedEmbeddings ? 2 : 1 }
+    var level: UInt8 {
+      switch self {
+      case .seededWeights, .mixedEmbeddings: 2
+      case .modelledWeights: 3
+      default: 1
+      }
+    }
   }
 
   public struct Section: Sendable {
@@ -60,8 +69,8 @@ public struct Container: Sendable {
   }
 
   public static let version: UInt8 = 1
-  /// What this program can decode: with 2, second forms of sections.
-  public static let level: UInt8 = 2
+  /// What this program can decode: with 2, second forms of sections; with 3, modelled weights.
+  public static let level: UInt8 = 3
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
   private static let largestTable = 1 << 16
 

@@ -5,7 +5,7 @@ import Support
 ///
 /// Of each tensor the stream holds whether it has one step or one for each of its first
 /// dimension, the steps (``StoredStep``, 16 bits each), the model of its symbols, and the symbols.
-/// ``SeededTensors`` is its second form.
+/// ``SeededTensors`` is its second form, ``ModelledTensors`` its third.
 public enum StoredTensors {
   /// One tensor: element i is `symbols[i]` times its step.
   public struct Item: Sendable {

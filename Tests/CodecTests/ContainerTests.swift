@@ -72,7 +72,13 @@ import Testing
   @Test func levels() throws {
     for kind in Container.Kind.allCases {
       let bytes = try Container([.init(.clip, [1]), .init(kind, [2])]).encoded()
-      #expect(bytes[5] == (kind == .seededWeights || kind == .mixedEmbeddings ? 2 : 1))
+      let level: UInt8 =
+        switch kind {
+        case .seededWeights, .mixedEmbeddings: 2
+        case .modelledWeights: 3
+        default: 1
+        }
+      #expect(bytes[5] == level)
       #expect(try Container(decoding: bytes).sections.map(\.kind) == [.clip, kind])
     }
   }

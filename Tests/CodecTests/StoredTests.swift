@@ -76,6 +76,44 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     }
   }
 
+  /// Tensors that functions code, and those for which they have no model, in one stream.
+  @Test func modelledTensors() throws {
+    let table = try FrequencyTable(first: -20, weights: (0..<41).map { 1 + UInt32($0 % 21) })
+    var writer = try ModelledTensors.Writer()
+    for (i, item) in items.enumerated() {
+      writer.encode(steps: item.steps)
+      if i % 2 == 0 {
+        for symbol in item.symbols { writer.encoder.encode(symbol, with: table) }
+      } else {
+        try writer.encode(item.symbols, among: SymbolModel.Family.allCases)
+      }
+    }
+    let bytes = writer.encoder.finish()
+    func read(_ bytes: [UInt8]) throws {
+      var reader = try ModelledTensors.Reader(bytes)
+      for (i, (item, shape)) in zip(items, shapes).enumerated() {
+        let steps = try reader.decodeSteps(rows: shape.first ?? 1)
+        let symbols =
+          i % 2 == 0
+          ? try item.symbols.map { _ in try reader.decoder.decode(with: table) }
+          : try reader.decode(count: item.symbols.count)
+        #expect(symbols == item.symbols && steps == item.steps.map(StoredStep.rounded))
+      }
+      try reader.decoder.finish()
+    }
+    try read(bytes)
+    for count in [0, 4, 8, bytes.count - 4] {
+      #expect(throws: CoderError.self) {
+        var reader = try ModelledTensors.Reader(Array(bytes[..<count]))
+        for (item, shape) in zip(items, shapes) {
+          _ = try reader.decodeSteps(rows: shape.first ?? 1)
+          for _ in item.symbols { _ = try reader.decoder.decode(with: table) }
+        }
+        try reader.decoder.finish()
+      }
+    }
+  }
+
   /// Choosing among more models costs no more than a few bytes, and pays where they fit.
   @Test func theBestModelIsChosen() throws {
     var symbols = [Int32](repeating: 0, count: 3000)

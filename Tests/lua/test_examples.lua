@@ -78,3 +78,25 @@ test("the example's file brings its decoder along", function()
   end
   package.path = path
 end)
+
+test("the example's model travels in the file that it codes", function()
+  local folder <close> = harness.folder()
+  local examples = root .. "/scripts/examples/"
+  local path = package.path
+  package.path = examples .. "?.lua;" .. path
+  local out, clip = folder.path .. "/own.lnv", harness.bands(folder.path .. "/bands.mkv")
+  local lines = run(assert(lv.read_file(examples .. "own_model.lua")), "own_model.lua", clip, out,
+    "2")
+  package.path = path
+  local file = assert(lv.codec.open(out))
+  equal(#file, 6)
+  equal(file.segments[1].kinds.weights, "modelled weights")
+  equal(tonumber(lines[#lines]:match "^(%d+) bytes"), file.bytes)
+  local sizes = {}
+  for _, line in ipairs(lines) do
+    local name, bytes, program = line:match "^(%a+) +(%d+) bytes of weights, +(%d+) of program"
+    if name then sizes[name] = { tonumber(bytes), tonumber(program) } end
+  end
+  equal({ sizes.gaussian[2], sizes.counts[2] > 0 }, { 0, true })
+  assert(math.abs(sizes.counts[1] / sizes.gaussian[1] - 1) < 0.2, sizes.counts[1])
+end)

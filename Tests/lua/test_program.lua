@@ -2,9 +2,12 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
+local shop <const> = require "workshop"
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
 local test <const> = harness.test
+local workshop <const>, clip_in <const>, lunerv <const> = shop.modules, shop.clip, shop.lunerv
+local forger <const>, harmless <const> = shop.forger, shop.harmless
 
 -- The part is indented, and has a comment, which a file does without.
 local part <const> = [[
@@ -61,49 +64,6 @@ end
 function Coded:reconstruct(frame) return self:decode(self:encode(frame.image), frame.t) end
 return Coded
 ]]
-
--- A folder with these modules, found by `require` while the variable lives.
-local function workshop(modules)
-  local folder <const> = harness.folder()
-  local before <const> = package.path
-  package.path = folder.path .. "/?.lua;" .. before
-  for name, text in pairs(modules) do
-    local path = folder.path .. "/" .. name:gsub("%.", "/") .. ".lua"
-    lv.make_dirs((path:match "^(.*)/"))
-    assert(lv.write_file(path, text))
-  end
-  local guard <const> = { path = folder.path }
-  function guard.clear()
-    for name in pairs(modules) do package.loaded[name] = nil end
-  end
-  return setmetatable(guard, {
-    __close = function()
-      package.path = before
-      guard.clear()
-      local _ <close> = folder
-    end,
-  })
-end
-
-local function clip_in(folder)
-  local path = folder.path .. "/clip.mkv"
-  local writer = assert(lv.video.writer(path, { width = 20, height = 12, fps = 25 }))
-  local x, y = lv.arange(1, 20):view(1, 1, 1, 20), lv.arange(1, 12):view(1, 1, 12, 1)
-  local tints = lv.tensor({ 0, 1, 2 }):view(1, 3, 1, 1)
-  for i = 1, 3 do writer:write((x * 0.3 + y * 0.2 + tints + i * 0.3):sin() * 0.4 + 0.5) end
-  writer:close()
-  return assert(lv.video.open(path))
-end
-
--- Runs the program, in the root folder; what it said, and its exit code.
-local function lunerv(words)
-  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
-  local line = ("cd / && env -u LUNERV_STDLIB '%s' %s 2>&1"):format(pipe:read "l", words)
-  local output = assert(io.popen(line))
-  local text = output:read "a"
-  local _, _, code = output:close()
-  return text, code
-end
 
 local function own_file(folder, clip, given)
   lv.seed(4)
@@ -309,35 +269,6 @@ test("what cannot travel is told before a file is written", function()
 end)
 
 -- Hostile files -----------------------------------------------------------------------------
-
--- The sections of a good file, and files in which some of them are others, under sound checksums.
-local function forger(path)
-  local names, payloads = native.lnv_unpack(assert(lv.read_file(path)))
-  return function(changes)
-    local kinds, changed = {}, {}
-    for i, name in ipairs(names) do
-      -- Weights are given in their first form.
-      kinds[i] = changes.weights and name == "seeded weights" and "weights" or name
-      changed[i] = changes[kinds[i]] or payloads[i]
-    end
-    return native.lnv_pack(kinds, changed)
-  end, names, payloads
-end
-
--- The file must be an error that names a section.
-local function harmless(path, bytes, expected)
-  assert(lv.write_file(path, bytes))
-  local began = lv.time()
-  local video, message = lv.codec.open(path, { max_work = 1e8, max_memory = 1 << 28 })
-  if video then
-    local ok, problem = pcall(function() return video:frame(1) end)
-    if ok then error "a frame came" end
-    message = tostring(problem)
-  end
-  assert(message:find("section '", 1, true), message)
-  assert(message:find(expected, 1, true), ("expected '%s', got '%s'"):format(expected, message))
-  assert(lv.time() - began < 60, message)
-end
 
 test("programs that mean harm do none", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part }

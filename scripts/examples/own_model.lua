@@ -1,40 +1,31 @@
--- lunerv run scripts/examples/own_model.lua scripts/sample/bunny.mp4 OUT.own [EPOCHS]: weights
--- coded by a probability model of one's own, in a file of one's own, which is then decoded
--- again.
+-- lunerv run scripts/examples/own_model.lua scripts/sample/bunny.mp4 OUT.lnv [EPOCHS]: weights
+-- coded by a probability model of one's own, counts.lua, which travels in the file: `lunerv
+-- decompress OUT.lnv -o OUT.mkv` needs no more than the file.
 local lv <const> = require "lunerv"
-local Decoder <const> = require "phase"
-
--- Frequencies of the codes −127 to 127: a peak as wide as the code before was large, in integers,
--- so that every machine gets the same.
-local model <const> = {
-  family = "own", first = -127,
-  context = function(seen, i) return math.min(15, math.abs(seen[i - 1] or 4)) end,
-  weights = function(width)
-    local list = {}
-    for code = -127, 127 do list[code + 128] = (1 << 20) // (1 + (code * code) // (width + 1)) end
-    return list
-  end,
-}
 
 lv.seed(1)
 local clip <close> = assert(lv.video.open(arg[1]))
-local network <const> = Decoder(clip.height, clip.width)
-lv.train { model = network, clip = clip, epochs = tonumber(arg[3]) or 10 }
+local epochs <const> = tonumber(arg[3]) or 10
+local model <const> = lv.models.hnerv_boost { clip = clip, size = 0.2 }
+lv.train { model = model, clip = clip, recipe = "fast", epochs = epochs }
+local small <const> = lv.compress.cem(model,
+  { target_bpp = 0.05, lambda = 0.5, families = { "gaussian", "laplace", "adaptive" } })
+lv.train { model = small, clip = clip, recipe = "fast", epochs = math.max(1, epochs // 2) }
 
-local parts, steps = {}, {}
-for i, weight in ipairs(network:parameters()) do
-  steps[i] = math.max(weight:detach():abs():amax():item() / 127, 1e-9)
-  parts[i] = { symbols = (weight:detach() / steps[i]):round():to "i32", model = model }
+-- The bytes of weights alone, and of the program that decodes them.
+local function told(name, sections)
+  local sum = { weights = 0, ["decoder program"] = 0 }
+  for _, section in ipairs(sections) do sum[section.name] = section.bytes end
+  print(("%-9s %7d bytes of weights, %4d of program"):format(name, sum.weights,
+    sum["decoder program"]))
 end
-local coded <const>, shapes <const> = lv.coder.encode(parts)
-assert(lv.write_file(arg[2], string.pack("<" .. ("f"):rep(#steps), table.unpack(steps)) .. coded))
 
--- Whoever decodes has this script: shapes follow from the network, frequencies from the model.
-local bytes <const> = assert(lv.read_file(arg[2]))
-local symbols <const> = lv.coder.decode(bytes:sub(4 * #steps + 1), shapes)
-for i, weight in ipairs(network:parameters()) do
-  local step = string.unpack("<f", bytes, 4 * i - 3)
-  lv.no_grad(function() weight:copy_(symbols[i]:to "f32" * step) end)
+for _, family in ipairs { "gaussian", "laplace", "adaptive" } do
+  local file = assert(lv.codec.write(arg[2], small,
+    { clip = clip, families = { family }, verify = false }))
+  told(family, file.sections)
 end
-print(("%d bytes, %.4f bpp"):format(#bytes, 8 * #bytes / (#clip * clip.width * clip.height)))
-print(lv.metrics.evaluate(network, clip))
+local file <const> = assert(lv.codec.write(arg[2], small,
+  { clip = clip, model = require "counts" }))
+told("counts", file.sections)
+print(file)

@@ -160,12 +160,17 @@ local function hide_methods(sources)
   end
 end
 
-local function model_of(text, sections)
+-- Makes the modules of the file those that `require` finds, not yet loaded; returns their sources.
+local function unpack_modules(sections)
   local names, texts = native.lnv_read_program(sections["decoder program"])
-  hide_methods(texts)
   local sources = {}
   for i, name in ipairs(names) do sources[name] = texts[i] end
   world.require = loader(sources)
+  return texts
+end
+
+local function network_of(text, sections)
+  hide_methods(unpack_modules(sections))
   return program.build(text, function(name)
     local class = type(name) == "string" and strings.match(name, "^lunerv%.nn%.(.+)$")
     class = class and rawget(nn, class) or not class and world.require(name)
@@ -174,8 +179,15 @@ local function model_of(text, sections)
   end)
 end
 
+-- The probability model that a module returns.
+local function model_of(name, sections)
+  unpack_modules(sections)
+  return world.require(name)
+end
+
 local function serve()
-  local video <const> = codec.decode(native.confined_file(), { build = model_of })
+  local video <const> = codec.decode(native.confined_file(),
+    { build = network_of, models = model_of })
   native.confined_ready()
   local expected <const> = strings.format("f32 (1, 3, %d, %d)", video.height, video.width)
   while true do

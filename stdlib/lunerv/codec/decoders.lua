@@ -1,6 +1,6 @@
 -- How a file names the network that decodes it. A stdlib decoder is frozen by version: what
 -- "hnerv_boost@1" means, with its defaults below, never changes; a later default is told in the
--- file.
+-- file. The names of its parameters stay as well: a file's probability model may choose by them.
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local layout <const> = require "lunerv.codec.layout"

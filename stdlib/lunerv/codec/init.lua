@@ -11,6 +11,7 @@ local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
 local metrics <const> = require "lunerv.metrics"
+local modelled <const> = require "lunerv.codec.modelled"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local program <const> = require "lunerv.codec.program"
@@ -27,6 +28,8 @@ local takes_decode <const> = options.takes("codec.decode", {
     type = "boolean" },
   { "build", nil, "fun(text, sections): the model of a decoder from the file, for those who trust "
     .. "it", type = "function" },
+  { "models", nil, "fun(name, sections): the probability model of that name from the file, for "
+    .. "those who trust it", type = "function" },
 })
 
 local coded <const> = {
@@ -35,6 +38,9 @@ local coded <const> = {
     .. "(what the model says, or all)", type = "table" },
   { "group", nil, "frames whose embeddings are decoded together", type = "integer" },
   { "predict", true, "embeddings are told by what has changed since the frame before" },
+  { "model", nil, "the probability model of the weights, which travels in the file: what a module "
+    .. "returns, a model of lv.coder or fun(name, shape, index) that gives one for a tensor, or "
+    .. "nil (families)", type = "table|function" },
 }
 
 local function and_coded(list) return table.move(coded, 1, #coded, #list + 1, list) end
@@ -102,15 +108,23 @@ local function model_of(video, segment)
   return model, model.encode and { 1, c.enc_dim[2], model.grid[1], model.grid[2] }
 end
 
+local function weights_of(video, segment, list)
+  if modelled.is(segment) then
+    return modelled.decode(segment.sections.weights, list, video.find_model)
+  end
+  local shapes = {}
+  for i, slot in ipairs(list) do shapes[i] = slot.tensor.shape end
+  return native.decode_tensors(segment.kinds.weights, segment.sections.weights, shapes)
+end
+
 -- The network of a segment of `video`, and its embeddings where it has any.
 local function build(video, segment)
   local sections = segment.sections
   local model, embedding = model_of(video, segment)
   if sections.buffers then unpack_buffers(model, sections.buffers) end
 
-  local list, shapes = slots.of(model), {}
-  for i, slot in ipairs(list) do shapes[i] = slot.tensor.shape end
-  local tensors = native.decode_tensors(segment.kinds.weights, sections.weights, shapes)
+  local list = slots.of(model)
+  local tensors = weights_of(video, segment, list)
   native.no_grad(function()
     for i, slot in ipairs(list) do
       slot.tensor:copy_(tensors[i])
@@ -149,7 +163,8 @@ end
 --- It has height, width, frames, fps, timestamps (nil at a constant rate), bytes, bpp, sections
 --- and segments, `#video` frames, `video:frame(i)` and `video:evaluate(clip)`. What is wrong with
 --- the bytes is an error that names the section; segments behind the first are decoded when they
---- are asked for. A decoder that came in the file runs in a process without rights.
+--- are asked for. A decoder that came in the file runs in a process without rights, and so does any
+--- decoder where a probability model came.
 ---
 ---     local video = lv.codec.decode(assert(lv.read_file "clip.lnv"))
 ---     print(#video, video:frame(1).shape[4])
@@ -160,19 +175,28 @@ end
 function codec.decode(bytes, given)
   local o = takes_decode(given)
   local video, shared = layout.read(bytes)
-  local is_program = false
+  local has_program, has_model = false, false
   for _, segment in ipairs(video.segments) do
-    is_program = is_program or program.is(segment.sections.decoder)
+    has_program = has_program or program.is(segment.sections.decoder)
+    has_model = has_model or modelled.is(segment)
   end
-  if is_program and not shared["decoder program"] then
+  if (has_program or has_model) and not shared["decoder program"] then
     layout.damaged("decoder program", "it is missing")
   end
-  if (is_program or o.confined) and not o.build then
+  if (has_program or has_model or o.confined) and not (o.build or o.models) then
     video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
       { max_work = o.max_work, max_memory = o.max_memory })
     return setmetatable(video, Video)
   end
+  if has_program and not o.build or has_model and not o.models then
+    errors.raise("codec.decode: this file wants `%s`, too", o.build and "models" or "build")
+  end
   video.build = o.build and function(text) return o.build(text, shared) end
+  video.find_model = o.models and function(name)
+    local model = o.models(name, shared)
+    if modelled.is_model(model) then return model end
+    errors.raise("'%s' returns no probability model", name)
+  end
   enter(video, 1)
   return setmetatable(video, Video)
 end
@@ -276,6 +300,8 @@ end
 --- `stored(clip)`.
 --- That gives { model, weights, steps, origins, embeddings, embedding_step, embedding_offset }:
 --- the tensors that a file holds, in the order of the parameters, on the grids of their steps.
+--- A `model` of one's own codes the weights; the file brings its module along, as it does that of a
+--- decoder of one's own.
 ---
 ---     local bytes = lv.codec.encode(cem, { clip = clip })
 ---
@@ -286,6 +312,10 @@ end
 function codec.encode(compressed, given)
   local o = takes_encode(given)
   local clip = o.clip or errors.raise "codec: expected a clip"
+  if o.model and not modelled.is_model(o.model) then
+    errors.raise "codec: model: expected a table with a family, or a function"
+  end
+  local model_name = o.model and program.model_name(o.model)
   local stored = compressed:stored(clip)
   local model = stored.model
   local text, fresh
@@ -302,7 +332,9 @@ function codec.encode(compressed, given)
   add("clip", native.lnv_clip(clip.height, clip.width, #clip, clip.fps or 25,
     clip.timestamps or {}))
   add("decoder", text)
-  if program.is(text) then add("decoder program", native.lnv_program(program.sources(text))) end
+  if program.is(text) or model_name then
+    add("decoder program", native.lnv_program(program.sources(text, model_name)))
+  end
   local buffers = pack_buffers(model, fresh)
   if buffers then add("buffers", buffers) end
   local coding = { families = o.families or stored.families, group = o.group }
@@ -310,8 +342,14 @@ function codec.encode(compressed, given)
   if stored.rounding and stored.rdo > 0 then
     weights = stored.rounding(stored.rdo, weights, stored.steps, coding.families)
   end
-  coding.origins = stored.origins
-  local payload, kind = native.encode_tensors(weights, stored.steps, coding)
+  local payload, kind
+  if model_name then
+    kind, payload = modelled.encode(model_name, o.model, slots.of(fresh), weights, stored.steps,
+      coding.families)
+  else
+    coding.origins = stored.origins
+    payload, kind = native.encode_tensors(weights, stored.steps, coding)
+  end
   add(kind, payload)
   if stored.embeddings then
     coding.predict = o.predict and stored.predict ~= false
@@ -330,6 +368,16 @@ local function compare(index, there, here)
     .. "modules must be those that were loaded, and compute the same every time", index)
 end
 
+-- The video that fresh bytes make in this process.
+local function decoded_here(bytes, rebuild, model)
+  local ok, video = errors.attempt(codec.decode, bytes,
+    { build = rebuild, models = model and function() return model end })
+  if ok then return video end
+  if not model then error(video, 0) end
+  errors.raise("codec: the model does not decode what it has coded: it must choose the same "
+    .. "whenever it is asked (%s)", errors.reason(video))
+end
+
 -- What files written are: printable.
 codec.File = {
   __tostring = function(f)
@@ -339,11 +387,12 @@ codec.File = {
 }
 
 --- Writes a file for what was made small, whole or not at all, and says how good it is.
---- The figures are those of its own bytes, decoded, a decoder of one's own in a process without
---- rights. The result prints as them.
+--- The figures are those of its own bytes, decoded, a decoder or a model of one's own in a process
+--- without rights. The result prints as them.
 ---
 ---     local file = assert(lv.codec.write("clip.lnv", cem, { clip = clip }))
 ---     print(file.bytes, file.bpp, file.psnr_8bit)
+---     lv.codec.write("own.lnv", cem, { clip = clip, model = require "peaks" })
 ---
 ---@param path string
 ---@param compressed lunerv.Module  see lv.codec.encode
@@ -354,9 +403,9 @@ function codec.write(path, compressed, given)
   local o = takes_write(given)
   sources.keep(path, o.clip and o.clip.source)
   local bytes, rebuild = codec.encode(compressed,
-    { clip = o.clip, families = o.families, group = o.group, predict = o.predict })
+    { clip = o.clip, families = o.families, group = o.group, predict = o.predict, model = o.model })
   local file = layout.read(bytes)
-  local here = program.is(file.decoder) and codec.decode(bytes, { build = rebuild })
+  local here = (program.is(file.decoder) or o.model) and decoded_here(bytes, rebuild, o.model)
   local there = (here or o.verify) and codec.decode(bytes)
   if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then

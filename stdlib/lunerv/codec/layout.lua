@@ -9,9 +9,10 @@ local layout <const> = {}
 -- without saying; a decoder that is not there is that of the segment before.
 local own <const> = { "decoder", "buffers", "weights", "embeddings" }
 local flags <const> = { decoder = 1, buffers = 2, embeddings = 4 }
--- Sections that are another's second form.
+-- Sections that are another form of one.
 local forms <const> = {
-  ["seeded weights"] = "weights", ["mixed embeddings"] = "embeddings",
+  ["seeded weights"] = "weights", ["modelled weights"] = "weights",
+  ["mixed embeddings"] = "embeddings",
 }
 
 -- No file has more segments.

@@ -1,6 +1,6 @@
 -- A decoder of the user's own in a file: "program@1" and a tree of classes and what they were
 -- constructed with, in the section 'decoder'; the Lua modules that the classes come from, in the
--- section 'decoder program'.
+-- section 'decoder program', where those of probability models are, too.
 --
 -- A class is what a module returns that `require` has loaded, or one of lv.nn. Modules of which a
 -- decoder is made are constructed with plain data and other such modules.
@@ -19,14 +19,32 @@ function program.is(text) return text:sub(1, #mark) == mark end
 
 -- Describing --------------------------------------------------------------------------------
 
+-- The name of a module that `require` has loaded and that returned `value`, or nil. Of several the
+-- first, so that files come out the same.
+local function module_name(value)
+  local found
+  for name, loaded in pairs(package.loaded) do
+    if loaded == value and type(name) == "string" and not name:match "^lunerv%f[.\0]"
+      and not (found and found < name)
+    then
+      found = name
+    end
+  end
+  return found
+end
+
+-- The name under which a program finds a probability model.
+function program.model_name(model)
+  return module_name(model) or errors.raise("no file can hold this model: it is not what a module "
+    .. "returns; put it into a file of its own, which ends with 'return' and the model, and "
+    .. "`require` that")
+end
+
 -- The name under which a decoder program finds a class: of a module that `require` has loaded, or
 -- "lunerv.nn.Conv2d" and the like.
 local function class_name(class)
-  for name, value in pairs(package.loaded) do
-    if value == class and type(name) == "string" and not name:match "^lunerv%f[.\0]" then
-      return name
-    end
-  end
+  local own = module_name(class)
+  if own then return own end
   for name, value in pairs(require "lunerv.nn") do
     if value == class then return "lunerv.nn." .. name end
   end
@@ -101,8 +119,9 @@ local function file_of(name)
   return package.searchpath(name, package.path)
 end
 
--- The modules that `text` needs, with those that they `require`: names, and sources.
-function program.sources(text)
+-- The modules that `text` needs, and that of a probability model where `model_name` is given, with
+-- those that they `require`: names, and sources.
+function program.sources(text, model_name)
   local names, sources, seen = {}, {}, {}
   local function add(name)
     if seen[name] then return end
@@ -129,7 +148,8 @@ function program.sources(text)
     if name and not name:match "^lunerv%." then add(name) end
     for _, item in pairs(value) do visit(item) end
   end
-  visit(program.parse(text).model)
+  if program.is(text) then visit(program.parse(text).model) end
+  if model_name then add(model_name) end
   return names, sources
 end
 

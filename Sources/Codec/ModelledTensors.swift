@@ -1,0 +1,54 @@
+import Coder
+
+/// Quantised tensors of which symbols have models that functions in the file choose: the third form
+/// of ``StoredTensors``.
+///
+///     a byte             the number of bytes of a name; the name: the module of
+///                        ``StoredProgram`` that returns the model
+///     stream             of each tensor its steps as in the first form, then its symbols, by the
+///                        model that the module gives it; where it gives none, a model as in the
+///                        first form, and the symbols by that
+///
+/// The functions are Lua, so tensors pass one by one, and symbols one by one where a model looks at
+/// those before: stdlib/lunerv/codec/modelled.lua.
+public enum ModelledTensors {
+  /// Makes the stream.
+  public struct Writer: Sendable {
+    /// Takes symbols that have a model.
+    public var encoder = Encoder()
+    private var models: ModelCoder
+
+    public init() throws { models = try ModelCoder(relative: false) }
+
+    public mutating func encode(steps: [Float]) {
+      StoredTensors.encodeSteps(steps, into: &encoder)
+    }
+
+    /// Symbols without a model: the best of these families becomes theirs.
+    public mutating func encode(_ symbols: [Int32], among families: [SymbolModel.Family]) throws {
+      let model = SymbolModel.best(for: symbols, among: families)
+      models.encode(model, into: &encoder)
+      try model.encode(symbols, into: &encoder)
+    }
+  }
+
+  /// Reads the stream.
+  public struct Reader {
+    public var decoder: Decoder
+    private var models: ModelCoder
+
+    public init(_ bytes: [UInt8]) throws {
+      decoder = try Decoder(bytes)
+      models = try ModelCoder(relative: false)
+    }
+
+    public mutating func decodeSteps(rows: Int) throws(CoderError) -> [Float] {
+      try StoredTensors.decodeSteps(rows: rows, from: &decoder)
+    }
+
+    /// Symbols that were written without a model.
+    public mutating func decode(count: Int) throws -> [Int32] {
+      try models.decode(from: &decoder).decode(count: count, from: &decoder)
+    }
+  }
+}

@@ -1,0 +1,149 @@
+-- How runs of symbols are coded by a model, one of a user's own among them: what lv.coder and files
+-- share. An encoder is native.coder_encoder(), a decoder native.coder_decoder(bytes).
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+
+local models <const> = {}
+
+local own_fields <const> = { family = true, first = true, context = true, weights = true }
+
+-- The frequencies of a model's contexts take up to so many words in all: a context this many beside
+-- its weights, and in place of a list of weights, another family up to so many.
+local most_words <const>, words_of_context <const>, words_of_family <const> = 1 << 24, 512, 3100
+
+local function is_own(model) return type(model) == "table" and model.family == "own" end
+
+local function check_own(model)
+  if model.first ~= nil and math.type(model.first) ~= "integer" then
+    errors.raise("coder: own: first: expected an integer, got %s", tostring(model.first))
+  end
+  if model.context ~= nil and type(model.context) ~= "function" then
+    errors.raise("coder: own: context: expected a function, got %s", type(model.context))
+  end
+  local kind = type(model.weights)
+  if kind ~= "function" and kind ~= "table" then
+    errors.raise("coder: own: weights: expected a function or a table, got %s", kind)
+  end
+  for key in pairs(model) do
+    if not own_fields[key] then
+      errors.raise("coder: own: unknown field '%s' (known: context, family, first, weights)",
+        tostring(key))
+    end
+  end
+end
+
+local function check_weights(weights, where)
+  for i = 1, rawlen(weights) do
+    local weight = rawget(weights, i)
+    if math.type(weight) ~= "integer" or weight < 0 or weight > 0xffffffff then
+      errors.raise("coder: own: %s: weight %d: expected an integer from 0 to 4294967295, got %s%s",
+        where, i, type(weight) == "number" and tostring(weight) or type(weight),
+        math.type(weight) == "float" and ": floats may differ from machine to machine" or "")
+    end
+  end
+end
+
+-- The model of a context, of another family, and how many words it takes; `where` names it.
+local function told_by(model, key, where)
+  local weights
+  if type(model.weights) == "function" then
+    weights = model.weights(key)
+  elseif model.context then
+    weights = model.weights[key]
+  else
+    weights = model.weights
+  end
+  if type(weights) == "table" and rawget(weights, "family") and not is_own(weights) then
+    if model.context and weights.family == "adaptive" then
+      errors.raise("coder: own: %s: expected a model that does not learn, got adaptive", where)
+    end
+    return weights, words_of_family
+  end
+  if type(weights) ~= "table" or rawlen(weights) == 0 then
+    errors.raise("coder: own: %s: expected a list of integers, got %s", where,
+      type(weights) == "table" and "an empty one" or type(weights))
+  end
+  if model.first == nil then
+    errors.raise("coder: own: first: expected an integer, got nil")
+  end
+  check_weights(weights, where)
+  return { family = "table", first = model.first, weights = weights }, rawlen(weights)
+end
+
+-- A function (seen, i) that gives the frequencies of symbol i. A context's are made once.
+local function frequencies_of(model)
+  local known, words, context = {}, 0, model.context
+  return function(seen, i)
+    local key = context(seen, i)
+    if math.type(key) ~= "integer" and type(key) ~= "string" then
+      errors.raise("coder: own: context of symbol %d: expected an integer or a text, got %s", i,
+        type(key) == "number" and tostring(key) or type(key))
+    end
+    local found = known[key]
+    if not found then
+      local told, more = told_by(model, key, ("weights of context %s"):format(key))
+      words = words + words_of_context + more
+      if words > most_words then
+        errors.raise("coder: own: context of symbol %d: the contexts so far take %d words, at most "
+          .. "%d are kept (512 each, and their weights)", i, words, most_words)
+      end
+      found = native.coder_table(told)
+      known[key] = found
+    end
+    return found
+  end
+end
+
+-- Symbols as a list.
+local function listed(symbols)
+  return native.is_tensor(symbols) and symbols:view(-1):tolist() or symbols
+end
+
+-- Calls body(symbol, frequencies) for every symbol, in order.
+local function each_symbol(symbols, model, body)
+  local frequencies, seen = frequencies_of(model), {}
+  for i, symbol in ipairs(listed(symbols)) do
+    body(symbol, frequencies(seen, i))
+    seen[i] = symbol
+  end
+end
+
+-- The model itself, checked; in place of an own one without contexts, what its weights say.
+local function settled(model)
+  if not is_own(model) then return model, false end
+  check_own(model)
+  if model.context then return model, true end
+  return (told_by(model, 1, "weights")), false
+end
+
+-- Adds symbols, an i32 or u8 tensor or a list.
+function models.put(encoder, symbols, model)
+  local known, is_each = settled(model)
+  if not is_each then return encoder:encode(symbols, known) end
+  local add = encoder.symbol
+  each_symbol(symbols, known, function(symbol, frequencies) add(encoder, symbol, frequencies) end)
+end
+
+-- The next symbols, as an i32 tensor.
+function models.take(decoder, shape, model)
+  local known, is_each = settled(model)
+  if not is_each then return decoder:decode(shape, known) end
+  local frequencies, following, list, count = frequencies_of(known), decoder.symbol, {}, 1
+  for _, size in ipairs(shape) do count = count * size end
+  for i = 1, count do list[i] = following(decoder, frequencies(list, i)) end
+  if count == 0 then return native.zeros(table.unpack(shape)):to "i32" end
+  return native.tensor(list, { dtype = "i32" }):view(table.unpack(shape))
+end
+
+-- The information of symbols.
+function models.bits(symbols, model)
+  local known, is_each = settled(model)
+  if not is_each then return native["coder.bits"](symbols, known) end
+  local total = 0
+  each_symbol(symbols, known, function(symbol, frequencies)
+    total = total + frequencies:bits(symbol)
+  end)
+  return total
+end
+
+return models
