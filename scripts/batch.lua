@@ -24,7 +24,7 @@ path in each line, each in a process of its own.
 
 Options of lunerv compress, for every clip:]]
 
-local function usage_error(message, ...) errors.fail("usage", message, ...) end
+local usage_error <const> = errors.usage
 
 -- The command line ---------------------------------------------------------------------------
 

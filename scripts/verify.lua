@@ -5,7 +5,7 @@ local lv <const> = require "lunerv"
 
 local path <const> = arg[1]
 if not path or arg[2] or path:match "^%-" then
-  errors.fail("usage", "usage: lunerv run scripts/verify.lua FILE.safetensors")
+  errors.usage("usage: lunerv run scripts/verify.lua FILE.safetensors")
 end
 
 local tensors <const>, metadata <const> = lv.load_safetensors(path)

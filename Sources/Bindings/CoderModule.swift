@@ -37,7 +37,7 @@ enum CoderModule {
         let found = value.map(String.init) ?? "nil"
         throw LunervError(
           .argument,
-          "coder: \(family): \(name): expected an integer from \(T.min) to \(T.max), got \(found)")
+          "\(family): \(name): expected an integer from \(T.min) to \(T.max), got \(found)")
       }
       return exact
     }
@@ -63,7 +63,7 @@ enum CoderModule {
       case "table":
         guard let weights, !weights.isEmpty else {
           throw LunervError(
-            .argument, "coder: table: weights: expected a list of integers, got none")
+            .argument, "table: weights: expected a list of integers, got none")
         }
         return .fixed(
           try FrequencyTable(
@@ -74,7 +74,7 @@ enum CoderModule {
       default:
         throw LunervError(
           .argument,
-          "coder: unknown family '\(family)' (known: adaptive, gaussian, laplace, logistic, own, table)"
+          "unknown family '\(family)' (known: adaptive, gaussian, laplace, logistic, own, table)"
         )
       }
     }
@@ -107,7 +107,7 @@ enum CoderModule {
         return try list.enumerated().map { i, symbol in
           guard let exact = Int32(exactly: symbol) else {
             throw LunervError(
-              .argument, "coder: symbols[\(i + 1)]: expected an integer of 32 bits, got \(symbol)")
+              .argument, "symbols[\(i + 1)]: expected an integer of 32 bits, got \(symbol)")
           }
           return exact
         }
@@ -117,7 +117,7 @@ enum CoderModule {
         case .u8: return try t.withBytes { $0.map { Int32($0) } }
         default:
           throw LunervError(
-            .argument, "coder: expected symbols as i32 or u8, got \(t.dtype.rawValue)")
+            .argument, "expected symbols as i32 or u8, got \(t.dtype.rawValue)")
         }
       }
     }
@@ -188,7 +188,7 @@ enum CoderModule {
       try coding {
         guard case .fixed(let table) = try model.known() else {
           throw LunervError(
-            .argument, "coder: expected a model that does not learn, got \(model.family)")
+            .argument, "expected a model that does not learn, got \(model.family)")
         }
         return CodingTable(table)
       }
@@ -292,7 +292,7 @@ final class CodingTable: LuaObject {
 
   static func symbol(_ symbol: Int) throws -> Int32 {
     guard let exact = Int32(exactly: symbol) else {
-      throw LunervError(.argument, "coder: expected a symbol of 32 bits, got \(symbol)")
+      throw LunervError(.argument, "expected a symbol of 32 bits, got \(symbol)")
     }
     return exact
   }

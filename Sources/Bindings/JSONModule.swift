@@ -23,8 +23,9 @@ enum JSONModule {
         @param value any  numbers, strings, booleans, lv.json.null, and tables of them
         """
     ) {
-      (value: LuaValue) -> String in try encoded(value).text()
+      (value: LuaValue) -> String in try encoded(value, at: "").text()
     }
+    m.show("json_encode", as: "json.encode")
     m.define(
       "json_decode", params: ["text"],
       doc: """
@@ -39,33 +40,44 @@ enum JSONModule {
     ) {
       (text: String) -> LuaValue in decoded(try JSON.parse(text))
     }
+    m.show("json_decode", as: "json.decode")
     m.constant("json_null", .object(JSONNull.value))
     let null = LuaClass<JSONNull>()
     null.meta("__tostring") { (_: JSONNull) -> String in "null" }
     return null
   }
 
-  private static func encoded(_ value: LuaValue) throws -> JSON {
+  /// `path` says where in the data the value is: ".runs[2].model".
+  private static func encoded(_ value: LuaValue, at path: String) throws -> JSON {
     switch value {
     case .nil_: return .null
     case .bool(let b): return .bool(b)
     case .int(let n): return .int(Int64(n))
     case .number(let n): return .number(n)
     case .string(let s): return .string(s)
-    case .array(let list): return .array(try list.map(encoded))
+    case .array(let list):
+      return .array(
+        try list.enumerated().map { try encoded($0.element, at: "\(path)[\($0.offset + 1)]") })
     case .table(let pairs):
       let members = try pairs.map { key, value -> JSON.Member in
         switch key {
-        case .string(let s): return JSON.Member(s, try encoded(value))
-        default: throw LunervError(.argument, "json_encode: a table's keys must be strings or 1…n")
+        case .string(let s): return JSON.Member(s, try encoded(value, at: "\(path).\(s)"))
+        case .int, .number:
+          throw mismatch("the keys 1…n or strings in a table", "numbers beside them", path)
+        default: throw mismatch("the keys 1…n or strings in a table", "a \(key.typeName)", path)
         }
       }
       return .object(members.sorted { $0.key < $1.key })
     case .object(let o):
       if o is JSONNull { return .null }
-      throw LunervError(.argument, "json_encode: a \(type(of: o).luaName) is no plain data")
-    case .function: throw LunervError(.argument, "json_encode: a function is no plain data")
+      throw mismatch("plain data", "a \(value.typeName)", path)
+    case .function: throw mismatch("plain data", "a function", path)
     }
+  }
+
+  private static func mismatch(_ expected: String, _ got: String, _ path: String) -> LunervError {
+    let place = path.isEmpty ? "" : " at \(path)"
+    return LunervError(.argument, "json.encode: expected \(expected), got \(got)\(place)")
   }
 
   private static func decoded(_ json: JSON) -> LuaValue {

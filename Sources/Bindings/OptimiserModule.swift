@@ -73,7 +73,8 @@ enum OptimiserModule {
       get: { (o: Optimiser) -> Double in o.lr },
       set: { (o: Optimiser, lr: Double) in
         guard lr.isFinite, lr >= 0 else {
-          throw LunervError(.argument, "lr: expected a finite number of at least 0, got \(lr)")
+          throw LunervError(
+            .argument, "lr: expected a finite number of at least 0, got \(lr.printable)")
         }
         o.lr = lr
       })

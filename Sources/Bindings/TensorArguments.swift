@@ -35,6 +35,15 @@ enum Operand: LuaArgument {
   }
 }
 
+/// The type of whatever comes, for messages.
+struct TypeName: LuaArgument {
+  let name: String
+  static var luaTypeName: String { "any" }
+  static func read(_ L: LuaStack, at index: Int32) -> TypeName {
+    TypeName(name: L.typeName(at: index))
+  }
+}
+
 /// One dimension or a list of them, as Lua counts.
 struct Dimensions: LuaArgument {
   var list: [Int]
@@ -186,7 +195,9 @@ struct Numbers: LuaArgument {
         )
       }
       for element in elements { try collect(element, depth: depth + 1) }
-    default: throw LuaTypeMismatch("expected numbers in nested tables")
+    case .nil_ where depth == 0: throw LuaTypeMismatch(expected: "numbers in nested tables")
+    default:
+      throw LuaTypeMismatch("expected numbers in nested tables, got a \(value.typeName)")
     }
   }
 

@@ -216,6 +216,34 @@ extension TensorModule {
       }
     }
     t.meta("__unm") { (x: Tensor, _: LuaValue) -> Tensor in try x.negated() }
+    refused(t)
+  }
+
+  /// What Lua can do with other values, and what says it of tensors.
+  private static func refused(_ t: LuaClass<Tensor>) {
+    for event in ["__lt", "__le"] {
+      t.meta(event) { (a: TypeName, b: TypeName) -> Bool in
+        throw LunervError(
+          .argument,
+          "expected numbers, got \(a.name) and \(b.name) (x:\(event.dropFirst(2))(y) compares elements, x:item() is a number)"
+        )
+      }
+    }
+    t.meta("__concat") { (a: TypeName, b: TypeName) -> String in
+      throw LunervError(
+        .argument,
+        "expected strings or numbers, got \(a.name) and \(b.name) (tostring(x) is a tensor's text, x:item() its number)"
+      )
+    }
+    t.meta("__call") { (_: Tensor) -> Void in
+      throw LunervError(
+        .argument,
+        "expected a function, got a tensor (x[i] is a part of it, ipairs(x) goes through its rows)")
+    }
+    t.meta("__pairs") { (_: Tensor) -> Void in
+      throw LunervError(
+        .argument, "expected a table, got a tensor (ipairs(x) goes through its rows)")
+    }
   }
 
   private static func unary(_ s: TensorSurface) {

@@ -25,7 +25,7 @@ private enum IndexKey: LuaArgument {
     switch L.type(at: index) {
     case .number:
       if let i = L.integer(at: index) { return .row(i) }
-      return .wrong("expected an integer as index, got \(L.number(at: index) ?? 0)")
+      return .wrong("expected an integer as index, got \((L.number(at: index) ?? 0).printable)")
     case .string: return .name(L.string(at: index) ?? "")
     case .userdata:
       do { return .mask(try Tensor.read(L, at: index)) } catch {
@@ -45,7 +45,9 @@ private enum IndexKey: LuaArgument {
     }
     var entries: [Entry] = []
     for position in 1..<(count + 1) {
+      var given = ""
       let entry = L.withElement(position, of: index) { at -> Entry? in
+        given = L.type(at: at) == .table ? "another table" : L.typeName(at: at)
         if let i = L.integer(at: at) { return .one(i) }
         guard L.type(at: at) == .table, let length = listLength(L, at: at) else { return nil }
         if length == 0 { return .all }
@@ -56,7 +58,9 @@ private enum IndexKey: LuaArgument {
         guard numbers.count == length else { return nil }
         return .range(first: numbers[0], last: numbers[1], step: length == 3 ? numbers[2] : 1)
       }
-      guard let entry else { return .wrong("dimension \(position): expected \(forms)") }
+      guard let entry else {
+        return .wrong("dimension \(position): expected \(forms), got \(given)")
+      }
       entries.append(entry)
     }
     return .block(entries)

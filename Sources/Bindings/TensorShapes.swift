@@ -285,8 +285,12 @@ extension TensorModule {
       let d = try dimension(d ?? 1, rank: first.shape.count + 1, "stack")
       return try Tensor.concatenated(
         list.map {
-          guard $0.shape.count == first.shape.count else {
-            throw LunervError(.argument, "stack: tensors of different dimensions")
+          guard $0.shape == first.shape else {
+            let shapes = [first, $0].map { tensor in
+              "(\(tensor.shape.map(String.init).joined(separator: ", ")))"
+            }
+            throw LunervError(
+              .argument, "stack: expected tensors of one shape, got \(shapes[0]) and \(shapes[1])")
           }
           var shape = $0.shape
           shape.insert(1, at: d)

@@ -38,16 +38,18 @@ enum VideoModule {
       var o = VideoOptions()
       if let size {
         guard size.count == 2 else {
-          throw LunervError(.argument, "size: expected {height, width}")
+          throw LunervError(.argument, "size: expected {height, width}, got \(size.count) numbers")
         }
         o.size = .init(height: size[0], width: size[1])
       }
       if let crop {
         guard crop.count == 4 else {
-          throw LunervError(.argument, "crop: expected {y, x, height, width}")
+          throw LunervError(
+            .argument, "crop: expected {y, x, height, width}, got \(crop.count) numbers")
         }
         guard crop[0] >= 1, crop[1] >= 1 else {
-          throw LunervError(.argument, "crop: rows and columns count from 1")
+          throw LunervError(
+            .argument, "crop: rows and columns count from 1, got \(crop[0]) and \(crop[1])")
         }
         o.crop = .init(y: crop[0] - 1, x: crop[1] - 1, height: crop[2], width: crop[3])
       }
@@ -118,20 +120,20 @@ enum VideoModule {
         """
     ) { (path: String, o: Write) in
       guard let width = o.width, let height = o.height else {
-        throw LunervError(.argument, "open_writer: expected width and height")
+        throw LunervError(.argument, "expected width and height, or a clip that has them")
       }
       var options = WriterOptions()
       if let format = o.format {
         guard let known = VideoFormat(rawValue: format) else {
           let names = VideoFormat.allCases.map(\.rawValue).joined(separator: ", ")
-          throw LunervError(.argument, "open_writer: unknown format '\(format)' (known: \(names))")
+          throw LunervError(.argument, "unknown format '\(format)' (known: \(names))")
         }
         options.format = known
       }
       if let fps = o.fps {
         guard fps > 0, fps <= 100_000 else {
           throw LunervError(
-            .argument, "open_writer: fps: expected a number above 0, at most 100000, got \(fps)")
+            .argument, "fps: expected a number above 0, at most 100000, got \(fps)")
         }
         options.frameRate = Rational(approximating: fps)
       }
@@ -139,7 +141,7 @@ enum VideoModule {
       for time in o.timestamps ?? [] {
         guard time > last, time < 1e9 else {
           throw LunervError(
-            .argument, "open_writer: timestamps: expected seconds that increase, got \(time)")
+            .argument, "timestamps: expected seconds that increase, got \(time)")
         }
         last = time
       }
@@ -156,6 +158,8 @@ enum VideoModule {
           timestamps: o.timestamps)
       })
     }
+    m.show("open_video", as: "video.open")
+    m.show("open_writer", as: "video.writer")
     return (clips(), writers())
   }
 

@@ -8,11 +8,12 @@ static bool is_stdlib(const lua_Debug *frame) {
   return strncmp(frame->source, LUNERV_STDLIB_PREFIX, strlen(LUNERV_STDLIB_PREFIX)) == 0;
 }
 
-void lunerv_push_where(lua_State *L, int level) {
+/// Pushes the innermost place in a user's file: of `thread`, from `level` on, or of those that
+/// resumed it.
+static void push_where(lua_State *L, lua_State *thread, int level) {
   lua_Debug frame;
   char fallback_source[LUA_IDSIZE] = "";
   int fallback_line = -1;
-  lua_State *thread = L;
   lunerv_resumer *resumer = lunerv_bridge_of(L)->resumers;
   for (;;) {
     for (; lua_getstack(thread, level, &frame); level++) {
@@ -37,6 +38,8 @@ void lunerv_push_where(lua_State *L, int level) {
   else
     lua_pushliteral(L, "");
 }
+
+void lunerv_push_where(lua_State *L, int level) { push_where(L, L, level); }
 
 void lunerv_push_path(lua_State *L) {
   lunerv_bridge *b = lunerv_bridge_of(L);
@@ -200,7 +203,7 @@ static int split_place(lua_State *L, lua_State *from, int level) {
       break;
     }
     if (is_stdlib(&frame))
-      lunerv_push_where(L, level);
+      push_where(L, from, level);
     else
       lua_pushlstring(L, place, length - 2);
     lua_pushlstring(L, lua_tostring(L, -3) + length, lua_rawlen(L, -3) - length);
@@ -262,6 +265,45 @@ static void name_methods(lua_State *L, lua_State *from, int level) {
   lua_remove(L, -2);
 }
 
+/// Where the text on top says that the stack is full, adds the name of the function that was called
+/// once too often at `level` of `from`.
+static void name_recursion(lua_State *L, lua_State *from, int level) {
+  lua_Debug frame;
+  if (strcmp(lua_tostring(L, -1), "stack overflow") != 0 || !lua_getstack(from, level, &frame))
+    return;
+  lua_getinfo(from, "n", &frame);
+  if (!frame.name) return;
+  lua_pop(L, 1);
+  lua_pushfstring(
+      L, "stack overflow in '%s': does it call itself without an end?", frame.name);
+}
+
+/// Where the interpreter raised the text on top inside the library, at `level` of `from`, puts the
+/// name of the library's function that the user called in front: what the text says of its variables
+/// alone would tell a user nothing.
+static void name_function(lua_State *L, lua_State *from, int level) {
+  static const char *const called[] = {"field", "method", "global", "local", "upvalue"};
+  const char *text = lua_tostring(L, -1);
+  if (strncmp(text, "attempt to ", 11) != 0 && strncmp(text, "bad argument ", 13) != 0) return;
+  lua_Debug frame, inner;
+  bool is_inner = false;  // whether `inner` is a function of the library
+  for (; lua_getstack(from, level, &frame); level++) {
+    lua_getinfo(from, "Sln", &frame);
+    bool is_own = is_stdlib(&frame);
+    if (frame.currentline > 0 && !is_own) break;
+    inner = frame;
+    is_inner = is_own;
+  }
+  if (!is_inner || !inner.name) return;
+  for (size_t i = 0; i < sizeof called / sizeof *called; i++) {
+    if (strcmp(inner.namewhat, called[i]) == 0) {
+      lua_pushfstring(L, "%s: %s", inner.name, text);
+      lua_replace(L, -2);
+      return;
+    }
+  }
+}
+
 void lunerv_adopt(lua_State *L, lua_State *from, int level) {
   if (lunerv_is_error(L, -1)) return;
   luaL_checkstack(L, 8, NULL);
@@ -270,9 +312,23 @@ void lunerv_adopt(lua_State *L, lua_State *from, int level) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_text_error);
     return;
   }
+  bool is_text = lua_type(L, -1) == LUA_TSTRING;
   describe(L);
-  level = split_place(L, from, level);
-  if (level >= 0) name_methods(L, from, level);
+  int raised = split_place(L, from, level);
+  if (raised >= 0) {
+    name_methods(L, from, raised);
+    name_recursion(L, from, raised);
+    name_function(L, from, raised);
+  } else if (is_text) {
+    // A function of Lua's own library raised it (assert, require), for the line that called that.
+    push_where(L, from, level);
+    if (lua_rawlen(L, -1) == 0 && from != L) {
+      // A coroutine that was dead has no lines.
+      lua_pop(L, 1);
+      push_where(L, L, 0);
+    }
+    lua_replace(L, -3);
+  }
   lunerv_make_error(L, "script");
   lua_insert(L, -2);
   fill_field(L, "where");

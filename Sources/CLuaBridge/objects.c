@@ -136,8 +136,9 @@ static int assign_object(lua_State *L) {
     lua_call(L, 3, 0);
     return 0;
   }
+  const char *name = lua_tostring(L, lua_upvalueindex(4));
   return fail(
-      L, "a %s has no field '%s'", lua_tostring(L, lua_upvalueindex(4)),
+      L, strchr("aeiou", *name) ? "an %s has no field '%s'" : "a %s has no field '%s'", name,
       luaL_tolstring(L, 2, NULL));
 }
 

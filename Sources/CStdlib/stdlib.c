@@ -215,6 +215,9 @@ END
 MODULE("lunerv.loss")
 #embed "../../stdlib/lunerv/loss.lua"
 END
+MODULE("lunerv.methods")
+#embed "../../stdlib/lunerv/methods.lua"
+END
 MODULE("lunerv.metrics")
 #embed "../../stdlib/lunerv/metrics.lua"
 END

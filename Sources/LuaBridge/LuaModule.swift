@@ -32,6 +32,11 @@ public final class LuaModule {
     publicNames += names.filter { !publicNames.contains($0) }
   }
 
+  /// Says what messages call a function, defined already, that users know by another name.
+  public func show(_ name: String, as shown: String) {
+    functions.last { $0.signature.name == name }?.shown = shown
+  }
+
   /// The functions in the order of definition.
   public var signatures: [LuaSignature] { functions.map(\.signature) }
 

@@ -18,6 +18,20 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
   case function
 
   public static var luaTypeName: String { "value" }
+
+  /// What Lua calls its type.
+  public var typeName: String {
+    switch self {
+    case .nil_: "nil"
+    case .bool: "boolean"
+    case .int, .number: "number"
+    case .string: "string"
+    case .array, .table: "table"
+    case .object(let object): type(of: object).luaName
+    case .function: "function"
+    }
+  }
+
   public static var luaMayBeAbsent: Bool { true }
 
   /// How deep tables may nest.

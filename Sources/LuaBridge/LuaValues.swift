@@ -61,7 +61,7 @@ extension Int: LuaArgument, LuaResult {
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
     if let value = stack.integer(at: index) { return value }
     if stack.type(at: index) == .number {
-      throw LuaTypeMismatch("expected integer, got \(stack.number(at: index) ?? 0)")
+      throw LuaTypeMismatch("expected integer, got \((stack.number(at: index) ?? 0).printable)")
     }
     throw LuaTypeMismatch(expected: "number")
   }

@@ -39,6 +39,8 @@ final class NativeFunction {
   let signature: LuaSignature
   let role: Role
   let polls: Bool
+  /// What messages call it: users may know it by another name than it is registered under.
+  var shown: String
   /// Its place among the functions of its state, and the class whose method it is.
   var number = -1
   var owner: String?
@@ -51,6 +53,7 @@ final class NativeFunction {
     body: @escaping (LuaStack) throws -> Void
   ) {
     self.signature = signature
+    shown = signature.name
     self.role = role
     self.polls = polls
     self.maximum = maximum
@@ -86,7 +89,7 @@ final class NativeFunction {
     do {
       if maximum >= 0, top > maximum, isCounted {
         for index in (maximum + 1)...top where !stack.isNil(at: index) {
-          stack.push(signature.name)
+          stack.push(shown)
           stack.bridge.pointee.argument = maximum
           return LUNERV_TOO_MANY
         }
@@ -119,12 +122,20 @@ final class NativeFunction {
     if [.data, .io].contains(error.kind) { return message }
     let name =
       switch role {
-      case .function, .property: signature.name
+      case .function, .property: shown
       case .verbatim: ""
       case .meta(let symbol): symbol
       }
-    // "a tensor has no field …" names it already.
-    if case .meta = role, message.hasPrefix("a \(name) ") { return message }
+    if case .meta = role {
+      // "a tensor has no field …" names it already.
+      if message.hasPrefix("a \(name) ") { return message }
+      // Who wrote `x + y` called no "add".
+      if name.hasPrefix("'"), let colon = message.firstIndex(of: ":"),
+        message[..<colon].allSatisfy({ $0.isLowercase || $0 == "_" })
+      {
+        return name + message[colon...]
+      }
+    }
     return name.isEmpty || message.hasPrefix(name + ":") ? message : "\(name): \(message)"
   }
 }
@@ -191,7 +202,7 @@ extension LuaStack {
       switch function.role {
       case .function, .verbatim:
         bridge.pointee.argument = bad.index
-        push(function.signature.name)
+        push(function.shown)
         push(function.signature.parameterName(bad.index) ?? "")
         push(detail)
         return LUNERV_BAD_ARGUMENT

@@ -67,3 +67,8 @@ public func printable(bytes: some Sequence<UInt8>) -> String {
   }
   return out.printable
 }
+
+extension Double {
+  /// The number for messages. The sign of what is no number tells nothing.
+  public var printable: String { isNaN ? "nan" : "\(self)" }
+}

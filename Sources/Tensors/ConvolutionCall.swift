@@ -36,7 +36,9 @@ struct ConvolutionCall {
       throw fail("x, weight and bias must all be f32 or all f64")
     }
     guard stride >= 1, padding >= 0, groups >= 1 else {
-      throw fail("stride and groups must be at least 1, padding at least 0")
+      throw fail(
+        "expected stride and groups of at least 1 and padding of at least 0, got \(stride), \(groups) and \(padding)"
+      )
     }
     guard x.shape[1] % groups == 0, w.shape[0] % groups == 0, w.shape[1] == x.shape[1] / groups
     else {

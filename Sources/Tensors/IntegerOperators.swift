@@ -29,12 +29,14 @@ extension Value {
     guard let first = operands.first, op.takesIntegers else {
       throw LunervError(
         .argument,
-        "\(op): expected f32 or f64, got \(operands.first?.dtype.rawValue ?? "nothing") (use :to)")
+        "\(op.functionName): expected f32 or f64, got \(operands.first?.dtype.rawValue ?? "nothing") (use :to)"
+      )
     }
     if let other = operands.first(where: { $0.dtype != first.dtype }) {
       throw LunervError(
         .argument,
-        "\(op): \(first.dtype.rawValue) and \(other.dtype.rawValue) do not mix (use :to)")
+        "\(op.functionName): \(first.dtype.rawValue) and \(other.dtype.rawValue) do not mix (use :to)"
+      )
     }
     let wide = try operands.map { try $0.cast(to: .f64) }
     return try pointwise(op, wide, p: p, q: q, shape: shape).narrowed(to: first.dtype)

@@ -116,7 +116,8 @@ public final class Optimiser {
       for (name, value) in [("lr", group.lr), ("weight_decay", group.weightDecay)] {
         guard value.isFinite, value >= 0 else {
           throw LunervError(
-            .argument, "optimiser: \(name): expected a finite number of at least 0, got \(value)")
+            .argument,
+            "optimiser: \(name): expected a finite number of at least 0, got \(value.printable)")
         }
       }
       for (name, value, isShare) in group.method.numbers {
@@ -273,7 +274,7 @@ public final class Optimiser {
         .argument,
         parameters.isEmpty
           ? "clip_grad_norm: expected parameters, got an empty list"
-          : "clip_grad_norm: limit: expected a number of at least 0, got \(limit)")
+          : "clip_grad_norm: limit: expected a number of at least 0, got \(limit.printable)")
     }
     var seen: Set<ObjectIdentifier> = []
     let parameters = parameters.filter { seen.insert(ObjectIdentifier($0)).inserted }

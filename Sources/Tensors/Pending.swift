@@ -44,9 +44,10 @@ extension Value {
       guard other.dtype == first.dtype else {
         throw LunervError(
           .argument,
-          "\(op): \(first.dtype.rawValue) and \(other.dtype.rawValue) do not mix (use :to)")
+          "\(op.functionName): \(first.dtype.rawValue) and \(other.dtype.rawValue) do not mix (use :to)"
+        )
       }
-      shape = try Shape.broadcast(shape, other.shape, for: "\(op)")
+      shape = try Shape.broadcast(shape, other.shape, for: op.functionName)
     }
     var layout = Layout.contiguous
     if shape.count == 4, first.dtype == .f32 {

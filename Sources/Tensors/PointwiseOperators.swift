@@ -14,6 +14,31 @@ private func scaled(_ a: Value, _ s: Double) throws -> Value {
   try apply(.multiplyConstant, a, p: s)
 }
 
+extension PointwiseOperator {
+  /// What users call the function that computes it.
+  var functionName: String {
+    switch self {
+    case .negate: "neg"
+    case .absolute: "abs"
+    case .reciprocalSqrt: "rsqrt"
+    case .add, .addConstant: "add"
+    case .subtract: "sub"
+    case .multiply, .multiplyConstant: "mul"
+    case .divide: "div"
+    case .modulo: "remainder"
+    case .power, .powerConstant: "pow"
+    case .equal: "eq"
+    case .notEqual: "ne"
+    case .less: "lt"
+    case .lessOrEqual: "le"
+    case .greater: "gt"
+    case .greaterOrEqual: "ge"
+    case .choose: "where"
+    default: "\(self)"
+    }
+  }
+}
+
 extension Tensor {
   private func unary(
     _ op: PointwiseOperator, p: Double = 0, q: Double = 0,

@@ -97,7 +97,9 @@ public final class Tensor {
     }
     guard let tape else {
       throw LunervError(
-        .argument, "backward: nothing this value was computed from requires a gradient")
+        .argument,
+        "backward: expected a value that gradients flow to, got one computed from nothing that requires a gradient, or within no_grad"
+      )
     }
     try value.materialise()
     try tape.backward(from: node, Value.filled(1, shape: shape, dtype: dtype))

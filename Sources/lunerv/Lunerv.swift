@@ -94,8 +94,9 @@ struct Lunerv: ParsableCommand {
     Glibc.exit(error.kind == .interrupted ? 128 + LuaInterrupt.signal : error.exitCode)
   }
 
-  /// One line that says what is wrong. A mistake in a script comes with its traceback, and so
-  /// does an interrupt; of what went wrong around it, the script's line is no part.
+  /// One line that says what is wrong, and where in the user's script. A mistake there comes with
+  /// its traceback, and so does an interrupt. A line of the library, where no script is to blame,
+  /// tells a user nothing.
   static func report(_ error: LunervError) {
     fflush(stdout)
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"
@@ -104,7 +105,8 @@ struct Lunerv: ParsableCommand {
     switch error.kind {
     case .memory: traceback = nil
     case .usage, .io, .data, .numeric:
-      message = [error.module, error.description].compactMap { $0 }.joined(separator: ": ")
+      let place = error.place.flatMap { $0.hasPrefix("lunerv:") ? nil : $0 }
+      message = [place, error.module, error.description].compactMap { $0 }.joined(separator: ": ")
       traceback = nil
     case .argument, .script, .interrupted: break
     }

@@ -76,6 +76,28 @@ struct Run: ParsableCommand {
   }
 
   private func runScript(_ host: Host) throws {
+    do {
+      try runAll(host)
+    } catch var error as LunervError {
+      let isMistake = ![.usage, .io, .data, .numeric].contains(error.kind)
+      if !isMistake, readsCommandLine(host) { error.place = nil }
+      throw error
+    }
+  }
+
+  /// Whether the script is a command with options of its own: who typed a wrong name is told of that,
+  /// not of the script's line.
+  private func readsCommandLine(_ host: Host) -> Bool {
+    let results = try? host.lua.run(
+      source: """
+        local reader = package.loaded["lunerv.options.command_line"]
+        return reader ~= nil and reader.is_used
+        """, chunkName: "@lunerv:command.lua")
+    if case .bool(true) = results?.first { return true }
+    return false
+  }
+
+  private func runAll(_ host: Host) throws {
     if let code {
       let words = (script.map { [$0] } ?? []) + arguments
       try host.lua.run(

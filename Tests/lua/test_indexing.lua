@@ -231,9 +231,11 @@ test("a bad index is an error that says what was expected", function()
   says(function() return x[{ { 1, 3, 0 } }] end,
     "tensor: dimension 1: expected a range that goes up in steps of at least 1, got {1, 3, 0}")
   local forms <const> = "expected a number, {}, {first, last} or {first, last, step}"
-  says(function() return x[{ { 1 } }] end, "tensor: dimension 1: " .. forms)
-  says(function() return x[{ 1, "a" }] end, "tensor: dimension 2: " .. forms)
-  says(function() return x[{ { first = 1 } }] end, "tensor: dimension 1: " .. forms)
+  says(function() return x[{ { 1 } }] end,
+    "tensor: dimension 1: " .. forms .. ", got another table")
+  says(function() return x[{ 1, "a" }] end, "tensor: dimension 2: " .. forms .. ", got string")
+  says(function() return x[{ { first = 1 } }] end,
+    "tensor: dimension 1: " .. forms .. ", got another table")
   for _, key in ipairs { { nil, 2 }, { row = 1 }, { 1, 1, 1, 1, 1, 1, 1, 1, 1 } } do
     says(function() return x[key] end, "tensor: expected a list as index: a number, {}, "
       .. "{first, last} or {first, last, step} for each dimension")
@@ -255,7 +257,8 @@ test("what cannot be assigned is an error, and nothing is written", function()
   says(function() x[1] = nil end,
     "tensor: expected a number, a tensor or tables of numbers, got nil")
   says(function() x[1] = { 1, 2 } end, "tensor: expected (3) to assign, got (2)")
-  says(function() x[1] = { 1, "b", 2 } end, "tensor: expected numbers in nested tables")
+  says(function() x[1] = { 1, "b", 2 } end,
+    "tensor: expected numbers in nested tables, got a string")
   says(function() u8 { 1 }[1] = 256 end, "tensor: expected an integer from 0 to 255, got 256")
   says(function() x.shape = { 6 } end, "'shape' of a tensor cannot be assigned")
   says(function() x.sum = 1 end, "tensor: 'sum' of a tensor cannot be assigned")

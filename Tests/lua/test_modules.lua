@@ -149,7 +149,7 @@ test("lists are lists and nothing else", function()
   raises(function() return lv.quant.ScaleOffset { bits = 0 } end, "bits")
   raises(function() return lv.loss.mse end, "lv.loss has no 'mse'")
   raises(function() return lv.schedule.cosine end, "lv.schedule has no 'cosine'")
-  raises(function() lv.coder.encode { {} } end, "encode: part 1")
+  raises(function() lv.coder.encode { {} } end, "coder.encode: part 1")
   raises(function() lv.ones(2):clamp { min = 0 / 0 } end, "nan")
   -- A gradient that is given twice is scaled once.
   local p = nn.parameter(lv.ones(4))
@@ -464,9 +464,9 @@ test("unknown names are told with those that are near, or all", function()
   raises(function() lv.optim.Adam({}, { learning_rate = 1 }) end,
     "optim.Adam: unknown option 'learning_rate' (known: beta1, beta2, eps, lr, weight_decay)")
   raises(function() lv.optim.Muon({}, { rest = { optimiser = "sdg" } }) end,
-    "optimiser: rest: unknown optimiser 'sdg': did you mean 'sgd'? (known: ")
+    "optim.Muon: rest: unknown optimiser 'sdg': did you mean 'sgd'? (known: ")
   raises(function() lv.optim.Muon { { params = {}, rest = {} } } end,
-    "optimiser: group 1: expected `rest` among the options of all groups")
+    "optim.Muon: group 1: expected `rest` among the options of all groups")
   raises(function() lv.schedule.constant { lr = "fast" } end,
     "schedule.constant: option 'lr': expected number, got string")
   equal(rawget(nn, "conv2d"), nil)

@@ -147,7 +147,7 @@ test("parallel: what cannot be said or done is an error of the task", function()
     end }
     for i = 1, 3 do print(failed[i]) end
   ]])
-  has(text, "a function is no plain data")
+  has(text, "parallel: expected plain data, got a function")
   has(text, "a task cannot start processes of its own")
   has(text, "it ended without a word")
   raises(function() lv.parallel { tasks = { 1 } } end, "each = function(task)")

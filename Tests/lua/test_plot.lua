@@ -222,7 +222,7 @@ test("mistakes are named", function()
   fails(function() p:line("x", { 1 }, { 1 }, { colour = "red" }) end,
     "plot: series 'x': colour: expected one such as #0072b2, got red")
   fails(function() p:points("x", { 1 }, { 1 }, { mark = "star" }) end,
-    "plot: series 'x': mark: expected one of circle, diamond, square, triangle, got star")
+    "plot: series 'x': mark: expected one of circle, diamond, square, triangle, got 'star'")
   fails(function() p:points("x", { 1 }, { 1 }, { marks = { "circle", "square" } }) end,
     "plot: series 'x': marks: expected 1 values, got 2")
   equal(#p.series, 0)

@@ -110,7 +110,7 @@ local takes <const> = options.takes("bench.run", {
 
 -- `given` completed and checked.
 local function settle(given)
-  local checked = options(given, {}, takes.known)
+  local checked = options(given, {}, takes.known, "bench")
   local o, wrong = read(checked)
   if wrong then errors.raise("%s", wrong) end
   if o.torch == nil then o.torch = true end

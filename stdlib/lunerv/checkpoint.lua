@@ -117,8 +117,8 @@ local function show(value)
 end
 
 -- Raises an error that names the first option in which a run that is to be continued differs from
--- what is asked for now. Both are tables of plain data by option name.
-function checkpoint.compare(path, stored, given)
+-- what is asked for now. Both are tables of plain data by option name. `what` is to be resumed.
+function checkpoint.compare(what, path, stored, given)
   local names = {}
   for name in pairs(stored) do names[#names + 1] = name end
   for name in pairs(given) do
@@ -127,7 +127,7 @@ function checkpoint.compare(path, stored, given)
   table.sort(names)
   for _, name in ipairs(names) do
     if not options.same(stored[name], given[name]) then
-      errors.fail("usage", "cannot resume: option '%s' is %s in %s, but %s now", name,
+      errors.fail("usage", "%s: cannot resume: option '%s' is %s in %s, but %s now", what, name,
         show(stored[name]), path, show(given[name]))
     end
   end

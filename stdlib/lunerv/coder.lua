@@ -34,12 +34,6 @@ local coder <const> = {}
 ---@return table  family, with mean and scale, or first and count
 function coder.fit(symbols, families) return native["coder.fit"](symbols, families) end
 
-local function check_dtype(symbols)
-  if native.is_tensor(symbols) and symbols.dtype ~= "i32" and symbols.dtype ~= "u8" then
-    errors.raise("coder: expected symbols as i32 or u8, got %s", symbols.dtype)
-  end
-end
-
 --- How many bits symbols take under a model, ideally: their information.
 ---
 --- The bytes of `encode` come to eight more of state, and some thousandths of a percent.
@@ -50,8 +44,7 @@ end
 ---@param model table  as for lv.coder.encode
 ---@return number
 function coder.bits(symbols, model)
-  check_dtype(symbols)
-  return models.bits(symbols, model)
+  return errors.on_behalf("coder.bits", "coder", models.bits, symbols, model)
 end
 
 -- Bytes ----------------------------------------------------------------------------------------
@@ -79,18 +72,17 @@ end
 ---@return string
 ---@return table[]  a list of { shape =, dtype =, model = }
 function coder.encode(parts, ...)
-  errors.check_list("encode", parts, ...)
+  errors.check_list("coder.encode", parts, ...)
   local encoder, told = native.coder_encoder(), {}
   for i, part in ipairs(parts) do
-    check_part("encode", i, part, "symbols")
+    check_part("coder.encode", i, part, "symbols")
     local symbols, model = part.symbols, part.model
     local is_tensor = native.is_tensor(symbols)
     if not is_tensor and type(symbols) ~= "table" then
-      errors.raise("encode: part %d: symbols: expected a tensor or a list, got %s", i,
+      errors.raise("coder.encode: part %d: symbols: expected a tensor or a list, got %s", i,
         type(symbols))
     end
-    check_dtype(symbols)
-    models.put(encoder, symbols, model)
+    errors.on_behalf("coder.encode", "coder", models.put, encoder, symbols, model)
     told[i] = { shape = is_tensor and symbols.shape or { #symbols },
       dtype = is_tensor and symbols.dtype or "i32", model = model }
   end
@@ -102,10 +94,11 @@ local shape_fields <const> = { shape = true, dtype = true }
 local function shape_of(i, part)
   local shape = part.shape or part.count and { part.count }
   if not shape or part.shape and part.count then
-    errors.raise("decode: part %d: expected { count =, model = } or { shape =, model = }", i)
+    errors.raise("coder.decode: part %d: expected { count =, model = } or { shape =, model = }", i)
   end
   if part.dtype ~= nil and part.dtype ~= "i32" and part.dtype ~= "u8" then
-    errors.raise("decode: part %d: dtype: expected i32 or u8, got %s", i, tostring(part.dtype))
+    errors.raise("coder.decode: part %d: dtype: expected i32 or u8, got %s", i,
+      errors.show(part.dtype))
   end
   return shape
 end
@@ -123,18 +116,19 @@ local function out_of_bytes(t) return t:amin():item() < 0 or t:amax():item() > 2
 ---@param parts table[]  a list of { shape = or count =, model =, dtype = "i32" or "u8" }
 ---@return lunerv.Tensor[]
 function coder.decode(bytes, parts, ...)
-  errors.check_list("decode", parts, ...)
+  errors.check_list("coder.decode", parts, ...)
   local shapes = {}
   for i, part in ipairs(parts) do
-    check_part("decode", i, part, "count", shape_fields)
+    check_part("coder.decode", i, part, "count", shape_fields)
     shapes[i] = shape_of(i, part)
   end
   local decoder, tensors = native.coder_decoder(bytes), {}
   for i, part in ipairs(parts) do
-    local t = models.take(decoder, shapes[i], part.model)
+    local t = errors.on_behalf("coder.decode", "coder", models.take, decoder, shapes[i],
+      part.model)
     if part.dtype == "u8" then
       if t:numel() > 0 and out_of_bytes(t:to "f32") then
-        errors.data("coder: part %d: a symbol beyond those of u8", i)
+        errors.data("coder.decode: part %d: a symbol beyond those of u8", i)
       end
       t = t:to "u8"
     end

@@ -108,6 +108,9 @@ end
 ---@return table[]  rows, their values by the names of columns
 ---@return string[]  the names of the columns in order
 function csv.decode(text)
+  if type(text) ~= "string" then
+    errors.raise("csv.decode: expected a text, got %s", errors.type_of(text))
+  end
   local lines = lines_of(text)
   local columns, rows = {}, {}
   for k, name in ipairs(lines[1] or {}) do columns[k] = tostring(name) end

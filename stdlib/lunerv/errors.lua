@@ -30,6 +30,42 @@ function errors.fail(kind, message, ...)
   error(bridge.new_error(kind, message), 2)
 end
 
+-- Raises an error of the kind "usage" about a command line: no line of a script is to blame.
+function errors.usage(message, ...)
+  if select("#", ...) > 0 then message = message:format(...) end
+  error(bridge.new_error("usage", message), 0)
+end
+
+-- body(...), which does the work of `what`, the function that was called: errors that name `inner`
+-- name that, and all of them where `inner` is nil.
+function errors.on_behalf(what, inner, body, ...)
+  local results = table.pack(errors.attempt(body, ...))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local problem = results[2]
+  if not bridge.is_error(problem) then error(problem, 0) end
+  local told <const>, begins = problem.message, inner and inner .. ": " or ""
+  if told:sub(1, #what + 2) ~= what .. ": " and told:sub(1, #begins) == begins then
+    problem.message = what .. ": " .. told:sub(#begins + 1)
+  end
+  error(problem, 2)
+end
+
+-- What a value is, for messages: a type, a module's class, "tensor".
+function errors.type_of(value)
+  if type(value) == "table" and type(value.class_name) == "string" then return value.class_name end
+  if type(value) == "userdata" and native.is_tensor(value) then return "tensor" end
+  return type(value)
+end
+
+-- A value, for messages: texts in quotes, numbers as they are, all else by what it is.
+function errors.show(value)
+  if type(value) == "string" then return "'" .. value .. "'" end
+  -- The sign of what is no number says nothing.
+  if value ~= value then return "nan" end
+  if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  return errors.type_of(value)
+end
+
 -- Raises an error of the kind "data".
 function errors.data(message, ...) errors.fail("data", message, ...) end
 
@@ -57,6 +93,9 @@ function errors.reason(problem)
   return problem.module and problem.module .. ": " .. problem.message or problem.message
 end
 
+-- Whether a problem is an error of that kind.
+function errors.is(problem, kind) return bridge.is_error(problem) and problem.kind == kind end
+
 -- A fact that an error carries, or nil.
 function errors.fact(problem, name)
   local data = bridge.is_error(problem) and rawget(problem, "data")
@@ -70,9 +109,8 @@ function errors.check_list(what, given, ...)
     error(("%s: expected one list, got %d values more: put them in { }"):format(what,
       select("#", ...)), 2)
   end
-  local class = type(given) == "table" and given.class_name
-  if type(given) ~= "table" or class then
-    error(("%s: expected a list, got %s"):format(what, class or type(given)), 2)
+  if type(given) ~= "table" or given.class_name then
+    error(("%s: expected a list, got %s"):format(what, errors.type_of(given)), 2)
   end
   for i = 1, #given do
     if given[i] == nil then
@@ -124,13 +162,15 @@ end
 -- Makes what `fields`, called `name`, does not hold an error that says what may have been meant.
 -- `more` is a list of names that are known beside those of its keys.
 function errors.refuse_unknown(fields, name, more)
-  return setmetatable(fields, { __index = function(_, key)
+  local meta = getmetatable(fields) or {}
+  meta.__index = function(_, key)
     local known = table.move(more or {}, 1, #(more or {}), 1, {})
     for field in next, fields do
       if type(field) == "string" then known[#known + 1] = field end
     end
     errors.raise("%s has no '%s'%s", name, tostring(key), errors.meant(key, known))
-  end })
+  end
+  return setmetatable(fields, meta)
 end
 
 return errors

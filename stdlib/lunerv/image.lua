@@ -17,7 +17,7 @@ local image <const> = {}
 ---@return lunerv.Error?
 function image.read(path)
   if type(path) ~= "string" then
-    errors.raise("image.read: expected a path, got %s", type(path))
+    errors.raise("image.read: expected a path, got %s", errors.type_of(path))
   end
   local clip, problem = native.open_video(path, { last = 1 })
   if not clip then return nil, problem end
@@ -39,9 +39,9 @@ end
 ---@return lunerv.Error?
 function image.write(path, picture)
   if not native.is_tensor(picture) then
-    errors.raise("image.write: expected a tensor, got %s", type(picture))
+    errors.raise("image.write: expected a tensor, got %s", errors.type_of(picture))
   end
-  return native.write_file(path, native.png(picture))
+  return native.write_file(path, errors.on_behalf("image.write", "png", native.png, picture))
 end
 
 return errors.refuse_unknown(image, "lv.image")

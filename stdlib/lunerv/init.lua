@@ -1,4 +1,5 @@
 -- local lv = require "lunerv": tensors and their functions, and the modules beside this file.
+local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
@@ -45,6 +46,11 @@ local renamed <const> = {
   json_null = { "lv.json.null", native.json_null },
 }
 
+-- Modules of networks, where they are loaded, know besides which of them computes.
+if not package.loaded["lunerv.nn.class"] then
+  bridge.set_error_path(nil, function(...) return require("lunerv.methods")(...) end)
+end
+
 local lv <const> = {}
 for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
 
@@ -56,7 +62,17 @@ for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
 ---@param f fun(...: any): any
 ---@param ... any  what the function gets
 ---@return any
-function lv.no_grad(f, ...) return native.no_grad(f, ...) end
+function lv.no_grad(f, ...)
+  if type(f) ~= "function" then
+    local meta = type(f) == "table" and getmetatable(f)
+    if not (meta and meta.__call) then
+      errors.raise("no_grad: expected a function, got %s", errors.type_of(f))
+    end
+    -- A module is called as one.
+    return native.no_grad(function(...) return f(...) end, ...)
+  end
+  return native.no_grad(f, ...)
+end
 
 --- The version of this API: raised where a script that ran may need a change.
 lv.api_version = native.api_version

@@ -13,6 +13,16 @@ local metrics <const> = {}
 function metrics.decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
 local decibels <const> = metrics.decibels
 
+-- Raises unless both are images that can be compared; `what` was asked to.
+local function check_pair(what, output, image)
+  for _, pair in ipairs { { "output", output }, { "image", image } } do
+    if not native.is_tensor(pair[2]) then
+      errors.raise("metrics.%s: %s: expected a tensor, got %s", what, pair[1],
+        errors.type_of(pair[2]))
+    end
+  end
+end
+
 --- PSNR of one frame in dB, of values as they are: the papers' number.
 ---
 ---     print(lv.metrics.psnr(model(t), image))
@@ -21,6 +31,7 @@ local decibels <const> = metrics.decibels
 ---@param image lunerv.Tensor  the same shape
 ---@return number
 function metrics.psnr(output, image)
+  check_pair("psnr", output, image)
   return decibels(native.mse_loss(output, image):item())
 end
 
@@ -32,6 +43,7 @@ end
 ---@param image lunerv.Tensor  the same shape
 ---@return number
 function metrics.psnr_8bit(output, image)
+  check_pair("psnr_8bit", output, image)
   local levels = (output * 255):round():clamp { min = 0, max = 255 }
   return decibels(native.mse_loss(levels, (image * 255):round()):item() / 255 ^ 2)
 end
@@ -44,6 +56,7 @@ end
 ---@param image lunerv.Tensor  the same shape
 ---@return number
 function metrics.ms_ssim(output, image)
+  check_pair("ms_ssim", output, image)
   return native.ms_ssim(output, image):item()
 end
 
@@ -120,6 +133,14 @@ end
 ---@param frames? integer[]  the numbers of the frames (all)
 ---@return table  psnr, ms_ssim and psnr_8bit
 function metrics.evaluate(model, clip, on_frame, frames)
+  if type(model) ~= "table" then
+    errors.raise("metrics.evaluate: expected a model, got %s", errors.type_of(model))
+  end
+  if type(clip) ~= "table" and type(clip) ~= "function"
+    and (type(clip) ~= "userdata" or native.is_tensor(clip))
+  then
+    errors.raise("metrics.evaluate: expected a clip, got %s", errors.type_of(clip))
+  end
   local sum, count = { psnr = 0, ms_ssim = 0, psnr_8bit = 0 }, 0
   for frame in frames_of(clip, frames) do
     count = count + 1

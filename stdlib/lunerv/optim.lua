@@ -85,20 +85,40 @@ function optim.is_matrix(parameter)
   return #shape >= 2 and rows > 1 and parameter:numel() > rows
 end
 
+-- What messages call the constructor of an optimiser.
+local function called(name) return takes[name].of end
+
+-- Raises unless `list` holds tensors that can be trained. `what` names who takes them.
+local function check_parameters(what, list)
+  for i, parameter in ipairs(list) do
+    if not native.is_tensor(parameter) then
+      errors.raise("%s: parameter %d: expected a tensor, got %s", what, i,
+        errors.type_of(parameter))
+    end
+    if not parameter.requires_grad then
+      errors.raise("%s: parameter %d: expected a tensor that requires a gradient, got one that "
+        .. "does not (nn.parameter makes it one)", what, i)
+    end
+  end
+end
+
 -- The list of groups that `given` says; `own` are the options that hold where a group has none.
 local function groups_of(given, name, own)
+  local what = called(name)
   if type(given) ~= "table" then
-    errors.raise("optimiser: expected a list of parameters or groups, got %s", type(given))
+    errors.raise("%s: expected a list of parameters or groups, got %s", what,
+      errors.type_of(given))
   end
   if given.class_name then
-    errors.raise("optimiser: expected a list of parameters or groups, got the module %s (its "
-      .. "list is module:parameters())", given.class_name)
+    errors.raise("%s: expected a list of parameters or groups, got the module %s (its list is "
+      .. "module:parameters())", what, given.class_name)
   end
   if next(given) == nil then
-    errors.raise "optimiser: expected parameters, got an empty list: nothing would be trained"
+    errors.raise("%s: expected parameters, got an empty list: nothing would be trained", what)
   end
   if type(given[1]) ~= "table" then
     local group = options.copy(own)
+    check_parameters(what, given)
     group.params, group.optimiser = given, name
     return { group }, { true }
   end
@@ -106,24 +126,26 @@ local function groups_of(given, name, own)
   for i, asked in ipairs(given) do
     local parameters = asked.params
     if parameters == nil then
-      errors.raise("optimiser: group %d: expected params, got none", i)
+      errors.raise("%s: group %d: expected params, got none", what, i)
     end
     local method = asked.optimiser or name
-    takes_of(method, ("optimiser: group %d"):format(i))
+    takes_of(method, ("%s: group %d"):format(what, i))
     if asked.rest ~= nil then
-      errors.raise("optimiser: group %d: expected `rest` among the options of all groups", i)
+      errors.raise("%s: group %d: expected `rest` among the options of all groups", what, i)
     end
     local wanted = options.copy(asked)
     wanted.params, wanted.optimiser = nil, nil
     local group = complete(method, wanted, method == name and own or nil)
     group.params = type(parameters) == "table" and parameters or { parameters }
-    errors.check_list("optimiser: params", group.params)
+    local which <const> = ("%s: group %d"):format(what, i)
+    errors.check_list(which .. ": params", group.params)
+    check_parameters(which, group.params)
     count = count + #group.params
     group.optimiser = method
     groups[i], by_shape[i] = group, asked.optimiser == nil
   end
   if count == 0 then
-    errors.raise "optimiser: expected parameters, got empty groups: nothing would be trained"
+    errors.raise("%s: expected parameters, got empty groups: nothing would be trained", what)
   end
   return groups, by_shape
 end
@@ -131,14 +153,14 @@ end
 -- The groups of each optimiser, which does not tell them itself.
 local groups_by_optimiser <const> = setmetatable({}, { __mode = "k" })
 
-local function new(groups)
-  local optimiser = native.optimiser(groups)
+local function new(name, groups)
+  local optimiser = errors.on_behalf(called(name), "optimiser", native.optimiser, groups)
   groups_by_optimiser[optimiser] = groups
   return optimiser
 end
 
 local function make(name, parameters, given)
-  return new((groups_of(parameters, name, complete(name, given))))
+  return new(name, (groups_of(parameters, name, complete(name, given))))
 end
 
 --- Adam (Kingma & Ba): a step of lr · m̂ / (√v̂ + eps).
@@ -189,7 +211,7 @@ local function make_by_shape(method, parameters, given)
   local asked = options.copy(own.rest)
   own.rest = nil
   local name = asked.optimiser or "adan"
-  takes_of(name, "optimiser: rest")
+  takes_of(name, called(method) .. ": rest")
   asked.optimiser, asked.lr = nil, asked.lr or 3e-3
   local other = complete(name, asked)
   other.optimiser = name
@@ -204,7 +226,7 @@ local function make_by_shape(method, parameters, given)
       list[#list + 1] = group
     end
   end
-  return new(list)
+  return new(method, list)
 end
 
 --- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,

@@ -70,17 +70,23 @@ function options.same(a, b)
   return true
 end
 
-local function refuse(key, known)
-  errors.raise("unknown option '%s'%s (known: %s)", key, names.meant(tostring(key), known),
-    errors.list(known))
+-- Raises unless `given` is a table of options for `what`, or nil.
+local function check_table(what, given)
+  if given ~= nil and (type(given) ~= "table" or given.class_name) then
+    errors.raise("%s: expected a table of options, got %s", what, errors.type_of(given))
+  end
+end
+
+local function refuse(what, key, known)
+  errors.raise("%s: unknown option %s%s (known: %s)", what, errors.show(key),
+    names.meant(tostring(key), known), errors.list(known))
 end
 
 -- `given` completed by `defaults`. A key that neither `defaults` nor the list `optional` names
 -- is an error, and so is a value of another type than its default.
-local function complete(given, defaults, optional)
-  if given ~= nil and type(given) ~= "table" then
-    errors.raise("expected a table of options, got %s", type(given))
-  end
+local function complete(given, defaults, optional, what)
+  what = what or "options"
+  check_table(what, given)
   local result = {}
   for key, value in pairs(defaults) do result[key] = value end
   for key, value in pairs(given or {}) do
@@ -88,10 +94,11 @@ local function complete(given, defaults, optional)
     if default == nil and not values.contains(optional, key) then
       local known = table.move(optional or {}, 1, #(optional or {}), 1, {})
       for name in pairs(defaults) do known[#known + 1] = name end
-      refuse(key, known)
+      refuse(what, key, known)
     end
     if default ~= nil and type(default) ~= type(value) and type(value) ~= "function" then
-      errors.raise("option '%s': expected %s, got %s", key, type(default), type(value))
+      errors.raise("%s: option '%s': expected %s, got %s", what, key, type(default),
+        errors.type_of(value))
     end
     result[key] = value
   end
@@ -116,10 +123,18 @@ function options.by_name(name) return catalogue.by_name[name] end
 ---
 ---@param name string  name of the option
 ---@param value any
-function options.check(name, value)
-  local expected = values.wanted(catalogue.by_name[name], value)
+---@param what? string  the function that messages name
+function options.check(name, value, what)
+  what = what or "options.check"
+  local option = catalogue.by_name[name]
+  if not option then
+    errors.raise("%s: unknown option %s%s", what, errors.show(name),
+      names.meant(tostring(name), catalogue.names_where(function() return true end)))
+  end
+  local expected = values.wanted(option, value)
   if expected then
-    errors.raise("option '%s': expected %s, got %s", name, expected, values.show(value))
+    errors.raise("%s: option '%s': expected %s, got %s", what, name, expected,
+      values.quoted(value))
   end
 end
 
@@ -130,10 +145,17 @@ end
 ---@param kind string  the kind of model
 ---@param given? table  options by name
 ---@param extra? string[]  further keys that are let through, such as clip or height
+---@param what? string  the function that messages name
 ---@return table
-function options.for_model(kind, given, extra)
+function options.for_model(kind, given, extra, what)
+  what = what or "options.for_model"
+  if not values.contains(catalogue.kinds, kind) then
+    errors.raise("%s: unknown model %s%s (known: %s)", what, errors.show(kind),
+      names.meant(tostring(kind), catalogue.kinds), errors.list(catalogue.kinds))
+  end
+  check_table(what, given)
   given = copy_shallow(given)
-  if given.preset then options.check("preset", given.preset) end
+  if given.preset then options.check("preset", given.preset, what) end
   catalogue.apply_preset(given, kind)
   given.preset = nil
   local own = options.model_names(kind)
@@ -141,12 +163,12 @@ function options.for_model(kind, given, extra)
   for _, name in ipairs(own) do result[name] = options.default(name, kind) end
   for key, value in pairs(given) do
     if values.contains(own, key) then
-      options.check(key, value)
+      options.check(key, value, what)
       result[key] = catalogue.copy(value)
     elseif values.contains(extra, key) then
       result[key] = value
     else
-      refuse(key, table.move(extra, 1, #extra, #own + 1, own))
+      refuse(what, key, table.move(extra or {}, 1, #(extra or {}), #own + 1, own))
     end
   end
   return result
@@ -179,7 +201,7 @@ function options.train_names()
   return catalogue.names_where(function(option) return option.train end)
 end
 
-return setmetatable(options, {
+setmetatable(options, {
   --- Checks a table of options and completes it by defaults.
   --- An unknown key is an error, and so is a value of another type than its default.
   ---
@@ -188,6 +210,11 @@ return setmetatable(options, {
   ---@param given? table  what the caller gave
   ---@param defaults table  every option that has a default, by name
   ---@param optional? string[]  names of options without a default
+  ---@param what? string  the function that messages name
   ---@return table  a table of its own
-  __call = function(_, given, defaults, optional) return complete(given, defaults, optional) end,
+  __call = function(_, given, defaults, optional, what)
+    return complete(given, defaults, optional, what)
+  end,
 })
+
+return errors.refuse_unknown(options, "lv.options")

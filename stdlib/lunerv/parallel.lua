@@ -17,8 +17,7 @@ local function packed(results)
   local list = {}
   for i = 1, results.n do
     local value = results[i]
-    list[i] = results.failed[i] and { error = { kind = value.kind, message = value.message } }
-      or { value = value }
+    list[i] = results.failed[i] and { error = workers.told(value) } or { value = value }
   end
   return list
 end
@@ -28,7 +27,7 @@ local function unpacked(list)
   for i, entry in ipairs(list) do
     results[i] = entry.value
     if entry.error then
-      results[i] = errors.new(entry.error.kind, entry.error.message)
+      results[i] = workers.error(entry.error)
       failed[i] = results[i]
     end
   end
@@ -62,7 +61,7 @@ local function parallel(given)
   local role, call = workers.enter "parallel"
   if role == "past" then return unpacked(call) end
   if role == "task" then
-    workers.serve(function(index, item)
+    workers.serve("parallel", function(index, item)
       if item.count ~= #o.tasks then
         errors.raise("parallel: %d tasks here, %d in the process that began: what stands before "
           .. "the call must come to the same in every process", #o.tasks, item.count)

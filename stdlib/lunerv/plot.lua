@@ -39,10 +39,10 @@ local kinds <const> = {
 
 -- A copy of options that hold nothing but `names`, each of its kind. `what` names whose they are.
 local function checked(what, given, names)
-  local o = options(given, {}, names)
+  local o = options(given, {}, names, "plot")
   for name, value in pairs(o) do
     local wanted = kinds[name] and values.wanted(kinds[name], value)
-    if wanted then refuse(what .. name, wanted, values.show(value)) end
+    if wanted then refuse(what .. name, wanted, values.quoted(value)) end
   end
   if o.colour and not tostring(o.colour):match "^#%x%x%x%x%x%x$" then
     refuse(what .. "colour", "one such as #0072b2", tostring(o.colour))

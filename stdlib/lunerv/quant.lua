@@ -38,9 +38,9 @@ local takes_offset <const> = options.takes("quant.ScaleOffset", {
   { "bits", 8, "2^bits − 1 steps span the first values" },
 })
 
-local function check_bits(bits)
+local function check_bits(what, bits)
   if not math.tointeger(bits) or bits < 1 or bits > 24 then
-    errors.raise("bits: expected an integer from 1 to 24, got %s", tostring(bits))
+    errors.raise("%s: bits: expected an integer from 1 to 24, got %s", what, errors.show(bits))
   end
 end
 
@@ -58,7 +58,10 @@ local Scale <const> = class "Scale"
 
 function Scale:init(x, given)
   local o = takes_scale(given)
-  check_bits(o.bits)
+  if not native.is_tensor(x) then
+    errors.raise("quant.Scale: expected a tensor, got %s", errors.type_of(x))
+  end
+  check_bits("quant.Scale", o.bits)
   native.no_grad(function()
     local high, low = extremes(x, o.channel)
     self.step = parameter.from(spanning(high, low, o.bits):clone())
@@ -84,7 +87,7 @@ local ScaleOffset <const> = class "ScaleOffset"
 
 function ScaleOffset:init(given)
   local o = takes_offset(given)
-  check_bits(o.bits)
+  check_bits("quant.ScaleOffset", o.bits)
   self.bits = o.bits
   -- A step of 0 says that nothing has been seen.
   self.step, self.offset = parameter.full(0, 1), parameter.full(0, 1)
@@ -125,7 +128,7 @@ quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 ---
 ---@param x lunerv.Tensor
 ---@return lunerv.Tensor
-function quant.round_straight(x) return x:round_straight() end
+function quant.round_straight(x) return native.round_straight(x) end
 
 --- The bits that codes take under the normal distribution that they have themselves, a tensor of
 --- one number, with gradients.
@@ -136,7 +139,7 @@ function quant.round_straight(x) return x:round_straight() end
 ---@param noise? lunerv.Tensor  added in place of rounding (numbers from lv.quant.noise)
 ---@return lunerv.Tensor
 function quant.bits(codes, noise)
-  return codes:gaussian_bits(noise or quant.noise(codes))
+  return native.gaussian_bits(codes, noise or quant.noise(codes))
 end
 
 --- Numbers from −½ to ½ in the shape of `x`: the noise that stands for rounding.
@@ -146,7 +149,10 @@ end
 ---@param x lunerv.Tensor
 ---@return lunerv.Tensor
 function quant.noise(x)
-  if x:dim() == 0 then errors.raise "noise: expected a tensor of at least one dimension" end
+  if not native.is_tensor(x) or x:dim() == 0 then
+    errors.raise("quant.noise: expected a tensor of at least one dimension, got %s",
+      native.is_tensor(x) and "a scalar" or errors.type_of(x))
+  end
   return native.zeros(table.unpack(x.shape)):uniform_(-0.5, 0.5)
 end
 

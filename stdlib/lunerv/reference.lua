@@ -130,4 +130,4 @@ function reference.at_bytes(clip, bytes, given)
   return best.result
 end
 
-return reference
+return errors.refuse_unknown(reference, "lv.reference")

@@ -7,6 +7,7 @@ local bridge <const> = require "lunerv.bridge"
 local Callbacks <const> = require "lunerv.train.callbacks"
 local checkpoint <const> = require "lunerv.checkpoint"
 local frames <const> = require "lunerv.report.frames"
+local errors <const> = require "lunerv.errors"
 local Guard <const> = require "lunerv.guard"
 local loss <const> = require "lunerv.loss"
 local native <const> = require "lunerv.native"
@@ -23,11 +24,19 @@ local train_step <const> = require "lunerv.train.step"
 -- The optimiser, and the parameters that it updates.
 local function optimiser_of(o)
   local parameters = o.model:parameters()
+  if #parameters == 0 then
+    errors.raise("train: model: expected parameters to train, %s has none", o.model.class_name)
+  end
   local given = { lr = o.lr, beta1 = resume.beta1(o) }
   if type(o.optimiser) == "string" then
     return optim.by_name(o.optimiser)(parameters, given), parameters
   elseif type(o.optimiser) == "function" then
-    return o.optimiser(o.model, given), parameters
+    local optimiser = o.optimiser(o.model, given)
+    if type(optimiser) ~= "table" and type(optimiser) ~= "userdata" then
+      errors.raise("train: optimiser: expected the function to return an optimiser, got %s",
+        errors.type_of(optimiser))
+    end
+    return optimiser, parameters
   end
   return o.optimiser, settings.parameters(o.optimiser, o.model) or parameters
 end

@@ -118,8 +118,8 @@ video.layout = require "lunerv.raw_layout"
 -- `given` with the layout of a raw file; second, that layout, where it was read off the name. Or
 -- nil, nil and what is wrong.
 local function completed(path, given)
-  if given ~= nil and type(given) ~= "table" then
-    errors.raise("open: expected a table of options, got %s", type(given))
+  if type(path) ~= "string" then
+    errors.raise("video.open: expected the path of a video, got %s", errors.type_of(path))
   end
   given = takes_open(given)
   given.size, given.resize = given.size or given.resize, nil
@@ -227,8 +227,11 @@ function video.open_for(o, output, open)
 end
 
 -- A loop that breaks lets go of the file; whoever asks for a frame later opens it again.
-local function opened(self)
-  if self.closed then errors.raise("the clip '%s' has been closed", self.source) end
+-- `what` is the method that needs it.
+local function opened(self, what)
+  if self.closed then
+    errors.raise("%s: expected an open clip, '%s' has been closed", what, self.source)
+  end
   if not self.handle then
     self.handle = errors.must(native.open_video(self.source, self.given))
   end
@@ -246,17 +249,17 @@ end
 ---
 ---@param index integer  from 1, from the end when negative
 ---@return lunerv.Tensor  (1, 3, h, w), f32
-function Clip:frame(index) return opened(self):frame(index) end
+function Clip:frame(index) return opened(self, "frame"):frame(index) end
 --- A frame as levels of 8 bits.
 ---
 ---@param index integer
 ---@return lunerv.Tensor  (1, 3, h, w), u8
-function Clip:frame_u8(index) return opened(self):frame_u8(index) end
+function Clip:frame_u8(index) return opened(self, "frame_u8"):frame_u8(index) end
 
 --- Starts to decode a frame in the background, for the next `frame` or `sample` of it.
 ---
 ---@param index integer
-function Clip:prefetch(index) opened(self):prefetch(index) end
+function Clip:prefetch(index) opened(self, "prefetch"):prefetch(index) end
 
 --- A frame as models are trained on it: { image, t, index }, with t = index / frames.
 ---
@@ -271,7 +274,7 @@ end
 ---
 ---@return number[][]  from the frame before, and from the one before that; 0 for none
 function Clip:changes()
-  if not self.differences then self.differences = opened(self):changes() end
+  if not self.differences then self.differences = opened(self, "changes"):changes() end
   return self.differences
 end
 
@@ -385,6 +388,9 @@ end
 ---@param options? lunerv.video.scenes.Options
 ---@return table[]  a list of { first, last }, frames from 1, inclusive
 function video.scenes(clip, given)
+  if type(clip) ~= "table" or not clip.changes then
+    errors.raise("video.scenes: expected a clip, got %s", errors.type_of(clip))
+  end
   local o = takes_scenes(given)
   local list, first = {}, 1
   for _, cut in ipairs(scenes.cuts(clip:changes(), o.threshold, o.least)) do
@@ -410,6 +416,9 @@ end
 ---@return lunerv.Writer?
 ---@return lunerv.Error?
 function video.writer(path, given)
+  if type(path) ~= "string" then
+    errors.raise("video.writer: expected a path, got %s", errors.type_of(path))
+  end
   given = takes_writer(given)
   local clip = given.clip
   sources.keep(path, clip and clip.source, table.unpack(given.sources or {}))
@@ -446,4 +455,4 @@ function video.write_image(path, picture) return image.write(path, picture) end
 ---@return lunerv.Tensor
 function video.side_by_side(left, right) return native.cat({ left, right }, 4) end
 
-return video
+return errors.refuse_unknown(video, "lv.video")

@@ -67,31 +67,40 @@ function workers.remember(call, result) finished[call] = result end
 local kinds <const> = { usage = true, argument = true, io = true, data = true, numeric = true,
   memory = true, script = true }
 
-local function told_of(problem)
-  local known = bridge.is_error(problem)
-  local kind = known and problem.kind or "script"
-  -- Of a mistake in the script its line is a part.
-  local is_mistake = kind == "argument" or kind == "script"
-  return { kind = kinds[kind] and kind or "data",
-    message = is_mistake and tostring(problem) or errors.reason(problem) }
+-- What a process tells of a problem, as plain data.
+function workers.told(problem)
+  if not bridge.is_error(problem) then
+    local ok, text = pcall(tostring, problem)
+    return { kind = "script", message = ok and text or type(problem) }
+  end
+  return { kind = kinds[problem.kind] and problem.kind or "data", message = problem.message,
+    where = problem.where, module = problem.module }
 end
 
--- Does this process's task by body(index, item), leaves what that returns, and exits.
-function workers.serve(body)
+-- The error object that was told of.
+function workers.error(told)
+  local problem = errors.new(told.kind, told.message)
+  problem.where, problem.module = told.where, told.module
+  return problem
+end
+
+-- Does this process's task of `what` by body(index, item), leaves what that returns, and exits.
+function workers.serve(what, body)
   local mine <const> = job()
   native.set_threads(mine.told.threads)
   local path = ("%s/result-%d.json"):format(mine.folder, mine.index)
   local ok, value = errors.attempt(function()
-    local result = { value = body(mine.index, mine.told.items[mine.index]) }
-    native.json_encode(result) -- plain data, or an error that says so
-    return result
+    local value = body(mine.index, mine.told.items[mine.index])
+    -- Plain data, or an error that says so.
+    errors.on_behalf(what, "json.encode", native.json_encode, value)
+    return { value = value }
   end)
   if ok then
     write_json(path, value)
   else
-    value = told_of(value)
+    value = workers.told(value)
     write_json(path, { error = value })
-    native.stderr("lunerv: " .. value.message .. "\n")
+    native.stderr(("lunerv: %s\n"):format(tostring(workers.error(value))))
   end
   io.stdout:flush()
   os.exit(ok and 0 or 1)
@@ -190,7 +199,7 @@ local function outcome_of(o, index)
   local result = read_json(("%s/result-%d.json"):format(o.folder, index))
   if result and not result.error then return { value = result.value } end
   local told = result and result.error or { kind = "data", message = last_line(o.logs[index]) }
-  return { error = errors.new(told.kind, told.message) }
+  return { error = workers.error(told) }
 end
 
 local function check_integer(what, name, value, least, most)

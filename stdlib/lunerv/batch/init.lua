@@ -58,7 +58,7 @@ local function own_folder(o, jobs)
   for _, path in ipairs(names) do
     if native.exists(path) then
       errors.fail("usage",
-        "out: '%s' is there already, and no batch wrote it: name another folder", path)
+        "batch: out: '%s' is there already, and no batch wrote it: name another folder", path)
     end
   end
 end
@@ -145,11 +145,12 @@ local function batch(given)
   local role, call = workers.enter "batch"
   if role == "past" then return call end
   if role == "task" then
-    workers.serve(function(_, item)
+    workers.serve("batch", function(_, item)
       native.work_folder(o.out)
       local result = o.each(item.clip, item.base)
       if type(result) ~= "table" then result = { result = result } end
-      errors.must(native.write_file(item.base .. ".json", native.json_encode(result) .. "\n"))
+      local text = errors.on_behalf("batch", "json.encode", native.json_encode, result)
+      errors.must(native.write_file(item.base .. ".json", text .. "\n"))
       return result
     end)
   end
@@ -183,7 +184,11 @@ local function batch(given)
   workers.run("batch", call, o, waiting, function(index, outcome)
     local job = jobs[index]
     if outcome.error then
-      job.row.status, job.row.message = "failed", outcome.error.message
+      -- Of a mistake in the script its line is a part; of a clip that cannot be read it is none.
+      local problem = outcome.error
+      local is_mistake = problem.kind == "argument" or problem.kind == "script"
+      job.row.status = "failed"
+      job.row.message = is_mistake and tostring(problem) or errors.reason(problem)
     else
       finish(o, job, outcome.value)
     end

@@ -201,6 +201,12 @@ function codec.decode(bytes, given)
   return setmetatable(video, Video)
 end
 
+local function check_path(what, path)
+  if type(path) ~= "string" then
+    errors.raise("%s: expected a path, got %s", what, errors.type_of(path))
+  end
+end
+
 -- Calls body(bytes of a file, …); nil and an error when it cannot be read, or is not sound.
 local function attempt(path, body, ...)
   local bytes, message = native.read_file(path)
@@ -220,6 +226,7 @@ end
 ---@return lunerv.codec.Video?
 ---@return lunerv.Error?
 function codec.open(path, given)
+  check_path("codec.open", path)
   local video, message = attempt(path, codec.decode, given)
   if not video then return nil, message end
   video.path = path
@@ -239,6 +246,7 @@ end
 ---@return table?  height, width, frames, fps, bytes, bpp, decoder, sections, segments
 ---@return lunerv.Error?
 function codec.info(path)
+  check_path("codec.info", path)
   return attempt(path, function(bytes) return (layout.read(bytes)) end)
 end
 
@@ -287,14 +295,27 @@ end
 ---@return table  psnr, psnr_8bit, ms_ssim
 function Video:evaluate(clip, on_frame, frames)
   if clip.height ~= self.height or clip.width ~= self.width or #clip ~= self.frames then
-    errors.raise("the file has %d frames of %dx%d, the clip %d of %dx%d", self.frames, self.width,
-      self.height, #clip, clip.width, clip.height)
+    errors.raise("evaluate: the file has %d frames of %dx%d, the clip %d of %dx%d", self.frames,
+      self.width, self.height, #clip, clip.width, clip.height)
   end
   local decoded = { reconstruct = function(_, frame) return self:frame(frame.index) end }
   return metrics.evaluate(decoded, clip, on_frame, frames)
 end
 
 -- Writing -----------------------------------------------------------------------------------
+
+-- Raises unless `compressed` was made small, and there is the clip that it is for.
+local function check_encoded(what, compressed, clip)
+  local is_small = type(compressed) == "table" and not rawget(compressed, "class_name")
+    and compressed.stored
+  if not is_small then
+    errors.raise("%s: expected a model that lv.compress made small, or an object with a method "
+      .. "`stored`, got %s", what, errors.type_of(compressed))
+  end
+  if type(clip) ~= "table" and type(clip) ~= "userdata" then
+    errors.raise("%s: expected { clip = … }, got %s for a clip", what, errors.type_of(clip))
+  end
+end
 
 --- The bytes of a file for what was made small: a model of lv.compress, or any object that answers
 --- `stored(clip)`.
@@ -311,11 +332,14 @@ end
 ---@return function  what `build` is to codec.decode, for a decoder of one's own
 function codec.encode(compressed, given)
   local o = takes_encode(given)
-  local clip = o.clip or errors.raise "codec: expected a clip"
+  local clip = o.clip
+  check_encoded("codec.encode", compressed, clip)
   if o.model and not modelled.is_model(o.model) then
-    errors.raise "codec: model: expected a table with a family, or a function"
+    errors.raise("codec.encode: model: expected a table with a family, or a function, got %s",
+      errors.type_of(o.model))
   end
-  local model_name = o.model and program.model_name(o.model)
+  local model_name = o.model
+    and errors.on_behalf("codec.encode", nil, program.model_name, o.model)
   local stored = compressed:stored(clip)
   local model = stored.model
   local text, fresh
@@ -323,7 +347,8 @@ function codec.encode(compressed, given)
     text = decoders.describe(model)
     fresh = decoders.build(text, clip.height, clip.width, #clip)
   else
-    text = program.describe(model, stored.embeddings and stored.embeddings[1].shape)
+    text = errors.on_behalf("codec.encode", nil, program.describe, model,
+      stored.embeddings and stored.embeddings[1].shape)
     fresh = program.build(text, program.class)
   end
 
@@ -364,8 +389,9 @@ end
 -- must equal, bit for bit, what it makes here.
 local function compare(index, there, here)
   if there:eq(here:frame(index)):amin():item() == 1 then return end
-  errors.raise("frame %d of the decoder program in the file differs from what it makes here: its "
-    .. "modules must be those that were loaded, and compute the same every time", index)
+  errors.raise("codec.write: frame %d of the decoder program in the file differs from what it "
+    .. "makes here: its modules must be those that were loaded, and compute the same every time",
+    index)
 end
 
 -- The video that fresh bytes make in this process.
@@ -400,9 +426,11 @@ codec.File = {
 ---@return table?  bytes, bpp, sections, path and, verified, psnr, ms_ssim, psnr_8bit
 ---@return lunerv.Error?
 function codec.write(path, compressed, given)
+  check_path("codec.write", path)
   local o = takes_write(given)
+  check_encoded("codec.write", compressed, o.clip)
   sources.keep(path, o.clip and o.clip.source)
-  local bytes, rebuild = codec.encode(compressed,
+  local bytes, rebuild = errors.on_behalf("codec.write", "codec.encode", codec.encode, compressed,
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict, model = o.model })
   local file = layout.read(bytes)
   local here = (program.is(file.decoder) or o.model) and decoded_here(bytes, rebuild, o.model)
@@ -435,11 +463,12 @@ end
 ---@return table?  what lv.codec.info says of the file
 ---@return lunerv.Error?
 function codec.join(path, paths, given)
+  check_path("codec.join", path)
   local o = takes_join(given)
-  errors.check_list("join", paths)
-  if #paths == 0 then errors.raise "join: expected a list of paths" end
+  errors.check_list("codec.join", paths)
+  if #paths == 0 then errors.raise "codec.join: expected a list of paths" end
   if o.fps and not (type(o.fps) == "number" and o.fps > 0 and o.fps < math.huge) then
-    errors.raise("join: fps: expected a number above 0, got %s", tostring(o.fps))
+    errors.raise("codec.join: fps: expected a number above 0, got %s", tostring(o.fps))
   end
   sources.keep(path, table.unpack(paths))
   local files = {}
@@ -457,4 +486,4 @@ function codec.join(path, paths, given)
   return file
 end
 
-return codec
+return errors.refuse_unknown(codec, "lv.codec")

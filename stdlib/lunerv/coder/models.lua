@@ -1,5 +1,6 @@
 -- How runs of symbols are coded by a model, one of a user's own among them: what lv.coder and files
--- share. An encoder is native.coder_encoder(), a decoder native.coder_decoder(bytes).
+-- share. An encoder is native.coder_encoder(), a decoder native.coder_decoder(bytes). Errors begin
+-- with "coder: ".
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
@@ -87,7 +88,7 @@ local function frequencies_of(model)
         errors.raise("coder: own: context of symbol %d: the contexts so far take %d words, at most "
           .. "%d are kept (512 each, and their weights)", i, words, most_words)
       end
-      found = native.coder_table(told)
+      found = errors.on_behalf("coder", "coder_table", native.coder_table, told)
       known[key] = found
     end
     return found
@@ -116,10 +117,21 @@ local function settled(model)
   return (told_by(model, 1, "weights")), false
 end
 
+local function by_native(name, object, ...)
+  return errors.on_behalf("coder", name, object[name], object, ...)
+end
+
+local function check_dtype(symbols)
+  if native.is_tensor(symbols) and symbols.dtype ~= "i32" and symbols.dtype ~= "u8" then
+    errors.raise("coder: expected symbols as i32 or u8, got %s", symbols.dtype)
+  end
+end
+
 -- Adds symbols, an i32 or u8 tensor or a list.
 function models.put(encoder, symbols, model)
+  check_dtype(symbols)
   local known, is_each = settled(model)
-  if not is_each then return encoder:encode(symbols, known) end
+  if not is_each then return by_native("encode", encoder, symbols, known) end
   local add = encoder.symbol
   each_symbol(symbols, known, function(symbol, frequencies) add(encoder, symbol, frequencies) end)
 end
@@ -127,7 +139,7 @@ end
 -- The next symbols, as an i32 tensor.
 function models.take(decoder, shape, model)
   local known, is_each = settled(model)
-  if not is_each then return decoder:decode(shape, known) end
+  if not is_each then return by_native("decode", decoder, shape, known) end
   local frequencies, following, list, count = frequencies_of(known), decoder.symbol, {}, 1
   for _, size in ipairs(shape) do count = count * size end
   for i = 1, count do list[i] = following(decoder, frequencies(list, i)) end
@@ -137,6 +149,7 @@ end
 
 -- The information of symbols.
 function models.bits(symbols, model)
+  check_dtype(symbols)
   local known, is_each = settled(model)
   if not is_each then return native["coder.bits"](symbols, known) end
   local total = 0

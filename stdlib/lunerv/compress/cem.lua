@@ -60,6 +60,8 @@ local function allows(families, name)
   return false
 end
 
+local known_families <const> = { adaptive = true, context = true, gaussian = true, laplace = true }
+
 local takes <const> = options.takes("compress.cem", {
   { "bits", 8, "bits of the quantisers' first range" },
   { "target_bpp", nil, "bits a pixel below which they cost nothing (4 for every stored parameter)",
@@ -93,8 +95,8 @@ local function quantiser_of(slot, o)
   end
   local q = o.quantiser(slot.tensor, { bits = o.bits, channel = o.channel, name = slot.name })
   if type(q) ~= "table" or not q.class_name or not q.codes or not (q.steps or q.step) then
-    errors.raise("cem: quantiser: expected a module with `codes`, and `step` or `steps`, got %s",
-      type(q) == "table" and q.class_name or type(q))
+    errors.raise("compress.cem: quantiser: expected a module with `codes`, and `step` or `steps`, "
+      .. "got %s", errors.type_of(q))
   end
   return q
 end
@@ -103,7 +105,13 @@ local function steps_of(q) return q.steps and q:steps() or q.step end
 
 function CEM:init(model, given)
   local o = takes(given)
-  local c = subject.config(model, o.clip, "cem")
+  local c = subject.config(model, o.clip, "compress.cem")
+  for _, family in ipairs(o.families or {}) do
+    if not known_families[family] then
+      errors.raise("compress.cem: families: unknown family %s (known: adaptive, context, gaussian, "
+        .. "laplace)", errors.show(family))
+    end
+  end
   self.kind = model.kind
   self.model = model
   self.own_quantiser, self.own_penalty = o.quantiser, o.penalty
@@ -215,8 +223,9 @@ local function rate(self, codes, name)
   if not self.own_penalty then return codes:gaussian_bits(quant.noise(codes)) end
   local bits = self.own_penalty(codes, name)
   if not native.is_tensor(bits) or bits:numel() ~= 1 then
-    errors.raise("cem: penalty: expected a tensor of one number, got %s", native.is_tensor(bits)
-      and ("a tensor (%s)"):format(table.concat(bits.shape, ", ")) or type(bits))
+    errors.raise("compress.cem: penalty: expected a tensor of one number, got %s",
+      native.is_tensor(bits) and ("a tensor (%s)"):format(table.concat(bits.shape, ", "))
+      or errors.show(bits))
   end
   return bits:view(1):sum()
 end

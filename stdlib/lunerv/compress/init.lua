@@ -48,9 +48,9 @@ local function hold_to_its_kind(o, clip)
       else
         local ok, found = pcall(native.json_decode, native.read_file(path) or "")
         if ok and type(found) == "table" then
-          checkpoint.compare(path, found.asked or {}, request.facts(o, clip))
+          checkpoint.compare("compress.file", path, found.asked or {}, request.facts(o, clip))
         end
-        errors.fail("usage", "cannot resume: %s is of a run %s", path, name)
+        errors.fail("usage", "compress.file: cannot resume: %s is of a run %s", path, name)
       end
     end
   end
@@ -123,4 +123,4 @@ function compress.segment(path, clip, o, say)
   return file
 end
 
-return compress
+return errors.refuse_unknown(compress, "lv.compress")

@@ -240,7 +240,7 @@ function plan.settle(o, clip, wanted)
   local text = o.resume and native.exists(path) and native.read_file(path)
   if text then
     local found = native.json_decode(text)
-    checkpoint.compare(path, found.asked or {}, asked)
+    checkpoint.compare("compress.file", path, found.asked or {}, asked)
     found.attempt = math.tointeger(found.attempt)
     return found
   end

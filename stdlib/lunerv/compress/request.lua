@@ -35,6 +35,9 @@ local extras <const> = { clip = true, label = true, start = true, command = true
 
 -- Raises where `o` holds anything else.
 function request.check(o)
+  if type(o) ~= "table" then
+    errors.raise("compress.file: expected a table of options, got %s", errors.type_of(o))
+  end
   for name in pairs(o) do
     if not catalogue.by_name[name] and not extras[name] then
       errors.raise("compress.file: unknown option '%s'", tostring(name))

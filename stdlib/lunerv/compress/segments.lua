@@ -91,7 +91,7 @@ local function settle(o, clip, asked)
   local path = o.out .. "/segments.json"
   local found = o.resume and read(path)
   if found then
-    checkpoint.compare(path, found.asked, asked)
+    checkpoint.compare("compress.file", path, found.asked, asked)
     for _, segment in ipairs(found.segments) do
       segment.first, segment.last = math.tointeger(segment.first), math.tointeger(segment.last)
     end

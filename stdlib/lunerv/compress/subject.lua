@@ -6,9 +6,14 @@ local subject <const> = {}
 
 -- { height, width, frames, … }, plain data that tells the model from others.
 function subject.config(model, clip, method)
+  if type(model) ~= "table" or not model.class_name or rawget(model, "class_name") then
+    errors.raise("%s: expected a module, got %s", method, type(model) == "table"
+      and model.class_name and "the class " .. model.class_name or errors.type_of(model))
+  end
   if model.config and model.config.height then return model.config end
   if not clip then
-    errors.raise("%s: expected a model of lv.models, or the `clip` that this one is for", method)
+    errors.raise("%s: expected a model of lv.models, or the option `clip` for one of your own, got "
+      .. "%s without it", method, model.class_name)
   end
   return {
     decoder = model.class_name, height = clip.height, width = clip.width, frames = #clip,

@@ -43,11 +43,12 @@ local takes <const> = options.takes("compress.three_step", {
 
 function ThreeStep:init(model, given)
   local o = takes(given)
+  local config = subject.config(model, o.clip, "compress.three_step")
   self.kind = model.kind
   self.model = model
   self.bits, self.embedding_bits = o.bits, o.embedding_bits
   self.config = { three_step = true, bits = o.bits, embedding_bits = o.embedding_bits }
-  for name, value in pairs(subject.config(model, o.clip, "three_step")) do
+  for name, value in pairs(config) do
     self.config[name] = value
   end
   self.slots, self.pruned = slots.of(model), {}

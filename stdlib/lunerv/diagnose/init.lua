@@ -309,4 +309,4 @@ function diagnose.report(clip, runs, o)
   return text
 end
 
-return diagnose
+return errors.refuse_unknown(diagnose, "lv.diagnose")

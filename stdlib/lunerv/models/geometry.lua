@@ -1,5 +1,6 @@
 -- Frame sizes, strides and widths: the arithmetic that models share.
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 
 local geometry <const> = {}
 
@@ -26,10 +27,20 @@ function geometry.up(n, unit) return (n + unit - 1) // unit * unit end
 -- Height, width and number of frames: of the clip, or as given.
 function geometry.frame(o)
   local clip = o.clip or {}
+  if type(clip) ~= "table" and (type(clip) ~= "userdata" or native.is_tensor(clip)) then
+    errors.raise("%sclip: expected a clip, got %s", of(o), errors.type_of(clip))
+  end
   local height, width = o.height or clip.height, o.width or clip.width
   local frames = o.frames or clip.frames
   if not (height and width and frames) then
     errors.raise("%sexpected a clip, or height, width and frames", of(o))
+  end
+  for _, pair in ipairs { { "height", height }, { "width", width }, { "frames", frames } } do
+    local name, value = pair[1], pair[2]
+    if not math.tointeger(value) or value < 1 then
+      errors.raise("%s%s: expected an integer of at least 1, got %s", of(o), name,
+        errors.show(value))
+    end
   end
   return height, width, frames
 end

@@ -19,7 +19,7 @@ function models.build(config)
   end
   local given = options.copy(config)
   given.kind, given.largest_kernel, given.expansion = nil, nil, nil
-  return models[kinds.of(config.kind).name](given)
+  return models[kinds.of(config.kind, "models.build").name](given)
 end
 
 -- The names of lv.models, whether their files are read yet or not.

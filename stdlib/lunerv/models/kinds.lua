@@ -73,10 +73,11 @@ for i, kind in ipairs(kinds.list) do
   kinds.names[i], kinds.by_name[kind.name] = kind.name, kind
 end
 
-function kinds.of(name)
+-- The kind of that name; `what` asked for it.
+function kinds.of(name, what)
   return kinds.by_name[name]
-    or errors.raise("unknown model '%s'%s (known: %s)", tostring(name),
-      names.meant(tostring(name), kinds.names), errors.list(kinds.names))
+    or errors.raise("%sunknown model %s%s (known: %s)", what and what .. ": " or "",
+      errors.show(name), names.meant(tostring(name), kinds.names), errors.list(kinds.names))
 end
 
 -- Names of the kinds for which `wanted(kind)` holds.

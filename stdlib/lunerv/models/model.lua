@@ -25,7 +25,7 @@ local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths"
 -- Completes the options, works out what is not given, and keeps it all in `self.config`, from
 -- which an equal model can be built.
 function Model:settle(given)
-  local o = options.for_model(self.kind, given, extras)
+  local o = options.for_model(self.kind, given, extras, "models." .. self.kind)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
   o.clip = nil

@@ -25,8 +25,8 @@ for name in next, functions do known[#known + 1] = name end
 ---@return fun(x: lunerv.Tensor): lunerv.Tensor
 local function activation(name)
   if type(name) == "function" then return name end
-  return functions[name] or errors.raise("nn.activation: unknown activation '%s'%s", tostring(name),
-    errors.meant(name, known))
+  return functions[name] or errors.raise("nn.activation: unknown activation %s%s",
+    errors.show(name), errors.meant(name, known))
 end
 
 return activation

@@ -1,6 +1,8 @@
 -- A block with one that is conditioned on time behind it.
 local class <const> = require "lunerv.nn.class"
+local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 local TATResidual <const> = require "lunerv.nn.tat_residual"
 
 local takes <const> = options.takes("nn.Boosted", {
@@ -21,6 +23,10 @@ local Boosted <const> = class "Boosted"
 
 function Boosted:init(block, channels, given)
   local o = takes(given)
+  if type(block) ~= "table" and type(block) ~= "function" then
+    errors.raise("nn.Boosted: expected a module that makes a map, got %s", errors.type_of(block))
+  end
+  channels = parameter.integer(channels, "nn.Boosted: channels")
   self.up = block
   self.residual = TATResidual(channels, o.cond, { normalise = o.normalise })
 end

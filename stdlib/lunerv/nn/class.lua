@@ -5,9 +5,9 @@
 --   function Block:forward(x) return self.conv(x):sin() end
 --   local block = Block(8)
 --   local y = block(x)
+local absent_method <const> = require "lunerv.methods"
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
-local names <const> = require "lunerv.names"
 local observing <const> = require "lunerv.nn.observing"
 local origin <const> = require "lunerv.nn.origin"
 local Module <const> = require "lunerv.nn.state"
@@ -45,38 +45,6 @@ local function current_path()
   local stack = stacks[coroutine.running()]
   local module = stack and stack[#stack]
   return module and tree.path(module)
-end
-
--- The names of an object's methods, of its classes' and of every module's, and of its fields: those
--- of its classes, and all.
-local function names_of(object)
-  local own, all, seen = {}, {}, {}
-  local function add(key, is_own)
-    if type(key) ~= "string" or seen[key] then return end
-    seen[key] = true
-    all[#all + 1] = key
-    if is_own then own[#own + 1] = key end
-  end
-  for _, key in ipairs(is_module(object) and object[ORDER] or {}) do add(key) end
-  local class = is_module(object) and getmetatable(object).__index or object
-  while class do
-    for key, value in next, class do
-      if type(value) == "function" then add(key, class ~= Module and key ~= "init") end
-    end
-    local meta = getmetatable(class)
-    class = meta and meta.__index
-  end
-  return own, all
-end
-
--- What is said when an absent method of a module or of a class is called.
-local function absent_method(object, name)
-  local is_class = type(object) == "table" and type(rawget(object, "class_name")) == "string"
-  if not (is_module(object) or is_class) or object[name] ~= nil then return nil end
-  local own, all = names_of(object)
-  table.sort(all)
-  return ("%s has no method '%s'%s (methods: %s)"):format(object.class_name, name,
-    names.meant(name, all), errors.list(own))
 end
 
 bridge.set_error_path(current_path, absent_method)
@@ -145,8 +113,9 @@ local function class_of(name, parent)
   if type(name) ~= "string" then
     errors.raise("nn.class: expected the name of the class, got %s", type(name))
   end
-  if parent ~= nil and type(parent) ~= "table" then
-    errors.raise("nn.class '%s': expected the class it extends, got %s", name, type(parent))
+  if parent ~= nil and (type(parent) ~= "table" or type(parent.init) ~= "function") then
+    errors.raise("nn.class '%s': expected the class it extends, got %s", name,
+      errors.type_of(parent))
   end
   local class = { class_name = name }
   local object = {

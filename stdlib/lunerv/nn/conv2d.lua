@@ -1,6 +1,7 @@
 -- Convolutions of images and maps.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
@@ -71,6 +72,6 @@ function Conv2d:init(c_in, c_out, kernel, given)
   self.geometry = { stride = o.stride, padding = o.padding, groups = o.groups }
 end
 
-function Conv2d:forward(x) return x:conv2d(self.weight, self.bias, self.geometry) end
+function Conv2d:forward(x) return native.conv2d(x, self.weight, self.bias, self.geometry) end
 
 return Conv2d

@@ -15,6 +15,7 @@ local parameter <const> = require "lunerv.nn.parameter"
 local Block <const> = class "ConvNeXtBlock"
 
 function Block:init(width)
+  width = parameter.integer(width, "nn.ConvNeXtBlock: channels")
   self.depthwise = Conv2d(width, width,
     { kernel = 7, padding = 3, groups = width, init = "convnext" })
   self.norm = LayerNorm(width)

@@ -1,6 +1,7 @@
 -- Normalisation over one dimension.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
@@ -30,6 +31,6 @@ function LayerNorm:init(width, given)
   self.bias = parameter.full(0, width)
 end
 
-function LayerNorm:forward(x) return x:layer_norm(self.weight, self.bias, self.geometry) end
+function LayerNorm:forward(x) return native.layer_norm(x, self.weight, self.bias, self.geometry) end
 
 return LayerNorm

@@ -1,5 +1,6 @@
 -- Linear layers.
 local class <const> = require "lunerv.nn.class"
+local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
@@ -25,6 +26,6 @@ function Linear:init(n_in, n_out, given)
   if o.bias then self.bias = parameter.uniform(n_in, n_out) end
 end
 
-function Linear:forward(x) return x:linear(self.weight, self.bias) end
+function Linear:forward(x) return native.linear(x, self.weight, self.bias) end
 
 return Linear

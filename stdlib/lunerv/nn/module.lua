@@ -22,7 +22,7 @@ function Module.init() end
 ---@param ... any
 ---@return any ...
 function Module:forward()
-  errors.raise("%s has no forward: define function %s:forward(x)", self.class_name,
+  errors.raise("expected a method forward, got none: define function %s:forward(x)",
     self.class_name)
 end
 

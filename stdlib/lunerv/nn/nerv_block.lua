@@ -3,6 +3,7 @@ local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local Conv2d <const> = require "lunerv.nn.conv2d"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.NeRVBlock", {
   { "scale", 2, "how much larger the map becomes, in either direction" },
@@ -22,6 +23,9 @@ local NeRVBlock <const> = class "NeRVBlock"
 
 function NeRVBlock:init(c_in, c_out, given)
   local o = takes(given)
+  c_in = parameter.integer(c_in, "nn.NeRVBlock: input channels")
+  c_out = parameter.integer(c_out, "nn.NeRVBlock: output channels")
+  parameter.integer(o.scale, "nn.NeRVBlock: scale")
   self.scale = o.scale
   self.conv = Conv2d(c_in, c_out * o.scale ^ 2, { kernel = o.kernel, padding = o.kernel // 2 })
   self.act = activation(o.act)

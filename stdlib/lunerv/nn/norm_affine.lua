@@ -2,6 +2,7 @@
 local class <const> = require "lunerv.nn.class"
 local MLP <const> = require "lunerv.nn.mlp"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.NormAffine", {
   { "act", "gelu", "the activation of the layer that makes γ and β: a name or a function" },
@@ -21,6 +22,8 @@ local NormAffine <const> = class "NormAffine"
 
 function NormAffine:init(channels, cond, given)
   local o = takes(given)
+  channels = parameter.integer(channels, "nn.NormAffine: channels")
+  cond = parameter.integer(cond, "nn.NormAffine: width of the embedding")
   self.channels = channels
   self.mlp = MLP({ cond, 2 * channels }, { act = o.act })
 end

@@ -1,5 +1,6 @@
 -- What a decoder's last layer made, as an image.
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 
 --- What a decoder's head made, as an image: "tanh" is 0.5·tanh(x) + 0.5, "sigmoid" what it says; a
 --- number is added as it is.
@@ -10,10 +11,10 @@ local errors <const> = require "lunerv.errors"
 ---@param how? string|number  "tanh" unless given
 ---@return lunerv.Tensor
 local function out_image(x, how)
-  if how == nil or how == "tanh" then return x:tanh() * 0.5 + 0.5 end
-  if how == "sigmoid" then return x:sigmoid() end
+  if how == nil or how == "tanh" then return native.tanh(x) * 0.5 + 0.5 end
+  if how == "sigmoid" then return native.sigmoid(x) end
   if type(how) == "number" then return x + how end
-  errors.raise("nn.out_image: expected 'tanh', 'sigmoid' or a number, got %s", tostring(how))
+  errors.raise("nn.out_image: expected 'tanh', 'sigmoid' or a number, got %s", errors.show(how))
 end
 
 return out_image

@@ -33,7 +33,7 @@ end
 ---@return lunerv.Tensor  the tensor
 function parameter.from(tensor)
   if not native.is_tensor(tensor) then
-    errors.raise("nn.parameter: expected a tensor, got %s", type(tensor))
+    errors.raise("nn.parameter: expected a tensor, got %s", errors.type_of(tensor))
   end
   tensor.requires_grad = true
   return tensor
@@ -101,7 +101,7 @@ function parameter.integer(value, what, least)
   local integer = math.tointeger(value)
   if not integer or integer < (least or 1) then
     errors.raise("%s: expected an integer of at least %d, got %s", what, least or 1,
-      tostring(value))
+      errors.show(value))
   end
   return integer
 end

@@ -3,6 +3,7 @@ local Boosted <const> = require "lunerv.nn.boosted"
 local class <const> = require "lunerv.nn.class"
 local NeRVBlock <const> = require "lunerv.nn.nerv_block"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.SNeRVBlock", {
   { "scale", 2, "how much larger the map becomes, in either direction" },
@@ -24,6 +25,8 @@ local SNeRVBlock <const> = class("SNeRVBlock", Boosted)
 
 function SNeRVBlock:init(c_in, c_out, given)
   local o = takes(given)
+  c_in = parameter.integer(c_in, "nn.SNeRVBlock: input channels")
+  c_out = parameter.integer(c_out, "nn.SNeRVBlock: output channels")
   local up = NeRVBlock(c_in, c_out, { scale = o.scale, kernel = o.kernel, act = o.act })
   Boosted.init(self, up, c_out, { cond = o.cond, normalise = o.normalise })
 end

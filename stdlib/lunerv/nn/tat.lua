@@ -2,6 +2,7 @@
 local class <const> = require "lunerv.nn.class"
 local MLP <const> = require "lunerv.nn.mlp"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.TAT", {
   { "normalise", false, "whether each channel is brought to mean 0 and variance 1 first: AdaIN" },
@@ -20,6 +21,8 @@ local TAT <const> = class "TAT"
 
 function TAT:init(channels, cond, given)
   local o = takes(given)
+  channels = parameter.integer(channels, "nn.TAT: channels")
+  cond = parameter.integer(cond, "nn.TAT: width of the embedding")
   self.channels, self.normalise = channels, o.normalise
   self.gamma = MLP({ cond, cond, channels }, { act = "relu", last = "none" })
   self.beta = MLP({ cond, cond, channels }, { act = "relu", last = "none" })

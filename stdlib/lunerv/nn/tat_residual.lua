@@ -2,6 +2,7 @@
 local class <const> = require "lunerv.nn.class"
 local Conv2d <const> = require "lunerv.nn.conv2d"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 local TAT <const> = require "lunerv.nn.tat"
 
 local takes <const> = options.takes("nn.TATResidual", {
@@ -21,6 +22,8 @@ local TATResidual <const> = class "TATResidual"
 
 function TATResidual:init(channels, cond, given)
   given = takes(given)
+  channels = parameter.integer(channels, "nn.TATResidual: channels")
+  cond = parameter.integer(cond, "nn.TATResidual: width of the embedding")
   self.tat1 = TAT(channels, cond, given)
   self.conv1 = Conv2d(channels, channels, { kernel = 3, padding = 1 })
   self.tat2 = TAT(channels, cond, given)

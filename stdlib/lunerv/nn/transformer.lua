@@ -20,6 +20,9 @@ local Attention <const> = class "Attention"
 
 function Attention:init(width, given)
   local o = attention_takes(given)
+  width = parameter.integer(width, "nn.Attention: width")
+  o.heads = parameter.integer(o.heads, "nn.Attention: heads")
+  o.head_width = parameter.integer(o.head_width, "nn.Attention: head_width")
   self.heads, self.head_width = o.heads, o.head_width
   local inner = o.heads * o.head_width
   -- The rows hold all of Q, then K, then V.
@@ -52,8 +55,10 @@ local transformer_takes <const> = options.takes("nn.Transformer", {
 local Transformer <const> = class "Transformer"
 
 function Transformer:init(width, given)
-  self.attention = Attention(width, transformer_takes(given))
-  local hidden = parameter.integer(width, "nn.Transformer: width", 2) // 2
+  local o = transformer_takes(given)
+  width = parameter.integer(width, "nn.Transformer: width", 2)
+  self.attention = Attention(width, o)
+  local hidden = width // 2
   self.expand = Linear(width, hidden)
   self.project = Linear(hidden, width)
 end

@@ -5,6 +5,7 @@ local Conv2d <const> = require "lunerv.nn.conv2d"
 local errors <const> = require "lunerv.errors"
 local NeRVBlock <const> = require "lunerv.nn.nerv_block"
 local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.TwoConvBlock", {
   { "scale", 2, "how much larger the map becomes, in either direction" },
@@ -25,6 +26,8 @@ local TwoConvBlock <const> = class "TwoConvBlock"
 
 function TwoConvBlock:init(c_in, c_out, given)
   local o = takes(given)
+  c_in = parameter.integer(c_in, "nn.TwoConvBlock: input channels")
+  c_out = parameter.integer(c_out, "nn.TwoConvBlock: output channels")
   local up = { scale = o.scale, kernel = o.kernel, act = "none" }
   if c_in > c_out then
     self.first = Conv2d(c_in, c_out, { kernel = 3, padding = 1 })

@@ -1,9 +1,11 @@
 -- Every option of lunerv, once, with its default and its presets.
 local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"
+local names <const> = require "lunerv.names"
 local plans <const> = require "lunerv.tasks.plans"
 local presets <const> = require "lunerv.models.presets"
 local recipes <const> = require "lunerv.recipes"
+local values <const> = require "lunerv.options.values"
 
 local catalogue <const> = { kinds = kinds.names }
 
@@ -275,11 +277,11 @@ end
 
 -- Names of the options for which `wanted(option)` holds.
 function catalogue.names_where(wanted)
-  local names = {}
+  local found = {}
   for _, option in ipairs(catalogue.list) do
-    if wanted(option) then names[#names + 1] = option.name end
+    if wanted(option) then found[#found + 1] = option.name end
   end
-  return names
+  return found
 end
 
 -- A value and, where it is a list, all that is in it. An object, such as a schedule, is itself.
@@ -331,8 +333,15 @@ end
 -- `takes(name)` holds.
 function catalogue.apply_recipe(given, kind, command, takes)
   for name, value in pairs(recipes.options(given.recipe, kind, command)) do
-    if not catalogue.by_name[name] then
-      errors.fail("usage", "recipe %s: unknown option '%s'", given.recipe, name)
+    local option = catalogue.by_name[name]
+    if not option then
+      errors.fail("usage", "recipe %s: unknown option '%s'%s", given.recipe, name,
+        names.meant(name, catalogue.names_where(function() return true end)))
+    end
+    local expected = type(value) ~= "function" and values.wanted(option, value)
+    if expected then
+      errors.fail("usage", "recipe %s: option '%s': expected %s, got %s", given.recipe, name,
+        expected, values.quoted(value))
     end
     if given[name] == nil and takes(name) then given[name] = catalogue.copy(value) end
   end

@@ -4,10 +4,12 @@ local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 local values <const> = require "lunerv.options.values"
 
-local command_line <const> = {}
+-- `is_used`: whether the script has read its command line here. Its errors of files and numbers are
+-- then told as a command's, without its line.
+local command_line <const> = { is_used = false }
 
 -- A wrong command line: the program prints one line and exits with 2.
-local function usage_error(message, ...) errors.fail("usage", message, ...) end
+local usage_error <const> = errors.usage
 
 local function flag(name) return "--" .. name:gsub("_", "-") end
 
@@ -170,6 +172,7 @@ end
 ---@param spec table
 ---@return table?  the values, with the defaults of the chosen model kind; nil after --help
 function command_line.parse(arguments, spec)
+  command_line.is_used = true
   local known, shorts = options_of(spec.command)
   local given, positional = scan(arguments, known, shorts)
   if not given then
@@ -189,7 +192,12 @@ function command_line.parse(arguments, spec)
     usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
   end
 
-  fill(given, known, spec)
+  local ok, problem = errors.attempt(fill, given, known, spec)
+  if not ok then
+    -- What a recipe's name or its text is wrong in, the command line said.
+    if errors.is(problem, "usage") then usage_error("%s", errors.reason(problem)) end
+    error(problem, 0)
+  end
   for _, name in ipairs(spec.required or {}) do
     if given[name] == nil then usage_error("%s is missing", flag(name)) end
   end

@@ -43,8 +43,7 @@ end
 -- `given`, checked, with the defaults of what it leaves out. The result is a table of its own.
 function Takes:__call(given)
   if given ~= nil and (type(given) ~= "table" or given.class_name) then
-    errors.raise("%s: expected a table of options, got %s", self.of,
-      type(given) == "table" and given.class_name or type(given))
+    errors.raise("%s: expected a table of options, got %s", self.of, errors.type_of(given))
   end
   local result = {}
   for _, option in ipairs(self.list) do result[option.name] = option.default end
@@ -57,7 +56,7 @@ function Takes:__call(given)
     -- A function may stand where a name is expected: the function's own check says more.
     if not is_of_types(value, option.type) and type(value) ~= "function" then
       errors.raise("%s: option '%s': expected %s, got %s", self.of, key,
-        option.type:gsub("|", " or "), type(value))
+        option.type:gsub("|", " or "), errors.type_of(value))
     end
     result[key] = value
   end

@@ -86,6 +86,14 @@ function values.show(value)
   return tostring(value)
 end
 
+-- A value of Lua for a message.
+function values.quoted(value)
+  if type(value) == "table" and type(value[1]) == "number" then
+    return ("{ %s }"):format(table.concat(value, ", "))
+  end
+  return errors.show(value)
+end
+
 local readers <const> = {
   string = function(text) return text end,
   choice = function(text) return text end,

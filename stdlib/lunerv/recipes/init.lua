@@ -17,6 +17,7 @@
 --
 -- `--recipe fast` names one of lunerv's, `--recipe ./mine.lua` a file: copy fast.lua, change it.
 local errors <const> = require "lunerv.errors"
+local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
 
 local recipes <const> = {}
@@ -56,8 +57,8 @@ function recipes.get(name)
   elseif name:find "[./]" then
     recipe, identity = from_file(name)
   else
-    errors.fail("usage", "recipe: expected one of %s or a file's path, got '%s'",
-      table.concat(recipes.names, ", "), name)
+    errors.fail("usage", "recipe: expected one of %s or a file's path, got '%s'%s",
+      table.concat(recipes.names, ", "), name, names.meant(name, recipes.names))
   end
   if type(recipe) ~= "table" then
     errors.fail("usage", "recipe: expected %s to return a table, got %s", name,
@@ -74,6 +75,10 @@ function recipes.options(name, kind, command)
   if not name then return {} end
   local options = recipes.get(name).options
   if type(options) == "function" then options = options(kind, command) end
+  if type(options) ~= "table" then
+    errors.fail("usage", "recipe %s: options: expected a table, or a function that returns one, "
+      .. "got %s", name, errors.type_of(options))
+  end
   return options
 end
 

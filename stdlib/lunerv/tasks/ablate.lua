@@ -59,7 +59,7 @@ local function run(clip, variant, fits, say)
   local out = o.out
   local stored, facts = read_json(out .. "/result.json"), facts_of(o)
   if o.resume and stored then
-    checkpoint.compare(out .. "/result.json", stored.options, facts)
+    checkpoint.compare("ablate", out .. "/result.json", stored.options, facts)
     say(("%s: done before"):format(variant.name))
     fits[fitting_of(o)] = out .. "/fit"
     return stored
@@ -169,10 +169,10 @@ local function check(o, variants)
     for name in pairs(variant.own) do
       -- Some have a default of the command's, and nobody can tell whether that was asked for.
       if o[name] ~= nil and o[name] ~= options.default(name, nil, "ablate") then
-        errors.fail("usage", "plan '%s' varies %s itself", o.plan, name)
+        errors.usage("plan '%s' varies %s itself", o.plan, name)
       end
       if not options.applies(name, variant.options.model) then
-        errors.fail("usage", "plan '%s' varies %s, which model '%s' does not have", o.plan,
+        errors.usage("plan '%s' varies %s, which model '%s' does not have", o.plan,
           name, variant.options.model)
       end
     end
@@ -183,7 +183,7 @@ local function check(o, variants)
       applies = applies or options.applies(name, variant.options.model)
     end
     if not applies then
-      errors.fail("usage", "option '%s' applies to no model of plan '%s'", name, o.plan)
+      errors.usage("option '%s' applies to no model of plan '%s'", name, o.plan)
     end
   end
 end

@@ -194,4 +194,4 @@ function tasks.fit(clip, task, o, say)
   return run
 end
 
-return tasks
+return errors.refuse_unknown(tasks, "lv.tasks")

@@ -24,6 +24,10 @@ function report.evaluate(self, on_frame)
   local how = self.o.evaluate or metrics.evaluate
   local _ <close> = self.average and self.average:wear() or nil
   local result = how(self.model, self.clip, on_frame)
+  if type(result) ~= "table" then
+    errors.raise("train: evaluate: expected the function to return numbers by name, got %s",
+      errors.show(result))
+  end
   log_scalars(self, "eval/", result)
   return result
 end

@@ -121,8 +121,11 @@ end
 function resume.fail_numerically(self, what)
   self.diverged = true
   local path = self.out and checkpoint.newest_path(self.out)
-  errors.fail("numeric", "%s after step %d (lr %.3g); %s", what, self.step,
-    self.optimiser.lr, path and "the last good checkpoint is " .. path or "there is no checkpoint")
+  errors.fail("numeric", "train: %s after step %d (lr %.3g): lower lr, or look for a division by 0 "
+    .. "or a log or root of what can be 0 in the loss and the model; %s", what, self.step,
+    self.optimiser.lr, path and "the last good checkpoint is " .. path
+    or self.out and "there is no checkpoint yet"
+    or "there is no checkpoint (`out` names a folder for them)")
 end
 
 -- Writes the state as of the last mark.
@@ -143,7 +146,7 @@ end
 -- Takes up the state of a checkpoint.
 function resume.restore(self, found)
   local state = found.state
-  checkpoint.compare(found.path, state.options, self.identity)
+  checkpoint.compare("train", found.path, state.options, self.identity)
   local parts = { model = {}, optimiser = {}, guard = {}, ema = {}, best = {} }
   for name, tensor in pairs(found.tensors) do
     local part, rest = name:match "^(%a+)/(.+)$"

@@ -1,6 +1,7 @@
 -- The options of lv.train: what it takes, checked and completed.
 local datasets <const> = require "lunerv.train.dataset"
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
 local recipes <const> = require "lunerv.recipes"
@@ -77,13 +78,21 @@ local function check_optimiser(optimiser)
 end
 
 local function check_subjects(o)
-  if not o.model or not o.clip then errors.raise "train: expected a model and a clip" end
+  if not o.model or not o.clip then
+    errors.raise("train: expected a model and a clip, got no %s", o.model and "clip" or "model")
+  end
   if type(o.model) ~= "table" or rawget(o.model, "class_name") then
     errors.raise("train: model: expected a module, got %s", type(o.model) == "table"
-      and "the class " .. o.model.class_name or type(o.model))
+      and "the class " .. o.model.class_name or errors.type_of(o.model))
   end
   if type(o.clip) == "string" then
     errors.raise("train: clip: expected a clip, got a string: open it with lv.video.open")
+  end
+  local is_like_one = type(o.clip) == "table" or type(o.clip) == "function"
+    or type(o.clip) == "userdata" and not native.is_tensor(o.clip)
+  if not is_like_one then
+    errors.raise("train: clip: expected a clip, or a function that begins a pass, got %s",
+      errors.type_of(o.clip))
   end
 end
 
@@ -100,7 +109,7 @@ local function check(o)
   check_subjects(o)
   for _, name in ipairs { "on_step", "on_epoch", "on_frame", "evaluate", "progress" } do
     if o[name] ~= nil and type(o[name]) ~= "function" then
-      errors.raise("train: %s: expected a function, got %s", name, type(o[name]))
+      errors.raise("train: %s: expected a function, got %s", name, errors.type_of(o[name]))
     end
   end
   if o.steps ~= nil then
@@ -121,7 +130,11 @@ end
 
 -- Completes the options of the catalogue: by the recipe, the model's own, the kind's.
 local function complete(o)
+  if o.recipe ~= nil then options.check("recipe", o.recipe, "train") end
   local recipe = recipes.options(o.recipe, o.model.kind)
+  for name, value in pairs(recipe) do
+    if type(value) ~= "function" then options.check(name, value, "recipe " .. o.recipe) end
+  end
   for _, name in ipairs(options.train_names()) do
     local value = o[name]
     if value == nil then
@@ -130,23 +143,27 @@ local function complete(o)
       o[name] = own == nil and options.default(name, o.model.kind) or own
     elseif not (type(value) == "function" or name == "optimiser" and is_object(value)
       or name == "schedule" and is_callable(value)) then
-      options.check(name, value)
+      options.check(name, value, "train")
     end
   end
 end
 
 --- The options of a training, checked and completed; its clip as train/source.lua takes it.
 function settings.of(given)
-  local o = options(given, {}, takes.known)
+  local o = options(given, {}, takes.known, "train")
   check(o)
   o.clip = datasets.of(o.clip)
   if o.frames == nil then o.frames = true end
   if o.clip.height and math.min(o.clip.height, o.clip.width) < smallest_side then
-    errors.data("frames of %dx%d are too small to compare: at least %d pixels either way",
-      o.clip.width, o.clip.height, smallest_side)
+    errors.data("train: clip: expected frames of at least %d pixels either way, got %dx%d",
+      smallest_side, o.clip.width, o.clip.height)
   end
   if o.lr == nil then o.lr = rate_of(o) end
   complete(o)
+  if not o.clip.is_dataset and not o.clip.sample then
+    errors.raise("train: clip: expected a clip, which has a method `sample`, got %s",
+      errors.type_of(o.clip))
+  end
   if o.steps then o.epochs = nil end
   if o.epochs and #o.clip == 0 then
     errors.raise "train: clip: expected `steps`, since its number of frames is not known"

@@ -1,6 +1,7 @@
 -- One step of a training: frames forward and back, then the update.
 local batch <const> = require "lunerv.train.batch"
 local bridge <const> = require "lunerv.bridge"
+local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local resume <const> = require "lunerv.train.resume"
@@ -28,12 +29,37 @@ local function update(self, count, number, mse)
   self.updating = false
 end
 
+local function check_loss(value)
+  if not native.is_tensor(value) then
+    errors.raise("train: loss: expected the function to return a scalar tensor, got %s",
+      errors.show(value))
+  elseif value:numel() ~= 1 then
+    errors.raise("train: loss: expected a scalar tensor, got shape (%s) (sum or mean first)",
+      table.concat(value.shape, ", "))
+  end
+end
+
+-- The learning rate of the next step.
+local function rate_of(self)
+  local rate = self.rate(self.step + 1, self.steps, self.o.lr)
+  if type(rate) ~= "number" or not (rate >= 0 and rate < math.huge) then
+    errors.raise("train: schedule: expected the function to return a learning rate of at least 0, "
+      .. "got %s", errors.show(rate))
+  end
+  return rate
+end
+
 -- The loss of a frame or a batch; its number, that without a penalty, and the output.
 local function forward(self, frame, image, mask, share)
   local output = metrics.reconstruct(self.model, frame)
+  if not native.is_tensor(output) then
+    errors.raise("train: model: expected %s to return a tensor, got %s",
+      self.model.reconstruct and "reconstruct" or "forward", errors.type_of(output))
+  end
   if frame.frames or frame.window then batch.check(output, image, self.model) end
   if mask then output = output * mask end
   local value = self.loss(output, image, frame, share)
+  check_loss(value)
   local distortion = value:item()
   local penalty = self.model.penalty and self.model:penalty(frame)
   if penalty then value = value + penalty end
@@ -46,11 +72,11 @@ local function judge(self, count, number, distortion)
   local guard, finite = self.guard, number - number == 0
   local verdict = guard and guard:judge(finite and distortion or number)
     or finite and "good" or "lost"
-  local rate = self.rate(self.step + 1, self.steps, self.o.lr)
+  local rate = rate_of(self)
   self.optimiser.lr = rate * (guard and guard.factor or 1)
   if verdict == "good" then return true end
   if verdict == "lost" then
-    resume.fail_numerically(self, "the loss became " .. (number ~= number and "nan" or number))
+    resume.fail_numerically(self, "the loss became " .. errors.show(number))
   end
   self.progress:clear()
   native.stderr(("note: the loss rose to %.4g at step %d; going back to a good state, at half "
