@@ -94,7 +94,8 @@ public final class Temporary {
 
   /// Removes what killed processes left in a folder, and returns how many. What is being written
   /// is locked by its writer and stays; what is younger than `seconds` too, since its writer may
-  /// not have come to locking it yet. Links, and files that have not the name that this program
+  /// not have come to locking it yet; with 0 no clock is asked, which may have been set back. Links,
+  /// and files that have not the name that this program
   /// gives to them alone, stay.
   @discardableResult
   public static func removeStale(in folder: String, olderThan seconds: Int = 60) -> Int {
@@ -103,7 +104,8 @@ public final class Temporary {
     where name.hasPrefix(prefix) && name.hasSuffix(suffix) {
       let path = folder + "/" + name
       guard let file = try? Descriptor.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK),
-        let status = try? file.status(), age(of: status) >= seconds,
+        let status = try? file.status(),
+        seconds == 0 || time(nil) - status.st_mtim.tv_sec >= seconds,
         flock(file.number, LOCK_EX | LOCK_NB) == 0
       else { continue }
       // No other file has this name: who copies or renames one of ours makes it their own.
@@ -118,14 +120,6 @@ public final class Temporary {
       }
     }
     return removed
-  }
-
-  /// Seconds since a file was written. By the finest clock: file systems may use that, and a coarser
-  /// one would have files written in the future.
-  private static func age(of status: stat) -> Int {
-    var now = timespec()
-    clock_gettime(CLOCK_REALTIME, &now)
-    return now.tv_sec - status.st_mtim.tv_sec
   }
 
   /// ".lunerv-TAG-PROOF.tmp": the tag is the file's own number in its file system, and the proof

@@ -21,16 +21,21 @@ extension RobustnessTests {
         fileBlocks: fileBlocks)
     }
 
-    /// Expects one line that begins with the program's name, not with the script's, and holds
-    /// each of `texts`.
+    /// Expects one line that begins with the program's name and holds each of `texts`. It names no
+    /// line of a script, unless that is a user's own.
     func expectOneLine(
-      _ outcome: Outcome, code: Int32, _ texts: String...,
+      _ outcome: Outcome, code: Int32, _ texts: String..., script: String = "",
       at location: SourceLocation = #_sourceLocation
     ) {
       #expect(outcome.code == code, "\(outcome.err)", sourceLocation: location)
       #expect(outcome.errorLines.count == 1, "\(outcome.err)", sourceLocation: location)
       #expect(outcome.err.hasPrefix("lunerv: "), "\(outcome.err)", sourceLocation: location)
-      #expect(!outcome.err.contains(".lua:"), "\(outcome.err)", sourceLocation: location)
+      let named = outcome.err.split(separator: script.isEmpty ? "\n" : script + ":")
+        .joined(separator: "")
+      #expect(!named.contains(".lua:"), "\(outcome.err)", sourceLocation: location)
+      if !script.isEmpty {
+        #expect(outcome.err.contains(script + ":"), "\(outcome.err)", sourceLocation: location)
+      }
       for text in texts {
         #expect(outcome.err.contains(text), "\(outcome.err)", sourceLocation: location)
       }
@@ -194,11 +199,11 @@ extension RobustnessTests {
       #expect(typo.errorLines.first?.contains("u.lua:2: ") == true, "\(typo.err)")
       #expect(typo.errorLines.dropFirst().first == "stack traceback:")
 
-      // What is not the script's fault is one line, also in a user's own script.
+      // What is not the script's fault has no traceback.
       let io = try lunerv(
         scratch,
         ["run", try scratch.file("v.lua", "assert(require('lunerv').video.open('/no/clip.mkv'))")])
-      expectOneLine(io, code: 1, "/no/clip.mkv: there is no such file")
+      expectOneLine(io, code: 1, "/no/clip.mkv: there is no such file", script: "v.lua")
       // More memory than there is: an error, before anything is touched.
       let memory = try lunerv(
         scratch,
@@ -229,7 +234,7 @@ extension RobustnessTests {
       let outcome = try lunerv(scratch, ["run", script, try clip(), out])
       expectOneLine(
         outcome, code: 1, "the loss became nan after step 9",
-        "the last good checkpoint is \(out)/checkpoint-000008.safetensors")
+        "the last good checkpoint is \(out)/checkpoint-000008.safetensors", script: "nan.lua")
       let left = names(in: out).filter { !$0.hasPrefix("events.") }
       #expect(
         left == ["checkpoint-000004.safetensors", "checkpoint-000008.safetensors", "run.json"])
@@ -263,7 +268,9 @@ extension RobustnessTests {
       for name in ["a.mkv", "b.y4m", "c.rgb", "frames/"] {
         let outcome = try lunerv(
           scratch, ["run", script, scratch[name]], fileBlocks: name == "frames/" ? 8 : 100)
-        expectOneLine(outcome, code: 1, name.hasSuffix("/") ? "frames" : name, "File too large")
+        expectOneLine(
+          outcome, code: 1, name.hasSuffix("/") ? "frames" : name, "File too large",
+          script: "write.lua")
         let stem = name.prefix { $0 != "." && $0 != "/" }
         let left = names(in: scratch.path)
         #expect(!left.contains { $0.hasPrefix(stem) || $0.hasPrefix("." + stem) }, "\(left)")

@@ -116,7 +116,7 @@ import Testing
     ("nn.check()", "wrong shape"),
     ("nn.outer()", "wrong call"),
     ("nn.call(nn.check)", "wrong shape"),
-    ("nn.index()", "attempt to index a nil value (local 't')"),
+    ("nn.index()", "index: attempt to index a nil value (local 't')"),
     ("nn.call(m.fail, nil, 'no')", "fail: no"),
     ("coroutine.wrap(nn.check)()", "wrong shape"),
     ("coroutine.wrap(nn.call)(nn.conv, m.box(1))", "conv2d: argument 2: "),

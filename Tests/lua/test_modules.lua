@@ -458,7 +458,8 @@ test("unknown names are told with those that are near, or all", function()
   raises(function() lv.loss.by_name "boost" end,
     "loss.by_name: unknown loss 'boost': did you mean 'boosted'?")
   raises(function() lv.schedule.by_name "step" end,
-    "schedule.by_name: unknown schedule 'step' (known: warmup_cosine, warmup_linear)")
+    "schedule.by_name: unknown schedule 'step' (known: cosine_restarts, warmup_cosine, "
+      .. "warmup_linear)")
   raises(function() lv.optim.by_name "adm" end,
     "optim.by_name: unknown optimiser 'adm': did you mean 'adam'? (known: adam, adan, muon, ")
   raises(function() lv.optim.Adam({}, { learning_rate = 1 }) end,
