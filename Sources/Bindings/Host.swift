@@ -69,7 +69,8 @@ public final class Host {
     let tensors = LuaClass<Tensor>()
     let surface = TensorSurface(module: module, tensors: tensors)
     let pressure = self.pressure
-    TensorModule.define(surface, session) { try pressure.beforeBackward() }
+    TensorModule.define(surface, session)
+    lua.register(GradientModule.define(surface, lua, session, pressure))
     LayerModule.define(surface)
     lua.register(CompressionModule.define(surface))
     CoderModule.define(module, lua)
@@ -84,7 +85,7 @@ public final class Host {
     ) { (word: String, known: [String]) -> [String] in nearestNames(to: word, among: known) }
     module.constant("pure_operators", .array(module.pureNames.map { .string($0) }))
     module.publish(
-      "seed", "rng_state", "set_rng_state", "permutation", "is_tensor", "is_grad_enabled")
+      "seed", "rng_state", "set_rng_state", "permutation", "is_tensor", "is_grad_enabled", "grad")
     try define(self, module)
     module.constant("public_functions", .array(module.publicNames.map { .string($0) }))
     lua.register(module)
@@ -92,7 +93,11 @@ public final class Host {
     addStdlib(stdlib)
     // no_grad is a call that says how deep it is, so that it belongs to its coroutine.
     try lua.run(
-      source: "require('lunerv.native').no_grad = require('lunerv.bridge').nested",
+      source: """
+        local native = require "lunerv.native"
+        native.no_grad = require("lunerv.bridge").nested
+        native.set_hook_maker(function(...) return require "lunerv.gradients.hooks" (...) end)
+        """,
       chunkName: "@lunerv:boot.lua")
   }
 
@@ -152,9 +157,12 @@ final class Pressure {
   private weak var lua: LuaState?
   private let session: Session
   private var survivors = 0
+  /// What lived after the last collection at a checkpoint of this step.
+  private var kept = 0
   private var softLimit = 256 << 20
   private var isSettling = false
   private var isBoundary = false
+  private var isCheckpoint = false
   private var isCollected = false
 
   init(_ lua: LuaState, _ session: Session) {
@@ -164,22 +172,24 @@ final class Pressure {
 
   private func request(boundary: Bool) {
     lua?.requestCollect()
+    isBoundary = boundary || isSettling && isBoundary
     isSettling = true
-    isBoundary = boundary
   }
 
   /// What lives right after a collection is what the next one will find again.
   private func settle() {
-    guard isSettling else { return }
+    guard isSettling, lua?.isCollectRequested != true else { return }
     isSettling = false
     let live = session.living.bytes
-    if isBoundary { survivors = live }
+    if isBoundary { (survivors, kept) = (live, 0) }
+    if isCheckpoint { kept = live }
+    isCheckpoint = false
     softLimit = max(256 << 20, live + live / 2)
   }
 
   func pushed() {
     settle()
-    if session.living.bytes > softLimit { request(boundary: false) }
+    if !isSettling, session.living.bytes > softLimit { request(boundary: false) }
   }
 
   /// Asks to be called again after a collection, at most once for each backward.
@@ -188,6 +198,14 @@ final class Pressure {
     let isDue = !isCollected && session.living.bytes - survivors > 64 << 20
     isCollected = isDue
     if isDue { throw LuaCollectFirst() }
+  }
+
+  /// A graph was dropped, of which handles are left.
+  func checkpoint() {
+    settle()
+    guard session.living.bytes - max(survivors, kept) > 32 << 20 else { return }
+    request(boundary: false)
+    isCheckpoint = true
   }
 
   func boundary() {

@@ -3,12 +3,10 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Tensors for Lua: this file makes them and says what gradients do; the others of its name read,
-/// write, index, compute, reshape and reduce.
+/// Tensors for Lua: this file makes them; the others of its name read, write, index, compute, reshape
+/// and reduce.
 enum TensorModule {
-  static func define(
-    _ s: TensorSurface, _ session: Session, beforeBackward: @escaping () throws -> Void
-  ) {
+  static func define(_ s: TensorSurface, _ session: Session) {
     making(s.module, session)
     likeness(s, session)
     randomNumbers(s.module, session)
@@ -20,7 +18,7 @@ enum TensorModule {
     shapes(s)
     joining(s)
     reductions(s)
-    autograd(s, beforeBackward)
+    recording(s)
   }
 
   private static func making(_ m: LuaModule, _ session: Session) {
@@ -320,21 +318,7 @@ enum TensorModule {
     }
   }
 
-  private static func autograd(_ s: TensorSurface, _ beforeBackward: @escaping () throws -> Void) {
-    s.op(
-      "backward",
-      doc: """
-        Adds the gradients of this scalar to the `grad` of the parameters it was computed from.
-        Unlike PyTorch, a graph is walked once: what it saved is freed, and gradients cannot be
-        differentiated again. Anything but one element is an error.
-
-            (model(x) - y):square():mean():backward()
-        """
-    ) { (x: Tensor) in
-      try beforeBackward()
-      try x.backward()
-      return LuaResults()
-    }
+  private static func recording(_ s: TensorSurface) {
     s.module.define(
       "is_grad_enabled",
       doc: """

@@ -164,8 +164,10 @@ int lunerv_load_buffer(lua_State *L, const void *bytes, size_t count, const char
 }
 
 void lunerv_keep_error(lua_State *L) { lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept); }
-void lunerv_push_kept_error(lua_State *L) {
+void lunerv_take_kept_error(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept);
+  lua_pushnil(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept);
 }
 
 // The allocator overdraws while Swift calls these, so that they cannot raise.

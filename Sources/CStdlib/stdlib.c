@@ -161,6 +161,21 @@ END
 MODULE("lunerv.errors")
 #embed "../../stdlib/lunerv/errors.lua"
 END
+MODULE("lunerv.gradients.callback")
+#embed "../../stdlib/lunerv/gradients/callback.lua"
+END
+MODULE("lunerv.gradients.checkpoint")
+#embed "../../stdlib/lunerv/gradients/checkpoint.lua"
+END
+MODULE("lunerv.gradients.func")
+#embed "../../stdlib/lunerv/gradients/func.lua"
+END
+MODULE("lunerv.gradients.gradcheck")
+#embed "../../stdlib/lunerv/gradients/gradcheck.lua"
+END
+MODULE("lunerv.gradients.hooks")
+#embed "../../stdlib/lunerv/gradients/hooks.lua"
+END
 MODULE("lunerv.guard")
 #embed "../../stdlib/lunerv/guard.lua"
 END
@@ -329,11 +344,20 @@ END
 MODULE("lunerv.nn.position_encoding")
 #embed "../../stdlib/lunerv/nn/position_encoding.lua"
 END
+MODULE("lunerv.nn.reparametrise")
+#embed "../../stdlib/lunerv/nn/reparametrise.lua"
+END
+MODULE("lunerv.nn.running")
+#embed "../../stdlib/lunerv/nn/running.lua"
+END
 MODULE("lunerv.nn.sequential")
 #embed "../../stdlib/lunerv/nn/sequential.lua"
 END
 MODULE("lunerv.nn.snerv_block")
 #embed "../../stdlib/lunerv/nn/snerv_block.lua"
+END
+MODULE("lunerv.nn.standing")
+#embed "../../stdlib/lunerv/nn/standing.lua"
 END
 MODULE("lunerv.nn.state")
 #embed "../../stdlib/lunerv/nn/state.lua"
@@ -355,6 +379,9 @@ MODULE("lunerv.nn.two_conv_block")
 END
 MODULE("lunerv.nn.watch")
 #embed "../../stdlib/lunerv/nn/watch.lua"
+END
+MODULE("lunerv.nn.with_parameters")
+#embed "../../stdlib/lunerv/nn/with_parameters.lua"
 END
 MODULE("lunerv.optim")
 #embed "../../stdlib/lunerv/optim.lua"

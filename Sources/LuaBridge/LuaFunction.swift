@@ -43,6 +43,12 @@ public final class LuaFunction: LuaArgument, LuaResult {
   /// - Throws: ``LuaRaisedError``; leave it uncaught to pass the error on.
   @discardableResult
   public func call(_ arguments: (any LuaResult)?...) throws -> [LuaValue] {
+    try call(list: arguments)
+  }
+
+  /// The same with a list of arguments.
+  @discardableResult
+  public func call(list arguments: [(any LuaResult)?]) throws -> [LuaValue] {
     guard let state else { throw LunervError(.argument, "the function's Lua state is closed") }
     return try state.call(arguments) { lunerv_push_reference($0.thread, reference) }
   }

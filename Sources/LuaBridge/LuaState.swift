@@ -302,6 +302,13 @@ public final class LuaState {
     return LuaRaisedError(error: error, serial: keptSerial)
   }
 
+  /// Pushes Lua's own value of the error that was raised last, which is not kept any longer.
+  func takeKeptError(on stack: LuaStack) {
+    keptSerial += 1
+    stack.room()
+    lunerv_take_kept_error(stack.thread)
+  }
+
   private func error(_ stack: LuaStack, _ status: Int32) -> LunervError {
     var error =
       stack.error(at: -1)
@@ -323,12 +330,23 @@ public final class LuaState {
   /// Has all garbage collected as soon as the running Swift function has returned.
   public func requestCollect() { bridge.pointee.collect_requested = true }
 
+  /// Whether that is still to come.
+  public var isCollectRequested: Bool { bridge.pointee.collect_requested }
+
   /// The size of the Lua heap.
   public var heapBytes: Int { Int(bridge.pointee.used) }
 
   /// How many calls of `bridge.nested` the running code is inside of. It follows the flow
   /// of control: a coroutine takes its own share along when it yields.
   public var nestedDepth: Int { Int(bridge.pointee.depth) }
+
+  /// Runs `body` as if outside of all calls of `bridge.nested`.
+  public func unnested<R>(_ body: () throws -> R) rethrows -> R {
+    let depth = bridge.pointee.depth
+    bridge.pointee.depth = 0
+    defer { bridge.pointee.depth = depth }
+    return try body()
+  }
 }
 
 /// What the trampoline calls: the function's address and the stack.

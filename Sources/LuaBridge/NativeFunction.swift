@@ -211,7 +211,7 @@ extension LuaStack {
         return raise(.init(.argument, "\(symbol): operand \(bad.index): \(detail)"))
       }
     case let raised as LuaRaisedError where raised.serial == state.keptSerial:
-      lunerv_push_kept_error(thread)
+      state.takeKeptError(on: self)
       return LUNERV_RERAISE
     case let raised as LuaRaisedError:
       return raise(raised.error)

@@ -120,7 +120,12 @@ public final class Profiler {
   /// The record that is charged now.
   private var current: Int {
     let top = regions[regions.count - 1].record
-    return top == Profiler.luaCode ? record(pathOfLua, 0, backward: false) : top
+    return top == Profiler.luaCode ? record(pathOfLua, 0, backward: isBackward) : top
+  }
+
+  /// What a callback in the middle of a backward pass does and asks for is part of that.
+  private var isBackward: Bool {
+    regions.contains { $0.record >= 0 && records[$0.record].isBackward }
   }
 
   /// Charges what has passed since this was last called.
@@ -150,10 +155,7 @@ public final class Profiler {
   /// Begins the call of an operator from Lua.
   public func beginCall(_ operation: Int) {
     charge()
-    let path = pathOfLua
-    // What a callback in the middle of a backward pass asks for is part of that.
-    let isBackward = regions.contains { $0.record >= 0 && records[$0.record].isBackward }
-    let record = record(path, operation, backward: isBackward)
+    let record = record(pathOfLua, operation, backward: isBackward)
     records[record].calls += 1
     regions.append(Region(record: record, counting: .results))
   }

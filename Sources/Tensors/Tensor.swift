@@ -8,7 +8,7 @@ public final class Tensor {
   var value: Value
   /// The entry on the tape, −1 for none.
   private(set) var node = -1
-  private var tape: Tape?
+  private(set) var tape: Tape?
   public private(set) var grad: Tensor?
   private var wantsGrad = false
   /// The operator that took these elements from another tensor (":slice"), if one did. They are a
@@ -84,25 +84,15 @@ public final class Tensor {
     return out
   }
 
-  private func put(on tape: Tape, _ record: (Tape) -> Int) {
+  func put(on tape: Tape, _ record: (Tape) -> Int) {
     (self.tape, node) = (tape, record(tape))
   }
 
-  /// Gradients of this scalar for every tensor that requires them.
-  public func backward() throws {
-    guard value.count == 1 else {
-      throw LunervError(
-        .argument,
-        "backward: expected a scalar, got shape \(Shape.describe(shape)) (sum or mean first)")
-    }
-    guard let tape else {
-      throw LunervError(
-        .argument,
-        "backward: expected a value that gradients flow to, got one computed from nothing that requires a gradient, or within no_grad"
-      )
-    }
-    try value.materialise()
-    try tape.backward(from: node, Value.filled(1, shape: shape, dtype: dtype))
+  /// Forgets how this result was computed.
+  func leaveTape() {
+    let (tape, node) = (tape, node)
+    (self.tape, self.node, wantsGrad) = (nil, -1, false)
+    tape?.release(node)
   }
 
   public func detach() -> Tensor { Tensor(value) }

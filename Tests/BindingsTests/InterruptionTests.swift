@@ -60,6 +60,43 @@ extension RobustnessTests {
       #expect(outcome.seconds < 1, "it took \(outcome.seconds) s")
     }
 
+    /// Lua that a backward pass calls: a gradient of one's own, a hook, a part computed again.
+    @Test(arguments: [
+      "lv.func { forward = function(_, x) return x * 2 end, backward = spin }(w)",
+      "hooked(w * 2)",
+      "lv.checkpoint(function(x) again() return x * 2 end, w)",
+      "coroutine.wrap(function() return hooked(w * 2) end)()",
+    ]) func callbacksOfBackwardStop(_ expression: String) throws {
+      let script = try scratch.file(
+        "callback.lua",
+        """
+        local lv = require "lunerv"
+        local w = lv.ones(4)
+        w.requires_grad = true
+        local function spin()
+          io.open(arg[1], "w"):close()
+          while true do pcall(function() while true do end end) end
+        end
+        local function hooked(y)
+          y:register_hook(spin)
+          return y
+        end
+        local calls = 0
+        local function again()
+          calls = calls + 1
+          if calls == 2 then spin() end
+        end
+        pcall(function() (\(expression)):sum():backward() end)
+        print "done"
+        """)
+      let ready = scratch["ready"]
+      let outcome = try interrupt(["run", script, ready]) { run in
+        run.wait { exists(ready) } && usleep(100_000) == 0
+      }
+      #expect(!outcome.out.contains("done"))
+      #expect(outcome.err.contains("callback.lua:6"), "\(outcome.err)")
+    }
+
     /// So is the first read of what convolutions have only promised.
     @Test func pendingConvolutionsStop() throws {
       let script = try scratch.file(

@@ -223,11 +223,11 @@ lv.train { model = Net(), clip = clip, epochs = 3, guard = false, out = "run",
 
 add("gradient", {
   { lv .. "local x = lv.ones(3, { requires_grad = true })\nlocal y = x * 2\ny:backward()",
-    "wrong.lua:4: backward: expected a scalar, got shape (3) (sum or mean first)" },
+    "wrong.lua:4: backward: expected a scalar, got shape (3) (sum or mean first, or give a seed)" },
   { lv .. "local x = lv.ones(1, { requires_grad = true })\nlocal y = (x * x):sum()\ny:backward()\n"
     .. "y:backward()",
     "wrong.lua:5: backward: this graph was already walked once and what it saved is freed; compute "
-    .. "the loss again" },
+    .. "the loss again, or keep it with { retain = true }" },
   { lv .. [[
 local x = lv.ones(1, { requires_grad = true })
 lv.no_grad(function()
@@ -235,7 +235,7 @@ lv.no_grad(function()
   y:backward()
 end)]],
     "wrong.lua:5: backward: expected a value that gradients flow to, got one computed from nothing "
-    .. "that requires a gradient, or within no_grad" },
+    .. "that requires a gradient, or within no_grad (gradients are not differentiated again)" },
   { lv .. "local x = lv.ones(2, { requires_grad = true })\nx:add_(1)",
     "wrong.lua:3: add_: a tensor that gradients flow through cannot be written in place (use "
     .. "no_grad or :detach():clone())" },

@@ -4,16 +4,19 @@ local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
 
--- Modules of the API, and the files they are in.
+-- Modules of the API, and functions in files of their own.
 local submodules <const> = {
   batch = "lunerv.batch",
   bd_rate = "lunerv.bd_rate",
   bench = "lunerv.bench",
+  checkpoint = "lunerv.gradients.checkpoint",
   codec = "lunerv.codec",
   coder = "lunerv.coder",
   compress = "lunerv.compress",
   csv = "lunerv.csv",
   diagnose = "lunerv.diagnose",
+  func = "lunerv.gradients.func",
+  gradcheck = "lunerv.gradients.gradcheck",
   help = "lunerv.help",
   image = "lunerv.image",
   interop = "lunerv.interop",

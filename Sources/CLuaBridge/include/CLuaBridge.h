@@ -117,7 +117,8 @@ void lunerv_push_bridge_module(lua_State *_Nonnull L);
 
 /// Keeps the error value on top for a later LUNERV_RERAISE and pops it.
 void lunerv_keep_error(lua_State *_Nonnull L);
-void lunerv_push_kept_error(lua_State *_Nonnull L);
+/// Pushes it, and keeps it no longer: it may hold tensors.
+void lunerv_take_kept_error(lua_State *_Nonnull L);
 
 int lunerv_reference(lua_State *_Nonnull L);  // pops
 void lunerv_push_reference(lua_State *_Nonnull L, int reference);

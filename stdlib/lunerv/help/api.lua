@@ -19,7 +19,8 @@ local api <const> = {}
 local types <const> = {
   tensor = "lunerv.Tensor", value = "any", ["..."] = "any", dtype = "lunerv.DType",
   ["tensor or number"] = "lunerv.Tensor|number", clip = "lunerv.NativeClip",
-  optimiser = "lunerv.Optimiser", writer = "lunerv.Writer", events = "lunerv.Events",
+  optimiser = "lunerv.Optimiser", hook = "lunerv.Hook", writer = "lunerv.Writer",
+  events = "lunerv.Events",
 }
 
 local function type_name(text)
@@ -284,6 +285,7 @@ function api.entries()
   add_native_class(list, "tensor", "Tensor")
   add_methods(list, getmetatable(lv.nn.class "Any").__index, "Module")
   add_native_class(list, "optimiser", "Optimiser")
+  add_native_class(list, "hook", "Hook")
   add_native_class(list, "writer", "Writer")
   add_native_class(list, "events", "Events")
   for _, name in ipairs(modules) do

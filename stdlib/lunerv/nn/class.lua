@@ -11,43 +11,13 @@ local errors <const> = require "lunerv.errors"
 local observing <const> = require "lunerv.nn.observing"
 local origin <const> = require "lunerv.nn.origin"
 local Module <const> = require "lunerv.nn.state"
+local running <const> = require "lunerv.nn.running"
 local tree <const> = require "lunerv.nn.tree"
-local watch <const> = require "lunerv.nn.watch"
 
 local ORDER <const>, is_module <const> = tree.ORDER, tree.is_module
+local enter <const> = running.enter
 
--- Where we are ------------------------------------------------------------------------------
-
--- The modules being computed, outermost first, for each coroutine. A stack is its own guard: a
--- to-be-closed reference to it pops one module, whether the call returns or fails.
-local stacks <const> = setmetatable({}, { __mode = "k" })
-local Stack <const> = {
-  __close = function(stack)
-    stack[#stack] = nil
-    if watch.leave then watch.leave(stack) end
-  end,
-}
-
-local function enter(module)
-  local thread = coroutine.running()
-  local stack = stacks[thread]
-  if not stack then
-    stack = setmetatable({}, Stack)
-    stacks[thread] = stack
-  end
-  stack[#stack + 1] = module
-  if watch.enter then watch.enter(stack) end
-  return stack
-end
-
--- The path of the module that computes, or nil outside of every one.
-local function current_path()
-  local stack = stacks[coroutine.running()]
-  local module = stack and stack[#stack]
-  return module and tree.path(module)
-end
-
-bridge.set_error_path(current_path, absent_method)
+bridge.set_error_path(running.path, absent_method)
 
 -- Classes -----------------------------------------------------------------------------------
 

@@ -38,5 +38,8 @@ return errors.refuse_unknown({
   Attention = transformer.Attention,
   Transformer = transformer.Transformer,
 
+  with_parameters = require "lunerv.nn.with_parameters",
+  reparametrise = require "lunerv.nn.reparametrise",
+
   out_image = require "lunerv.nn.out_image",
 }, "lv.nn")

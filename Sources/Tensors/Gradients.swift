@@ -1,0 +1,229 @@
+import Support
+
+// What may be asked of the tape: gradients, hooks, operators with gradients of their own, and
+// parts of a graph that are computed twice instead of kept.
+
+extension Tensor {
+  // MARK: - Asking for gradients
+
+  /// Adds the gradients of this tensor to the `grad` of every leaf that it was computed from.
+  ///
+  /// - Parameters:
+  ///   - seed: the gradient of this tensor itself, in its shape and dtype; 1 for a tensor of one
+  ///     element, which needs none.
+  ///   - retaining: whether the graph can be walked once more.
+  public func backward(_ seed: Tensor? = nil, retaining: Bool = false) throws {
+    defer { Session.current.waiting.removeAll { $0.sums == nil } }
+    let root = try root(seed, "backward")
+    try root.tape.backward(from: node, root.seed, retaining: retaining)
+  }
+
+  /// Gradients of `outputs`, all together, by each of `inputs`; nil where none was computed from
+  /// it. No `grad` changes.
+  ///
+  /// - Parameter seeds: the gradients of the outputs themselves; nil for a scalar.
+  public static func gradients(
+    of outputs: [Tensor], _ seeds: [Tensor?], by inputs: [Tensor], retaining: Bool = false
+  ) throws -> [Tensor?] {
+    defer { Session.current.waiting.removeAll { $0.sums == nil } }
+    guard !outputs.isEmpty, seeds.count == outputs.count else {
+      throw LunervError(
+        .argument, "grad: expected a seed for each of \(outputs.count) outputs, got \(seeds.count)")
+    }
+    var roots: [Tape.Root] = []
+    for (output, seed) in zip(outputs, seeds) {
+      let root = try output.root(seed, "grad")
+      guard root.tape === outputs[0].tape else { throw anotherSession }
+      roots.append((output.node, root.seed))
+    }
+    for (i, input) in inputs.enumerated() {
+      guard input.node >= 0 else {
+        throw LunervError(
+          .argument,
+          "grad: input \(i + 1) requires no gradient (set requires_grad, or leave it out)")
+      }
+      guard input.tape === outputs[0].tape else { throw anotherSession }
+    }
+    let found = try outputs[0].tape?.gradients(
+      of: inputs.map(\.node), from: roots, retaining: retaining)
+    return try zip(inputs, found ?? []).map { input, gradient in
+      guard let settled = try gradient?.converted(to: input.value.layout) else { return nil }
+      try settled.materialise()
+      return Tensor(settled)
+    }
+  }
+
+  private static var anotherSession: LunervError {
+    LunervError(.argument, "grad: expected tensors of one session")
+  }
+
+  private func root(_ seed: Tensor?, _ name: String) throws -> (tape: Tape, seed: Value) {
+    guard let tape else {
+      throw LunervError(
+        .argument,
+        "\(name): expected a value that gradients flow to, got one computed from nothing that "
+          + "requires a gradient, or within no_grad (gradients are not differentiated again)")
+    }
+    try value.materialise()
+    if let seed {
+      try Tensor.checkGradient(seed, "\(name): seed", shape, dtype)
+      return (tape, seed.value)
+    }
+    guard count == 1 else {
+      throw LunervError(
+        .argument,
+        "\(name): expected a scalar, got shape \(Shape.describe(shape)) (sum or mean first, or give "
+          + "a seed)")
+    }
+    return (tape, try Value.filled(1, shape: shape, dtype: dtype))
+  }
+
+  static func checkGradient(_ g: Tensor, _ name: String, _ shape: [Int], _ dtype: DType) throws {
+    guard g.shape == shape, g.dtype == dtype else {
+      throw LunervError(
+        .argument,
+        "\(name): expected \(dtype.rawValue) \(Shape.describe(shape)), got \(g.dtype.rawValue) "
+          + Shape.describe(g.shape))
+    }
+  }
+
+  // MARK: - Seeing gradients
+
+  /// Calls `body` with this tensor's gradient whenever one is computed, before it goes on; what it
+  /// returns goes on in its place. The hooks of a computed tensor end with its graph.
+  public func addHook(_ body: @escaping (Tensor) throws -> Tensor?) throws -> GradientHook {
+    guard let tape else {
+      throw LunervError(
+        .argument, "register_hook: expected a tensor that requires a gradient, got one without")
+    }
+    let hook = GradientHook(body)
+    tape.hooks[node] = (tape.hooks[node] ?? []).filter { !$0.isRemoved } + [hook]
+    return hook
+  }
+
+  // MARK: - Gradients of one's own
+
+  /// The values of `results`, computed from `inputs` by an operator whose gradients are
+  /// `backward`'s: it gets those of the results, zeros for one that nothing was computed from and
+  /// nil for one of integers, and yields those of the inputs, nil for none.
+  ///
+  /// - Parameter name: what a profile calls the operator.
+  public static func joint(
+    _ results: [Tensor], of inputs: [Tensor], name: String,
+    backward: @escaping (_ gradients: [Tensor?]) throws -> [Tensor?]
+  ) throws -> [Tensor] {
+    let tape = Session.current.tape
+    let kept = inputs.indices.filter { inputs[$0].tape === tape }
+    let expected = kept.map { (shape: inputs[$0].shape, dtype: inputs[$0].dtype) }
+    let forms = results.map { ($0.shape, $0.dtype, $0.value.layout) }
+    return joint(results, over: kept.map { inputs[$0].node }, name) { gradients in
+      let all = try zip(gradients, forms).map { g, form -> Tensor? in
+        if let g { return Tensor(g) }
+        let (shape, dtype, layout) = form
+        guard dtype == .f32 || dtype == .f64 else { return nil }
+        let zero = try Value.filled(0, shape: [], dtype: dtype)
+        return Tensor(try Value.pointwise(.copy, [zero], shape: shape, prefer: layout))
+      }
+      let found = try backward(all)
+      return try zip(kept, expected).map { i, form in
+        guard found.indices.contains(i), let g = found[i] else { return nil }
+        try checkGradient(g, "\(name): gradient \(i + 1)", form.shape, form.dtype)
+        return g.value
+      }
+    }
+  }
+
+  /// The values of `results` as those of one operator over entries of the tape. Without any, or
+  /// while nothing is recorded, nothing requires a gradient; nor does what `isConstant` says.
+  private static func joint(
+    _ results: [Tensor], over slots: [Int], _ name: String,
+    isConstant: (Tensor) -> Bool = { _ in false }, _ backward: @escaping Tape.JointBackward
+  ) -> [Tensor] {
+    let tape = Session.current.tape
+    let outs = results.map { Tensor($0.value) }
+    guard tape.isRecording, !slots.isEmpty else { return outs }
+    let operation = tape.record(inputs: slots, .joint(outs.count, backward), name: name)
+    for (place, out) in outs.enumerated()
+    where out.value.isFloating && !isConstant(results[place]) {
+      out.put(on: tape) { $0.record(inputs: [operation], .part(place), name: name) }
+    }
+    tape.release(operation)
+    return outs
+  }
+
+  /// The values of this tensor; its gradient goes to `source` as it is.
+  public func straightThrough(_ source: Tensor) throws -> Tensor {
+    try Tensor.checkGradient(self, "straight_through", source.shape, source.dtype)
+    return Tensor.result(value, of: [source]) { [$0] }
+  }
+
+  // MARK: - Computing twice
+
+  /// What a function made of `inputs`, all of them leaves of its own.
+  public typealias Recorded = (inputs: [Tensor], results: [Tensor])
+
+  /// The results of a function whose graph is not kept: it is computed once more when gradients are
+  /// wanted. Parameters, and whatever else that the function has from elsewhere, get theirs too.
+  ///
+  /// - Parameters:
+  ///   - recorded: what the function made, with leaves in the place of `inputs`.
+  ///   - begin: the tape's ``Session/tapeSequence`` before those leaves were made.
+  ///   - again: the same once more.
+  public static func checkpoint(
+    _ recorded: Recorded, of inputs: [Tensor], since begin: Int,
+    again: @escaping () throws -> Recorded
+  ) throws -> [Tensor] {
+    let tape = Session.current.tape
+    let results = recorded.results
+    let border = tape.border(of: results.filter { $0.tape === tape }.map(\.node), at: begin)
+    let forms = results.map { ($0.shape, $0.dtype) }
+    // What parameters are now: other values would give other gradients. Held, they are not
+    // written in place.
+    let values = border.map { tape.entries[$0].leaf?.value }
+    for r in results { try r.value.materialise() }
+    let known = inputs.indices.filter { inputs[$0].tape === tape }
+    let slots = known.map { inputs[$0].node } + border
+    let outs = joint(
+      results, over: slots, "checkpoint", isConstant: { $0.tape !== tape }
+    ) { [unowned tape] gradients in
+      for (slot, value) in zip(border, values) where tape.entries[slot].leaf?.value !== value {
+        throw LunervError(
+          .argument, "checkpoint: a parameter was changed between the function and backward")
+      }
+      let begin = tape.sequence
+      let second = try tape.recordingAgain(again)
+      guard second.inputs.count == inputs.count,
+        second.results.map({ ($0.shape, $0.dtype) }).elementsEqual(forms, by: { $0 == $1 })
+      else { throw otherwise }
+      var roots: [Tape.Root] = []
+      for (result, g) in zip(second.results, gradients) {
+        if let g, result.tape === tape { roots.append((result.node, g)) }
+      }
+      let own = known.map { second.inputs[$0].node }
+      guard own.allSatisfy({ $0 >= 0 }),
+        Set(tape.border(of: roots.map(\.slot), at: begin)).isSubset(of: border)
+      else { throw otherwise }
+      // The graph lives as long as its results do.
+      return try withExtendedLifetime(second) {
+        try tape.gradients(of: own + border, from: roots, stopping: true)
+      }
+    }
+    // The first graph goes, whoever still holds its results.
+    for r in results where r.tape === tape && tape.entries[r.node].sequence > begin {
+      r.leaveTape()
+    }
+    return outs
+  }
+
+  private static var otherwise: LunervError {
+    LunervError(
+      .argument,
+      "checkpoint: the function computed something else when it was called again: it must depend on "
+        + "its arguments, parameters and the library's random numbers alone")
+  }
+}
+
+extension Session {
+  /// How many entries the tape has had.
+  public var tapeSequence: Int { tape.sequence }
+}

@@ -1,0 +1,225 @@
+import Support
+
+// Walking the tape: the entries below some results are visited from the last to the first, each
+// with its whole gradient.
+
+extension Tape {
+  /// What a walk starts from, and with which gradient.
+  typealias Root = (slot: Int, seed: Value)
+
+  /// Gradients for every leaf below `root`, added to their `grad`.
+  ///
+  /// - Parameter retaining: whether the graph can be walked once more; otherwise what it saved is
+  ///   freed on the way, also where the walk fails.
+  func backward(from root: Int, _ seed: Value, retaining: Bool = false) throws {
+    _ = try walk(from: [(root, seed)], Aim(), retaining: retaining)
+  }
+
+  /// Gradients of the entries `targets`, nil for those that nothing was computed from. No `grad`
+  /// changes, and entries that lead to no target are not visited.
+  ///
+  /// - Parameter stopping: whether targets end the walk: what is below one is no part of the graph,
+  ///   and their hooks do not run.
+  func gradients(
+    of targets: [Int], from roots: [Root], stopping: Bool = false, retaining: Bool = false
+  ) throws -> [Value?] {
+    try walk(from: roots, Aim(targets: targets, stopping: stopping), retaining: retaining)
+  }
+
+  /// What a graph is made over: the entries below `roots` that are no newer than `sequence`, oldest
+  /// first, without what is below those.
+  func border(of roots: [Int], at sequence: Int) -> [Int] {
+    var seen = Set(roots)
+    var (next, found) = (Array(seen), [Int]())
+    while let slot = next.popLast() {
+      if entries[slot].sequence <= sequence {
+        found.append(slot)
+        continue
+      }
+      for i in entries[slot].inputs where seen.insert(i).inserted { next.append(i) }
+    }
+    return found.sorted { entries[$0].sequence < entries[$1].sequence }
+  }
+
+  /// Runs `body` while operators record, in the middle of a walk too.
+  func recordingAgain<R>(_ body: () throws -> R) rethrows -> R {
+    let wasOn = isOn
+    isOn = true
+    defer { isOn = wasOn }
+    return try body()
+  }
+
+  private struct Aim {
+    /// nil where the leaves' `grad` is what is wanted.
+    var targets: [Int]?
+    var stopping = false
+  }
+
+  private func walk(from roots: [Root], _ aim: Aim, retaining: Bool) throws -> [Value?] {
+    let wanted = Set(aim.targets ?? [])
+    func ends(_ slot: Int) -> Bool { aim.stopping && wanted.contains(slot) }
+    var isReached = [Bool](repeating: false, count: entries.count)
+    var reached: [(sequence: Int, slot: Int)] = []
+    func reach(_ slot: Int) {
+      if isReached[slot] { return }
+      isReached[slot] = true
+      reached.append((entries[slot].sequence, slot))
+    }
+    for root in roots { reach(root.slot) }
+    var next = 0
+    while next < reached.count {
+      let slot = reached[next].slot
+      if !ends(slot) { for i in entries[slot].inputs { reach(i) } }
+      next += 1
+    }
+    reached.sort { $0.sequence > $1.sequence }
+    // Whether an entry is a target or leads to one. Inputs are older than what is made of them.
+    var leads = isReached
+    if aim.targets != nil {
+      for (_, slot) in reached.reversed() {
+        leads[slot] = wanted.contains(slot) || entries[slot].inputs.contains { leads[$0] }
+      }
+      reached.removeAll { !leads[$0.slot] }
+    }
+
+    var visit = Visit(count: entries.count)
+    let wasOn = isOn
+    isOn = false
+    defer { isOn = wasOn }
+    do {
+      for root in roots where leads[root.slot] { try visit.add(root.seed, to: root.slot) }
+      // Entries whose gradient is a sum that waits for company are left for later, and so is
+      // what lies below them.
+      var late: [Int] = []
+      var isLate: Set<Int> = []
+      func go(_ slot: Int) throws {
+        let isTarget = wanted.contains(slot)
+        let isHooked = !ends(slot)
+        guard let gradient = try arrive(slot, &visit, hooked: isHooked, retaining) else { return }
+        if isTarget, case .one(let g) = gradient { visit.found[slot] = g }
+        if ends(slot) { return }
+        if aim.targets != nil, !entries[slot].inputs.contains(where: { leads[$0] }) { return }
+        try pass(gradient, from: slot, &visit, to: leads, retaining)
+      }
+      for (_, slot) in reached {
+        if isLate.contains(slot) || visit.gradients[slot]?.isWaiting == true {
+          late.append(slot)
+          isLate.formUnion(entries[slot].inputs)
+        } else {
+          try go(slot)
+        }
+      }
+      try Value.settleSums()
+      for slot in late { try go(slot) }
+    } catch {
+      if !retaining { for (_, slot) in reached { spend(slot) } }
+      throw error
+    }
+    return (aim.targets ?? []).map { visit.found[$0] }
+  }
+
+  /// The gradients that are under way.
+  private struct Visit {
+    var gradients: [Value?]
+    /// Those of the results of joint operators, by the operator.
+    var parts: [Int: [Value?]] = [:]
+    /// Those of targets.
+    var found: [Int: Value] = [:]
+
+    init(count: Int) { gradients = [Value?](repeating: nil, count: count) }
+
+    mutating func add(_ g: Value, to slot: Int) throws {
+      gradients[slot] = try gradients[slot].map { try Value.pointwise(.add, [$0, g]) } ?? g
+    }
+  }
+
+  private enum Arrival {
+    case one(Value)
+    case several([Value?])
+  }
+
+  /// Takes the gradient that an entry got, after its hooks; nil where none came.
+  private func arrive(_ slot: Int, _ visit: inout Visit, hooked: Bool, _ retaining: Bool) throws
+    -> Arrival?
+  {
+    if !visit.parts.isEmpty, let all = visit.parts.removeValue(forKey: slot) {
+      return .several(all)
+    }
+    guard var gradient = visit.gradients[slot] else { return nil }
+    visit.gradients[slot] = nil
+    if hooked, !hooks.isEmpty, let list = hooks[slot] {
+      // A hook may hold the tensor that it belongs to; that of a leaf stays.
+      if !retaining { if case .leaf = entries[slot].role {} else { hooks[slot] = nil } }
+      for hook in list where !hook.isRemoved {
+        let profiler = Session.current.profiler
+        profiler?.begin(entries[slot].origin, backward: true, counting: .results)
+        defer { profiler?.end() }
+        gradient = try hook.apply(to: gradient)
+      }
+    }
+    return .one(gradient)
+  }
+
+  /// Hands the gradient of an entry on to those that it was made of, or to the leaf's tensor.
+  private func pass(
+    _ gradient: Arrival, from slot: Int, _ visit: inout Visit, to leads: [Bool], _ retaining: Bool
+  ) throws {
+    let (inputs, role, origin) = (entries[slot].inputs, entries[slot].role, entries[slot].origin)
+    let results: () throws -> [Value?]
+    switch (role, gradient) {
+    case (.leaf, .one(let g)):
+      if let tensor = entries[slot].leaf { try tensor.accumulate(g) }
+      return
+    case (.part(let place), .one(let g)):
+      guard let joint = inputs.first else { return }
+      guard case .joint(let count, _) = entries[joint].role else { throw Tape.isSpent }
+      visit.parts[joint, default: [Value?](repeating: nil, count: count)][place] = g
+      return
+    case (.result(let backward), .one(let g)): results = { try backward(g) }
+    case (.joint(_, let backward), .several(let all)): results = { try backward(all) }
+    default: throw Tape.isSpent
+    }
+    try betweenKernels?()
+    if !retaining { spend(slot) }
+    let profiler = Session.current.profiler
+    profiler?.begin(origin, backward: true, counting: .results)
+    defer { profiler?.end() }
+    for (input, g) in zip(inputs, try results()) where leads[input] {
+      if let g { try visit.add(g, to: input) }
+    }
+  }
+
+  private static var isSpent: LunervError {
+    LunervError(
+      .argument,
+      "this graph was already walked once and what it saved is freed; compute the loss "
+        + "again, or keep it with { retain = true }")
+  }
+
+  /// Frees what an entry saved. Whoever calls this may still use it: nothing dies in here.
+  private func spend(_ slot: Int) {
+    let (role, unused) = (entries[slot].role, hooks.isEmpty ? nil : hooks[slot])
+    if case .leaf = role { return }
+    entries[slot].role = .spent
+    if unused != nil { hooks[slot] = nil }
+    withExtendedLifetime((role, unused)) {}
+  }
+}
+
+/// A function that sees a gradient before it goes on, and may put another in its place.
+public final class GradientHook {
+  private var body: ((Tensor) throws -> Tensor?)?
+
+  init(_ body: @escaping (Tensor) throws -> Tensor?) { self.body = body }
+
+  public var isRemoved: Bool { body == nil }
+
+  /// From now on it is not called.
+  public func remove() { body = nil }
+
+  func apply(to gradient: Value) throws -> Value {
+    guard let body, let other = try body(Tensor(gradient)) else { return gradient }
+    try Tensor.checkGradient(other, "register_hook", gradient.shape, gradient.dtype)
+    return other.value
+  }
+}

@@ -1,0 +1,34 @@
+-- Functions of a user's that run while gradients are computed: in the module that they were given
+-- in, without recording, and with their place for messages.
+local native <const> = require "lunerv.native"
+local running <const> = require "lunerv.nn.running"
+
+local callback <const> = {}
+
+-- A function that calls `f` so. An error in it keeps its line, and has the path of that module.
+function callback.of(f)
+  local module <const> = running.module()
+  return function(...)
+    local _ <close> = module and running.enter(module)
+    return native.no_grad(f, ...)
+  end
+end
+
+-- Where a function is written: " (own.lua:12)".
+function callback.place(f)
+  local info = debug and type(f) == "function" and debug.getinfo(f, "S")
+  return info and info.what == "Lua" and (" (%s:%d)"):format(info.short_src, info.linedefined) or ""
+end
+
+local function form(dtype, shape) return ("%s (%s)"):format(dtype, table.concat(shape, ", ")) end
+
+-- What is wrong with a gradient, which is to have this dtype and shape; nil if nothing is.
+function callback.problem(gradient, dtype, shape)
+  if not native.is_tensor(gradient) then
+    return ("expected a tensor or nil, got %s"):format(type(gradient))
+  end
+  local expected, got = form(dtype, shape), form(gradient.dtype, gradient.shape)
+  if got ~= expected then return ("expected %s, got %s"):format(expected, got) end
+end
+
+return callback

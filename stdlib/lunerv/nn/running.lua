@@ -1,0 +1,42 @@
+-- Which modules are being computed, for paths in errors and for who measures.
+local tree <const> = require "lunerv.nn.tree"
+local watch <const> = require "lunerv.nn.watch"
+
+local running <const> = {}
+
+-- The modules being computed, outermost first, for each coroutine. A stack is its own guard: a
+-- to-be-closed reference to it pops one module, whether the call returns or fails.
+local stacks <const> = setmetatable({}, { __mode = "k" })
+local Stack <const> = {
+  __close = function(stack)
+    stack[#stack] = nil
+    if watch.leave then watch.leave(stack) end
+  end,
+}
+
+-- Says that a module computes for as long as the value returned, a to-be-closed variable, lives.
+function running.enter(module)
+  local thread = coroutine.running()
+  local stack = stacks[thread]
+  if not stack then
+    stack = setmetatable({}, Stack)
+    stacks[thread] = stack
+  end
+  stack[#stack + 1] = module
+  if watch.enter then watch.enter(stack) end
+  return stack
+end
+
+-- The module that computes, or nil outside of every one.
+function running.module()
+  local stack = stacks[coroutine.running()]
+  return stack and stack[#stack]
+end
+
+-- Its path, or nil.
+function running.path()
+  local module = running.module()
+  return module and tree.path(module)
+end
+
+return running

@@ -1,0 +1,49 @@
+-- Tensors that stand in fields of modules for a while, in the place of the modules' own.
+local standing <const> = {}
+
+-- What stands now, outermost first: lists of { module, key, tensor }.
+local all <const> = {}
+
+local Guard <const> = {
+  __close = function(guard)
+    for i = #guard, 1, -1 do
+      local place = guard.places[i]
+      rawset(place[1], place[2], guard[i])
+    end
+    for i = #all, 1, -1 do
+      if all[i] == guard.places then
+        table.remove(all, i)
+        break
+      end
+    end
+  end,
+}
+
+-- Puts tensors, a list of { module, key, tensor }, into fields that exist for as long as the value
+-- returned, a to-be-closed variable, lives.
+function standing.put(places)
+  local guard = setmetatable({ places = places }, Guard)
+  all[#all + 1] = places
+  for i, place in ipairs(places) do
+    guard[i] = rawget(place[1], place[2])
+    rawset(place[1], place[2], place[3])
+  end
+  return guard
+end
+
+-- All that stands now, for `call`.
+function standing.now() return table.move(all, 1, #all, 1, {}) end
+
+-- f(...) while what stood then, as `now` gave it, stands again.
+function standing.call(then_, f, ...)
+  if #then_ == 0 then return f(...) end
+  local guards <close> = setmetatable({}, {
+    __close = function(list)
+      for i = #list, 1, -1 do Guard.__close(list[i]) end
+    end,
+  })
+  for i, places in ipairs(then_) do guards[i] = standing.put(places) end
+  return f(...)
+end
+
+return standing
