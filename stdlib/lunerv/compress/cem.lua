@@ -13,6 +13,7 @@ local quant <const> = require "lunerv.quant"
 local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
+local with_parameters <const> = require "lunerv.nn.with_parameters"
 
 --- A model that computes with quantised parameters and embeddings, and pays for their bits:
 --- consistent entropy minimisation (arXiv 2402.18152, section 3.3).
@@ -198,21 +199,25 @@ function CEM:embed(frame)
   return latents:at(index)
 end
 
+-- What the model makes of a frame, with the parameters that it has now.
+local function reconstruct(self, frame)
+  if not self.embedding then return metrics.reconstruct(self.model, frame) end
+  local embedding = self:embed(frame)
+  self.trace.codes = self.embedding:codes(embedding)
+  return self.model:decode(self.embedding(embedding), frame.t)
+end
+
 --- What it makes of a frame with quantised parameters and its quantised embedding.
 ---
 ---@param frame table  { image, t, index }
 ---@return lunerv.Tensor
 function CEM:reconstruct(frame)
-  local model = self.model
   if type(frame.index) == "table" then
     errors.raise("cem: expected one frame at a time, got a batch of %d",
       #frame.index)
   end
-  local _ <close> = slots.swap(self.slots, self:quantised())
-  if not self.embedding then return metrics.reconstruct(model, frame) end
-  local embedding = self:embed(frame)
-  self.trace.codes = self.embedding:codes(embedding)
-  return model:decode(self.embedding(embedding), frame.t)
+  local quantised = slots.by_name(self.slots, self:quantised())
+  return with_parameters(self.model, quantised, reconstruct, self, frame)
 end
 
 CEM.forward = CEM.reconstruct
@@ -411,11 +416,12 @@ function CEM:sensitivities(clip, embeddings)
     quantised[i] = self.quantisers[i](slot.tensor):detach():evaluate()
     quantised[i].requires_grad = true
   end
-  local _ <close> = slots.swap(self.slots, quantised)
-  return sensitivity(quantised, clip, function(index)
+  local function decode(index)
     if not embeddings then return metrics.reconstruct(self.model, clip:sample(index)) end
     return self.model:decode(self.embedding(embeddings[index]):detach(), index / #clip)
-  end, self.probes)
+  end
+  return with_parameters(self.model, slots.by_name(self.slots, quantised), sensitivity, quantised,
+    clip, decode, self.probes)
 end
 
 -- A function (strength, weights, steps, families) that rounds weights, on their steps' grid, to

@@ -8,6 +8,7 @@ local quant <const> = require "lunerv.quant"
 local List <const> = require "lunerv.nn.list"
 local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
+local with_parameters <const> = require "lunerv.nn.with_parameters"
 
 --- A model that is made small in three steps that do not know of each other: it is pruned, and
 --- trained; quantised between minimum and maximum; coded with learned frequencies.
@@ -114,8 +115,8 @@ end
 ---@param frame table  { image, t, index }
 ---@return lunerv.Tensor
 function ThreeStep:reconstruct(frame)
-  local _ <close> = slots.swap(self.slots, masked(self))
-  return metrics.reconstruct(self.model, frame)
+  local kept = slots.by_name(self.slots, masked(self))
+  return with_parameters(self.model, kept, metrics.reconstruct, self.model, frame)
 end
 
 ThreeStep.forward = ThreeStep.reconstruct
