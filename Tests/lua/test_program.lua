@@ -81,8 +81,9 @@ test("operators that programs in files may use stay for ever", function()
     index_select instance_norm is_finite item layer_norm le linear linspace log lt matmul maximum
     mean minimum mul ne neg numel ones ones_like pad permute pixel_shuffle pixel_unshuffle
     position_encoding pow rand rand_like randn randn_like reciprocal relu remainder reshape rfft2
-    round rsqrt select sigmoid sign silu sin size slice softmax sqrt square squeeze stack std sub
-    sum tanh tensor to tolist transpose unsqueeze var view where zeros zeros_like
+    round rsqrt select sigmoid sign silu sin size slice softmax sqrt square squeeze stack std
+    straight_through sub sum tanh tensor to tolist transpose unsqueeze var view where zeros
+    zeros_like
   ]]
   local known = {}
   for _, name in ipairs(native.pure_operators) do known[name] = true end
@@ -155,6 +156,33 @@ test("a decoder of one's own may index and assign", function()
     x[x:gt(0.9)] = 0.9
     x[{ 1, 3, { 1, -1, 2 } }] = last:reshape(12, 20)[{ { 1, -1, 2 } }]:clamp(-1, 1)
     return lv.nn.out_image(x]])
+  local folder <close> = workshop { own = source, ["inner.part"] = part }
+  local clip <close> = clip_in(folder)
+  local path, file, small = own_file(folder, clip)
+  near(file.psnr, lv.metrics.evaluate(small, clip).psnr, 0.05)
+  equal(assert(lv.codec.open(path)):frame(1).shape, { 1, 3, 12, 20 })
+end)
+
+-- Where a file is read they only compute: there are no gradients.
+test("a decoder with gradients of its own travels in its file", function()
+  local source = own:gsub('"Own"', '"Trained"'):gsub("local Own", [[
+    local bent = lv.func {
+      forward = function(save, x, by)
+        save.by = by
+        return x * by, (x * by):round()
+      end,
+      backward = function(saved, dx, dy) return (dx + dy) * saved.by end,
+    }
+    %0]]):gsub("return lv.nn.out_image%(self.head%(x%)", [[
+    local a, b = lv.checkpoint(function(y) return bent(self.head(y), 8) end, x)
+    x = (b / 8):straight_through(a / 8)
+    return lv.nn.out_image(x]]):gsub("return Own", [[
+    local init = Own.init
+    function Own:init(...)
+      init(self, ...)
+      lv.nn.reparametrise(self.head, "weight", function(w) return w:tanh() end)
+    end
+    %0]])
   local folder <close> = workshop { own = source, ["inner.part"] = part }
   local clip <close> = clip_in(folder)
   local path, file, small = own_file(folder, clip)
