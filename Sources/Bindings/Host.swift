@@ -72,6 +72,7 @@ public final class Host {
     TensorModule.define(surface, session)
     lua.register(GradientModule.define(surface, lua, session, pressure))
     LayerModule.define(surface)
+    SamplingModule.define(surface)
     lua.register(CompressionModule.define(surface))
     CoderModule.define(module, lua)
     lua.register(tensors)

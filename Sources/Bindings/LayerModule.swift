@@ -99,20 +99,6 @@ enum LayerModule {
         """
     ) { (x: Tensor, f: Int) in try x.pixelUnshuffled(f) }
     s.pure(
-      "avg_pool2d", params: ["size"],
-      doc: """
-        The means of 2×2 pixels: (n, c, h, w) → (n, c, ⌊h/2⌋, ⌊w/2⌋).
-        The size is 2; any other is an error.
-
-            image:avg_pool2d(2)
-        """
-    ) { (x: Tensor, size: Int) -> Tensor in
-      guard size == 2 else {
-        throw LunervError(.argument, "avg_pool2d: expected a size of 2, got \(size)")
-      }
-      return try x.averagePooled()
-    }
-    s.pure(
       "rfft2",
       doc: """
         The spectrum of the last two dimensions: (…, h, w) → (…, h, ⌊w/2⌋ + 1, 2).

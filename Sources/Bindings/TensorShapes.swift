@@ -10,7 +10,6 @@ extension TensorModule {
     sizes(s)
     orders(s)
     parts(s)
-    padding(s)
   }
 
   private static func sizes(_ s: TensorSurface) {
@@ -216,40 +215,6 @@ extension TensorModule {
     ) { (x: Tensor, d: Int, index: [Int]) -> Tensor in
       let d = try dimension(d, x, "index_select")
       return try x.selected(d, index.map { try position($0, count: x.shape[d], "index_select") })
-    }
-  }
-
-  private static func padding(_ s: TensorSurface) {
-    struct Pad: LuaOptions {
-      var left = 0
-      var right = 0
-      var top = 0
-      var bottom = 0
-      var mode = "zero"
-      static var luaFields: [LuaField<Pad>] {
-        [
-          LuaField("left", \.left, doc: "columns before the first"),
-          LuaField("right", \.right, doc: "columns behind the last"),
-          LuaField("top", \.top, doc: "rows above the first"),
-          LuaField("bottom", \.bottom, doc: "rows below the last"),
-          LuaField("mode", \.mode, doc: "'zero', or 'edge' to repeat the outermost elements"),
-        ]
-      }
-    }
-    s.pure(
-      "pad", params: ["options"],
-      doc: """
-        The last two dimensions padded.
-        Unlike PyTorch, sides have names.
-
-            image:pad { left = 1, right = 1, mode = "edge" }
-        """
-    ) { (x: Tensor, o: Pad) in
-      guard o.mode == "zero" || o.mode == "edge" else {
-        throw LunervError(.argument, "pad: unknown mode '\(o.mode)' (known: zero, edge)")
-      }
-      return try x.padded(
-        top: o.top, bottom: o.bottom, left: o.left, right: o.right, edge: o.mode == "edge")
     }
   }
 

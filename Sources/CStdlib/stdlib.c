@@ -26,6 +26,9 @@ END
 MODULE("lunerv.bench.kernels")
 #embed "../../stdlib/lunerv/bench/kernels.lua"
 END
+MODULE("lunerv.bench.operators")
+#embed "../../stdlib/lunerv/bench/operators.lua"
+END
 MODULE("lunerv.bench.plan")
 #embed "../../stdlib/lunerv/bench/plan.lua"
 END
@@ -341,6 +344,9 @@ END
 MODULE("lunerv.nn.parameter")
 #embed "../../stdlib/lunerv/nn/parameter.lua"
 END
+MODULE("lunerv.nn.pooling")
+#embed "../../stdlib/lunerv/nn/pooling.lua"
+END
 MODULE("lunerv.nn.position_encoding")
 #embed "../../stdlib/lunerv/nn/position_encoding.lua"
 END
@@ -376,6 +382,9 @@ MODULE("lunerv.nn.tree")
 END
 MODULE("lunerv.nn.two_conv_block")
 #embed "../../stdlib/lunerv/nn/two_conv_block.lua"
+END
+MODULE("lunerv.nn.upsample")
+#embed "../../stdlib/lunerv/nn/upsample.lua"
 END
 MODULE("lunerv.nn.watch")
 #embed "../../stdlib/lunerv/nn/watch.lua"

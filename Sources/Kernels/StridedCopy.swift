@@ -1,3 +1,5 @@
+private typealias CopiedDimension = (size: Int, s: Int, t: Int)
+
 /// Copies between two strided views of the same sizes: every change of layout, permutation,
 /// slice and pad. Strides are in elements; a source stride of 0 repeats.
 @_specialize(where T == Float)
@@ -8,8 +10,12 @@ public func stridedCopy<T>(
   sizes: [Int], from source: UnsafePointer<T>, strides sourceStrides: [Int],
   to target: UnsafeMutablePointer<T>, strides targetStrides: [Int]
 ) {
-  var dims: [(size: Int, s: Int, t: Int)] = []
-  for d in sizes.indices where sizes[d] != 1 {
+  if sizes.contains(0) { return }
+  var order = sizes.indices.filter { sizes[$0] != 1 }
+  // As the target lies in memory: channels are next to each other in a feature map.
+  order.sort { abs(targetStrides[$0]) > abs(targetStrides[$1]) }
+  var dims: [CopiedDimension] = []
+  for d in order {
     let dim = (size: sizes[d], s: sourceStrides[d], t: targetStrides[d])
     if let last = dims.last, last.s == dim.s * dim.size, last.t == dim.t * dim.size {
       dims[dims.count - 1] = (last.size * dim.size, dim.s, dim.t)
@@ -17,31 +23,48 @@ public func stridedCopy<T>(
       dims.append(dim)
     }
   }
-  if sizes.contains(0) { return }
-  guard let inner = dims.last else {
-    target[0] = source[0]
-    return
-  }
-  // Two inner loops in a block that keeps both sides' lines in cache when they disagree.
-  dims.removeLast()
-  let rows = dims.reduce(1) { $0 * $1.size }
-  let outer = dims
-  let rowsPerPiece = max(1, 16384 / max(1, inner.size))
-  let pieces = (rows + rowsPerPiece - 1) / rowsPerPiece
-  ThreadPool.shared.run(pieces) { piece in
-    for row in (piece * rowsPerPiece)..<min(rows, (piece + 1) * rowsPerPiece) {
-      var rest = row
-      var (s, t) = (source, target)
+  let inner = dims.popLast() ?? (1, 1, 1)
+  let rows = dims.popLast() ?? (1, 0, 0)
+  copyRows(dims, rows, inner, from: source, to: target)
+}
+
+/// Copies blocks of rows, which keep both sides' lines in cache when they disagree.
+@inline(__always)
+private func copyRows<T>(
+  _ outer: [CopiedDimension], _ rows: CopiedDimension, _ row: CopiedDimension,
+  from source: UnsafePointer<T>, to target: UnsafeMutablePointer<T>
+) {
+  let wanted = max(1, 16384 / row.size)
+  let block = min(rows.size, wanted)
+  let blocks = (rows.size + block - 1) / block
+  let groups = outer.reduce(1) { $0 * $1.size }
+  let groupsInPiece = max(1, wanted / rows.size)
+  ThreadPool.shared.run((groups + groupsInPiece - 1) / groupsInPiece * blocks) { piece in
+    let first = piece % blocks * block
+    let count = min(block, rows.size - first)
+    let start = piece / blocks * groupsInPiece
+    for group in start..<min(groups, start + groupsInPiece) {
+      var rest = group
+      var (s, t) = (source + first * rows.s, target + first * rows.t)
       for dim in outer.reversed() {
         let i = rest % dim.size
         rest /= dim.size
         s += i * dim.s
         t += i * dim.t
       }
-      if inner.s == 1, inner.t == 1 {
-        t.update(from: s, count: inner.size)
+      if row.size < 8 {
+        // A loop over each row would take longer than its elements.
+        for j in 0..<row.size {
+          let (p, q) = (s + j * row.s, t + j * row.t)
+          for i in 0..<count { q[i * rows.t] = p[i * rows.s] }
+        }
+      } else if row.s == 1, row.t == 1 {
+        for i in 0..<count { (t + i * rows.t).update(from: s + i * rows.s, count: row.size) }
       } else {
-        for i in 0..<inner.size { t[i * inner.t] = s[i * inner.s] }
+        for i in 0..<count {
+          let (p, q) = (s + i * rows.s, t + i * rows.t)
+          for j in 0..<row.size { q[j * row.t] = p[j * row.s] }
+        }
       }
     }
   }

@@ -202,21 +202,4 @@ extension Tensor {
     let one = index.flatMap { [Int](repeating: $0, count: inner) }
     return try gathered(dim, (0..<outer).flatMap { _ in one }, shape: out)
   }
-
-  /// Pads the last two dimensions with zeros or by repeating the edge.
-  public func padded(top: Int, bottom: Int, left: Int, right: Int, edge: Bool) throws -> Tensor {
-    guard shape.count >= 2, min(top, bottom, left, right) >= 0,
-      max(top, bottom, left, right) < 1 << 24, !edge || (shape.suffix(2).allSatisfy { $0 > 0 })
-    else {
-      throw LunervError(
-        .argument, "pad: expected at least 2 dimensions and amounts of at least 0")
-    }
-    let p = Value.Padding(top: top, bottom: bottom, left: left, right: right)
-    let mode = edge ? Value.PaddingMode.edge : .zero
-    let (h, w) = (shape[shape.count - 2], shape[shape.count - 1])
-    _ = try Shape.checked(shape.dropLast(2) + [h + top + bottom, w + left + right])
-    return Tensor.result(try value.paddedImage(p, mode), of: [self]) {
-      [try $0.unpaddedGradient(p, mode, h: h, w: w)]
-    }
-  }
 }

@@ -143,8 +143,23 @@ public final class Value {
       return try Value.pointwise(.copy, [node.operands[0]], shape: shape, prefer: target)
     }
     let out = try Value.allocate(shape, dtype, target)
-    try withType(dtype) { type in try copy(type, to: out) }
+    guard dtype == .f32 else {
+      try withType(dtype) { type in try copy(type, to: out) }
+      return out
+    }
+    let (n, channels, points) = (shape[0], shape[1], shape[2] * shape[3])
+    let (from, to) = (try memory(Float.self), try out.memory(Float.self))
+    if target == .channelsLast {
+      PointOrder.pack(n: n, channels: channels, points: points, lanes: out.lanes, from, to)
+    } else {
+      PointOrder.unpack(n: n, channels: channels, points: points, lanes: lanes, from, to)
+    }
     return out
+  }
+
+  /// Channels-last where that is how feature maps lie: more than a few channels.
+  func asFeatureMap() throws -> Value {
+    shape.count == 4 && shape[1] > 4 && dtype == .f32 ? try converted(to: .channelsLast) : self
   }
 
   private func copy<T>(_ type: T.Type, to out: Value) throws {

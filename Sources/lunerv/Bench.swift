@@ -32,7 +32,7 @@ struct Bench: ParsableCommand {
       case .train: "Training steps: frame, encode, decode, loss, backward, optimiser."
       case .decode: "Decoding a frame from its embedding, without gradients."
       case .loss: "The kind's loss of two images and its gradient."
-      case .kernels: "Convolutions one by one against the roof; with --model, that model's."
+      case .kernels: "Convolutions and operators against their roofs; with --model, its own."
       case .quality: "How long it takes to learn CLIP until its PSNR reaches --to."
       }
     }

@@ -65,7 +65,7 @@ extension TensorsTests {
         try Tensor.full(1, [1 << 20, 1]).adding(.full(1, [1, 1 << 21])).materialise()
       }
       #expect(throws: LunervError.self) {
-        try x.padded(top: 1 << 23, bottom: 0, left: 1 << 23, right: 0, edge: false)
+        try x.padded(top: 1 << 23, bottom: 0, left: 1 << 23, right: 0, .constant(0))
       }
       let largest = Session.current.largestBlock
       defer { Session.current.largestBlock = largest }

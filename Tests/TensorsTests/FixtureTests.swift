@@ -24,7 +24,7 @@ private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -
   case "pad":
     return try x.padded(
       top: o.int("top"), bottom: o.int("bottom"), left: o.int("left"), right: o.int("right"),
-      edge: o["mode"]?.stringValue == "edge")
+      o["mode"]?.stringValue == "edge" ? .edge : .constant(0))
   case "linear": return try x.linear(input("w"), inputs["b"])
   case "layer_norm":
     return try x.layerNorm(inputs["w"], inputs["b"], dim: dim(), epsilon: o.double("eps"))

@@ -202,11 +202,11 @@ private enum Catalogue {
     for edge in [false, true] {
       all.append(
         Operator("pad \(edge)", image) {
-          try $0[0].padded(top: 1, bottom: 2, left: 3, right: 0, edge: edge)
+          try $0[0].padded(top: 1, bottom: 2, left: 3, right: 0, edge ? .edge : .constant(0))
         })
       all.append(
         Operator("pad of matrix \(edge)", [3, 2]) {
-          try $0[0].padded(top: 0, bottom: 1, left: 0, right: 4, edge: edge)
+          try $0[0].padded(top: 0, bottom: 1, left: 0, right: 4, edge ? .edge : .constant(0))
         })
     }
     all.append(Operator("clone", image) { try $0[0].clone().cos() })
@@ -454,8 +454,8 @@ extension TensorsTests {
         { try x.instanceNorm(epsilon: 1).viewed([5]) },
         { try x.gathered(1, [5], shape: [1, 1, 1, 1]) },
         { try x.gathered(1, [0], shape: [3, 1, 1, 1]) }, { try x.selected(1, [-1]) },
-        { try x.padded(top: -1, bottom: 0, left: 0, right: 0, edge: true) },
-        { try x.padded(top: .max, bottom: 0, left: 0, right: 0, edge: true) },
+        { try x.padded(top: .min, bottom: 0, left: 0, right: 0, .edge) },
+        { try x.padded(top: .max, bottom: 0, left: 0, right: 0, .edge) },
         { try x.expanded(to: [5]) }, { try x.expanded(to: [2, 5, 6, 8]) }, { try x.l1Loss(w) },
         { try x.ssim(w) }, { try Tensor.concatenated([], 0) },
         { try Tensor.concatenated([x, w], 0) },

@@ -5,6 +5,7 @@ local native <const> = require "lunerv.native"
 local bench <const> = require "lunerv.bench"
 local steps <const> = require "lunerv.bench.steps"
 local kernels <const> = require "lunerv.bench.kernels"
+local operators <const> = require "lunerv.bench.operators"
 local plan <const> = require "lunerv.bench.plan"
 local report <const> = require "lunerv.bench.report"
 local roofline <const> = require "lunerv.bench.roofline"
@@ -191,6 +192,15 @@ test("kernels are timed for each convolution of the model", function()
   end
   harness.near(head.gflop, 2e-9 * 48 * 64 * head.inputs * 3 * 3 * 3, 1e-12)
   assert(report.kernels(result):find("depthwise", 1, true))
+end)
+
+test("operators that move memory are timed beside its roof", function()
+  local list = operators.measure(function() end, function(name) return name == "avg_pool2d 2" end)
+  equal({ #list, list[1].name }, { 1, "avg_pool2d 2 of 32×720x1280" })
+  assert(list[1].forward_gbs > 0 and list[1].gradient_gbs > 0)
+  local figures = { { name = "pad", forward_gbs = 5, gradient_gbs = 2.5 } }
+  local text = report.operators { operators = figures, memory_gbs = 10 }
+  assert(text:find("pad +5.0  50 %% +2.5  25 %%"), text)
 end)
 
 test("every algorithm of a convolution is timed, and a wrong choice is told", function()

@@ -273,8 +273,8 @@ test("a name that does not exist comes with the nearest ones", function()
   says(function() x.requires_gard = true end,
     "a tensor has no field 'requires_gard': did you mean 'requires_grad'?")
   says(function() return x.colour end, "a tensor has no field 'colour'")
-  says(function() x:pad { lefft = 1 } end, "pad: argument 1 (options): unknown option 'lefft': "
-    .. "did you mean 'left'? (known: left, right, top, bottom, mode)")
+  says(function() x:pad { lefft = 1 } end, "pad: argument 1 (sides): unknown option 'lefft': "
+    .. "did you mean 'left'? (known: left, right, top, bottom, mode, value)")
   raises(function() x:to "f23" end, "unknown dtype 'f23': did you mean 'f32'? (known: f32, f64")
 end)
 

@@ -76,14 +76,14 @@ end
 
 test("operators that programs in files may use stay for ever", function()
   local pinned = [[
-    abs add amax amin arange avg_pool2d cat clamp clone conv2d cos detach dim div eq
-    erf evaluate exp expand eye flatten floor floor_divide full full_like gather ge gelu gt
-    index_select instance_norm is_finite item layer_norm le linear linspace log lt matmul maximum
-    mean minimum mul ne neg numel ones ones_like pad permute pixel_shuffle pixel_unshuffle
-    position_encoding pow rand rand_like randn randn_like reciprocal relu remainder reshape rfft2
-    round rsqrt select sigmoid sign silu sin size slice softmax sqrt square squeeze stack std
-    straight_through sub sum tanh tensor to tolist transpose unsqueeze var view where zeros
-    zeros_like
+    abs adaptive_avg_pool2d add amax amin arange avg_pool2d cat clamp clone conv2d cos detach dim
+    div eq erf evaluate exp expand eye flatten floor floor_divide full full_like gather ge gelu
+    grid_sample gt index_select instance_norm interpolate is_finite item layer_norm le linear
+    linspace log lt matmul max_pool2d maximum mean minimum mul ne neg numel ones ones_like pad
+    permute pixel_shuffle pixel_unshuffle position_encoding pow rand rand_like randn randn_like
+    reciprocal relu remainder reshape rfft2 round rsqrt select sigmoid sign silu sin size slice
+    softmax sqrt square squeeze stack std straight_through sub sum tanh tensor to tolist transpose
+    unsqueeze var view where zeros zeros_like
   ]]
   local known = {}
   for _, name in ipairs(native.pure_operators) do known[name] = true end
@@ -337,6 +337,11 @@ test("programs that mean harm do none", function()
     { lib .. "local _ = lv.zeros(1):expand(1 << 47)[1]", "section 'decoder program'" },
     { lib .. "lv.zeros(1 << 25):tolist()", "section 'decoder program'" },
     { lib .. "lv.ones(1, 1, 1, 1):pad { left = 16777215, right = 16777215, top = 16777215 }",
+      "section 'decoder program'" },
+    { lib .. "lv.ones(1, 1, 1, 1):interpolate { size = { 1 << 20, 1 << 20 } }",
+      "section 'decoder program'" },
+    { lib .. "lv.ones(1, 1, 999, 999):max_pool2d(499, { stride = 1, padding = 249 })", "max_work" },
+    { lib .. "lv.ones(1, 1, 9, 9):grid_sample(lv.zeros(1):expand(1, 1 << 20, 1 << 20, 2))",
       "section 'decoder program'" },
     { "local n = 0 for k in pairs(setmetatable({}, { __len = function() return 1 << 53 end })) do "
       .. "n = n + k end error(n)", "section 'decoder program'" },

@@ -12,6 +12,7 @@ import sys
 import torch
 from torch.nn import functional as F
 
+import fixtures_sampling as sampling
 import torch_twin as twin
 from fixtures import FOLDER, Fixtures
 
@@ -191,6 +192,7 @@ def optimisers(f):
 
 FILES = {
     "ops": [convolutions, shapes_and_pools, dense, norms, pointwise, losses, blocks, optimisers],
+    "sampling": [sampling.samples, sampling.resizing, sampling.pooling, sampling.padding],
 }
 
 

@@ -7,6 +7,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local sources <const> = require "lunerv.sources"
 local kernels <const> = require "lunerv.bench.kernels"
+local operators <const> = require "lunerv.bench.operators"
 local plan <const> = require "lunerv.bench.plan"
 local process <const> = require "lunerv.bench.process"
 local Progress <const> = require "lunerv.progress"
@@ -169,7 +170,11 @@ local function measure_kernels(o, models, size, progress)
     local model, frame = steps.build(complete(o, { model = models[1], size = size }))
     list = kernels.recorded(function() model:reconstruct(frame):evaluate() end)
   end
-  return kernels.measure(list, function(text) progress:show(text) end, o.algorithms)
+  local function show(text) progress:show(text) end
+  local result = kernels.measure(list, show, o.algorithms)
+  -- Those of a model are its convolutions.
+  if not models then result.operators = operators.measure(show) end
+  return result
 end
 
 -- The cases of the options: those asked for, or as many as fit into the time. Also whether they
@@ -243,6 +248,7 @@ local function measure_all(o, cases, left_out, progress)
   local k = result.kernels
   result.roof_gflops = math.max(o.roof, k and k.roof_gflops or 0)
   result.memory_gbs = native.memory_roof() -- last: it takes memory, and cases report their peak
+  if k then k.memory_gbs = result.memory_gbs end
   result.seconds = native.time() - began
   return result
 end

@@ -103,7 +103,22 @@ function report.kernels(result)
   end
   lines[#lines + 1] = "Effective: the direct sum's operations are counted. Winograd's kernels do "
     .. "fewer, and\nmay pass the roof."
+  if result.operators then lines[#lines + 1] = report.operators(result) end
   if has_algorithms then lines[#lines + 1] = report.algorithms(result) end
+  return table.concat(lines, "\n")
+end
+
+-- Operators that move memory, beside its roof.
+function report.operators(result)
+  local roof = result.memory_gbs
+  local lines = {
+    "", ("Operators, GB/s of what they read and write once (memory: %.1f):"):format(roof),
+    ("  %-42s %11s %13s"):format("", "forward", "gradients"),
+  }
+  for _, op in ipairs(result.operators) do
+    lines[#lines + 1] = ("  %s %5.1f %3.0f %%  %5.1f %3.0f %%"):format(pad(op.name, 42),
+      op.forward_gbs, 100 * op.forward_gbs / roof, op.gradient_gbs, 100 * op.gradient_gbs / roof)
+  end
   return table.concat(lines, "\n")
 end
 

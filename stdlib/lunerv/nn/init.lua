@@ -2,6 +2,7 @@
 local activations <const> = require "lunerv.nn.activations"
 local convnext <const> = require "lunerv.nn.convnext"
 local errors <const> = require "lunerv.errors"
+local pooling <const> = require "lunerv.nn.pooling"
 local transformer <const> = require "lunerv.nn.transformer"
 
 return errors.refuse_unknown({
@@ -23,6 +24,10 @@ return errors.refuse_unknown({
   Tanh = activations.Tanh,
   Sin = activations.Sin,
   Identity = activations.Identity,
+  Upsample = require "lunerv.nn.upsample",
+  AvgPool2d = pooling.AvgPool2d,
+  MaxPool2d = pooling.MaxPool2d,
+  AdaptiveAvgPool2d = pooling.AdaptiveAvgPool2d,
   PositionEncoding = require "lunerv.nn.position_encoding",
 
   TAT = require "lunerv.nn.tat",
