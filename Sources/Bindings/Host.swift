@@ -73,6 +73,7 @@ public final class Host {
     lua.register(GradientModule.define(surface, lua, session, pressure))
     LayerModule.define(surface)
     SamplingModule.define(surface)
+    IndexingModule.define(surface, session)
     lua.register(CompressionModule.define(surface))
     CoderModule.define(module, lua)
     lua.register(tensors)

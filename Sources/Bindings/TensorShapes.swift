@@ -184,38 +184,6 @@ extension TensorModule {
       shape.remove(at: d)
       return x.giving(try x.sliced(d, i, i).viewed(shape), as: ":select")
     }
-    s.pure(
-      "gather", params: ["dim", "index"],
-      doc: """
-        out[…, i, …] = x[…, index[…, i, …], …] along a dimension.
-        Unlike PyTorch, indices count from 1; the index is an i32 tensor in the result's shape.
-
-            x:gather(2, lv.tensor({ { 1 }, { 3 } }, { dtype = "i32" }))
-
-        @param index lunerv.Tensor  i32, in the shape of the result
-        """
-    ) { (x: Tensor, d: Int, index: Tensor) -> Tensor in
-      let d = try dimension(d, x, "gather")
-      guard index.dtype == .i32 else {
-        throw LunervError(.argument, "gather: the index must be i32, got \(index.dtype.rawValue)")
-      }
-      let places = try index.numbers().map { try position(Int($0), count: x.shape[d], "gather") }
-      return try x.gathered(d, places, shape: index.shape)
-    }
-    s.pure(
-      "index_select", params: ["dim", "index"],
-      doc: """
-        The slices of a dimension that a table of indices names, in its order.
-        Unlike PyTorch, indices are a table and count from 1.
-
-            x:index_select(1, { 3, 1, 1 })
-
-        @param index integer[]  entries of the dimension; negatives count from the end
-        """
-    ) { (x: Tensor, d: Int, index: [Int]) -> Tensor in
-      let d = try dimension(d, x, "index_select")
-      return try x.selected(d, index.map { try position($0, count: x.shape[d], "index_select") })
-    }
   }
 
   static func joining(_ s: TensorSurface) {

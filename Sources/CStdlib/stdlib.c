@@ -296,6 +296,9 @@ END
 MODULE("lunerv.nn.activations")
 #embed "../../stdlib/lunerv/nn/activations.lua"
 END
+MODULE("lunerv.nn.batch_norm")
+#embed "../../stdlib/lunerv/nn/batch_norm.lua"
+END
 MODULE("lunerv.nn.boost")
 #embed "../../stdlib/lunerv/nn/boost.lua"
 END
@@ -310,6 +313,12 @@ MODULE("lunerv.nn.conv2d")
 END
 MODULE("lunerv.nn.convnext")
 #embed "../../stdlib/lunerv/nn/convnext.lua"
+END
+MODULE("lunerv.nn.dropout")
+#embed "../../stdlib/lunerv/nn/dropout.lua"
+END
+MODULE("lunerv.nn.group_norm")
+#embed "../../stdlib/lunerv/nn/group_norm.lua"
 END
 MODULE("lunerv.nn.layer_norm")
 #embed "../../stdlib/lunerv/nn/layer_norm.lua"
@@ -352,6 +361,9 @@ MODULE("lunerv.nn.position_encoding")
 END
 MODULE("lunerv.nn.reparametrise")
 #embed "../../stdlib/lunerv/nn/reparametrise.lua"
+END
+MODULE("lunerv.nn.rms_norm")
+#embed "../../stdlib/lunerv/nn/rms_norm.lua"
 END
 MODULE("lunerv.nn.running")
 #embed "../../stdlib/lunerv/nn/running.lua"

@@ -134,7 +134,7 @@ public enum FourierTransform {
     }
   }
 
-  private static func symmetrise<T: PointwiseScalar>(
+  static func symmetrise<T: PointwiseScalar>(
     _ s: UnsafeMutablePointer<T>, column c: Int, h: Int, columns: Int
   ) {
     for y in 0...(h / 2) {

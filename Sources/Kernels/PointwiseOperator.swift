@@ -8,12 +8,16 @@ public enum PointwiseOperator: UInt8, Sendable {
   // One operand.
   case copy, negate, absolute, exp, log, sqrt, reciprocalSqrt, sin, cos, tanh, sigmoid, relu, gelu
   case geluGradient, silu, siluGradient, erf, square, sign, round, floor, reciprocal
-  /// x + p, x·p, xᵖ, min(max(x, p), q), 1 where p ≤ x ≤ q else 0, 1 where x > 0 else 0.
-  case addConstant, multiplyConstant, powerConstant, clamp, inRange, isPositive
+  case softplus, hardswish, hardswishGradient, log1p, expm1, log2
+  /// x + p, x·p, xᵖ, min(max(x, p), q), 1 where p ≤ x ≤ q else 0, 1 where x > 0 else 0, x·p where
+  /// x < 0 else x.
+  case addConstant, multiplyConstant, powerConstant, clamp, inRange, isPositive, leakyRelu
   // Two operands.
   case add, subtract, multiply, divide, maximum, minimum, power
   /// What is left of a division rounded down, with the sign of the second, as Lua's `%`.
   case modulo
+  /// The angle of the point (second, first).
+  case atan2
   case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
   // Three operands: a where c ≠ 0 else b; a·b + c.
   case choose, multiplyAdd
@@ -21,7 +25,7 @@ public enum PointwiseOperator: UInt8, Sendable {
   public var operands: Int {
     switch self {
     case .choose, .multiplyAdd: 3
-    case .add, .subtract, .multiply, .divide, .maximum, .minimum, .power, .modulo, .equal,
+    case .add, .subtract, .multiply, .divide, .maximum, .minimum, .power, .modulo, .atan2, .equal,
       .notEqual, .less, .lessOrEqual, .greater, .greaterOrEqual:
       2
     default: 1
@@ -106,12 +110,19 @@ extension Double: PointwiseScalar {
     case .round: unary { $0.rounded(.toNearestOrEven) }
     case .floor: unary { $0.rounded(.down) }
     case .reciprocal: unary { 1 / $0 }
+    case .softplus: unary { ($0 > 0 ? $0 : 0) + Glibc.log1p(Glibc.exp($0 > 0 ? -$0 : $0)) }
+    case .hardswish: unary { $0 <= -3 ? 0 : $0 >= 3 ? $0 : $0 * ($0 + 3) / 6 }
+    case .hardswishGradient: unary { $0 <= -3 ? 0 : $0 >= 3 ? 1 : $0 / 3 + 0.5 }
+    case .log1p: unary { Glibc.log1p($0) }
+    case .expm1: unary { Glibc.expm1($0) }
+    case .log2: unary { Glibc.log2($0) }
     case .addConstant: unary { $0 + p }
     case .multiplyConstant: unary { $0 * p }
     case .powerConstant: unary { Glibc.pow($0, p) }
     case .clamp: unary { $0 < p ? p : $0 > q ? q : $0 }
     case .inRange: unary { $0 >= p && $0 <= q ? 1 : 0 }
     case .isPositive: unary { $0 > 0 ? 1 : 0 }
+    case .leakyRelu: unary { $0 < 0 ? $0 * p : $0 }
     case .add: binary { $0 + $1 }
     case .subtract: binary { $0 - $1 }
     case .multiply: binary { $0 * $1 }
@@ -124,6 +135,7 @@ extension Double: PointwiseScalar {
         let rest = Glibc.fmod(a, b)
         return (rest > 0 ? b < 0 : rest < 0 && b > 0) ? rest + b : rest
       }
+    case .atan2: binary { Glibc.atan2($0, $1) }
     case .equal: binary { $0 == $1 ? 1 : 0 }
     case .notEqual: binary { $0 != $1 ? 1 : 0 }
     case .less: binary { $0 < $1 ? 1 : 0 }

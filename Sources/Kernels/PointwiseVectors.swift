@@ -65,6 +65,42 @@ import Glibc
   _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
 ) { map(n, a, out) { verf($0) } }
 
+@inline(never) private func softplusOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vsoftplus($0) } }
+
+@inline(never) private func hardswishOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vhardswish($0) } }
+
+@inline(never) private func hardswishGradientOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vhardswishGradient($0) } }
+
+@inline(never) private func log1pOfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vlog1p($0) } }
+
+@inline(never) private func expm1OfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vexpm1($0) } }
+
+@inline(never) private func log2OfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
+) { map(n, a, out) { vlog2($0) } }
+
+@inline(never) private func atan2OfAll(
+  _ n: Int, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>,
+  _ out: UnsafeMutablePointer<Float>
+) {
+  var i = 0
+  while i + vectorWidth <= n {
+    store(vatan2(load(a + i), load(b + i)), out + i)
+    i += vectorWidth
+  }
+  if i < n { storeFirst(n - i, vatan2(loadFirst(n - i, a + i), loadFirst(n - i, b + i)), out + i) }
+}
+
 extension Float: PointwiseScalar {
   public static func apply(
     _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Float>,
@@ -110,6 +146,12 @@ extension Float: PointwiseScalar {
     case .round: unary { $0.rounded(.toNearestOrEven) }
     case .floor: unary { $0.rounded(.down) }
     case .reciprocal: unary { one / $0 }
+    case .softplus: softplusOfAll(n, a, out)
+    case .hardswish: hardswishOfAll(n, a, out)
+    case .hardswishGradient: hardswishGradientOfAll(n, a, out)
+    case .log1p: log1pOfAll(n, a, out)
+    case .expm1: expm1OfAll(n, a, out)
+    case .log2: log2OfAll(n, a, out)
     case .addConstant: unary { $0 + pv }
     case .multiplyConstant: unary { $0 * pv }
     case .powerConstant: scalar { Glibc.powf($0, Float(p)) }
@@ -117,6 +159,7 @@ extension Float: PointwiseScalar {
       unary { whereLess($0, pv, pv, whereLess(qv, $0, qv, $0)) }
     case .inRange: unary { whereAtMost(pv, $0, whereAtMost($0, qv, one, zero), zero) }
     case .isPositive: unary { whereLess(zero, $0, one, zero) }
+    case .leakyRelu: unary { whereLess($0, zero, $0 * pv, $0) }
     case .add: binary { $0 + $1 }
     case .subtract: binary { $0 - $1 }
     case .multiply: binary { $0 * $1 }
@@ -130,6 +173,7 @@ extension Float: PointwiseScalar {
         let rest = Glibc.fmodf(a[i], b[i])
         out[i] = (rest > 0 ? b[i] < 0 : rest < 0 && b[i] > 0) ? rest + b[i] : rest
       }
+    case .atan2: atan2OfAll(n, a, b, out)
     case .equal: binary { whereEqual($0, $1, one, zero) }
     case .notEqual: binary { whereEqual($0, $1, zero, one) }
     case .less: binary { whereLess($0, $1, one, zero) }

@@ -15,7 +15,8 @@ extension PointwiseOperator {
       .greaterOrEqual, .choose:
       true
     case .exp, .log, .sqrt, .reciprocalSqrt, .sin, .cos, .tanh, .sigmoid, .gelu, .geluGradient,
-      .silu, .siluGradient, .erf, .reciprocal, .divide, .multiplyAdd:
+      .silu, .siluGradient, .erf, .reciprocal, .divide, .multiplyAdd, .softplus, .hardswish,
+      .hardswishGradient, .log1p, .expm1, .log2, .leakyRelu, .atan2:
       false
     }
   }

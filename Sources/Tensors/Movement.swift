@@ -1,8 +1,8 @@
 import Kernels
 import Support
 
-// Values that only move numbers: reductions of index space, permutations, slices, pads,
-// gathers. None of them is pending: each copies once.
+// Values that only move numbers: reductions of index space, permutations, slices and
+// pads. None of them is pending: each copies once.
 
 extension Value {
   // MARK: - Reductions
@@ -169,51 +169,5 @@ extension Value {
       first += v.shape[dim]
     }
     return result
-  }
-
-  // MARK: - Gathering
-
-  /// out[…, i, …] = self[…, indices[…, i, …], …]; `indices` (0-based, checked) has the
-  /// result's shape.
-  func gathered(_ dim: Int, _ indices: [Int], shape out: [Int]) throws -> Value {
-    let source = try contiguous()
-    let result = try Value.allocate(out, dtype)
-    func go<T>(_ type: T.Type) throws {
-      let (x, y) = (try source.memory(T.self), try result.memory(T.self))
-      forEachGathered(dim, indices, out) { y[$0] = x[$1] }
-    }
-    try withType(dtype) { try go($0) }
-    return result
-  }
-
-  func scattered(_ dim: Int, _ indices: [Int], to full: [Int]) throws -> Value {
-    let source = try contiguous()
-    let result = try Value.zeros(full, dtype)
-    let out = shape
-    func go<T: Numeric>(_ type: T.Type) throws {
-      let (g, x) = (try source.memory(T.self), try result.memory(T.self))
-      result.forEachGathered(dim, indices, out) { x[$1] += g[$0] }
-    }
-    try withType(dtype) { try go($0) }
-    return result
-  }
-
-  private func forEachGathered(
-    _ dim: Int, _ indices: [Int], _ out: [Int], _ body: (Int, Int) -> Void
-  ) {
-    let s = Shape.contiguousStrides(shape)
-    var position = [Int](repeating: 0, count: out.count)
-    for i in 0..<Shape.count(out) {
-      var at = 0
-      for d in out.indices { at += (d == dim ? indices[i] : position[d]) * s[d] }
-      body(i, at)
-      var d = out.count - 1
-      while d >= 0 {
-        position[d] += 1
-        if position[d] < out[d] { break }
-        position[d] = 0
-        d -= 1
-      }
-    }
   }
 }

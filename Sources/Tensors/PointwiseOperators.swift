@@ -34,6 +34,7 @@ extension PointwiseOperator {
     case .greater: "gt"
     case .greaterOrEqual: "ge"
     case .choose: "where"
+    case .leakyRelu: "leaky_relu"
     default: "\(self)"
     }
   }

@@ -169,37 +169,4 @@ extension Tensor {
     }
   }
 
-  /// out[…, i, …] = x[…, index[…, i, …], …], indices (f64 values counting from 0) with the
-  /// result's shape.
-  public func gathered(_ dim: Int, _ index: [Int], shape out: [Int]) throws -> Tensor {
-    let dim = try checked(dim: dim, for: "gather")
-    guard out.count == shape.count,
-      out.indices.allSatisfy({ $0 == dim || out[$0] <= shape[$0] }),
-      index.count == Shape.count(try Shape.checked(out))
-    else {
-      throw LunervError(
-        .argument,
-        "gather: an index of shape \(Shape.describe(out)) does not fit \(Shape.describe(shape))")
-    }
-    if let wrong = index.first(where: { $0 < 0 || $0 >= shape[dim] }) {
-      throw LunervError(
-        .argument, "gather: index \(wrong + 1) does not lie within 1…\(shape[dim])")
-    }
-    let full = shape
-    return Tensor.result(try value.gathered(dim, index, shape: out), of: [self]) {
-      [try $0.scattered(dim, index, to: full)]
-    }
-  }
-
-  /// Whole slices of a dimension, by index.
-  public func selected(_ dim: Int, _ index: [Int]) throws -> Tensor {
-    let dim = try checked(dim: dim, for: "index_select")
-    var out = shape
-    out[dim] = index.count
-    try Work.charge(Shape.count(try Shape.checked(out)))
-    let inner = Shape.count(Array(out[(dim + 1)...]))
-    let outer = Shape.count(Array(out[..<dim]))
-    let one = index.flatMap { [Int](repeating: $0, count: inner) }
-    return try gathered(dim, (0..<outer).flatMap { _ in one }, shape: out)
-  }
 }

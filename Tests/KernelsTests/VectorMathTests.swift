@@ -110,11 +110,69 @@ extension KernelsTests {
       #expect(rise.absolute < 1.5e-6, "at \(rise.at)")
     }
 
+    @Test func logarithms() {
+      let positive = floats(upTo: .greatestFiniteMagnitude).filter { $0 > 0 }
+      let near = floats(0.5, 2)
+      let two = Measured(positive + near, vlog2, log2)
+      #expect(two.ulps < 2.5, "at \(two.at)")
+      let above = positive + floats(-0.999_999, 2) + floats(upTo: 0.999)
+      let one = Measured(above, vlog1p, log1p)
+      #expect(one.ulps < 2.5, "at \(one.at)")
+      let less = Measured(
+        floats(-30, 88.7) + floats(upTo: .greatestFiniteMagnitude) + floats(-2, 2), vexpm1, expm1)
+      #expect(less.ulps < 2.5, "at \(less.at)")
+      let soft = Measured(floats(-87, 100) + floats(upTo: 1e30), vsoftplus) {
+        max($0, 0) + log1p(exp(-abs($0)))
+      }
+      #expect(soft.ulps < 4, "at \(soft.at)")
+    }
+
+    @Test func anglesOfPoints() {
+      for x: Float in [1, -1, 3e-3, -7, 1e30, -1e-30, 0, -0.0] {
+        let angle = Measured(
+          floats(-4, 4) + floats(upTo: .greatestFiniteMagnitude, step: 20_011),
+          { vatan2($0, Vector(repeating: x)) }, { atan2($0, Double(x)) })
+        #expect(angle.ulps < 3, "beside \(x) at \(angle.at)")
+      }
+      let special: [Float] = [0, -0.0, 1, -1, .infinity, -.infinity, .nan]
+      for y in special {
+        for x in special {
+          let got = vatan2(Vector(repeating: y), Vector(repeating: x))[0]
+          let wanted = Float(atan2(Double(y), Double(x)))
+          #expect(
+            wanted.isNaN
+              ? got.isNaN : abs(got - wanted) <= 2 * wanted.ulp && got.sign == wanted.sign,
+            "atan2(\(y), \(x)) is \(got)")
+        }
+      }
+    }
+
+    @Test func hardActivations() {
+      let inputs = floats(-8, 8) + floats(upTo: .greatestFiniteMagnitude, step: 20_011)
+      let hard = Measured(inputs) {
+        vhardswish($0)
+      } _: {
+        $0 <= -3 ? 0 : $0 >= 3 ? $0 : $0 * ($0 + 3) / 6
+      }
+      #expect(hard.absolute < 5e-7, "at \(hard.at)")
+      let slope = Measured(inputs) {
+        vhardswishGradient($0)
+      } _: {
+        $0 <= -3 ? 0 : $0 >= 3 ? 1 : $0 / 3 + 0.5
+      }
+      #expect(slope.absolute < 2e-7, "at \(slope.at)")
+      for f in [vhardswish, vhardswishGradient, vsoftplus] as [(Vector) -> Vector] {
+        #expect(f(Vector(repeating: .nan))[0].isNaN)
+      }
+    }
+
     @Test func infinitiesAndNotANumbers() {
       typealias Function = (Vector) -> Vector
       let functions: [(String, Function, atInfinity: Float, atMinusInfinity: Float)] = [
         ("exp", vexp, .infinity, 0), ("sin", vsin, .nan, .nan), ("cos", vcos, .nan, .nan),
         ("tanh", vtanh, 1, -1), ("sigmoid", vsigmoid, 1, 0), ("erf", verf, 1, -1),
+        ("log2", vlog2, .infinity, .nan), ("log1p", vlog1p, .infinity, .nan),
+        ("expm1", vexpm1, .infinity, -1), ("softplus", vsoftplus, .infinity, 0),
       ]
       for (name, f, above, below) in functions {
         // The other lanes must not suffer from their neighbours.

@@ -76,14 +76,17 @@ end
 
 test("operators that programs in files may use stay for ever", function()
   local pinned = [[
-    abs adaptive_avg_pool2d add amax amin arange avg_pool2d cat clamp clone conv2d cos detach dim
-    div eq erf evaluate exp expand eye flatten floor floor_divide full full_like gather ge gelu
-    grid_sample gt index_select instance_norm interpolate is_finite item layer_norm le linear
-    linspace log lt matmul max_pool2d maximum mean minimum mul ne neg numel ones ones_like pad
-    permute pixel_shuffle pixel_unshuffle position_encoding pow rand rand_like randn randn_like
-    reciprocal relu remainder reshape rfft2 round rsqrt select sigmoid sign silu sin size slice
-    softmax sqrt square squeeze stack std straight_through sub sum tanh tensor to tolist transpose
-    unsqueeze var view where zeros zeros_like
+    abs adaptive_avg_pool2d add amax amin arange argmax argmin argsort atan2 avg_pool2d batch_norm
+    bmm cat cholesky clamp clone conv2d cos cumsum detach dim div eigh einsum eq erf evaluate exp
+    expand expm1 eye flatten flip floor floor_divide full full_like gather ge gelu grid_sample
+    group_norm gt hardswish index_add index_select instance_norm interpolate irfft2 is_finite item
+    layer_norm le leaky_relu linear linspace log log1p log2 logsumexp lt matmul max_pool2d maximum
+    mean meshgrid minimum mul ne neg numel one_hot ones ones_like outer pad permute pixel_shuffle
+    pixel_unshuffle position_encoding pow qr rand rand_like randn randn_like reciprocal relu
+    remainder reshape rfft2 rms_norm roll round rsqrt scatter scatter_add select sigmoid sign silu
+    sin size slice softmax softplus solve sort sqrt square squeeze stack std straight_through sub
+    sum tanh tensor to tolist topk transpose tril triu unique unsqueeze var view where zeros
+    zeros_like
   ]]
   local known = {}
   for _, name in ipairs(native.pure_operators) do known[name] = true end
@@ -320,6 +323,12 @@ test("programs that mean harm do none", function()
     { lib .. "local x = lv.ones(999, { dtype = 'u8' }) while true do x = x * x end", "max_work" },
     { lib .. "while true do lv.linspace(0, 1, 999) end", "max_work" },
     { lib .. "while true do lv.position_encoding(0.5, lv.ones(99)) end", "max_work" },
+    { lib .. "local x = lv.ones(99) while true do x:unique() end", "max_work" },
+    { lib .. "local x = lv.ones(9, 9) while true do x:cumsum(1):tril():flip(1):roll(1) end",
+      "max_work" },
+    { lib .. "local x = lv.ones(2, 2, 2) while true do x:qr() end", "max_work" },
+    { lib .. "lv.zeros(1 << 12, 1 << 12):eigh()", "max_work" },
+    { lib .. "lv.zeros(1):expand(1 << 30):sort()", "max_work" },
     { "local function f() return 1 + f() end f()", "stack overflow" },
     { "local t = {} setmetatable(t, { __index = function(_, k) return t[k] end }) t.x = t.y",
       "stack overflow" },

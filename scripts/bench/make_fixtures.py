@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional as F
 
 import fixtures_sampling as sampling
+import fixtures_indexing as indexing
 import torch_twin as twin
 from fixtures import FOLDER, Fixtures
 
@@ -193,6 +194,7 @@ def optimisers(f):
 FILES = {
     "ops": [convolutions, shapes_and_pools, dense, norms, pointwise, losses, blocks, optimisers],
     "sampling": [sampling.samples, sampling.resizing, sampling.pooling, sampling.padding],
+    "indexing": indexing.GROUPS,
 }
 
 

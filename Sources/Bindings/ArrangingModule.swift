@@ -1,0 +1,144 @@
+import LuaBridge
+import Support
+import Tensors
+
+/// Other arrangements for Lua: running sums, mirrored and rolled dimensions, triangles, grids, and
+/// products of matrices in other words.
+enum ArrangingModule {
+  static func define(_ s: TensorSurface) {
+    moves(s)
+    triangles(s)
+    grids(s.module)
+    products(s)
+  }
+
+  private static func moves(_ s: TensorSurface) {
+    s.pure(
+      "cumsum", params: ["dim"],
+      doc: """
+        The sums along a dimension up to each number.
+        Unlike PyTorch, the sums of integers are f64, as those of `:sum`. Sums are carried in f64.
+
+            lv.arange(1, 4):cumsum(1)   -- 1 3 6 10
+        """
+    ) { (x: Tensor, d: Int) in
+      try x.runningSum(dimension(d, rank: max(1, x.shape.count), "cumsum"))
+    }
+    s.pure(
+      "flip", params: ["dims…"],
+      doc: """
+        Dimensions from their last entry to their first.
+
+            image:flip(-1)      -- mirrored
+            image:flip(3, 4)    -- turned by half a turn
+
+        @param ... integer|integer[]  the dimensions, as arguments or in one table
+        """
+    ) { (x: Tensor, dims: Sizes) in
+      try x.flipped(dims.shape.map { try dimension($0, x, "flip") })
+    }
+    s.pure(
+      "roll", params: ["shifts", "dims"],
+      doc: """
+        Elements moved on by some places along dimensions; what leaves at the end returns at the front.
+        Without dimensions all elements move, as they follow each other.
+
+            x:roll(1, 2)
+            image:roll({ 8, -8 }, { 3, 4 })
+
+        @param shifts integer|integer[]  places, one number for each dimension
+        @param dims? integer|integer[]  the dimensions
+        """
+    ) { (x: Tensor, shifts: Dimensions, dims: Dimensions?) in
+      try x.rolled(shifts.list, dims?.resolved(x, "roll"))
+    }
+  }
+
+  private static func triangles(_ s: TensorSurface) {
+    for (name, which, above) in [("tril", "lower", "above"), ("triu", "upper", "below")] {
+      let lower = name == "tril"
+      s.pure(
+        name, params: ["diagonal"],
+        doc: """
+          The \(which) triangle of matrices (…, rows, columns); what lies \(above) it becomes 0.
+
+              scores:\(name)()
+              scores:\(name)(-1)   -- \(lower ? "without" : "with one below") the diagonal
+
+          @param diagonal? integer  the last diagonal that is kept, counted to the right from the main one (0)
+          """
+      ) { (x: Tensor, diagonal: Int?) in try x.triangle(diagonal ?? 0, lower: lower) }
+    }
+  }
+
+  private struct Grid: LuaOptions {
+    var indexing = "ij"
+    static var luaFields: [LuaField<Grid>] {
+      [
+        LuaField(
+          "indexing", \.indexing, doc: "'ij': the first list runs down, or 'xy': to the right")
+      ]
+    }
+  }
+
+  private static func grids(_ m: LuaModule) {
+    m.pure(
+      "meshgrid", params: ["lists", "options"],
+      doc: """
+        Coordinates of a grid: for each list of numbers a tensor that varies along its own dimension.
+        Unlike PyTorch, the lists are in a table.
+
+            local y, x = lv.meshgrid { lv.linspace(-1, 1, 9), lv.linspace(-1, 1, 16) }   -- (9, 16)
+
+        @param lists lunerv.Tensor[]  tensors of one dimension
+        @return lunerv.Tensor ...  one for each list
+        """
+    ) { (lists: [Tensor], o: Grid) -> LuaResults in
+      guard o.indexing == "ij" || o.indexing == "xy" else {
+        throw LunervError(
+          .argument, "meshgrid: unknown indexing '\(o.indexing.printable)' (known: ij, xy)")
+      }
+      guard !lists.isEmpty else {
+        throw LunervError(.argument, "meshgrid: expected at least one tensor")
+      }
+      return LuaResults(list: try Tensor.grid(lists, columnsFirst: o.indexing == "xy"))
+    }
+  }
+
+  private static func products(_ s: TensorSurface) {
+    s.pure(
+      "bmm", params: ["y"],
+      doc: """
+        The products of matrices (n, m, k)·(n, k, p) → (n, m, p), without stretching; see matmul.
+
+            a:bmm(b)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.batchedProduct(y) }
+    s.pure(
+      "outer", params: ["y"],
+      doc: """
+        x[i]·y[j] of two tensors of one dimension: (n), (m) → (n, m).
+
+            window:outer(window)
+        """
+    ) { (x: Tensor, y: Tensor) in try x.outerProduct(y) }
+    s.module.pure(
+      "einsum", params: ["equation", "x", "y"],
+      doc: """
+        The sum of products that an equation names, of one tensor or two.
+        Unlike PyTorch, there are at most two tensors, no ellipsis, and sizes of 1 do not stretch.
+        Letters name dimensions: those missing behind the arrow are summed, a letter twice in one
+        tensor is its diagonal. Without an arrow the result has what occurs once, in the alphabet's
+        order. Products are computed by matmul.
+
+            lv.einsum("bij,bjk->bik", a, b)
+            lv.einsum("ii", a)               -- the trace
+            lv.einsum("nchw,oc->nohw", x, w)
+
+        @param y? lunerv.Tensor  the second tensor, where the equation names one
+        """
+    ) { (equation: String, x: Tensor, y: Tensor?) in
+      try Tensor.einsum(equation, y.map { [x, $0] } ?? [x])
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import LuaBridge
+import Support
+import Tensors
+
+/// Further pointwise functions for Lua, and logsumexp.
+enum FunctionModule {
+  static func define(_ s: TensorSurface) {
+    plain(s)
+    withConstants(s)
+    sums(s)
+  }
+
+  private static func plain(_ s: TensorSurface) {
+    let unary: [(String, String, (Tensor) throws -> Tensor)] = [
+      (
+        "hardswish", "x·min(max(x + 3, 0), 6)/6 (arXiv 1905.02244).", { try $0.hardswish() }
+      ),
+      ("log1p", "log(1 + x), exact near 0 too.", { try $0.logOfOnePlus() }),
+      ("expm1", "eˣ − 1, exact near 0 too.", { try $0.expMinusOne() }),
+      ("log2", "The logarithm to base 2.", { try $0.log2() }),
+    ]
+    for (name, doc, body) in unary {
+      s.pure(name, doc: "\(doc)\n\n    local y = x:\(name)()") { (x: Tensor) in try body(x) }
+    }
+  }
+
+  private struct Softplus: LuaOptions {
+    var beta = 1.0
+    static var luaFields: [LuaField<Softplus>] {
+      [LuaField("beta", \.beta, doc: "what x is multiplied by, and the logarithm divided by")]
+    }
+  }
+
+  private struct Leaky: LuaOptions {
+    var slope = 0.01
+    static var luaFields: [LuaField<Leaky>] {
+      [LuaField("slope", \.slope, doc: "what x is multiplied by below 0")]
+    }
+  }
+
+  private static func withConstants(_ s: TensorSurface) {
+    s.pure(
+      "softplus", params: ["options"],
+      doc: """
+        log(1 + e^(beta·x))/beta, a smooth relu.
+        Unlike PyTorch, there is no threshold beyond which it is x: it is exact everywhere.
+
+            local scale = raw:softplus()
+        """
+    ) { (x: Tensor, o: Softplus) in try x.softplus(o.beta) }
+    s.pure(
+      "leaky_relu", params: ["slope"],
+      doc: """
+        x, and slope·x below 0; at 0 the gradient is the slope.
+
+            x:leaky_relu(0.1)
+
+        @param slope? number|table  what x is multiplied by below 0, or options (0.01)
+        """
+    ) { (x: Tensor, slope: Form<Double, Leaky>) -> Tensor in
+      switch slope {
+      case .absent: try x.leakyRelu(0.01)
+      case .value(let slope): try x.leakyRelu(slope)
+      case .options(let o): try x.leakyRelu(o.slope)
+      }
+    }
+    s.pure(
+      "atan2", params: ["x"],
+      doc: """
+        The angle of the point (x, y) from −π to π, called as y:atan2(x).
+        At (0, 0) the gradient is no number, as in PyTorch.
+
+            local angle = dy:atan2(dx)
+
+        @param x lunerv.Tensor|number  stretches to the shape of y, or y to its
+        """
+    ) { (y: Tensor, x: Operand) in try y.angle(over: x.tensor(like: y)) }
+  }
+
+  private struct Reducing: LuaOptions {
+    var dim: Dimensions?
+    var keepdim = false
+    static var luaFields: [LuaField<Reducing>] {
+      [
+        LuaField("dim", \.dim, doc: "the dimension, or a table of several (all)"),
+        LuaField("keepdim", \.keepdim, doc: "whether they stay as sizes of 1"),
+      ]
+    }
+  }
+
+  private static func sums(_ s: TensorSurface) {
+    s.pure(
+      "logsumexp", params: ["dims", "keep"],
+      doc: """
+        log Σ eˣ over some dimensions, or all, without overflow.
+        Its gradient is the softmax. Of no elements it is −∞.
+
+            scores:logsumexp(-1)
+            scores:logsumexp(2, { keepdim = true })   -- or scores:logsumexp(2, true)
+
+        @param dims? integer|integer[]|table  the dimension, several, or options; all by default
+        @param keep? boolean|table  whether they stay as sizes of 1, or options; false by default
+        """
+    ) { (x: Tensor, dims: Form<Dimensions, Reducing>, keep: Form<Bool, Reducing>) -> Tensor in
+      var options = Reducing()
+      if case .options(let o) = dims { options = o }
+      if case .options(let o) = keep {
+        options.keepdim = o.keepdim
+        options.dim = o.dim ?? options.dim
+      }
+      if case .value(let d) = dims {
+        guard options.dim == nil else {
+          throw LunervError(.argument, "logsumexp: dimensions were given twice")
+        }
+        options.dim = d
+      }
+      if case .value(let k) = keep { options.keepdim = k }
+      return try x.logSumExp(options.dim?.resolved(x, "logsumexp"), keep: options.keepdim)
+    }
+  }
+}

@@ -1,0 +1,159 @@
+import Kernels
+import Support
+
+// Normalisations over batches, groups of channels and single vectors; dropout; and the inverse of
+// the spectrum.
+
+extension Tensor {
+  /// A parameter for each channel, in a shape that stretches over this tensor.
+  private func perChannel(_ p: Tensor?, _ dim: Int, _ what: String, _ name: String) throws
+    -> Tensor?
+  {
+    guard let p else { return nil }
+    guard p.shape == [shape[dim]] else {
+      throw LunervError(
+        .argument,
+        "\(name): \(what) must have shape (\(shape[dim])), got \(Shape.describe(p.shape))")
+    }
+    var sizes = [Int](repeating: 1, count: shape.count)
+    sizes[dim] = shape[dim]
+    return try p.viewed(sizes)
+  }
+
+  private func checkChannels(_ epsilon: Double, _ name: String) throws {
+    guard shape.count >= 2 else {
+      throw LunervError(
+        .argument, "\(name): expected (n, channels, …), got \(Shape.describe(shape))")
+    }
+    guard epsilon >= 0, epsilon.isFinite else {
+      throw LunervError(.argument, "\(name): expected an eps of at least 0, got \(epsilon)")
+    }
+  }
+
+  /// (x − mean)/√(variance + eps)·weight + bias for each channel, dimension 1; mean and variance
+  /// are the batch's own where they are nil.
+  public func batchNorm(
+    mean: Tensor?, variance: Tensor?, _ weight: Tensor?, _ bias: Tensor?, epsilon: Double
+  ) throws -> Tensor {
+    let name = "batch_norm"
+    try checkChannels(epsilon, name)
+    guard (mean == nil) == (variance == nil) else {
+      throw LunervError(.argument, "\(name): expected mean and variance, or neither")
+    }
+    let others = shape.indices.filter { $0 != 1 }
+    let centred = try subtracting(
+      perChannel(mean, 1, "mean", name) ?? self.mean(others, keep: true))
+    let spread =
+      try perChannel(variance, 1, "variance", name) ?? centred.squared().mean(others, keep: true)
+    var scale = try spread.adding(epsilon).reciprocalSquareRoot()
+    if let weight = try perChannel(weight, 1, "weight", name) {
+      scale = try scale.multiplied(by: weight)
+    }
+    let out = try centred.multiplied(by: scale)
+    guard let bias = try perChannel(bias, 1, "bias", name) else { return out }
+    return try out.adding(bias)
+  }
+
+  /// Mean 0 and variance 1 over each group of channels and their pixels, then ·weight + bias.
+  public func groupNorm(_ groups: Int, _ weight: Tensor?, _ bias: Tensor?, epsilon: Double) throws
+    -> Tensor
+  {
+    let name = "group_norm"
+    try checkChannels(epsilon, name)
+    let (n, channels) = (shape[0], shape[1])
+    guard groups >= 1, channels % groups == 0 else {
+      throw LunervError(
+        .argument, "\(name): expected groups that divide \(channels) channels, got \(groups)")
+    }
+    // The means of the channels first: their pixels stay where they lie.
+    let pixels = Array(2..<shape.count)
+    let perImage = [n, channels] + [Int](repeating: 1, count: shape.count - 2)
+    func groupMean(_ x: Tensor) throws -> Tensor {
+      let means = try x.mean(pixels, keep: true).viewed([n, groups, channels / groups])
+      return try means.mean([2], keep: true).expanded(to: [n, groups, channels / groups])
+        .viewed(perImage)
+    }
+    let centred = try subtracting(groupMean(self))
+    var scale = try groupMean(centred.squared()).adding(epsilon).reciprocalSquareRoot()
+    if let weight = try perChannel(weight, 1, "weight", name) {
+      scale = try scale.multiplied(by: weight)
+    }
+    let out = try centred.multiplied(by: scale)
+    guard let bias = try perChannel(bias, 1, "bias", name) else { return out }
+    return try out.adding(bias)
+  }
+
+  /// x/√(mean x² + eps)·weight over one dimension.
+  public func rmsNorm(_ weight: Tensor?, dim: Int, epsilon: Double) throws -> Tensor {
+    let name = "rms_norm"
+    guard dim >= 0, dim < shape.count else {
+      throw LunervError(
+        .argument,
+        "\(name): dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
+    }
+    guard epsilon >= 0, epsilon.isFinite else {
+      throw LunervError(.argument, "\(name): expected an eps of at least 0, got \(epsilon)")
+    }
+    let size = try squared().mean([dim], keep: true).adding(epsilon).reciprocalSquareRoot()
+    let out = try multiplied(by: size)
+    guard let weight = try perChannel(weight, dim, "weight", name) else { return out }
+    return try out.multiplied(by: weight)
+  }
+
+  /// Each element 0 with probability p, else divided by 1 − p.
+  public func droppedOut(_ p: Double, _ random: inout Philox) throws -> Tensor {
+    guard p >= 0, p <= 1 else {
+      throw LunervError(.argument, "dropout: expected a probability from 0 to 1, got \(p)")
+    }
+    guard isFloating else {
+      throw LunervError(.argument, "dropout: expected f32 or f64, got \(dtype.rawValue)")
+    }
+    if p == 0 { return self }
+    let draws = try Tensor.full(0, shape, dtype)
+    try draws.fillUniform(&random, lo: 0, hi: 1)
+    let kept = try Value.pointwise(
+      .greaterOrEqual, [draws.value, Value.filled(p, shape: [1], dtype: dtype)])
+    let scale = p < 1 ? 1 / (1 - p) : 0
+    let mask = try Value.pointwise(.multiplyConstant, [kept], p: scale).converted(to: value.layout)
+    try mask.materialise()
+    let y = try Value.pointwise(.multiply, [value, mask])
+    return Tensor.result(y, of: [self]) { [try Value.pointwise(.multiply, [$0, mask])] }
+  }
+
+  /// The image (…, h, w) of a half spectrum (…, h, w/2 + 1, 2), divided by h·w: the inverse of
+  /// ``fourierTransformed()``. The width is even unless it is given.
+  public func inverseFourierTransformed(width: Int?) throws -> Tensor {
+    let rank = shape.count
+    guard rank >= 3, shape[rank - 1] == 2, shape[rank - 2] >= 1, shape[rank - 3] >= 1 else {
+      throw LunervError(
+        .argument, "irfft2: expected (…, h, w/2 + 1, 2), got \(Shape.describe(shape))")
+    }
+    let (h, columns) = (shape[rank - 3], shape[rank - 2])
+    let w = width ?? max(1, 2 * (columns - 1))
+    guard w >= 1, w / 2 + 1 == columns else {
+      throw LunervError(
+        .argument,
+        "irfft2: expected a width of \(max(1, 2 * (columns - 1))) or \(2 * columns - 1), got \(w)")
+    }
+    guard h <= Int(Int32.max), w <= Int(Int32.max) else {
+      throw LunervError(.argument, "irfft2: \(Shape.describe(shape)) is too large")
+    }
+    let (full, leading) = (shape, Array(shape.dropLast(3)))
+    let planes = Shape.count(leading)
+    try Work.charge(planes, h, w, 16)
+    let y = try value.mapPlanes(to: leading + [h, w]) { y, x in
+      FourierTransform.inverseAll(planes: planes, h: h, w: w, y, x)
+    } f64: { y, x in
+      FourierTransform.inverseAll(planes: planes, h: h, w: w, y, x)
+    }
+    return Tensor.result(y, of: [self]) { g in
+      [
+        try g.mapPlanes(to: full) { g, y in
+          FourierTransform.inverseAdjointAll(planes: planes, h: h, w: w, g, y)
+        } f64: { g, y in
+          FourierTransform.inverseAdjointAll(planes: planes, h: h, w: w, g, y)
+        }
+      ]
+    }
+  }
+}

@@ -1,0 +1,76 @@
+-- Normalisation of channels over a batch.
+local class <const> = require "lunerv.nn.class"
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
+local parameter <const> = require "lunerv.nn.parameter"
+
+local takes <const> = options.takes("nn.BatchNorm2d", {
+  { "eps", 1e-5, "added to the variance" },
+  { "momentum", 0.1, "share of a batch in the new running statistics" },
+  { "affine", true, "whether there is a weight and a bias for each channel" },
+  { "training", nil, "whether the batch's own statistics are taken (while gradients are recorded)",
+    type = "boolean" },
+})
+
+local images <const> = { 1, 3, 4 }
+
+--- Each channel of (n, channels, h, w) brought to mean 0 and variance 1, then a weight and a bias
+--- (arXiv 1502.03167). In training by the batch's own mean and variance, which the buffers
+--- running_mean and running_var follow; in evaluation by those.
+--- Unlike PyTorch, there is no training mode: it is training while gradients are recorded, and
+--- evaluation inside lv.no_grad, unless `training` (a field of the module, too) decides.
+---
+---     local norm = nn.BatchNorm2d(64)
+---     norm.training = false                 -- the running statistics, gradients or not
+---
+---@param channels integer  channels of the map
+---@param options? lunerv.nn.BatchNorm2d.Options
+local BatchNorm2d <const> = class "BatchNorm2d"
+
+function BatchNorm2d:init(channels, given)
+  local o = takes(given)
+  channels = parameter.integer(channels, "nn.BatchNorm2d: channels")
+  if not (o.momentum >= 0 and o.momentum <= 1) then
+    errors.raise("nn.BatchNorm2d: momentum: expected a number from 0 to 1, got %s", o.momentum)
+  end
+  self.eps, self.momentum = o.eps, o.momentum
+  if o.training ~= nil then self.training = o.training end
+  if o.affine then
+    self.weight = parameter.full(1, channels)
+    self.bias = parameter.full(0, channels)
+  end
+  self.running_mean = native.zeros(channels)
+  self.running_var = native.ones(channels)
+end
+
+-- Moves the running statistics towards a batch's; the variance with n − 1 as divisor, as PyTorch.
+local function follow(self, mean, variance, count)
+  local share <const> = self.momentum
+  local function move(running, value)
+    running:copy_(running * (1 - share) + value:detach():to(running.dtype) * share)
+  end
+  move(self.running_mean, mean)
+  move(self.running_var, variance * (count / math.max(count - 1, 1)))
+end
+
+function BatchNorm2d:forward(x)
+  if x:dim() ~= 4 then
+    errors.raise("nn.BatchNorm2d: expected (n, channels, h, w), got (%s)",
+      table.concat(x.shape, ", "))
+  end
+  local channels <const> = self.running_mean:numel()
+  if x:size(2) ~= channels then
+    errors.raise("nn.BatchNorm2d: expected %d channels, got %d", channels, x:size(2))
+  end
+  local training = self.training
+  if training == nil then training = native.is_grad_enabled() end
+  local mean, variance = self.running_mean, self.running_var
+  if training then
+    mean, variance = x:mean(images), x:var(images)
+    native.no_grad(follow, self, mean, variance, x:numel() // math.max(x:size(2), 1))
+  end
+  return x:batch_norm(mean, variance, self.weight, self.bias, { eps = self.eps })
+end
+
+return BatchNorm2d
