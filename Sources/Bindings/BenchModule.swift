@@ -2,35 +2,41 @@ import Glibc
 import Kernels
 import LuaBridge
 import Support
+import Tensors
 
 /// What `lunerv bench` needs beside what everyone uses.
 enum BenchModule {
-  /// A convolution by its sizes; `kernel` and `padding` serve both directions.
+  /// A convolution by its sizes; one number serves both directions.
   private struct Shape: LuaOptions {
     var inputs = 1
     var outputs = 1
     var height = 1
     var width = 1
-    var kernel = 1
-    var stride = 1
-    var padding = 0
+    var kernel = PerAxis(1)
+    var stride = PerAxis(1)
+    var padding = AxisPadding(padding: .sides([0]))
+    var dilation = PerAxis(1)
     var groups = 1
     static var luaFields: [LuaField<Shape>] {
       [
         LuaField("inputs", \.inputs), LuaField("outputs", \.outputs), LuaField("height", \.height),
         LuaField("width", \.width), LuaField("kernel", \.kernel), LuaField("stride", \.stride),
-        LuaField("padding", \.padding), LuaField("groups", \.groups),
+        LuaField("padding", \.padding), LuaField("dilation", \.dilation),
+        LuaField("groups", \.groups),
       ]
     }
 
     func checked() throws -> ConvolutionShape {
-      let sizes = [inputs, outputs, height, width, kernel, stride, groups]
-      guard sizes.allSatisfy({ (1...1 << 24).contains($0) }), (0...1 << 20).contains(padding),
-        height + 2 * padding >= kernel, width + 2 * padding >= kernel
-      else { throw LunervError(.argument, "expected sizes of a convolution") }
-      return ConvolutionShape(
-        n: 1, inputs: inputs, height: height, width: width, outputs: outputs, kh: kernel,
-        kw: kernel, stride: stride, padY: padding, padX: padding, groups: groups)
+      let sizes = [inputs, outputs, height, width, groups]
+      let sides = kernel.list.count == 1 ? kernel.list + kernel.list : kernel.list
+      guard (sizes + sides).allSatisfy({ (1...1 << 24).contains($0) }), sides.count == 2 else {
+        throw LunervError(.argument, "expected sizes of a convolution")
+      }
+      return try ConvolutionShape.checked(
+        "bench", n: 1, inputs: inputs, height: height, width: width, outputs: outputs,
+        kernel: sides,
+        .init(
+          stride: stride.list, padding: padding.padding, dilation: dilation.list, groups: groups))
     }
   }
 

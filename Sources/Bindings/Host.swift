@@ -74,6 +74,7 @@ public final class Host {
     LayerModule.define(surface)
     SamplingModule.define(surface)
     IndexingModule.define(surface, session)
+    ConvolutionModule.define(surface)
     lua.register(CompressionModule.define(surface))
     CoderModule.define(module, lua)
     lua.register(tensors)

@@ -4,18 +4,6 @@ import Tensors
 
 /// Operators of layers, and losses.
 enum LayerModule {
-  private struct Convolution: LuaOptions {
-    var stride = 1
-    var padding = 0
-    var groups = 1
-    static var luaFields: [LuaField<Convolution>] {
-      [
-        LuaField("stride", \.stride, doc: "step between outputs, in both directions"),
-        LuaField("padding", \.padding, doc: "zeros on all four sides"),
-        LuaField("groups", \.groups, doc: "groups of channels, each convolved by itself"),
-      ]
-    }
-  }
   private struct Norm: LuaOptions {
     var eps: Double?
     var dim: Int?
@@ -66,18 +54,6 @@ enum LayerModule {
             x:linear(weight, bias)
         """
     ) { (x: Tensor, w: Tensor, b: Tensor?) in try x.linear(w, b) }
-    s.pure(
-      "conv2d", params: ["weight", "bias", "options"],
-      doc: """
-        The convolution of (n, inputs, h, w) with weight (outputs, inputs/groups, kh, kw).
-        Unlike PyTorch, stride and padding are one number for both directions, and the bias may be
-        nil. The result is computed when somebody reads it.
-
-            local y = lv.conv2d(x, weight, bias, { stride = 2, padding = 1 })
-        """
-    ) { (x: Tensor, w: Tensor, b: Tensor?, o: Convolution) in
-      try x.conv2d(w, b, stride: o.stride, padding: o.padding, groups: o.groups)
-    }
   }
 
   private static func images(_ s: TensorSurface) {

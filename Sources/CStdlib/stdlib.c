@@ -296,6 +296,9 @@ END
 MODULE("lunerv.nn.activations")
 #embed "../../stdlib/lunerv/nn/activations.lua"
 END
+MODULE("lunerv.nn.axes")
+#embed "../../stdlib/lunerv/nn/axes.lua"
+END
 MODULE("lunerv.nn.batch_norm")
 #embed "../../stdlib/lunerv/nn/batch_norm.lua"
 END
@@ -310,6 +313,12 @@ MODULE("lunerv.nn.class")
 END
 MODULE("lunerv.nn.conv2d")
 #embed "../../stdlib/lunerv/nn/conv2d.lua"
+END
+MODULE("lunerv.nn.conv3d")
+#embed "../../stdlib/lunerv/nn/conv3d.lua"
+END
+MODULE("lunerv.nn.conv_transpose2d")
+#embed "../../stdlib/lunerv/nn/conv_transpose2d.lua"
 END
 MODULE("lunerv.nn.convnext")
 #embed "../../stdlib/lunerv/nn/convnext.lua"
@@ -328,6 +337,9 @@ MODULE("lunerv.nn.linear")
 END
 MODULE("lunerv.nn.list")
 #embed "../../stdlib/lunerv/nn/list.lua"
+END
+MODULE("lunerv.nn.masked_conv2d")
+#embed "../../stdlib/lunerv/nn/masked_conv2d.lua"
 END
 MODULE("lunerv.nn.mlp")
 #embed "../../stdlib/lunerv/nn/mlp.lua"

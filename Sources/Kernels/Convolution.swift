@@ -4,12 +4,14 @@ public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
   case winograd
   /// F(6×6, 3×3): 3×3, stride 1. A fifth fewer products, and larger tiles.
   case winograd6
-  /// Matrix products over packed rows: every kernel and stride, one group.
+  /// Matrix products over packed rows: every kernel, stride and dilation, one group.
   case direct
   /// One product for all taps of few outputs: stride 1.
   case narrow
   /// One filter per channel, stride 1.
   case depthwise
+  /// Channels in groups: every kernel, stride and dilation.
+  case grouped
 }
 
 /// f32 convolution over image operands in any layout (``ImageLayout``).
@@ -22,13 +24,15 @@ public enum Convolution {
   public static func admits(_ algorithm: ConvolutionAlgorithm, _ s: ConvolutionShape) -> Bool {
     switch algorithm {
     case .winograd, .winograd6:
-      s.groups == 1 && s.kh == s.kw && form(algorithm, kernel: s.kh) != nil && s.stride == 1
+      s.groups == 1 && s.kh == s.kw && form(algorithm, kernel: s.kh) != nil && s.isPlain
         && s.padY == s.padX && s.padY < s.kh
-    case .direct: s.groups == 1
+    case .direct: s.groups == 1 && Gather.fits(s)
     case .narrow:
-      s.groups == 1 && s.stride == 1 && s.outputs * s.kh * s.kw <= NarrowConvolution.mostColumns
+      s.groups == 1 && s.isPlain && s.outputs * s.kh * s.kw <= NarrowConvolution.mostColumns
     case .depthwise:
-      s.groups == s.inputs && s.groups == s.outputs && s.groups > 1 && s.stride == 1
+      s.groups == s.inputs && s.groups == s.outputs && s.groups > 1 && s.isPlain
+        && Gather.fits(s)
+    case .grouped: s.groups > 1 && Gather.fits(s)
     }
   }
 
@@ -42,7 +46,8 @@ public enum Convolution {
     }
   }
 
-  /// The algorithm that serves a shape best; nil when only the reference path can.
+  /// The algorithm that serves a shape best; nil when only the reference path can, which needs no
+  /// working memory.
   /// Winograd wins wherever there are tiles enough to fill its products.
   public static func algorithm(for s: ConvolutionShape) -> ConvolutionAlgorithm? {
     if let forced, admits(forced, s) { return forced }
@@ -56,7 +61,8 @@ public enum Convolution {
       let large = max(s.inputs, s.outputs) <= 48 && s.outHeight * s.outWidth >= 1 << 15
       return large && admits(.winograd6, s) ? .winograd6 : .winograd
     }
-    return admits(.direct, s) ? .direct : nil
+    if admits(.direct, s) { return .direct }
+    return admits(.grouped, s) ? .grouped : nil
   }
 
   /// Whether the algorithm can activate what it writes to `target`. Zeros must stay zero, in the
@@ -106,13 +112,13 @@ public enum Convolution {
     switch algorithm {
     case .winograd, .winograd6: break
     case .direct:
-      DirectConvolution.forward(
-        x, weights: view, bias: b, stride: s.stride, padY: s.padY, padX: s.padX, y)
+      DirectConvolution.forward(s, x, weights: view, bias: b, y)
     case .narrow:
       NarrowConvolution.forward(x, weights: view, bias: b, padY: s.padY, padX: s.padX, y)
     case .depthwise:
       DepthwiseConvolution.forward(
         x, weights: w, turned: false, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, bias: b, y)
+    case .grouped: GroupedConvolution.forward(s, x, weights: w, bias: b, y)
     }
   }
 
@@ -128,15 +134,16 @@ public enum Convolution {
     }
   }
 
-  /// The gradient of the input from `g`, that of the output.
+  /// The gradient of the input from `g`, that of the output; `bias` is added to it, which is what
+  /// the transposed convolution wants. `narrow` has none.
   public static func dataGradient(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ g: ImageOperand,
-    w: UnsafePointer<Float>, _ dx: ImageTarget
+    w: UnsafePointer<Float>, bias: UnsafePointer<Float>? = nil, _ dx: ImageTarget
   ) {
     let view = WeightView(
       memory: w, o: s.outputs, i: s.inputs / s.groups, kh: s.kh, kw: s.kw, transposed: true)
     if let form = form(algorithm, kernel: s.kh) {
-      winograd(form, g, weights: view, bias: nil, padding: s.kh - 1 - s.padY, dx)
+      winograd(form, g, weights: view, bias: bias, padding: s.kh - 1 - s.padY, dx)
       return
     }
     switch algorithm {
@@ -145,12 +152,12 @@ public enum Convolution {
       NarrowConvolution.dataGradient(
         g, weights: view, padY: s.kh - 1 - s.padY, padX: s.kw - 1 - s.padX, dx)
     case .direct:
-      DirectConvolution.dataGradient(
-        g, weights: view, stride: s.stride, padY: s.padY, padX: s.padX, dx)
+      DirectConvolution.dataGradient(s, g, weights: view, bias: bias, dx)
     case .depthwise:
       DepthwiseConvolution.forward(
         g, weights: w, turned: true, kh: s.kh, kw: s.kw, padY: s.kh - 1 - s.padY,
-        padX: s.kw - 1 - s.padX, bias: nil, dx)
+        padX: s.kw - 1 - s.padX, bias: bias, dx)
+    case .grouped: GroupedConvolution.dataGradient(s, g, weights: w, bias: bias, dx)
     }
   }
 
@@ -166,15 +173,14 @@ public enum Convolution {
     switch algorithm {
     case .winograd, .winograd6: break
     case .direct:
-      DirectConvolution.weightGradient(
-        x, gradient: g, kh: s.kh, kw: s.kw, stride: s.stride, padY: s.padY, padX: s.padX, dw: dw,
-        db: db)
+      DirectConvolution.weightGradient(s, x, gradient: g, dw: dw, db: db)
     case .narrow:
       NarrowConvolution.weightGradient(
         x, gradient: g, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, dw: dw, db: db)
     case .depthwise:
       DepthwiseConvolution.weightGradient(
         x, gradient: g, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, dw: dw, db: db)
+    case .grouped: GroupedConvolution.weightGradient(s, x, gradient: g, dw: dw, db: db)
     }
   }
 }

@@ -1,31 +1,6 @@
-/// Convolution written as its definition, for any floating type, kernel, stride, padding
+/// Convolution written as its definition, for any floating type, kernel, stride, padding, dilation
 /// and groups: the f64 path that gradient checks trust, and what odd cases fall back to.
 /// All operands are contiguous NCHW.
-public struct ConvolutionShape: Equatable, Sendable {
-  public var n: Int, inputs: Int, height: Int, width: Int
-  public var outputs: Int, kh: Int, kw: Int
-  public var stride: Int, padY: Int, padX: Int, groups: Int
-  public init(
-    n: Int, inputs: Int, height: Int, width: Int, outputs: Int, kh: Int, kw: Int, stride: Int,
-    padY: Int, padX: Int, groups: Int
-  ) {
-    self.n = n
-    self.inputs = inputs
-    self.height = height
-    self.width = width
-    self.outputs = outputs
-    self.kh = kh
-    self.kw = kw
-    self.stride = stride
-    self.padY = padY
-    self.padX = padX
-    self.groups = groups
-  }
-
-  public var outHeight: Int { (height + 2 * padY - kh) / stride + 1 }
-  public var outWidth: Int { (width + 2 * padX - kw) / stride + 1 }
-}
-
 public enum ReferenceConvolution {
   /// Calls `body(output pixel, input pixel, tap)` with offsets within their planes for
   /// every pair that a kernel tap joins.
@@ -34,11 +9,11 @@ public enum ReferenceConvolution {
   ) {
     for oy in 0..<s.outHeight {
       for ky in 0..<s.kh {
-        let y = oy * s.stride + ky - s.padY
+        let y = oy * s.strideY + ky * s.dilationY - s.padY
         if y < 0 || y >= s.height { continue }
         for ox in 0..<s.outWidth {
           for kx in 0..<s.kw {
-            let x = ox * s.stride + kx - s.padX
+            let x = ox * s.strideX + kx * s.dilationX - s.padX
             if x < 0 || x >= s.width { continue }
             body(oy * s.outWidth + ox, y * s.width + x, ky * s.kw + kx)
           }
@@ -68,14 +43,15 @@ public enum ReferenceConvolution {
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func dataGradient<T: BinaryFloatingPoint>(
-    _ s: ConvolutionShape, g: UnsafePointer<T>, w: UnsafePointer<T>, dx: UnsafeMutablePointer<T>
+    _ s: ConvolutionShape, g: UnsafePointer<T>, w: UnsafePointer<T>,
+    bias: UnsafePointer<T>? = nil, dx: UnsafeMutablePointer<T>
   ) {
     let (inGroup, outGroup) = (s.inputs / s.groups, s.outputs / s.groups)
     let (plane, outPlane, taps) = (s.height * s.width, s.outHeight * s.outWidth, s.kh * s.kw)
     ThreadPool.shared.run(s.n * s.inputs) { index in
       let (n, c) = (index / s.inputs, index % s.inputs)
       let image = dx + index * plane
-      image.update(repeating: 0, count: plane)
+      image.update(repeating: bias?[c] ?? 0, count: plane)
       for j in 0..<outGroup {
         let o = c / inGroup * outGroup + j
         let out = g + (n * s.outputs + o) * outPlane

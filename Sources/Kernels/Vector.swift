@@ -115,6 +115,15 @@ private let streamingFloats = 1 << 21
   #endif
 }
 
+/// Lane l of the result is lane `places`[l] of `v`.
+@inline(__always) func permuted(_ v: Vector, _ places: Integers) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_permute16(v, places)
+  #else
+    lunerv_permute8(v, places)
+  #endif
+}
+
 /// Calls `body` with the first lane of every vector that covers `lanes`. (`stride` is called out
 /// of line where the compiler has inlined much already.)
 @inline(__always) func forEachVectorOfLanes(_ lanes: Int, _ body: (Int) -> Void) {

@@ -101,6 +101,11 @@ extension LuaOptions {
   }
 }
 
+/// A value of an option that is more than a number, text or flag, as Lua writes it.
+public protocol LuaOptionText {
+  var luaOptionText: String { get }
+}
+
 /// A default as Lua writes it; nil for what has no short form.
 private func luaText(_ value: Any) -> String? {
   switch value {
@@ -109,6 +114,7 @@ private func luaText(_ value: Any) -> String? {
   case let value as Double where value.isInfinite: value < 0 ? "-math.huge" : "math.huge"
   case let value as Double:
     value == value.rounded() && abs(value) < 1e15 ? String(Int(value)) : "\(value)"
+  case let value as any LuaOptionText: value.luaOptionText
   case let value as String where !value.isEmpty: "\"\(value)\""
   default: nil
   }

@@ -22,44 +22,16 @@ struct ConvolutionCall {
   var origin = Profiler.Origin()
 
   static func checked(
-    x: Value, w: Value, b: Value?, stride: Int, padding: Int, groups: Int, recorded: Bool
+    x: Value, w: Value, b: Value?, _ geometry: ConvolutionGeometry, recorded: Bool
   ) throws -> ConvolutionCall {
-    func fail(_ text: String) -> LunervError { LunervError(.argument, "conv2d: " + text) }
-    guard x.shape.count == 4 else {
-      throw fail("x must have 4 dimensions (N, C, H, W), got \(Shape.describe(x.shape))")
-    }
-    guard w.shape.count == 4 else {
-      throw fail(
-        "weight must have 4 dimensions (O, I/groups, kh, kw), got \(Shape.describe(w.shape))")
-    }
-    guard x.isFloating, x.dtype == w.dtype, b == nil || b?.dtype == x.dtype else {
-      throw fail("x, weight and bias must all be f32 or all f64")
-    }
-    guard stride >= 1, padding >= 0, groups >= 1 else {
-      throw fail(
-        "expected stride and groups of at least 1 and padding of at least 0, got \(stride), \(groups) and \(padding)"
-      )
-    }
-    guard x.shape[1] % groups == 0, w.shape[0] % groups == 0, w.shape[1] == x.shape[1] / groups
-    else {
-      throw fail(
-        "weight \(Shape.describe(w.shape)) wants \(w.shape[1] &* groups) input channels in \(groups) group(s), x has \(x.shape[1])"
-      )
-    }
-    if let b, b.shape != [w.shape[0]] {
-      throw fail("bias must have shape (\(w.shape[0])), got \(Shape.describe(b.shape))")
-    }
-    let s = ConvolutionShape(
-      n: x.shape[0], inputs: x.shape[1], height: x.shape[2], width: x.shape[3],
-      outputs: w.shape[0], kh: w.shape[2], kw: w.shape[3], stride: stride, padY: padding,
-      padX: padding, groups: groups)
-    guard s.kh >= 1, s.kw >= 1, s.n >= 1, s.inputs >= 1, s.outputs >= 1,
-      padding <= 1 << 20, stride <= 1 << 20, s.height + 2 * padding >= s.kh,
-      s.width + 2 * padding >= s.kw
-    else {
-      throw fail(
-        "a \(s.kh)×\(s.kw) kernel does not fit \(s.height)×\(s.width) with padding \(padding)")
-    }
+    try ConvolutionOperands.check(
+      "conv2d", x: x, w: w, b: b, sizes: "N, C, H, W", kernel: "kh, kw", inner: "O, I/groups")
+    let kernel = Array(w.shape.suffix(2))
+    let axes = try geometry.axes(kernel, "conv2d")
+    try ConvolutionOperands.checkChannels("conv2d", x: x, w: w, b: b, groups: geometry.groups)
+    let s = try ConvolutionShape.checked(
+      "conv2d", n: x.shape[0], inputs: x.shape[1], height: x.shape[2], width: x.shape[3],
+      outputs: w.shape[0], kernel: kernel, axes, groups: geometry.groups)
     x.readers += 1
     return ConvolutionCall(
       shape: s, x: x, w: w, b: b, recorded: recorded, keepsWeights: !recorded && w.isStored,
@@ -77,14 +49,7 @@ struct ConvolutionCall {
   }
 
   private var algorithm: ConvolutionAlgorithm? {
-    x.dtype == .f32 ? Convolution.algorithm(for: shape) : nil
-  }
-
-  /// An operand as the algorithm can read it. Depthwise convolution wants the channels of
-  /// both sides in the same lanes, so no view as PixelShuffle left it.
-  private func operand(_ v: Value) throws -> ImageOperand {
-    if algorithm == .depthwise, case .unshuffled = v.state { try v.materialise() }
-    return try v.image()
+    ConvolutionProducts.algorithm(shape, x.dtype)
   }
 
   /// The pending result.
@@ -128,7 +93,7 @@ struct ConvolutionCall {
       }
       return try target.converted(to: layout)
     }
-    let source = try operand(x)
+    let source = try ConvolutionProducts.operand(x, algorithm)
     try Session.current.betweenKernels?()
     let target = result.imageLayout(shuffle: shuffle)
     if !keepsWeights {
@@ -160,58 +125,16 @@ struct ConvolutionCall {
 
   /// The gradient of x from that of the (unshuffled) result.
   func dataGradient(_ g: Value) throws -> Value {
-    try measured("conv2d, by input") { try computeDataGradient(g) }
-  }
-
-  private func computeDataGradient(_ g: Value) throws -> Value {
-    let w = try self.w.contiguous()
-    guard let algorithm else {
-      let g = try g.contiguous()
-      let dx = try Value.allocate(x.shape, x.dtype)
-      if x.dtype == .f64 {
-        ReferenceConvolution.dataGradient(
-          shape, g: try g.memory(Double.self), w: try w.memory(Double.self),
-          dx: try dx.memory(Double.self))
-      } else {
-        ReferenceConvolution.dataGradient(
-          shape, g: try g.memory(Float.self), w: try w.memory(Float.self),
-          dx: try dx.memory(Float.self))
-      }
-      return dx
+    try measured("conv2d, by input") {
+      try ConvolutionProducts.dataGradient(shape, g, w, bias: nil)
     }
-    let layout = Value.imageLayout(channels: x.shape[1], dtype: x.dtype)
-    let dx = try Value.allocate(x.shape, x.dtype, layout)
-    Convolution.dataGradient(
-      shape, by: algorithm, try operand(g), w: try w.memory(Float.self),
-      ImageTarget(dx.imageLayout(shuffle: 1), try dx.memory(Float.self)))
-    return dx
   }
 
   /// The gradients of the weights and, when there is one, of the bias.
   func weightGradient(_ g: Value) throws -> (Value, Value?) {
-    try measured("conv2d, by weight") { try computeWeightGradient(g) }
-  }
-
-  private func computeWeightGradient(_ g: Value) throws -> (Value, Value?) {
-    let dw = try Value.allocate(w.shape, w.dtype)
-    let db = try b.map { try Value.allocate($0.shape, $0.dtype) }
-    guard let algorithm else {
-      let (x, g) = (try x.contiguous(), try g.contiguous())
-      if x.dtype == .f64 {
-        ReferenceConvolution.weightGradient(
-          shape, x: try x.memory(Double.self), g: try g.memory(Double.self),
-          dw: try dw.memory(Double.self), db: try db?.memory(Double.self))
-      } else {
-        ReferenceConvolution.weightGradient(
-          shape, x: try x.memory(Float.self), g: try g.memory(Float.self),
-          dw: try dw.memory(Float.self), db: try db?.memory(Float.self))
-      }
-      return (dw, db)
+    try measured("conv2d, by weight") {
+      try ConvolutionProducts.weightGradient(shape, x, g, bias: b != nil)
     }
-    Convolution.weightGradient(
-      shape, by: algorithm, try operand(x), try operand(g), dw: try dw.memory(Float.self),
-      db: try db?.memory(Float.self))
-    return (dw, db)
   }
 }
 
@@ -262,7 +185,7 @@ extension Value {
     }
     if s == 1 { return self }
     if case .convolution(var call) = state, call.shuffle == 1, dtype == .f32,
-      Convolution.algorithm(for: call.shape) != .depthwise
+      call.shape.groups == 1
     {
       call.shuffle = s
       return try call.value()

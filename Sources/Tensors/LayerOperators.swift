@@ -57,9 +57,14 @@ extension Tensor {
   public func conv2d(_ w: Tensor, _ b: Tensor?, stride: Int = 1, padding: Int = 0, groups: Int = 1)
     throws -> Tensor
   {
+    try conv2d(
+      w, b, .init(stride: [stride], padding: .sides([padding]), groups: groups))
+  }
+
+  /// The same with stride, padding and dilation for each axis.
+  public func conv2d(_ w: Tensor, _ b: Tensor?, _ geometry: ConvolutionGeometry) throws -> Tensor {
     let call = try ConvolutionCall.checked(
-      x: value, w: w.value, b: b?.value, stride: stride, padding: padding, groups: groups,
-      recorded: Session.current.isRecording)
+      x: value, w: w.value, b: b?.value, geometry, recorded: Session.current.isRecording)
     let needX = node >= 0
     let needW = w.node >= 0 || (b.map { $0.node >= 0 } ?? false)
     let inputs = [self, w] + (b.map { [$0] } ?? [])

@@ -73,25 +73,33 @@ private struct Case: CustomTestStringConvertible {
   init(
     n: Int = 1, _ inputs: Int, _ outputs: Int, _ height: Int, _ width: Int, k: Int = 3,
     kw: Int? = nil, stride: Int = 1, pad: Int = 1, groups: Int = 1, x: Side = Side(),
-    y: Side = Side()
+    y: Side = Side(), _ change: (inout ConvolutionShape) -> Void = { _ in }
   ) {
     shape = ConvolutionShape(
       n: n, inputs: inputs, height: height, width: width, outputs: outputs, kh: k, kw: kw ?? k,
       stride: stride, padY: pad, padX: pad, groups: groups)
+    change(&shape)
     (self.x, self.y) = (x, y)
   }
 
   var testDescription: String {
     let s = shape
     return
-      "\(s.n)×\(s.inputs)→\(s.outputs) \(s.height)×\(s.width) k\(s.kh)×\(s.kw) s\(s.stride) p\(s.padY) g\(s.groups) \(x)→\(y)"
+      "\(s.n)×\(s.inputs)→\(s.outputs) \(s.height)×\(s.width) k\(s.kh)×\(s.kw) s\(s.strideY),\(s.strideX) d\(s.dilationY),\(s.dilationX) p\(s.padY),\(s.padX) e\(s.padEndY),\(s.padEndX) g\(s.groups) \(x)→\(y)"
   }
 
   var algorithms: [ConvolutionAlgorithm] {
     let s = shape
-    if s.groups > 1 { return [.depthwise] }
-    let fits = s.kh == s.kw && [3, 5].contains(s.kh) && s.stride == 1 && s.padY < s.kh
-    let narrow = s.stride == 1 && s.outputs * s.kh * s.kw <= 32
+    let plain =
+      s.strideY == 1 && s.strideX == 1 && s.dilationY == 1 && s.dilationX == 1
+      && s.padEndY == s.padY && s.padEndX == s.padX
+    if s.groups > 1 {
+      return plain && s.groups == s.inputs && s.groups == s.outputs
+        ? [.depthwise, .grouped] : [.grouped]
+    }
+    let fits =
+      plain && s.kh == s.kw && [3, 5].contains(s.kh) && s.padY < s.kh && s.padY == s.padX
+    let narrow = plain && s.outputs * s.kh * s.kw <= 32
     return (fits ? [.winograd, .direct] : [.direct]) + (fits && s.kh == 3 ? [.winograd6] : [])
       + (narrow ? [.narrow] : [])
   }
@@ -107,7 +115,7 @@ private struct Bounds {
     switch algorithm {
     case .winograd, .winograd6: (image, weights) = (2e-5, 5e-5)
     case .narrow: (image, weights) = (2e-5, 4e-6)
-    case .direct, .depthwise: (image, weights) = (4e-6, 4e-6)
+    case .direct, .depthwise, .grouped: (image, weights) = (4e-6, 4e-6)
     }
   }
 }
@@ -279,6 +287,42 @@ extension KernelsTests {
         seed: seed)
     }
 
+    /// Strides, dilations and paddings that differ between the axes and the sides.
+    @Test(arguments: 0..<40) func anyGeometry(_ seed: Int) {
+      var noise = Noise(seed + 3000)
+      let (kh, kw) = (noise.pick([1, 2, 3, 5]), noise.pick([1, 2, 3, 4]))
+      // One group, depthwise, groups of a vector, of more, and of different sizes on both sides.
+      let (groups, inputs, outputs) = [
+        (1, 5, 9), (1, 17, 3), (9, 9, 9), (17, 17, 17), (3, 12, 12), (2, 6, 10), (5, 5, 15),
+        (2, 34, 36), (2, 40, 4), (3, 15, 60),
+      ][seed % 10]
+      check(
+        Case(
+          n: 1 + noise.below(2), inputs, outputs, 9 + noise.below(9), 12 + noise.below(30), k: kh,
+          kw: kw, groups: groups, x: Side(planar: noise.below(2) == 0),
+          y: Side(planar: noise.below(2) == 0)
+        ) {
+          ($0.strideY, $0.strideX) = (noise.pick([1, 2, 3, 8]), noise.pick([1, 1, 2, 7]))
+          ($0.dilationY, $0.dilationX) = (noise.pick([1, 2]), noise.pick([1, 2, 3]))
+          ($0.padY, $0.padX) = (noise.below(4), noise.below(3))
+          ($0.padEndY, $0.padEndX) = (noise.below(4), noise.below(3) - 1)
+        }, seed: seed)
+    }
+
+    /// Taps and steps so far apart that most of what is between is not read.
+    @Test(arguments: [1, 5, 34]) func farApart(_ channels: Int) {
+      for groups in [1, channels == 34 ? 2 : channels] {
+        check(
+          Case(channels, channels, 90, 61, k: 2, kw: 3, pad: 0, groups: groups) {
+            ($0.strideY, $0.strideX) = (30, 19)
+          }, seed: channels)
+        check(
+          Case(channels, channels, 3, 4, k: 2, pad: 50, groups: groups) {
+            ($0.dilationY, $0.dilationX) = (47, 51)
+          }, seed: channels + 1)
+      }
+    }
+
     /// Operands computed on the way give what the same operands give from memory.
     @Test(arguments: [3, 16, 35], [true, false])
     func computedOperands(_ channels: Int, _ planar: Bool) {
@@ -345,8 +389,14 @@ extension KernelsTests {
       #expect(algorithm(Case(35, 35, 90, 160, k: 7, pad: 3)) == .direct)
       #expect(algorithm(Case(35, 35, 90, 160, stride: 2)) == .direct)
       #expect(algorithm(Case(64, 64, 90, 160, k: 7, pad: 3, groups: 64)) == .depthwise)
-      #expect(algorithm(Case(64, 64, 90, 160, stride: 2, groups: 64)) == nil)
-      #expect(algorithm(Case(6, 9, 9, 16, groups: 3)) == nil)
+      #expect(algorithm(Case(64, 64, 90, 160, stride: 2, groups: 64)) == .grouped)
+      #expect(algorithm(Case(6, 9, 9, 16, groups: 3)) == .grouped)
+      #expect(algorithm(Case(35, 3, 720, 1280) { $0.dilationX = 2 }) == .direct)
+      #expect(algorithm(Case(35, 35, 720, 1280) { $0.padX = 2 }) == .direct)
+      #expect(algorithm(Case(35, 35, 720, 1280) { $0.padEndY = 0 }) == .direct)
+      #expect(algorithm(Case(64, 64, 90, 160, groups: 64) { $0.dilationY = 2 }) == .grouped)
+      // What working memory could not hold is left to the definition.
+      #expect(algorithm(Case(1, 1, 1 << 21, 1, k: 1 << 21, kw: 1, pad: 0)) == nil)
     }
 
     /// The reference itself, on numbers that can be checked by hand.

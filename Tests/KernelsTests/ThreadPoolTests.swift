@@ -91,7 +91,7 @@ extension KernelsTests {
       var noise = Noise(3)
       let (c, h, w) = (algorithm == .narrow ? 3 : 19, 37, 70)
       let lanes = (c + 7) / 8 * 8
-      let groups = algorithm == .depthwise ? c : 1
+      let groups = algorithm == .depthwise || algorithm == .grouped ? c : 1
       let s = ConvolutionShape(
         n: 2, inputs: c, height: h, width: w, outputs: c, kh: 3, kw: 3, stride: 1, padY: 1, padX: 1,
         groups: groups)

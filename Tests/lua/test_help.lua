@@ -181,7 +181,7 @@ test("lv answers for what it has", function()
   equal(lv.has "conv2d", true)
   equal(lv.has "nn", true)
   equal(lv.has "lnv_pack", false)
-  raises(function() return lv.conv2 end, "lv has no 'conv2': did you mean 'conv2d'?")
+  raises(function() return lv.conv2 end, "lv has no 'conv2': did you mean 'conv2d' or 'conv3d'?")
   raises(function() return lv.optim.Adma end, "lv.optim has no 'Adma': did you mean 'Ad")
 end)
 

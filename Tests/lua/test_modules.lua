@@ -418,9 +418,9 @@ test("a kernel may come third", function()
   raises(function() return nn.Conv2d(2, 4) end,
     "nn.Conv2d: kernel: expected an integer of at least 1, got nil")
   raises(function() return nn.Conv2d(2, 4, { kernal = 3 }) end,
-    "nn.Conv2d: unknown option 'kernal': did you mean 'kernel'? (known: bias, groups, init, ")
-  raises(function() return nn.Conv2d(2, 4, 3, { padding = "same" }) end,
-    "nn.Conv2d: option 'padding': expected number, got string")
+    "nn.Conv2d: unknown option 'kernal': did you mean 'kernel'? (known: bias, dilation, groups, ")
+  raises(function() return nn.Conv2d(2, 4, 3, { stride = "same" }) end,
+    "nn.Conv2d: option 'stride': expected number or table, got string")
 end)
 
 test("steps stand in a row, or in a list, and activations are modules", function()

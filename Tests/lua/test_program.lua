@@ -77,16 +77,16 @@ end
 test("operators that programs in files may use stay for ever", function()
   local pinned = [[
     abs adaptive_avg_pool2d add amax amin arange argmax argmin argsort atan2 avg_pool2d batch_norm
-    bmm cat cholesky clamp clone conv2d cos cumsum detach dim div eigh einsum eq erf evaluate exp
-    expand expm1 eye flatten flip floor floor_divide full full_like gather ge gelu grid_sample
-    group_norm gt hardswish index_add index_select instance_norm interpolate irfft2 is_finite item
-    layer_norm le leaky_relu linear linspace log log1p log2 logsumexp lt matmul max_pool2d maximum
-    mean meshgrid minimum mul ne neg numel one_hot ones ones_like outer pad permute pixel_shuffle
-    pixel_unshuffle position_encoding pow qr rand rand_like randn randn_like reciprocal relu
-    remainder reshape rfft2 rms_norm roll round rsqrt scatter scatter_add select sigmoid sign silu
-    sin size slice softmax softplus solve sort sqrt square squeeze stack std straight_through sub
-    sum tanh tensor to tolist topk transpose tril triu unique unsqueeze var view where zeros
-    zeros_like
+    bmm cat cholesky clamp clone conv2d conv3d conv_transpose2d cos cumsum detach dim div eigh
+    einsum eq erf evaluate exp expand expm1 eye flatten flip floor floor_divide full full_like
+    gather ge gelu grid_sample group_norm gt hardswish index_add index_select instance_norm
+    interpolate irfft2 is_finite item layer_norm le leaky_relu linear linspace log log1p log2
+    logsumexp lt matmul max_pool2d maximum mean meshgrid minimum mul ne neg numel one_hot ones
+    ones_like outer pad permute pixel_shuffle pixel_unshuffle position_encoding pow qr rand
+    rand_like randn randn_like reciprocal relu remainder reshape rfft2 rms_norm roll round rsqrt
+    scatter scatter_add select sigmoid sign silu sin size slice softmax softplus solve sort sqrt
+    square squeeze stack std straight_through sub sum tanh tensor to tolist topk transpose tril triu
+    unique unsqueeze var view where zeros zeros_like
   ]]
   local known = {}
   for _, name in ipairs(native.pure_operators) do known[name] = true end
@@ -187,6 +187,31 @@ test("a decoder with gradients of its own travels in its file", function()
     end
     %0]])
   local folder <close> = workshop { own = source, ["inner.part"] = part }
+  local clip <close> = clip_in(folder)
+  local path, file, small = own_file(folder, clip)
+  near(file.psnr, lv.metrics.evaluate(small, clip).psnr, 0.05)
+  equal(assert(lv.codec.open(path)):frame(1).shape, { 1, 3, 12, 20 })
+end)
+
+test("a decoder of one's own may transpose, mask and convolve frames", function()
+  local source = [[
+local lv <const> = require "lunerv"
+local Part = lv.nn.class "Part"
+function Part:init(c_in, c_out)
+  self.up = lv.nn.ConvTranspose2d(c_in, c_out, 4, { stride = 2, padding = 1 })
+  self.context = lv.nn.MaskedConv2d(c_out, c_out, 3)
+  self.rows = lv.nn.Conv2d(c_out, c_out, { 1, 3 }, { padding = "same", dilation = { 1, 2 } })
+  self.depth = lv.nn.Conv3d(1, 1, { 3, 1, 1 }, { padding = "same" })
+  self.far = lv.nn.Conv2d(c_out, c_out, 3, { padding = 1 << 20, stride = 1 << 20 })
+end
+function Part:forward(x)
+  x = self.rows(self.context(self.up(x)))
+  x = self.depth(x:unsqueeze(1)):squeeze(1)
+  return (x + self.far(x):mean()):sin()
+end
+return Part
+]]
+  local folder <close> = workshop { own = own, ["inner.part"] = source }
   local clip <close> = clip_in(folder)
   local path, file, small = own_file(folder, clip)
   near(file.psnr, lv.metrics.evaluate(small, clip).psnr, 0.05)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 import fixtures_sampling as sampling
 import fixtures_indexing as indexing
+import fixtures_convolutions as convolution_cases
 import torch_twin as twin
 from fixtures import FOLDER, Fixtures
 
@@ -192,6 +193,9 @@ def optimisers(f):
 
 
 FILES = {
+    "convolutions": [
+        convolution_cases.planes, convolution_cases.transposed,
+        convolution_cases.frames],
     "ops": [convolutions, shapes_and_pools, dense, norms, pointwise, losses, blocks, optimisers],
     "sampling": [sampling.samples, sampling.resizing, sampling.pooling, sampling.padding],
     "indexing": indexing.GROUPS,

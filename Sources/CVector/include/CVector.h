@@ -84,6 +84,18 @@ lunerv_narrow_double8(lunerv_double8 v) {
 
 LUNERV_SELECTIONS(8, 32)
 
+/// Lane l of the result is lane places[l] of v, from 0 to 7.
+static inline __attribute__((always_inline)) lunerv_float8 lunerv_permute8(lunerv_float8 v,
+                                                                           lunerv_int8 places) {
+#ifdef __AVX2__
+  return (lunerv_float8)__builtin_ia32_permvarsf256(v, places);
+#else
+  lunerv_float8 out;
+  for (int l = 0; l < 8; l++) out[l] = v[places[l] & 7];
+  return out;
+#endif
+}
+
 /// Asks for the line at `p` to be brought into the second-level cache.
 static inline __attribute__((always_inline)) void lunerv_prefetch(const float *p) {
   __builtin_prefetch(p, 0, 2);
@@ -135,6 +147,12 @@ static inline __attribute__((always_inline)) lunerv_float16 lunerv_add_pairs(lun
 }
 
 LUNERV_SELECTIONS(16, 64)
+
+/// Lane l of the result is lane places[l] of v, from 0 to 15.
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_permute16(lunerv_float16 v,
+                                                                             lunerv_int16 places) {
+  return (lunerv_float16)__builtin_ia32_permvarsf512(v, places);
+}
 #endif
 
 #undef LUNERV_SELECTIONS

@@ -8,7 +8,8 @@ local kernels <const> = {}
 
 -- What models of the paper's sizes consist of, and where their weight lies: the boosted models'
 -- 3×3 at their widths (all at one frame size, so that the cost of a pixel can be compared), the
--- steps up, the head, HNeRV's 5×5, and the encoder's convolutions.
+-- steps up, the head, HNeRV's 5×5, and the encoder's convolutions. Then what other models use:
+-- depthwise with a stride, groups, dilation, transposed convolutions, frames.
 local catalogue <const> = {
   -- inputs, outputs, kernel, height, width, and where they are not 1 stride and groups
   { 35, 35, 3, 720, 1280 }, { 42, 42, 3, 360, 640 },
@@ -18,10 +19,23 @@ local catalogue <const> = {
   { 47, 156, 5, 360, 640 }, { 67, 224, 5, 90, 160 },
   { 64, 256, 1, 144, 256 }, { 256, 64, 1, 144, 256 },
   { 3, 64, 5, 720, 1280, 5 }, { 64, 64, 2, 144, 256, 2 }, { 64, 64, 7, 144, 256, 1, 64 },
+  { 48, 48, 3, 720, 1280, 2, 48, padding = 1 }, { 64, 64, 3, 180, 320, 1, 16 },
+  { 64, 64, 3, 180, 320, 1, 4 }, { 96, 96, 3, 180, 320, 1, 4 },
+  { 64, 64, 3, 180, 320, dilation = 2, padding = 2 },
+  { 64, 64, 4, 180, 320, 2, padding = 1, transposed = true },
+  { 16, 16, 3, 180, 320, depth = 8 },
 }
 
+-- A number for both directions, or one for each.
+local function both(value)
+  if type(value) == "table" then return value[1], value[2] end
+  return value, value
+end
+
 local function gflop_of(c, rows, columns)
-  return 2e-9 * c.outputs * c.inputs / c.groups * c.kernel ^ 2 * rows * columns
+  local kh, kw = both(c.kernel)
+  local frames = c.depth and c.depth * kh or 1
+  return 2e-9 * c.outputs * c.inputs / c.groups * kh * kw * rows * columns * frames
 end
 
 -- The shapes of the catalogue as `measure` takes them.
@@ -30,13 +44,25 @@ function kernels.shapes()
   for i, row in ipairs(catalogue) do
     local c = {
       inputs = row[1], outputs = row[2], kernel = row[3], height = row[4], width = row[5],
-      stride = row[6] or 1, groups = row[7] or 1, padding = 0, count = 1,
+      stride = row[6] or 1, groups = row[7] or 1, padding = row.padding, dilation = row.dilation,
+      transposed = row.transposed, depth = row.depth, count = 1,
     }
-    if c.stride == 1 then c.padding = c.kernel // 2 end
-    c.gflop = gflop_of(c, c.height // c.stride, c.width // c.stride)
+    c.padding = c.padding or (c.stride == 1 and c.kernel // 2 or 0)
+    local function size(n)
+      return (n + 2 * c.padding - (c.dilation or 1) * (c.kernel - 1) - 1) // c.stride + 1
+    end
+    c.rows, c.columns = size(c.height), size(c.width)
+    -- What a transposed convolution writes; its work is that of each input.
+    if c.transposed then c.rows, c.columns = c.height * c.stride, c.width * c.stride end
+    c.gflop = c.transposed and gflop_of(c, c.height, c.width) or gflop_of(c, c.rows, c.columns)
     list[i] = c
   end
   return list
+end
+
+local function text_of(value)
+  if type(value) == "table" then return table.concat(value, "x") end
+  return tostring(value)
 end
 
 -- The convolutions that `body()` computes, equal ones counted, those with most work first.
@@ -46,15 +72,17 @@ function kernels.recorded(body)
   local function record(self, x)
     local y = forward(self, x)
     local shape, weight, g = x.shape, self.weight.shape, self.geometry
-    local key = table.concat({ table.concat(shape, "x"), table.concat(weight, "x"), g.stride,
-      g.padding, g.groups }, " ")
+    local key = table.concat({ table.concat(shape, "x"), table.concat(weight, "x"),
+      text_of(g.stride), text_of(g.padding), text_of(g.dilation), g.groups }, " ")
     local item = by_key[key]
     if not item then
       item = {
-        inputs = shape[2], outputs = weight[1], kernel = weight[3], height = shape[3],
-        width = shape[4], stride = g.stride, padding = g.padding, groups = g.groups, count = 0,
+        inputs = shape[2], outputs = weight[1], height = shape[3], width = shape[4],
+        kernel = weight[3] == weight[4] and weight[3] or { weight[3], weight[4] },
+        stride = g.stride, padding = g.padding, dilation = g.dilation, groups = g.groups,
+        rows = y:size(3), columns = y:size(4), count = 0,
       }
-      item.gflop = gflop_of(item, y:size(3), y:size(4))
+      item.gflop = gflop_of(item, item.rows, item.columns)
       by_key[key], list[#list + 1] = item, item
     end
     item.count = item.count + 1
@@ -72,10 +100,10 @@ end
 
 -- Gigabytes that any way to compute it moves: both images and the weights, once.
 local function gbytes_of(c)
-  local rows = (c.height + 2 * c.padding - c.kernel) // c.stride + 1
-  local columns = (c.width + 2 * c.padding - c.kernel) // c.stride + 1
-  return 4e-9 * (c.inputs * c.height * c.width + c.outputs * rows * columns
-    + c.outputs * c.inputs // c.groups * c.kernel ^ 2)
+  local kh, kw = both(c.kernel)
+  local frames, taps = c.depth or 1, c.depth and kh or 1
+  return 4e-9 * ((c.inputs * c.height * c.width + c.outputs * c.rows * c.columns) * frames
+    + c.outputs * c.inputs // c.groups * kh * kw * taps)
 end
 
 -- { gflop, gbytes } of the convolutions that `body()` computes.
@@ -114,27 +142,47 @@ local function feature_map(channels, height, width)
   return y:evaluate():detach()
 end
 
+-- Its operands, and the operator with its options.
+local function operator_of(c)
+  local options = { stride = c.stride, padding = c.padding, groups = c.groups,
+    dilation = c.dilation }
+  local kh, kw = both(c.kernel)
+  if c.depth then
+    local k = c.kernel
+    return native.randn(1, c.inputs, c.depth, c.height, c.width),
+      native.randn(c.outputs, c.inputs // c.groups, k, k, k),
+      function(x, w) return x:conv3d(w, nil, options) end
+  end
+  local x = feature_map(c.inputs, c.height, c.width)
+  if c.transposed then
+    return x, native.randn(c.inputs, c.outputs // c.groups, kh, kw),
+      function(image, w) return image:conv_transpose2d(w, nil, options) end
+  end
+  return x, native.randn(c.outputs, c.inputs // c.groups, kh, kw),
+    function(image, w) return image:conv2d(w, nil, options) end
+end
+
 kernels.fastest, kernels.feature_map = fastest, feature_map
 
 -- Seconds of a convolution and of its two gradients.
 local function time_convolution(c)
-  local x = feature_map(c.inputs, c.height, c.width)
-  local w = native.randn(c.outputs, c.inputs // c.groups, c.kernel, c.kernel) * 0.05
-  w = w:evaluate():detach()
-  local geometry = { stride = c.stride, padding = c.padding, groups = c.groups }
-  local y = x:conv2d(w, nil, geometry)
-  local g = feature_map(c.outputs, y:size(3), y:size(4))
+  local x, w, apply = operator_of(c)
+  w = (w * 0.05):evaluate():detach()
+  local y = apply(x, w)
+  local g = c.depth and native.randn(table.unpack(y.shape))
+    or feature_map(c.outputs, y:size(3), y:size(4))
   local seconds = {}
   seconds.forward = fastest(function()
-    local result = x:conv2d(w, nil, geometry)
-    return function() result:evaluate() end
+    local result
+    if not c.transposed and not c.depth then result = apply(x, w) end
+    return function() (result or apply(x, w)):evaluate() end
   end)
   for name, leaf in pairs { data_gradient = x, weight_gradient = w } do
     leaf.requires_grad = true
     seconds[name] = fastest(function()
       leaf.grad = nil
       -- The gradient of this sum by the result is g, read from memory as in training.
-      local sum = (x:conv2d(w, nil, geometry) * g):sum():evaluate()
+      local sum = (apply(x, w) * g):sum():evaluate()
       return function() sum:backward() end
     end)
     leaf.requires_grad = false
@@ -149,7 +197,16 @@ local function shape_of(c)
   return {
     inputs = c.inputs, outputs = c.outputs, height = c.height, width = c.width,
     kernel = c.kernel, stride = c.stride, padding = c.padding, groups = c.groups,
+    dilation = c.dilation,
   }
+end
+
+-- The name of the algorithm that serves a shape. A transposed convolution and one of frames are
+-- made of the products of several.
+local function choice_of(c)
+  if c.transposed then return "transposed" end
+  if c.depth then return "slices" end
+  return native.convolution_choice(shape_of(c))
 end
 
 local function gflops(c, seconds)
@@ -203,9 +260,11 @@ function kernels.measure(list, show, algorithms)
     c.work = c.count * c.gflop / total
     if c.work >= 5e-4 then
       show(("kernels: %d of %d"):format(i, #list))
-      c.choice, c.intensity = native.convolution_choice(shape_of(c)), c.gflop / gbytes_of(c)
+      c.choice, c.intensity = choice_of(c), c.gflop / gbytes_of(c)
       for name, value in pairs(gflops(c, time_convolution(c))) do c[name .. "_gflops"] = value end
-      if algorithms and c.choice then c.algorithms = compare_algorithms(c) end
+      if algorithms and c.choice and not c.transposed and not c.depth then
+        c.algorithms = compare_algorithms(c)
+      end
       timed[#timed + 1] = c
       roof = math.max(roof, native.fma_roof())
     end
@@ -216,10 +275,18 @@ function kernels.measure(list, show, algorithms)
   return { roof_gflops = roof, gflop = total, kernels = timed }
 end
 
--- "35→35 3x3 720x1280"
+-- "35→35 3x3 720x1280"; "/2" is a stride, "d2" a dilation, "g4" groups.
 function kernels.name(c)
-  return ("%d→%d %dx%d%s %dx%d"):format(c.inputs, c.outputs, c.kernel, c.kernel,
-    c.groups > 1 and " depthwise" or c.stride > 1 and "/" .. c.stride or "", c.height, c.width)
+  local kh, kw = both(c.kernel)
+  local size = c.depth and ("%dx%dx%d"):format(kh, kh, kh) or ("%dx%d"):format(kh, kw)
+  if c.stride ~= 1 then size = size .. "/" .. text_of(c.stride) end
+  if c.dilation and c.dilation ~= 1 then size = size .. " d" .. text_of(c.dilation) end
+  if c.transposed then size = size .. " transposed" end
+  if c.groups > 1 then
+    size = size .. (c.groups == c.inputs and " depthwise" or " g" .. c.groups)
+  end
+  return ("%d→%d %s %s%dx%d"):format(c.inputs, c.outputs, size, c.depth and c.depth .. "x" or "",
+    c.height, c.width)
 end
 
 return kernels

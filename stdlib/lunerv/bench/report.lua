@@ -102,7 +102,7 @@ function report.kernels(result)
     has_algorithms = has_algorithms or c.algorithms ~= nil
   end
   lines[#lines + 1] = "Effective: the direct sum's operations are counted. Winograd's kernels do "
-    .. "fewer, and\nmay pass the roof."
+    .. "fewer, and\nmay pass the roof. /2 is a stride, d2 a dilation, g4 groups of channels."
   if result.operators then lines[#lines + 1] = report.operators(result) end
   if has_algorithms then lines[#lines + 1] = report.algorithms(result) end
   return table.concat(lines, "\n")

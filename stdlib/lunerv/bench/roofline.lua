@@ -13,10 +13,10 @@ local families <const> = {
 }
 
 local function colour_of(c)
-  local name = ("%d×%d"):format(c.kernel, c.kernel)
+  local name = ("%s×%s"):format(c.kernel, c.kernel)
   if c.groups > 1 then
     name = "depthwise"
-  elseif c.stride > 1 then
+  elseif c.stride ~= 1 then
     name = "strided"
   end
   return families[name] or other_colour

@@ -15,6 +15,9 @@ return errors.refuse_unknown({
 
   Linear = require "lunerv.nn.linear",
   Conv2d = require "lunerv.nn.conv2d",
+  ConvTranspose2d = require "lunerv.nn.conv_transpose2d",
+  Conv3d = require "lunerv.nn.conv3d",
+  MaskedConv2d = require "lunerv.nn.masked_conv2d",
   LayerNorm = require "lunerv.nn.layer_norm",
   BatchNorm2d = require "lunerv.nn.batch_norm",
   GroupNorm = require "lunerv.nn.group_norm",

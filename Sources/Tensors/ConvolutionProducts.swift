@@ -1,0 +1,88 @@
+import Kernels
+import Support
+
+/// The products of a convolution over values: what its gradients and the transposed convolution
+/// compute.
+enum ConvolutionProducts {
+  /// nil: the definition itself computes it.
+  static func algorithm(_ s: ConvolutionShape, _ dtype: DType) -> ConvolutionAlgorithm? {
+    dtype == .f32 ? Convolution.algorithm(for: s) : nil
+  }
+
+  /// An operand as the algorithm can read it. Convolution in groups wants the channels of both
+  /// sides in the same lanes, so no view as PixelShuffle left it.
+  static func operand(_ v: Value, _ algorithm: ConvolutionAlgorithm) throws -> ImageOperand {
+    switch algorithm {
+    case .grouped:
+      return ImageOperand(v.imageLayout(shuffle: 1), .memory(try v.memory(Float.self)))
+    case .depthwise:
+      if case .unshuffled = v.state { try v.materialise() }
+    default: break
+    }
+    return try v.image()
+  }
+
+  /// The result, stored.
+  static func forward(_ s: ConvolutionShape, _ x: Value, _ w: Value, bias: Value?) throws -> Value {
+    x.readers += 1
+    let y = try ConvolutionCall(shape: s, x: x, w: w, b: bias, recorded: false).value()
+    try y.materialise()
+    return y
+  }
+
+  /// The gradient of the input from that of the (unshuffled) result, and the bias added to it.
+  static func dataGradient(_ s: ConvolutionShape, _ g: Value, _ w: Value, bias: Value?) throws
+    -> Value
+  {
+    let (w, bias) = (try w.contiguous(), try bias?.contiguous())
+    let shape = [s.n, s.inputs, s.height, s.width]
+    var algorithm = algorithm(s, w.dtype)
+    if algorithm == .narrow, bias != nil { algorithm = .direct }
+    guard let algorithm else {
+      let g = try g.contiguous()
+      let dx = try Value.allocate(shape, w.dtype)
+      if w.dtype == .f64 {
+        ReferenceConvolution.dataGradient(
+          s, g: try g.memory(Double.self), w: try w.memory(Double.self),
+          bias: try bias?.memory(Double.self), dx: try dx.memory(Double.self))
+      } else {
+        ReferenceConvolution.dataGradient(
+          s, g: try g.memory(Float.self), w: try w.memory(Float.self),
+          bias: try bias?.memory(Float.self), dx: try dx.memory(Float.self))
+      }
+      return dx
+    }
+    let layout = Value.imageLayout(channels: s.inputs, dtype: w.dtype)
+    let dx = try Value.allocate(shape, w.dtype, layout)
+    Convolution.dataGradient(
+      s, by: algorithm, try operand(g, algorithm), w: try w.memory(Float.self),
+      bias: try bias?.memory(Float.self),
+      ImageTarget(dx.imageLayout(shuffle: 1), try dx.memory(Float.self)))
+    return dx
+  }
+
+  /// The gradients of the weights and, when asked, of the bias.
+  static func weightGradient(_ s: ConvolutionShape, _ x: Value, _ g: Value, bias: Bool) throws -> (
+    Value, Value?
+  ) {
+    let dw = try Value.allocate([s.outputs, s.inputs / s.groups, s.kh, s.kw], x.dtype)
+    let db = bias ? try Value.allocate([s.outputs], x.dtype) : nil
+    guard let algorithm = algorithm(s, x.dtype) else {
+      let (x, g) = (try x.contiguous(), try g.contiguous())
+      if x.dtype == .f64 {
+        ReferenceConvolution.weightGradient(
+          s, x: try x.memory(Double.self), g: try g.memory(Double.self),
+          dw: try dw.memory(Double.self), db: try db?.memory(Double.self))
+      } else {
+        ReferenceConvolution.weightGradient(
+          s, x: try x.memory(Float.self), g: try g.memory(Float.self),
+          dw: try dw.memory(Float.self), db: try db?.memory(Float.self))
+      }
+      return (dw, db)
+    }
+    Convolution.weightGradient(
+      s, by: algorithm, try operand(x, algorithm), try operand(g, algorithm),
+      dw: try dw.memory(Float.self), db: try db?.memory(Float.self))
+    return (dw, db)
+  }
+}

@@ -1,0 +1,63 @@
+-- Options of convolutions that are one number, or one for each axis.
+local errors <const> = require "lunerv.errors"
+local parameter <const> = require "lunerv.nn.parameter"
+
+local axes <const> = {}
+
+local forms <const> = { [2] = "{ y, x }", [3] = "{ d, y, x }" }
+
+-- `value` as an integer of at least `least` (1), or as a list of `count` of them.
+function axes.checked(value, count, what, least)
+  if type(value) ~= "table" then return parameter.integer(value, what, least) end
+  if #value ~= count then
+    errors.raise("%s: expected an integer or %s, got a table of %d", what, forms[count], #value)
+  end
+  local list = {}
+  for i = 1, count do list[i] = parameter.integer(value[i], what, least) end
+  return list
+end
+
+-- The same as a list of `count`.
+function axes.list(value, count, what, least)
+  local checked = axes.checked(value, count, what, least)
+  if type(checked) == "table" then return checked end
+  local list = {}
+  for i = 1, count do list[i] = checked end
+  return list
+end
+
+-- Whether a table is a list of sides, not one of options.
+function axes.is_list(value) return type(value) == "table" and value[1] ~= nil end
+
+-- The options of a convolution `what`, where the kernel may have come before them.
+function axes.with_kernel(what, takes, kernel, given)
+  if type(kernel) ~= "number" and not axes.is_list(kernel) then
+    if given ~= nil then
+      errors.raise("%s: expected the kernel before the options, got %s", what, type(kernel))
+    end
+    return takes(kernel)
+  end
+  local o = takes(given)
+  if o.kernel ~= nil then
+    errors.raise("%s: expected one kernel, got %s and the option 'kernel'", what,
+      axes.is_list(kernel) and "a table" or kernel)
+  end
+  o.kernel = kernel
+  return o
+end
+
+-- Padding: numbers, or "same" where `same` is allowed.
+function axes.padding(value, count, what, same)
+  if same and value == "same" then return value end
+  if type(value) == "string" then
+    errors.raise("%s: expected numbers%s, got '%s'", what, same and " or 'same'" or "", value)
+  end
+  return axes.checked(value, count, what, 0)
+end
+
+-- `value`, nil where it is the 1 that holds anyway.
+function axes.unless_one(value)
+  if value ~= 1 then return value end
+end
+
+return axes
