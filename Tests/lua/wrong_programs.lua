@@ -114,7 +114,7 @@ add("index", {
 })
 
 add("name", {
-  { lv .. "lv.conv2(1)", "wrong.lua:2: lv has no 'conv2': did you mean 'conv2d'?" },
+  { lv .. "lv.conv2(1)", "wrong.lua:2: lv has no 'conv2': did you mean 'conv2d' or 'conv3d'?" },
   { lv .. "lv.nn.Conv2D(3, 3, 3)", "wrong.lua:2: lv.nn has no 'Conv2D': did you mean 'Conv2d'?" },
   { lv .. "lv.video.write()",
     "wrong.lua:2: lv.video has no 'write': did you mean 'writer' or 'write_image'?" },
@@ -131,10 +131,10 @@ add("name", {
     "wrong.lua:3: optimiser has no method 'setp': did you mean 'step'? (methods: …" },
   { lv .. "lv.zeros(1, 3, 4, 4):conv2d(lv.zeros(1, 3, 1, 1), nil, { strid = 2 })",
     "wrong.lua:2: conv2d: argument 3 (options): unknown option 'strid': did you mean 'stride'? "
-    .. "(known: stride, padding, groups)" },
+    .. "(known: stride, padding, dilation, groups)" },
   { lv .. "lv.nn.Conv2d(3, 3, { kernal = 3 })",
-    "wrong.lua:2: nn.Conv2d: unknown option 'kernal': did you mean 'kernel'? (known: bias, groups, "
-    .. "init, kernel, padding, stride)" },
+    "wrong.lua:2: nn.Conv2d: unknown option 'kernal': did you mean 'kernel'? (known: bias, "
+    .. "dilation, groups, init, kernel, padding, stride)" },
   { lv .. "lv.nn.MLP({ 2, 2 }, { act = 'gelo' })",
     "wrong.lua:2: nn.activation: unknown activation 'gelo': did you mean 'gelu'?" },
   { lv .. "lv.models.hnerv { height = 64, width = 64, frames = 4, sise = 0.3 }",
