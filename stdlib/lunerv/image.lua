@@ -4,6 +4,10 @@ local native <const> = require "lunerv.native"
 
 local image <const> = {}
 
+-- Endings that promise another format than is written.
+local foreign <const> = { jpg = true, jpeg = true, webp = true, bmp = true, gif = true, tif = true,
+  tiff = true, exr = true, avif = true }
+
 --- Reads an image file (PNG, JPEG and what else libav knows) as numbers from 0 to 1.
 ---
 --- Unlike PyTorch's `read_image` it returns f32. An alpha channel is dropped, grey becomes three
@@ -40,6 +44,10 @@ end
 function image.write(path, picture)
   if not native.is_tensor(picture) then
     errors.raise("image.write: expected a tensor, got %s", errors.type_of(picture))
+  end
+  local ending = tostring(path):match "%.(%w+)$"
+  if ending and foreign[ending:lower()] then
+    errors.raise("image.write: expected a path that ends in .png, got '%s'", path)
   end
   return native.write_file(path, errors.on_behalf("image.write", "png", native.png, picture))
 end

@@ -60,7 +60,7 @@ for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
 --- Runs a function without recording anything for gradients, and returns its results.
 --- It belongs to the coroutine that calls it, and ends with the function, by an error too.
 ---
----     local image = lv.no_grad(model, frame.t)
+---     local image = lv.no_grad(function() return model(frame.t) end)
 ---
 ---@param f fun(...: any): any
 ---@param ... any  what the function gets
