@@ -18,11 +18,14 @@ local calls, finished = 0, {}
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
-local function read_json(path)
+-- The table that a file of JSON holds; nil where there is none.
+function workers.read_json(path)
   local text = native.exists(path) and native.read_file(path)
   local ok, data = pcall(native.json_decode, text or "")
   if ok and type(data) == "table" then return data end
 end
+
+local read_json <const> = workers.read_json
 
 local function write_json(path, data)
   errors.must(native.write_file(path, native.json_encode(data) .. "\n"))

@@ -28,11 +28,7 @@ local takes <const> = options.takes("batch", {
   { "on_clip", nil, "fun(row): told of each clip as it is done or has failed", type = "function" },
 })
 
-local function read_json(path)
-  local text = native.exists(path) and native.read_file(path)
-  local ok, data = pcall(native.json_decode, text or "")
-  if ok and type(data) == "table" then return data end
-end
+local read_json <const> = workers.read_json
 
 -- The clips as { clip, base, row }, rows as yet without results.
 local function jobs_of(o, paths)

@@ -55,6 +55,16 @@ function axes.padding(value, count, what, same)
   return axes.checked(value, count, what, 0)
 end
 
+-- Groups of channels, which divide those of input and output; `what` is the layer.
+function axes.groups(value, c_in, c_out, what)
+  local groups = parameter.integer(value, what .. ": groups")
+  if c_in % groups ~= 0 or c_out % groups ~= 0 then
+    errors.raise("%s: groups: expected a divisor of %d and %d channels, got %d", what, c_in, c_out,
+      groups)
+  end
+  return groups
+end
+
 -- `value`, nil where it is the 1 that holds anyway.
 function axes.unless_one(value)
   if value ~= 1 then return value end

@@ -39,16 +39,12 @@ function Conv2d:init(c_in, c_out, kernel, given)
   o.stride = axes.checked(o.stride, 2, "nn.Conv2d: stride")
   o.padding = axes.padding(o.padding, 2, "nn.Conv2d: padding", true)
   o.dilation = axes.checked(o.dilation, 2, "nn.Conv2d: dilation")
-  o.groups = parameter.integer(o.groups, "nn.Conv2d: groups")
+  o.groups = axes.groups(o.groups, c_in, c_out, "nn.Conv2d")
   if o.init ~= "uniform" and o.init ~= "convnext" then
     errors.raise("nn.Conv2d: init: expected 'uniform' or 'convnext', got '%s'", tostring(o.init))
   end
   if type(o.bias) ~= "boolean" then
     errors.raise("nn.Conv2d: bias: expected true or false, got %s", type(o.bias))
-  end
-  if c_in % o.groups ~= 0 or c_out % o.groups ~= 0 then
-    errors.raise("nn.Conv2d: groups: expected a divisor of %d and %d channels, got %s", c_in,
-      c_out, o.groups)
   end
   local per_group = c_in // o.groups
   if o.init == "convnext" then

@@ -1,7 +1,6 @@
 -- Convolutions of frames.
 local axes <const> = require "lunerv.nn.axes"
 local class <const> = require "lunerv.nn.class"
-local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
@@ -35,11 +34,7 @@ function Conv3d:init(c_in, c_out, kernel, given)
   c_in = parameter.integer(c_in, name .. ": input channels")
   c_out = parameter.integer(c_out, name .. ": output channels")
   local k = axes.list(o.kernel, 3, name .. ": kernel")
-  local groups = parameter.integer(o.groups, name .. ": groups")
-  if c_in % groups ~= 0 or c_out % groups ~= 0 then
-    errors.raise("%s: groups: expected a divisor of %d and %d channels, got %d", name, c_in, c_out,
-      groups)
-  end
+  local groups = axes.groups(o.groups, c_in, c_out, name)
   self.geometry = {
     stride = axes.checked(o.stride, 3, name .. ": stride"),
     padding = axes.padding(o.padding, 3, name .. ": padding", true),

@@ -4,6 +4,7 @@
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
 local geometry <const> = require "lunerv.models.geometry"
 local kinds <const> = require "lunerv.models.kinds"
+local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local settings <const> = require "lunerv.models.settings"
 
@@ -70,8 +71,10 @@ local function model(given, clip)
   end
   local front = settings.front_option(given)
   if front then
+    local state = native.rng_state() -- the models tried draw numbers that nobody is to miss
     keep_parameters(given, clip)
     given[front] = settings.front_width(given, clip, front)
+    native.set_rng_state(state)
   end
 end
 
