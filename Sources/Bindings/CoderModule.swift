@@ -124,19 +124,20 @@ enum CoderModule {
   }
 
   /// The coder's errors as ours.
-  private static func coding<R>(_ body: () throws -> R) throws -> R {
+  static func coding<R>(_ body: () throws -> R) throws -> R {
     do { return try body() } catch let error as CoderError {
       throw LunervError(error == .tooManySymbols ? .argument : .data, "coder: \(error)")
     }
   }
 
-  private static func tensor(_ symbols: [Int32], _ shape: [Int]) throws -> Tensor {
+  static func tensor(_ symbols: [Int32], _ shape: [Int]) throws -> Tensor {
     try symbols.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .i32) }
   }
 
   static func define(_ m: LuaModule, _ lua: LuaState) {
     functions(m)
     lua.register(tables(m))
+    lua.register(BellCoding.define(m))
     lua.register(encoders(m))
     lua.register(decoders(m))
   }
@@ -221,6 +222,15 @@ enum CoderModule {
       writer.tensors.encoder.encode(try CodingTable.symbol(symbol), with: table.table)
     }
     c.method(
+      "bells", params: ["symbols", "tables", "means", "scales"],
+      doc: "Adds symbols, each by a distribution of its own."
+    ) { (w: CodingWriter, symbols: Symbols, tables: BellCoding, means: Tensor, scales: Tensor) in
+      let list = try symbols.values()
+      let bells = try BellCoding.Bells(means, scales, count: list.count)
+      tables.tables.encode(
+        list, means: bells.means, scales: bells.scales, into: &w.tensors.encoder)
+    }
+    c.method(
       "tensor", params: ["tensor", "step"],
       doc: "Adds the steps of a tensor; its symbols, which are left to add."
     ) { (writer: CodingWriter, t: Tensor, step: Tensor) -> Tensor in
@@ -260,6 +270,18 @@ enum CoderModule {
           decoded = try reader.tensors.decoder.decode(count: empty.count, with: &learning)
         }
         return try tensor(decoded, empty.shape)
+      }
+    }
+    c.method(
+      "bells", params: ["tables", "means", "scales"],
+      doc: "The next symbols, each by a distribution of its own: of the means' shape."
+    ) { (reader: CodingReader, tables: BellCoding, means: Tensor, scales: Tensor) -> Tensor in
+      let bells = try BellCoding.Bells(means, scales, count: means.count)
+      return try coding {
+        try tensor(
+          try tables.tables.decode(
+            means: bells.means, scales: bells.scales, from: &reader.tensors.decoder),
+          means.shape)
       }
     }
     c.method("steps", params: ["rows"], doc: "The steps of a tensor: one, or one for each row.") {

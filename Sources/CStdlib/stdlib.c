@@ -71,6 +71,9 @@ END
 MODULE("lunerv.codec")
 #embed "../../stdlib/lunerv/codec/init.lua"
 END
+MODULE("lunerv.codec.buffers")
+#embed "../../stdlib/lunerv/codec/buffers.lua"
+END
 MODULE("lunerv.codec.confined")
 #embed "../../stdlib/lunerv/codec/confined.lua"
 END
@@ -83,8 +86,14 @@ END
 MODULE("lunerv.codec.modelled")
 #embed "../../stdlib/lunerv/codec/modelled.lua"
 END
+MODULE("lunerv.codec.order")
+#embed "../../stdlib/lunerv/codec/order.lua"
+END
 MODULE("lunerv.codec.program")
 #embed "../../stdlib/lunerv/codec/program.lua"
+END
+MODULE("lunerv.codec.video")
+#embed "../../stdlib/lunerv/codec/video.lua"
 END
 MODULE("lunerv.coder")
 #embed "../../stdlib/lunerv/coder.lua"

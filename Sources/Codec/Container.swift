@@ -33,6 +33,10 @@ public struct Container: Sendable {
     case mixedEmbeddings
     /// Weights in their third form (``ModelledTensors``).
     case modelledWeights
+    /// A decoder whose frames depend on other frames of their group.
+    case orderedDecoder
+    /// Weights in their third form, whose models look at whole slices or at other tensors.
+    case slicedWeights
     /// The Lua modules of a decoder or a probability model that this program does not know.
     case program = 16
     /// How the clip is split into segments; absent where it is one.
@@ -44,6 +48,8 @@ public struct Container: Sendable {
       case .seededWeights: "seeded weights"
       case .mixedEmbeddings: "mixed embeddings"
       case .modelledWeights: "modelled weights"
+      case .orderedDecoder: "ordered decoder"
+      case .slicedWeights: "sliced weights"
       default: "\(self)"
       }
     }
@@ -53,6 +59,7 @@ public struct Container: Sendable {
       switch self {
       case .seededWeights, .mixedEmbeddings: 2
       case .modelledWeights: 3
+      case .orderedDecoder, .slicedWeights: 4
       default: 1
       }
     }
@@ -69,8 +76,9 @@ public struct Container: Sendable {
   }
 
   public static let version: UInt8 = 1
-  /// What this program can decode: with 2, second forms of sections; with 3, modelled weights.
-  public static let level: UInt8 = 3
+  /// What this program can decode: with 2, second forms of sections; with 3, modelled weights; with
+  /// 4, ordered decoders and sliced weights.
+  public static let level: UInt8 = 4
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
   private static let largestTable = 1 << 16
 

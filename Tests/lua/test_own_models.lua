@@ -394,3 +394,69 @@ test("a file with modelled weights is read", function()
   near(video:frame(1):sum():item(), 348.09985351562, 1e-3)
   near(video:frame(3):sum():item(), 347.20474243164, 1e-3)
 end)
+
+-- Slices --------------------------------------------------------------------------------------
+
+-- A model that predicts every row of a matrix from the row above, in integers; the codes of the
+-- tensor before it choose how sharply.
+local rows <const> = [[
+local lv <const> = require "lunerv"
+return function(name, shape, index, codes)
+  if #shape < 2 then return nil end
+  local before = codes["stem.bias"]
+  local scale = before and 60 + before:numel() % 7 or 70
+  local inner = { table.unpack(shape, 2) }
+  return { family = "slices", of = index == 1 and "gaussian" or nil, parameters = function(seen, k)
+    local above = seen[k - 1] or lv.zeros(table.unpack(inner)):to "i32"
+    return above * 128, lv.full(scale, table.unpack(inner)):to "i32"
+  end }
+end
+]]
+
+test("weights coded slice by slice travel with their model", function()
+  local folder <close> = workshop.modules { drawn = decoder, rows = rows }
+  local small, clip <close> = small_of(folder, { clip = workshop.clip(folder) })
+  local path = folder.path .. "/rows.lnv"
+  local file = assert(lv.codec.write(path, small, { clip = clip, model = require "rows" }))
+  equal({ file.segments[1].kinds.weights, assert(lv.read_file(path)):byte(6) },
+    { "sliced weights", 4 })
+  decodes_elsewhere(path, assert(lv.codec.open(path)))
+end)
+
+test("slices have these bytes, for ever", function()
+  local symbols = lv.tensor({ { 0, 1, -2, 300 }, { 3, -70000, 0, 5 },
+    { 2147483647, 0, 1, -2147483648 } }, { dtype = "i32" })
+  local model = { family = "slices", of = "laplace", parameters = function(seen, k)
+    local means = lv.tensor({ -130, 40, 256 * k, 70000 }, { dtype = "i32" })
+    if seen[1] then means = means + seen[1] end
+    return means, lv.tensor({ 0, 60, 100, 255 }, { dtype = "i32" })
+  end }
+  local bytes, parts = lv.coder.encode { { symbols = symbols, model = model } }
+  local hexadecimal = bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+  equal(hexadecimal, 
+    "a7f1efaf0705000009fddffff46445c49b73dd1649ff7fff33b546b900fdffbc")
+  equal(lv.coder.decode(bytes, parts)[1]:tolist(), symbols:tolist())
+  local bits = lv.coder.bits(symbols, model)
+  assert(bits < 8 * #bytes and bits > 8 * (#bytes - 12), bits)
+end)
+
+test("what slices cannot be is said", function()
+  local symbols = lv.tensor { { 0, 1 }, { 2, 3 } }:to "i32"
+  local function of(means, scales, more)
+    local model = { family = "slices", parameters = function() return means, scales end }
+    for key, value in pairs(more or {}) do model[key] = value end
+    return function() lv.coder.encode { { symbols = symbols, model = model } } end
+  end
+  local good = lv.tensor { 0, 0 }:to "i32"
+  raises(of(nil, good), "coder.encode: slices: means of slice 1: expected a tensor (2), got nil")
+  raises(of(good, lv.zeros(3):to "i32"), "scales of slice 1: expected a tensor (2), got (3)")
+  raises(of(lv.zeros(2), good), "slices: means: expected 2 numbers as i32, got 2 as f32")
+  raises(of(good, good - 1), "slices: scales: expected integers from 0 to 255, got -1")
+  raises(of(good, good, { of = "cauchy" }),
+    "unknown family 'cauchy' (known: gaussian, laplace, logistic)")
+  raises(of(good, good, { mean = 3 }), "slices: unknown field 'mean'")
+  raises(function()
+    lv.coder.encode { { symbols = { 1, 2 }, model = { family = "slices",
+      parameters = function() return good, good end } } }
+  end, "slices: expected symbols of at least two dimensions, got 1")
+end)

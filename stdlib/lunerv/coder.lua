@@ -11,6 +11,7 @@
 --   { family = "adaptive", first =, count = }      learned from as many symbols as follow first
 --   { family = "table", first =, weights = { … } } in proportion to weights of your own
 --   { family = "own", first =, context = f, weights = g }           those that functions choose
+--   { family = "slices", of = "laplace", parameters = f }      a mean and a scale for each symbol
 -- Symbols outside of a model's range are escaped: they cost more, but nothing is lost.
 --
 -- Of a model of one's own, `context(seen, i)` names, as an integer or a text, the context of symbol

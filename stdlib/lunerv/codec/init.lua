@@ -7,16 +7,18 @@
 --   assert(lv.codec.join("both.lnv", { "clip.lnv", "other.lnv" }))
 --
 -- A file may be in segments, each with a network of its own; a video holds one of them at a time.
+local buffers <const> = require "lunerv.codec.buffers"
 local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
-local metrics <const> = require "lunerv.metrics"
 local modelled <const> = require "lunerv.codec.modelled"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local order <const> = require "lunerv.codec.order"
 local program <const> = require "lunerv.codec.program"
 local sources <const> = require "lunerv.sources"
 local slots <const> = require "lunerv.compress.slots"
+local videos <const> = require "lunerv.codec.video"
 
 local codec <const> = {}
 
@@ -39,8 +41,8 @@ local coded <const> = {
   { "group", nil, "frames whose embeddings are decoded together", type = "integer" },
   { "predict", true, "embeddings are told by what has changed since the frame before" },
   { "model", nil, "the probability model of the weights, which travels in the file: what a module "
-    .. "returns, a model of lv.coder or fun(name, shape, index) that gives one for a tensor, or "
-    .. "nil (families)", type = "table|function" },
+    .. "returns, a model of lv.coder or fun(name, shape, index, codes) that gives one for a "
+    .. "tensor, or nil (families)", type = "table|function" },
 }
 
 local function and_coded(list) return table.move(coded, 1, #coded, #list + 1, list) end
@@ -57,107 +59,7 @@ local takes_join <const> = options.takes("codec.join", {
 
 -- Reading -----------------------------------------------------------------------------------
 
-local Video <const> = {}
-Video.__index = Video
-codec.Video = Video
-
--- The tensors of a model that are no parameters: what it computes with but does not learn.
-local function buffers_of(model)
-  local parameters, list = {}, {}
-  for _, tensor in ipairs(model:parameters()) do parameters[tensor] = true end
-  for _, entry in ipairs(model:state_dict()) do
-    if not parameters[entry[2]] and not entry[1]:match "^encoder%." then list[#list + 1] = entry end
-  end
-  return list
-end
-
--- Buffers that differ from those a new model has: 32-bit floats in order, all or none.
-local function pack_buffers(model, fresh)
-  local parts, differ = {}, false
-  local theirs = buffers_of(fresh)
-  for i, entry in ipairs(buffers_of(model)) do
-    local values = entry[2]:view(-1):tolist()
-    local other = theirs[i][2]:view(-1):tolist()
-    for k, value in ipairs(values) do
-      differ = differ or value ~= other[k]
-      parts[#parts + 1] = string.pack("<f", value)
-    end
-  end
-  return differ and table.concat(parts) or nil
-end
-
-local function unpack_buffers(model, bytes)
-  local at = 1
-  for _, entry in ipairs(buffers_of(model)) do
-    local values, count = {}, entry[2]:numel()
-    if at + 4 * count - 1 > #bytes then layout.damaged("buffers", "it ends too early") end
-    for k = 1, count do values[k], at = string.unpack("<f", bytes, at) end
-    native.no_grad(function()
-      entry[2]:copy_(native.tensor(values):view(table.unpack(entry[2].shape)))
-    end)
-  end
-  if at ~= #bytes + 1 then layout.damaged("buffers", "it is too long") end
-end
-
--- The model of a segment of `video`, and the shape of an embedding, if it decodes such.
-local function model_of(video, segment)
-  local text = segment.sections.decoder
-  if program.is(text) then return video.build(text) end
-  local model = decoders.build(text, video.height, video.width, segment.frames)
-  local c = model.config
-  return model, model.encode and { 1, c.enc_dim[2], model.grid[1], model.grid[2] }
-end
-
-local function weights_of(video, segment, list)
-  if modelled.is(segment) then
-    return modelled.decode(segment.sections.weights, list, video.find_model)
-  end
-  local shapes = {}
-  for i, slot in ipairs(list) do shapes[i] = slot.tensor.shape end
-  return native.decode_tensors(segment.kinds.weights, segment.sections.weights, shapes)
-end
-
--- The network of a segment of `video`, and its embeddings where it has any.
-local function build(video, segment)
-  local sections = segment.sections
-  local model, embedding = model_of(video, segment)
-  if sections.buffers then unpack_buffers(model, sections.buffers) end
-
-  local list = slots.of(model)
-  local tensors = weights_of(video, segment, list)
-  native.no_grad(function()
-    for i, slot in ipairs(list) do
-      slot.tensor:copy_(tensors[i])
-      slot.tensor.requires_grad = false
-    end
-  end)
-
-  if embedding then
-    if not sections.embeddings then layout.damaged("embeddings", "it is missing") end
-    return model, native.decode_embeddings(segment.kinds.embeddings, sections.embeddings,
-      segment.frames, embedding)
-  elseif sections.embeddings then
-    layout.damaged("embeddings", "this decoder has no use for it")
-  end
-  return model
-end
-
--- Makes `video` ready for the frames of its segment `index`, in the place of the one before: there
--- is one network at a time.
-local function enter(video, index)
-  local segment = video.segments[index]
-  if video.segment == segment then return end
-  video.segment, video.model, video.embeddings = nil, nil, nil
-  local state = native.rng_state() -- a new model draws numbers that nobody is to miss
-  local ok, model, embeddings = errors.attempt(build, video, segment)
-  native.set_rng_state(state)
-  if not ok then
-    if #video.segments == 1 then error(model, 0) end
-    errors.data("%s", ("%ssegment %d, %s"):format(video.path and video.path .. ": " or "", index,
-      errors.reason(model)))
-  end
-  video.segment, video.model, video.embeddings = segment, model, embeddings
-end
+codec.Video = videos.Video
 
 --- Decodes the bytes of a file: a video.
 --- It has height, width, frames, fps, timestamps (nil at a constant rate), bytes, bpp, sections
@@ -186,7 +88,7 @@ function codec.decode(bytes, given)
   if (has_program or has_model or o.confined) and not (o.build or o.models) then
     video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
       { max_work = o.max_work, max_memory = o.max_memory })
-    return setmetatable(video, Video)
+    return setmetatable(video, codec.Video)
   end
   if has_program and not o.build or has_model and not o.models then
     errors.raise("codec.decode: this file wants `%s`, too", o.build and "models" or "build")
@@ -197,8 +99,7 @@ function codec.decode(bytes, given)
     if modelled.is_model(model) then return model end
     errors.raise("'%s' returns no probability model", name)
   end
-  enter(video, 1)
-  return setmetatable(video, Video)
+  return videos.begin(video)
 end
 
 local function check_path(what, path)
@@ -250,58 +151,6 @@ function codec.info(path)
   return attempt(path, function(bytes) return (layout.read(bytes)) end)
 end
 
-function Video:__len() return self.frames end
-
---- The number of the segment that frame `i` belongs to.
----
----@param i integer
----@return integer
-function Video:segment_of(i)
-  local low, high = 1, #self.segments
-  while low < high do
-    local middle = (low + high + 1) // 2
-    if self.segments[middle].first <= i then low = middle else high = middle - 1 end
-  end
-  return low
-end
-
---- A frame of the video, as numbers near [0, 1].
----
----@param i integer  from 1
----@return lunerv.Tensor  (1, 3, height, width)
-function Video:frame(i)
-  if math.type(i) ~= "integer" or i < 1 or i > self.frames then
-    errors.raise("frame: expected 1 to %d, got %s", self.frames, tostring(i))
-  end
-  if self.process then return self.process:frame(i) end
-  enter(self, self:segment_of(i))
-  local index = i - self.segment.first + 1
-  local t = index / self.segment.frames
-  local output = native.no_grad(function()
-    if not self.embeddings then return self.model(t):evaluate() end
-    return self.model:decode(self.embeddings:frame(index), t):evaluate()
-  end)
-  native.step_boundary()
-  return output
-end
-
---- Compares the video with a clip of the same size: means over its frames, printable.
----
----     print(assert(lv.codec.open "clip.lnv"):evaluate(clip))
----
----@param clip lunerv.Clip
----@param on_frame? fun(frame: table, output: lunerv.Tensor, quality: table)  sees each frame
----@param frames? integer[]  those to look at (all)
----@return table  psnr, psnr_8bit, ms_ssim
-function Video:evaluate(clip, on_frame, frames)
-  if clip.height ~= self.height or clip.width ~= self.width or #clip ~= self.frames then
-    errors.raise("evaluate: the file has %d frames of %dx%d, the clip %d of %dx%d", self.frames,
-      self.width, self.height, #clip, clip.width, clip.height)
-  end
-  local decoded = { reconstruct = function(_, frame) return self:frame(frame.index) end }
-  return metrics.evaluate(decoded, clip, on_frame, frames)
-end
-
 -- Writing -----------------------------------------------------------------------------------
 
 -- Raises unless `compressed` was made small, and there is the clip that it is for.
@@ -322,7 +171,13 @@ end
 --- That gives { model, weights, steps, origins, embeddings, embedding_step, embedding_offset }:
 --- the tensors that a file holds, in the order of the parameters, on the grids of their steps.
 --- A `model` of one's own codes the weights; the file brings its module along, as it does that of a
---- decoder of one's own.
+--- decoder of one's own. A function that gives models is told of the tensors before: `codes[name]`
+--- are the symbols of one, as i32.
+---
+--- A decoder of one's own may make a frame from others. With a method `references(i)`, a list of
+--- numbers, its `forward` is called as (t, i, images), with those frames. With a method `restart()`
+--- it may keep what it likes in itself: frames come in order. Both go as far as its `group` of
+--- frames, an integer (all of them), at whose start decoding begins for any frame of the group.
 ---
 ---     local bytes = lv.codec.encode(cem, { clip = clip })
 ---
@@ -342,13 +197,14 @@ function codec.encode(compressed, given)
     and errors.on_behalf("codec.encode", nil, program.model_name, o.model)
   local stored = compressed:stored(clip)
   local model = stored.model
-  local text, fresh
+  local text, fresh, group
   if decoders.knows(model) then
     text = decoders.describe(model)
     fresh = decoders.build(text, clip.height, clip.width, #clip)
   else
+    group = order.group_of(model, #clip)
     text = errors.on_behalf("codec.encode", nil, program.describe, model,
-      stored.embeddings and stored.embeddings[1].shape)
+      stored.embeddings and stored.embeddings[1].shape, group)
     fresh = program.build(text, program.class)
   end
 
@@ -356,12 +212,12 @@ function codec.encode(compressed, given)
   local function add(name, bytes) names[#names + 1], payloads[#payloads + 1] = name, bytes end
   add("clip", native.lnv_clip(clip.height, clip.width, #clip, clip.fps or 25,
     clip.timestamps or {}))
-  add("decoder", text)
+  add(group and "ordered decoder" or "decoder", text)
   if program.is(text) or model_name then
     add("decoder program", native.lnv_program(program.sources(text, model_name)))
   end
-  local buffers = pack_buffers(model, fresh)
-  if buffers then add("buffers", buffers) end
+  local constants = buffers.pack(model, fresh)
+  if constants then add("buffers", constants) end
   local coding = { families = o.families or stored.families, group = o.group }
   local weights = stored.weights
   if stored.rounding and stored.rdo > 0 then

@@ -12,7 +12,8 @@ local flags <const> = { decoder = 1, buffers = 2, embeddings = 4 }
 -- Sections that are another form of one.
 local forms <const> = {
   ["seeded weights"] = "weights", ["modelled weights"] = "weights",
-  ["mixed embeddings"] = "embeddings",
+  ["sliced weights"] = "weights", ["mixed embeddings"] = "embeddings",
+  ["ordered decoder"] = "decoder",
 }
 
 -- No file has more segments.
@@ -55,7 +56,7 @@ end
 local function segments_of(shared, lists, frames)
   local lengths, parts = { frames }, nil
   if shared.segments then lengths, parts = native.lnv_read_segments(shared.segments, frames) end
-  local segments, taken, first, decoder = {}, {}, 1, nil
+  local segments, taken, first, decoder, decoder_kind = {}, {}, 1, nil, nil
   for k, length in ipairs(lengths) do
     local segment = { first = first, last = first + length - 1, frames = length, bytes = 0,
       sections = {}, kinds = {} }
@@ -74,7 +75,8 @@ local function segments_of(shared, lists, frames)
       end
     end
     decoder = segment.sections.decoder or decoder
-    segment.sections.decoder = decoder
+    decoder_kind = segment.kinds.decoder or decoder_kind
+    segment.sections.decoder, segment.kinds.decoder = decoder, decoder_kind
     segments[k], first = segment, segment.last + 1
   end
   for _, name in ipairs(own) do

@@ -9,22 +9,37 @@ local native <const> = require "lunerv.native"
 
 local modelled <const> = {}
 
--- Its name.
-local section <const> = "modelled weights"
+-- Its name; and where a model looks at slices, or at the codes of other tensors: programs from
+-- before there was such a thing refuse the file.
+local section <const>, sliced <const> = "modelled weights", "sliced weights"
 
 -- Whether a segment, as layout.read has it, has such weights.
-function modelled.is(segment) return segment.kinds.weights == section end
+function modelled.is(segment)
+  local kind = segment.kinds.weights
+  return kind == section or kind == sliced
+end
 
 -- Whether `value` can be what such a module returns: a model of lv.coder, or a function
--- (name, shape, index) that gives one for each tensor, or nil.
+-- (name, shape, index, codes) that gives one for each tensor, or nil. `codes` are the symbols of
+-- the tensors before it, by name: i32 tensors.
 function modelled.is_model(value)
   return type(value) == "function" or type(value) == "table" and type(value.family) == "string"
 end
 
+-- Codes by name, for models to read; and the table that they are put into, which learns in
+-- `was_read` whether anyone did.
+local function codes_by_name()
+  local known = { was_read = false, list = {} }
+  return known, setmetatable({}, { __index = function(_, name)
+    known.was_read = true
+    return known.list[name]
+  end })
+end
+
 -- The model of a tensor; nil for one that has none.
-local function chosen(model, slot, index)
+local function chosen(model, slot, index, codes)
   if type(model) ~= "function" then return model end
-  local found = model(slot.name, slot.tensor.shape, index)
+  local found = model(slot.name, slot.tensor.shape, index, codes)
   if found == nil or type(found) == "table" and type(found.family) == "string" then
     return found
   end
@@ -38,25 +53,32 @@ function modelled.encode(name, model, slots, weights, steps, families)
   if #weights ~= #slots then
     errors.raise("codec: %d weights were given, the decoder has %d", #weights, #slots)
   end
-  local encoder = native.coder_encoder()
+  local encoder, is_plain = native.coder_encoder(), true
+  local known, codes = codes_by_name()
   for i, weight in ipairs(weights) do
-    local symbols, found = encoder:tensor(weight, steps[i]), chosen(model, slots[i], i)
+    local symbols = encoder:tensor(weight, steps[i])
+    local found = chosen(model, slots[i], i, codes)
     if found then
+      is_plain = is_plain and coding.is_plain(found)
       coding.put(encoder, symbols, found)
     else
       encoder:fitted(symbols, families)
     end
+    known.list[slots[i].name] = symbols
   end
-  return section, string.pack("s1", name) .. encoder:finish()
+  return is_plain and not known.was_read and section or sliced,
+    string.pack("s1", name) .. encoder:finish()
 end
 
 local function decode(stream, slots, model)
   local decoder, tensors = native.coder_decoder(stream), {}
+  local known, codes = codes_by_name()
   for i, slot in ipairs(slots) do
     local shape = slot.tensor.shape
     local steps = decoder:steps(shape[1] or 1)
-    local found = chosen(model, slot, i)
+    local found = chosen(model, slot, i, codes)
     local symbols = found and coding.take(decoder, shape, found) or decoder:fitted(shape)
+    known.list[slot.name] = symbols
     local values = symbols:to "f32"
     if #steps == 1 then
       values = values * steps[1]

@@ -95,9 +95,11 @@ function describe(module, depth)
 end
 
 -- The text of the section 'decoder' for `model`; `embedding` is the shape of a frame's embedding,
--- if it decodes such.
-function program.describe(model, embedding)
-  return mark .. native.json_encode { model = describe(model, 0), embedding = embedding }
+-- if it decodes such, `group` the frames that belong together (order.lua), or nil.
+function program.describe(model, embedding, group)
+  return mark .. native.json_encode {
+    model = describe(model, 0), embedding = embedding, group = group,
+  }
 end
 
 -- A source without indentation and lines that are comments alone, which nobody reads in a file;
@@ -163,7 +165,7 @@ end
 
 local function fail(message, ...) layout.damaged("decoder", message, ...) end
 
--- What `text` says: { model, embedding }.
+-- What `text` says: { model, embedding, group }.
 function program.parse(text)
   local readable, told = pcall(native.json_decode, text:sub(#mark + 1))
   if not readable or type(told) ~= "table" or type(told.model) ~= "table" then
@@ -179,6 +181,10 @@ function program.parse(text)
       end
       count = count * size
     end
+  end
+  local group = told.group
+  if group ~= nil and not (math.type(group) == "integer" and group >= 1) then
+    fail "the number of frames in a group"
   end
   return told
 end
@@ -201,12 +207,13 @@ local function build(tree, find, depth)
   return class(table.unpack(arguments, 1, #given))
 end
 
--- The model that the section 'decoder' tells of, with parameters nobody has set yet, and the shape
--- of an embedding, if it decodes such. `find(name)` gives the class of a name.
+-- The model that the section 'decoder' describes, with parameters nobody has set yet; the shape of
+-- an embedding, if it decodes such; and the frames of a group, if they depend on each other.
+-- `find(name)` gives the class of a name.
 function program.build(text, find)
   local told = program.parse(text)
   if told.model["@"] == nil then fail "it names no class" end
-  return build(told.model, find, 0), told.embedding
+  return build(told.model, find, 0), told.embedding, told.group
 end
 
 return program

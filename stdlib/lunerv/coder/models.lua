@@ -8,6 +8,8 @@ local models <const> = {}
 
 local own_fields <const> = { family = true, first = true, context = true, weights = true }
 
+local slice_fields <const> = { family = true, of = true, parameters = true }
+
 -- The frequencies of a model's contexts take up to so many words in all: a context this many beside
 -- its weights, and in place of a list of weights, another family up to so many.
 local most_words <const>, words_of_context <const>, words_of_family <const> = 1 << 24, 512, 3100
@@ -95,6 +97,84 @@ local function frequencies_of(model)
   end
 end
 
+-- Slices -------------------------------------------------------------------------------------
+
+local function is_sliced(model) return type(model) == "table" and model.family == "slices" end
+
+local function check_sliced(model, shape)
+  if type(model.parameters) ~= "function" then
+    errors.raise("coder: slices: parameters: expected a function, got %s", type(model.parameters))
+  end
+  for key in pairs(model) do
+    if not slice_fields[key] then
+      errors.raise("coder: slices: unknown field '%s' (known: family, of, parameters)",
+        tostring(key))
+    end
+  end
+  if #shape < 2 then
+    errors.raise("coder: slices: expected symbols of at least two dimensions, got %d", #shape)
+  end
+end
+
+local function check_slice(name, k, given, inner)
+  local found = native.is_tensor(given) and table.concat(given.shape, ", ")
+  if found == inner then return end
+  errors.raise("coder: slices: %s of slice %d: expected a tensor (%s), got %s", name, k, inner,
+    found and "(" .. found .. ")" or type(given))
+end
+
+-- Calls body(k, means, scales) for each slice of the first dimension; it returns the symbols.
+local function each_slice(shape, model, body)
+  local seen, inner = {}, table.concat(shape, ", ", 2)
+  for k = 1, shape[1] do
+    local means, scales = model.parameters(seen, k)
+    check_slice("means", k, means, inner)
+    check_slice("scales", k, scales, inner)
+    seen[k] = body(k, means, scales)
+  end
+  return seen
+end
+
+local function tables_of(model)
+  return errors.on_behalf("coder", "coder_bells", native.coder_bells, model.of or "laplace")
+end
+
+local function put_slices(encoder, symbols, model)
+  check_sliced(model, native.is_tensor(symbols) and symbols.shape or { #symbols })
+  local tables = tables_of(model)
+  each_slice(symbols.shape, model, function(k, means, scales)
+    local slice = symbols:select(1, k)
+    errors.on_behalf("coder", "bells", encoder.bells, encoder, slice, tables, means, scales)
+    return slice
+  end)
+end
+
+local function take_slices(decoder, shape, model)
+  check_sliced(model, shape)
+  local tables = tables_of(model)
+  local slices = each_slice(shape, model, function(_, means, scales)
+    return errors.on_behalf("coder", "bells", decoder.bells, decoder, tables, means, scales)
+  end)
+  if shape[1] == 0 then return native.zeros(table.unpack(shape)):to "i32" end
+  return native.stack(slices, 1)
+end
+
+local function bits_of_slices(symbols, model)
+  check_sliced(model, native.is_tensor(symbols) and symbols.shape or { #symbols })
+  local tables, total = tables_of(model), 0
+  each_slice(symbols.shape, model, function(k, means, scales)
+    local slice = symbols:select(1, k)
+    total = total + errors.on_behalf("coder", "bits", tables.bits, tables, slice, means, scales)
+    return slice
+  end)
+  return total
+end
+
+-- Runs of symbols ----------------------------------------------------------------------------
+
+-- Whether a program from before there were slices can decode by this model.
+function models.is_plain(model) return not is_sliced(model) end
+
 -- Symbols as a list.
 local function listed(symbols)
   return native.is_tensor(symbols) and symbols:view(-1):tolist() or symbols
@@ -130,6 +210,7 @@ end
 -- Adds symbols, an i32 or u8 tensor or a list.
 function models.put(encoder, symbols, model)
   check_dtype(symbols)
+  if is_sliced(model) then return put_slices(encoder, symbols, model) end
   local known, is_each = settled(model)
   if not is_each then return by_native("encode", encoder, symbols, known) end
   local add = encoder.symbol
@@ -138,6 +219,7 @@ end
 
 -- The next symbols, as an i32 tensor.
 function models.take(decoder, shape, model)
+  if is_sliced(model) then return take_slices(decoder, shape, model) end
   local known, is_each = settled(model)
   if not is_each then return by_native("decode", decoder, shape, known) end
   local frequencies, following, list, count = frequencies_of(known), decoder.symbol, {}, 1
@@ -150,6 +232,7 @@ end
 -- The information of symbols.
 function models.bits(symbols, model)
   check_dtype(symbols)
+  if is_sliced(model) then return bits_of_slices(symbols, model) end
   local known, is_each = settled(model)
   if not is_each then return native["coder.bits"](symbols, known) end
   local total = 0

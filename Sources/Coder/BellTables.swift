@@ -1,0 +1,72 @@
+/// The frequencies of many distributions of one family, for symbols that have one each.
+///
+/// The whole part of a mean only moves the symbols: a table is made for a scale and the fraction
+/// of a mean, once, and all tables together stay within a bound.
+public struct BellTables: Sendable {
+  /// Entries that tables may have together. Beyond that they are made anew.
+  private static let mostEntries = 1 << 23
+
+  private let family: Distribution.Family
+  private var tables = [FrequencyTable?](repeating: nil, count: 1 << 16)
+  private var entries = 0
+
+  public init(_ family: Distribution.Family) { self.family = family }
+
+  /// The table for a mean's fraction, and the whole symbols that the mean has besides.
+  ///
+  /// - Parameters:
+  ///   - mean: in 256ths of a symbol; as far from 0 as ``Distribution/mean`` allows.
+  ///   - scale: as of ``Distribution/scale``.
+  private mutating func table(mean: Int32, scale: UInt8) -> (FrequencyTable, whole: Int32) {
+    let bounded = min(max(mean, -(1 << 30)), 1 << 30)
+    let key = Int(bounded & 0xff) << 8 | Int(scale)
+    let whole = bounded >> 8
+    if let known = tables[key] { return (known, whole) }
+    let made = FrequencyTable(Distribution(family, mean: bounded & 0xff, scale: scale))
+    // What a table takes beside its entries: the lookup.
+    entries += made.count + 512
+    if entries > BellTables.mostEntries {
+      tables = [FrequencyTable?](repeating: nil, count: 1 << 16)
+      entries = made.count + 512
+    }
+    tables[key] = made
+    return (made, whole)
+  }
+
+  /// Adds symbols, each by the mean and the scale at its place. Differences from whole means wrap
+  /// around, so that no symbol of 32 bits is too far away.
+  ///
+  /// - Precondition: the three lists have one length.
+  public mutating func encode(
+    _ symbols: [Int32], means: [Int32], scales: [UInt8], into encoder: inout Encoder
+  ) {
+    forEach(symbols, means: means, scales: scales) { encoder.encode($0, with: $1) }
+  }
+
+  /// The next symbols, as many as there are means.
+  ///
+  /// - Precondition: the lists have one length.
+  public mutating func decode(
+    means: [Int32], scales: [UInt8], from decoder: inout Decoder
+  ) throws(CoderError) -> [Int32] {
+    var symbols: [Int32] = []
+    symbols.reserveCapacity(means.count)
+    for (i, mean) in means.enumerated() {
+      let (table, whole) = table(mean: mean, scale: scales[i])
+      symbols.append(try decoder.decode(with: table) &+ whole)
+    }
+    return symbols
+  }
+
+  /// Calls `body` with each symbol, as its table has it, and the table.
+  ///
+  /// - Precondition: the three lists have one length.
+  public mutating func forEach(
+    _ symbols: [Int32], means: [Int32], scales: [UInt8], _ body: (Int32, FrequencyTable) -> Void
+  ) {
+    for (i, symbol) in symbols.enumerated() {
+      let (table, whole) = table(mean: means[i], scale: scales[i])
+      body(symbol &- whole, table)
+    }
+  }
+}

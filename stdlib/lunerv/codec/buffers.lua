@@ -1,0 +1,45 @@
+-- The section 'buffers': constants that a decoder computes with, and does not learn.
+local layout <const> = require "lunerv.codec.layout"
+local native <const> = require "lunerv.native"
+
+local buffers <const> = {}
+
+-- The tensors of a model that are no parameters: what it computes with but does not learn.
+local function buffers_of(model)
+  local parameters, list = {}, {}
+  for _, tensor in ipairs(model:parameters()) do parameters[tensor] = true end
+  for _, entry in ipairs(model:state_dict()) do
+    if not parameters[entry[2]] and not entry[1]:match "^encoder%." then list[#list + 1] = entry end
+  end
+  return list
+end
+
+-- Buffers that differ from those a new model has: 32-bit floats in order, all or none.
+function buffers.pack(model, fresh)
+  local parts, differ = {}, false
+  local theirs = buffers_of(fresh)
+  for i, entry in ipairs(buffers_of(model)) do
+    local values = entry[2]:view(-1):tolist()
+    local other = theirs[i][2]:view(-1):tolist()
+    for k, value in ipairs(values) do
+      differ = differ or value ~= other[k]
+      parts[#parts + 1] = string.pack("<f", value)
+    end
+  end
+  return differ and table.concat(parts) or nil
+end
+
+function buffers.unpack(model, bytes)
+  local at = 1
+  for _, entry in ipairs(buffers_of(model)) do
+    local values, count = {}, entry[2]:numel()
+    if at + 4 * count - 1 > #bytes then layout.damaged("buffers", "it ends too early") end
+    for k = 1, count do values[k], at = string.unpack("<f", bytes, at) end
+    native.no_grad(function()
+      entry[2]:copy_(native.tensor(values):view(table.unpack(entry[2].shape)))
+    end)
+  end
+  if at ~= #bytes + 1 then layout.damaged("buffers", "it is too long") end
+end
+
+return buffers
