@@ -405,11 +405,13 @@ return function(name, shape, index, codes)
   if #shape < 2 then return nil end
   local before = codes["stem.bias"]
   local scale = before and 60 + before:numel() % 7 or 70
-  local inner = { table.unpack(shape, 2) }
-  return { family = "slices", of = index == 1 and "gaussian" or nil, parameters = function(seen, k)
-    local above = seen[k - 1] or lv.zeros(table.unpack(inner)):to "i32"
-    return above * 128, lv.full(scale, table.unpack(inner)):to "i32"
-  end }
+  local dims = #shape - 1
+  local inner = { table.unpack(shape, dims + 1) }
+  return { family = "slices", dims = dims, of = index == 1 and "gaussian" or nil,
+    parameters = function(seen, k)
+      local above = seen[k - 1] or lv.zeros(table.unpack(inner)):to "i32"
+      return above * 128, lv.full(scale, table.unpack(inner)):to "i32"
+    end }
 end
 ]]
 
@@ -433,7 +435,7 @@ test("slices have these bytes, for ever", function()
   end }
   local bytes, parts = lv.coder.encode { { symbols = symbols, model = model } }
   local hexadecimal = bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
-  equal(hexadecimal, 
+  equal(hexadecimal,
     "a7f1efaf0705000009fddffff46445c49b73dd1649ff7fff33b546b900fdffbc")
   equal(lv.coder.decode(bytes, parts)[1]:tolist(), symbols:tolist())
   local bits = lv.coder.bits(symbols, model)
@@ -458,5 +460,6 @@ test("what slices cannot be is said", function()
   raises(function()
     lv.coder.encode { { symbols = { 1, 2 }, model = { family = "slices",
       parameters = function() return good, good end } } }
-  end, "slices: expected symbols of at least two dimensions, got 1")
+  end, "dims: expected an integer from 1 to 0 for symbols of 1 dimensions, got 1")
+  raises(of(good, good, { dims = 2 }), "dims: expected an integer from 1 to 1 for symbols of 2")
 end)

@@ -8,7 +8,7 @@ local models <const> = {}
 
 local own_fields <const> = { family = true, first = true, context = true, weights = true }
 
-local slice_fields <const> = { family = true, of = true, parameters = true }
+local slice_fields <const> = { dims = true, family = true, of = true, parameters = true }
 
 -- The frequencies of a model's contexts take up to so many words in all: a context this many beside
 -- its weights, and in place of a list of weights, another family up to so many.
@@ -101,19 +101,24 @@ end
 
 local function is_sliced(model) return type(model) == "table" and model.family == "slices" end
 
-local function check_sliced(model, shape)
+-- The shape of slices, and how many there are: those of the first `dims` dimensions, in order.
+local function slices_of(model, shape)
   if type(model.parameters) ~= "function" then
     errors.raise("coder: slices: parameters: expected a function, got %s", type(model.parameters))
   end
   for key in pairs(model) do
     if not slice_fields[key] then
-      errors.raise("coder: slices: unknown field '%s' (known: family, of, parameters)",
+      errors.raise("coder: slices: unknown field '%s' (known: dims, family, of, parameters)",
         tostring(key))
     end
   end
-  if #shape < 2 then
-    errors.raise("coder: slices: expected symbols of at least two dimensions, got %d", #shape)
+  local dims, count = model.dims == nil and 1 or model.dims, 1
+  if math.type(dims) ~= "integer" or dims < 1 or dims >= #shape then
+    errors.raise("coder: slices: dims: expected an integer from 1 to %d for symbols of %d "
+      .. "dimensions, got %s", #shape - 1, #shape, errors.show(dims))
   end
+  for d = 1, dims do count = count * shape[d] end
+  return table.move(shape, dims + 1, #shape, 1, {}), count
 end
 
 local function check_slice(name, k, given, inner)
@@ -123,13 +128,13 @@ local function check_slice(name, k, given, inner)
     found and "(" .. found .. ")" or type(given))
 end
 
--- Calls body(k, means, scales) for each slice of the first dimension; it returns the symbols.
-local function each_slice(shape, model, body)
-  local seen, inner = {}, table.concat(shape, ", ", 2)
-  for k = 1, shape[1] do
+-- Calls body(k, means, scales) for each slice of the first dimensions; it returns the symbols.
+local function each_slice(inner, count, model, body)
+  local seen, expected = {}, table.concat(inner, ", ")
+  for k = 1, count do
     local means, scales = model.parameters(seen, k)
-    check_slice("means", k, means, inner)
-    check_slice("scales", k, scales, inner)
+    check_slice("means", k, means, expected)
+    check_slice("scales", k, scales, expected)
     seen[k] = body(k, means, scales)
   end
   return seen
@@ -139,33 +144,38 @@ local function tables_of(model)
   return errors.on_behalf("coder", "coder_bells", native.coder_bells, model.of or "laplace")
 end
 
-local function put_slices(encoder, symbols, model)
-  check_sliced(model, native.is_tensor(symbols) and symbols.shape or { #symbols })
-  local tables = tables_of(model)
-  each_slice(symbols.shape, model, function(k, means, scales)
-    local slice = symbols:select(1, k)
-    errors.on_behalf("coder", "bells", encoder.bells, encoder, slice, tables, means, scales)
+-- Calls body(slice, tables, means, scales) for each slice of known symbols.
+local function each_known(symbols, model, body)
+  local shape = native.is_tensor(symbols) and symbols.shape or { #symbols }
+  local inner, count = slices_of(model, shape)
+  local tables, list = tables_of(model), symbols:view(count, table.unpack(inner))
+  each_slice(inner, count, model, function(k, means, scales)
+    local slice = list:select(1, k)
+    body(slice, tables, means, scales)
     return slice
+  end)
+end
+
+local function put_slices(encoder, symbols, model)
+  each_known(symbols, model, function(...)
+    errors.on_behalf("coder", "bells", encoder.bells, encoder, ...)
   end)
 end
 
 local function take_slices(decoder, shape, model)
-  check_sliced(model, shape)
+  local inner, count = slices_of(model, shape)
   local tables = tables_of(model)
-  local slices = each_slice(shape, model, function(_, means, scales)
+  local slices = each_slice(inner, count, model, function(_, means, scales)
     return errors.on_behalf("coder", "bells", decoder.bells, decoder, tables, means, scales)
   end)
-  if shape[1] == 0 then return native.zeros(table.unpack(shape)):to "i32" end
-  return native.stack(slices, 1)
+  if count == 0 then return native.zeros(table.unpack(shape)):to "i32" end
+  return native.stack(slices, 1):view(table.unpack(shape))
 end
 
 local function bits_of_slices(symbols, model)
-  check_sliced(model, native.is_tensor(symbols) and symbols.shape or { #symbols })
-  local tables, total = tables_of(model), 0
-  each_slice(symbols.shape, model, function(k, means, scales)
-    local slice = symbols:select(1, k)
+  local total = 0
+  each_known(symbols, model, function(slice, tables, means, scales)
     total = total + errors.on_behalf("coder", "bits", tables.bits, tables, slice, means, scales)
-    return slice
   end)
   return total
 end
