@@ -20,6 +20,11 @@
 -- asked once for each. Weights are integers, computed from integers alone: a decoder must arrive at
 -- the same ones on every machine. Without `context` there is one list. `lv.codec.write` takes such
 -- a model for the weights of a network.
+--
+-- Slices are those of the first `dims` dimensions (1), one after another: `parameters(seen, k)`
+-- gives the means and the scales of slice k, i32 tensors of its shape, as a function of the slices
+-- before it, which `seen` holds. This is how an autoregressive network codes: one call for a row,
+-- not for a symbol. Sums of integers below 2^24 are exact in f32 too, in any order.
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.coder.models"
 local native <const> = require "lunerv.native"
