@@ -33,6 +33,14 @@ local catalogue <const> = {
     function(x) return x:max_pool2d(3, { stride = 2, padding = 1 }) end },
   { "pad reflect 3", 32, 720, 1280,
     function(x) return x:pad({ 3, 3, 3, 3 }, { mode = "reflect" }) end },
+  { "roll", 32, 720, 1280, function(x) return x:roll({ 8, -8 }, { 3, 4 }) end },
+  { "index_select of rows", 32, 720, 1280, function(x)
+    return x:index_select(3, native.tensor(native.permutation(x:size(3)), { dtype = "i32" }))
+  end },
+  { "cumsum of rows", 3, 720, 1280, function(x) return x:cumsum(4) end },
+  { "sort of rows", 3, 720, 1280, function(x) return (x:sort(4)) end },
+  { "softmax of channels", 32, 720, 1280, function(x) return x:softmax(2) end },
+  { "group_norm 8", 32, 720, 1280, function(x) return x:group_norm(8) end },
 }
 
 local function measure(row)
