@@ -123,22 +123,22 @@ enum ArrangingModule {
         """
     ) { (x: Tensor, y: Tensor) in try x.outerProduct(y) }
     s.module.pure(
-      "einsum", params: ["equation", "x", "y"],
+      "einsum", params: ["equation", "x", "..."],
       doc: """
-        The sum of products that an equation names, of one tensor or two.
-        Unlike PyTorch, there are at most two tensors, no ellipsis, and sizes of 1 do not stretch.
-        Letters name dimensions: those missing behind the arrow are summed, a letter twice in one
-        tensor is its diagonal. Without an arrow the result has what occurs once, in the alphabet's
-        order. Products are computed by matmul.
+        The sum of products that an equation names.
+        Unlike PyTorch, sizes of 1 stretch only where `...` stands for them. Letters name dimensions:
+        those missing behind the arrow are summed, a letter twice in one tensor is its diagonal.
+        Without an arrow the result has what `...` stands for, then what occurs once, in the
+        alphabet's order. Products are computed by matmul, of several tensors from left to right.
 
             lv.einsum("bij,bjk->bik", a, b)
-            lv.einsum("ii", a)               -- the trace
-            lv.einsum("nchw,oc->nohw", x, w)
+            lv.einsum("ii", a)                        -- the trace
+            lv.einsum("...ij,jk,k->...i", x, w, v)
 
-        @param y? lunerv.Tensor  the second tensor, where the equation names one
+        @param ... lunerv.Tensor  the other tensors that the equation names
         """
-    ) { (equation: String, x: Tensor, y: Tensor?) in
-      try Tensor.einsum(equation, y.map { [x, $0] } ?? [x])
+    ) { (equation: String, x: Tensor, others: MoreTensors) in
+      try Tensor.einsum(equation, [x] + others.list)
     }
   }
 }

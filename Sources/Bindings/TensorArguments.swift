@@ -301,3 +301,22 @@ struct TensorSurface {
     tensors.property(name, doc: doc, get: get, set: set)
   }
 }
+
+/// The remaining arguments, all of them tensors.
+struct MoreTensors: LuaArgument {
+  var list: [Tensor] = []
+
+  static var luaTypeName: String { "..." }
+  static var luaTakesRest: Bool { true }
+  static var luaMayBeAbsent: Bool { true }
+
+  static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> MoreTensors {
+    var tensors = MoreTensors()
+    var at = index
+    while at <= L.count {
+      tensors.list.append(try Tensor.read(L, at: at))
+      at += 1
+    }
+    return tensors
+  }
+}

@@ -209,6 +209,9 @@ END
 MODULE("lunerv.help.text")
 #embed "../../stdlib/lunerv/help/text.lua"
 END
+MODULE("lunerv.help.uses")
+#embed "../../stdlib/lunerv/help/uses.lua"
+END
 MODULE("lunerv.image")
 #embed "../../stdlib/lunerv/image.lua"
 END

@@ -26,7 +26,8 @@ extension Tensor {
     return try viewed([count, 1]).multiplied(by: other.viewed([1, other.count]))
   }
 
-  /// The sum of products that an equation such as "bij,bjk->bik" names.
+  /// The sum of products that an equation such as "bij,bjk->bik" names; `...` stands for dimensions
+  /// without a letter, which broadcast. More than two tensors are contracted from left to right.
   public static func einsum(_ equation: String, _ operands: [Tensor]) throws -> Tensor {
     let plan = try Equation(equation, operands.map(\.shape))
     for t in operands where !t.isFloating || t.dtype != operands[0].dtype {
@@ -38,63 +39,105 @@ extension Tensor {
     var terms: [Term] = []
     for (i, t) in operands.enumerated() {
       let others = plan.inputs.indices.filter { $0 != i }.flatMap { plan.inputs[$0] }
-      terms.append(
-        try Term(tensor: t, labels: plan.inputs[i]).withoutRepeats()
-          .summed(keeping: Set(plan.output).union(others)))
+      let term = try Term(tensor: t, labels: plan.inputs[i])
+        .withoutStretched(plan.sizes).withoutRepeats()
+      terms.append(try term.summed(keeping: Set(plan.output).union(others)))
     }
-    guard terms.count == 2 else { return try terms[0].ordered(plan.output) }
-    return try terms[0].contracted(terms[1], plan.output).ordered(plan.output)
+    var sum = terms[0]
+    for i in terms.indices.dropFirst() {
+      let later = terms[(i + 1)...].flatMap(\.labels)
+      sum = try sum.contracted(terms[i], keeping: Set(plan.output).union(later))
+    }
+    return try sum.ordered(plan.output)
   }
 
   /// An equation read: the labels of each operand's dimensions, and of the result's.
   private struct Equation {
-    var inputs: [[Character]]
+    var inputs: [[Character]] = []
     var output: [Character]
+    var sizes: [Character: Int] = [:]
+
+    private static func refuse(_ words: String) -> LunervError {
+      LunervError(.argument, "einsum: \(words)")
+    }
+
+    /// The label of a dimension that `...` stands for, the `index`-th from the last.
+    private static func unnamed(_ index: Int) -> Character {
+      Character(Unicode.Scalar(0x100 + UInt32(index)) ?? "…")
+    }
+
+    /// Labels of a part of the equation, where `...` stands for `count` dimensions.
+    private static func labels(_ part: Substring, unnamed count: (Int) throws -> Int) throws
+      -> [Character]
+    {
+      var (labels, rest, dots): ([Character], Substring, Int?) = ([], part, nil)
+      while let first = rest.first {
+        if rest.hasPrefix("...") {
+          guard dots == nil else { throw refuse("'\(part)' has '...' twice") }
+          dots = labels.count
+          rest = rest.dropFirst(3)
+        } else if first.isASCII && first.isLetter {
+          labels.append(first)
+          rest = rest.dropFirst()
+        } else {
+          throw refuse(
+            "expected letters, '...', ',' and '->' as in \"ij,jk->ik\", got "
+              + "'\(String(first).printable)'")
+        }
+      }
+      guard let at = dots else { return labels }
+      let more = try count(labels.count)
+      labels.insert(contentsOf: (0..<more).reversed().map(unnamed), at: at)
+      return labels
+    }
 
     init(_ text: String, _ shapes: [[Int]]) throws {
-      func refuse(_ words: String) -> LunervError { .init(.argument, "einsum: \(words)") }
       let text = text.filter { $0 != " " }
-      guard !text.contains("."), !text.contains("…") else {
-        throw refuse("an ellipsis is not understood: name every dimension by a letter")
-      }
       var (left, right): (Substring, Substring?) = (text[...], nil)
       if let arrow = text.firstIndex(of: "-"), text[arrow...].hasPrefix("->") {
         (left, right) = (text[..<arrow], text[arrow...].dropFirst(2))
       }
-      inputs = left.split(separator: ",", omittingEmptySubsequences: false).map(Array.init)
-      let labels = inputs.flatMap { $0 } + Array(right ?? "")
-      if let other = labels.first(where: { !($0.isASCII && $0.isLetter) }) {
-        throw refuse(
-          "expected letters, ',' and '->' as in \"ij,jk->ik\", got '\(String(other).printable)'")
+      let parts = left.split(separator: ",", omittingEmptySubsequences: false)
+      guard parts.count == shapes.count else {
+        throw Equation.refuse(
+          "the equation names \(parts.count) tensors, but \(shapes.count) were given")
       }
-      guard inputs.count == shapes.count else {
-        throw refuse(
-          "the equation names \(inputs.count) tensors, but \(shapes.count) were given (1 or 2)")
-      }
-      var sizes: [Character: Int] = [:]
-      for (labels, shape) in zip(inputs, shapes) {
+      var mostUnnamed = 0
+      for (part, shape) in zip(parts, shapes) {
+        let labels = try Equation.labels(part) { named in
+          mostUnnamed = max(mostUnnamed, shape.count - named)
+          return max(0, shape.count - named)
+        }
         guard labels.count == shape.count else {
-          throw refuse(
-            "'\(String(labels))' names \(labels.count) dimensions of a tensor of shape "
+          throw Equation.refuse(
+            "'\(part)' names \(labels.count) dimensions of a tensor of shape "
               + Shape.describe(shape))
         }
         for (label, size) in zip(labels, shape) {
-          guard let known = sizes[label], known != size else {
-            sizes[label] = size
-            continue
+          let known = sizes[label] ?? size
+          let broadcasts = !label.isASCII && (known == 1 || size == 1)
+          guard known == size || broadcasts else {
+            throw Equation.refuse(
+              "'\(label.isASCII ? String(label) : "...")' is \(known) and \(size)")
           }
-          throw refuse("'\(label)' is \(known) and \(size)")
+          sizes[label] = size == 1 ? known : size
         }
+        inputs.append(labels)
       }
       let counts = inputs.flatMap { $0 }.reduce(into: [Character: Int]()) {
         $0[$1, default: 0] += 1
       }
-      // Without an arrow: what occurs once, in the alphabet's order.
-      output = right.map(Array.init) ?? counts.filter { $0.value == 1 }.map(\.key).sorted()
+      let unnamed = (0..<mostUnnamed).reversed().map(Equation.unnamed)
+      // Without an arrow: what has no letter, then what occurs once, in the alphabet's order.
+      output =
+        try right.map { part in try Equation.labels(part) { _ in mostUnnamed } }
+        ?? unnamed + counts.filter { $0.value == 1 && $0.key.isASCII }.map(\.key).sorted()
       for (i, label) in output.enumerated() {
-        guard counts[label] != nil else { throw refuse("'\(label)' of the result is in no tensor") }
+        guard counts[label] != nil else {
+          throw Equation.refuse("'\(label)' of the result is in no tensor")
+        }
         guard !output[..<i].contains(label) else {
-          throw refuse("'\(label)' is twice in the result")
+          throw Equation.refuse("'\(label)' is twice in the result")
         }
       }
     }
@@ -104,6 +147,14 @@ extension Tensor {
   private struct Term {
     var tensor: Tensor
     var labels: [Character]
+
+    /// Dimensions of 1 that stretch to another operand's size are left out: the other has them.
+    func withoutStretched(_ sizes: [Character: Int]) throws -> Term {
+      let kept = labels.indices.filter { tensor.shape[$0] == sizes[labels[$0]] }
+      if kept.count == labels.count { return self }
+      return Term(
+        tensor: try tensor.viewed(kept.map { tensor.shape[$0] }), labels: kept.map { labels[$0] })
+    }
 
     /// A label that comes twice stands for the diagonal.
     func withoutRepeats() throws -> Term {
@@ -143,11 +194,11 @@ extension Tensor {
       labels.firstIndex(of: label).map { tensor.shape[$0] } ?? 1
     }
 
-    /// The products summed over what is in both and not in the result.
-    func contracted(_ other: Term, _ output: [Character]) throws -> Term {
+    /// The products summed over what is in both and needed no more.
+    func contracted(_ other: Term, keeping kept: Set<Character>) throws -> Term {
       let shared = labels.filter { other.labels.contains($0) }
-      let batch = shared.filter { output.contains($0) }
-      let summed = shared.filter { !output.contains($0) }
+      let batch = shared.filter { kept.contains($0) }
+      let summed = shared.filter { !kept.contains($0) }
       let own = labels.filter { !shared.contains($0) }
       let others = other.labels.filter { !shared.contains($0) }
       let product = try grouped([batch, own, summed]).matmul(

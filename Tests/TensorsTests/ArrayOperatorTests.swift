@@ -37,7 +37,7 @@ private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -
   case "outer": return try x.outerProduct(input("y"))
   case "einsum":
     return try Tensor.einsum(
-      #require(o["equation"]?.stringValue), [x] + (inputs["y"].map { [$0] } ?? []))
+      #require(o["equation"]?.stringValue), [x] + ["y", "z"].compactMap { inputs[$0] })
   case "softplus": return try x.softplus(o["beta"]?.doubleValue ?? 1)
   case "hardswish": return try x.hardswish()
   case "leaky_relu": return try x.leakyRelu(0.1)
@@ -150,6 +150,10 @@ private let catalogue: [Operator] = {
   all.append(Operator("outer", [3], [4]) { try $0[0].outerProduct($0[1]) })
   all.append(
     Operator("einsum", image, [4, 5, 2]) { try Tensor.einsum("abcd,dbe->ecb", $0) })
+  all.append(
+    Operator("einsum of three", image, [4, 1], [5]) {
+      try Tensor.einsum("ab...,...,d->d...a", $0)
+    })
   all.append(Operator("einsum of one", [3, 4, 3]) { try Tensor.einsum("iji->j", $0) })
   all.append(
     Operator("meshgrid", [3], [4]) {
@@ -503,8 +507,11 @@ extension TensorsTests {
         ("tril", { try list.triangle(0, lower: true) }),
         ("meshgrid", { try Tensor.grid([x], columnsFirst: false)[0] }),
         ("bmm", { try x.batchedProduct(x) }), ("outer", { try x.outerProduct(list) }),
-        ("einsum", { try Tensor.einsum("...i->i", [list]) }),
+        ("einsum", { try Tensor.einsum("..i->i", [list]) }),
         ("einsum", { try Tensor.einsum("i,j,k->i", [list, list]) }),
+        ("einsum", { try Tensor.einsum("...i...->i", [list]) }),
+        ("einsum", { try Tensor.einsum("...ij->i", [list]) }),
+        ("einsum", { try Tensor.einsum("...a,...b->", [x, .full(1, [7, 1])]) }),
         ("einsum", { try Tensor.einsum("ij->i", [list]) }),
         ("einsum", { try Tensor.einsum("i->ii", [list]) }),
         ("einsum", { try Tensor.einsum("i->k", [list]) }),

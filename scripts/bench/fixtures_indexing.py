@@ -82,6 +82,15 @@ def contracting(f):
         inputs = dict(x=f.normal(*a), **({"y": f.normal(*b)} if b else {}))
         f.add(f"einsum_{equation}", "einsum", inputs,
               lambda *t: torch.einsum(equation, *t), equation=equation)
+    for equation, *shapes in (
+            ("ij,jk,kl->il", (2, 3), (3, 4), (4, 2)), ("i,i,i->i", (3,), (3,), (3,)),
+            ("ij,jk,ik->j", (2, 3), (3, 4), (2, 4)), ("a,b,ab", (2,), (3,), (2, 3)),
+            ("...ij,...jk->...ik", (2, 1, 3, 4), (5, 4, 2)), ("i...,...->...", (2, 3, 4), (1, 4)),
+            ("...i,ij", (3, 2, 4), (4, 5)), ("...", (2, 3)), ("b...->...b", (2, 3, 4)),
+            ("...ij,jk,k->i", (2, 3, 4), (4, 5), (5,))):
+        inputs = dict(zip("xyz", (f.normal(*shape) for shape in shapes)))
+        f.add(f"einsum_{equation}", "einsum", inputs,
+              lambda *t: torch.einsum(equation, *t), equation=equation)
 
 
 def functions(f):

@@ -1,6 +1,8 @@
 -- The reference as pages of Markdown: stdlib/docs/reference.
 local api <const> = require "lunerv.help.api"
+local native <const> = require "lunerv.native"
 local text <const> = require "lunerv.help.text"
+local uses <const> = require "lunerv.help.uses"
 
 local pages <const> = {}
 
@@ -53,6 +55,29 @@ local function page_of(entry)
   return module or "lv"
 end
 
+-- The operators that decoders in files may use, and which of five programs do.
+local function operators()
+  local entries, used, heads, rule = {}, {}, {}, {}
+  for _, entry in ipairs(api.entries()) do entries[entry.path] = entry end
+  for i, program in ipairs(uses) do
+    used[i], heads[i], rule[i] = {}, program.name, ":-:"
+    for name in program.operators:gmatch "%S+" do used[i][name] = true end
+  end
+  local lines = { "# Operators", "",
+    "What decoders compute with, those in files too. A dot says that the decoder of a program uses an "
+      .. "operator: the paper's, or one of the codecs in `scripts/examples/field`.", "",
+    ("| operator | | %s |"):format(table.concat(heads, " | ")),
+    ("|---|---|%s|"):format(table.concat(rule, "|")) }
+  for _, name in ipairs(native.pure_operators) do
+    local dots = {}
+    for i in ipairs(uses) do dots[i] = used[i][name] and "•" or "" end
+    local entry = entries[name] or { summary = "" }
+    lines[#lines + 1] = ("| `%s` | %s | %s |"):format(name, cell(entry.summary),
+      table.concat(dots, " | "))
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 -- The files of the reference: a table of texts by name.
 function pages.files()
   local names, by_page = {}, {}
@@ -88,6 +113,8 @@ function pages.files()
     index[#index + 1] = ("- [%s](%s.md)%s"):format(first.owner or page, page,
       is_module and first.summary ~= "" and ": " .. first.summary or "")
   end
+  files["operators.md"] = operators()
+  index[#index + 1] = "- [operators](operators.md): which there are, and which programs use them"
   files["README.md"] = table.concat(index, "\n") .. "\n"
   return files
 end
