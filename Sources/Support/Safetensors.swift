@@ -46,23 +46,35 @@ public final class SafetensorsFile: Sendable {
     public let range: Range<Int>
   }
 
+  /// A tensor of a type that is not read here.
+  public struct Foreign: Sendable, Equatable {
+    public let name: String
+    /// As the format names it: I16, F8_E4M3, …
+    public let typeName: String
+  }
+
   public let path: String
   /// The tensors in the order of their bytes.
   public let entries: [Entry]
+  /// Those of other types, in the order of their bytes; none where they are refused.
+  public let foreign: [Foreign]
   /// The string pairs of `__metadata__`, in their order.
   public let metadata: [(key: String, value: String)]
   private let indices: [String: Int]
   private let file: MappedFile
 
-  public init(_ path: String) throws {
+  /// Tensors of types that ``StoredType`` lacks are an error, or are listed in ``foreign``.
+  public init(_ path: String, allowsForeign: Bool = false) throws {
     file = try MappedFile(path)
     self.path = path
     let header: SafetensorsHeader
-    do { header = try file.withBytes { try SafetensorsHeader($0) } } catch let error as LunervError
-    {
+    do {
+      header = try file.withBytes { try SafetensorsHeader($0, allowsForeign: allowsForeign) }
+    } catch let error as LunervError {
       throw error.adding("in '\(path.printable)'")
     }
     entries = header.entries
+    foreign = header.foreign
     metadata = header.metadata
     indices = header.indices
   }
@@ -91,6 +103,7 @@ public final class SafetensorsFile: Sendable {
 /// The validated header of a safetensors image in memory.
 public struct SafetensorsHeader: Sendable {
   public let entries: [SafetensorsFile.Entry]
+  public let foreign: [SafetensorsFile.Foreign]
   public let metadata: [(key: String, value: String)]
   let indices: [String: Int]
 
@@ -99,8 +112,17 @@ public struct SafetensorsHeader: Sendable {
   static let rankLimit = 32
   static let metadataKey = "__metadata__"
 
+  /// What the header says of one tensor; `type` is nil for one of a foreign type.
+  private struct Description {
+    let name: String
+    let typeName: String
+    let type: StoredType?
+    let shape: [Int]
+    let range: Range<Int>
+  }
+
   /// Reads and checks the header of `image`, a whole safetensors file.
-  public init(_ image: UnsafeRawBufferPointer) throws {
+  public init(_ image: UnsafeRawBufferPointer, allowsForeign: Bool = false) throws {
     guard image.count >= 8 else {
       throw LunervError(.data, "no safetensors file: it has only \(image.count) bytes")
     }
@@ -127,30 +149,42 @@ public struct SafetensorsHeader: Sendable {
       throw LunervError(.data, "no safetensors file: its header is no JSON object")
     }
 
-    var entries: [SafetensorsFile.Entry] = []
+    var all: [Description] = []
     var metadata: [(key: String, value: String)] = []
-    entries.reserveCapacity(members.count)
+    all.reserveCapacity(members.count)
     for member in members {
       if member.key == SafetensorsHeader.metadataKey {
         metadata = try SafetensorsHeader.readMetadata(member.value)
       } else {
         do {
-          entries.append(
-            try SafetensorsHeader.readEntry(
-              member.key, member.value, dataStart: dataStart, dataEnd: image.count))
+          let described = try SafetensorsHeader.read(
+            member.key, member.value, dataStart: dataStart, dataEnd: image.count)
+          if described.type == nil, !allowsForeign {
+            let known = StoredType.allCases.map(\.rawValue).joined(separator: " ")
+            throw LunervError(
+              .data,
+              "unsupported dtype '\(described.typeName.printable)' (supported: \(known))")
+          }
+          all.append(described)
         } catch let error as LunervError {
           throw error.adding("tensor '\(member.key.printable)'")
         }
       }
     }
     // Empty tensors share their start with the tensor behind them: by end, then.
-    entries.sort {
+    all.sort {
       ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
     }
-    self.indices = try SafetensorsHeader.index(entries)
-    self.entries = entries
+    _ = try SafetensorsHeader.index(all.map(\.name))
+    try SafetensorsHeader.checkContiguous(all, from: dataStart, to: image.count)
+    entries = all.compactMap { one in
+      one.type.map { .init(name: one.name, type: $0, shape: one.shape, range: one.range) }
+    }
+    foreign = all.compactMap { one in
+      one.type == nil ? .init(name: one.name, typeName: one.typeName) : nil
+    }
+    self.indices = try SafetensorsHeader.index(entries.map(\.name))
     self.metadata = metadata
-    try checkContiguous(from: dataStart, to: image.count)
   }
 
   private static func readMetadata(_ json: JSON) throws -> [(key: String, value: String)] {
@@ -165,9 +199,9 @@ public struct SafetensorsHeader: Sendable {
     }
   }
 
-  private static func readEntry(
+  private static func read(
     _ name: String, _ json: JSON, dataStart: Int, dataEnd: Int
-  ) throws -> SafetensorsFile.Entry {
+  ) throws -> Description {
     guard case .object(let members) = json, members.count == 3,
       let typeName = json["dtype"]?.stringValue,
       let shapeList = json["shape"]?.arrayValue,
@@ -175,11 +209,6 @@ public struct SafetensorsHeader: Sendable {
     else {
       throw LunervError(
         .data, "expected an object of 'dtype', 'shape' and 'data_offsets', and nothing else")
-    }
-    guard let type = StoredType(rawValue: typeName) else {
-      let known = StoredType.allCases.map(\.rawValue).joined(separator: " ")
-      throw LunervError(
-        .data, "unsupported dtype '\(typeName.printable)' (supported: \(known))")
     }
     guard shapeList.count <= rankLimit else {
       throw LunervError(
@@ -189,8 +218,12 @@ public struct SafetensorsHeader: Sendable {
     guard shape.count == shapeList.count else {
       throw LunervError(.data, "expected a shape of whole numbers from 0")
     }
-    guard let byteCount = type.byteCount(shape: shape) else {
-      throw LunervError(.data, "the size of shape \(shape) overflows")
+    let type = StoredType(rawValue: typeName)
+    // How many bytes a foreign type takes is not known: its positions alone are checked.
+    var byteCount: Int?
+    if let type {
+      byteCount = type.byteCount(shape: shape)
+      if byteCount == nil { throw LunervError(.data, "the size of shape \(shape) overflows") }
     }
     let offsets = offsetList.compactMap { naturalNumber($0) }
     guard offsetList.count == 2, offsets.count == 2, offsets[0] <= offsets[1],
@@ -201,14 +234,14 @@ public struct SafetensorsHeader: Sendable {
         "'data_offsets' must be two ascending positions within the "
           + "\(dataEnd - dataStart) bytes of data")
     }
-    guard offsets[1] - offsets[0] == byteCount else {
+    if let byteCount, offsets[1] - offsets[0] != byteCount {
       throw LunervError(
         .data,
         "\(typeName) of shape \(shape) takes \(byteCount) bytes, but 'data_offsets' "
           + "spans \(offsets[1] - offsets[0])")
     }
-    return SafetensorsFile.Entry(
-      name: name, type: type, shape: shape,
+    return Description(
+      name: name, typeName: typeName, type: type, shape: shape,
       range: dataStart + offsets[0]..<dataStart + offsets[1])
   }
 
@@ -219,17 +252,19 @@ public struct SafetensorsHeader: Sendable {
 
   /// The JSON parser refused equal names; names that only look equal (é composed in two
   /// ways) would be one key in every table, so they are refused here.
-  private static func index(_ entries: [SafetensorsFile.Entry]) throws -> [String: Int] {
+  private static func index(_ names: [String]) throws -> [String: Int] {
     var indices: [String: Int] = [:]
-    for (index, entry) in entries.enumerated() {
-      guard indices.updateValue(index, forKey: entry.name) == nil else {
-        throw LunervError(.data, "two tensors are named '\(entry.name.printable)'")
+    for (index, name) in names.enumerated() {
+      guard indices.updateValue(index, forKey: name) == nil else {
+        throw LunervError(.data, "two tensors are named '\(name.printable)'")
       }
     }
     return indices
   }
 
-  private func checkContiguous(from start: Int, to end: Int) throws {
+  private static func checkContiguous(
+    _ entries: [Description], from start: Int, to end: Int
+  ) throws {
     var position = start
     for entry in entries {
       guard entry.range.lowerBound == position else {
