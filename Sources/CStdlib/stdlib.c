@@ -152,6 +152,9 @@ END
 MODULE("lunerv.compress.three_step")
 #embed "../../stdlib/lunerv/compress/three_step.lua"
 END
+MODULE("lunerv.conversion")
+#embed "../../stdlib/lunerv/conversion.lua"
+END
 MODULE("lunerv.csv")
 #embed "../../stdlib/lunerv/csv.lua"
 END
@@ -232,6 +235,9 @@ MODULE("lunerv.interop.names")
 END
 MODULE("lunerv.interop.nerv")
 #embed "../../stdlib/lunerv/interop/nerv.lua"
+END
+MODULE("lunerv.interop.parameters")
+#embed "../../stdlib/lunerv/interop/parameters.lua"
 END
 MODULE("lunerv.interop.programs")
 #embed "../../stdlib/lunerv/interop/programs.lua"

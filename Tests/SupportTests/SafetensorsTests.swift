@@ -55,6 +55,30 @@ import Testing
     }
   }
 
+  @Test func foreignTypesAreListedWhereTheyAreAllowed() throws {
+    func described(_ name: String, _ type: String, _ range: Range<Int>) -> String {
+      """
+      "\(name)":{"dtype":"\(type)","shape":[2],\
+      "data_offsets":[\(range.lowerBound),\(range.upperBound)]}
+      """
+    }
+    func read(_ parts: String...) throws -> SafetensorsHeader {
+      let bytes = image("{\(parts.joined(separator: ","))}", [UInt8](repeating: 0, count: 12))
+      return try bytes.withUnsafeBytes { try SafetensorsHeader($0, allowsForeign: true) }
+    }
+    let header = try read(described("b", "F32", 4..<12), described("a", "I16", 0..<4))
+    #expect(header.foreign == [.init(name: "a", typeName: "I16")])
+    #expect(header.entries.map(\.name) == ["b"])
+    // Their places are checked as those of all others, and no type is refused by default.
+    let short = described("a", "I16", 0..<3)
+    let long = described("a", "I16", 0..<5)
+    #expect(failure { _ = try read(short, described("b", "F32", 4..<12)) }.kind == .data)
+    #expect(failure { _ = try read(long, described("b", "F32", 4..<12)) }.kind == .data)
+    #expect(failure { _ = try read(described("a", "I16", 0..<99)) }.kind == .data)
+    let bytes = image("{\(described("a", "I16", 0..<4))}", [0, 0, 0, 0])
+    #expect(failure { _ = try parse(bytes) }.description.contains("unsupported dtype 'I16'"))
+  }
+
   @Test func writerRefusesWhatCannotBeStored() throws {
     try withTemporaryFolder { (folder: String) throws in
       let path = folder + "/x.safetensors"

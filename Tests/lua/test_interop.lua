@@ -333,6 +333,67 @@ test("a file that does not hold together is refused", function()
   raises(function() interop.open(path) end, "'w'", "broadcast")
 end)
 
+test("values of other widths and further entries are taken on request alone", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/wide.safetensors"
+  local model, given = odd_model "hnerv", { height = 47, width = 70 }
+  local embed = lv.rand(3, 5, 4, 6)
+  local function save(change)
+    local list = {}
+    for _, entry in ipairs(interop.published_values(model)) do
+      if not entry[1]:match "^encoder" then list[#list + 1] = { entry[1], entry[2] } end
+    end
+    list[#list + 1] = { "embed", embed }
+    change(list)
+    assert(lv.save_safetensors(path, list))
+  end
+  local function open(options)
+    for name, value in pairs(given) do options[name] = value end
+    return assert(interop.open(path, options))
+  end
+
+  save(function(list)
+    for i, entry in ipairs(list) do list[i] = { entry[1], entry[2]:to "f64" } end
+  end)
+  raises(function() open {} end, "'embed': expected f32, got f64")
+  local narrow = open { dtype = "f32" }
+  equal({ difference(model, narrow, embed), narrow.skipped }, { 0, {} })
+  raises(function() open { dtype = "f16" } end, "option 'dtype': expected 'f32'", "'f16'")
+
+  save(function(list) list[1][2] = list[1][2]:to "f64" end)
+  raises(function() open {} end, "expected f32, got f64 (the option dtype = 'f32' converts)")
+  save(function(list) list[1][2] = list[1][2]:to "f64" * 1e60 end)
+  local none, problem = interop.open(path, { height = 47, width = 70, dtype = "f32" })
+  assert(none == nil and problem:find("range of f32", 1, true), problem)
+
+  save(function(list)
+    table.insert(list, { "epoch", lv.ones(1) })
+    table.insert(list, { "head_layer.steps", lv.ones(1):to "i32" })
+  end)
+  raises(function() open {} end, "has no", "epoch")
+  local skipping = open { extra = "skip" }
+  equal({ difference(model, skipping, embed), skipping.skipped },
+    { 0, { "epoch", "head_layer.steps" } })
+  raises(function() open { extra = "some" } end, "interop.open: option 'extra'", "'some'")
+
+  -- The same of tensors that a script holds; what is refused changes nothing.
+  local tensors, target = assert(lv.load_safetensors(path)), odd_model("hnerv", { encoder = false })
+  local name = interop.published_values(target)[1][1]
+  tensors.embed = nil
+  local before = interop.published_values(target)[2][2]:clone():view(-1):tolist()
+  raises(function() interop.load_published(target, tensors) end, "has no")
+  tensors[name] = tensors[name]:to "f64"
+  raises(function() interop.load_published(target, tensors, { extra = "skip" }) end,
+    ("'%s': expected f32, got f64"):format(name))
+  equal(interop.published_values(target)[2][2]:view(-1):tolist(), before)
+  local loaded, skipped = interop.load_published(target, tensors, { dtype = "f32", extra = "skip" })
+  equal({ loaded == target, skipped }, { true, { "epoch", "head_layer.steps" } })
+  tensors[name] = tensors[name] * 1e60
+  raises(function()
+    interop.load_published(target, tensors, { dtype = "f32", extra = "skip" })
+  end, ("'%s': expected values within the range of f32"):format(name))
+end)
+
 test("every published name and shape is ours", function()
   local root = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
   local folder = os.getenv "LUNERV_GOLDENS" or root .. "/../shared/goldens"

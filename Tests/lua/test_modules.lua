@@ -360,6 +360,82 @@ test("values go through files and lists by whatever way", function()
   raises(function() Probe():save(path) end, "save: Probe has no tensors to write")
 end)
 
+test("what is loaded takes the module's types, and is never lost unsaid", function()
+  local folder <close> = harness.folder()
+  local path, pair = folder.path .. "/pair.safetensors", Pair()
+  local wide = {}
+  for _, entry in ipairs(pair:state_dict()) do wide[entry[1]] = entry[2]:detach():to "f64" end
+  local other = Pair():load_state_dict(wide)
+  equal({ other.first.weight.dtype, other.first.weight:tolist() },
+    { "f32", pair.first.weight:tolist() })
+
+  wide["first.bias"] = lv.full(-1e300, wide["first.bias"].shape, { dtype = "f64" })
+  local before = other.second.weight:tolist()
+  wide["second.weight"] = wide["second.weight"] + 1
+  raises(function() other:load_state_dict(wide) end, "load_state_dict: first.bias: expected values "
+    .. "within the range of f32, got 1e+300")
+  equal(other.second.weight:tolist(), before)
+  assert(lv.save_safetensors(path, wide))
+  raises(function() other:load(path) end, "first.bias", "1e+300")
+  local double = Pair():to "f64":load_state_dict(wide)
+  raises(function() double:to "f32" end, "to: first.bias: expected values within the range of f32")
+  equal(double.first.bias.dtype, "f64")
+  -- What was infinite before is no loss.
+  wide["first.bias"] = lv.full(math.huge, wide["first.bias"].shape, { dtype = "f64" })
+  equal(Pair():load_state_dict(wide).first.bias:amin():item(), math.huge)
+
+  -- Integers of 32 bits that f32 does not have.
+  local odd = lv.full(2 ^ 24 + 1, wide["first.bias"].shape, { dtype = "i32" })
+  wide["first.bias"] = odd
+  raises(function() other:load_state_dict(wide) end,
+    "load_state_dict: first.bias: expected values that f32 holds exactly, got others as i32")
+  wide["first.bias"] = odd - 1
+  equal(other:load_state_dict(wide).first.bias:amax():item(), 2.0 ^ 24)
+  local Counter = nn.class "Counter"
+  function Counter:init() self.steps = lv.zeros(1, { dtype = "i32" }) end
+  raises(function() Counter():load_state_dict { steps = lv.tensor { 1.5 } } end, "steps", "i32")
+  raises(function() Counter():load_state_dict { steps = lv.tensor { 1e30 } } end, "steps", "i32")
+  raises(function() Counter():load_state_dict { steps = lv.tensor { 0 / 0 } } end, "steps", "i32")
+  equal(Counter():load_state_dict({ steps = lv.tensor { 7 } }).steps:item(), 7)
+end)
+
+test("what either side lacks is left out on request, and told", function()
+  local folder <close> = harness.folder()
+  local path, pair = folder.path .. "/more.safetensors", Pair()
+  local more = { ["a.step"] = lv.zeros(1), b = lv.zeros(2) }
+  for _, entry in ipairs(pair:state_dict()) do more[entry[1]] = entry[2] end
+  assert(lv.save_safetensors(path, more))
+  raises(function() Pair():load_state_dict(more) end, "Pair has no", "a.step")
+  local other, left_out = Pair():load_state_dict(more, { extra = "skip" })
+  equal({ other.first.weight:tolist(), left_out },
+    { pair.first.weight:tolist(), { missing = {}, extra = { "a.step", "b" } } })
+  other, left_out = assert(Pair():load(path, { extra = "skip" }))
+  equal({ other.first.weight:tolist(), left_out.extra },
+    { pair.first.weight:tolist(), { "a.step", "b" } })
+  -- Skipping what is too much does not allow for what is missing; strict = false allows for both.
+  more["first.weight"] = nil
+  raises(function() Pair():load_state_dict(more, { extra = "skip" }) end,
+    "load_state_dict: 'first.weight' is missing from the values to load")
+  local _, both = Pair():load_state_dict(more, { strict = false })
+  equal(both, { missing = { "first.weight" }, extra = { "a.step", "b" } })
+  raises(function() pair:load_state_dict(more, { extra = "drop" }) end,
+    "load_state_dict: option 'extra': expected 'refuse' or 'skip', got 'drop'")
+
+  -- A file may hold types that no tensor has, but not under a name that the module has.
+  local function with_short(name)
+    local file <close> = assert(io.open(path, "wb"))
+    local text = ('{"%s":{"dtype":"I16","shape":[2],"data_offsets":[0,4]}}'):format(name)
+    assert(file:write(string.pack("<s8", text), "\1\0\2\0"))
+  end
+  with_short "table"
+  local none, problem = Pair():load(path)
+  assert(none == nil and problem:find "I16", problem)
+  equal(select(2, assert(Pair():load(path, { strict = false }))).extra, { "table" })
+  with_short "first.weight"
+  raises(function() Pair():load(path, { strict = false }) end,
+    "'first.weight' is of a type or range that no tensor here has")
+end)
+
 test("what is loaded wrongly changes nothing", function()
   local pair = Pair()
   local before = pair.second.weight:tolist()
@@ -376,7 +452,8 @@ test("what is loaded wrongly changes nothing", function()
   raises(function() pair:load_state_dict(pair) end,
     "load_state_dict: expected a table of tensors by name, got Pair: give it module:state_dict()")
   raises(function() pair:load_state_dict({}, { strikt = false }) end,
-    "Module:load_state_dict: unknown option 'strikt': did you mean 'strict'? (known: strict)")
+    "Module:load_state_dict: unknown option 'strikt': did you mean 'strict'? (known: extra, "
+      .. "strict)")
 end)
 
 test("observed calls have names, and gradients where they are asked for", function()

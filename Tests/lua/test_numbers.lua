@@ -171,3 +171,70 @@ test("safetensors of every type and rank are read, or said to be none", function
   equal(found, nil)
   assert(message:find("\\u{1B}[31m", 1, true) and not message:find "\27", message)
 end)
+
+test("safetensors become one type of floating point on request", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/a.safetensors"
+  local sizes = { F64 = 8, F32 = 4, F16 = 2, BF16 = 2, I64 = 8 }
+  local function value(bytes, dtype, given)
+    local tensors, problem = lv.load_safetensors(stored(path, "a", dtype,
+      { #bytes // sizes[dtype] }, bytes), given)
+    return tensors and tensors.a, problem
+  end
+  local halves = string.pack("<I2I2I2I2", 0x3c00, 0xc000, 0x0001, 0x7c00)
+  local brains = string.pack("<I2I2I2I2", 0x3f80, 0xc000, 0x0001, 0x7f80)
+  local doubles = string.pack("<dd", 0.1, -math.huge)
+  for _, dtype in ipairs { "f32", "f64" } do
+    local half = value(halves, "F16", { dtype = dtype })
+    equal({ half.dtype, half:tolist() }, { dtype, { 1, -2, 2.0 ^ -24, math.huge } })
+    local brain = value(brains, "BF16", { dtype = dtype })
+    equal({ brain.dtype, brain:tolist() }, { dtype, { 1, -2, 2.0 ^ -133, math.huge } })
+    local double = value(doubles, "F64", { dtype = dtype })
+    local tenth = dtype == "f64" and 0.1 or string.unpack("<f", string.pack("<f", 0.1))
+    equal({ double.dtype, double:tolist() }, { dtype, { tenth, -math.huge } })
+    equal(value(string.pack("<ff", 1.5, 2), "F32", { dtype = dtype }).dtype, dtype)
+    equal(value(string.pack("<i8", -3), "I64", { dtype = dtype }).dtype, "i32")
+  end
+  equal(value(doubles, "F64").dtype, "f64")
+  local none, problem = value(string.pack("<dd", 1, -1e39), "F64", { dtype = "f32" })
+  equal({ none == nil, problem.kind }, { true, "data" })
+  assert(problem:find("'a': expected values within the range of f32, got -1e+39", 1, true), problem)
+  -- The largest double that is rounded to a single, and the first that is not.
+  local largest = 0x1.fffffefffffffp127
+  assert(value(string.pack("<dd", largest, 1), "F64", { dtype = "f32" }):is_finite())
+  equal((value(string.pack("<dd", 0x1.ffffffp127, 1), "F64", { dtype = "f32" })), nil)
+  raises(function() lv.load_safetensors(path, { dtype = "i32" }) end,
+    "load_safetensors: option 'dtype': expected 'f32' or 'f64', got 'i32'")
+  raises(function() lv.load_safetensors(path, { extra = "drop" }) end,
+    "load_safetensors: option 'extra': expected 'refuse' or 'skip', got 'drop'")
+  raises(function() lv.load_safetensors(path, { dtyp = "f32" }) end, "did you mean 'dtype'?")
+end)
+
+test("tensors that lunerv cannot hold are skipped on request, and named", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/mixed.safetensors"
+  local header = '{"short":{"dtype":"I16","shape":[2],"data_offsets":[0,4]},'
+    .. '"good":{"dtype":"F32","shape":[1],"data_offsets":[4,8]},'
+    .. '"large":{"dtype":"I64","shape":[1],"data_offsets":[8,16]},'
+    .. '"deep":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[16,17]}}'
+  local function mixed(text)
+    assert(lv.write_file(path, string.pack("<s8", text or header)
+      .. string.pack("<i2i2fi8B", 1, 2, 0.5, 5000000000, 1)))
+    return lv.load_safetensors(path, { extra = "skip" })
+  end
+  local tensors, _, read, skipped = mixed()
+  equal({ tensors.good:tolist(), read, skipped },
+    { { 0.5 }, { "good" }, { "short", "large", "deep" } })
+  equal({ tensors.short, tensors.large, tensors.deep }, {})
+  local none, problem = lv.load_safetensors(path)
+  assert(none == nil and problem:find "I16", problem)
+  -- What is skipped must lie in its place like all else.
+  for _, change in ipairs { { "0,4%]", "0,5]" }, { "0,4%]", "0,3]" }, { "0,4%]", "4,0]" },
+    { "16,17", "16,99" }, { '"short"', '"good"' } }
+  do
+    none, problem = mixed((header:gsub(change[1], change[2])))
+    equal({ none == nil, problem.kind }, { true, "data" })
+  end
+  local _, _, names, rest = lv.load_safetensors(stored(path, "a", "F32", { 1 }, "\0\0\0\0"))
+  equal({ names, rest }, { { "a" }, {} })
+end)

@@ -1,105 +1,19 @@
 -- The authors' published checkpoints: their names, and files of theirs and ours.
+local conversion <const> = require "lunerv.conversion"
 local errors <const> = require "lunerv.errors"
 local families <const> = require "lunerv.interop.families"
 local kinds <const> = require "lunerv.models.kinds"
 local models <const> = require "lunerv.models"
-local names <const> = require "lunerv.interop.names"
 local native <const> = require "lunerv.native"
+local parameters <const> = require "lunerv.interop.parameters"
 local programs <const> = require "lunerv.interop.programs"
 local options <const> = require "lunerv.options"
 
-local interop <const> = { published_name = families.published, kind_of = families.kind }
-
--- Parameters --------------------------------------------------------------------------------
-
--- Calls each(tensor, theirs) for every parameter of `model` with its published name.
-local function each_parameter(model, each)
-  for name, tensor in model:named_parameters() do
-    local theirs = families.published(model.kind, name)
-      or errors.raise("interop: '%s' has no published name", name)
-    each(tensor, theirs)
-  end
-end
-
---- The parameters of a model by published name: a list of { name, tensor }.
----
----     lv.save_safetensors("theirs.safetensors", lv.interop.published_parameters(model))
----
----@param model lunerv.Module  of one of the kinds
----@return table
-function interop.published_parameters(model)
-  local list = {}
-  each_parameter(model, function(tensor, theirs) list[#list + 1] = { theirs, tensor } end)
-  return list
-end
-
---- The parameters of a model by published name and in the published shapes, as values without
---- gradients: a list of { name, tensor }.
----
----     for _, entry in ipairs(lv.interop.published_values(model)) do print(entry[1]) end
----
----@param model lunerv.Module  of one of the kinds
----@return table
-function interop.published_values(model)
-  local list = interop.published_parameters(model)
-  for i, entry in ipairs(list) do
-    local shape = names.published_shape(entry[1], entry[2].shape)
-    list[i] = { entry[1], entry[2]:detach():view(table.unpack(shape)) }
-  end
-  return list
-end
-
---- A published tensor in the shape of ours: linear layers are stored as 1×1 convolutions and the
---- other way round, so only sizes of 1 may differ.
----
----     local weight = lv.interop.reshaped(theirs, { 64, 160 }, "stem.0.weight")
----
----@param tensor lunerv.Tensor
----@param shape integer[]
----@param name string  what an error calls it
----@return lunerv.Tensor
-local function reshaped(tensor, shape, name)
-  local function without_ones(sizes)
-    local text = {}
-    for _, size in ipairs(sizes) do
-      if size ~= 1 then text[#text + 1] = size end
-    end
-    return table.concat(text, ", ")
-  end
-  if without_ones(tensor.shape) ~= without_ones(shape) then
-    errors.data("interop: '%s': expected shape (%s), got (%s)", name, table.concat(shape, ", "),
-      table.concat(tensor.shape, ", "))
-  end
-  return tensor:view(table.unpack(shape))
-end
-
-interop.reshaped = reshaped
-
---- Copies published parameters into a model. All must be there, and nothing else.
----
----     lv.interop.load_published(model, lv.load_safetensors "theirs.safetensors")
----
----@param model lunerv.Module  of one of the kinds
----@param tensors table  tensors by published name
----@return lunerv.Module  the model
-function interop.load_published(model, tensors)
-  local used = {}
-  native.no_grad(function()
-    each_parameter(model, function(tensor, theirs)
-      local value = tensors[theirs] or errors.data("interop: '%s' is missing", theirs)
-      tensor:copy_(reshaped(value, tensor.shape, theirs))
-      used[theirs] = true
-    end)
-  end)
-  local unexpected = {}
-  for name in pairs(tensors) do
-    if not used[name] then unexpected[#unexpected + 1] = name end
-  end
-  if #unexpected > 0 then
-    errors.data("interop: %s has no %s", model.class_name, errors.list(unexpected))
-  end
-  return model
-end
+local interop <const> = {
+  published_name = families.published, kind_of = families.kind,
+  published_parameters = parameters.list, published_values = parameters.values,
+  reshaped = parameters.reshaped, load_published = parameters.load,
+}
 
 -- Configurations ----------------------------------------------------------------------------
 
@@ -216,6 +130,10 @@ local function dequantised(tensors)
       if quant.dtype ~= "u8" then
         errors.data("interop: '%s.quant': expected u8, got %s", base, quant.dtype)
       end
+      if min.dtype ~= "f32" or scale.dtype ~= "f32" then
+        errors.data("interop: '%s': expected min and scale of f32, got %s and %s (the option dtype "
+          .. "= 'f32' converts)", base, min.dtype, scale.dtype)
+      end
       local ok, value = pcall(function() return quant:to "f32" * scale + min end)
       if not ok or #value.shape ~= #quant.shape or value:numel() ~= quant:numel() then
         errors.data("interop: '%s': min and scale do not broadcast to its %s values", base,
@@ -296,23 +214,34 @@ local open_takes <const> = options.takes("interop.open", {
     type = "clip" },
   { "interleaved", nil, "whether encodings are sin, cos, sin, cos, … (as in the program that the "
     .. "names are of)", type = "boolean" },
+  { "dtype", nil, "'f32' makes it of floating point of any width; a value out of its range is an "
+    .. "error", type = "string" },
+  { "extra", "refuse", "'skip' leaves out entries that the model lacks" },
 })
 
 --- Opens a safetensors file with a published program's parameters, plain or quantised: a decoder,
 --- with `embed` (frames, channels, rows, columns) for the HNeRV kinds, or a whole model. Strides
 --- and widths are read off the shapes; options say what neither these nor the file's metadata tell.
 --- Files of NeRV's and of E-NeRV's own programs are told by their names. A prefix that programs put
---- before names (`module.`, `_orig_mod.`, `state_dict.`, …) is dropped.
+--- before names (`module.`, `_orig_mod.`, `state_dict.`, …) is dropped. Values of 64 bits and
+--- entries that the model lacks are errors, unless `dtype = "f32"` converts the values and
+--- `extra = "skip"` leaves out the entries, whose names are then in `skipped`.
 ---
 ---     local theirs = assert(lv.interop.open("theirs.safetensors", { clip = clip }))
 ---     local image = theirs:frame(1)          -- made at the time theirs:time(1)
 ---
 ---@param path string
 ---@param given? lunerv.interop.open.Options
----@return table  { model, kind, frames, height, width, embeddings }; or nil and an error
+---@return table  { model, kind, frames, height, width, embeddings, skipped }; or nil and an error
 function interop.open(path, given)
   local o = open_takes(given)
-  local stored, metadata = native.load_safetensors(path)
+  conversion.skips("interop.open", o.extra)
+  if o.dtype and o.dtype ~= "f32" then
+    errors.raise("interop.open: option 'dtype': expected 'f32', which models have, got %s",
+      errors.show(o.dtype))
+  end
+  local stored, metadata, _, skipped = native.load_safetensors(path,
+    { dtype = o.dtype, extra = o.extra })
   if not stored then return nil, metadata end
   local tensors, is_own = programs.recognise(dequantised(unwrapped(stored)))
   local embeddings = tensors.embed
@@ -320,6 +249,10 @@ function interop.open(path, given)
   if embeddings and (#embeddings.shape ~= 4 or embeddings:numel() == 0) then
     errors.data("interop: 'embed': expected (frames, channels, rows, columns), got (%s)",
       table.concat(embeddings.shape, ", "))
+  end
+  if embeddings and embeddings.dtype ~= "f32" then
+    errors.data("interop: 'embed': expected f32, got %s (the option dtype = 'f32' converts)",
+      embeddings.dtype)
   end
 
   local clip = o.clip
@@ -338,7 +271,10 @@ function interop.open(path, given)
     programs.separate(tensors, theirs.encoded)
   end
 
-  local model = interop.load_published(models[kind](found), tensors)
+  local model, unknown = interop.load_published(models[kind](found), tensors,
+    { dtype = o.dtype, extra = o.extra })
+  table.move(unknown, 1, #unknown, #skipped + 1, skipped)
+  table.sort(skipped)
   if embeddings then
     local c, s = model.config, embeddings.shape
     local wanted = c.enc_dim and { s[1], c.enc_dim[2], model.grid[1], model.grid[2] } or {}
@@ -353,7 +289,7 @@ function interop.open(path, given)
   end
   return setmetatable({
     model = model, kind = kind, embeddings = embeddings, clip = clip, frames = found.frames,
-    height = found.height, width = found.width, program = program,
+    height = found.height, width = found.width, program = program, skipped = skipped,
   }, Published)
 end
 

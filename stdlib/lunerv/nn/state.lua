@@ -1,4 +1,5 @@
 -- What modules hold: values by name, in files, as other numbers, and twice.
+local conversion <const> = require "lunerv.conversion"
 local errors <const> = require "lunerv.errors"
 local Module <const> = require "lunerv.nn.module"
 local native <const> = require "lunerv.native"
@@ -47,10 +48,13 @@ local function by_name(what, dict)
   return tensors
 end
 
--- Copies `tensors`, by name, into `module`.
-local function load(what, module, tensors, strict)
+-- Copies `tensors`, by name, into `module`; options as load_state_dict has them. Returns the module
+-- and what was left out: { missing, extra }.
+local function load(what, module, tensors, o)
   tree.refuse_hidden(module)
-  local own, known, unexpected = tree.tensors(module), {}, {}
+  local skips = conversion.skips(what, o.extra) or not o.strict
+  local own, known, values = tree.tensors(module), {}, {}
+  local left_out = { missing = {}, extra = {} }
   for _, entry in ipairs(own) do
     local name, value = entry[1], tensors[entry[1]]
     known[name] = true
@@ -62,45 +66,58 @@ local function load(what, module, tensors, strict)
       if expected ~= got then
         errors.raise("%s: %s: expected shape %s, got %s", what, name, expected, got)
       end
-    elseif strict then
+      local problem
+      values[name], problem = native.no_grad(conversion.of, value, entry[2].dtype)
+      if problem then errors.raise("%s: %s: %s", what, name, problem) end
+    elseif o.strict then
       errors.raise("%s: '%s' is missing from the values to load", what, name)
+    else
+      table.insert(left_out.missing, name)
     end
   end
   for name in next, tensors do
-    if not known[name] then unexpected[#unexpected + 1] = name end
+    if not known[name] then table.insert(left_out.extra, name) end
   end
-  if strict and #unexpected > 0 then
-    errors.raise("%s: %s has no %s", what, module.class_name, errors.list(unexpected))
+  table.sort(left_out.extra)
+  if not skips and #left_out.extra > 0 then
+    errors.raise("%s: %s has no %s", what, module.class_name, errors.list(left_out.extra))
   end
   native.no_grad(function()
     for _, entry in ipairs(own) do
-      local value = tensors[entry[1]]
-      if value then
-        entry[2]:copy_(value.dtype == entry[2].dtype and value or value:to(entry[2].dtype))
-        parameter.descend(entry[2], parameter.origin(value))
+      if values[entry[1]] then
+        entry[2]:copy_(values[entry[1]])
+        parameter.descend(entry[2], parameter.origin(tensors[entry[1]]))
       end
     end
   end)
-  return module
+  return module, left_out
 end
 
-local load_takes <const> = options.takes("Module:load_state_dict", {
-  { "strict", true, "whether names that either side lacks are an error" },
-})
+-- What load_state_dict and load take alike.
+local loading <const> = {
+  { "strict", true, "false: names that either side lacks are left out" },
+  { "extra", "refuse", "'skip' leaves out names that this module lacks, and no others" },
+}
+
+local load_takes <const> = options.takes("Module:load_state_dict", loading)
 
 --- Copies values into this module: of a state_dict, of a list of { name, tensor }, or of a table by
---- name such as lv.load_safetensors returns. A wrong shape is an error, and nothing is changed
---- then.
+--- name such as lv.load_safetensors returns. They take the types of this module: floating point is
+--- rounded, other types must hold the values exactly. A wrong shape, or a value beyond the range of
+--- its new type, is an error, and nothing is changed then.
 ---
 ---     model:load_state_dict(other:state_dict())
----     model:load_state_dict(lv.load_safetensors "model.safetensors", { strict = false })
+---     local dict = lv.load_safetensors "model.safetensors"
+---     local _, left_out = model:load_state_dict(dict, { extra = "skip" })
+---     print(#left_out.extra, #left_out.missing)
 ---
 ---@param dict table
 ---@param given? lunerv.Module.load_state_dict.Options
 ---@return lunerv.Module  this module
+---@return table  { missing, extra }: the names that the values and this module lacked, sorted
 function Module:load_state_dict(dict, given)
-  local strict = load_takes(given).strict
-  return load("load_state_dict", self, by_name("load_state_dict", dict), strict)
+  local o = load_takes(given)
+  return load("load_state_dict", self, by_name("load_state_dict", dict), o)
 end
 
 -- In files -----------------------------------------------------------------------------------
@@ -118,24 +135,36 @@ function Module:save(path, metadata)
   return native.save_safetensors(path, dict, metadata)
 end
 
-local file_takes <const> = options.takes("Module:load", {
-  { "strict", true, "whether names that either side lacks are an error" },
-})
+local file_takes <const> = options.takes("Module:load", loading)
 
---- Reads what save wrote, or any safetensors file with these names, into this module.
+--- Reads what save wrote, or any safetensors file with these names, into this module, as
+--- load_state_dict does.
 --- Unlike PyTorch, it is a method of a module that exists already: a file holds values, not
 --- classes.
 ---
 ---     local model = assert(Net():load "model.safetensors")
+---     local _, left_out = assert(model:load("model.safetensors", { extra = "skip" }))
 ---
 ---@param path string
 ---@param given? lunerv.Module.load.Options
 ---@return lunerv.Module|nil  this module, or nil and an error where the file cannot be read
+---@return table  { missing, extra }: the names that the file and this module lacked
 function Module:load(path, given)
-  local strict = file_takes(given).strict
-  local tensors, problem = native.load_safetensors(path)
+  local o = file_takes(given)
+  local skips = conversion.skips("load", o.extra) or not o.strict
+  local tensors, problem, _, unreadable = native.load_safetensors(path,
+    { extra = skips and "skip" or "refuse" })
   if not tensors then return nil, problem end
-  return load(("load: '%s'"):format(path), self, tensors, strict)
+  local what <const>, wanted = ("load: '%s'"):format(path), self:state_dict()
+  for _, name in ipairs(unreadable) do
+    if wanted[name] then
+      errors.raise("%s: '%s' is of a type or range that no tensor here has", what, name)
+    end
+  end
+  local _, left_out = load(what, self, tensors, o)
+  table.move(unreadable, 1, #unreadable, #left_out.extra + 1, left_out.extra)
+  table.sort(left_out.extra)
+  return self, left_out
 end
 
 -- As other numbers, and twice ------------------------------------------------------------------
@@ -160,7 +189,9 @@ function Module:to(dtype)
     for _, entry in ipairs(tree.tensors(self)) do
       local tensor = entry[2]
       if floats[tensor.dtype] and tensor.dtype ~= dtype then
-        local other = tensor:detach():to(dtype):evaluate()
+        local other, problem = conversion.of(tensor:detach(), dtype)
+        if not other then errors.raise("to: %s: %s", entry[1], problem) end
+        other:evaluate()
         others[tensor] = tree.is_parameter(tensor) and parameter.from(other) or other
       end
     end
