@@ -1,4 +1,4 @@
--- The scripts and command lines of README.md, the tutorial and the cookbook, run and checked.
+-- The scripts and command lines of README.md and of the documents, run and checked.
 local documents <const> = require "documents"
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
@@ -114,6 +114,26 @@ end
 do
   local folder <close> = workplace()
   check_document("stdlib/docs/cookbook.md", folder)
+end
+
+-- The port from PyTorch, with the files that scripts/bench/make_porting.py made of its Python.
+do
+  local folder <close> = workplace()
+  for _, name in ipairs { "decoder.pth", "decoder.safetensors", "expected.safetensors" } do
+    local bytes = assert(lv.read_file(("%s/Tests/lua/files/porting/%s"):format(root, name)))
+    assert(lv.write_file(folder.path .. "/" .. name, bytes))
+  end
+  check_document("stdlib/docs/porting.md", folder)
+  if os.execute "command -v python3 >/dev/null" then
+    test("porting.md's checkpoint becomes the weights that its scripts load", function()
+      assert(os.execute(("cd '%s' && python3 -B scripts/pth2safetensors.py decoder.pth again "
+        .. "--strip-prefix module. >/dev/null 2>&1"):format(folder.path)))
+      equal(lv.read_file(folder.path .. "/again"),
+        lv.read_file(folder.path .. "/decoder.safetensors"))
+    end)
+  else
+    print "skipped: the checkpoint of porting.md (no python3)"
+  end
 end
 
 do
