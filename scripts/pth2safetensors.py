@@ -8,7 +8,7 @@
 A checkpoint is a pickle, a program that may call any function. The interpreter here knows the
 opcodes, but calls nothing: it recognises the constructors of tensors and of plain data by their
 names, and refuses every other. Both layouts are read, the zip of PyTorch 1.6 and later and the
-sequence of pickles before it. Needs the standard library alone.
+sequence of pickles before it. Needs Python 3.9 and its standard library alone.
 
 Exit codes: 0 done, 1 a file that is refused, 2 a wrong command line.
 """
@@ -30,8 +30,8 @@ STEP_LIMIT, DEPTH_LIMIT = 2_000_000, 64
 
 
 class Walk:
-    """Visits what is in dictionaries and lists. What is shared is visited again, so that the steps
-    of a program are limited."""
+    """Visits what is in dictionaries and lists. What is shared is visited each time, so that the
+    number of steps is limited."""
 
     def __init__(self):
         self.steps = 0
@@ -90,8 +90,8 @@ def chosen(value, walk, depth=0):
 
 
 def named(value, walk, prefixes, listing=False):
-    """({name: tensor}, names of what is none). Tensors that cannot be written are refused, but
-    where they are only listed."""
+    """({name: tensor}, names of entries that are no tensors). Tensors that cannot be written are
+    refused, unless they are only listed."""
     tensors, others, length, used = {}, [], 0, set()
     for path, item in walk.leaves(value):
         length += sum(len(str(part)) + 1 for part in path)
@@ -137,8 +137,6 @@ def convert(options):
     else:
         value, key, rest = chosen(value, walk)
     tensors, others = named(value, walk, options.strip_prefix, options.list)
-    if not options.list and sum(t.count * SIZES[t.dtype] for t in tensors.values()) > 8 * size + (1 << 20):
-        raise Refused("its tensors are views that take more than eight times the file's bytes")
     if options.list:
         width = max(map(len, map(printable, tensors)))
         for name, tensor in tensors.items():
@@ -146,6 +144,9 @@ def convert(options):
                 tensor.dtype, ", ".join(map(str, tensor.shape)))
             print("%-*s %s" % (width, printable(name), what))
     else:
+        # Views may repeat what is stored.
+        if sum(t.count * SIZES[t.dtype] for t in tensors.values()) > 8 * size + (1 << 20):
+            raise Refused("its tensors are views that take more than eight times the file's bytes")
         count = write(options.output, tensors, big, options.dtype == "f32")
         print("%s: %d tensors, %d bytes" % (options.output, len(tensors), count))
     if key is not None:
@@ -176,10 +177,11 @@ def main():
     if options.output and os.path.exists(options.output) and os.path.exists(options.input) \
             and os.path.samefile(options.input, options.output):
         parser.error("the output is the input")
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         convert(options)
     except (Refused, OSError) as problem:
-        text = str(problem) if not isinstance(problem, OSError) else problem.strerror
+        text = isinstance(problem, OSError) and problem.strerror or str(problem)
         failed = getattr(problem, "filename", None) or options.input
         if TEMPORARY in str(failed):
             failed = options.output

@@ -20,9 +20,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FILES = os.path.join(HERE, "files")
 SCRIPT = os.path.join(HERE, "../../scripts/pth2safetensors.py")
 NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64",
-         "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL"}
+         "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+         "uint16": "U16"}
 FORMS = {"F64": "d", "F32": "f", "F16": "e", "I64": "q", "I32": "i", "I16": "h", "I8": "b",
-         "U8": "B", "BOOL": "?"}
+         "U8": "B", "BOOL": "?", "U16": "H"}
 
 
 def read(path):
@@ -118,7 +119,8 @@ class Conversion(unittest.TestCase):
 
     def run_script(self, *words):
         result = subprocess.run(
-            [sys.executable, "-S", "-B", SCRIPT, *words], capture_output=True, text=True, timeout=60)
+            [sys.executable, "-S", "-B", SCRIPT, *words], capture_output=True, text=True,
+            timeout=300)
         self.assertNotIn("Traceback", result.stderr)
         return result
 
@@ -160,7 +162,7 @@ class Conversion(unittest.TestCase):
                 for key, (dtype, shape, values) in tensors.items():
                     self.assertEqual(got[key], (NAMES[dtype], shape, row(values)), key)
                     compared += 1
-        self.assertEqual(compared, 74)
+        self.assertEqual(compared, 76)
 
     def test_wider_types_come_first_so_that_all_are_aligned(self):
         with open(os.path.join(FILES, "types.pth"), "rb") as file:
@@ -169,7 +171,7 @@ class Conversion(unittest.TestCase):
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length))
         self.assertEqual(length % 8, 0)
-        size = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+        size = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
         for name, entry in header.items():
             if name != "__metadata__":
                 self.assertEqual(entry["data_offsets"][0] % size.get(entry["dtype"], 1), 0, name)
@@ -184,7 +186,8 @@ class Conversion(unittest.TestCase):
         self.assertIn("weight", twice)
         os.remove(self.out)
         self.refused(path, "no name begins with 'modul.'", words=("--strip-prefix", "modul."))
-        self.refused(archive(whole(dictionary(**{"m.a": tensor(storage()), "a": tensor(storage())}))),
+        alike = {"m.a": tensor(storage()), "a": tensor(storage())}
+        self.refused(archive(whole(dictionary(**alike))),
                      "two tensors are named 'a'", words=("--strip-prefix", "m."))
 
     def test_a_key_names_an_inner_dictionary(self):
@@ -247,6 +250,7 @@ class Conversion(unittest.TestCase):
     def test_what_safetensors_cannot_hold_is_named(self):
         for name, what in (("quantised", "'fc.weight' is a quantised tensor"),
                            ("complex", "'z' is a complex tensor"),
+                           ("negated", "'n' is a negated or conjugated tensor"),
                            ("sparse", "'s' is a sparse tensor")):
             self.refused(os.path.join(FILES, name + ".pth"), what)
         self.refused(os.path.join(FILES, "model.pth"), "torch.nn.modules.linear.Linear",
@@ -275,18 +279,20 @@ class Conversion(unittest.TestCase):
             self.refused(archive(whole(dictionary(w=tensor(storage(), **given)))), *parts)
         bad("element 4 of a storage of 4", offset=1)
         bad("element 4611686018427387903", shape=(1 << 61,), strides=(2,), offset=1)
-        bad("no whole numbers", shape=(-1,))
-        bad("no whole numbers", strides=(-1,), offset=3)
-        bad("no whole numbers", offset=-1)
-        bad("no whole numbers", shape=(1 << 62,), strides=(0,))
-        bad("no whole numbers", shape=(2, 2))
-        bad("no whole numbers", shape=(1,) * 33, strides=(1,) * 33)
+        sizes = "expected a tensor's offset, sizes and strides"
+        bad(sizes, shape=(-1,))
+        bad(sizes, strides=(-1,), offset=3)
+        bad(sizes, offset=-1)
+        bad(sizes, shape=(1 << 62,), strides=(0,))
+        bad(sizes, shape=(2, 2))
+        bad(sizes, shape=(1,) * 33, strides=(1,) * 33)
         bad("more than eight times the file", shape=(1 << 61,), strides=(0,))
         bad("more than eight times the file", shape=(1 << 30, 1 << 30), strides=(0, 0))
-        self.refused(archive(whole(dictionary(w=tensor(storage(count=5))))), "not the 5 elements")
-        self.refused(archive(whole(dictionary(w=tensor(storage(count=-5))))), "not described")
-        self.refused(archive(whole(dictionary(w=tensor(storage(key="../7"))))), "'a/data/../7'")
-        self.refused(archive(whole(dictionary(w=tensor(integer(3))))), "no storage")
+        for stored, part in ((storage(count=5), "expected 5 elements, got 16 bytes"),
+                             (storage(count=-5), "expected a storage's type, key and size"),
+                             (storage(key="../7"), "'a/data/../7'"),
+                             (integer(3), "expected a tensor's storage")):
+            self.refused(archive(whole(dictionary(w=tensor(stored)))), part)
 
     def test_pickles_that_never_end(self):
         deep = b"]" * 300_000 + b"a" * 299_999
@@ -300,6 +306,15 @@ class Conversion(unittest.TestCase):
         self.refused(archive(whole(self_holding)), "nested too deeply")
         keys = b")" + b"".join(b"q%c0h%ch%c\x86" % (i, i, i) for i in range(100))
         self.refused(archive(whole(b"}" + keys + b"Ns")), "holds no tensors")
+        # One long list, made again and again.
+        numbers = b"](" + b"N" * 100_000 + b"eq\x00"
+        pairs = b"](" + b"NN\x86" * 100_000 + b"eq\x00"
+        for made, name in ((numbers, b"__builtin__\nlist"), (pairs, b"collections\nOrderedDict")):
+            calls = b"c" + name + b"\nq\x01" + b"0h\x01h\x00\x85R" * 100_000
+            self.refused(archive(whole(made + calls)), "larger than the file")
+        # Keys of storages are printed: no lists of lists.
+        shared_key = storage().replace(text("0"), shared, 1)
+        self.refused(archive(whole(dictionary(w=tensor(shared_key)))), "type, key and size")
         self.refused(archive(b"\x80\x02X\xff\xff\xff\xff"), "ends too early")
         self.refused(archive(b"\x80\x04\x8e" + b"\xff" * 8), "ends too early")
         self.refused(archive(b"\x80\x02\x8b\xff\xff\xff\x7f"), "an integer of")
@@ -312,6 +327,7 @@ class Conversion(unittest.TestCase):
                         b"\x80\x02N)R.", b"\x80\x02}NNNu.", b"\x80\x02\xfe", b"\x80\x02\x85.",
                         b"\x80\x02NQ.", b"\x80\x02X\x01\0\0\0\xff.", b"\x80\x02](NNe.",
                         b"\x80\x02ccollections\nOrderedDict\n(]Nat.", b"cos\n",
+                        b"\x80\x02V\\ud800\n.", b"\x80\x02(Nd.",
                         b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R."):
             with self.subTest(content):
                 self.refused(archive(content))
@@ -324,7 +340,7 @@ class Conversion(unittest.TestCase):
         for end in range(0, len(good), 29):
             self.refused(good[:end])
         at = good.index(FOUR)
-        self.refused(good[:at] + b"\xff" + good[at + 1:], "'a/data/0' has another checksum")
+        self.refused(good[:at] + b"\xff" + good[at + 1:], "'a/data/0': its checksum is wrong")
         content = whole(dictionary(w=tensor(storage(count=1 << 20), shape=(1 << 20,))))
         self.refused(archive(content, b"\0" * (4 << 20), method=zipfile.ZIP_DEFLATED),
                      "is compressed")

@@ -39,6 +39,7 @@ def types():
         bf16=values(5, torch.bfloat16), i64=torch.tensor([-(1 << 40), 3]),
         i32=values(4, torch.int32), i16=values(3, torch.int16), i8=values(3, torch.int8),
         u8=values(3, torch.uint8), bool=torch.tensor([True, False, True]),
+        u16=torch.tensor([1, 65535]).to(torch.uint16),
         f64_view=values(12, torch.float64).view(3, 4).t(),
         bf16_view=values(6, torch.bfloat16).view(2, 3).t())
 
@@ -88,6 +89,7 @@ def main():
     quantised = torch.quantize_per_tensor(values(4), 0.1, 3, torch.quint8)
     save("quantised", {"fc.weight": quantised, "fc.scale": torch.tensor(0.1)}, {})
     save("complex", {"z": torch.zeros(2, dtype=torch.complex64)}, {})
+    save("negated", {"n": torch.zeros(2, dtype=torch.complex64).conj().imag}, {})
     save("sparse", {"s": values(4).view(2, 2).to_sparse()}, {})
     save("model", torch.nn.Linear(2, 1), {})
     with open(os.path.join(folder, "expected.json"), "w") as file:

@@ -12,8 +12,9 @@ from torch_files.pickles import Pickle
 
 def storage_named(tag, storage_type, key, _location, count, view=None):
     """The storage that a persistent id names."""
-    if tag != "storage" or not isinstance(storage_type, Global) or not is_count(count):
-        raise Refused("a storage is not described as one")
+    if (tag != "storage" or not isinstance(storage_type, Global) or not is_count(count)
+            or type(key) not in (str, int)):
+        raise Refused("expected a storage's type, key and size, got something else")
     kind = storage_type.name.rpartition(".")[2].removesuffix("Storage")
     dtype = "U8" if kind == "Untyped" else STORAGES[kind]
     storage = Storage(dtype, str(key), count)
@@ -67,7 +68,7 @@ def read_zip(data, stream, inert):
             raise Refused("the zip is damaged: its entries overlap")
         found = data[start:start + info.file_size]
         if zlib.crc32(found) != info.CRC:
-            raise Refused("'%s' has another checksum: it is damaged, or was written without them"
+            raise Refused("'%s': its checksum is wrong: the file is damaged, or was written without"
                           % printable(info.filename))
         return found
 
@@ -85,8 +86,8 @@ def read_zip(data, stream, inert):
             found[storage.key] = content("data/" + storage.key)
         storage.data = found[storage.key]
         if storage.count * SIZES[storage.dtype] > len(storage.data):
-            raise Refused("storage '%s' has %d bytes, not the %d elements announced"
-                          % (printable(storage.key), len(storage.data), storage.count))
+            raise Refused("storage '%s': expected %d elements, got %d bytes"
+                          % (printable(storage.key), storage.count, len(storage.data)))
         return storage
 
     return Pickle(content("data.pkl"), 0, persistent, inert).read(), order == b"big"
@@ -96,8 +97,8 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 
 def read_legacy(data, inert):
-    """The same of a sequence of pickles: a mark, a version, the machine, the object, the keys of
-    the storages; then for each key its number of elements, and these."""
+    """The same of a sequence of pickles: a magic number, a version, the machine, the object, the
+    keys of the storages; then for each key the number of elements, and the elements."""
     storages = {}
 
     def nothing(_):
@@ -119,8 +120,9 @@ def read_legacy(data, inert):
         if len(header) == 1 and header[0] != LEGACY_MAGIC:
             raise Refused("expected a checkpoint of PyTorch, got another pickle")
     _, _, machine, value, keys = header
-    if type(keys) is not list or any(str(key) not in storages for key in keys):
-        raise Refused("the file's list of storages names some that no tensor has")
+    if type(keys) is not list or any(
+            type(key) not in (str, int) or str(key) not in storages for key in keys):
+        raise Refused("expected the keys of the tensors' storages, got others")
     big = type(machine) is dict and machine.get("little_endian") is False
     for key in map(str, keys):
         if len(data) - at < 8:
@@ -132,8 +134,8 @@ def read_legacy(data, inert):
             raise Refused("the file ends within storage '%s'" % printable(key))
         for storage in storages[key]:
             if getattr(storage, "whole", storage.count) != count or SIZES[storage.dtype] != size:
-                raise Refused("storage '%s' has %d elements, and other ones were announced"
-                              % (printable(key), count))
+                raise Refused("storage '%s': expected %d elements, got %d"
+                              % (printable(key), getattr(storage, "whole", storage.count), count))
             first = at + storage.first * size
             storage.data = data[first:first + storage.count * size]
         at += count * size

@@ -29,9 +29,9 @@ INERT = {
     "collections.deque", "copyreg._reconstructor", "datetime.datetime", "datetime.timedelta",
     "_codecs.encode", "pathlib.Path", "pathlib.PosixPath", "pathlib.WindowsPath",
     "pathlib._local.PosixPath", "types.SimpleNamespace", "torch.device", "torch.Size",
-    "torch.Tensor", "torch.nn.parameter.Parameter", "torch.Generator", "torch.per_tensor_affine",
-    "torch.per_channel_affine", "torch.serialization._get_layout", "numpy.dtype",
-    "numpy.ndarray", "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
+    "torch.Tensor", "torch.Generator", "torch.per_tensor_affine", "torch.per_channel_affine",
+    "torch.serialization._get_layout", "numpy.dtype", "numpy.ndarray",
+    "numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct",
     "numpy._core.numeric._frombuffer", "numpy.core.numeric._frombuffer",
 }
@@ -56,7 +56,7 @@ class Global:
 
 
 class Inert:
-    """An object that is passed over: only what it is."""
+    """An object that is passed over; `what` names its class."""
 
     def __init__(self, what):
         self.what = what
@@ -79,7 +79,7 @@ class Tensor:
 
 
 class Odd:
-    """A tensor that safetensors cannot hold: quantised, sparse, without data."""
+    """A tensor that is more than numbers in a storage: quantised, sparse, without data."""
 
     def __init__(self, what):
         self.what = what
@@ -91,15 +91,13 @@ def is_count(value):
 
 def rebuilt(storage, offset, shape, strides, dtype=None):
     if not isinstance(storage, Storage):
-        raise Refused("a tensor is made of something that is no storage")
+        raise Refused("expected a tensor's storage, got something else")
     if not (type(shape) is tuple and type(strides) is tuple and len(shape) == len(strides)
             and len(shape) <= RANK_LIMIT and is_count(offset)
             and all(map(is_count, shape)) and all(map(is_count, strides))):
-        raise Refused("a tensor's offset, sizes or strides are no whole numbers from 0 "
-                      "of at most %d dimensions" % RANK_LIMIT)
+        raise Refused("expected a tensor's offset, sizes and strides from 0, in at most %d "
+                      "dimensions, got something else" % RANK_LIMIT)
     tensor = Tensor(storage, offset, shape, strides, dtype or storage.dtype)
-    if tensor.dtype not in SIZES:
-        raise Refused("a tensor has no type")
     elements = storage.count * SIZES[storage.dtype] // SIZES[tensor.dtype]
     last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides))
     if tensor.count and last >= elements:
@@ -107,23 +105,30 @@ def rebuilt(storage, offset, shape, strides, dtype=None):
     return tensor
 
 
+def rebuilt_plain(storage, offset, shape, strides, _requires_grad=False, _hooks=None, bits=None):
+    # The bits that make a view the negative, or the conjugate, of what its storage holds.
+    if type(bits) is dict and any(value is True for value in bits.values()):
+        return Odd("negated or conjugated")
+    return rebuilt(storage, offset, shape, strides)
+
+
 def rebuilt_typed(storage, offset, shape, strides, _requires_grad, _hooks, dtype, *_):
     if not isinstance(dtype, Global) or dtype.name.removeprefix("torch.") not in DTYPES:
-        raise Refused("a tensor has an unknown type")
+        raise Refused("expected the type of a tensor, got something else")
     return rebuilt(storage, offset, shape, strides, DTYPES[dtype.name.removeprefix("torch.")])
 
 
 def rebuilt_as(make, _type, arguments, *_):
     if not isinstance(make, Global) or not make.name.startswith("torch._utils._rebuild"):
-        raise Refused("a tensor of a class of its own is made by an unknown function")
+        raise Refused("expected a function that makes a tensor, got something else")
     if type(arguments) is not tuple:
-        raise Refused("a function is called without a tuple of arguments")
+        raise Refused("expected a tuple of arguments, got something else")
     return CONSTRUCTORS[make.name](*arguments)
 
 
 CONSTRUCTORS = {
-    "torch._utils._rebuild_tensor": lambda s, o, n, d, *_: rebuilt(s, o, n, d),
-    "torch._utils._rebuild_tensor_v2": lambda s, o, n, d, *_: rebuilt(s, o, n, d),
+    "torch._utils._rebuild_tensor": rebuilt,
+    "torch._utils._rebuild_tensor_v2": rebuilt_plain,
     "torch._utils._rebuild_tensor_v3": rebuilt_typed,
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
@@ -133,16 +138,18 @@ CONSTRUCTORS = {
     "torch._utils._rebuild_nested_tensor": lambda *_: Odd("nested"),
     "torch._utils._rebuild_meta_tensor_no_storage": lambda *_: Odd("meta (without values)"),
     "torch._tensor._rebuild_from_type_v2": rebuilt_as,
+    "torch.nn.parameter.Parameter": lambda data, *_: data,
     "collections.OrderedDict": lambda *pairs: dict_of(*pairs),
     "collections.defaultdict": lambda *_: {},
     "builtins.dict": lambda *pairs: dict_of(*pairs),
-    "builtins.list": lambda items=(): list(items) if type(items) in (list, tuple) else [],
-    "builtins.tuple": lambda items=(): tuple(items) if type(items) in (list, tuple) else (),
+    # Not copied: a file could ask for many copies of one long list.
+    "builtins.list": lambda items=None: [] if items is None else items,
+    "builtins.tuple": lambda items=(): items,
 }
 
 
 def key_of(value):
-    """`value` as a key. A tuple is not hashed, which takes for ever where it is made to."""
+    """`value` as a key. Tuples are not hashed: nested ones can take exponential time."""
     if type(value) in (str, bool, float, bytes, type(None)):
         return value
     if type(value) is int and abs(value) < 1 << 63:
@@ -152,7 +159,7 @@ def key_of(value):
 
 def dict_of(pairs=()):
     if type(pairs) is dict:
-        return dict(pairs)
+        return pairs
     if type(pairs) not in (list, tuple) or any(len(pair) != 2 for pair in pairs):
-        raise Refused("a dictionary is made of something that is no list of pairs")
+        raise Refused("expected the pairs of a dictionary, got something else")
     return {key_of(key): value for key, value in pairs}

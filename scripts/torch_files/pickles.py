@@ -3,7 +3,7 @@
 import struct
 
 from torch_files.objects import (CONSTRUCTORS, DTYPES, INERT, STORAGES, Global, Inert, Odd, Refused,
-                                 Tensor, dict_of, key_of, printable)
+                                 Tensor, key_of, printable)
 
 ONES = {b"N": None, b"\x88": True, b"\x89": False}
 # Opcodes of an integer, and of a text or bytes behind its length, and the form of the number.
@@ -23,6 +23,7 @@ class Pickle:
     def __init__(self, data, at, persistent, inert=()):
         self.data, self.at, self.start, self.persistent = data, at, at, persistent
         self.inert, self.stack, self.marks, self.memo = inert, [], [], {}
+        self.work = 16 * len(data)
 
     def read(self):
         try:
@@ -78,7 +79,8 @@ class Pickle:
         elif op in TUPLES:
             count = TUPLES[op]
             if len(self.stack) < count:
-                raise Refused("a tuple is made of nothing")
+                raise Refused("expected %d values for a tuple, got %d"
+                              % (count, len(self.stack)))
             items = tuple(self.stack[-count:])
             del self.stack[-count:]
             push(items)
@@ -101,7 +103,8 @@ class Pickle:
             push(Inert("set"))
         elif op == b"d":
             items = self.since_mark()
-            push(dict_of(list(zip(items[::2], items[1::2], strict=True))))
+            push({})
+            self.assign(items)
         elif op == b"a":
             self.extend([self.stack.pop()])
         elif op in (b"e", b"\x90"):
@@ -124,7 +127,7 @@ class Pickle:
         elif op == b"b":  # BUILD: attributes, such as the versions in an OrderedDict
             self.stack.pop()
             if not isinstance(self.stack[-1], (dict, list, Inert, Tensor, Odd)):
-                raise Refused("attributes are given to something that has none")
+                raise Refused("expected an object that takes attributes, got something else")
         elif op == b"Q":  # BINPERSID
             push(self.persistent(self.stack.pop()))
         elif op == b"G":
@@ -143,7 +146,9 @@ class Pickle:
         elif op == b"F":
             push(float(self.line()))
         elif op == b"V":
-            push(self.line().encode("latin-1").decode("raw-unicode-escape"))
+            text = self.line().encode("latin-1").decode("raw-unicode-escape")
+            text.encode("utf-8")  # fails for half a pair of surrogates
+            push(text)
         elif op == b"g":
             push(self.memo[self.line()])
         elif op == b"p":
@@ -166,16 +171,16 @@ class Pickle:
         if type(self.stack[-1]) is list:
             self.stack[-1].extend(items)
         elif not isinstance(self.stack[-1], Inert):
-            raise Refused("items are added to something that is no list")
+            raise Refused("expected a list to add to, got something else")
 
     def assign(self, items):
         if len(items) % 2:
-            raise Refused("a key without a value")
+            raise Refused("expected a value for each key, got a key alone")
         if type(self.stack[-1]) is dict:
             self.stack[-1].update((key_of(items[i]), items[i + 1])
                                   for i in range(0, len(items), 2))
         elif not isinstance(self.stack[-1], Inert):
-            raise Refused("values are put into something that is no dictionary")
+            raise Refused("expected a dictionary to put values into, got something else")
 
     def refer(self, module, name):
         full = MODULES.get(module, module) + "." + name
@@ -192,7 +197,11 @@ class Pickle:
 
     def call(self, function, arguments):
         if not isinstance(function, Global) or type(arguments) is not tuple:
-            raise Refused("something is called that is no function")
+            raise Refused("expected a function and its arguments, got something else")
+        # The same long list may be the argument of many calls.
+        self.work -= len(arguments) + sum(len(a) for a in arguments if type(a) in (list, tuple))
+        if self.work < 0:
+            raise Refused("the arguments of its calls are larger than the file")
         if function.name in CONSTRUCTORS:
             return CONSTRUCTORS[function.name](*arguments)
         return Inert(function.name)
