@@ -156,4 +156,44 @@ function quant.noise(x)
   return native.zeros(table.unpack(x.shape)):uniform_(-0.5, 0.5)
 end
 
+--- A smooth curve through rounding: at a high temperature the identity, towards 0 a step (Agustsson
+--- and Theis, arXiv 2006.09952). Integers stay, and halves.
+---
+---     local soft = lv.quant.soft_round(codes, 0.3)
+---
+---@param x lunerv.Tensor
+---@param temperature number  above 0
+---@return lunerv.Tensor
+function quant.soft_round(x, temperature)
+  if type(temperature) ~= "number" or not (temperature > 0) then
+    errors.raise("quant.soft_round: temperature: expected a number above 0, got %s",
+      errors.show(temperature))
+  end
+  local floor = native.floor(x):detach()
+  -- tanh of much more than this is 1.
+  local height = math.min(0.5 / temperature, 20)
+  local whole = (math.exp(height) + math.exp(-height)) / (math.exp(height) - math.exp(-height)) / 2
+  return floor + 0.5 + ((x - floor - 0.5) * (1 / temperature)):tanh() * whole
+end
+
+--- The bits that each code takes under a Laplace distribution of its own, with gradients to all
+--- three: what the coder's family "slices" takes, up to the rounding of its parameters.
+---
+---     local price = lv.quant.laplace_bits(codes, means, scales):sum() * lambda
+---
+---@param codes lunerv.Tensor
+---@param means lunerv.Tensor  the same shape
+---@param scales lunerv.Tensor  the same shape, above 0: b of exp(−|x|/b)
+---@return lunerv.Tensor
+function quant.laplace_bits(codes, means, scales)
+  local distance, inverse = (codes - means):abs(), native.reciprocal(scales)
+  -- Minus the logarithm of the mass between the code's two edges. On one side of the mean it is
+  -- written so that it never runs out of gradient: e^((½−d)/b) · (1 − e^(−1/b))/2.
+  local aside = (distance - 0.5):clamp { min = 0 } * inverse + math.log(2)
+    - (-(-inverse):expm1()):log()
+  local near = distance:clamp { max = 0.5 }
+  local mass = 1 - (((near - 0.5) * inverse):exp() + (-(near + 0.5) * inverse):exp()) * 0.5
+  return native.where(distance:gt(0.5), aside, -mass:log()) * (1 / math.log(2))
+end
+
 return errors.refuse_unknown(quant, "lv.quant")
