@@ -13,7 +13,7 @@ local catalogue <const> = { kinds = kinds.names }
 local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
   "compress_file", "rd_curve" }
 local to_file <const> = { "compress_file" }
-local timed <const> = { "compress_file", "rd_curve" }
+local timed <const> = { "compress_file", "rd_curve", "encode_field" }
 local decoding <const> = { "decompress", "eval" }
 local compressing <const> = { "compress", "compress_file", "rd_curve", "ablate" }
 
@@ -22,9 +22,9 @@ local function joined(list, ...)
   return table.move(more, 1, more.n, #list + 1, table.move(list, 1, #list, 1, {}))
 end
 
-local on_clips <const> = joined(regress, "eval", "diagnose")
+local on_clips <const> = joined(regress, "eval", "diagnose", "encode_field")
 local all_commands <const> = joined(regress, "diagnose", "decompress", "info", "eval",
-  "decode_published")
+  "decode_published", "encode_field")
 local regress_decode <const> = joined(regress, "decode_published")
 local decode <const> = { "decode_published" }
 local fitting <const> = { "regress", "interpolate", "inpaint" }
@@ -144,8 +144,8 @@ catalogue.list = {
     doc = "evaluations without a better one that end the training" },
   { name = "loss", type = "choice", choices = loss_names, default = "boosted",
     train = true, commands = regress, doc = "what is minimised" },
-  { name = "seed", type = "integer", least = 0, default = 1, train = true, commands = regress,
-    doc = "seed of every random number" },
+  { name = "seed", type = "integer", least = 0, default = 1, train = true,
+    commands = joined(regress, "encode_field"), doc = "seed of every random number" },
   { name = "out", type = "string", train = true, commands = joined(regress, "diagnose"),
     placeholder = "DIR", doc = "folder for what is written: checkpoints, metrics, videos" },
   { name = "output", short = "o", type = "string", placeholder = "FILE",
@@ -168,13 +168,15 @@ catalogue.list = {
       "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo" },
     default = "veryslow", commands = { "rd_curve" },
     doc = "preset of x264 and x265" },
-  { name = "bpp", type = "number", above = 0, commands = to_file,
+  { name = "bpp", type = "number", above = 0, commands = joined(to_file, "encode_field"),
+    command_defaults = { encode_field = 0.1 },
     doc = "bits per pixel of the file; sizes the network where its size is not given" },
   { name = "bytes", type = "bytes", least = 1, commands = to_file,
     doc = "bytes the file may not exceed; sizes the network likewise" },
   { name = "psnr", type = "number", above = 0, most = 80, commands = to_file,
     doc = "8-bit PSNR in dB to be reached by as few bytes as that takes" },
   { name = "minutes", type = "number", above = 0, commands = timed,
+    command_defaults = { encode_field = 5 },
     doc = "time to spend, for each point of a curve; passes and head_scale are those that fit" },
   { name = "gop", type = "integer", least = 2, commands = to_file,
     doc = "frames a segment may have, each with a network of its own; bounds memory and latency" },
@@ -231,8 +233,10 @@ catalogue.list = {
     doc = "memory for the tensors of a decoder in the file" },
 
   { name = "json", type = "boolean", default = false,
-    commands = { "compress_file", "decompress", "info", "eval", "report" },
+    commands = { "compress_file", "decompress", "info", "eval", "report", "encode_field" },
     doc = "print one JSON object" },
+  { name = "codec", type = "string", placeholder = "NAME", commands = { "encode_field" },
+    doc = "a module beside the script that returns the decoder: ffnerv, hinerv, …" },
 
   { name = "against", type = "string", commands = { "diagnose" }, placeholder = "RUN",
     doc = "another run, told of and shown likewise" },
