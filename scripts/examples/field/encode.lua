@@ -5,8 +5,8 @@
 -- A codec is a module that returns a class, the decoder, called with the time; of its fields the
 -- driver reads
 --   for_clip(clip, parameters)  the model for a clip, of at most so many parameters; without it
---                               the class is called with the clip's height, width and length
---   bits        what a file has for each parameter, which decides how many there are (3)
+--               Codec(height, width, frames, { width = … }), the widest that has no more
+--   bits        what a file has for each parameter, which decides how many there are (3.3)
 --   options     options of lv.train: loss, patch, lr, …
 --   cem         options of lv.compress.cem: lambda, families, …
 --   grids       a pattern: parameters of such names are seen by few frames each, and left to Adam
@@ -90,10 +90,20 @@ local function ending(model)
   return 1 + 1.5 * (lv.time() - start) * #clip / 2
 end
 
+local function build(parameters)
+  if Codec.for_clip then return Codec.for_clip(clip, parameters) end
+  local function of(width) return Codec(clip.height, clip.width, #clip, { width = width }) end
+  local low, high = 4, 512
+  while high - low > 1 do
+    local middle = (low + high) // 2
+    if of(middle):parameter_count() <= parameters then low = middle else high = middle end
+  end
+  lv.seed(o.seed)
+  return of(low)
+end
+
 local function fit()
-  local parameters = 8 * bytes // (Codec.bits or 3)
-  local model = Codec.for_clip and Codec.for_clip(clip, parameters)
-    or Codec(clip.height, clip.width, #clip)
+  local model = build(8 * bytes // (Codec.bits or 3.3))
   local stop = deadline - ending(model)
   say(("%s, %d parameters"):format(Codec.class_name, model:parameter_count()))
   local run = lv.train(clocked(model, lv.time() + 0.06 * (stop - lv.time())))
@@ -115,7 +125,7 @@ local function fit()
 end
 
 -- The object for lv.codec.write whose file fits: weights are rounded to what is worth its bits,
--- more strongly until it does.
+-- more strongly until it does, then to larger steps.
 local function fitting(small)
   local stored = small:stored(clip)
   local object = { stored = function() return stored end }
@@ -123,6 +133,10 @@ local function fitting(small)
   for _, strength in ipairs { 0.1, 0.2, 0.4, 0.8, 1.5, 3 } do
     if size_of(object) <= bytes then break end
     stored.rdo = strength
+  end
+  for _ = 1, 20 do
+    if size_of(object) <= bytes then break end
+    for i, step in ipairs(stored.steps) do stored.steps[i] = step * 1.1 end
   end
   return object
 end

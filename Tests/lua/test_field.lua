@@ -1,0 +1,123 @@
+-- The codecs of scripts/examples/field: they compute what their PyTorch twins do
+-- (scripts/bench/field_twins.py), and their files decode where nobody has the scripts.
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local workshop <const> = require "workshop"
+
+local equal <const>, near <const>, test <const> = harness.equal, harness.near, harness.test
+
+local root <const> = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../.."
+local field <const> = root .. "/scripts/examples/field/"
+local before <const> = package.path
+package.path = field .. "?.lua;" .. before
+
+local codecs <const> = { "ffnerv", "hinerv" }
+
+local function largest(tensor) return tensor:abs():amax():item() end
+
+for _, name in ipairs(codecs) do
+  test(name .. " agrees with its PyTorch twin", function()
+    local fixture, metadata = lv.load_safetensors(
+      ("%s/Tests/lua/files/field_%s.safetensors"):format(root, name))
+    local arguments = lv.json.decode(metadata.arguments)
+    local model, frames = require(name)(table.unpack(arguments)), arguments[3]
+    lv.no_grad(function()
+      for key, parameter in model:named_parameters() do parameter:copy_(fixture[key]) end
+    end)
+    -- With gradients neighbours are as they were seen: every frame has been.
+    for index = 1, frames do model(index / frames) end
+    for _, index in ipairs { 1, 3, 6 } do
+      local expected = fixture["frame." .. index]
+      near(largest(model(index / frames) - expected), 0, 1e-4)
+      near(largest(lv.no_grad(function() return model(index / frames) end) - expected), 0, 1e-4)
+    end
+    lv.mse_loss(model(3 / frames), fixture.image):backward()
+    local count = 0
+    for key, parameter in model:named_parameters() do
+      local expected = fixture["grad." .. key]
+      near(largest(parameter.grad - expected), 0, 1e-3 * largest(expected))
+      count = count + 1
+    end
+    assert(count > 15, count)
+  end)
+end
+
+test("a patch of hinerv is the frame's crop", function()
+  lv.seed(2)
+  local model = require "hinerv"(90, 110, 9, { width = 16, least = 8 })
+  lv.no_grad(function()
+    local whole = model(4 / 9)
+    for _, w in ipairs { { 1, 1, 30, 40 }, { 23, 38, 33, 51 }, { 61, 81, 30, 30 }, { 45, 7, 1, 1 } } do
+      local part = model:reconstruct { t = 4 / 9, window = w }
+      local crop = whole:slice(3, w[1], w[1] + w[3] - 1):slice(4, w[2], w[2] + w[4] - 1)
+      equal(part.shape, crop.shape)
+      near(largest(part - crop), 0, 1e-5)
+    end
+  end)
+end)
+
+-- Files ------------------------------------------------------------------------------------------
+
+local function clip_of(folder)
+  return assert(lv.video.open(harness.bands(folder.path .. "/bands.mkv")))
+end
+
+local tiny <const> = {
+  ffnerv = { width = 16, least = 8, grids = { { 2, 2 }, { 1, 1 } } },
+  hinerv = { width = 16, least = 8, blocks = 1, wider = 2 },
+}
+
+-- A file of a few steps.
+local function file_of(name, clip, path)
+  lv.seed(4)
+  local model = require(name)(clip.height, clip.width, #clip, tiny[name])
+  local small = lv.compress.cem(model, { clip = clip })
+  lv.train { model = small, clip = clip, steps = 8, loss = "l2",
+    patch = name == "hinerv" and { 24, 32 } or nil }
+  return assert(lv.codec.write(path, small, { clip = clip }))
+end
+
+local function levels(frame) return (frame * 255):round():clamp(0, 255):to "u8":tolist() end
+
+for _, name in ipairs(codecs) do
+  test("a file of " .. name .. " decodes where nobody has the script", function()
+    local folder <close> = harness.folder()
+    local clip <close> = clip_of(folder)
+    local path = folder.path .. "/own.lnv"
+    file_of(name, clip, path)
+    package.path = before
+    for _, module in ipairs { "ffnerv", "hinerv", "grids" } do package.loaded[module] = nil end
+    equal(pcall(require, name), false)
+    local here, forwards = assert(lv.codec.open(path)), {}
+    for i = 1, #here do forwards[i] = here:frame(i):tolist() end
+    -- In any order, from the start or not.
+    local again = assert(lv.codec.open(path))
+    for _, i in ipairs { 6, 2, 5, 1, 1, 4, 3 } do equal(again:frame(i):tolist(), forwards[i]) end
+    for _, threads in ipairs { 1, 8 } do
+      local out = ("%s/frames-%d.mkv"):format(folder.path, threads)
+      local text, code = workshop.lunerv(("decompress '%s' -o '%s' --threads %d"):format(path, out,
+        threads))
+      assert(code == 0, text)
+      local decoded <close> = assert(lv.video.open(out))
+      equal(#decoded, #here)
+      for i = 1, #decoded do
+        equal(levels(decoded:frame(i)), levels(here:frame(i)))
+      end
+    end
+    package.path = field .. "?.lua;" .. before
+  end)
+end
+
+test("the driver's file fits the bits that were asked for", function()
+  local folder <close> = harness.folder()
+  local clip, out = harness.bands(folder.path .. "/bands.mkv"), folder.path .. "/own.lnv"
+  local script = field .. "encode.lua"
+  local lines = harness.run(assert(lv.read_file(script)), script, clip, out, "--codec", "hinerv",
+    "--minutes", "0.1", "--bpp", "8", "--json")
+  equal(#lines, 1)
+  local told, info = lv.json.decode(lines[1]), assert(lv.codec.info(out))
+  equal({ told.bytes, told.codec }, { info.bytes, "hinerv" })
+  assert(told.bpp <= 8 and told.psnr_8bit > 10 and told.seconds < 60, lines[1])
+end)
+
+package.path = before
