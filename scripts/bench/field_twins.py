@@ -131,13 +131,17 @@ class FFNeRV(nn.Module):
         image, motion = self.network(moment(index, self.frames))
         return image[..., :self.height, :self.width], motion
 
+    def enlarged(self, x):
+        x = F.interpolate(x, scale_factor=self.finer, mode="bilinear")
+        return x[..., :self.height, :self.width]
+
     def forward(self, index):
         h, w, n = self.height, self.width, len(self.neighbours)
         image, motion = self.alone(index)
-        motion = F.interpolate(motion, scale_factor=self.finer, mode="bilinear")[..., :h, :w]
-        flow = motion[:, :2 * n].view(n, 2, h, w).permute(0, 2, 3, 1)
-        votes = motion[:, 2 * n:3 * n].softmax(1).view(n, 1, h, w)
-        trust = motion[:, 3 * n:].sigmoid()
+        rows, columns = motion.shape[-2:]
+        flow = self.enlarged(motion[:, :2 * n].view(n, 2, rows, columns)).permute(0, 2, 3, 1)
+        votes = motion[:, 2 * n:3 * n].softmax(1) * motion[:, 3 * n:].sigmoid()
+        votes = self.enlarged(votes).view(n, 1, h, w)
         with torch.no_grad():
             around = torch.cat([self.alone(min(max(index + k, 1), self.frames))[0]
                                 for k in self.neighbours])
@@ -145,7 +149,8 @@ class FFNeRV(nn.Module):
         cell = torch.tensor([2 * self.finer / w, 2 * self.finer / h])
         warped = F.grid_sample(around, still + flow * cell, padding_mode="border",
                                align_corners=False)
-        return image * (1 - trust) + (warped * votes).sum(0, keepdim=True) * trust
+        own = 1 - votes.sum(0, keepdim=True)
+        return image * own + (warped * votes).sum(0, keepdim=True)
 
 
 class Block(nn.Module):

@@ -75,7 +75,8 @@ function FFNeRV:init(height, width, frames, options)
   for _, up in ipairs(o.strides) do unit = unit * up end
   self.network = Network(frames, math.ceil(height / unit), math.ceil(width / unit), #o.neighbours,
     o)
-  -- Where pixels lie, in the coordinates of grid_sample, and how long a cell of the motion's map is.
+  -- Where pixels lie, in the coordinates of grid_sample, and how large a cell of the motion's map
+  -- is.
   local y, x = lv.meshgrid { (lv.arange(1, height) * 2 - 1) / height - 1,
     (lv.arange(1, width) * 2 - 1) / width - 1 }
   self.places = lv.stack({ x, y }, -1):unsqueeze(1)
@@ -84,10 +85,14 @@ function FFNeRV:init(height, width, frames, options)
   self.seen, self.made = {}, {}
 end
 
-local function crop(x, height, width) return x:slice(3, 1, height):slice(4, 1, width) end
+local function crop(x, height, width)
+  if x:size(3) > height then x = x:slice(3, 1, height) end
+  if x:size(4) > width then x = x:slice(4, 1, width) end
+  return x
+end
 
--- What the network makes of frame `index` alone: { image, motion }. Where parameters are fixed, as a
--- decoder's are, the last ones are kept: a frame takes one pass, its neighbours' have been made.
+-- What the network makes of frame `index` alone: { image, motion }. Where parameters are fixed, as
+-- a decoder's are, the last ones are kept: a frame takes one pass, its neighbours' have been made.
 function FFNeRV:alone(index)
   local weight, made = self.network.head.weight, self.made
   if made.of ~= weight then made = { of = weight, frames = {}, order = {}, turn = 0 } end
@@ -117,17 +122,23 @@ function FFNeRV:around(index, own)
   return lv.cat(images, 1)
 end
 
+-- A map of the motion's, as fine as the frame.
+function FFNeRV:enlarged(x)
+  x = x:interpolate { scale = self.finer, mode = "bilinear" }
+  return crop(x, self.height, self.width)
+end
+
 function FFNeRV:forward(t)
   local index = math.floor(t * self.frames + 0.5)
   local own, n = self:alone(index), #self.neighbours
-  local motion = crop(own.motion:interpolate { scale = self.finer, mode = "bilinear" },
-    self.height, self.width)
-  local flow = motion:slice(2, 1, 2 * n):view(n, 2, self.height, self.width):permute(1, 3, 4, 2)
-  local votes = motion:slice(2, 2 * n + 1, 3 * n):softmax(2):view(n, 1, self.height, self.width)
-  local trust = motion:slice(2, 3 * n + 1, 3 * n + 1):sigmoid()
-  local warped = self:around(index, own):grid_sample(flow * self.cell + self.places,
-    { padding = "border" })
-  return own.image * (1 - trust) + (warped * votes):sum(1, true) * trust
+  local motion = own.motion
+  local flow = motion:slice(2, 1, 2 * n):view(n, 2, motion:size(3), motion:size(4))
+  local votes = motion:slice(2, 2 * n + 1, 3 * n):softmax(2)
+    * motion:slice(2, 3 * n + 1, 3 * n + 1):sigmoid()
+  local grid = self:enlarged(flow):permute(1, 3, 4, 2) * self.cell + self.places
+  local warped = self:around(index, own):grid_sample(grid, { padding = "border" })
+  votes = self:enlarged(votes):view(n, 1, self.height, self.width)
+  return own.image + ((warped - own.image) * votes):sum(1, true)
 end
 
 return FFNeRV
