@@ -47,7 +47,8 @@ test("a patch of hinerv is the frame's crop", function()
   local model = require "hinerv"(90, 110, 9, { width = 16, least = 8 })
   lv.no_grad(function()
     local whole = model(4 / 9)
-    for _, w in ipairs { { 1, 1, 30, 40 }, { 23, 38, 33, 51 }, { 61, 81, 30, 30 }, { 45, 7, 1, 1 } } do
+    local windows = { { 1, 1, 30, 40 }, { 23, 38, 33, 51 }, { 61, 81, 30, 30 }, { 45, 7, 1, 1 } }
+    for _, w in ipairs(windows) do
       local part = model:reconstruct { t = 4 / 9, window = w }
       local crop = whole:slice(3, w[1], w[1] + w[3] - 1):slice(4, w[2], w[2] + w[4] - 1)
       equal(part.shape, crop.shape)
