@@ -57,6 +57,26 @@ test("a patch of hinerv is the frame's crop", function()
   end)
 end)
 
+test("a decoder of ffnerv makes a frame in one pass of its network, to the same bits", function()
+  lv.seed(3)
+  local model = require "ffnerv"(40, 60, 9, { width = 16, least = 8 })
+  local function frame(index)
+    return lv.no_grad(function() return model(index / 9):tolist() end)
+  end
+  local expected = {}
+  for index = 1, 9 do expected[index] = frame(index) end
+  for _, parameter in ipairs(model:parameters()) do parameter.requires_grad = false end
+  local passes, network = 0, model.network
+  local forward = network.forward
+  function network.forward(...)
+    passes = passes + 1
+    return forward(...)
+  end
+  for index = 1, 9 do equal(frame(index), expected[index]) end
+  equal(passes, 9)
+  for _, index in ipairs { 2, 9, 5 } do equal(frame(index), expected[index]) end
+end)
+
 -- Files ------------------------------------------------------------------------------------------
 
 local function clip_of(folder)

@@ -26,7 +26,7 @@ FOLDER = os.path.join(os.path.dirname(__file__), "../../Tests/lua/files")
 class TemporalGrid(nn.Module):
     def __init__(self, entries, channels, rows, columns):
         super().__init__()
-        self.entries = nn.Parameter(torch.randn(entries, channels, rows, columns) * 0.1)
+        self.entries = nn.Parameter(torch.randn(entries, channels, rows, columns))
 
     def forward(self, moment):
         last = len(self.entries) - 1
@@ -78,17 +78,6 @@ class NeRVBlock(nn.Module):
         return self.act(F.pixel_shuffle(self.conv(x), self.up))
 
 
-class Refinement(nn.Module):
-    def __init__(self, c, act):
-        super().__init__()
-        self.first = nn.Conv2d(c, c, 3, padding=1)
-        self.second = nn.Conv2d(c, c, 3, padding=1)
-        self.act = act
-
-    def forward(self, x):
-        return x + self.second(self.act(self.first(x)))
-
-
 class Network(nn.Module):
     def __init__(self, frames, rows, columns, neighbours, o):
         super().__init__()
@@ -100,7 +89,7 @@ class Network(nn.Module):
         for i, up in enumerate(ups[:-1]):
             c_out = max(int(c // o["reduce"]), o["least"])
             self.blocks.append((CompactBlock if i == 0 else NeRVBlock)(c, c_out, up, act))
-            self.refinements.append(Refinement(c_out, act))
+            self.refinements.append(nn.Conv2d(c_out, c_out, 3, padding=1))
             c = c_out
             if i == 0:
                 self.motion = nn.Conv2d(c, 3 * neighbours + 1, 3, padding=1)
@@ -110,7 +99,8 @@ class Network(nn.Module):
     def forward(self, moment):
         x, motion = self.act(self.stem(self.grids(moment))), None
         for block, refinement in zip(self.blocks, self.refinements):
-            x = refinement(block(x))
+            x = block(x)
+            x = x + self.act(refinement(x))
             motion = self.motion(x) if motion is None else motion
         return torch.tanh(F.pixel_shuffle(self.head(x), self.last)) * 0.5 + 0.5, motion
 

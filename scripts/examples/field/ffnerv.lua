@@ -18,17 +18,6 @@ end
 
 function CompactBlock:forward(x) return self.act(self.mix(self.look(x)):pixel_shuffle(self.up)) end
 
--- What a block made, refined on its own map.
-local Refinement = nn.class "Refinement"
-
-function Refinement:init(c, act)
-  self.first = nn.Conv2d(c, c, 3, { padding = 1 })
-  self.second = nn.Conv2d(c, c, 3, { padding = 1 })
-  self.act = nn.activation(act)
-end
-
-function Refinement:forward(x) return x + self.second(self.act(self.first(x))) end
-
 -- The network: a moment from 0 to 1 → its image, and the motion towards `neighbours` others on the
 -- map of the first block: two numbers of flow and a weight for each, and one that tells how far
 -- they are to be trusted.
@@ -44,7 +33,7 @@ function Network:init(frames, rows, columns, neighbours, o)
     local c_out = math.max(c / o.reduce // 1 | 0, o.least)
     self.blocks:append(i == 1 and CompactBlock(c, c_out, o.strides[i], o.act)
       or nn.NeRVBlock(c, c_out, { scale = o.strides[i], act = o.act }))
-    self.refinements:append(Refinement(c_out, o.act))
+    self.refinements:append(nn.Conv2d(c_out, c_out, 3, { padding = 1 }))
     c = c_out
     if i == 1 then self.motion = nn.Conv2d(c, 3 * neighbours + 1, 3, { padding = 1 }) end
   end
@@ -55,7 +44,8 @@ end
 function Network:forward(moment)
   local x, motion = self.act(self.stem(self.grids(moment))), nil
   for i, block in ipairs(self.blocks) do
-    x = self.refinements[i](block(x))
+    x = block(x)
+    x = x + self.act(self.refinements[i](x))
     motion = motion or self.motion(x)
   end
   return nn.out_image(self.head(x):pixel_shuffle(self.last)), motion

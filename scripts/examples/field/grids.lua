@@ -7,7 +7,7 @@ local nn <const> = lv.nn
 local Grid = nn.class "TemporalGrid"
 
 function Grid:init(entries, channels, rows, columns)
-  self.entries = nn.parameter(lv.randn(entries, channels, rows, columns) * 0.1)
+  self.entries = nn.parameter(lv.randn(entries, channels, rows, columns))
 end
 
 function Grid:forward(moment)
