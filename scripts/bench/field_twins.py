@@ -65,7 +65,7 @@ class CompactBlock(nn.Module):
         self.up, self.act = up, act
 
     def forward(self, x):
-        return self.act(F.pixel_shuffle(self.mix(self.look(x)), self.up))
+        return self.act(F.pixel_shuffle(self.mix(x + self.look(x)), self.up))
 
 
 class NeRVBlock(nn.Module):
@@ -160,7 +160,7 @@ class Block(nn.Module):
 class Stage(nn.Module):
     def __init__(self, c_in, c_out, up, frames, o):
         super().__init__()
-        self.up = up
+        self.up, self.act = up, ACTIVATIONS[o["act"]]
         self.reduce = nn.Conv2d(c_in, c_out, 1)
         self.places = TemporalGrids([o["places"]], frames, up, up)
         self.place = nn.Conv2d(o["places"][1], c_out, 1, bias=False)
@@ -169,7 +169,7 @@ class Stage(nn.Module):
     def forward(self, x, moment):
         # As the paper has it: interpolation first, the convolution on what it made.
         rows, columns = x.shape[-2:]
-        x = self.reduce(F.interpolate(x, scale_factor=self.up, mode="bilinear"))
+        x = self.reduce(F.interpolate(self.act(x), scale_factor=self.up, mode="bilinear"))
         x = x + self.place(self.places(moment)).repeat(1, 1, rows, columns)
         for block in self.blocks:
             x = block(x)
@@ -209,7 +209,7 @@ CASES = dict(
         least=4, act="sin")),
     hinerv=(HiNeRV, dict(
         width=8, strides=[3, 2], head=2, grids=[[2, 3], [1, 1]], places=[3, 2], blocks=2, kernel=3,
-        wider=2, reduce=1.5, least=4, act="sin")),
+        wider=2, reduce=1.5, least=4, act="gelu")),
 )
 
 

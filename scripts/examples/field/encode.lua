@@ -93,11 +93,32 @@ local function build(parameters)
   return of(low)
 end
 
--- Seconds for the end: the file is decoded by a process and here, and frames are compared.
-local function ending(model)
+-- Seconds of a step, and of the end: the file is decoded by a process and here, and compared.
+local function seconds_of(model)
+  local compare, step = lv.loss.by_name(Codec.options and Codec.options.loss or "boosted"), math.huge
+  for index = 1, 6 do
+    local frame, start = clip:sample(math.min(index, #clip)), lv.time()
+    compare(lv.metrics.reconstruct(model, frame), frame.image):backward()
+    step = math.min(step, lv.time() - start)
+  end
   local start = lv.time()
   lv.metrics.evaluate(model, clip, nil, { 1, #clip })
-  return 1 + 1.5 * #clip * (lv.time() - start) / 2
+  return 1.15 * step, 1 + 0.75 * #clip * (lv.time() - start)
+end
+
+-- A model for the bytes: few passes leave more bits in each parameter, and pay for fewer of them.
+local function sized()
+  local bits = Codec.bits or 3.3
+  local model = build(8 * bytes // bits)
+  local step, ending = seconds_of(model)
+  local passes = (deadline - lv.time() - ending) / (step * #clip)
+  if passes < 24 then
+    bits = bits * math.sqrt(24 / math.max(passes, 1))
+    model = build(8 * bytes // bits)
+  end
+  say(("%s, %d parameters, %.0f ms a step, about %.0f passes"):format(Codec.class_name,
+    model:parameter_count(), 1000 * step, passes))
+  return model, bits, deadline - ending
 end
 
 local function size_of(object)
@@ -106,18 +127,17 @@ end
 
 -- Fits a model, then goes on with its parameters rounded and their bits priced.
 local function fit()
-  local model = build(8 * bytes // (Codec.bits or 3.3))
-  say(("%s, %d parameters"):format(Codec.class_name, model:parameter_count()))
-  local stop = deadline - ending(model)
+  local model, bits, stop = sized()
   local run = lv.train(clocked(model, lv.time() + 0.06 * (stop - lv.time())))
   say(("fitted in %.0f s, %d steps: %s"):format(run.seconds, run.steps, run.metrics))
 
   local small = lv.compress.cem(model, with({ clip = clip, target_bpp = o.bpp, lambda = 0.5,
     rate_every = 4, steerable = true }, Codec.cem))
   small.probes, small.pace = 8, 5
+  small:steer(math.min(1, (4 / bits) ^ 4))
   -- What a file takes says how far the estimate is off.
   local function on_epoch(e)
-    if e.epoch % 4 == 0 then small:aim(0.99 * bytes / size_of(small) * small:estimated_bpp()) end
+    if e.epoch % 2 == 0 then small:aim(0.99 * bytes / size_of(small) * small:estimated_bpp()) end
   end
   run = lv.train(clocked(small, stop, { on_epoch = on_epoch }))
   say(("made small in %.0f s, %d steps: %s"):format(run.seconds, run.steps, run.metrics))

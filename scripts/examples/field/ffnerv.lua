@@ -5,8 +5,8 @@ local lv <const> = require "lunerv"
 local Grids <const> = require "grids"
 local nn <const> = lv.nn
 
--- The compact block: a convolution in groups sees the neighbourhood, one of 1×1 mixes the channels,
--- which PixelShuffle makes pixels of.
+-- The compact block: a convolution of each channel adds what is around a cell, one of 1×1 mixes the
+-- channels, which PixelShuffle makes pixels of.
 local CompactBlock = nn.class "CompactBlock"
 
 function CompactBlock:init(c_in, c_out, up, act)
@@ -16,7 +16,9 @@ function CompactBlock:init(c_in, c_out, up, act)
   self.act = nn.activation(act)
 end
 
-function CompactBlock:forward(x) return self.act(self.mix(self.look(x)):pixel_shuffle(self.up)) end
+function CompactBlock:forward(x)
+  return self.act(self.mix(x + self.look(x)):pixel_shuffle(self.up))
+end
 
 -- The network: a moment from 0 to 1 → its image, and the motion towards `neighbours` others on the
 -- map of the first block: two numbers of flow and a weight for each, and one that tells how far
@@ -58,7 +60,7 @@ FFNeRV.grids, FFNeRV.takes_batches = "entries$", false
 
 function FFNeRV:init(height, width, frames, options)
   local o = lv.options(options, { width = 64, reduce = 1.6, least = 16, act = "sin",
-    grids = { { 6, 6 }, { 3, 3 }, { 1, 1 } }, strides = { 5, 2, 2 },
+    grids = { { 6, 8 }, { 2, 3 } }, strides = { 5, 2, 2 },
     neighbours = { -2, -1, 1, 2 } })
   self.height, self.width, self.frames, self.neighbours = height, width, frames, o.neighbours
   local unit = 1

@@ -42,7 +42,7 @@ end
 local Stage = nn.class "Stage"
 
 function Stage:init(c_in, c_out, up, frames, o)
-  self.up, self.margin = up, o.blocks * (o.kernel // 2)
+  self.up, self.margin, self.act = up, o.blocks * (o.kernel // 2), nn.activation(o.act)
   -- A 1×1 convolution and interpolation may change places: this way round it is cheaper.
   self.reduce = nn.Conv2d(c_in, c_out, 1)
   self.places = Grids({ o.places }, frames, up, up)
@@ -62,7 +62,7 @@ end
 function Stage:forward(x, moment, given, region, size)
   local up = self.up
   local _, seen = self:needs(region, size)
-  x = self.reduce(x)
+  x = self.reduce(self.act(x))
   local rows, columns = x:size(3), x:size(4)
   local tile = self.place(self.places(moment)):pixel_unshuffle(up)
   x = x:interpolate { scale = up, mode = "bilinear" }
@@ -75,12 +75,12 @@ end
 -- HiNeRV(height, width, frames): a moment from 1/frames to 1 → the image, (1, 3, height, width).
 local HiNeRV = nn.class "HiNeRV"
 
-HiNeRV.grids, HiNeRV.takes_batches = "entries$", false
+HiNeRV.grids, HiNeRV.takes_batches, HiNeRV.options = "entries$", false, { lr = 0.024 }
 
 function HiNeRV:init(height, width, frames, options)
-  local o = lv.options(options, { width = 80, grids = { { 4, 4 }, { 1, 1 } }, strides = { 5, 2 },
-    head = 2, blocks = 2, kernel = 3, wider = 4, reduce = 1.6, least = 16, places = { 4, 4 },
-    act = "sin" })
+  local o = lv.options(options, { width = 80, grids = { { 6, 8 }, { 2, 3 } }, strides = { 5, 2 },
+    head = 2, blocks = 2, kernel = 3, wider = 4, reduce = 2, least = 16, places = { 4, 4 },
+    act = "gelu" })
   self.height, self.width, self.frames = height, width, frames
   local unit = o.head
   for _, up in ipairs(o.strides) do unit = unit * up end
