@@ -11,7 +11,8 @@
 --   cem      options of lv.compress.cem: lambda, families, …
 --   model    a probability model of the weights, which a module returns
 --   encode(clip, o)  the object for lv.codec.write, of a codec whose training is its own; o has
---            bytes, bpp, deadline and seed, and the functions say, build, optimiser and clocked
+--            bytes, bpp, deadline and seed, and the functions say, build(parameters) and
+--            clocked(model, stop, given): options of lv.train until a time
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {
@@ -21,104 +22,61 @@ local o <const> = lv.options.parse(arg, {
   positional = { "clip", "output" }, required = { "codec" }, any_model = true,
 })
 if not o then return end
-
 local began <const> = lv.time()
 local deadline <const> = began + 60 * o.minutes
 package.path = (arg[0]:match "^(.*/)" or "") .. "?.lua;" .. package.path
 local Codec <const> = require(o.codec)
-
+local training <const> = require "training"
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
 local clip <close> = assert(lv.video.open_for(o, o.output))
 local bytes <const> = o.bpp * #clip * clip.height * clip.width // 8 | 0
 local function say(...) if not o.json then print(...) end end
 
--- `given` with the fields of `others`.
-local function with(given, others)
-  for name, value in pairs(others or {}) do given[name] = value end
-  return given
-end
-
--- Training by the clock ------------------------------------------------------------------------
-
--- Muon for matrices, Adam for grids and for the quantisers' steps, Adan for the rest.
-local function optimiser(model, given)
-  local matrices, grids, steps, others = {}, {}, {}, {}
-  for name, parameter in model:named_parameters() do
-    local list = name:match "^quantisers%." and steps
-      or Codec.grids and name:match(Codec.grids) and grids
-      or lv.optim.is_matrix(parameter) and matrices or others
-    list[#list + 1] = parameter
-  end
-  return lv.optim.Muon {
-    { params = matrices, optimiser = "muon", lr = given.lr, momentum = 0.97 },
-    { params = grids, optimiser = "adam", lr = 2 * given.lr, beta2 = 0.99 },
-    { params = others, optimiser = "adan", lr = 0.2 * given.lr },
-    { params = steps, optimiser = "adam", lr = 0.025 * given.lr },
-  }
-end
-
--- Options of lv.train for `model` until the time `stop`: the learning rate falls in a straight
--- line, and what changes in the course of a training goes by the clock too.
 local function clocked(model, stop, given)
-  local start, last = lv.time(), 0
-  local function share() return math.min((lv.time() - start) / (stop - start), 1) end
-  function model.progress()
-    local now, before = share(), last
-    last = now
-    return now, now - before
-  end
-  return with(with({
-    model = model, clip = clip, steps = 1 << 30, optimiser = optimiser, lr = 0.012,
-    guard = true, order = "spread", seed = o.seed, label = o.codec,
-    schedule = function(step, _, lr) return lr * math.min(step / 50, 1 - share() + 1e-3) end,
-    progress = function(_, steps) return (steps - 1) * share() end,
-    on_step = function() if lv.time() > stop then return false end end,
-    evaluate = function(trained, frames)
-      return lv.metrics.evaluate(trained, frames, nil, lv.metrics.spread(#frames, 8))
-    end,
-  }, Codec.options), given)
+  return training.clocked(Codec, model, stop, training.with(
+    { clip = clip, seed = o.seed, label = o.codec }, given))
 end
 
 -- The widest model of at most so many parameters.
 local function build(parameters)
+  local function of(width)
+    lv.seed(o.seed)
+    return Codec(clip.height, clip.width, #clip, { width = width })
+  end
   if Codec.for_clip then return Codec.for_clip(clip, parameters) end
-  local function of(width) return Codec(clip.height, clip.width, #clip, { width = width }) end
   local low, high = 4, 512
   while high - low > 1 do
     local middle = (low + high) // 2
-    if of(middle):parameter_count() <= parameters then low = middle else high = middle end
+    local fits = of(middle):parameter_count() <= parameters
+    low, high = fits and middle or low, fits and high or middle
   end
-  lv.seed(o.seed)
   return of(low)
 end
 
 -- Seconds of a step, and of the end: the file is decoded by a process and here, and compared.
 local function seconds_of(model)
-  local compare, step = lv.loss.by_name(Codec.options and Codec.options.loss or "boosted"), math.huge
-  for index = 1, 6 do
-    local frame, start = clip:sample(math.min(index, #clip)), lv.time()
-    compare(lv.metrics.reconstruct(model, frame), frame.image):backward()
-    step = math.min(step, lv.time() - start)
-  end
+  local step, before = math.huge, 0
+  lv.train(clocked(model, math.huge, { steps = 6, on_step = function(e)
+    step, before = math.min(step, e.seconds - before), e.seconds
+  end }))
   local start = lv.time()
   lv.metrics.evaluate(model, clip, nil, { 1, #clip })
-  return 1.15 * step, 1 + 0.75 * #clip * (lv.time() - start)
+  return 1.1 * step, 1 + 0.75 * #clip * (lv.time() - start)
 end
 
--- A model for the bytes: few passes leave more bits in each parameter, and pay for fewer of them.
+-- A model for the bytes, and when its training is to end. Few passes leave more bits in each
+-- parameter: the bytes pay for fewer of them.
 local function sized()
   local bits = Codec.bits or 3.3
   local model = build(8 * bytes // bits)
   local step, ending = seconds_of(model)
   local passes = (deadline - lv.time() - ending) / (step * #clip)
-  if passes < 24 then
-    bits = bits * math.sqrt(24 / math.max(passes, 1))
-    model = build(8 * bytes // bits)
-  end
+  bits = bits * math.sqrt(math.max(24 / math.max(passes, 1), 1))
+  model = build(8 * bytes // bits)
   say(("%s, %d parameters, %.0f ms a step, about %.0f passes"):format(Codec.class_name,
     model:parameter_count(), 1000 * step, passes))
-  return model, bits, deadline - ending
+  return model, deadline - ending, bits
 end
 
 local function size_of(object)
@@ -127,12 +85,12 @@ end
 
 -- Fits a model, then goes on with its parameters rounded and their bits priced.
 local function fit()
-  local model, bits, stop = sized()
+  local model, stop, bits = sized()
   local run = lv.train(clocked(model, lv.time() + 0.06 * (stop - lv.time())))
   say(("fitted in %.0f s, %d steps: %s"):format(run.seconds, run.steps, run.metrics))
 
-  local small = lv.compress.cem(model, with({ clip = clip, target_bpp = o.bpp, lambda = 0.5,
-    rate_every = 4, steerable = true }, Codec.cem))
+  local small = lv.compress.cem(model, training.with({ clip = clip, target_bpp = o.bpp,
+    lambda = 0.5, rate_every = 4, steerable = true }, Codec.cem))
   small.probes, small.pace = 8, 5
   small:steer(math.min(1, (4 / bits) ^ 4))
   -- What a file takes says how far the estimate is off.
@@ -160,9 +118,8 @@ local function fitting(small)
   return object
 end
 
-local given <const> = { bytes = bytes, bpp = o.bpp, deadline = deadline, seed = o.seed, say = say,
-  optimiser = optimiser, clocked = clocked, build = build }
-local small, run = (Codec.encode or fit)(clip, given)
+local small <const>, run <const> = (Codec.encode or fit)(clip, { bytes = bytes, bpp = o.bpp,
+  deadline = deadline, seed = o.seed, say = say, build = build, clocked = clocked })
 local file <const> = assert(lv.codec.write(o.output, fitting(small),
   { clip = clip, model = Codec.model }))
 local seconds <const> = lv.time() - began

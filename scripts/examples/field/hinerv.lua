@@ -79,7 +79,7 @@ HiNeRV.grids, HiNeRV.takes_batches, HiNeRV.options = "entries$", false, { lr = 0
 
 function HiNeRV:init(height, width, frames, options)
   local o = lv.options(options, { width = 80, grids = { { 6, 8 }, { 2, 3 } }, strides = { 5, 2 },
-    head = 2, blocks = 2, kernel = 3, wider = 4, reduce = 2, least = 16, places = { 4, 4 },
+    head = 2, blocks = 1, kernel = 3, wider = 4, reduce = 2.6, least = 16, places = { 4, 4 },
     act = "gelu" })
   self.height, self.width, self.frames = height, width, frames
   local unit = o.head
