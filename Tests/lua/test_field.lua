@@ -11,9 +11,20 @@ local field <const> = root .. "/scripts/examples/field/"
 local before <const> = package.path
 package.path = field .. "?.lua;" .. before
 
-local codecs <const> = { "ffnerv", "hinerv" }
+local codecs <const> = { "ffnerv", "hinerv", "motion", "coolchic" }
 
 local function largest(tensor) return tensor:abs():amax():item() end
+
+-- The bits of a frame's latents.
+local function bits_of(model, index)
+  local grids, bits = require "coolchic_context".grids, 0
+  local now, before = model:latents(index), model:latents(index - 1)
+  for k, grid in ipairs(grids) do
+    bits = require "coolchic_rate"(model.context, k, now[k], before[k]:detach(), now[grid.coarser])
+      + bits
+  end
+  return bits
+end
 
 for _, name in ipairs(codecs) do
   test(name .. " agrees with its PyTorch twin", function()
@@ -24,14 +35,28 @@ for _, name in ipairs(codecs) do
     lv.no_grad(function()
       for key, parameter in model:named_parameters() do parameter:copy_(fixture[key]) end
     end)
+    -- The frame before is made first, where a frame is made of it.
+    local function frame(index)
+      local images = {}
+      for k, other in ipairs(model.references and model:references(index) or {}) do
+        images[k] = frame(other):detach()
+      end
+      return model(index / frames, index, images)
+    end
     -- With gradients neighbours are as they were seen: every frame has been.
-    for index = 1, frames do model(index / frames) end
+    for index = 1, frames do frame(index) end
     for _, index in ipairs { 1, 3, 6 } do
       local expected = fixture["frame." .. index]
-      near(largest(model(index / frames) - expected), 0, 1e-4)
-      near(largest(lv.no_grad(function() return model(index / frames) end) - expected), 0, 1e-4)
+      near(largest(frame(index) - expected), 0, 1e-4)
+      near(largest(lv.no_grad(function() return frame(index) end) - expected), 0, 1e-4)
     end
-    lv.mse_loss(model(3 / frames), fixture.image):backward()
+    local loss = lv.mse_loss(frame(3), fixture.image)
+    if fixture.bits then
+      local bits = bits_of(model, 3)
+      near(bits:item(), fixture.bits:item(), 1e-5 * fixture.bits:item())
+      loss = loss + bits / 1000
+    end
+    loss:backward()
     local count = 0
     for key, parameter in model:named_parameters() do
       local expected = fixture["grad." .. key]
@@ -86,11 +111,25 @@ end
 local tiny <const> = {
   ffnerv = { width = 16, least = 8, grids = { { 2, 2 }, { 1, 1 } } },
   hinerv = { width = 16, least = 8, blocks = 1, wider = 2 },
+  motion = { width = 16, least = 8, grids = { { 2, 2 }, { 1, 1 } }, group = 4 },
 }
+
+local modules <const> = { "ffnerv", "hinerv", "grids", "motion", "coolchic", "coolchic_context",
+  "coolchic_encoder", "coolchic_model", "coolchic_rate" }
 
 -- A file of a few steps.
 local function file_of(name, clip, path)
   lv.seed(4)
+  if name == "coolchic" then
+    local function clocked(model, _, given)
+      given.model, given.clip, given.steps = model, clip, 8
+      given.progress = function(step) return step end
+      return given
+    end
+    local small = require "coolchic_encoder"(clip, { bytes = 4000, deadline = 0,
+      clocked = clocked })
+    return assert(lv.codec.write(path, small, { clip = clip, model = require "coolchic_model" }))
+  end
   local model = require(name)(clip.height, clip.width, #clip, tiny[name])
   local small = lv.compress.cem(model, { clip = clip })
   lv.train { model = small, clip = clip, steps = 8, loss = "l2",
@@ -107,7 +146,7 @@ for _, name in ipairs(codecs) do
     local path = folder.path .. "/own.lnv"
     file_of(name, clip, path)
     package.path = before
-    for _, module in ipairs { "ffnerv", "hinerv", "grids" } do package.loaded[module] = nil end
+    for _, module in ipairs(modules) do package.loaded[module] = nil end
     equal(pcall(require, name), false)
     local here, forwards = assert(lv.codec.open(path)), {}
     for i = 1, #here do forwards[i] = here:frame(i):tolist() end

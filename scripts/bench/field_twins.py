@@ -2,9 +2,10 @@
 
     python3 field_twins.py [FOLDER]
 
-FOLDER is Tests/lua/files unless given. A file field_NAME.safetensors holds parameters, by names that count from 1, `frame.N`, what the
-network makes of frame N, `image`, and `grad.PARAMETER`, the gradients of mean((frame.3 - image)²); the
-metadata says what the network was constructed with.
+FOLDER is Tests/lua/files unless given. A file field_NAME.safetensors holds parameters, by names
+that count from 1; `frame.N`, what the network makes of frame N; `image`, and `grad.PARAMETER`, the
+gradients of mean((frame.3 - image)²). Where latents have a price it holds `bits`, those of frame 3,
+and the gradients are of bits/1000 besides. The metadata says what the network was constructed with.
 """
 
 import json
@@ -201,6 +202,122 @@ class HiNeRV(nn.Module):
         return image[..., :self.height, :self.width]
 
 
+class Motion(nn.Module):
+    """A frame from the one before, which gets no gradient."""
+
+    def __init__(self, height, width, frames, o):
+        super().__init__()
+        self.height, self.width, self.frames, self.group = height, width, frames, o["group"]
+        unit = math.prod(o["strides"])
+        self.act = act = ACTIVATIONS[o["act"]]
+        self.grid = TemporalGrids(o["grids"], frames, math.ceil(height / unit),
+                                  math.ceil(width / unit))
+        self.stem = nn.Conv2d(self.grid.channels, o["width"], 3, padding=1)
+        self.blocks, self.refinements = nn.ModuleList(), nn.ModuleList()
+        c, *ups = o["width"], *o["strides"]
+        for up in ups[:-1]:
+            c_out = max(int(c // o["reduce"]), o["least"])
+            self.blocks.append(NeRVBlock(c, c_out, up, act))
+            self.refinements.append(nn.Conv2d(c_out, c_out, 3, padding=1))
+            c = c_out
+        self.image = nn.Conv2d(c, 3 * ups[-1]**2, 3, padding=1)
+        self.motion = nn.Conv2d(c, 3, 3, padding=1)
+        self.last = ups[-1]
+
+    def forward(self, index):
+        x = self.act(self.stem(self.grid(moment(index, self.frames))))
+        for block, refinement in zip(self.blocks, self.refinements):
+            x = block(x)
+            x = x + self.act(refinement(x))
+        image = torch.tanh(F.pixel_shuffle(self.image(x), self.last)) * 0.5 + 0.5
+        image = image[..., :self.height, :self.width]
+        if (index - 1) % self.group == 0:
+            return image
+        with torch.no_grad():
+            before = self(index - 1)
+        motion = F.interpolate(self.motion(x), scale_factor=self.last, mode="bilinear")
+        motion = motion[..., :self.height, :self.width]
+        still = F.affine_grid(torch.eye(2, 3)[None], before.shape, align_corners=False)
+        flow = torch.tanh(motion[:, :2]).permute(0, 2, 3, 1) * 0.25
+        warped = F.grid_sample(before, still + flow, padding_mode="border", align_corners=False)
+        mask = torch.sigmoid(motion[:, 2:] + 1)
+        return image * (1 - mask) + warped * mask
+
+
+class Context(nn.Module):
+    """What codes the latents of CoolChic: a mean, and the logarithm of a scale, for each."""
+
+    NEIGHBOURS = [(0, -1, -1), (0, -1, 0), (0, -1, 1),
+                  (1, 0, 0), (1, 0, -1), (1, 0, 1), (1, -1, 0), (1, 1, 0)]
+
+    def __init__(self, hidden=16):
+        super().__init__()
+        inputs = len(self.NEIGHBOURS) + 2
+        self.hidden = nn.Parameter(torch.randn(hidden, inputs) * 0.3)
+        self.hidden_bias = nn.Parameter(torch.full((hidden, 1), 0.5))
+        self.out = nn.Parameter(torch.randn(2, hidden) * 0.2)
+        self.skip = nn.Parameter(torch.randn(2, inputs) * 0.2)
+        self.out_bias = nn.Parameter(torch.randn(2, 1) * 0.2)
+
+    def forward(self, index, now, before, coarser):
+        """The bits of the latents `now`, (h, w), of grid `index`."""
+        h, w = now.shape
+        above = torch.zeros(h, w)
+        if coarser is not None:
+            above = F.interpolate(coarser[None, None], size=(h, w))[0, 0]
+        maps = [F.pad(m.clamp(-63, 63), (1, 1, 1, 1)) for m in (now, before)]
+        lines = [maps[k][1 + dy:1 + dy + h, 1 + dx:1 + dx + w].reshape(-1)
+                 for k, dy, dx in self.NEIGHBOURS]
+        inputs = torch.stack([*lines, above.clamp(-63, 63).reshape(-1),
+                              torch.full((h * w,), float(index))])
+        hidden = (self.hidden @ inputs + self.hidden_bias).clamp(0, 255 / 16)
+        mean, scale = self.out @ hidden + self.skip @ inputs + self.out_bias
+        law = torch.distributions.Laplace(0.0, torch.exp2(scale.clamp(-3, 6).double()))
+        # Below the mean a small mass keeps its digits.
+        distance = (now.reshape(-1) - mean).abs().double()
+        return -(law.cdf(0.5 - distance) - law.cdf(-0.5 - distance)).log2().sum()
+
+
+class CoolChic(nn.Module):
+    CELLS = [2, 4, 8, 16, 8, 8]
+    COARSER = [1, 2, 3, None, None, 4]
+
+    def __init__(self, height, width, frames, o):
+        super().__init__()
+        self.height, self.width, self.length = height, width, o["length"]
+        groups = math.ceil(frames / self.length)
+        self.context = Context()
+        self.spread = nn.Conv2d(len(self.CELLS), o["channels"], 3, padding=1)
+        self.mix = nn.Conv2d(o["channels"], o["channels"], 1)
+        self.head = nn.Conv2d(o["channels"], 12, 3, padding=1)
+        for k, cell in enumerate(self.CELLS):
+            shape = self.length, math.ceil(height / cell), groups, math.ceil(width / cell)
+            self.register_parameter(f"grid{k + 1}", nn.Parameter(torch.randn(shape) * 2))
+
+    def latents(self, index):
+        j, g = (index - 1) % self.length, (index - 1) // self.length
+        return [getattr(self, f"grid{k + 1}")[j, :, g] for k in range(len(self.CELLS))]
+
+    def forward(self, index):
+        maps = [m[None, None] for m in self.latents(index)]
+        size = maps[0].shape[-2:]
+        x = torch.cat([F.interpolate(m, size=size, mode="bilinear") for m in maps], 1)
+        x = F.gelu(self.spread(x))
+        x = F.gelu(x + self.mix(x))
+        image = F.pixel_shuffle(self.head(x), 2) + 0.5
+        return image[..., :self.height, :self.width]
+
+    def bits(self, index):
+        """The bits of a frame's latents."""
+        now, before = self.latents(index), [None] * len(self.CELLS)
+        if (index - 1) % self.length > 0:
+            before = [m.detach() for m in self.latents(index - 1)]
+        return sum(
+            self.context(k + 1, m, torch.zeros_like(m) if before[k] is None else before[k],
+                         None if self.COARSER[k] is None else now[self.COARSER[k]])
+            for k, m in enumerate(now))
+
+
 # No multiples of what the strides make of a cell.
 HEIGHT, WIDTH, FRAMES = 22, 34, 6
 CASES = dict(
@@ -210,6 +327,10 @@ CASES = dict(
     hinerv=(HiNeRV, dict(
         width=8, strides=[3, 2], head=2, grids=[[2, 3], [1, 1]], places=[3, 2], blocks=2, kernel=3,
         wider=2, reduce=1.5, least=4, act="gelu")),
+    motion=(Motion, dict(
+        width=8, strides=[3, 2, 2], grids=[[2, 3], [1, 1]], reduce=1.5, least=4, act="sin",
+        group=3)),
+    coolchic=(CoolChic, dict(channels=6, length=4)),
 )
 
 
@@ -223,7 +344,12 @@ def main(folder):
         image = torch.rand(1, 3, HEIGHT, WIDTH)
         for index in (1, 3, 6):
             tensors[f"frame.{index}"] = model(index).detach().numpy()
-        (model(3) - image).square().mean().backward()
+        loss = (model(3) - image).square().mean()
+        if hasattr(model, "bits"):
+            bits = model.bits(3)
+            tensors["bits"] = bits.detach().view(1).float().numpy()
+            loss = loss + bits.float() / 1000
+        loss.backward()
         tensors["image"] = image.numpy()
         for key, value in model.named_parameters():
             tensors[f"grad.{counted(key)}"] = value.grad.numpy()

@@ -9,10 +9,11 @@
 --   grids    a pattern: parameters of such names are each seen by few frames, and left to Adam
 --   options  options of lv.train: loss, patch, lr, …
 --   cem      options of lv.compress.cem: lambda, families, …
---   model    a probability model of the weights, which a module returns
---   encode(clip, o)  the object for lv.codec.write, of a codec whose training is its own; o has
---            bytes, bpp, deadline and seed, and the functions say, build(parameters) and
---            clocked(model, stop, given): options of lv.train until a time
+-- Modules beside it, which a file's decoder does not need:
+--   NAME_model    the probability model of the weights, which travels in the file for itself
+--   NAME_encoder  a function (clip, o) that makes the object for lv.codec.write, of a codec whose
+--            training is its own; o has bytes, bpp, deadline and seed, and the functions say,
+--            build(parameters) and clocked(model, stop, given): options of lv.train until a time
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {
@@ -27,6 +28,10 @@ local deadline <const> = began + 60 * o.minutes
 package.path = (arg[0]:match "^(.*/)" or "") .. "?.lua;" .. package.path
 local Codec <const> = require(o.codec)
 local training <const> = require "training"
+local function beside(name)
+  return package.searchpath(o.codec .. name, package.path) and require(o.codec .. name)
+end
+local encoder <const>, probabilities <const> = beside "_encoder", beside "_model"
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
 local clip <close> = assert(lv.video.open_for(o, o.output))
@@ -80,7 +85,7 @@ local function sized()
 end
 
 local function size_of(object)
-  return #lv.codec.encode(object, { clip = clip, model = Codec.model })
+  return #lv.codec.encode(object, { clip = clip, model = probabilities })
 end
 
 -- Fits a model, then goes on with its parameters rounded and their bits priced.
@@ -107,6 +112,7 @@ end
 local function fitting(small)
   local stored = small:stored(clip)
   local object = { stored = function() return stored end }
+  if not stored.rounding then return object end -- its encoder has seen to the bytes
   for k = 1, 30 do
     if size_of(object) <= bytes then break end
     if k <= 6 and stored.rounding then
@@ -118,10 +124,10 @@ local function fitting(small)
   return object
 end
 
-local small <const>, run <const> = (Codec.encode or fit)(clip, { bytes = bytes, bpp = o.bpp,
+local small <const>, run <const> = (encoder or fit)(clip, { bytes = bytes, bpp = o.bpp,
   deadline = deadline, seed = o.seed, say = say, build = build, clocked = clocked })
 local file <const> = assert(lv.codec.write(o.output, fitting(small),
-  { clip = clip, model = Codec.model }))
+  { clip = clip, model = probabilities }))
 local seconds <const> = lv.time() - began
 if o.json then
   print(lv.json.encode { codec = o.codec, psnr = file.psnr, psnr_8bit = file.psnr_8bit,
