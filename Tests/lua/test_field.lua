@@ -18,9 +18,9 @@ local function largest(tensor) return tensor:abs():amax():item() end
 -- The bits of a frame's latents.
 local function bits_of(model, index)
   local grids, bits = require "coolchic_context".grids, 0
-  local now, before = model:latents(index), model:latents(index - 1)
+  local now, earlier = model:latents(index), model:latents(index - 1)
   for k, grid in ipairs(grids) do
-    bits = require "coolchic_rate"(model.context, k, now[k], before[k]:detach(), now[grid.coarser])
+    bits = require "coolchic_rate"(model.context, k, now[k], earlier[k]:detach(), now[grid.coarser])
       + bits
   end
   return bits

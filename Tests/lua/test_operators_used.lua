@@ -47,9 +47,8 @@ local programs <const> = {
   ["HNeRV-Boost"] = function()
     local model = lv.models.hnerv_boost { height = height, width = width, frames = frames,
       fc_dim = 8, enc_dim = { 8, 4 }, strides = { 5, 2, 2 } }
-    return function()
-      model:decode(lv.zeros(1, 4, model.grid[1], model.grid[2]), 0.5):evaluate()
-    end
+    local embedding = lv.zeros(1, 4, model.grid[1], model.grid[2])
+    return function() model:decode(embedding, 0.5):evaluate() end
   end,
   FFNeRV = function()
     local model = require "ffnerv"(height, width, frames, { width = 16 })
@@ -75,7 +74,8 @@ local programs <const> = {
   end,
   motion = function()
     local model = require "motion"(height, width, frames, { width = 16 })
-    return function() model(0.5, 3, { lv.zeros(1, 3, height, width) }):evaluate() end
+    local before = { lv.zeros(1, 3, height, width) }
+    return function() model(0.5, 3, before):evaluate() end
   end,
 }
 

@@ -165,7 +165,7 @@ end
 ---@param temperature number  above 0
 ---@return lunerv.Tensor
 function quant.soft_round(x, temperature)
-  if type(temperature) ~= "number" or not (temperature > 0) then
+  if type(temperature) ~= "number" or temperature <= 0 or temperature ~= temperature then
     errors.raise("quant.soft_round: temperature: expected a number above 0, got %s",
       errors.show(temperature))
   end

@@ -1,10 +1,9 @@
--- coolchic_context.lua: what is expected of a latent of coolchic.lua, given those before it. A small
--- network sees the row above it, the frame before and a coarser grid, and gives a mean and a scale.
+-- coolchic_context.lua: what is expected of a latent of coolchic.lua, given those before it. A
+-- small network sees the row above, the frame before and a coarser grid, and gives a mean and a
+-- scale.
 --
 -- Its weights are codes that count sixteenths, so that a decoder computes with integers: sums of
 -- products below 2^24, which f32 holds exactly in any order, on every machine.
-local lv <const> = require "lunerv"
-
 local context <const> = { hidden = 16, unit = 1 / 16 }
 
 -- The grids of latents: pixels a cell, and the grid that a grid's context has, coded before it.
@@ -25,8 +24,8 @@ context.inputs = #context.neighbours + 2
 -- Latents that are farther from 0 count as 63.
 function context.bounded(latents) return latents:clamp(-63, 63) end
 
--- The means, in 256ths, and the scales, i of 2^(i/16 − 4), of n latents as the coder takes them, i32,
--- of what the network sees of each, (inputs, n). `net` holds its weights' codes.
+-- The means, in 256ths, and the scales, i of 2^(i/16 − 4), of n latents, as the coder takes them:
+-- i32. `inputs` (inputs, n) is what the network sees of each, `net` holds its weights' codes.
 function context.distributions(net, inputs)
   local hidden = (net.hidden:matmul(inputs) + net.hidden_bias):clamp(0, 255)
   local out = net.out:matmul(hidden) + net.skip:matmul(inputs) * 16 + net.out_bias * 16

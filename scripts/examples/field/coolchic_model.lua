@@ -18,7 +18,8 @@ local function positions(groups, w)
   return lv.tensor(list, { dtype = "i32" })
 end
 
--- The model of a grid (frames of a group, h, groups, w); `coarser` are the codes of another, or nil.
+-- The model of a grid (frames of a group, h, groups, w); `coarser` holds the codes of another, or
+-- nil.
 local function of_grid(net, index, shape, coarser)
   local length, h, groups, w = table.unpack(shape)
   local where <const>, n <const> = positions(groups, w), groups * w

@@ -1,6 +1,6 @@
--- motion.lua: a decoder with motion, as hybrid codecs have it. What it makes of a frame's time is an
--- image, a flow and a mask: the frame before, warped by the flow, shows through the mask. A group of
--- frames begins with one that needs no other.
+-- motion.lua: a decoder with motion, as hybrid codecs have it. A network of time makes an image, a
+-- flow and a mask: the frame before, warped by the flow, shows through the mask. A group of frames
+-- begins with one that needs no other.
 local lv <const> = require "lunerv"
 local Grids <const> = require "grids"
 local nn <const> = lv.nn

@@ -64,8 +64,8 @@ local function operators()
     for name in program.operators:gmatch "%S+" do used[i][name] = true end
   end
   local lines = { "# Operators", "",
-    "What decoders compute with, those in files too. A dot says that the decoder of a program uses an "
-      .. "operator: the paper's, or one of the codecs in `scripts/examples/field`.", "",
+    "What decoders compute with, those in files too. A dot says that the decoder of a program uses "
+      .. "an operator: the paper's, or one of the codecs in `scripts/examples/field`.", "",
     ("| operator | | %s |"):format(table.concat(heads, " | ")),
     ("|---|---|%s|"):format(table.concat(rule, "|")) }
   for _, name in ipairs(native.pure_operators) do

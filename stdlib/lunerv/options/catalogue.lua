@@ -236,7 +236,8 @@ catalogue.list = {
     commands = { "compress_file", "decompress", "info", "eval", "report", "encode_field" },
     doc = "print one JSON object" },
   { name = "codec", type = "string", placeholder = "NAME", commands = { "encode_field" },
-    doc = "a module beside the script that returns the decoder: ffnerv, hinerv, coolchic, motion or one of yours" },
+    doc = "a module beside the script that returns the decoder: ffnerv, hinerv, coolchic, motion "
+      .. "or one of yours" },
 
   { name = "against", type = "string", commands = { "diagnose" }, placeholder = "RUN",
     doc = "another run, told of and shown likewise" },
