@@ -74,8 +74,8 @@ local programs <const> = {
   end,
   motion = function()
     local model = require "motion"(height, width, frames, { width = 16 })
-    local before = { lv.zeros(1, 3, height, width) }
-    return function() model(0.5, 3, before):evaluate() end
+    local images = { lv.zeros(1, 3, height, width) }
+    return function() model(0.5, 3, images):evaluate() end
   end,
 }
 
