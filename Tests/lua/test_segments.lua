@@ -283,6 +283,12 @@ test("files are joined as they are", function()
   local _, message = lv.codec.join(out, { paths[1], folder.path .. "/missing.lnv" })
   assert(message:find("missing.lnv", 1, true), message)
   raises(function() lv.codec.join(out, {}) end, "join")
+  -- A few bytes that claim millions of frames, whose times would have to be written one by one.
+  local names, payloads = native.lnv_unpack(assert(lv.read_file(paths[2])))
+  payloads[1] = native.lnv_clip(height, width, 1 << 24, 24, {})
+  assert(lv.write_file(pair, native.lnv_pack(names, payloads)))
+  local _, refused = lv.codec.join(out, { pair, paths[1] })
+  assert(tostring(refused):find("16777218 frames have no common rate", 1, true), refused)
 end)
 
 test("corrupt tables of segments are refused by name", function()

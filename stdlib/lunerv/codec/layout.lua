@@ -105,18 +105,32 @@ end
 
 -- Joining ------------------------------------------------------------------------------------
 
--- Times of files one after another: each begins when the one before has shown its last frame.
+-- A file says its frames' times one by one where they are not at a constant rate: no file that is
+-- joined from others has more of them.
+local most_times <const> = 1 << 20
+
+-- Times of files one after another: each begins when the one before has shown its last frame. None
+-- where all have one rate.
 local function times_of(files)
-  local constant, times, start = true, {}, 0
+  local constant, frames = true, 0
   for _, file in ipairs(files) do
     constant = constant and not file.timestamps and file.fps == files[1].fps
+    frames = frames + file.frames
+  end
+  if constant then return {} end
+  if frames > most_times then
+    damaged("%d frames have no common rate: files can be joined that have at most %d of them, or "
+      .. "one rate", frames, most_times)
+  end
+  local times, start = {}, 0
+  for _, file in ipairs(files) do
     for i = 1, file.frames do
       local time = file.timestamps and file.timestamps[i] - file.timestamps[1] or (i - 1) / file.fps
       times[#times + 1] = start + time
     end
     start = times[#times] + 1 / file.fps
   end
-  return constant and {} or times
+  return times
 end
 
 local function agree(a, b, index)
