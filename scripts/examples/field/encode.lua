@@ -65,24 +65,25 @@ end
 
 -- Seconds of a step, and of the end: the file is decoded by a process and here, and compared.
 local function seconds_of(model)
-  local step, before = math.huge, 0
+  local step = math.huge
   lv.train(clocked(model, math.huge, { steps = 6, on_step = function(e)
-    step, before = math.min(step, e.seconds - before), e.seconds
+    step = math.min(step, e.seconds)
   end }))
   local start = lv.time()
   lv.metrics.evaluate(model, clip, nil, { 1, #clip })
   return 1.1 * step, 1 + 0.75 * #clip * (lv.time() - start)
 end
 
--- A model for the bytes, and when its training is to end. Few passes leave more bits in each
--- parameter: the bytes pay for fewer of them.
+-- A model for the bytes, when its training is to end, and the bits of a parameter. Few passes leave
+-- more bits in each: the bytes pay for fewer of them, which a step takes less time for in turn.
 local function sized()
-  local bits = Codec.bits or 3.3
+  local bits, step, ending, passes = Codec.bits or 3.3, nil, nil, nil
+  for _ = 1, 2 do
+    step, ending = seconds_of(build(8 * bytes // bits))
+    passes = math.max((deadline - lv.time() - ending) / (step * #clip), 1)
+    bits = (Codec.bits or 3.3) * math.sqrt(math.max(24 / passes, 1))
+  end
   local model = build(8 * bytes // bits)
-  local step, ending = seconds_of(model)
-  local passes = (deadline - lv.time() - ending) / (step * #clip)
-  bits = bits * math.sqrt(math.max(24 / math.max(passes, 1), 1))
-  model = build(8 * bytes // bits)
   say(("%s, %d parameters, %.0f ms a step, about %.0f passes"):format(Codec.class_name,
     model:parameter_count(), 1000 * step, passes))
   return model, deadline - ending, bits
