@@ -76,6 +76,7 @@ import Testing
         switch kind {
         case .seededWeights, .mixedEmbeddings: 2
         case .modelledWeights: 3
+        case .orderedDecoder, .slicedWeights: 4
         default: 1
         }
       #expect(bytes[5] == level)

@@ -151,7 +151,7 @@ private let catalogue: [Operator] = {
   all.append(
     Operator("einsum", image, [4, 5, 2]) { try Tensor.einsum("abcd,dbe->ecb", $0) })
   all.append(
-    Operator("einsum of three", image, [4, 1], [5]) {
+    Operator("einsum of three", image, [3, 1], [5]) {
       try Tensor.einsum("ab...,...,d->d...a", $0)
     })
   all.append(Operator("einsum of one", [3, 4, 3]) { try Tensor.einsum("iji->j", $0) })
