@@ -56,7 +56,7 @@ end
 -- FFNeRV(height, width, frames): a moment from 1/frames to 1 → the image, (1, 3, height, width).
 local FFNeRV = nn.class "FFNeRV"
 
-FFNeRV.grids, FFNeRV.takes_batches = "entries$", false
+FFNeRV.grids, FFNeRV.takes_batches, FFNeRV.bits = "entries$", false, 4.5
 
 function FFNeRV:init(height, width, frames, options)
   local o = lv.options(options, { width = 64, reduce = 1.6, least = 16, act = "sin",
