@@ -38,8 +38,25 @@ let swift: [SwiftSetting] = [.unsafeFlags(swiftMarch)]
 // Only kernels, whose every argument has been validated above them, drop the checks.
 let kernel: [SwiftSetting] = [.unsafeFlags(swiftMarch + ["-Ounchecked"])]
 
+// What `require` looks for is all that Lua's module shows; its own references stay its own, whatever
+// the program that loads it has of the same name.
+let module: [LinkerSetting] = [
+  .unsafeFlags([
+    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/LunervModule/exports.map",
+    "-Xlinker", "-Bsymbolic",
+  ])
+]
+
 let package = Package(
   name: "lunerv",
+  products: [
+    .executable(name: "lunerv", targets: ["LunervCommand"]),
+    .library(name: "Lunerv", targets: ["Lunerv"]),
+    .library(name: "LunervCodec", targets: ["LunervCodec"]),
+    // liblunerv-lua.so, a module for a plain Lua 5.4; a product's name is no other's, and `lunerv`
+    // is the command.
+    .library(name: "lunerv-lua", type: .dynamic, targets: ["LunervModule"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
   ],
@@ -75,8 +92,19 @@ let package = Package(
         "CSandbox", "CBuild",
       ],
       swiftSettings: swift),
+    .target(
+      name: "Lunerv", dependencies: ["Bindings", "LuaBridge", "Tensors", "Kernels", "Support"],
+      swiftSettings: swift),
+    .target(
+      name: "LunervCodec", dependencies: ["Lunerv", "Bindings", "LuaBridge", "Support"],
+      swiftSettings: swift),
+    .target(name: "CLunervModule", dependencies: ["CLua", "CLuaBridge"], cSettings: c),
+    .target(
+      name: "LunervModule", dependencies: ["Bindings", "LuaBridge", "CLunervModule", "Support"],
+      exclude: ["exports.map"], swiftSettings: swift, linkerSettings: module),
+    // A module `lunerv` beside `Lunerv` would be the same file where case does not count.
     .executableTarget(
-      name: "lunerv",
+      name: "LunervCommand",
       dependencies: [
         "Bindings", "LuaBridge", "Support", "CLineEditor",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -95,5 +123,8 @@ let package = Package(
     .testTarget(name: "VideoIOTests", dependencies: ["VideoIO"], swiftSettings: swift),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"], swiftSettings: swift),
     .testTarget(name: "BindingsTests", dependencies: ["Bindings"], swiftSettings: swift),
+    .testTarget(
+      name: "LunervTests", dependencies: ["Lunerv", "LunervCodec", "Tensors"],
+      swiftSettings: swift),
   ]
 )

@@ -14,12 +14,17 @@ public enum ConfinedDecoder {
   /// Address space that is promised, not touched: stacks, the allocator's reserve, the BLAS's.
   private static let reserve = 512 << 20
 
-  /// - Parameter words: threads, work, bytes of tensors, seconds of processor time.
+  /// - Parameter words: threads, work, bytes of tensors, seconds of processor time, the version of
+  ///   the program that asks.
   /// - Returns: the process's exit code.
   public static func run(_ words: [String]) -> Int32 {
     do {
-      let numbers = words.compactMap { Int($0) }
-      guard numbers.count == 4, numbers.allSatisfy({ $0 > 0 }) else { return 2 }
+      let numbers = words.prefix(4).compactMap { Int($0) }
+      guard words.count == 5, numbers.count == 4, numbers.allSatisfy({ $0 > 0 }) else { return 2 }
+      guard words[4] == Version.text else {
+        throw LunervError(
+          .data, "expected lunerv \(words[4]) to run it, found \(Version.text)")
+      }
       try serve(threads: numbers[0], work: numbers[1], memory: numbers[2], seconds: numbers[3])
       return 0
     } catch let error as LunervError {

@@ -92,6 +92,7 @@ final class DecoderProcess: LuaObject {
   // MARK: - The process
 
   private func start() throws {
+    let program = try DecoderProgram.path()
     var ends: [Int32] = [-1, -1]
     let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
     guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw DecoderProcess.cannotStart(errno) }
@@ -120,7 +121,7 @@ final class DecoderProcess: LuaObject {
       ["lunerv", DecoderProcess.command]
       + [ThreadPool.shared.threads, limits.work, limits.memory, limits.processorSeconds].map {
         String($0)
-      }
+      } + [Version.text]
     // One allocator arena: the others would reserve address space for every thread.
     var settings = ["MALLOC_ARENA_MAX=1", "OPENBLAS_NUM_THREADS=1", "SWIFT_BACKTRACE=enable=no"]
     if let path = getenv("LD_LIBRARY_PATH") {
@@ -128,7 +129,7 @@ final class DecoderProcess: LuaObject {
     }
     let status = withCStrings(words) { words in
       withCStrings(settings) { settings in
-        posix_spawn(&process, "/proc/self/exe", &actions, &attributes, words, settings)
+        posix_spawn(&process, program, &actions, &attributes, words, settings)
       }
     }
     guard status == 0 else {

@@ -13,10 +13,15 @@ public final class Host {
   private let pressure: Pressure
   private var library: Library?
 
-  /// - Parameter stdlib: a folder to read the standard library from in place of the
-  ///   embedded copy (LUNERV_STDLIB).
-  public convenience init(stdlib: String? = nil) throws {
-    try self.init(lua: LuaState(), stdlib: stdlib) { host, module in
+  /// The first host of a process lets all cores work; the number of threads is the process's.
+  private static let threads: Void = { ThreadPool.shared.threads = Environment.coreCount() }()
+
+  /// - Parameters:
+  ///   - lua: the state; nil for a new one.
+  ///   - stdlib: a folder to read the standard library from in place of the embedded copy
+  ///     (LUNERV_STDLIB).
+  public convenience init(lua: LuaState? = nil, stdlib: String? = nil) throws {
+    try self.init(lua: lua ?? LuaState(), stdlib: stdlib) { host, module in
       let lua = host.lua
       let pressure = host.pressure
       lua.register(OptimiserModule.define(module) { pressure.boundary() })
@@ -37,7 +42,7 @@ public final class Host {
       SystemModule.define(module)
       ProfileModule.define(module, lua, host.session)
     }
-    ThreadPool.shared.threads = Environment.coreCount()
+    Host.threads
     session.memoryLimit = Environment.memory()
     // A backward pass is one call that may take seconds, and so may the first to read a frame.
     session.betweenKernels = {

@@ -8,9 +8,28 @@
 
 const char lunerv_key_path, lunerv_key_method, lunerv_key_error_class, lunerv_key_memory,
     lunerv_key_text, lunerv_key_text_error, lunerv_key_interrupt, lunerv_key_kept,
-    lunerv_key_depths, lunerv_key_sites, lunerv_key_hooks;
+    lunerv_key_depths, lunerv_key_sites, lunerv_key_hooks, lunerv_key_bridge;
 
 // Memory
+
+enum { reserve_size = 1 << 20, probed_size = 1 << 16 };
+
+void lunerv_keep_reserve(lunerv_bridge *b) {
+  if (!b->reserve) b->reserve = malloc(reserve_size);
+}
+
+bool lunerv_spend_reserve(lunerv_bridge *b) {
+  bool had = b->reserve != NULL;
+  free(b->reserve);
+  b->reserve = NULL;
+  return had;
+}
+
+_Noreturn void lunerv_out_of_memory(void) {
+  // A jump across frames of Swift would be worse.
+  fputs("lunerv: out of memory\n", stderr);
+  abort();
+}
 
 static void *allocate(void *context, void *block, size_t old_size, size_t size) {
   lunerv_bridge *b = context;
@@ -24,10 +43,11 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
     return NULL;
   void *moved = realloc(block, size);
   if (!moved) {
-    // The machine itself has no more. Swift dies of that too; a jump across its frames
-    // would be worse.
-    if (b->swift_on_stack) abort();
-    return NULL;
+    // The machine itself has no more.
+    if (!b->swift_on_stack) return NULL;
+    b->overdrawn = true;
+    if (lunerv_spend_reserve(b)) moved = realloc(block, size);
+    if (!moved) lunerv_out_of_memory();
   }
   b->used += size - old;
   return moved;
@@ -46,9 +66,8 @@ static void collect_all(lua_State *L, lunerv_bridge *b) {
 static bool beyond_limit(lua_State *L, lunerv_bridge *b) {
   bool refused = b->overdrawn;
   b->overdrawn = false;
-  if (!b->limit) return false;
   if (refused) return true;
-  if (b->used <= b->limit) return false;
+  if (!b->limit || b->used <= b->limit) return false;
   collect_all(L, b);
   return b->used > b->limit;
 }
@@ -56,11 +75,22 @@ static bool beyond_limit(lua_State *L, lunerv_bridge *b) {
 static int raise_memory(lua_State *L) {
   lua_settop(L, 0);
   collect_all(L, lunerv_bridge_of(L));  // what Swift pushed is garbage now
+  lunerv_keep_reserve(lunerv_bridge_of(L));
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_memory);
   return lua_error(L);
 }
 
 void lunerv_collect(lua_State *L) { collect_all(L, lunerv_bridge_of(L)); }
+
+bool lunerv_would_overdraw(lua_State *L, size_t count) {
+  lunerv_bridge *b = lunerv_bridge_of(L);
+  if (b->limit && (b->used > 2 * b->limit || count > 2 * b->limit - b->used)) return true;
+  if (count < probed_size) return false;
+  // Large ones are tried, since the reserve would not do.
+  void *probe = malloc(count + probed_size);
+  free(probe);
+  return !probe;
+}
 
 // The trampoline
 
@@ -68,11 +98,18 @@ static int call_swift(lua_State *L) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   // Enough for data nested as deep as Swift pushes or reads it, so that it never lacks room.
   luaL_checkstack(L, 300, "too many arguments");
+  lunerv_bridge *previous = b->attachment ? lunerv_begin_attached(L, b) : NULL;
+  lua_State *running = b->running;
   b->running = L;
   bool outer = b->swift_on_stack;
   b->swift_on_stack = true;
   int status = b->callbacks.call(lua_touserdata(L, lua_upvalueindex(1)), L);
   b->swift_on_stack = outer;
+  if (b->attachment) {
+    // A coroutine that was resumed by other means than ours may be gone when a signal comes.
+    b->running = running;
+    lunerv_end_attached(previous);
+  }
   if (b->collect_requested || status == LUNERV_AGAIN) {
     b->collect_requested = false;
     collect_all(L, b);
@@ -84,6 +121,7 @@ static int call_swift(lua_State *L) {
 }
 
 static int call_swift_polling(lua_State *L) {
+  if (lunerv_bridge_of(L)->attachment) lunerv_interrupt_renew(true);
   if (lunerv_interrupt_pending()) return lunerv_raise_interrupt(L);
   return call_swift(L);
 }
@@ -113,12 +151,17 @@ int lunerv_call(lua_State *L, int arguments, int results, bool report) {
   lunerv_bridge *previous = lunerv_enter(b);
   b->swift_on_stack = false;
   b->running = L;
-  b->entered++;
+  bool outermost = b->entered++ == 0;
+  if (outermost) {
+    b->stopped = false;
+    if (b->stop) lunerv_stop_begin(b->stop);
+  }
   if (lunerv_interrupt_requested())
     lunerv_arm(L);
-  else if (b->entered == 1)
+  else if (outermost)
     b->interrupt_raised = false;
   int status = lua_pcall(L, arguments, results, handler);
+  if (outermost && b->stop) b->stopped = lunerv_stop_end(b->stop);
   b->entered--;
   b->running = running;
   b->swift_on_stack = outer;
@@ -402,8 +445,13 @@ void lunerv_push_bridge_module(lua_State *L) {
 
 // Opening and closing
 
-static int set_up(lua_State *L) {
-  luaL_openlibs(L);
+bool lunerv_push_library(lua_State *L, const char *name) {
+  if (lua_getglobal(L, name) == LUA_TTABLE) return true;
+  lua_pop(L, 1);
+  return false;
+}
+
+void lunerv_set_up(lua_State *L) {
   lunerv_open_coroutines(L);
   lunerv_open_hooks(L);
   lunerv_open_errors(L);
@@ -415,6 +463,11 @@ static int set_up(lua_State *L) {
   // userdata outrun it, because a finalized object is freed only one cycle later: two
   // million of them left 48 MB and rising; this pace leaves 0.1 MB in the same time.
   lua_gc(L, LUA_GCINC, 150, 400, 0);
+}
+
+static int set_up(lua_State *L) {
+  luaL_openlibs(L);
+  lunerv_set_up(L);
   return 0;
 }
 
@@ -451,6 +504,7 @@ lunerv_bridge *lunerv_open(lunerv_callbacks callbacks, void *host) {
     lunerv_close(b);
     return NULL;
   }
+  lunerv_keep_reserve(b);
   b->swift_on_stack = true;  // from here on Swift is outermost
   return b;
 }
@@ -459,5 +513,7 @@ void lunerv_close(lunerv_bridge *b) {
   b->limit = 0;
   b->closing = true;
   lua_close(b->main);
+  if (b->stop) lunerv_stop_release(b->stop);
+  free(b->reserve);
   free(b);
 }

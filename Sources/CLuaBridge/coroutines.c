@@ -154,7 +154,7 @@ void lunerv_open_coroutines(lua_State *L) {
   lunerv_push_weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_sites);
 
-  lua_getglobal(L, LUA_COLIBNAME);
+  if (!lunerv_push_library(L, LUA_COLIBNAME)) return;
   lua_pushcfunction(L, coroutine_resume);
   lua_setfield(L, -2, "resume");
   lua_pushcfunction(L, coroutine_wrap);

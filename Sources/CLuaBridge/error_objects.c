@@ -149,8 +149,10 @@ void lunerv_open_errors(lua_State *L) {
       {"__tostring", to_text}, {"__len", text_length},    {"__concat", concatenate},
       {"__lt", less},          {"__le", less_or_equal}, {NULL, NULL},
   };
-  lua_getglobal(L, LUA_STRLIBNAME);
-  accept_errors(L, NULL);
+  if (lunerv_push_library(L, LUA_STRLIBNAME))
+    accept_errors(L, NULL);
+  else
+    lua_newtable(L);
   luaL_newlib(L, metamethods);
   lua_insert(L, -2);
   lua_setfield(L, -2, "__index");
@@ -161,17 +163,18 @@ void lunerv_open_errors(lua_State *L) {
   lunerv_bridge_of(L)->error_class = lua_topointer(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_error_class);
 
-  lua_getglobal(L, LUA_IOLIBNAME);
-  accept_errors(L, "write");
-  luaL_getmetatable(L, LUA_FILEHANDLE);
-  lua_getfield(L, -1, "__index");
-  accept_errors(L, "write");
-  lua_pop(L, 3);
-
-  lua_getglobal(L, LUA_DBLIBNAME);
-  lua_pushcfunction(L, traceback);
-  lua_setfield(L, -2, "traceback");
-  lua_pop(L, 1);
+  if (lunerv_push_library(L, LUA_IOLIBNAME)) {
+    accept_errors(L, "write");
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_getfield(L, -1, "__index");
+    accept_errors(L, "write");
+    lua_pop(L, 3);
+  }
+  if (lunerv_push_library(L, LUA_DBLIBNAME)) {
+    lua_pushcfunction(L, traceback);
+    lua_setfield(L, -2, "traceback");
+    lua_pop(L, 1);
+  }
 
   // Made now: when it is needed, there is no memory for it.
   lua_pushliteral(L, "not enough memory");

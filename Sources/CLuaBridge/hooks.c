@@ -140,7 +140,7 @@ static int debug_gethook(lua_State *L) {
 void lunerv_open_hooks(lua_State *L) {
   lunerv_push_weak_table(L);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_hooks);
-  lua_getglobal(L, LUA_DBLIBNAME);
+  if (!lunerv_push_library(L, LUA_DBLIBNAME)) return;
   lua_pushcfunction(L, debug_sethook);
   lua_setfield(L, -2, "sethook");
   lua_pushcfunction(L, debug_gethook);

@@ -15,6 +15,7 @@ extern const char lunerv_key_interrupt;  // the first interrupt of a run
 extern const char lunerv_key_kept;    // an error value on its way through Swift
 extern const char lunerv_key_depths;  // coroutine → its own share of `depth`, weak keys
 extern const char lunerv_key_sites;   // coroutine → its own `site`, weak keys
+extern const char lunerv_key_bridge;  // the bridge of a state that is not ours
 extern const char lunerv_key_hooks;   // coroutine → { function, mask, count } of debug.sethook
 
 /// Pushes "file:line" of the innermost frame from `level` on that is no stdlib chunk's,
@@ -52,6 +53,38 @@ void lunerv_arm(lua_State *L);
 /// Marks this thread as the one whose Lua code a signal must stop; returns what was there.
 lunerv_bridge *lunerv_enter(lunerv_bridge *b);
 void lunerv_leave(lunerv_bridge *previous);
+
+/// Replaces what the standard library needs for errors, coroutines and hooks; sets the collector's
+/// pace. What the state does not have is left out.
+void lunerv_set_up(lua_State *L);
+/// Pushes a library that is a global table; false, and nothing, where there is none.
+bool lunerv_push_library(lua_State *L, const char *name);
+
+/// Memory kept for the allocator when it must not refuse.
+void lunerv_keep_reserve(lunerv_bridge *b);
+/// Gives it up; whether there was any.
+bool lunerv_spend_reserve(lunerv_bridge *b);
+/// Ends the process: Swift is on the stack, and nothing is left.
+_Noreturn void lunerv_out_of_memory(void);
+
+/// A call of Swift begins in a state that is not ours; what it returns goes to the other. Raises
+/// where the state has ended.
+lunerv_bridge *lunerv_begin_attached(lua_State *L, lunerv_bridge *b);
+void lunerv_end_attached(lunerv_bridge *previous);
+/// Makes `b` the one whose Lua code this thread runs; returns what was there.
+lunerv_bridge *lunerv_activate(lunerv_bridge *b);
+/// Takes Ctrl-C over from the stand-alone interpreter; whether this is it.
+bool lunerv_interrupt_adopt(void);
+/// Takes it over again where the interpreter has begun another call, for which what was asked
+/// before is over; whether it has. With `soon`, looks only now and then.
+bool lunerv_interrupt_renew(bool soon);
+/// Releases all objects that Lua still holds, at the end of a state that is not ours.
+void lunerv_release_all(lunerv_bridge *b);
+
+/// The outermost call begins, and ends: whether it was asked to stop.
+void lunerv_stop_begin(lunerv_stop *stop);
+bool lunerv_stop_end(lunerv_stop *stop);
+bool lunerv_stop_is_wanted(const lunerv_stop *stop);
 
 /// The one hook of every thread: looks for Ctrl-C, and calls what the script set.
 void lunerv_hook(lua_State *L, lua_Debug *event);

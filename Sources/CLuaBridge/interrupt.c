@@ -7,8 +7,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "internal.h"
+#include "stop.h"
 
 // What asks for a stop: Ctrl-C, the end of a job or of a container, a terminal that is gone, a
 // reader of standard output that is.
@@ -36,7 +38,9 @@ static _Thread_local sigset_t outer_mask;
 static _Thread_local bool unblocked;
 
 bool lunerv_interrupt_requested(void) {
-  return atomic_load_explicit(&requested, memory_order_relaxed);
+  if (atomic_load_explicit(&requested, memory_order_relaxed)) return true;
+  const lunerv_bridge *b = active;
+  return b && b->stop && lunerv_stop_is_wanted(b->stop);
 }
 bool lunerv_interrupt_pending(void) {
   return lunerv_interrupt_requested() &&
@@ -61,13 +65,20 @@ lunerv_bridge *lunerv_enter(lunerv_bridge *b) {
   if (!previous) {
     owner = pthread_self();
     atomic_store(&owner_known, true);
-    if (installed) {
+    if (installed || b->stop) {
       sigset_t mask;
       sigemptyset(&mask);
-      for (int i = 0; i < stop_count; i++) sigaddset(&mask, stops[i]);
+      sigaddset(&mask, LUNERV_STOP_SIGNAL);
+      for (int i = 0; installed && i < stop_count; i++) sigaddset(&mask, stops[i]);
       unblocked = pthread_sigmask(SIG_UNBLOCK, &mask, &outer_mask) == 0;
     }
   }
+  return previous;
+}
+
+lunerv_bridge *lunerv_activate(lunerv_bridge *b) {
+  lunerv_bridge *previous = active;
+  active = b;
   return previous;
 }
 
@@ -87,6 +98,7 @@ void lunerv_leave(lunerv_bridge *previous) {
 }
 
 void lunerv_hook(lua_State *L, lua_Debug *event) {
+  if (lunerv_bridge_of(L)->attachment) lunerv_interrupt_renew(false);
   if (lunerv_interrupt_pending()) {
     lunerv_raise_interrupt(L);
     return;
@@ -168,7 +180,71 @@ static void handle(int signal) {
     sigaction(signal, &standard, NULL);
   }
   if (b && b->running) lunerv_arm(b->running);
+  // A coroutine of a state that is not ours may run without our knowing.
+  if (b && b->attachment && b->main != b->running) lunerv_arm(b->main);
   errno = error;
+}
+
+static void handle_stop(int signal) {
+  int error = errno;
+  lunerv_bridge *b = active;
+  if (b && b->stop && lunerv_stop_is_wanted(b->stop) && b->running) lunerv_arm(b->running);
+  lunerv_stop_pass_on(signal);
+  errno = error;
+}
+
+void (*const lunerv_stop_handler)(int) = handle_stop;
+
+// The stand-alone interpreter sets a handler of its own before each of its calls, each line at its
+// prompt for one, and the standard one afterwards. Its own would stop neither kernels nor coroutines.
+
+static void (*interpreter)(int);
+
+static bool is_interpreter(void) {
+  char path[4096];
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (length <= 0) return false;
+  path[length] = 0;
+  const char *slash = strrchr(path, '/');
+  return strncmp(slash ? slash + 1 : path, "lua", 3) == 0;
+}
+
+static void take_over(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = handle;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+}
+
+bool lunerv_interrupt_adopt(void) {
+  struct sigaction now;
+  if (installed || !is_interpreter() || sigaction(SIGINT, NULL, &now) != 0) return false;
+  if (now.sa_handler == SIG_DFL || now.sa_handler == SIG_IGN) return false;
+  if (now.sa_handler != handle) interpreter = now.sa_handler;
+  owner = pthread_self();
+  atomic_store(&owner_known, true);
+  take_over();
+  return true;
+}
+
+bool lunerv_interrupt_renew(bool soon) {
+  static _Atomic int64_t looked;
+  if (!interpreter) return false;
+  if (soon) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t milliseconds = now.tv_sec * (int64_t)1000 + now.tv_nsec / 1000000;
+    if (milliseconds - atomic_load_explicit(&looked, memory_order_relaxed) < 20) return false;
+    atomic_store_explicit(&looked, milliseconds, memory_order_relaxed);
+  }
+  struct sigaction now;
+  if (sigaction(SIGINT, NULL, &now) != 0 || now.sa_handler != interpreter) return false;
+  atomic_store(&requested, false);
+  atomic_store(&reason, 0);
+  if (active) active->interrupt_raised = false;
+  take_over();
+  return true;
 }
 
 void lunerv_interrupt_install(void) {

@@ -1,5 +1,6 @@
 // Userdata that own one reference to a Swift object each.
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -22,15 +23,46 @@ lunerv_block *lunerv_to_block(lua_State *L, int index) {
   return same ? block : NULL;
 }
 
+static void release_object(lunerv_bridge *b, void *object) {
+  bool outer = b->swift_on_stack;
+  b->swift_on_stack = true;
+  b->callbacks.release(object);
+  b->swift_on_stack = outer;
+}
+
+static void drop(lunerv_bridge *b, lunerv_holding *holding) {
+  if (b->holdings == holding) b->holdings = holding->next;
+  if (holding->previous) holding->previous->next = holding->next;
+  if (holding->next) holding->next->previous = holding->previous;
+  free(holding);
+}
+
+static void note(lunerv_bridge *b, lunerv_block *block) {
+  lunerv_holding *holding = calloc(1, sizeof *holding);
+  if (!holding) return;
+  holding->object = block->object;
+  holding->next = b->holdings;
+  if (b->holdings) b->holdings->previous = holding;
+  b->holdings = block->holding = holding;
+}
+
 static void release(lua_State *L, lunerv_block *block) {
   void *object = block->object;
   block->object = NULL;
   if (!object) return;
   lunerv_bridge *b = lunerv_bridge_of(L);
-  bool outer = b->swift_on_stack;
-  b->swift_on_stack = true;
-  b->callbacks.release(object);
-  b->swift_on_stack = outer;
+  if (b->attachment && b->closing) return;  // the end has released it
+  if (block->holding) drop(b, block->holding);
+  block->holding = NULL;
+  release_object(b, object);
+}
+
+void lunerv_release_all(lunerv_bridge *b) {
+  while (b->holdings) {
+    void *object = b->holdings->object;
+    drop(b, b->holdings);
+    release_object(b, object);
+  }
 }
 
 void lunerv_push_object(lua_State *L, void *object, const void *info) {
@@ -42,8 +74,14 @@ void lunerv_push_object(lua_State *L, void *object, const void *info) {
   block->info = info;
   block->object = object;
   lua_setmetatable(L, -2);
+  lunerv_bridge *b = lunerv_bridge_of(L);
   // A finalizer's new object would have no finalizer of its own: it is born closed.
-  if (lunerv_bridge_of(L)->closing) release(L, block);
+  if (b->closing) {
+    block->object = NULL;
+    release_object(b, object);
+  } else if (b->attachment) {
+    note(b, block);
+  }
 }
 
 /// Also called by users with whatever they like: it only ever closes blocks of ours.

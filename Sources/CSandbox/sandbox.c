@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CSandbox.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -93,3 +94,8 @@ bool lunerv_confine(uint64_t processor_seconds, uint64_t address_space) {
 }
 
 void lunerv_close_from(int first) { syscall(SYS_close_range, first, ~0U, 0); }
+
+const char *lunerv_image_path(void) {
+  Dl_info info;
+  return dladdr((const void *)lunerv_image_path, &info) ? info.dli_fname : NULL;
+}

@@ -19,6 +19,12 @@ public final class LuaFunction: LuaArgument, LuaResult {
     self.state = state
   }
 
+  /// The function on top of the stack, which is popped.
+  init(popping stack: LuaStack) {
+    reference = lunerv_reference(stack.thread)
+    state = stack.state
+  }
+
   deinit {
     if let state { lunerv_unreference(state.main, reference) }
   }
@@ -49,7 +55,21 @@ public final class LuaFunction: LuaArgument, LuaResult {
   /// The same with a list of arguments.
   @discardableResult
   public func call(list arguments: [(any LuaResult)?]) throws -> [LuaValue] {
+    try call(arguments, report: false)
+  }
+
+  /// The same for a call that no Lua code waits for.
+  ///
+  /// - Throws: a `LunervError` with its place and the traceback.
+  @discardableResult
+  public func run(_ arguments: [(any LuaResult)?]) throws -> [LuaValue] {
+    try call(arguments, report: true)
+  }
+
+  private func call(_ arguments: [(any LuaResult)?], report: Bool) throws -> [LuaValue] {
     guard let state else { throw LunervError(.argument, "the function's Lua state is closed") }
-    return try state.call(arguments) { lunerv_push_reference($0.thread, reference) }
+    return try state.call(arguments, report: report) {
+      lunerv_push_reference($0.thread, reference)
+    }
   }
 }

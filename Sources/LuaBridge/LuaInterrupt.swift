@@ -40,3 +40,23 @@ public enum LuaInterrupt {
   /// Forgets the request; scripts can run again and the next SIGINT counts as the first.
   public static func clear() { lunerv_interrupt_clear() }
 }
+
+/// Stops what runs in one state, from any thread; the others of the process do not notice.
+public final class LuaStop: @unchecked Sendable {
+  let stop: OpaquePointer
+
+  init?() {
+    guard let stop = lunerv_stop_make() else { return nil }
+    self.stop = stop
+  }
+
+  deinit { lunerv_stop_release(stop) }
+
+  /// Has the call that runs end with an error of kind `.interrupted`, as Ctrl-C does; false where
+  /// none runs, and nothing was done.
+  @discardableResult
+  public func request() -> Bool { lunerv_stop_request(stop) }
+
+  /// Whether a call runs on another thread than this one.
+  public var isBusyElsewhere: Bool { lunerv_stop_is_elsewhere(stop) }
+}

@@ -15,6 +15,8 @@ public struct LuaCollectFirst: Error {
 public final class LuaState {
   let bridge: UnsafeMutablePointer<lunerv_bridge>
   let main: OpaquePointer
+  /// Whether somebody else owns the state.
+  let isAttached: Bool
 
   /// Called with ``LuaObject/luaByteCount`` when Lua receives an object. May call
   /// ``requestCollect()``, but nothing that runs Lua code.
@@ -59,15 +61,45 @@ public final class LuaState {
     }
     self.bridge = bridge
     self.main = main
+    isAttached = false
     bridge.pointee.host = Unmanaged.passUnretained(self).toOpaque()
     bridge.pointee.limit = memoryLimit.map { max($0, 1) } ?? 0
     registerBridgeModule()
   }
 
+  /// A state that somebody else has made, and closes. Lives until then if ``keep(_:)`` says so.
+  public init(attachedTo bridge: UnsafeMutablePointer<lunerv_bridge>) {
+    self.bridge = bridge
+    main = bridge.pointee.main ?? OpaquePointer(bridge)
+    isAttached = true
+    bridge.pointee.callbacks = lunerv_callbacks(call: callNative, release: releaseNative)
+    bridge.pointee.host = Unmanaged.passUnretained(self).toOpaque()
+    registerBridgeModule()
+  }
+
   deinit {
+    if isAttached {
+      bridge.pointee.host = nil
+      return
+    }
     let leave = onEnter?()
     lunerv_close(bridge)
     leave?()
+  }
+
+  /// Releases an object when the state that this is attached to is closed.
+  public func keep(_ owner: AnyObject) {
+    lunerv_set_owner(bridge, Unmanaged.passRetained(owner).toOpaque())
+  }
+
+  /// Pushes an error for whoever called this state's code, when it is not Lua code itself.
+  public func push(_ error: LunervError) { current.push(error) }
+
+  /// What stops this state from any thread.
+  public func makeStop() -> LuaStop? {
+    guard !isAttached, let stop = LuaStop() else { return nil }
+    lunerv_set_stop(bridge, stop.stop)
+    return stop
   }
 
   /// The stack of the coroutine that runs now, or of the main thread.
@@ -194,8 +226,10 @@ public final class LuaState {
   /// Runs a script: sets `arg`, passes the arguments as `...`, and lets `require` find
   /// modules beside the script.
   ///
+  /// - Returns: copies of what the script returns.
   /// - Throws: a `LunervError` with its place and the traceback.
-  public func run(file path: String, arguments: [String]) throws {
+  @discardableResult
+  public func run(file path: String, arguments: [String]) throws -> [LuaValue] {
     let stack = current
     setArguments(path, arguments, on: stack)
     // Modules lie beside the name that was given or, where that is a link, beside its end. What
@@ -208,7 +242,7 @@ public final class LuaState {
       for folder in folders { try check(lunerv_prepend_path(stack.thread, folder), stack) }
     }
     try check(lunerv_load_file(stack.thread, path), stack)
-    _ = try call(on: stack, arguments, report: true)
+    return try call(on: stack, arguments, report: true)
   }
 
   /// Runs source text and returns copies of its results.
@@ -220,13 +254,34 @@ public final class LuaState {
   public func run(source: String, chunkName: String, arguments: [String] = []) throws
     -> [LuaValue]
   {
+    try run(source: source, chunkName: chunkName, passing: arguments)
+  }
+
+  /// The same with arguments of any kind.
+  @discardableResult
+  public func run(source: String, chunkName: String, passing arguments: [(any LuaResult)?]) throws
+    -> [LuaValue]
+  {
     let stack = current
+    try load(source, chunkName, on: stack)
+    return try call(on: stack, arguments, report: true)
+  }
+
+  /// Source text as a function that Swift may keep.
+  ///
+  /// - Throws: a `LunervError` where the text is no Lua.
+  public func load(source: String, chunkName: String) throws -> LuaFunction {
+    let stack = current
+    try load(source, chunkName, on: stack)
+    return LuaFunction(popping: stack)
+  }
+
+  private func load(_ source: String, _ chunkName: String, on stack: LuaStack) throws {
     var source = source
     let status = source.withUTF8 {
       lunerv_load_buffer(stack.thread, $0.baseAddress, $0.count, chunkName)
     }
     try check(status, stack)
-    return try call(on: stack, arguments, report: true)
   }
 
   private func setArguments(_ path: String, _ arguments: [String], on stack: LuaStack) {
@@ -240,11 +295,13 @@ public final class LuaState {
   }
 
   /// Calls the function that `push` pushes, for ``LuaFunction``.
-  func call(_ arguments: [(any LuaResult)?], push: (LuaStack) -> Void) throws -> [LuaValue] {
+  func call(_ arguments: [(any LuaResult)?], report: Bool, push: (LuaStack) -> Void) throws
+    -> [LuaValue]
+  {
     let stack = current
     stack.room()
     push(stack)
-    return try call(on: stack, arguments, report: false)
+    return try call(on: stack, arguments, report: report)
   }
 
   /// Calls the function on top of the stack and pops its results.
@@ -315,7 +372,9 @@ public final class LuaState {
       ?? LunervError(
         .script, stack.string(at: -1) ?? "(error object is a \(stack.typeName(at: -1)) value)")
     if status == LUA_ERRMEM { error.kind = .memory }
-    if bridge.pointee.interrupt_raised, LuaInterrupt.wasRequested { error.kind = .interrupted }
+    if bridge.pointee.interrupt_raised, LuaInterrupt.wasRequested || bridge.pointee.stopped {
+      error.kind = .interrupted
+    }
     return error
   }
 
@@ -355,6 +414,9 @@ private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePoi
   return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
     state.stopwatch.leaveLua()
     defer { state.stopwatch.enterLua() }
+    // Nobody else has said that this state's code runs.
+    let leave = state.isAttached ? state.onEnter?() : nil
+    defer { leave?() }
     return Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef { function in
       guard let observer = state.callObserver else { return function.call(LuaStack(thread, state)) }
       observer.enterNative(function.number) { function.displayName }

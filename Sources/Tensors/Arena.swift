@@ -133,12 +133,14 @@ final class MemoryAccount {
   }
 }
 
-/// One block of the arena, freed with its last owner.
+/// One block of the arena, freed with its last owner; or memory of somebody else's, which is given
+/// back then.
 final class Storage {
   let base: UnsafeMutableRawPointer
   let size: Int
 
   private let account: MemoryAccount
+  private let giveBack: (() -> Void)?
   /// Who made it, while somebody measures.
   private var ledger: MemoryByOwner?
   private var owner = 0
@@ -146,6 +148,7 @@ final class Storage {
   init(bytes: Int) throws {
     let session = Session.current
     account = session.memory
+    giveBack = nil
     (base, size) = try Arena.allocate(bytes, for: account)
     if let profiler = session.profiler {
       (ledger, owner) = (profiler.memory, profiler.owner)
@@ -153,9 +156,17 @@ final class Storage {
     }
   }
 
+  /// Memory that is only read, and counts as nobody's: ``Tensor`` copies it before it writes.
+  init(borrowed base: UnsafeMutableRawPointer, size: Int, giveBack: @escaping () -> Void) {
+    (self.base, self.size, self.giveBack) = (base, size, giveBack)
+    account = Session.current.memory
+  }
+
+  var isBorrowed: Bool { giveBack != nil }
+
   deinit {
     if let ledger { Arena.forget(size, ledger, owner) }
-    Arena.release(base, size: size, of: account)
+    if let giveBack { giveBack() } else { Arena.release(base, size: size, of: account) }
   }
 
   func pointer<T>(_ type: T.Type = T.self) -> UnsafeMutablePointer<T> {

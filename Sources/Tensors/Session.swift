@@ -55,6 +55,14 @@ public final class Session {
     set { tape.isRecording = newValue }
   }
 
+  /// Runs `body` without recording.
+  public func unrecorded<R>(_ body: () throws -> R) rethrows -> R {
+    let wasOn = tape.isOn
+    tape.isOn = false
+    defer { tape.isOn = wasOn }
+    return try body()
+  }
+
   /// Asked before an operator records; nil says always.
   public var recordingGate: (() -> Bool)? {
     get { tape.gate }

@@ -128,6 +128,39 @@ public final class Tensor {
     return Tensor(value)
   }
 
+  /// A tensor over somebody else's raw elements, which are not copied. They must not change, nor go,
+  /// before `giveBack` is called: by whichever thread gives up the last tensor that reads them.
+  public static func borrowing(
+    _ bytes: UnsafeRawBufferPointer, _ shape: [Int], _ dtype: DType,
+    giveBack: @escaping () -> Void
+  ) throws -> Tensor {
+    let shape = try Shape.checked(shape)
+    let count = Shape.count(shape)
+    guard let base = bytes.baseAddress, bytes.count == count * dtype.size else {
+      throw LunervError(
+        .argument, "\(bytes.count) bytes do not fill \(dtype.rawValue) \(Shape.describe(shape))")
+    }
+    guard Int(bitPattern: base) % dtype.size == 0 else {
+      throw LunervError(
+        .argument, "elements of \(dtype.rawValue) must lie at multiples of \(dtype.size) bytes")
+    }
+    let storage = Storage(
+      borrowed: UnsafeMutableRawPointer(mutating: base), size: bytes.count, giveBack: giveBack)
+    return Tensor(
+      Value(shape: shape, dtype: dtype, layout: .contiguous, state: .stored(storage, offset: 0)))
+  }
+
+  /// A tensor whose contiguous elements `fill` writes, every one of them.
+  public static func made(
+    _ shape: [Int], _ dtype: DType, fill: (UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws -> Tensor {
+    let value = try Value.allocate(shape, dtype)
+    try fill(
+      UnsafeMutableRawBufferPointer(
+        start: try value.memory(UInt8.self), count: value.count * dtype.size))
+    return Tensor(value)
+  }
+
   /// Runs `body` over the contiguous elements, computed now if they are pending.
   public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
     let source = try value.contiguous()
@@ -318,7 +351,7 @@ public final class Tensor {
     // Taken out of the value, the storage has one reference here unless a view shares it.
     guard case .stored(var storage, let offset) = value.state else { return false }
     value.state = .unshuffled(value, 1)
-    let unique = isKnownUniquelyReferenced(&storage)
+    let unique = isKnownUniquelyReferenced(&storage) && !storage.isBorrowed
     value.state = .stored(storage, offset: offset)
     return unique && offset == 0
   }

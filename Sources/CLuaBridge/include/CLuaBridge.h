@@ -27,10 +27,22 @@ static const int64_t LUNERV_GLOBALS = LUA_RIDX_GLOBALS;
 
 typedef struct lunerv_callbacks {
   /// Runs a registered function; returns the number of results pushed or a status above.
-  int (*_Nonnull call)(void *_Nonnull function, lua_State *_Nonnull L);
+  int (*_Nullable call)(void *_Nonnull function, lua_State *_Nonnull L);
   /// Gives up the one reference a userdata holds.
-  void (*_Nonnull release)(void *_Nonnull object);
+  void (*_Nullable release)(void *_Nonnull object);
 } lunerv_callbacks;
+
+/// Where the object of a block is noted, outside of Lua's memory: the state's end finds those that
+/// have no finalizer.
+typedef struct lunerv_holding {
+  void *_Nonnull object;
+  struct lunerv_holding *_Nullable previous, *_Nullable next;
+} lunerv_holding;
+
+/// Asks one state to stop, from any thread (stop.c).
+typedef struct lunerv_stop lunerv_stop;
+/// A state that is not ours: its allocator, and what that refused (attach.c).
+typedef struct lunerv_attachment lunerv_attachment;
 
 /// The thread that resumed a coroutine, and the one that resumed that, and so on.
 typedef struct lunerv_resumer {
@@ -72,6 +84,16 @@ typedef struct lunerv_bridge {
   /// too. A coroutine that has none of its own is where it was resumed.
   int64_t site;
   bool sites_stored;
+  /// Memory kept for when the machine has no more and Swift is on the stack.
+  void *_Nullable reserve;
+  /// Null where nobody else can ask for a stop.
+  lunerv_stop *_Nullable stop;
+  /// Whether that ended the outermost call that was last.
+  bool stopped;
+  /// Null for a state of our own.
+  lunerv_attachment *_Nullable attachment;
+  /// Objects that Lua holds in a state that is not ours, the latest first.
+  struct lunerv_holding *_Nullable holdings;
 } lunerv_bridge;
 
 /// A Swift object held by Lua. `object` is one retained pointer, or null once closed.
@@ -80,10 +102,14 @@ typedef struct lunerv_block {
   const void *_Nullable metatable;
   const void *_Nullable info;
   void *_Nullable object;
+  struct lunerv_holding *_Nullable holding;
 } lunerv_block;
 
+/// For a coroutine that is older than the bridge of its state.
+lunerv_bridge *_Nonnull lunerv_find_bridge(lua_State *_Nonnull L);
 static inline lunerv_bridge *_Nonnull lunerv_bridge_of(lua_State *_Nonnull L) {
-  return *(lunerv_bridge **)lua_getextraspace(L);
+  lunerv_bridge *b = *(lunerv_bridge **)lua_getextraspace(L);
+  return b ? b : lunerv_find_bridge(L);
 }
 
 // States
@@ -94,6 +120,14 @@ lunerv_bridge *_Nullable lunerv_open(lunerv_callbacks callbacks, void *_Nullable
 static inline const char *_Nonnull lunerv_lua_release(void) { return LUA_RELEASE; }
 void lunerv_close(lunerv_bridge *_Nonnull bridge);
 void lunerv_collect(lua_State *_Nonnull L);
+
+/// What `luaopen_lunerv` does: gives the state of another program a bridge, has `start` make a host
+/// of it, and returns what `require "lunerv"` gives. `start` leaves an error value and returns
+/// false, or sets the callbacks and returns true. Raises; no Swift frame may be below it.
+int lunerv_open_module(
+    lua_State *_Nonnull L, bool (*_Nonnull start)(lunerv_bridge *_Nonnull bridge));
+/// Hands over one reference to what the bridge needs, which is released when the state is closed.
+void lunerv_set_owner(lunerv_bridge *_Nonnull bridge, void *_Nonnull owner);
 
 // Swift → Lua. All run protected and leave the result, or an error value, on top.
 
@@ -144,10 +178,8 @@ static inline const char *_Nullable lunerv_string(
   return lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, count) : NULL;
 }
 static inline void lunerv_pop(lua_State *_Nonnull L, int count) { lua_settop(L, -count - 1); }
-static inline bool lunerv_would_overdraw(lua_State *_Nonnull L, size_t count) {
-  lunerv_bridge *b = lunerv_bridge_of(L);
-  return b->limit && (b->used > 2 * b->limit || count > 2 * b->limit - b->used);
-}
+/// Whether a string of `count` bytes is too large for the limit, or for the machine.
+bool lunerv_would_overdraw(lua_State *_Nonnull L, size_t count);
 
 // Ctrl-C
 
@@ -166,3 +198,16 @@ void lunerv_shield(int change);
 bool lunerv_interrupt_pending(void);
 /// Whether the user asked to stop, shielded or not.
 bool lunerv_interrupt_requested(void);
+
+// Stopping one state
+
+/// With one reference.
+lunerv_stop *_Nullable lunerv_stop_make(void);
+void lunerv_stop_retain(lunerv_stop *_Nonnull stop);
+void lunerv_stop_release(lunerv_stop *_Nonnull stop);
+/// Stops the call that runs now, from any thread; false where none does.
+bool lunerv_stop_request(lunerv_stop *_Nonnull stop);
+/// Whether a call runs on another thread than this one.
+bool lunerv_stop_is_elsewhere(lunerv_stop *_Nonnull stop);
+/// Lets `stop` end the calls of a state of our own; takes a reference.
+void lunerv_set_stop(lunerv_bridge *_Nonnull bridge, lunerv_stop *_Nonnull stop);

@@ -14,3 +14,6 @@ bool lunerv_confine(uint64_t processor_seconds, uint64_t address_space);
 
 /// Closes every descriptor from `first` on.
 void lunerv_close_from(int first);
+
+/// The file that this code was loaded from, a program or a library; null where that is not known.
+const char *_Nullable lunerv_image_path(void);

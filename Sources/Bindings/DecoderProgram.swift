@@ -1,0 +1,74 @@
+import CSandbox
+@preconcurrency import Glibc
+import Support
+
+/// Which program a ``DecoderProcess`` runs. That of this process would do, if it knows what is asked
+/// of it: `lunerv` does. Any other program would begin its own work instead, so it is started again
+/// only when it has said that it understands; else `lunerv` is looked for.
+public enum DecoderProgram {
+  /// Names the program, for hosts that cannot be started again and find no `lunerv`.
+  static let variable = "LUNERV_DECODER"
+
+  nonisolated(unsafe) private static var isUnderstood = false
+
+  /// Says that this program calls ``runIfAsked()`` before all else, or does the same.
+  public static func declare() { isUnderstood = true }
+
+  /// What a program does first that wants to be its own decoder process: where it was started as
+  /// one, works as that and ends the process; else returns. Nothing but the kernel's own threads may
+  /// run yet.
+  public static func runIfAsked() {
+    declare()
+    let words = CommandLine.arguments.dropFirst()
+    var input = stat()
+    guard words.first == ConfinedDecoder.command, fstat(0, &input) == 0,
+      input.st_mode & S_IFMT == S_IFSOCK
+    else { return }
+    exit(ConfinedDecoder.run(Array(words.dropFirst())))
+  }
+
+  /// - Throws: where there is none.
+  static func path() throws -> String {
+    if isUnderstood { return "/proc/self/exe" }
+    if let named = getenv(variable).map({ String(cString: $0) }), !named.isEmpty {
+      guard isProgram(named) else {
+        throw LunervError(.io, "\(variable): '\(named)' is no program")
+      }
+      return named
+    }
+    if let found = candidates().first(where: { isProgram($0) && !isThisOne($0) }) { return found }
+    throw LunervError(
+      .io,
+      "a decoder that came in a file runs in a process of its own, and no program for it was found: "
+        + "install lunerv, name it in \(variable), or call runIfDecoderProcess() first in main")
+  }
+
+  /// Beside the program, beside the library or where it is installed with the library, in PATH.
+  private static func candidates() -> [String] {
+    var folders: [String] = []
+    if let program = realpath("/proc/self/exe", nil) {
+      folders.append(Files.split(String(cString: program)).folder)
+      free(program)
+    }
+    if let image = lunerv_image_path(), let library = realpath(image, nil) {
+      let folder = Files.split(String(cString: library)).folder
+      folders += [folder, folder + "/../../../bin"]
+      free(library)
+    }
+    let path = getenv("PATH").map { String(cString: $0) } ?? ""
+    // An empty entry would be the working folder, whose files may be anybody's.
+    folders += path.split(separator: ":").map(String.init).filter { $0.hasPrefix("/") }
+    return folders.map { $0 + "/lunerv" }
+  }
+
+  private static func isProgram(_ path: String) -> Bool {
+    var info = stat()
+    return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFREG && access(path, X_OK) == 0
+  }
+
+  private static func isThisOne(_ path: String) -> Bool {
+    var (one, own) = (stat(), stat())
+    return stat(path, &one) == 0 && stat("/proc/self/exe", &own) == 0 && one.st_ino == own.st_ino
+      && one.st_dev == own.st_dev
+  }
+}

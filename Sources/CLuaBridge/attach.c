@@ -1,0 +1,206 @@
+// A bridge for a state that another program has made: a plain `lua5.4`, or any host that loads
+// lunerv as a module. The state keeps its allocator, behind ours, and its owner closes it.
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+struct lunerv_attachment {
+  lua_Alloc allocate;
+  void *context;
+  /// What `lunerv_set_owner` was given.
+  void *owner;
+  /// Whether the state is closed but for its memory.
+  bool ended;
+  /// Whether Ctrl-C is ours.
+  bool is_interpreter;
+  /// Blocks that the state's own allocator refused while Swift was on the stack.
+  void **lent;
+  size_t lent_count, lent_capacity;
+};
+
+// Memory
+
+static size_t place_of(const lunerv_attachment *a, const void *block) {
+  size_t i = 0;
+  while (i < a->lent_count && a->lent[i] != block) i++;
+  return i;
+}
+
+/// A block of ours in the place of one that the state's allocator refused.
+static void *lend(lunerv_bridge *b, void *block, size_t old, size_t size) {
+  lunerv_attachment *a = b->attachment;
+  b->overdrawn = true;
+  if (a->lent_count == a->lent_capacity) {
+    size_t capacity = 2 * a->lent_capacity + 64;
+    void **lent = realloc(a->lent, capacity * sizeof *lent);
+    if (!lent && lunerv_spend_reserve(b)) lent = realloc(a->lent, capacity * sizeof *lent);
+    if (!lent) lunerv_out_of_memory();
+    a->lent = lent;
+    a->lent_capacity = capacity;
+  }
+  void *fresh = malloc(size);
+  if (!fresh && lunerv_spend_reserve(b)) fresh = malloc(size);
+  if (!fresh) lunerv_out_of_memory();
+  if (block) {
+    memcpy(fresh, block, old < size ? old : size);
+    a->allocate(a->context, block, old, 0);
+  }
+  a->lent[a->lent_count++] = fresh;
+  return fresh;
+}
+
+/// A lent block that grows, shrinks or goes: back to the state's allocator where that will.
+static void *settle(lunerv_bridge *b, size_t place, size_t old, size_t size) {
+  lunerv_attachment *a = b->attachment;
+  void *block = a->lent[place];
+  void *moved = NULL;
+  if (size) {
+    moved = a->allocate(a->context, NULL, 0, size);
+    if (!moved) {
+      moved = realloc(block, size);
+      if (!moved && b->swift_on_stack && lunerv_spend_reserve(b)) moved = realloc(block, size);
+      if (!moved && b->swift_on_stack) lunerv_out_of_memory();
+      if (moved) a->lent[place] = moved;
+      return moved;
+    }
+    memcpy(moved, block, old < size ? old : size);
+  }
+  free(block);
+  a->lent[place] = a->lent[--a->lent_count];
+  return moved;
+}
+
+static void *allocate(void *context, void *block, size_t old_size, size_t size) {
+  lunerv_bridge *b = context;
+  lunerv_attachment *a = b->attachment;
+  size_t old = block ? old_size : 0;  // for a new block Lua passes its type there
+  size_t place = block && a->lent_count ? place_of(a, block) : a->lent_count;
+  void *moved;
+  if (place < a->lent_count) {
+    moved = settle(b, place, old, size);
+  } else {
+    moved = a->allocate(a->context, block, old_size, size);
+    if (!moved && size && b->swift_on_stack) moved = lend(b, block, old, size);
+  }
+  if (moved || !size) b->used += size - old;
+  // The block of the main thread begins with its extra space, and is the last one to go.
+  if (!size && block && block == lua_getextraspace(b->main)) {
+    free(a->lent);
+    free(b->reserve);
+    free(a);
+    free(b);
+  }
+  return moved;
+}
+
+// Beginning and end
+
+lunerv_bridge *lunerv_find_bridge(lua_State *L) {
+  // Any function of C has room for this.
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
+  lunerv_bridge *b = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  *(lunerv_bridge **)lua_getextraspace(L) = b;
+  return b;
+}
+
+/// The finalizer of an object older than all of lunerv's, so that it is the last of theirs to run.
+static int end(lua_State *L) {
+  lunerv_bridge *b = lunerv_bridge_of(L);
+  lunerv_attachment *a = b->attachment;
+  if (a->ended) return 0;
+  b->closing = a->ended = true;
+  lunerv_release_all(b);  // what finalizers have made
+  b->swift_on_stack = true;
+  if (a->owner && b->callbacks.release) b->callbacks.release(a->owner);
+  b->swift_on_stack = false;
+  b->host = a->owner = NULL;
+  if (a->is_interpreter) lunerv_activate(NULL);
+  return 0;
+}
+
+static lua_State *main_thread(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+  lua_State *main = lua_tothread(L, -1);
+  lua_pop(L, 1);
+  return main;
+}
+
+static lunerv_bridge *attach(lua_State *L) {
+  lua_State *main = main_thread(L);
+  if (*(void **)lua_getextraspace(main))
+    luaL_error(L, "lunerv: the extra space of this Lua state is in use by its program");
+  lua_newuserdatauv(L, 0, 0);
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, end);
+  lua_setfield(L, -2, "__gc");
+  lunerv_bridge *b = calloc(1, sizeof *b);
+  lunerv_attachment *a = calloc(1, sizeof *a);
+  if (!b || !a) {
+    free(b);
+    free(a);
+    luaL_error(L, "not enough memory");
+  }
+  b->attachment = a;
+  b->main = b->running = main;
+  b->entered = 1;  // Lua runs, whenever Swift does
+  *(lunerv_bridge **)lua_getextraspace(main) = *(lunerv_bridge **)lua_getextraspace(L) = b;
+  a->allocate = lua_getallocf(L, &a->context);
+  lua_setallocf(L, allocate, b);
+  lunerv_keep_reserve(b);
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &end);
+  lua_pushlightuserdata(L, b);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
+  lunerv_set_up(L);
+  a->is_interpreter = lunerv_interrupt_adopt();
+  if (a->is_interpreter) lunerv_activate(b);
+  return b;
+}
+
+/// Keeps the library where it is: closing a state unloads its modules before the last of its memory
+/// is given back, and threads of the kernels live on.
+static void pin(const void *address) {
+  Dl_info info;
+  if (dladdr(address, &info) && info.dli_fname) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+}
+
+int lunerv_open_module(lua_State *L, bool (*start)(lunerv_bridge *bridge)) {
+  luaL_checkversion(L);
+  luaL_checkstack(L, 300, NULL);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
+  lunerv_bridge *b = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  if (!b) {
+    pin((const void *)start);
+    b = attach(L);
+    b->running = L;
+    b->swift_on_stack = true;
+    bool started = start(b);
+    b->swift_on_stack = false;
+    b->running = b->main;
+    if (!started) return lua_error(L);
+  } else if (b->attachment->ended || !b->host) {
+    return luaL_error(L, "lunerv: it could not be started in this Lua state");
+  }
+  // The library's own source is what `require` finds now.
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "lunerv");
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+void lunerv_set_owner(lunerv_bridge *b, void *owner) { b->attachment->owner = owner; }
+
+// Calls
+
+lunerv_bridge *lunerv_begin_attached(lua_State *L, lunerv_bridge *b) {
+  if (b->attachment->ended) luaL_error(L, "lunerv: the Lua state is being closed");
+  return lunerv_activate(b);
+}
+
+void lunerv_end_attached(lunerv_bridge *previous) { lunerv_activate(previous); }

@@ -1,0 +1,8 @@
+// The entry of liblunerv-lua.so. It may raise, so it is no Swift.
+
+#include "CLunervModule.h"
+
+/// Makes a host of the state; written in Swift (LunervModule).
+extern bool lunerv_module_start(lunerv_bridge *bridge);
+
+int luaopen_lunerv(lua_State *L) { return lunerv_open_module(L, lunerv_module_start); }
