@@ -76,8 +76,9 @@ enum BenchModule {
       }
       Convolution.forced = algorithm
     }
-    m.define("executable", doc: "The path of the running program, or nil.") { () -> String? in
-      guard let path = realpath("/proc/self/exe", nil) else { return nil }
+    m.define("executable", doc: "The path of the running program where that is lunerv, or nil.") {
+      () -> String? in
+      guard DecoderProgram.isCommand, let path = realpath("/proc/self/exe", nil) else { return nil }
       defer { free(path) }
       return String(cString: path)
     }

@@ -10,15 +10,20 @@ public enum DecoderProgram {
   static let variable = "LUNERV_DECODER"
 
   nonisolated(unsafe) private static var isUnderstood = false
+  /// Whether this program is `lunerv`.
+  nonisolated(unsafe) private(set) static var isCommand = false
 
-  /// Says that this program calls ``runIfAsked()`` before all else, or does the same.
-  public static func declare() { isUnderstood = true }
+  /// Says that this program is `lunerv`, which knows what is asked of it.
+  public static func declareCommand() {
+    isUnderstood = true
+    isCommand = true
+  }
 
   /// What a program does first that wants to be its own decoder process: where it was started as
   /// one, works as that and ends the process; else returns. Nothing but the kernel's own threads may
   /// run yet.
   public static func runIfAsked() {
-    declare()
+    isUnderstood = true
     let words = CommandLine.arguments.dropFirst()
     var input = stat()
     guard words.first == ConfinedDecoder.command, fstat(0, &input) == 0,

@@ -49,7 +49,7 @@ public final class Host {
       if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
     }
     // While the state is closed, finalizers may still compute.
-    session.recordingGate = { [weak lua] in lua?.nestedDepth == 0 }
+    session.recordingGate = { [weak lua = self.lua] in lua?.nestedDepth == 0 }
   }
 
   /// A state that computes, and knows of nothing outside: for decoders that came in a file.

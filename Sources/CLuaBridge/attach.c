@@ -8,6 +8,8 @@
 
 #include "internal.h"
 
+bool lunerv_is_module;
+
 struct lunerv_attachment {
   lua_Alloc allocate;
   void *context;
@@ -87,7 +89,7 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
     if (!moved && size && b->swift_on_stack) moved = lend(b, block, old, size);
   }
   if (moved || !size) b->used += size - old;
-  // The block of the main thread begins with its extra space, and is the last one to go.
+  // The block of the main thread, which begins with its extra space, is the last one to go.
   if (!size && block && block == lua_getextraspace(b->main)) {
     free(a->lent);
     free(b->reserve);
@@ -100,11 +102,10 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
 // Beginning and end
 
 lunerv_bridge *lunerv_find_bridge(lua_State *L) {
-  // Any function of C has room for this.
+  // Lua has room for one more value than a function may push.
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
   lunerv_bridge *b = lua_touserdata(L, -1);
   lua_pop(L, 1);
-  *(lunerv_bridge **)lua_getextraspace(L) = b;
   return b;
 }
 
@@ -132,12 +133,13 @@ static lua_State *main_thread(lua_State *L) {
 
 static lunerv_bridge *attach(lua_State *L) {
   lua_State *main = main_thread(L);
-  if (*(void **)lua_getextraspace(main))
-    luaL_error(L, "lunerv: the extra space of this Lua state is in use by its program");
   lua_newuserdatauv(L, 0, 0);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, end);
   lua_setfield(L, -2, "__gc");
+  // Room for the bridge first: what may raise comes before what would leak.
+  lua_pushboolean(L, 0);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
   lunerv_bridge *b = calloc(1, sizeof *b);
   lunerv_attachment *a = calloc(1, sizeof *a);
   if (!b || !a) {
@@ -145,17 +147,16 @@ static lunerv_bridge *attach(lua_State *L) {
     free(a);
     luaL_error(L, "not enough memory");
   }
+  lua_pushlightuserdata(L, b);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
   b->attachment = a;
   b->main = b->running = main;
   b->entered = 1;  // Lua runs, whenever Swift does
-  *(lunerv_bridge **)lua_getextraspace(main) = *(lunerv_bridge **)lua_getextraspace(L) = b;
   a->allocate = lua_getallocf(L, &a->context);
   lua_setallocf(L, allocate, b);
   lunerv_keep_reserve(b);
   lua_setmetatable(L, -2);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &end);
-  lua_pushlightuserdata(L, b);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, a);
   lunerv_set_up(L);
   a->is_interpreter = lunerv_interrupt_adopt();
   if (a->is_interpreter) lunerv_activate(b);
@@ -172,9 +173,8 @@ static void pin(const void *address) {
 int lunerv_open_module(lua_State *L, bool (*start)(lunerv_bridge *bridge)) {
   luaL_checkversion(L);
   luaL_checkstack(L, 300, NULL);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
-  lunerv_bridge *b = lua_touserdata(L, -1);
-  lua_pop(L, 1);
+  lunerv_is_module = true;
+  lunerv_bridge *b = lunerv_find_bridge(L);
   if (!b) {
     pin((const void *)start);
     b = attach(L);

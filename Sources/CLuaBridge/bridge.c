@@ -86,10 +86,11 @@ bool lunerv_would_overdraw(lua_State *L, size_t count) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   if (b->limit && (b->used > 2 * b->limit || count > 2 * b->limit - b->used)) return true;
   if (count < probed_size) return false;
-  // Large ones are tried, since the reserve would not do.
-  void *probe = malloc(count + probed_size);
+  // Large ones are tried, since the reserve would not do. Volatile, or it would be left out.
+  void *volatile probe = malloc(count + probed_size);
+  bool found = probe != NULL;
   free(probe);
-  return !probe;
+  return !found;
 }
 
 // The trampoline

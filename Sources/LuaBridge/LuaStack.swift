@@ -198,11 +198,23 @@ public struct LuaStack {
     value.withUTF8 { push(bytes: UnsafeRawBufferPointer($0)) }
   }
 
-  /// Pushes an empty table with room for so many elements and fields.
-  public func pushTable(elements: Int = 0, fields: Int = 0) {
+  /// Pushes an empty table with room for so many elements and fields. Too large a one for the memory
+  /// limit, or for the machine, fails the call: then it is nil that was pushed, and false returned.
+  @discardableResult
+  public func pushTable(elements: Int = 0, fields: Int = 0) -> Bool {
     room()
+    // What Lua takes for an element, and for a field.
+    guard !lunerv_would_overdraw(thread, 16 * elements + 40 * fields) else {
+      lunerv_bridge_of(thread).pointee.overdrawn = true
+      lua_pushnil(thread)
+      return false
+    }
     lua_createtable(thread, Int32(clamping: elements), Int32(clamping: fields))
+    return true
   }
+
+  /// Whether the running call has taken memory that it may not have: it fails when it returns.
+  public var isOverdrawn: Bool { lunerv_bridge_of(thread).pointee.overdrawn }
 
   /// Pops a value and makes it element `position` of the table below it.
   public func setElement(_ position: Int) { lua_rawseti(thread, -2, lua_Integer(position)) }

@@ -69,14 +69,14 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
   private func pushElements(to stack: LuaStack, depth: Int) {
     switch self {
     case .array(let elements):
-      stack.pushTable(elements: elements.count)
-      for (position, element) in elements.enumerated() {
+      guard stack.pushTable(elements: elements.count) else { return }
+      for (position, element) in elements.enumerated() where !stack.isOverdrawn {
         element.push(to: stack, depth: depth)
         stack.setElement(position + 1)
       }
     case .table(let pairs):
-      stack.pushTable(fields: pairs.count)
-      for (key, value) in pairs where key.canBeKey {
+      guard stack.pushTable(fields: pairs.count) else { return }
+      for (key, value) in pairs where key.canBeKey && !stack.isOverdrawn {
         key.push(to: stack, depth: depth)
         value.push(to: stack, depth: depth)
         lua_rawset(stack.thread, -3)

@@ -171,8 +171,8 @@ extension Array: LuaArgument where Element: LuaArgument {
 
 extension Array: LuaResult where Element: LuaResult {
   public func push(to stack: LuaStack) {
-    stack.pushTable(elements: count)
-    for (position, element) in enumerated() {
+    guard stack.pushTable(elements: count) else { return }
+    for (position, element) in enumerated() where !stack.isOverdrawn {
       element.push(to: stack)
       stack.setElement(position + 1)
     }
@@ -203,8 +203,8 @@ extension Dictionary: LuaArgument where Key == String, Value: LuaArgument {
 
 extension Dictionary: LuaResult where Key == String, Value: LuaResult {
   public func push(to stack: LuaStack) {
-    stack.pushTable(fields: count)
-    for (name, value) in self {
+    guard stack.pushTable(fields: count) else { return }
+    for (name, value) in self where !stack.isOverdrawn {
       value.push(to: stack)
       stack.setField(name)
     }

@@ -42,7 +42,9 @@ public struct Parameter: Sendable {
     switch (form, value) {
     case (.any, _), (.number, .number), (.number, .integer), (.bool, .bool), (.string, .string):
       return nil
-    case (.integer, .integer), (.integer, .number) where value.integer != nil: return nil
+    case (.integer, .integer),
+      (.integer, .number) where value.integer != nil:
+      return nil
     case (.tensor(let dtypes, let shape), .tensor(let tensor)):
       let fits = shape.map { sizes in
         sizes.count == tensor.shape.count

@@ -39,9 +39,11 @@ public final class Session {
   ///   - threads: how many threads share the work of an operator, 1 to 256; nil leaves what is set,
   ///     at first all cores. The number is the process's, so the last one holds for all sessions.
   ///     Results do not depend on it.
-  /// - Throws: `.argument` for a number out of range, `.io` or `.data` for a folder that holds no
-  ///   library.
+  /// - Throws: `.argument` for a number out of range, `.io` for a folder that holds no library.
   public init(stdlib: String? = nil, memoryLimit: Int? = nil, threads: Int? = nil) throws {
+    if let stdlib, !Files.exists(stdlib + "/lunerv/init.lua") {
+      throw LunervError(.io, "stdlib: '\(stdlib)' holds no lunerv/init.lua")
+    }
     let core = try Core(stdlib: stdlib)
     if let memoryLimit {
       guard memoryLimit > 0 else {
@@ -90,7 +92,9 @@ public final class Session {
   ///   - arguments: tensors are shared, tables copied.
   /// - Throws: what the script raised, with the user's line; `.interrupted` after ``Interrupter/interrupt()``.
   @discardableResult
-  public func run(_ source: String, name: String = "script", arguments: [Value] = []) throws -> [Value] {
+  public func run(_ source: String, name: String = "script", arguments: [Value] = []) throws
+    -> [Value]
+  {
     let core = try open()
     return try core.results {
       try core.lua.run(source: source, chunkName: "@" + name, passing: core.lua(arguments))
@@ -146,7 +150,9 @@ public final class Function {
   /// Calls it, as ``Session/run(_:name:arguments:)`` runs code.
   @discardableResult
   public func callAsFunction(_ arguments: Value...) throws -> [Value] {
-    guard let core = try session?.open() else { throw LunervError(.argument, "the session is closed") }
+    guard let core = try session?.open() else {
+      throw LunervError(.argument, "the session is closed")
+    }
     return try core.results { try function.run(core.lua(arguments)) }
   }
 }

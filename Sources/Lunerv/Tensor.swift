@@ -74,7 +74,8 @@ public struct Tensor {
     let results = try invoke(name, arguments)
     guard let tensor = results.first?.tensor else {
       throw LunervError(
-        .argument, "\(name): expected a tensor as its result, got \(results.first?.typeName ?? "none")")
+        .argument,
+        "\(name): expected a tensor as its result, got \(results.first?.typeName ?? "none")")
     }
     return tensor
   }

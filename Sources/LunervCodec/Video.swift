@@ -18,7 +18,9 @@ public struct Limits: Sendable {
   public init(
     work: Int? = nil, memory: Int? = nil, ownMemory: Int? = nil, isConfined: Bool = false
   ) {
-    (self.work, self.memory, self.ownMemory, self.isConfined) = (work, memory, ownMemory, isConfined)
+    (self.work, self.memory, self.ownMemory, self.isConfined) = (
+      work, memory, ownMemory, isConfined
+    )
   }
 }
 

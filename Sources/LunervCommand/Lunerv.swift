@@ -20,7 +20,7 @@ struct Lunerv: ParsableCommand {
   static func main() {
     // A file that may not grow is an error like a full disk, not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
-    DecoderProgram.declare()
+    DecoderProgram.declareCommand()
     if CommandLine.arguments.dropFirst().first == ConfinedDecoder.command {
       Glibc.exit(ConfinedDecoder.run(Array(CommandLine.arguments.dropFirst(2))))
     }

@@ -138,6 +138,11 @@ end
 
 do
   local folder <close> = workplace()
+  check_document("stdlib/docs/embedding.md", folder)
+end
+
+do
+  local folder <close> = workplace()
   check_document("README.md", folder)
   test("the README's script goes on from where it was", function()
     local block = { text = assert(lv.read_file(folder.path .. "/fit.lua")), info = "" }

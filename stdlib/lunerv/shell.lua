@@ -1,6 +1,6 @@
 -- The command line as a whole: its commands and their options, from the parser's own description
--- (JSON, by Sources/LunervCommand) and the catalogue of options. Completion, the man page and messages
--- about wrong words read them here.
+-- (JSON, by Sources/LunervCommand) and the catalogue of options. Completion, the man page and
+-- messages about wrong words read them here.
 local catalogue <const> = require "lunerv.options.catalogue"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"

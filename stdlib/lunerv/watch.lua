@@ -1,6 +1,6 @@
 -- In a run of `lunerv run --watch`: lists the files that the script reads, one a line, for the
--- process that watches them (Sources/LunervCommand/Watch.swift): "code" or "data", a stamp of the content,
--- and the path.
+-- process that watches them (Sources/LunervCommand/Watch.swift): "code" or "data", a stamp of the
+-- content, and the path.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 

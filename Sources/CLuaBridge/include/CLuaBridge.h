@@ -50,7 +50,7 @@ typedef struct lunerv_resumer {
   struct lunerv_resumer *_Nullable outer;
 } lunerv_resumer;
 
-/// What belongs to one Lua state; found from any of its threads through the extra space.
+/// What belongs to one Lua state; found from any of its threads.
 typedef struct lunerv_bridge {
   lua_State *_Nullable main;
   /// The coroutine whose code runs now: the one a signal must hook.
@@ -105,11 +105,13 @@ typedef struct lunerv_block {
   struct lunerv_holding *_Nullable holding;
 } lunerv_block;
 
-/// For a coroutine that is older than the bridge of its state.
+/// Whether this code is a module of a plain Lua, so that no state is ours.
+extern bool lunerv_is_module;
+/// The bridge of a state that is not ours: its extra space may be its program's, and that of older
+/// coroutines holds anything.
 lunerv_bridge *_Nonnull lunerv_find_bridge(lua_State *_Nonnull L);
 static inline lunerv_bridge *_Nonnull lunerv_bridge_of(lua_State *_Nonnull L) {
-  lunerv_bridge *b = *(lunerv_bridge **)lua_getextraspace(L);
-  return b ? b : lunerv_find_bridge(L);
+  return lunerv_is_module ? lunerv_find_bridge(L) : *(lunerv_bridge **)lua_getextraspace(L);
 }
 
 // States

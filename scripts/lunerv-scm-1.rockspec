@@ -1,0 +1,30 @@
+-- For `luarocks make scripts/lunerv-scm-1.rockspec` in a checkout. Needs Swift 6.3 and the libraries
+-- that scripts/setup names; the module that it installs needs the libraries alone.
+rockspec_format = "3.0"
+package = "lunerv"
+version = "scm-1"
+source = {
+  url = ".", -- the checkout itself
+}
+description = {
+  summary = "Tensors, networks and a neural video codec, computed by native kernels.",
+  detailed = [[
+    lunerv is a neural video codec and research host. This is its library as a module of a plain
+    Lua 5.4: tensors with gradients, networks, training, video files in and out, and the codec.]],
+  license = "MIT",
+  labels = { "video", "machine-learning", "numeric" },
+}
+supported_platforms = { "linux" }
+dependencies = {
+  "lua ~> 5.4",
+}
+build = {
+  type = "command",
+  build_command = "swift build -c release --static-swift-stdlib --scratch-path .build-install "
+    .. "--product lunerv-lua",
+  install = {
+    lib = {
+      lunerv = ".build-install/release/liblunerv-lua.so",
+    },
+  },
+}
