@@ -91,7 +91,7 @@ import Testing
     add(x:sin() * 2 + x) add(x:sum({ 1, 2, 3 })) add(x:amax(4)) add(x:softmax(2)) add(x:cumsum(4))
     add(x:permute(1, 3, 4, 2)) add(x:interpolate { scale = 2 }) add(x:avg_pool2d(2))
     add(x:slice(4, 2, -1)) add(x:flatten():sort()) add(x:mse_loss(x * 0.5))
-    add(x:eq(x):to "f32") add(x:pad(1, 1, 1, 1)) add(x:layer_norm(lv.ones(x.shape[4])))
+    add(x:eq(x):to "f32") add(x:pad({ 1, 1, 1, 1 })) add(x:layer_norm(nil, nil, { dim = -1 }))
     return table.concat(sums, " ")
     """
   }
