@@ -212,7 +212,8 @@ local function interrupted(script, count)
   -- A background job of a shell ignores Ctrl-C, unless job control is on.
   local command = ([[bash -c 'set -m; lua5.4 %s > %s 2>&1 & pid=$!;
     for i in $(seq 200); do grep -q ready %s && break; sleep 0.05; done; %s
-    (sleep 20; kill -KILL $pid) 2>/dev/null & wait $pid']]):format(path, out, out, kills)
+    (sleep 20; kill -KILL $pid) & late=$!
+    wait $pid; code=$?; kill -- -$late; exit $code' 2>/dev/null]]):format(path, out, out, kills)
   local began = os.time()
   local _, how, code = os.execute(command)
   local seconds = os.time() - began
@@ -258,7 +259,8 @@ test("at the prompt, Ctrl-C ends one line and not the next", function()
       say "print(\"sum\", lv.ones($i):sum():item())"
     done
     exec 3>&-
-    (sleep 20; kill -KILL $pid) 2>/dev/null & wait $pid' 2>/dev/null]]):format(lines, lines, out,
+    (sleep 20; kill -KILL $pid) & late=$!
+    wait $pid; code=$?; kill -- -$late; exit $code' 2>/dev/null]]):format(lines, lines, out,
     lines, library, out))
   local result <close> = assert(io.open(out))
   local text = result:read "a"
