@@ -39,10 +39,12 @@ let swift: [SwiftSetting] = [.unsafeFlags(swiftMarch)]
 let kernel: [SwiftSetting] = [.unsafeFlags(swiftMarch + ["-Ounchecked"])]
 
 // What `require` looks for is all that Lua's module shows; its own references stay its own, whatever
-// the program that loads it has of the same name.
+// the program that loads it has of the same name. It holds Swift's runtime, so that it works where
+// Swift is not installed.
 let module: [LinkerSetting] = [
   .unsafeFlags([
-    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/LunervModule/exports.map",
+    "-static-stdlib", "-Xlinker",
+    "--version-script=\(Context.packageDirectory)/Sources/LunervModule/exports.map",
     "-Xlinker", "-Bsymbolic",
   ])
 ]

@@ -20,11 +20,10 @@ dependencies = {
 }
 build = {
   type = "command",
-  build_command = "swift build -c release --static-swift-stdlib --scratch-path .build-install "
-    .. "--product lunerv-lua",
+  build_command = "swift build -c release --product lunerv-lua",
   install = {
     lib = {
-      lunerv = ".build-install/release/liblunerv-lua.so",
+      lunerv = ".build/release/liblunerv-lua.so",
     },
   },
 }

@@ -299,7 +299,7 @@ local lv = require "lunerv"
 local video, problem = lv.codec.open(%q)
 print(video and #video or problem.kind, video and video:frame(1).shape[2] or problem.message)
 ]]):format(file)
-  local text = run(script, "LUNERV_DECODER=" .. library:gsub("[^/]*$", "lunerv"))
+  local text = run(script)  -- beside the library, or in the bin of its prefix
   assert(text:find("^%d+\t3\n"), text)
   text = run(script, "LUNERV_DECODER=/nowhere/lunerv")
   assert(text:find("LUNERV_DECODER: '/nowhere/lunerv' is no program", 1, true), text)
