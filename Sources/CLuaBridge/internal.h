@@ -60,6 +60,13 @@ void lunerv_set_up(lua_State *L);
 /// Pushes a library that is a global table; false, and nothing, where there is none.
 bool lunerv_push_library(lua_State *L, const char *name);
 
+void *lunerv_allocate(void *context, void *block, size_t old_size, size_t size);
+/// Collects all garbage. The limit is lifted: a finalizer that finds no memory for its call is lost,
+/// and with it the object that it would release.
+void lunerv_collect_all(lua_State *L, lunerv_bridge *b);
+/// After Swift has returned: whether what it overdrew remains after a full collection.
+bool lunerv_beyond_limit(lua_State *L, lunerv_bridge *b);
+int lunerv_raise_memory(lua_State *L);
 /// Memory kept for the allocator when it must not refuse.
 void lunerv_keep_reserve(lunerv_bridge *b);
 /// Gives it up; whether there was any.

@@ -98,7 +98,7 @@ void lunerv_leave(lunerv_bridge *previous) {
 }
 
 void lunerv_hook(lua_State *L, lua_Debug *event) {
-  if (lunerv_bridge_of(L)->attachment) lunerv_interrupt_renew(false);
+  if (lunerv_interrupt_pending() && lunerv_bridge_of(L)->attachment) lunerv_interrupt_renew(false);
   if (lunerv_interrupt_pending()) {
     lunerv_raise_interrupt(L);
     return;
@@ -185,15 +185,15 @@ static void handle(int signal) {
   errno = error;
 }
 
-static void handle_stop(int signal) {
+static void handle_stop(int signal, siginfo_t *info, void *context) {
   int error = errno;
   lunerv_bridge *b = active;
   if (b && b->stop && lunerv_stop_is_wanted(b->stop) && b->running) lunerv_arm(b->running);
-  lunerv_stop_pass_on(signal);
+  lunerv_stop_pass_on(signal, info, context);
   errno = error;
 }
 
-void (*const lunerv_stop_handler)(int) = handle_stop;
+void (*const lunerv_stop_handler)(int, siginfo_t *, void *) = handle_stop;
 
 // The stand-alone interpreter sets a handler of its own before each of its calls, each line at its
 // prompt for one, and the standard one afterwards. Its own would stop neither kernels nor coroutines.

@@ -24,14 +24,18 @@ static struct sigaction before;
 static void install(void) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
-  action.sa_handler = lunerv_stop_handler;
+  action.sa_sigaction = lunerv_stop_handler;
   sigemptyset(&action.sa_mask);
   // No SA_RESTART: a script that waits for input is to notice.
+  action.sa_flags = SA_SIGINFO;
   sigaction(LUNERV_STOP_SIGNAL, &action, &before);
 }
 
-void lunerv_stop_pass_on(int signal) {
-  if (before.sa_flags & SA_SIGINFO) return;
+void lunerv_stop_pass_on(int signal, siginfo_t *info, void *context) {
+  if (before.sa_flags & SA_SIGINFO) {
+    before.sa_sigaction(signal, info, context);
+    return;
+  }
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) before.sa_handler(signal);
 }
 

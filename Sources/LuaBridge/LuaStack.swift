@@ -203,8 +203,9 @@ public struct LuaStack {
   @discardableResult
   public func pushTable(elements: Int = 0, fields: Int = 0) -> Bool {
     room()
-    // What Lua takes for an element, and for a field.
-    guard !lunerv_would_overdraw(thread, 16 * elements + 40 * fields) else {
+    // What Lua takes for an element, and for a field. Small ones are never refused.
+    let size = 16 * elements + 40 * fields
+    guard size < 1 << 16 || !lunerv_would_overdraw(thread, size) else {
       lunerv_bridge_of(thread).pointee.overdrawn = true
       lua_pushnil(thread)
       return false
@@ -222,6 +223,8 @@ public struct LuaStack {
   /// Pops a value and makes it field `name` of the table below it.
   public func setField(_ name: String) {
     push(name)
+    // A name that found no memory is nil, which is no key.
+    guard lua_type(thread, -1) == LUA_TSTRING else { return lunerv_pop(thread, 2) }
     lua_rotate(thread, -2, 1)
     lua_rawset(thread, -3)
   }

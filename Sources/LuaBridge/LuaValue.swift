@@ -1,4 +1,5 @@
 import CLua
+import CLuaBridge
 import Support
 
 /// A deep copy of Lua data.
@@ -78,6 +79,7 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
       guard stack.pushTable(fields: pairs.count) else { return }
       for (key, value) in pairs where key.canBeKey && !stack.isOverdrawn {
         key.push(to: stack, depth: depth)
+        guard !stack.isNil(at: -1) else { return lunerv_pop(stack.thread, 1) }
         value.push(to: stack, depth: depth)
         lua_rawset(stack.thread, -3)
       }

@@ -130,7 +130,7 @@ public struct Outcome {
 /// A Lua module that is written in Swift: see ``Session/define(_:_:)``.
 public final class Module {
   let native: LuaModule
-  private unowned let core: Core
+  private weak var core: Core?
 
   init(_ name: String, _ core: Core) {
     native = LuaModule(name)

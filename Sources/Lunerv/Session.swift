@@ -111,8 +111,7 @@ public final class Session {
     return try core.results { try core.lua.run(file: path, arguments: arguments) }
   }
 
-  /// Lua code as a function, to be called many times. It keeps the session's state alive, but not
-  /// open.
+  /// Lua code as a function, to be called many times, as long as the session lives.
   ///
   /// ```swift
   /// let step = try session.load("local frame, target = ... return train(frame, target)")
@@ -138,7 +137,7 @@ public final class Session {
   }
 }
 
-/// Lua code that was loaded once. Uses the session that it was loaded in.
+/// Lua code that was loaded once. It uses the session that it was loaded in, and does not keep it.
 public final class Function {
   private weak var session: Session?
   private let function: LuaFunction
