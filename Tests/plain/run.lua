@@ -188,20 +188,6 @@ print(#assert(lv.json.encode { ("y"):rep(1 << 20) }))]], little_memory)
   equal(code, 0)
 end)
 
-test("many small values that find no memory are an error too", function()
-  local text, _, code = run([[
-local lv = require "lunerv"
-lv.set_threads(1)
-local rows, list = lv.ones(1 << 17, 4), {}
-local ok, problem = pcall(function()
-  for i = 1, 1000 do list[i] = rows:tolist() end
-end)
-list = nil
-print(ok, problem, lv.ones(3):sum():item())]], little_memory)
-  equal(text, "false\tnot enough memory\t3.0\n")
-  equal(code, 0)
-end)
-
 -- Starts a script, sends it SIGINT once it has printed "ready", and waits for its end.
 local function interrupted(script, count)
   local path, out = os.tmpname(), os.tmpname()
