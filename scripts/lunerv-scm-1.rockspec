@@ -20,7 +20,8 @@ dependencies = {
 }
 build = {
   type = "command",
-  build_command = "swift build -c release --product lunerv-lua",
+  -- LuaRocks names a compiler in CC; Swift brings its own.
+  build_command = "env -u CC swift build -c release --product lunerv-lua",
   install = {
     lib = {
       lunerv = ".build/release/liblunerv-lua.so",
