@@ -21,10 +21,11 @@ dependencies = {
 build = {
   type = "command",
   -- LuaRocks names a compiler in CC; Swift brings its own.
-  build_command = "env -u CC swift build -c release --product lunerv-lua",
+  build_command = "env -u CC swift build -c release --product lunerv-lua "
+    .. "&& cp .build/release/liblunerv-lua.so .build/lunerv.so",
   install = {
     lib = {
-      lunerv = ".build/release/liblunerv-lua.so",
+      lunerv = ".build/lunerv.so",
     },
   },
 }
