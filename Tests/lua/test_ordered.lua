@@ -107,14 +107,19 @@ for name, text in pairs { references = references, state = state, pyramid = pyra
   end)
 end
 
+-- What forges a file, and the names and sources of its decoder's modules.
+local function program_of(path)
+  local forge, names, payloads = workshop.forger(path)
+  local sections = {}
+  for i, name in ipairs(names) do sections[name] = payloads[i] end
+  return forge, native.lnv_read_program(sections["decoder program"])
+end
+
 test("frames of other groups are not needed for a frame", function()
   local folder <close> = workshop.modules { chain = references }
   local path = written(folder, references, 7, 3)
   -- The same program, which fails at every frame of the first group.
-  local forge, names, payloads = workshop.forger(path)
-  local sections = {}
-  for i, name in ipairs(names) do sections[name] = payloads[i] end
-  local modules, sources = native.lnv_read_program(sections["decoder program"])
+  local forge, modules, sources = program_of(path)
   sources[1] = sources[1]:gsub("function Chain:forward%(t, i, images%)",
     "%0 if i < 4 then error 'touched' end")
   assert(lv.write_file(path, forge { ["decoder program"] = native.lnv_program(modules, sources) }))
@@ -126,10 +131,7 @@ end)
 test("references that lead nowhere are errors", function()
   local folder <close> = workshop.modules { chain = references }
   local path = written(folder, references, 7, 3)
-  local forge, names, payloads = workshop.forger(path)
-  local sections = {}
-  for i, name in ipairs(names) do sections[name] = payloads[i] end
-  local modules, sources = native.lnv_read_program(sections["decoder program"])
+  local forge, modules, sources = program_of(path)
   local cases <const> = {
     { "return { i + 6 }", "frame 1: expected other frames of its group, 1 to 3, got 7" },
     { "return { i }", "references of frame 1: expected other frames" },
