@@ -87,12 +87,18 @@ end
 -- a decoder's are, the last ones are kept: a frame takes one pass, its neighbours' have been made.
 function FFNeRV:alone(index)
   local weight, made = self.network.head.weight, self.made
-  if made.of ~= weight then made = { of = weight, frames = {}, order = {}, turn = 0 } end
-  self.made = made
-  if made.frames[index] then return made.frames[index] end
+  local is_fixed = not weight.requires_grad
+  if not is_fixed then
+    self.made = {}
+  elseif made.of ~= weight then
+    made = { of = weight, frames = {}, order = {}, turn = 0 }
+    self.made = made
+  elseif made.frames[index] then
+    return made.frames[index]
+  end
   local image, motion = self.network((index - 1) / math.max(self.frames - 1, 1))
   local frame = { image = crop(image, self.height, self.width), motion = motion }
-  if weight.requires_grad then return frame end
+  if not is_fixed then return frame end
   frame.image:evaluate()
   frame.motion:evaluate()
   made.turn = made.turn % (2 * #self.neighbours) + 1
