@@ -42,7 +42,7 @@ function Trainer:init(clip, bytes)
   self.frames = nn.List {}
   for i = 1, #clip do self.frames:append(first_latents(clip:frame(i))) end
   self.clip, self.bytes, self.pixels = clip, bytes, clip.height * clip.width
-  self.share, self.price, self.bits = 0, 0.08, {}
+  self.share, self.price, self.bits = 0, 0.1, {}
 end
 
 function Trainer:latents(i)
@@ -100,7 +100,7 @@ function Trainer:updated()
   local sum, count = 0, 0
   for _, bits in pairs(self.bits) do sum, count = sum + bits, count + 1 end
   local ratio = sum / count * #self.clip / 8 / self.bytes
-  self.price = self.price * math.min(math.max(ratio, 0.5), 2) ^ 0.002
+  self.price = self.price * math.min(math.max(ratio, 0.5), 2) ^ 0.0007
 end
 
 -- What lv.codec.write asks for.
