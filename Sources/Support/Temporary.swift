@@ -20,6 +20,36 @@ public final class Temporary {
   public init(_ kind: Kind, in folder: String, shownAs name: String) throws {
     self.kind = kind
     Self.removeAllAtExit
+    let made: (descriptor: Descriptor, path: String)
+    if kind == .file, let unnamed = try Self.makeUnnamed(in: folder, shownAs: name) {
+      made = unnamed
+    } else {
+      made = try Self.make(kind, in: folder, shownAs: name)
+    }
+    (descriptor, path) = made
+    Self.unfinished.withLock { _ = $0.updateValue(kind, forKey: path) }
+  }
+
+  /// A file that has no name until it has its own: a process that is killed on the way leaves nothing.
+  /// Nil where the file system has no such files.
+  private static func makeUnnamed(in folder: String, shownAs name: String) throws -> (
+    Descriptor, String
+  )? {
+    // O_TMPFILE, a macro that Swift does not see.
+    let number = open(folder, 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o666)
+    guard number >= 0 else { return nil }
+    let made = Descriptor(path: name, number: number)
+    flock(number, LOCK_EX | LOCK_NB)
+    let path = folder + "/" + Self.name(of: try made.status())
+    let own = "/proc/self/fd/\(number)"
+    guard linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 else { return nil }
+    return (made, path)
+  }
+
+  /// The same with a name from the beginning, which becomes its own at once.
+  private static func make(_ kind: Kind, in folder: String, shownAs name: String) throws -> (
+    Descriptor, String
+  ) {
     while true {
       let first = folder + "/" + Self.prefix + Self.tag(UInt32.random(in: 0 ... .max)) + Self.suffix
       let number: Int32
@@ -38,10 +68,7 @@ public final class Temporary {
           Self.remove(first, kind)
           throw Files.failure(name, "create")
         }
-        descriptor = made
-        self.path = path
-        Self.unfinished.withLock { _ = $0.updateValue(kind, forKey: path) }
-        return
+        return (made, path)
       }
       if errno != EEXIST, errno != EINTR { throw Files.failure(name, "create") }
     }

@@ -42,7 +42,7 @@ function Trainer:init(clip, bytes)
   self.frames = nn.List {}
   for i = 1, #clip do self.frames:append(first_latents(clip:frame(i))) end
   self.clip, self.bytes, self.pixels = clip, bytes, clip.height * clip.width
-  self.share, self.price, self.bits = 0, 0.1, {}
+  self.share, self.price, self.base, self.bits = 0, 0.05, 0.05, {}
 end
 
 function Trainer:latents(i)
@@ -95,12 +95,14 @@ function Trainer:penalty(frame)
   return total * (self.price / self.pixels)
 end
 
--- After a step: the price follows the bytes of a file, by what its frames took when last seen.
+-- After a step: the price follows the bytes of a file, by what its frames took when last seen. It
+-- answers at once by their square, and what it answers from moves slowly: latents take passes.
 function Trainer:updated()
   local sum, count = 0, 0
   for _, bits in pairs(self.bits) do sum, count = sum + bits, count + 1 end
-  local ratio = sum / count * #self.clip / 8 / self.bytes
-  self.price = self.price * math.min(math.max(ratio, 0.5), 2) ^ 0.0007
+  local ratio = math.min(math.max(sum / count * #self.clip / 8 / self.bytes, 0.3), 3)
+  self.base = self.base * ratio ^ 0.0003
+  self.price = self.base * ratio ^ 2
 end
 
 -- What lv.codec.write asks for.
