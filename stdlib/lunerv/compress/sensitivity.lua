@@ -23,7 +23,9 @@ return function(parameters, clip, run, frames)
     native.sum(output * probe):backward()
     native.no_grad(function()
       for k, parameter in ipairs(parameters) do
-        local square = parameter.grad * parameter.grad * (1 / count)
+        -- A frame may do without a parameter.
+        local grad = parameter.grad or native.zeros_like(parameter)
+        local square = grad * grad * (1 / count)
         sums[k] = (sums[k] and sums[k] + square or square):evaluate()
       end
     end)
