@@ -148,7 +148,8 @@ end
 local function each_known(symbols, model, body)
   local shape = native.is_tensor(symbols) and symbols.shape or { #symbols }
   local inner, count = slices_of(model, shape)
-  local tables, list = tables_of(model), symbols:view(count, table.unpack(inner))
+  -- A decoder shows the model i32: so does this.
+  local tables, list = tables_of(model), symbols:to "i32":view(count, table.unpack(inner))
   each_slice(inner, count, model, function(k, means, scales)
     local slice = list:select(1, k)
     body(slice, tables, means, scales)
