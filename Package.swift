@@ -124,7 +124,9 @@ let package = Package(
       swiftSettings: swift),
     .testTarget(name: "VideoIOTests", dependencies: ["VideoIO"], swiftSettings: swift),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"], swiftSettings: swift),
-    .testTarget(name: "BindingsTests", dependencies: ["Bindings"], swiftSettings: swift),
+    .target(name: "CRefusal", path: "Tests/CRefusal", cSettings: c),
+    .testTarget(
+      name: "BindingsTests", dependencies: ["Bindings", "CRefusal"], swiftSettings: swift),
     .testTarget(
       name: "LunervTests", dependencies: ["Lunerv", "LunervCodec", "Tensors"],
       swiftSettings: swift),

@@ -186,7 +186,8 @@ enum CoderModule {
       "coder_table", params: ["model"],
       doc: "The frequencies of a model that does not learn, for one symbol after another."
     ) { (model: Model) -> CodingTable in
-      try coding {
+      try Work.decoding(symbols: model.weights?.count ?? 0) {}
+      return try coding {
         guard case .fixed(let table) = try model.known() else {
           throw LunervError(
             .argument, "expected a model that does not learn, got \(model.family)")
@@ -262,26 +263,30 @@ enum CoderModule {
       try coding {
         // A shape that memory cannot hold is refused before anything is decoded.
         let empty = try Tensor.full(0, shape, .i32)
-        let decoded: [Int32]
-        switch try model.known() {
-        case .fixed(let table):
-          decoded = try reader.tensors.decoder.decode(count: empty.count, with: table)
-        case .learning(var learning):
-          decoded = try reader.tensors.decoder.decode(count: empty.count, with: &learning)
+        return try Work.decoding(symbols: empty.count) {
+          let decoded: [Int32]
+          switch try model.known() {
+          case .fixed(let table):
+            decoded = try reader.tensors.decoder.decode(count: empty.count, with: table)
+          case .learning(var learning):
+            decoded = try reader.tensors.decoder.decode(count: empty.count, with: &learning)
+          }
+          return try tensor(decoded, empty.shape)
         }
-        return try tensor(decoded, empty.shape)
       }
     }
     c.method(
       "bells", params: ["tables", "means", "scales"],
       doc: "The next symbols, each by a distribution of its own: of the means' shape."
     ) { (reader: CodingReader, tables: BellCoding, means: Tensor, scales: Tensor) -> Tensor in
-      let bells = try BellCoding.Bells(means, scales, count: means.count)
-      return try coding {
-        try tensor(
-          try tables.tables.decode(
-            means: bells.means, scales: bells.scales, from: &reader.tensors.decoder),
-          means.shape)
+      return try Work.decoding(symbols: means.count) {
+        let bells = try BellCoding.Bells(means, scales, count: means.count)
+        return try coding {
+          try tensor(
+            try tables.tables.decode(
+              means: bells.means, scales: bells.scales, from: &reader.tensors.decoder),
+            means.shape)
+        }
       }
     }
     c.method("steps", params: ["rows"], doc: "The steps of a tensor: one, or one for each row.") {
@@ -292,12 +297,15 @@ enum CoderModule {
       (reader: CodingReader, shape: [Int]) -> Tensor in
       try coding {
         let empty = try Tensor.full(0, shape, .i32)
-        return try tensor(try reader.tensors.decode(count: empty.count), empty.shape)
+        return try Work.decoding(symbols: empty.count) {
+          try tensor(try reader.tensors.decode(count: empty.count), empty.shape)
+        }
       }
     }
     c.method("symbol", params: ["table"], doc: "The next symbol.") {
       (reader: CodingReader, table: CodingTable) -> Int in
-      try coding { Int(try reader.tensors.decoder.decode(with: table.table)) }
+      try Work.decodingSymbol()
+      return try coding { Int(try reader.tensors.decoder.decode(with: table.table)) }
     }
     c.method("finish", doc: "Checks that these were all symbols.") { (reader: CodingReader) in
       try coding { try reader.tensors.decoder.finish() }

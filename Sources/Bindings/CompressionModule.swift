@@ -10,21 +10,53 @@ final class EmbeddingStore: LuaObject {
   static var luaName: String { "embeddings" }
   private let stored: StoredEmbeddings
   private let shape: [Int]
+  private let count: Int
+  /// Frames of the group that was asked for last, from `first` on.
   private var first = 0
   private var values: [[Float]] = []
+  /// Where groups are too large to be kept.
+  private var reader: StoredEmbeddings.Reader?
+
+  /// Numbers of a group up to which all of them are kept.
+  private static let mostKept = 1 << 22
 
   init(_ stored: StoredEmbeddings, shape: [Int]) {
     self.stored = stored
     self.shape = shape
+    count = shape.reduce(1, *)
   }
 
   var frames: Int { stored.frames }
 
   func frame(_ i: Int) throws -> Tensor {
     if i < first || i >= first + values.count {
-      (first, values) = try CompressionModule.section("embeddings") { try stored.group(of: i) }
+      try CompressionModule.section("embeddings") { try load(i) }
     }
     return try values[i - first].withUnsafeBytes { try Tensor.from(bytes: $0, shape, .f32) }
+  }
+
+  private func load(_ i: Int) throws {
+    let group = stored.frames(ofGroupOf: i)
+    let (numbers, overflows) = group.count.multipliedReportingOverflow(by: count)
+    if !overflows, numbers <= EmbeddingStore.mostKept {
+      reader = nil
+      (first, values) = try Work.decoding(symbols: numbers, models: group.count) {
+        try stored.group(of: i)
+      }
+      return
+    }
+    // Frame by frame, from the start of the group where the last one lies behind.
+    var next = reader
+    reader = nil
+    values = []
+    if next.map({ !group.contains($0.next) || $0.next > i }) ?? true {
+      next = try Work.decoding(symbols: count) { try stored.reader(groupOf: i) }
+    }
+    while var at = next, at.next <= i {
+      values = [try Work.decoding(symbols: count) { try at.read() }]
+      next = at
+    }
+    (first, reader) = (i, next)
   }
 }
 
@@ -314,14 +346,22 @@ enum CompressionModule {
       doc: "The tensors that encode_tensors was given, quantised."
     ) { (kind: String, bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
       // Whoever knows the shapes has bounded them; together they must fit memory.
-      let empty = try shapes.map { try Tensor.full(0, $0) }
-      let items = try section(kind) {
-        kind == "seeded weights"
-          ? try SeededTensors.decode(bytes.bytes, shapes: empty.map(\.shape), draw: draw)
-          : try StoredTensors.decode(bytes.bytes, shapes: empty.map(\.shape))
+      let (known, count) = try sizes(of: shapes)
+      return try Work.decoding(symbols: count, models: shapes.count) {
+        let items = try section(kind) {
+          kind == "seeded weights"
+            ? try SeededTensors.decode(bytes.bytes, shapes: known, draw: draw)
+            : try StoredTensors.decode(bytes.bytes, shapes: known)
+        }
+        return try zip(items, shapes).map { try tensor($0, $1) }
       }
-      return try zip(items, shapes).map { try tensor($0, $1) }
     }
+  }
+
+  /// Shapes that memory can hold, one by one and together, and how many numbers they have in all.
+  private static func sizes(of shapes: [[Int]]) throws -> ([[Int]], Int) {
+    let empty = try shapes.map { try Tensor.full(0, $0) }
+    return (empty.map(\.shape), empty.reduce(0) { $0 + $1.count })
   }
 
   // MARK: - Embeddings

@@ -11,21 +11,30 @@ public enum ConfinedDecoder {
   public static let command = DecoderProcess.command
   /// Lua objects of a program, and the file itself, have so much room.
   private static let heapLimit = 128 << 20
-  /// Address space that is promised, not touched: stacks, the allocator's reserve, the BLAS's.
+  /// Address space that is promised, not touched: stacks, the allocator's reserve, the BLAS's; and
+  /// what entropy decoding and lists on their way from Lua take.
   private static let reserve = 512 << 20
+  /// So many values a call may be handed in tables.
+  private static let mostCopied = 1 << 22
 
-  /// - Parameter words: threads, work, bytes of tensors, seconds of processor time, the version of
-  ///   the program that asks.
+  /// - Parameter words: threads, bytes of tensors, work and seconds of processor time for the start of
+  ///   a segment, the same for a frame, 1 where confinement must be whole, the version of the program
+  ///   that asks.
   /// - Returns: the process's exit code.
   public static func run(_ words: [String]) -> Int32 {
     do {
-      let numbers = words.prefix(4).compactMap { Int($0) }
-      guard words.count == 5, numbers.count == 4, numbers.allSatisfy({ $0 > 0 }) else { return 2 }
-      guard words[4] == Version.text else {
-        throw LunervError(
-          .data, "expected lunerv \(words[4]) to run it, found \(Version.text)")
+      let numbers = words.prefix(7).compactMap { Int($0) }
+      guard words.count == 8, numbers.count == 7, numbers.dropLast().allSatisfy({ $0 > 0 }) else {
+        return 2
       }
-      try serve(threads: numbers[0], work: numbers[1], memory: numbers[2], seconds: numbers[3])
+      guard words[7] == Version.text else {
+        throw LunervError(
+          .data, "expected lunerv \(words[7]) to run it, found \(Version.text)")
+      }
+      let shares = Shares(
+        start: .init(work: numbers[2], seconds: numbers[3]),
+        frame: .init(work: numbers[4], seconds: numbers[5]))
+      try serve(threads: numbers[0], memory: numbers[1], shares, isStrict: numbers[6] == 1)
       return 0
     } catch let error as LunervError {
       // A section that is damaged has no place in a script.
@@ -37,31 +46,96 @@ public enum ConfinedDecoder {
     return 1
   }
 
-  private static func serve(threads: Int, work: Int, memory: Int, seconds: Int) throws {
-    lunerv_close_from(3)
+  /// Hands out what a request may use: anew for each segment and each frame, with what is left of the
+  /// request's own.
+  private final class Shares {
+    let start: DecoderLimits.Share
+    let frame: DecoderLimits.Share
+    private var framesOfRequest = 0
+    private var isFirst = true
+
+    init(start: DecoderLimits.Share, frame: DecoderLimits.Share) {
+      (self.start, self.frame) = (start, frame)
+    }
+
+    func beginRequest(_ session: Session) throws {
+      (framesOfRequest, isFirst) = (0, false)
+      try give(frame, more: false, session)
+    }
+
+    func beginSegment(_ session: Session) throws {
+      if !isFirst { try head(2, 0) }
+      isFirst = false
+      framesOfRequest = 0
+      try give(start, more: false, session)
+    }
+
+    func beginFrame(_ session: Session) throws {
+      framesOfRequest += 1
+      guard framesOfRequest <= DecoderLimits.mostFrames else { return }
+      if framesOfRequest > 1 { try head(2, 1) }
+      try give(frame, more: framesOfRequest > 1, session)
+    }
+
+    private func give(_ share: DecoderLimits.Share, more: Bool, _ session: Session) throws {
+      // One that is used up stays so: what a program was refused, it does not get later.
+      guard session.workLeft >= 0 else { return }
+      let (sum, overflows) = session.workLeft.addingReportingOverflow(share.work)
+      session.workLeft = more ? (overflows ? .max - 1 : sum) : share.work
+      guard lunerv_allow_seconds(UInt64(share.seconds), more) else {
+        throw LunervError(.io, "this system does not limit a process's time")
+      }
+    }
+  }
+
+  private static func serve(
+    threads: Int, memory: Int, _ shares: Shares, isStrict: Bool
+  ) throws {
     // Threads cannot be started afterwards.
     ThreadPool.shared.threads = threads
     ThreadPool.shared.start()
-    let file = try receiveFile()
-    let pages = Int(try Files.readText("/proc/self/statm").prefix { $0 != " " }) ?? 0
-    let space = pages * sysconf(Int32(_SC_PAGESIZE)) + memory + heapLimit + reserve
-    guard lunerv_confine(UInt64(seconds), UInt64(space)) else {
-      throw LunervError(.io, "this system does not let a process give up its rights")
+    lunerv_tell_crashes(0)
+    guard lunerv_allow_seconds(UInt64(shares.start.seconds), false) else {
+      throw LunervError(.io, "this system does not limit a process's time")
     }
-    let host = try Host(confinedTo: heapLimit + 4 * file.count) { define($0, file) }
+    if let step = lunerv_confine(UInt64(memory + heapLimit + reserve), isStrict) {
+      let reason = String(cString: strerror(errno))
+      throw LunervError(
+        .io,
+        "this system does not let a process give up its rights: \(String(cString: step)): \(reason); "
+          + "a file that you trust is decoded without with --unconfined, in Lua { confined = false }"
+      )
+    }
+    try answer(0, [])
+    let file = try receiveFile()
+    let host = try Host(confinedTo: heapLimit + 4 * file.count, copying: mostCopied) {
+      define($0, $1.session, file, shares)
+    }
     host.session.memoryLimit = memory
-    host.session.workLeft = work
+    host.session.workLeft = shares.start.work
     try host.lua.run(
       source: "require 'lunerv.codec.confined'", chunkName: "@lunerv:codec/boot.lua")
   }
 
-  private static func define(_ m: LuaModule, _ file: [UInt8]) {
+  private static func define(
+    _ m: LuaModule, _ session: Session, _ file: [UInt8], _ shares: Shares
+  ) {
     m.define("confined_file", doc: "The file to decode.") { () -> LuaBytes in LuaBytes(file) }
     m.define("confined_ready", doc: "Says that frames can be asked for.") { try answer(0, []) }
+    m.define(
+      "confined_begin", params: ["what"],
+      doc: "Says that a segment, or a frame, begins: it may use what one may."
+    ) { (what: String) in
+      switch what {
+      case "segment": try shares.beginSegment(session)
+      default: try shares.beginFrame(session)
+      }
+    }
     m.define("confined_request", doc: "The frame that is wanted next, or nil at the end.") {
       () -> Int? in
       var index: UInt64 = 0
       let complete = try withUnsafeMutableBytes(of: &index) { try read(into: $0) }
+      try shares.beginRequest(session)
       return complete ? Int(exactly: UInt64(littleEndian: index)) : nil
     }
     m.define("confined_answer", params: ["frame"], doc: "Gives a frame, (1, 3, height, width).") {

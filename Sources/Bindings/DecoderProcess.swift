@@ -1,36 +1,23 @@
-import CSandbox
 @preconcurrency import Glibc
 import Kernels
 import LuaBridge
 import Support
+import Synchronization
 import Tensors
 
-/// What a decoder that came in a file may use, unless its user allows something else.
-struct DecoderLimits: Sendable {
-  /// Units of ``Work``.
-  var work: Int
-  /// Bytes of tensors.
-  var memory: Int
-
-  /// Two million multiplications a pixel, twenty times what the published decoder of 1.5 million
-  /// parameters takes, and a thousand numbers.
-  init(height: Int, width: Int, frames: Int, work: Int?, memory: Int?) {
-    let pixels = height * width
-    self.work = work ?? (1 << 33) + pixels * frames * (1 << 21)
-    self.memory = min(memory ?? (1 << 29) + pixels * (1 << 12), Environment.memory())
-  }
-
-  /// Time that so much work takes on one slow core; the start included.
-  var processorSeconds: Int { 2 + min(work, 1 << 50) / 500_000_000 }
-}
-
-/// A process of its own, without rights, that runs the decoder a file brought along: it gets the
-/// file's bytes, and gives the frames it is asked for. Whatever it does, here only frames of the
-/// expected size arrive, or an error that names the program.
+/// A process of its own, without rights, that decodes a file: it gets the file's bytes, and gives the
+/// frames it is asked for. Whatever it does, here only frames of the expected size arrive, or an error
+/// that names the section.
 ///
-///     → number of bytes, the file          ← an answer without bytes
-///     → a frame's index, from 1            ← an answer with 1·3·height·width floats
-///     answer: one byte, 0 for success and 1 for an error message; number of bytes, the bytes
+///                                        ← an answer without bytes: its rights are gone
+///     → number of bytes, the file        ← an answer without bytes
+///     → a frame's index, from 1          ← an answer with 1·3·height·width floats
+///
+///     answer: one byte, a number, and as many bytes where that is their count
+///         0   success and its bytes
+///         1   an error and its message
+///         2   no answer yet: the process begins with one more segment or frame for this one
+///         3   it crashes; the number is that of `lunerv_tell_crashes`
 ///
 /// Numbers have eight bytes, the lowest first.
 final class DecoderProcess: LuaObject {
@@ -38,41 +25,83 @@ final class DecoderProcess: LuaObject {
   /// What the program is called with to become such a process.
   static let command = "decoder-program"
 
-  private let height: Int
-  private let width: Int
-  private let frames: Int
+  struct Clip {
+    var height: Int
+    var width: Int
+    var frames: Int
+  }
+
+  private let clip: Clip
   private let limits: DecoderLimits
+  /// The section that errors of the process are about.
+  private let section: String
   private var socket: Int32 = -1
   private var process: pid_t = 0
   /// The frame that the process is at work on, ahead of time.
   private var ahead: Int?
+  /// The frame that was given last.
+  private var last = -1
+  /// Why it ended while nobody waited for it.
+  private var failure: (any Error)?
+  /// When an answer must be there, and how often that may still be put off.
+  private var deadline = 0.0
+  private var respites = 0
+  private var isStarting = true
+  /// Whether it has said that its rights are gone.
+  private var isConfined = false
 
-  init(file: [UInt8], height: Int, width: Int, frames: Int, limits: DecoderLimits) throws {
-    (self.height, self.width, self.frames, self.limits) = (height, width, frames, limits)
-    try start()
+  /// Processes that have not ended.
+  private static let living = Atomic<Int>(0)
+
+  /// - Parameter isStrict: whether every step of confinement must succeed.
+  init(
+    file: [UInt8], clip: Clip, limits: DecoderLimits, section: String, isStrict: Bool
+  ) throws {
+    (self.clip, self.limits, self.section) = (clip, limits, section)
+    try start(isStrict: isStrict)
+    DecoderProcess.living.wrappingAdd(1, ordering: .relaxed)
+    expectAnswer(limits.start)
+    try receiveHead(expecting: 0)
+    isConfined = true
     try send(number: file.count)
     try file.withUnsafeBytes(send)
     try receiveHead(expecting: 0)
+    isStarting = false
   }
 
   deinit { close() }
 
   func frame(_ i: Int) throws -> Tensor {
-    guard process > 0 else { throw LunervError(.argument, "the decoder program has ended") }
+    if let failure { throw failure }
+    guard process > 0 else { throw LunervError(.argument, "the process of the decoder has ended") }
     if ahead != i {
       if ahead != nil { _ = try receiveFrame() }
-      try send(number: i + 1)
+      try ask(for: i)
     }
     let frame = try receiveFrame()
-    // Most read on: the next is made while this one is looked at.
-    ahead = i + 1 < frames ? i + 1 : nil
-    if ahead != nil { try send(number: i + 2) }
+    // Who reads on reads on: the next is made while this one is looked at.
+    ahead = nil
+    let isInOrder = i == last + 1
+    last = i
+    if isInOrder, i + 1 < clip.frames {
+      // A process that has ended meanwhile has made this frame all the same.
+      do { try ask(for: i + 1) } catch { failure = error }
+    }
     return frame
   }
 
+  private func ask(for i: Int) throws {
+    expectAnswer(limits.frame)
+    try send(number: i + 1)
+    ahead = i
+  }
+
   private func receiveFrame() throws -> Tensor {
-    try receiveHead(expecting: 12 * height * width)
-    let (frame, pixels) = try Tensor.emptyImage(height: height, width: width)
+    // Room comes first: the stream stays whole where there is none.
+    let (frame, pixels) = try Tensor.emptyImage(height: clip.height, width: clip.width)
+    // Nobody may have looked for long.
+    extendDeadline(limits.frame)
+    try receiveHead(expecting: DecoderLimits.frameBytes(clip.height, clip.width))
     try receive(UnsafeMutableRawBufferPointer(pixels))
     return frame
   }
@@ -85,13 +114,28 @@ final class DecoderProcess: LuaObject {
       kill(process, SIGKILL)
       var status: Int32 = 0
       while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+      DecoderProcess.living.wrappingSubtract(1, ordering: .relaxed)
     }
     process = 0
   }
 
+  /// Lua sees objects of a few bytes where processes hang: this asks for collections on their behalf.
+  private final class Pressure {
+    private var survivors = 0
+    private var isCollected = false
+
+    /// Whether so many live that those of garbage should end before there is one more.
+    func wantsCollection() -> Bool {
+      let living = DecoderProcess.living.load(ordering: .relaxed)
+      if isCollected { survivors = living }
+      isCollected = !isCollected && living >= survivors + 8
+      return isCollected
+    }
+  }
+
   // MARK: - The process
 
-  private func start() throws {
+  private func start(isStrict: Bool) throws {
     let program = try DecoderProgram.path()
     var ends: [Int32] = [-1, -1]
     let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -117,19 +161,23 @@ final class DecoderProcess: LuaObject {
     posix_spawnattr_setflags(
       &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
 
+    let numbers = [
+      ThreadPool.shared.threads, limits.memory, limits.start.work, limits.start.seconds,
+      limits.frame.work, limits.frame.seconds, isStrict ? 1 : 0,
+    ]
     let words =
-      ["lunerv", DecoderProcess.command]
-      + [ThreadPool.shared.threads, limits.work, limits.memory, limits.processorSeconds].map {
-        String($0)
-      } + [Version.text]
+      ["lunerv", DecoderProcess.command] + numbers.map { String($0) } + [Version.text]
     // One allocator arena: the others would reserve address space for every thread.
     var settings = ["MALLOC_ARENA_MAX=1", "OPENBLAS_NUM_THREADS=1", "SWIFT_BACKTRACE=enable=no"]
     if let path = getenv("LD_LIBRARY_PATH") {
       settings.append("LD_LIBRARY_PATH=" + String(cString: path))
     }
-    let status = withCStrings(words) { words in
-      withCStrings(settings) { settings in
-        posix_spawn(&process, program, &actions, &attributes, words, settings)
+    // The process ends with the thread that starts it, so that is none that may end before.
+    let status = Starter.shared.run { [self] in
+      withCStrings(words) { words in
+        withCStrings(settings) { settings in
+          posix_spawn(&process, program, &actions, &attributes, words, settings)
+        }
       }
     }
     guard status == 0 else {
@@ -140,34 +188,59 @@ final class DecoderProcess: LuaObject {
 
   private static func cannotStart(_ code: Int32) -> LunervError {
     LunervError(
-      .io, "cannot start a process for the decoder program: \(String(cString: strerror(code)))")
+      .io, "cannot start a process for the decoder: \(String(cString: strerror(code)))")
   }
 
-  private static func failure(_ message: String) -> LunervError {
-    LunervError(.data, "section 'decoder program': \(message)")
+  private func problem(_ message: String) -> LunervError {
+    LunervError(.data, "section '\(section)': \(message)")
   }
 
   /// The error of a process that fell silent: why it ended.
-  private func silence() -> LunervError {
+  ///
+  /// - Parameter crash: what it said of that itself (`lunerv_tell_crashes`).
+  private func silence(crash: UInt64? = nil) -> LunervError {
     if LuaInterrupt.wasRequested { return LunervError(.interrupted, "interrupted") }
-    kill(process, SIGKILL)  // changes nothing where it has ended already
+    // One that crashes ends by itself; any other has lost its output, and is of no use.
     var status: Int32 = 0
-    while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+    var ended: pid_t = 0
+    let patience = Environment.monotonicTime() + 2
+    repeat {
+      ended = waitpid(process, &status, WNOHANG)
+      if ended == 0 { usleep(1000) }
+    } while (ended == 0 || ended < 0 && errno == EINTR) && Environment.monotonicTime() < patience
+    if ended == 0 {
+      kill(process, SIGKILL)
+      while waitpid(process, &status, 0) < 0 && errno == EINTR {}
+      status = 0
+    }
     process = 0
+    DecoderProcess.living.wrappingSubtract(1, ordering: .relaxed)
     close()
-    let signal = status & 0x7f
+    return problem(ending(signal: status & 0x7f, code: status >> 8 & 0xff, crash: crash))
+  }
+
+  private func ending(signal: Int32, code: Int32, crash: UInt64?) -> String {
+    let share = isStarting ? limits.start : limits.frame
     switch signal {
     case SIGXCPU:
-      return DecoderProcess.failure(
-        "it took more than \(limits.processorSeconds) seconds of processor time, which follow from the work allowed (max_work, \(limits.work))"
-      )
-    case 0: return DecoderProcess.failure("its process ended before its work was done")
-    case SIGKILL: return DecoderProcess.failure("its process was killed")
-    default:
-      return DecoderProcess.failure(
-        "its process died of signal \(signal), as it does for want of memory (max_memory, \(limits.memory) bytes)"
-      )
+      return
+        "it took more than \(share.seconds) seconds of processor time for \(isStarting ? "its start" : "a frame") (max_work, \(share.work), raises both)"
+    case 0 where code != 0: return "its process ended with exit code \(code)"
+    case 0: return "its process ended before its work was done"
+    case SIGKILL: return "its process was killed, by somebody or for want of the system's memory"
+    case SIGSYS: return "its process made a system call that no decoder makes, and was ended"
+    default: break
     }
+    let names = [
+      SIGSEGV: "SIGSEGV", SIGBUS: "SIGBUS", SIGILL: "SIGILL", SIGFPE: "SIGFPE",
+      SIGABRT: "SIGABRT", SIGTRAP: "SIGTRAP",
+    ]
+    let name = names[signal] ?? "signal \(signal)"
+    if let crash, crash & 256 != 0 {
+      return
+        "its process ran out of memory (max_memory, \(limits.memory) bytes) and ended by \(name)"
+    }
+    return "its process crashed (\(name))"
   }
 
   // MARK: - Talking
@@ -182,6 +255,8 @@ final class DecoderProcess: LuaObject {
       if n > 0 {
         done += n
       } else if errno != EINTR && errno != EAGAIN {
+        // It may have said why, before it ended.
+        try receiveHead(expecting: -1)
         throw silence()
       }
     }
@@ -204,10 +279,21 @@ final class DecoderProcess: LuaObject {
     }
   }
 
-  /// Waits until the socket is ready, for no longer than the process could be at work while it
-  /// shares its core with three others.
+  /// An answer is waited for as long as the process can be at work on it while it shares its core
+  /// with three others.
+  private func expectAnswer(_ share: DecoderLimits.Share) {
+    respites = DecoderLimits.mostFrames
+    deadline = 0
+    extendDeadline(share)
+  }
+
+  private func extendDeadline(_ share: DecoderLimits.Share) {
+    let time = 4 * Double(share.seconds)
+    deadline = max(deadline + time, Environment.monotonicTime() + 60 + time)
+  }
+
+  /// Waits until the socket is ready.
   private func wait(for events: Int16) throws {
-    let deadline = Environment.monotonicTime() + 60 + 4 * Double(limits.processorSeconds)
     while true {
       var descriptor = pollfd(fd: socket, events: events, revents: 0)
       if poll(&descriptor, 1, 100) > 0 { return }
@@ -217,66 +303,120 @@ final class DecoderProcess: LuaObject {
       }
       if Environment.monotonicTime() > deadline {
         close()
-        throw DecoderProcess.failure("its process does not answer")
+        throw problem("its process does not answer")
       }
     }
   }
 
   private func receiveHead(expecting expected: Int) throws {
-    var head = [UInt8](repeating: 0, count: 9)
-    try head.withUnsafeMutableBytes(receive)
-    let count = head[1...].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-    if head[0] == 0, count == UInt64(expected) { return }
-    guard head[0] == 1, count <= 4096 else {
-      close()
-      throw DecoderProcess.failure("its process answered with \(count) bytes, not \(expected)")
+    while true {
+      var head = [UInt8](repeating: 0, count: 9)
+      try head.withUnsafeMutableBytes(receive)
+      let number = head[1...].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+      switch head[0] {
+      case 0 where Int(exactly: number) == expected: return
+      case 1 where number <= 4096: throw try receiveError(Int(number))
+      case 2 where number <= 1:
+        // It may only say so for as long as that makes a difference.
+        if respites > 0 { extendDeadline(number == 0 ? limits.start : limits.frame) }
+        respites -= 1
+      case 3: throw silence(crash: number)
+      default:
+        close()
+        throw problem("its process answered with \(number) bytes, not \(expected)")
+      }
+      if Environment.monotonicTime() > deadline {
+        close()
+        throw problem("its process does not answer")
+      }
     }
-    var message = [UInt8](repeating: 0, count: Int(count))
+  }
+
+  private func receiveError(_ count: Int) throws -> LunervError {
+    var message = [UInt8](repeating: 0, count: count)
     try message.withUnsafeMutableBytes(receive)
     close()
     // What a stranger wrote: one line, and under the name of a section.
     let text = String(decoding: message, as: UTF8.self)
-    let known = text.hasPrefix("section '") ? "" : "section 'decoder program': "
-    throw LunervError(.data, known + text.printable)
+    // Before it has seen the file, it cannot be the file's fault.
+    if !isConfined { return LunervError(.io, text.printable) }
+    return namesSection(text) ? LunervError(.data, text.printable) : problem(text.printable)
+  }
+
+  /// Whether a message begins with "section '" or "segment 2, section '".
+  private func namesSection(_ text: String) -> Bool {
+    var rest = text[...]
+    if rest.hasPrefix("segment "), let comma = rest.firstIndex(of: ","),
+      rest[..<comma].dropFirst(8).allSatisfy(\.isNumber)
+    {
+      rest = rest[comma...].dropFirst(2)
+    }
+    return rest.hasPrefix("section '")
   }
 
   // MARK: - Lua
 
-  private struct Limits: LuaOptions {
+  private struct Options: LuaOptions {
     var maxWork: Double?
     var maxMemory: Double?
-    static var luaFields: [LuaField<Limits>] {
-      [LuaField("max_work", \.maxWork), LuaField("max_memory", \.maxMemory)]
+    var section = "decoder program"
+    var confined = true
+    static var luaFields: [LuaField<Options>] {
+      [
+        LuaField("max_work", \.maxWork), LuaField("max_memory", \.maxMemory),
+        LuaField("section", \.section), LuaField("confined", \.confined),
+      ]
     }
   }
 
   static func define(_ m: LuaModule) -> LuaClass<DecoderProcess> {
+    let pressure = Pressure()
     m.define(
       "decoder_process", params: ["bytes", "height", "width", "frames", "options"],
       doc:
-        "Runs the decoder that a file brought along in a process without rights; ask it for :frame(i). Options max_work, max_memory."
-    ) { (file: LuaBytes, height: Int, width: Int, frames: Int, o: Limits) in
-      guard height > 0, width > 0, frames > 0, max(height, width) <= 1 << 16,
-        height * width <= 1 << 28, frames <= (1 << 36) / (height * width)
-      else {
-        throw failure("frames of \(width)×\(height) are too large")
-      }
+        "Decodes a file in a process without rights; ask it for :frame(i). Options max_work, max_memory; section, that errors are about; confined, false where confinement may be partial."
+    ) { (file: LuaBytes, height: Int, width: Int, frames: Int, o: Options) in
+      guard frames > 0 else { throw LunervError(.argument, "expected frames, got \(frames)") }
       func whole(_ n: Double?) -> Int? { n.map { Int(min(max($0, 1), 0x1p60)) } }
+      let limits = try DecoderLimits(
+        height: height, width: width, fileSize: file.bytes.count, work: whole(o.maxWork),
+        memory: whole(o.maxMemory))
+      if pressure.wantsCollection() { throw LuaCollectFirst() }
       return try DecoderProcess(
-        file: file.bytes, height: height, width: width, frames: frames,
-        limits: DecoderLimits(
-          height: height, width: width, frames: frames, work: whole(o.maxWork),
-          memory: whole(o.maxMemory)))
+        file: file.bytes, clip: Clip(height: height, width: width, frames: frames),
+        limits: limits, section: o.section, isStrict: o.confined)
     }
     let c = LuaClass<DecoderProcess>()
     c.method("frame", params: ["i"], doc: "Frame i, (1, 3, height, width).") {
       (process: DecoderProcess, i: Int) -> Tensor in
-      try process.frame(try position(i, count: process.frames, "frame"))
+      try process.frame(try position(i, count: process.clip.frames, "frame"))
     }
     c.method("close", doc: "Ends the process.", polls: false) { (process: DecoderProcess) in
       process.close()
     }
     return c
+  }
+}
+
+/// A thread that lives as long as this process.
+private final class Starter: @unchecked Sendable {
+  static let shared = Starter()
+  private let thread = SideThread()
+  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+  private init() {
+    mutex = .allocate(capacity: 1)
+    pthread_mutex_init(mutex, nil)
+  }
+
+  /// Runs `body` there, or here where no thread can be had.
+  func run(_ body: @escaping () -> Int32) -> Int32 {
+    pthread_mutex_lock(mutex)
+    defer { pthread_mutex_unlock(mutex) }
+    var result: Int32 = 0
+    guard thread.start({ result = body() }) else { return body() }
+    try? thread.wait()
+    return result
   }
 }
 

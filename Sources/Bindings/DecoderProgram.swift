@@ -44,8 +44,9 @@ public enum DecoderProgram {
     if let found = candidates().first(where: { isProgram($0) && !isThisOne($0) }) { return found }
     throw LunervError(
       .io,
-      "a decoder that came in a file runs in a process of its own, and no program for it was found: "
-        + "install lunerv, name it in \(variable), or call runIfDecoderProcess() first in main")
+      "a file is decoded in a process of its own, and no program for it was found: install lunerv, "
+        + "name it in \(variable), call runIfDecoderProcess() first in main, or decode a file that you "
+        + "trust with confined = false")
   }
 
   /// Beside the program, beside the library or where it is installed with the library, in PATH.

@@ -56,12 +56,22 @@ public final class Host {
   ///
   /// - Parameters:
   ///   - heapLimit: bytes of the Lua heap.
+  ///   - copying: how many values a call may be handed in tables.
   ///   - define: adds what is its own to the native module.
-  convenience init(confinedTo heapLimit: Int, _ define: (LuaModule) -> Void) throws {
-    try self.init(lua: LuaState(memoryLimit: heapLimit), stdlib: nil) { _, module in
-      define(module)
-    }
+  convenience init(
+    confinedTo heapLimit: Int, copying: Int, _ define: (LuaModule, Host) -> Void
+  ) throws {
+    try self.init(lua: LuaState(memoryLimit: heapLimit), stdlib: nil) { define($1, $0) }
     session.recordingGate = { false }
+    lua.copyLimit = copying
+    lua.onCopy = { [session] count in
+      session.use { () -> String? in
+        do { try Work.charge(count) } catch { return (error as? LunervError)?.message }
+        return nil
+      }
+    }
+    // Tensors that nobody holds any more are no want of memory, unless work is what was refused.
+    lua.isWorthCollecting = { [session] in session.workLeft >= 0 && session.living.bytes > 0 }
   }
 
   private init(

@@ -21,6 +21,8 @@ struct ChangeMixer: ChangeCoder {
   /// The changes of the two frames before; zero where a frame was not told by them.
   private var before: [Int32]
   private var earlier: [Int32]
+  /// The sizes of changes so far at each place, over the channels.
+  private var sums: [Int64]
 
   init(rows: Int, columns: Int, count: Int) {
     (self.rows, self.columns) = (max(1, rows), max(1, columns))
@@ -30,6 +32,7 @@ struct ChangeMixer: ChangeCoder {
       situations: (ChangeMixer.bits * levels, ChangeMixer.bits * ChangeMixer.channelsApart))
     before = [Int32](repeating: 0, count: count)
     earlier = before
+    sums = [Int64](repeating: 0, count: self.rows * self.columns)
   }
 
   mutating func forget() {
@@ -72,13 +75,13 @@ struct ChangeMixer: ChangeCoder {
     let diagonals =
       (row > 0 && column + 1 < columns ? size(changes, i - columns + 1) : 0)
       + (row > 0 && column > 0 ? size(changes, i - columns - 1) : 0)
-    var (last, near, all): (Int64, Int64, Int64) = (0, 0, 0)
-    for k in 0..<channel {
+    var (last, near): (Int64, Int64) = (0, 0)
+    for k in 0..<min(channel, 3) {
       let other = size(changes, i - (k + 1) * area)
       if k == 0 { last = other }
-      if k < 3 { near += other }
-      all += other
+      near += other
     }
+    let all = sums[i % area]
     let then = size(before, i)
     let around =
       (column + 1 < columns ? size(before, i + 1) : 0)
@@ -107,8 +110,10 @@ struct ChangeMixer: ChangeCoder {
 
   mutating func encode(_ symbols: [Int32], after last: [Int32], into encoder: inout Encoder) {
     let changes = zip(symbols, last).map { $0 &- $1 }
+    for i in sums.indices { sums[i] = 0 }
     for i in changes.indices {
       let place = place(of: i, changes)
+      sums[i % sums.count] += Int64(changes[i].magnitude)
       func tell(_ bit: Int, _ value: Bool) {
         encoder.encode(
           value, with: &mixer, contexts: { place.context($0, bit) },
@@ -136,6 +141,7 @@ struct ChangeMixer: ChangeCoder {
     -> [Int32]
   {
     var changes = [Int32](repeating: 0, count: last.count)
+    for i in sums.indices { sums[i] = 0 }
     for i in changes.indices {
       let place = place(of: i, changes)
       func ask(_ bit: Int) throws(CoderError) -> Bool {
@@ -154,6 +160,7 @@ struct ChangeMixer: ChangeCoder {
       }
       guard let change = Int32(exactly: isNegative ? -size : size) else { throw .damaged }
       changes[i] = change
+      sums[i % sums.count] += Int64(change.magnitude)
     }
     (earlier, before) = (before, changes)
     return zip(last, changes).map { $0 &+ $1 }

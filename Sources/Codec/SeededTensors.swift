@@ -54,7 +54,8 @@ public enum SeededTensors {
   public static func decode(_ bytes: [UInt8], shapes: [[Int]], draw: Origin.Draw) throws
     -> [StoredTensors.Item]
   {
-    try decoding {
+    try StoredTensors.check(shapes: shapes, bytes: bytes.count)
+    return try decoding {
       var decoder = try Decoder(bytes)
       var models = try ModelCoder(relative: false)
       var seeded = try SeededModelCoder()

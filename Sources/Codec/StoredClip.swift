@@ -19,6 +19,9 @@ public struct StoredClip: Sendable, Equatable {
   /// No side, and no product of frames and pixels, is larger.
   public static let largestSide = 1 << 16
   public static let largestVolume = 1 << 36
+  /// No clip has more frames with times of their own, which may take next to no bytes: twelve hours
+  /// at 24 a second.
+  public static let mostTimes = 1 << 20
   /// Times this close to a constant rate's, in microseconds, are taken for them: containers
   /// round to milliseconds.
   static let tolerance = 1000
@@ -52,6 +55,11 @@ public struct StoredClip: Sendable, Equatable {
       abs(time - StoredClip.time(i, rate)) <= StoredClip.tolerance
     }
     times = isConstant || micros.count != frames ? nil : micros
+    guard times == nil || frames <= StoredClip.mostTimes else {
+      throw LunervError(
+        .argument,
+        "timestamps: expected at most \(StoredClip.mostTimes) that vary, got \(frames)")
+    }
     try check()
   }
 
@@ -116,8 +124,11 @@ public struct StoredClip: Sendable, Equatable {
     }
     guard kind == 1 else { throw LunervError(.data, "times of kind \(kind)") }
     let first = try reader.signed("the first time")
-    guard abs(first) < 1 << 50, frames <= 1 << 24 else {
-      throw LunervError(.data, "times out of range")
+    guard abs(first) < 1 << 50 else { throw LunervError(.data, "times out of range") }
+    guard frames <= StoredClip.mostTimes else {
+      throw LunervError(
+        .data,
+        "expected at most \(StoredClip.mostTimes) frames with times of their own, got \(frames)")
     }
     let stream = Array(try reader.take(reader.remaining))
     let frames = frames

@@ -113,7 +113,13 @@ public struct StoredEmbeddings: Sendable {
     step = StoredStep.value(of: UInt32(try reader.fixed(count: 2)))
     offset = Float(bitPattern: UInt32(try reader.fixed(count: 4)))
     guard offset.isFinite else { throw LunervError(.data, "the offset is not finite") }
-    let lengths = try (0..<(frames + groupSize - 1) / groupSize).map { _ in
+    let count = (frames + groupSize - 1) / groupSize
+    // Each takes a byte here, before room is made for so many.
+    guard count <= reader.remaining else {
+      throw LunervError(.data, "it ends too early")
+    }
+    try StoredTensors.check(symbols: shape.reduce(1, *), bytes: bytes.count)
+    let lengths = try (0..<count).map { _ in
       try reader.count(limit: bytes.count, "a group's length")
     }
     groups = try lengths.map { Array(try reader.take($0)) }
@@ -123,31 +129,59 @@ public struct StoredEmbeddings: Sendable {
     self.form = form
   }
 
-  /// The numbers of all frames in the group of a frame, which counts from 0, and the first
-  /// frame of that group.
-  public func group(of frame: Int) throws -> (first: Int, values: [[Float]]) {
-    let index = frame / groupSize
-    let first = index * groupSize
-    let values = try decoding {
-      var decoder = try Decoder(groups[index])
-      var models = try ModelCoder(relative: true)
-      var changes = try StoredEmbeddings.changeCoder(form, shape)
-      let count = shape.reduce(1, *)
-      var last: [Int32] = []
-      var values: [[Float]] = []
-      for index in first..<min(first + groupSize, frames) {
+  /// The frames of the group that a frame, which counts from 0, is in.
+  public func frames(ofGroupOf frame: Int) -> Range<Int> {
+    let first = frame / groupSize * groupSize
+    return first..<min(first + groupSize, frames)
+  }
+
+  /// Reads a group frame by frame.
+  public struct Reader {
+    private let stored: StoredEmbeddings
+    private let frames: Range<Int>
+    private var decoder: Decoder
+    private var models: ModelCoder
+    private var changes: any ChangeCoder
+    private var last: [Int32] = []
+    /// The frame that comes next.
+    public private(set) var next: Int
+
+    fileprivate init(_ stored: StoredEmbeddings, groupOf frame: Int) throws {
+      self.stored = stored
+      frames = stored.frames(ofGroupOf: frame)
+      next = frames.lowerBound
+      decoder = try Decoder(stored.groups[frame / stored.groupSize])
+      models = try ModelCoder(relative: true)
+      changes = try StoredEmbeddings.changeCoder(stored.form, stored.shape)
+    }
+
+    /// The numbers of the next frame; only for those in the group.
+    public mutating func read() throws -> [Float] {
+      try decoding {
         if try decoder.decodeBits(count: 1) == 1 {
-          guard index > first else { throw CoderError.damaged }
+          guard next > frames.lowerBound else { throw CoderError.damaged }
           last = try changes.decode(after: last, from: &decoder)
         } else {
+          let count = stored.shape.reduce(1, *)
           last = try models.decode(from: &decoder).decode(count: count, from: &decoder)
           changes.forget()
         }
-        values.append(last.map { Float($0) * step + offset })
+        next += 1
+        if next == frames.upperBound { try decoder.finish() }
+        return last.map { Float($0) * stored.step + stored.offset }
       }
-      try decoder.finish()
-      return values
     }
-    return (first, values)
+  }
+
+  /// A reader at the start of the group of a frame.
+  public func reader(groupOf frame: Int) throws -> Reader {
+    try decoding { try Reader(self, groupOf: frame) }
+  }
+
+  /// The numbers of all frames in the group of a frame, and the first frame of that group.
+  public func group(of frame: Int) throws -> (first: Int, values: [[Float]]) {
+    let range = frames(ofGroupOf: frame)
+    var reader = try reader(groupOf: frame)
+    return (range.lowerBound, try range.map { _ in try reader.read() })
   }
 }

@@ -57,10 +57,27 @@ public enum StoredTensors {
     return encoder.finish()
   }
 
+  /// A symbol that is expected costs next to nothing. Of symbols that cost nothing there are at most
+  /// so many in a section, and so many more for each of its bytes.
+  static let freeSymbols = 1 << 20
+  static let symbolsOfByte = 1 << 10
+
+  /// - Throws: an error of kind `data` for more symbols than so many bytes can hold.
+  static func check(symbols: Int, bytes: Int) throws {
+    guard symbols <= freeSymbols + symbolsOfByte * bytes else {
+      throw LunervError(.data, "\(symbols) numbers are more than \(bytes) bytes can hold")
+    }
+  }
+
+  static func check(shapes: [[Int]], bytes: Int) throws {
+    try check(symbols: shapes.reduce(0) { $0 + $1.reduce(1, *) }, bytes: bytes)
+  }
+
   /// - Parameter shapes: of the tensors, which the decoder's program knows; the caller bounds
   ///   their sizes.
   public static func decode(_ bytes: [UInt8], shapes: [[Int]]) throws -> [Item] {
-    try decoding {
+    try check(shapes: shapes, bytes: bytes.count)
+    return try decoding {
       var decoder = try Decoder(bytes)
       var models = try ModelCoder(relative: false)
       var items: [Item] = []

@@ -48,6 +48,20 @@ public final class LuaState {
   /// The interpreter's own time; it runs only for those who measure.
   public var stopwatch = LuaStopwatch()
 
+  /// How many values one call may be handed in tables, and how many it has been.
+  public var copyLimit = Int.max
+  var copied = 0
+
+  /// Told how many values a call is handed in a table, before they are read: a complaint ends the
+  /// call. Rows that are one table in Lua are read as often as they stand there.
+  public var onCopy: ((_ values: Int) -> String?)?
+
+  /// Asked when a native function fails for want of memory: whether all garbage shall be collected,
+  /// and the function be called once more.
+  public var isWorthCollecting: (() -> Bool)?
+  /// The function that is called once more.
+  var retried: NativeFunction?
+
   /// An error met while pushing results, which cannot throw.
   var pushFailure: LunervError?
   private(set) var keptSerial = 0

@@ -125,7 +125,9 @@ private struct LuaValueReader {
     case .number:
       if stack.isInteger(at: index), let value = stack.integer(at: index) { return .int(value) }
       return .number(stack.number(at: index) ?? 0)
-    case .string: return .string(stack.string(at: index) ?? "")
+    case .string:
+      try stack.willCopyText(index)
+      return .string(stack.string(at: index) ?? "")
     case .function, .thread: return .function
     case .userdata: return .object(try stack.anyObject(at: index))
     case .table:
@@ -149,7 +151,8 @@ private struct LuaValueReader {
     defer { lua_settop(thread, top) }
     var elements: [LuaValue] = []
     let length = stack.length(at: index)
-    elements.reserveCapacity(Swift.min(length, LuaValue.maximumCount))
+    try stack.willCopy(length)
+    elements.reserveCapacity(Swift.min(length, 1 << 12))
     for position in 0..<length {
       lua_rawgeti(thread, index, lua_Integer(position + 1))
       elements.append(try read(at: top + 1))
@@ -161,7 +164,10 @@ private struct LuaValueReader {
       let isElement =
         stack.isInteger(at: top + 1)
         && (1...Swift.max(length, 1)).contains(stack.integer(at: top + 1) ?? 0) && length > 0
-      if !isElement { pairs.append((try read(at: top + 1), try read(at: top + 2))) }
+      if !isElement {
+        try stack.willCopy(1)
+        pairs.append((try read(at: top + 1), try read(at: top + 2)))
+      }
       lua_settop(thread, top + 1)
     }
     if pairs.isEmpty { return .array(elements) }

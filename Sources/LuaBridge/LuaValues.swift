@@ -143,6 +143,7 @@ extension Array: LuaArgument where Element: LuaArgument {
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> [Element] {
     guard stack.type(at: index) == .table else { throw LuaTypeMismatch(expected: "table") }
     let count = stack.length(at: index)
+    try stack.willCopy(count)
     let table = lua_absindex(stack.thread, index)
     try stack.forEachPair(of: table) { (key: Int32, _: Int32) throws(LuaTypeMismatch) in
       if let position = stack.integer(at: key), position >= 1, position <= count { return }
@@ -153,11 +154,13 @@ extension Array: LuaArgument where Element: LuaArgument {
           ? "expected list, got an object" : "expected list, got a table with the key '\(name)'")
     }
     var result: [Element] = []
-    result.reserveCapacity(count)
+    // A table of a few entries may say that it has any length.
+    result.reserveCapacity(Swift.min(count, 1 << 12))
     for position in 0..<count {
       let element = try stack.withElement(position + 1, of: table) {
         (at: Int32) throws(LuaTypeMismatch) -> Element in
         do throws(LuaTypeMismatch) {
+          try stack.willCopyText(at)
           return try Element.read(stack, at: at)
         } catch {
           throw error.resolved(stack, at: at, prefix: "element \(position + 1): ")
@@ -264,6 +267,20 @@ public struct LuaVarargs: LuaArgument {
 }
 
 extension LuaStack {
+  /// Counts a string in a table, which may stand there many times, as the values that it outweighs.
+  func willCopyText(_ index: Int32) throws(LuaTypeMismatch) {
+    if state.copyLimit < .max, type(at: index) == .string { try willCopy(length(at: index) / 16) }
+  }
+
+  /// Counts values that are about to be read from a table.
+  func willCopy(_ count: Int) throws(LuaTypeMismatch) {
+    guard count <= state.copyLimit - state.copied else {
+      throw LuaTypeMismatch("expected at most \(state.copyLimit) values in tables")
+    }
+    state.copied += count
+    if let complaint = state.onCopy?(count) { throw LuaTypeMismatch(complaint) }
+  }
+
   /// A table key as messages show it.
   func keyDescription(at index: Int32) -> String {
     if let text = string(at: index) { return text }

@@ -86,6 +86,9 @@ final class NativeFunction {
   /// Runs the function; the number of results, or a status of CLuaBridge.h.
   func call(_ stack: LuaStack) -> Int32 {
     let top = stack.count
+    let mayRetry = stack.state.retried !== self
+    stack.state.retried = nil
+    stack.state.copied = 0
     do {
       if maximum >= 0, top > maximum, isCounted {
         for index in (maximum + 1)...top where !stack.isNil(at: index) {
@@ -103,6 +106,12 @@ final class NativeFunction {
     } catch {
       lua_settop(stack.thread, top)
       stack.state.pushFailure = nil
+      if mayRetry, let failure = error as? LunervError, failure.kind == .memory,
+        stack.state.isWorthCollecting?() == true
+      {
+        stack.state.retried = self
+        return LUNERV_AGAIN
+      }
       return stack.fail(with: error, in: self)
     }
   }

@@ -23,12 +23,12 @@ public typealias LunervError = Support.LunervError
 /// pixels, `bool` (a byte, 0 or 1) for masks.
 public typealias DType = Tensors.DType
 
-/// The first thing that a program's `main` does, if it is to decode files that bring a decoder or a
-/// probability model of their own.
+/// The first thing that a program's `main` does, if it is to decode files.
 ///
-/// Such code is a stranger's, so it runs in a process without rights, and this program is started
-/// again to be that process: it has to notice, before anything else. Where it was started so, this
-/// never returns; in all other cases it returns at once. No thread of the program may run yet.
+/// They may be a stranger's, and bring code. So they are decoded in a process without rights, and this
+/// program is started again to be that process: it has to notice, before anything else. Where it was
+/// started so, this never returns; in all other cases it returns at once. No thread of the program may
+/// run yet.
 ///
 /// ```swift
 /// @main struct Player {
@@ -39,9 +39,9 @@ public typealias DType = Tensors.DType
 /// }
 /// ```
 ///
-/// A program that does not call this is never started again. It decodes such files with a `lunerv`
-/// that it finds: the one that the environment variable `LUNERV_DECODER` names, beside the program,
-/// or in `PATH`. Without any, opening such a file throws an `.io` error that says so. It must be of
-/// the same version. Files with a decoder of the library, as `lunerv compress` writes them, need
-/// none of this.
+/// A program that does not call this is never started again. It decodes files with a `lunerv` that it
+/// finds: the one that the environment variable `LUNERV_DECODER` names, beside the program, or in
+/// `PATH`. Without any, opening a file throws an `.io` error that says so. It must be of the same
+/// version. Files that one trusts, with a decoder of the library as `lunerv compress` writes them, need
+/// none of this: see `Limits.isConfined` of `LunervCodec`.
 public func runIfDecoderProcess() { DecoderProgram.runIfAsked() }

@@ -3,20 +3,23 @@ import Bindings
 import LuaBridge
 import Support
 
-/// What code that came in a file may use while the file is decoded; nil for what follows from the
-/// size and the number of frames, twenty times what the published decoders take.
+/// What a file may use while it is decoded; nil for what follows from the size of its frames and of the
+/// file, twenty times what the published decoders take. docs/security.md tells the formulas.
 public struct Limits: Sendable {
-  /// Elements, multiplications and additions, for the whole video.
+  /// Elements, multiplications and additions, for the start of each segment and for each frame. A
+  /// second of processor time goes with every 500 million, and two more.
   public var work: Int?
-  /// Bytes of tensors in the process that runs such code.
+  /// Bytes of tensors in the process that decodes.
   public var memory: Int?
   /// Bytes of tensors in this process.
   public var ownMemory: Int?
-  /// Whether decoders of the library run in a process without rights too.
+  /// Whether files are decoded in a process without rights. False, for files that one trusts,
+  /// decodes with decoders of the library in this process, and lets a system run the others that
+  /// cannot confine a process.
   public var isConfined: Bool
 
   public init(
-    work: Int? = nil, memory: Int? = nil, ownMemory: Int? = nil, isConfined: Bool = false
+    work: Int? = nil, memory: Int? = nil, ownMemory: Int? = nil, isConfined: Bool = true
   ) {
     (self.work, self.memory, self.ownMemory, self.isConfined) = (
       work, memory, ownMemory, isConfined
@@ -47,7 +50,8 @@ public struct Limits: Sendable {
 ///
 /// **Threads.** One at a time; several videos decode independently on several threads.
 ///
-/// A decoder that came in the file never runs in this process; see `runIfDecoderProcess()`.
+/// Files are decoded in a process of their own, without rights; see `runIfDecoderProcess()` for the
+/// program that it runs. It ends with the video.
 public final class Video {
   public let width: Int
   public let height: Int

@@ -78,6 +78,21 @@ public enum Arena {
     throw LunervError(.memory, "not enough memory for a tensor of \(bytes) bytes")
   }
 
+  /// Counts bytes that are taken elsewhere.
+  static func reserve(_ bytes: Int, for account: MemoryAccount) throws {
+    try locked {
+      guard bytes <= account.limit - account.live else {
+        throw LunervError(
+          .memory, "not enough memory: \(bytes) bytes more would exceed \(account.limit) in all")
+      }
+      account.live += bytes
+    }
+  }
+
+  static func giveBack(_ bytes: Int, of account: MemoryAccount) {
+    locked { account.live -= bytes }
+  }
+
   static func note(_ size: Int, _ account: MemoryAccount, _ ledger: MemoryByOwner, _ owner: Int) {
     locked { ledger.take(size, owner, all: account.live) }
   }

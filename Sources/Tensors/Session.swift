@@ -85,6 +85,13 @@ public final class Session {
     set { memory.limit = newValue }
   }
 
+  /// Runs `body` with so many bytes counted as those of tensors: of what it takes elsewhere.
+  public func reserving<R>(_ bytes: Int, _ body: () throws -> R) throws -> R {
+    try Arena.reserve(bytes, for: memory)
+    defer { Arena.giveBack(bytes, of: memory) }
+    return try body()
+  }
+
   /// No single tensor may ask for more than this many bytes (2⁴⁰ unless set lower).
   public var largestBlock: Int {
     get { memory.largestBlock }

@@ -17,6 +17,23 @@ public enum Work {
     session.workLeft -= units
   }
 
+  /// Runs `body`, which decodes so many symbols by so many models. Both are charged first, and counted
+  /// as the memory that they take meanwhile: 16 bytes a symbol, in arrays.
+  public static func decoding<R>(symbols: Int, models: Int = 1, _ body: () throws -> R) throws -> R
+  {
+    let (bytes, overflows) = symbols.multipliedReportingOverflow(by: 16)
+    let (more, exceeds) = models.multipliedReportingOverflow(by: 1 << 14)
+    guard !overflows, !exceeds, bytes < 1 << 60, more < 1 << 60 else {
+      throw LunervError(.memory, "not enough memory for \(symbols) symbols")
+    }
+    // A symbol takes some 20 ns, a model's table some microseconds.
+    try charge(2 * bytes + more)
+    return try Session.current.reserving(bytes, body)
+  }
+
+  /// One symbol that Lua asks for.
+  public static func decodingSymbol() throws { try charge(call) }
+
   /// A product, however large.
   static func charge(_ a: Int, _ b: Int, _ c: Int = 1, _ d: Int = 1) throws {
     if Session.current.workLeft == .max { return }

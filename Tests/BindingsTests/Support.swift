@@ -117,6 +117,8 @@ struct Outcome {
   var err: String
   /// From the start, or from the signal that was sent, to the end.
   var seconds: Double
+  /// The most memory that the process, or one that it waited for, has held at once.
+  var peakBytes = 0
 
   var errorLines: [String] { lines(of: err) }
 }
@@ -197,8 +199,9 @@ final class Running {
   /// Waits for the end; kills what takes longer than `limit` seconds.
   func outcome(within limit: Double = 60) throws -> Outcome {
     var status: Int32 = 0
+    var usage = rusage()
     let end = now() + limit
-    while waitpid(pid, &status, WNOHANG) == 0 {
+    while wait4(pid, &status, WNOHANG, &usage) == 0 {
       if now() > end {
         Issue.record("lunerv did not end within \(limit) seconds")
         kill(pid, SIGKILL)
@@ -211,7 +214,7 @@ final class Running {
     let signal = status & 0x7f
     return Outcome(
       code: signal == 0 ? (status >> 8) & 0xff : 128 + signal, out: try text(of: outPath),
-      err: try text(of: errPath), seconds: now() - since)
+      err: try text(of: errPath), seconds: now() - since, peakBytes: usage.ru_maxrss * 1024)
   }
 
   /// Waits until a condition holds; false when the process ends first, or after `limit` seconds.

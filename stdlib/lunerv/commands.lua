@@ -17,8 +17,10 @@ local function start(o)
   if o.threads then native.set_threads(o.threads) end
 end
 
--- What a decoder that came in a file may use.
-local function limits(o) return { max_work = o.max_work, max_memory = o.max_memory } end
+-- How a file is decoded that may have come from anywhere.
+local function manner(o)
+  return { max_work = o.max_work, max_memory = o.max_memory, confined = not o.unconfined }
+end
 
 -- The command line of a command, as one would type it again.
 local function typed(name, words)
@@ -113,7 +115,7 @@ function commands.decompress(words)
   start(o)
   sources.keep(o.output, o.file)
   local began = native.time()
-  local decoded = errors.must(codec.open(o.file, limits(o)))
+  local decoded = errors.must(codec.open(o.file, manner(o)))
   local writer <close> = errors.must(native.open_writer(o.output, {
     width = decoded.width, height = decoded.height, fps = decoded.fps,
     timestamps = decoded.timestamps,
@@ -198,7 +200,7 @@ function commands.eval(words)
   })
   if not o then return end
   start(o)
-  local decoded = errors.must(codec.open(o.file, limits(o)))
+  local decoded = errors.must(codec.open(o.file, manner(o)))
   -- The file's frame size, unless told how the clip was cut.
   if not o.resize and not o.crop then o.resize = { decoded.height, decoded.width } end
   if not o.frames then o.frames = { decoded.frames } end

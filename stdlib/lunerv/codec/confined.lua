@@ -1,6 +1,6 @@
--- What runs in the process that decodes a file with a program of its own (Bindings/DecoderProcess).
--- The process has no rights: it opens nothing, starts nothing, and its time and memory are
--- bounded. Within it the program sees neither Lua's libraries nor ours, but what is listed here.
+-- What runs in the process that decodes a file (Bindings/DecoderProcess). The process has no
+-- rights: it opens nothing, starts nothing, and its time and memory are bounded. A program from the
+-- file sees neither Lua's libraries nor ours in it, but what is listed here.
 local bridge <const> = require "lunerv.bridge"
 local codec <const> = require "lunerv.codec"
 local native <const> = require "lunerv.native"
@@ -35,7 +35,17 @@ local lv <const> = { nn = {} }
 -- Pure operators: no files, gradients, callbacks, threads.
 for _, name in ipairs(native.pure_operators) do lv[name] = native[name] end
 for name, value in pairs(nn) do lv.nn[name] = value end
-function lv.options(given, defaults, optional) return options(given, defaults, optional) end
+
+-- Longest list that the library copies, table.insert moves or table.unpack spreads. A table of a
+-- few entries may claim any length, by `__len` and without.
+local longest <const> = 1 << 16
+
+function lv.options(given, defaults, optional)
+  if type(optional) == "table" and rawlen(optional) > longest then
+    error("options: expected a list of at most 65536 names", 2)
+  end
+  return options(given, defaults, optional)
+end
 -- There are no gradients here: what has its own only computes, and nothing is computed twice.
 function lv.func(definition)
   return function(...) return definition.forward({}, ...) end
@@ -73,9 +83,6 @@ function world.pairs(t)
   end
 end
 
--- Longest list that table.insert moves or table.unpack spreads.
-local longest <const> = 1 << 16
-
 world.table = {}
 function world.table.insert(t, ...)
   local n, position, value = select("#", ...), ...
@@ -100,6 +107,17 @@ function world.table.unpack(t, first, last)
   return table.unpack(t, first, last)
 end
 
+-- `__len` as the library can rely on it.
+local function bounded_length(given)
+  return function(t)
+    local n = given(t)
+    if math.type(n) ~= "integer" or n < 0 or n > longest then
+      error("__len: expected an integer from 0 to 65536", 2)
+    end
+    return n
+  end
+end
+
 local events <const> = {}
 for name in strings.gmatch("index newindex call add sub mul div mod pow unm idiv len eq lt le "
   .. "concat", "%S+") do events["__" .. name] = true end
@@ -117,7 +135,7 @@ function world.setmetatable(t, given)
       if kind ~= "function" and not (kind == "table" and key:match "index$") then
         error("setmetatable: '" .. key .. "' must be a function", 2)
       end
-      meta[key] = value
+      meta[key] = key == "__len" and bounded_length(value) or value
     elseif type(key) == "string" and strings.sub(key, 1, 2) == "__" then
       error("setmetatable: a decoder program may not set '" .. key .. "'", 2)
     end
@@ -192,7 +210,7 @@ end
 
 local function serve()
   local video <const> = codec.decode(native.confined_file(),
-    { build = network_of, models = model_of })
+    { build = network_of, models = model_of, begin = native.confined_begin })
   native.confined_ready()
   local expected <const> = strings.format("f32 (1, 3, %d, %d)", video.height, video.width)
   while true do

@@ -120,8 +120,12 @@ local function is_bounded(value, most)
   return #value <= 64
 end
 
--- Bounds what a file asks for, before anything is built.
-local function check(class, o)
+-- A parameter that is expected costs next to nothing: so many come for free, and so many more for
+-- each byte of the weights. StoredTensors has the same numbers for symbols.
+local free_parameters <const>, parameters_a_byte <const> = 1 << 20, 1 << 10
+
+-- Bounds what a file asks for, before anything is built; `bytes` are its weights', or nil.
+local function check(class, o, bytes)
   for name, most in pairs(largest) do
     local value = o[name]
     if name == "enc_dim" and value then value = value[2] end
@@ -142,6 +146,9 @@ local function check(class, o)
   if parameters > most_parameters then
     fail("expected at most %d parameters, got %d", most_parameters, parameters)
   end
+  if bytes and parameters > free_parameters + parameters_a_byte * bytes then
+    fail("%d parameters are more than %d bytes of weights can hold", parameters, bytes)
+  end
   local rows, columns = shape.grid[1] * (c.unfold or 1), shape.grid[2] * (c.unfold or 1)
   -- Every head of a transformer compares every cell with every other.
   if c.block_dim and 8 * (rows * columns) ^ 2 > most_numbers then fail "fc_hw: too many cells" end
@@ -151,8 +158,9 @@ local function check(class, o)
   end
 end
 
--- The model that `text` describes, with parameters nobody has set yet, for frames of a size.
-function decoders.build(text, height, width, frames)
+-- The model that `text` describes, with parameters nobody has set yet, for frames of a size;
+-- `bytes` are those of the weights that a file has for it.
+function decoders.build(text, height, width, frames, bytes)
   local program, told = text:match "^([%w_]+@%d+)(%b{})$"
   local known = program and frozen[program]
   if not known then fail("an unknown decoder, '%s'", text:sub(1, 40)) end
@@ -175,7 +183,7 @@ function decoders.build(text, height, width, frames)
   end
   local built, result = errors.attempt(function()
     local class = models[known.kind]
-    check(class, o)
+    check(class, o, bytes)
     return class(o)
   end)
   if built then return result end

@@ -23,15 +23,20 @@ local videos <const> = require "lunerv.codec.video"
 local codec <const> = {}
 
 local takes_decode <const> = options.takes("codec.decode", {
-  { "max_work", nil, "elements, multiplications and additions that a decoder from the file may "
-    .. "compute for the whole video (by the size and number of frames)", type = "number" },
-  { "max_memory", nil, "bytes of its tensors (by the size of frames)", type = "number" },
-  { "confined", nil, "decoders of the library run in a process without rights too",
-    type = "boolean" },
+  { "max_work", nil, "elements, multiplications and additions for the start of a segment, and for "
+    .. "each frame; a second of processor time for every 5e8, and two more (by the size of frames "
+    .. "and of the file)", type = "number" },
+  { "max_memory", nil, "bytes of tensors (by the size of frames, at most half of what there is)",
+    type = "number" },
+  { "confined", true, "whether the file is decoded in a process without rights: false, for those "
+    .. "who trust it, decodes with the library's decoders here, where `video.model` is the "
+    .. "network, and makes do with a system that cannot confine a process" },
   { "build", nil, "fun(text, sections): the model of a decoder from the file, for those who trust "
     .. "it", type = "function" },
   { "models", nil, "fun(name, sections): the probability model of that name from the file, for "
     .. "those who trust it", type = "function" },
+  { "begin", nil, "fun(what): told when the network of a segment, or a frame, is begun",
+    type = "function" },
 })
 
 local coded <const> = {
@@ -65,8 +70,8 @@ codec.Video = videos.Video
 --- It has height, width, frames, fps, timestamps (nil at a constant rate), bytes, bpp, sections
 --- and segments, `#video` frames, `video:frame(i)` and `video:evaluate(clip)`. What is wrong with
 --- the bytes is an error that names the section; segments behind the first are decoded when they
---- are asked for. A decoder that came in the file runs in a process without rights, and so does any
---- decoder where a probability model came.
+--- are asked for. All of it happens in a process without rights, within limits that no file raises:
+--- docs/security.md. `video:close()` ends it.
 ---
 ---     local video = lv.codec.decode(assert(lv.read_file "clip.lnv"))
 ---     print(#video, video:frame(1).shape[4])
@@ -85,14 +90,18 @@ function codec.decode(bytes, given)
   if (has_program or has_model) and not shared["decoder program"] then
     layout.damaged("decoder program", "it is missing")
   end
-  if (has_program or has_model or o.confined) and not (o.build or o.models) then
-    video.process = native.decoder_process(bytes, video.height, video.width, video.frames,
-      { max_work = o.max_work, max_memory = o.max_memory })
+  local is_own = has_program or has_model
+  if (is_own or o.confined) and not (o.build or o.models) then
+    video.process = native.decoder_process(bytes, video.height, video.width, video.frames, {
+      max_work = o.max_work, max_memory = o.max_memory, confined = o.confined,
+      section = is_own and "decoder program" or "decoder",
+    })
     return setmetatable(video, codec.Video)
   end
   if has_program and not o.build or has_model and not o.models then
     errors.raise("codec.decode: this file wants `%s`, too", o.build and "models" or "build")
   end
+  video.begin = o.begin
   video.build = o.build and function(text) return o.build(text, shared) end
   video.find_model = o.models and function(name)
     local model = o.models(name, shared)
@@ -290,7 +299,8 @@ function codec.write(path, compressed, given)
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict, model = o.model })
   local file = layout.read(bytes)
   local here = (program.is(file.decoder) or o.model) and decoded_here(bytes, rebuild, o.model)
-  local there = (here or o.verify) and codec.decode(bytes)
+  -- What is the library's alone decodes here to the same bits, and nobody else wrote the file.
+  local there = (here or o.verify) and codec.decode(bytes, { confined = here and true or false })
   if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
     local quality = there:evaluate(o.clip, function(frame, output, ...)

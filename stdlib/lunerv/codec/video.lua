@@ -18,7 +18,8 @@ Video.__index = Video
 local function model_of(video, segment)
   local text = segment.sections.decoder
   if program.is(text) then return video.build(text) end
-  local model = decoders.build(text, video.height, video.width, segment.frames)
+  local model = decoders.build(text, video.height, video.width, segment.frames,
+    #segment.sections.weights)
   local c = model.config
   return model, model.encode and { 1, c.enc_dim[2], model.grid[1], model.grid[2] }
 end
@@ -32,21 +33,22 @@ local function weights_of(video, segment, list)
   return native.decode_tensors(segment.kinds.weights, segment.sections.weights, shapes)
 end
 
--- What the network makes of frame `i` of a segment.
-local function image_of(segment, model, embeddings, i, ...)
+-- What the network makes of frame `i` of a segment of `video`.
+local function image_of(video, segment, model, embeddings, i, ...)
+  if video.begin then video.begin "frame" end
   local t = i / segment.frames
   if not embeddings then return model(t, ...):evaluate() end
   return model:decode(embeddings:frame(i), t, ...):evaluate()
 end
 
 -- The order of a segment's frames; nil where they do not depend on each other.
-local function order_of(segment, model, embeddings, group)
+local function order_of(video, segment, model, embeddings, group)
   if (segment.kinds.decoder == "ordered decoder") ~= (group ~= nil) then
     layout.damaged("decoder", "frames of a group are an ordered decoder's")
   end
   if not group then return nil end
   return order.of(model, group, segment.frames, function(i, images)
-    return image_of(segment, model, embeddings, i, i, images)
+    return image_of(video, segment, model, embeddings, i, i, images)
   end)
 end
 
@@ -72,7 +74,7 @@ local function build(video, segment)
   elseif sections.embeddings then
     layout.damaged("embeddings", "this decoder has no use for it")
   end
-  return model, embeddings, order_of(segment, model, embeddings, group)
+  return model, embeddings, order_of(video, segment, model, embeddings, group)
 end
 
 -- Makes `video` ready for the frames of its segment `index`, in the place of the one before: there
@@ -81,6 +83,7 @@ local function enter(video, index)
   local segment = video.segments[index]
   if video.segment == segment then return end
   video.segment, video.model, video.embeddings, video.order = nil, nil, nil, nil
+  if video.begin then video.begin "segment" end
   local state = native.rng_state() -- a new model draws numbers that nobody is to miss
   local ok, model, embeddings, in_order = errors.attempt(build, video, segment)
   native.set_rng_state(state)
@@ -93,7 +96,28 @@ local function enter(video, index)
   video.order = in_order
 end
 
+-- A frame of the process that decodes; an error names the file.
+local function frame_of_process(video, i)
+  local ok, frame = errors.attempt(video.process.frame, video.process, i)
+  native.step_boundary()
+  if ok then return frame end
+  if video.path and errors.is(frame, "data") then
+    errors.data("%s: %s", video.path, errors.reason(frame))
+  end
+  error(frame, 0)
+end
+
 function Video:__len() return self.frames end
+
+--- Ends the process that decodes the file, where there is one. `local video <close> = …` does so at
+--- the end of its block, and garbage collection in time.
+---
+---     local video <close> = assert(lv.codec.open "clip.lnv")
+function Video:close()
+  if self.process then self.process:close() end
+end
+
+Video.__close = Video.close
 
 --- The number of the segment that frame `i` belongs to.
 ---
@@ -116,12 +140,12 @@ function Video:frame(i)
   if math.type(i) ~= "integer" or i < 1 or i > self.frames then
     errors.raise("frame: expected 1 to %d, got %s", self.frames, tostring(i))
   end
-  if self.process then return self.process:frame(i) end
+  if self.process then return frame_of_process(self, i) end
   enter(self, self:segment_of(i))
   local index = i - self.segment.first + 1
   local output = native.no_grad(function()
     if self.order then return self.order:frame(index) end
-    return image_of(self.segment, self.model, self.embeddings, index)
+    return image_of(self, self.segment, self.model, self.embeddings, index)
   end)
   native.step_boundary()
   return output

@@ -32,7 +32,7 @@ end
 
 -- Frames as the file has them. Of a clip that is not in memory no more than those are read.
 local function write_frames(path, clip, o)
-  local kept, decoded = frames.of(o.out, clip), errors.must(codec.open(path))
+  local kept, decoded = frames.of(o.out, clip), errors.must(codec.open(path, { confined = false }))
   for _, index in ipairs(metrics.spread(#clip, frames.count)) do
     local image
     if clip.handle or not clip.part then

@@ -105,11 +105,14 @@ function tree.place(child, parent)
   tree.moves = tree.moves + 1
 end
 
+-- No path is longer: modules may be fields of each other, in a circle.
+local longest_path <const> = 64
+
 -- "Decoder.body[2].conv": where a module is, from the outermost one that holds it.
 function tree.path(module)
   local path = ""
-  while true do
-    local parent = owners[module]
+  for depth = 1, math.huge do
+    local parent = depth <= longest_path and owners[module]
     local field = parent and field_of(parent, module)
     if not field then return module.class_name .. path end
     path, module = field .. path, parent

@@ -228,9 +228,11 @@ catalogue.list = {
     commands = compressing, doc = "share of the convolutions' weights that three_step drops" },
 
   { name = "max_work", type = "count", least = 1, commands = decoding,
-    doc = "elements, multiplications and additions that a decoder in the file may compute" },
+    doc = "elements, multiplications and additions for a segment's start, and for each frame" },
   { name = "max_memory", type = "bytes", commands = decoding,
-    doc = "memory for the tensors of a decoder in the file" },
+    doc = "memory for the tensors of the file's decoder" },
+  { name = "unconfined", type = "boolean", default = false, commands = decoding,
+    doc = "decode a file that you trust without confining its decoder" },
 
   { name = "json", type = "boolean", default = false,
     commands = { "compress_file", "decompress", "info", "eval", "report", "encode_field" },
