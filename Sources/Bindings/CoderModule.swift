@@ -263,7 +263,7 @@ enum CoderModule {
       try coding {
         // A shape that memory cannot hold is refused before anything is decoded.
         let empty = try Tensor.full(0, shape, .i32)
-        return try Work.decoding(symbols: empty.count) {
+        return try reader.decoding(empty.count) {
           let decoded: [Int32]
           switch try model.known() {
           case .fixed(let table):
@@ -279,7 +279,7 @@ enum CoderModule {
       "bells", params: ["tables", "means", "scales"],
       doc: "The next symbols, each by a distribution of its own: of the means' shape."
     ) { (reader: CodingReader, tables: BellCoding, means: Tensor, scales: Tensor) -> Tensor in
-      return try Work.decoding(symbols: means.count) {
+      return try reader.decoding(means.count) {
         let bells = try BellCoding.Bells(means, scales, count: means.count)
         return try coding {
           try tensor(
@@ -297,7 +297,7 @@ enum CoderModule {
       (reader: CodingReader, shape: [Int]) -> Tensor in
       try coding {
         let empty = try Tensor.full(0, shape, .i32)
-        return try Work.decoding(symbols: empty.count) {
+        return try reader.decoding(empty.count) {
           try tensor(try reader.tensors.decode(count: empty.count), empty.shape)
         }
       }
@@ -340,4 +340,14 @@ final class CodingReader: LuaObject {
   static var luaName: String { "coding_reader" }
   var tensors: ModelledTensors.Reader
   init(_ bytes: [UInt8]) throws { tensors = try ModelledTensors.Reader(bytes) }
+
+  /// Runs `body`, which decodes so many symbols. One that fails has read none: it may be called once
+  /// more, when there is memory.
+  func decoding<R>(_ symbols: Int, _ body: () throws -> R) throws -> R {
+    let before = tensors
+    do { return try Work.decoding(symbols: symbols, body) } catch {
+      tensors = before
+      throw error
+    }
+  }
 }

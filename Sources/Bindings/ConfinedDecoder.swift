@@ -53,6 +53,7 @@ public enum ConfinedDecoder {
     let frame: DecoderLimits.Share
     private var framesOfRequest = 0
     private var isFirst = true
+    private var isInSegment = false
 
     init(start: DecoderLimits.Share, frame: DecoderLimits.Share) {
       (self.start, self.frame) = (start, frame)
@@ -64,7 +65,8 @@ public enum ConfinedDecoder {
     }
 
     func beginSegment(_ session: Session) throws {
-      if !isFirst { try head(2, 0) }
+      isInSegment = !isFirst
+      if isInSegment { try head(2, 0) }
       isFirst = false
       framesOfRequest = 0
       try give(start, more: false, session)
@@ -73,7 +75,8 @@ public enum ConfinedDecoder {
     func beginFrame(_ session: Session) throws {
       framesOfRequest += 1
       guard framesOfRequest <= DecoderLimits.mostFrames else { return }
-      if framesOfRequest > 1 { try head(2, 1) }
+      if framesOfRequest > 1 || isInSegment { try head(2, 1) }
+      isInSegment = false
       try give(frame, more: framesOfRequest > 1, session)
     }
 
@@ -102,8 +105,8 @@ public enum ConfinedDecoder {
       let reason = String(cString: strerror(errno))
       throw LunervError(
         .io,
-        "this system does not let a process give up its rights: \(String(cString: step)): \(reason); "
-          + "a file that you trust is decoded without with --unconfined, in Lua { confined = false }"
+        "this system does not let a process give up its rights (\(String(cString: step)): \(reason)): "
+          + "a file that you trust decodes with --unconfined, { confined = false } in Lua"
       )
     }
     try answer(0, [])

@@ -66,7 +66,6 @@ final class DecoderProcess: LuaObject {
     try send(number: file.count)
     try file.withUnsafeBytes(send)
     try receiveHead(expecting: 0)
-    isStarting = false
   }
 
   deinit { close() }
@@ -92,6 +91,7 @@ final class DecoderProcess: LuaObject {
 
   private func ask(for i: Int) throws {
     expectAnswer(limits.frame)
+    isStarting = false
     try send(number: i + 1)
     ahead = i
   }
@@ -282,7 +282,7 @@ final class DecoderProcess: LuaObject {
   /// An answer is waited for as long as the process can be at work on it while it shares its core
   /// with three others.
   private func expectAnswer(_ share: DecoderLimits.Share) {
-    respites = DecoderLimits.mostFrames
+    respites = DecoderLimits.mostFrames + 1
     deadline = 0
     extendDeadline(share)
   }
@@ -318,7 +318,8 @@ final class DecoderProcess: LuaObject {
       case 1 where number <= 4096: throw try receiveError(Int(number))
       case 2 where number <= 1:
         // It may only say so for as long as that makes a difference.
-        if respites > 0 { extendDeadline(number == 0 ? limits.start : limits.frame) }
+        isStarting = number == 0
+        if respites > 0 { extendDeadline(isStarting ? limits.start : limits.frame) }
         respites -= 1
       case 3: throw silence(crash: number)
       default:

@@ -38,13 +38,13 @@ import Testing
 
   @Test func aNetworkThatNoBytesHold() throws {
     let scratch = try Scratch()
-    // 76 million parameters, of which 600 bytes tell.
+    // 36 million parameters, of which 600 bytes tell.
     let path = try forge(
       scratch,
       """
         return { "clip", "decoder", "weights", "embeddings" }, {
           native.lnv_clip(8, 8, 1, 25, {}),
-          'hnerv@1{"enc_dim":1,"fc_dim":1024,"reduce":1,"strides":[2,2,2]}',
+          'hnerv@1{"enc_dim":1,"fc_dim":512,"reduce":1,"strides":[2,2,2]}',
           ("\\1"):rep(600), ("\\1"):rep(16) }
       """)
     try expectRefusal(path, ["section 'decoder'", "bytes of weights"], megabytes: 400, in: scratch)
@@ -55,17 +55,17 @@ import Testing
 
   @Test func embeddingsOfNextToNoBytesAreDecodedOneByOne() throws {
     let scratch = try Scratch()
-    // 64 frames of a million numbers in one group.
+    // 20 frames of a million numbers in one group.
     let path = try forge(
       scratch,
       """
         local frames, zeros = {}, lv.zeros(1, 16, 256, 256)
-        for i = 1, 64 do frames[i] = zeros end
+        for i = 1, 20 do frames[i] = zeros end
         local bytes, kind = native.encode_embeddings(frames, 0.5, 0,
           { families = { "gaussian" }, predict = false })
         local weights, weights_kind = native.encode_tensors({}, {}, {})
         return { "clip", "decoder", "decoder program", weights_kind, kind }, {
-          native.lnv_clip(16, 16, 64, 25, {}),
+          native.lnv_clip(16, 16, 20, 25, {}),
           'program@1{"embedding":[1,16,256,256],"model":{"@":"own","with":[]}}',
           native.lnv_program({ "own" }, { [[
             local lv = require "lunerv"

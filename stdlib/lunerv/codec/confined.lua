@@ -8,6 +8,7 @@ local Module <const> = require "lunerv.nn.module"
 local nn <const> = require "lunerv.nn"
 local options <const> = require "lunerv.options"
 local program <const> = require "lunerv.codec.program"
+local videos <const> = require "lunerv.codec.video"
 
 local load_text <const>, strings <const> = load, string
 local caller <const> = debug.getinfo
@@ -209,8 +210,9 @@ local function model_of(name, sections)
 end
 
 local function serve()
+  videos.when_begun(native.confined_begin)
   local video <const> = codec.decode(native.confined_file(),
-    { build = network_of, models = model_of, begin = native.confined_begin })
+    { build = network_of, models = model_of })
   native.confined_ready()
   local expected <const> = strings.format("f32 (1, 3, %d, %d)", video.height, video.width)
   while true do

@@ -35,8 +35,6 @@ local takes_decode <const> = options.takes("codec.decode", {
     .. "it", type = "function" },
   { "models", nil, "fun(name, sections): the probability model of that name from the file, for "
     .. "those who trust it", type = "function" },
-  { "begin", nil, "fun(what): told when the network of a segment, or a frame, is begun",
-    type = "function" },
 })
 
 local coded <const> = {
@@ -101,7 +99,6 @@ function codec.decode(bytes, given)
   if has_program and not o.build or has_model and not o.models then
     errors.raise("codec.decode: this file wants `%s`, too", o.build and "models" or "build")
   end
-  video.begin = o.begin
   video.build = o.build and function(text) return o.build(text, shared) end
   video.find_model = o.models and function(name)
     local model = o.models(name, shared)

@@ -176,7 +176,7 @@ function program.parse(text)
     if type(shape) ~= "table" or #shape < 1 or #shape > 8 then fail "the embedding's shape" end
     local count = 1
     for _, size in ipairs(shape) do
-      if math.type(size) ~= "integer" or size < 1 or size > 1 << 28 // count then
+      if math.type(size) ~= "integer" or size < 1 or size > (1 << 28) // count then
         fail "the embedding is too large"
       end
       count = count * size

@@ -13,6 +13,9 @@ local slots <const> = require "lunerv.compress.slots"
 local Video <const> = {}
 Video.__index = Video
 
+-- Told "segment" or "frame" before the network of one, or the image of the other, is made.
+local function begun() end
+
 -- The model of a segment of `video`; the shape of an embedding, if it decodes such; and how many
 -- frames are a group, where they depend on each other.
 local function model_of(video, segment)
@@ -33,22 +36,22 @@ local function weights_of(video, segment, list)
   return native.decode_tensors(segment.kinds.weights, segment.sections.weights, shapes)
 end
 
--- What the network makes of frame `i` of a segment of `video`.
-local function image_of(video, segment, model, embeddings, i, ...)
-  if video.begin then video.begin "frame" end
+-- What the network makes of frame `i` of a segment.
+local function image_of(segment, model, embeddings, i, ...)
+  begun "frame"
   local t = i / segment.frames
   if not embeddings then return model(t, ...):evaluate() end
   return model:decode(embeddings:frame(i), t, ...):evaluate()
 end
 
 -- The order of a segment's frames; nil where they do not depend on each other.
-local function order_of(video, segment, model, embeddings, group)
+local function order_of(segment, model, embeddings, group)
   if (segment.kinds.decoder == "ordered decoder") ~= (group ~= nil) then
     layout.damaged("decoder", "frames of a group are an ordered decoder's")
   end
   if not group then return nil end
   return order.of(model, group, segment.frames, function(i, images)
-    return image_of(video, segment, model, embeddings, i, i, images)
+    return image_of(segment, model, embeddings, i, i, images)
   end)
 end
 
@@ -74,7 +77,7 @@ local function build(video, segment)
   elseif sections.embeddings then
     layout.damaged("embeddings", "this decoder has no use for it")
   end
-  return model, embeddings, order_of(video, segment, model, embeddings, group)
+  return model, embeddings, order_of(segment, model, embeddings, group)
 end
 
 -- Makes `video` ready for the frames of its segment `index`, in the place of the one before: there
@@ -83,7 +86,7 @@ local function enter(video, index)
   local segment = video.segments[index]
   if video.segment == segment then return end
   video.segment, video.model, video.embeddings, video.order = nil, nil, nil, nil
-  if video.begin then video.begin "segment" end
+  begun "segment"
   local state = native.rng_state() -- a new model draws numbers that nobody is to miss
   local ok, model, embeddings, in_order = errors.attempt(build, video, segment)
   native.set_rng_state(state)
@@ -145,7 +148,7 @@ function Video:frame(i)
   local index = i - self.segment.first + 1
   local output = native.no_grad(function()
     if self.order then return self.order:frame(index) end
-    return image_of(self, self.segment, self.model, self.embeddings, index)
+    return image_of(self.segment, self.model, self.embeddings, index)
   end)
   native.step_boundary()
   return output
@@ -170,6 +173,7 @@ end
 
 return {
   Video = Video,
+  when_begun = function(told) begun = told end,
   -- `video`, as layout.read has it, ready for its first frame: in this process.
   begin = function(video)
     enter(setmetatable(video, Video), 1)

@@ -1,6 +1,7 @@
 -- Trained tensors and the values they start from.
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
+local tree <const> = require "lunerv.nn.tree"
 
 local parameter <const> = {}
 
@@ -9,8 +10,8 @@ local origins <const> = setmetatable({}, { __mode = "k" })
 
 local without_memory = false
 
--- body(...), in which parameters have a shape but share one number: for counting them. What body
--- builds must not be used otherwise.
+-- body(...), in which parameters have a shape but no memory: for counting them. What body builds
+-- must not be used otherwise.
 function parameter.of_shapes(body, ...)
   local outer <const> = without_memory
   local _ <close> = setmetatable({}, { __close = function() without_memory = outer end })
@@ -35,7 +36,8 @@ function parameter.from(tensor)
   if not native.is_tensor(tensor) then
     errors.raise("nn.parameter: expected a tensor, got %s", errors.type_of(tensor))
   end
-  tensor.requires_grad = true
+  -- A gradient's tensor has all its memory.
+  if without_memory then tree.shapes[tensor] = true else tensor.requires_grad = true end
   return tensor
 end
 

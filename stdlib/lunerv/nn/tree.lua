@@ -20,8 +20,14 @@ local is_module <const> = tree.is_module
 function tree.is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
 local is_tensor <const> = tree.is_tensor
 
+-- Tensors that stand for parameters where these are only counted.
+tree.shapes = setmetatable({}, { __mode = "k" })
+local shapes <const> = tree.shapes
+
 -- What was computed from parameters is none.
-function tree.is_parameter(tensor) return tensor.requires_grad and tensor.is_leaf end
+function tree.is_parameter(tensor)
+  return tensor.requires_grad and tensor.is_leaf or shapes[tensor] ~= nil
+end
 local is_parameter <const> = tree.is_parameter
 
 local function joined(prefix, key)
