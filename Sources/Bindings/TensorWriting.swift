@@ -7,6 +7,13 @@ import Tensors
 extension TensorModule {
   static func writing(_ s: TensorSurface, _ session: Session) {
     filling(s, session)
+    s.module.define(
+      "settle", params: ["x"],
+      doc: "Says that a tensor is a place of its own, to be written: what a module's state names."
+    ) { (x: Tensor) -> Tensor in
+      x.settle()
+      return x
+    }
     func inPlace(_ x: Tensor, _ name: String, _ value: (Tensor) throws -> Tensor) throws -> Tensor {
       try x.assign(value(x.detach()), as: name)
       return x

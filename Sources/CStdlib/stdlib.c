@@ -347,6 +347,9 @@ END
 MODULE("lunerv.nn.group_norm")
 #embed "../../stdlib/lunerv/nn/group_norm.lua"
 END
+MODULE("lunerv.nn.kept")
+#embed "../../stdlib/lunerv/nn/kept.lua"
+END
 MODULE("lunerv.nn.layer_norm")
 #embed "../../stdlib/lunerv/nn/layer_norm.lua"
 END

@@ -42,6 +42,7 @@ public final class Tensor {
     if on, node < 0 {
       try value.materialise()
       wantsGrad = true
+      takenBy = nil
       put(on: Session.current.tape) { $0.leaf(self) }
     } else if !on, node >= 0 {
       wantsGrad = false
@@ -267,6 +268,10 @@ public final class Tensor {
     if part !== self { part.takenBy = op }
     return part
   }
+
+  /// It is a place of its own from here on, whatever it was taken from: a parameter, or what the
+  /// state of a module names.
+  public func settle() { takenBy = nil }
 
   private func checkOwn(_ name: String) throws {
     if let takenBy {

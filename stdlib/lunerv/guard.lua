@@ -1,6 +1,7 @@
 -- What keeps a training from ending in a divergence: the last good state, in memory. When the loss
 -- is no number, or stays far above the lowest it has been, the run goes back to that state and
 -- continues at half the learning rate; twice at most.
+local between_frames <const> = require "lunerv.nn.kept"
 local native <const> = require "lunerv.native"
 
 local Guard <const> = {}
@@ -49,7 +50,18 @@ local function keep(self)
     for name, tensor in pairs(tensors) do kept.tensors[name] = tensor:detach():clone() end
     self.kept = kept
   else
-    for name, tensor in pairs(tensors) do kept.tensors[name]:copy_(tensor:detach()) end
+    -- What a model keeps between frames comes and goes.
+    for name in pairs(kept.tensors) do
+      if not tensors[name] then kept.tensors[name] = nil end
+    end
+    for name, tensor in pairs(tensors) do
+      local known = kept.tensors[name]
+      if known then
+        known:copy_(tensor:detach())
+      else
+        kept.tensors[name] = tensor:detach():clone()
+      end
+    end
   end
   kept.numbers, kept.count = numbers, self.count
 end
@@ -62,6 +74,7 @@ local function go_back(self)
     parts[part][rest] = tensor
   end
   for name, number in pairs(kept.numbers) do parts.optimiser[name] = number end
+  between_frames.take_up(self.model, parts.model)
   self.model:load_state_dict(parts.model)
   self.optimiser:load_state(parts.optimiser)
   if self.average then self.average:load(parts.ema) end

@@ -1,4 +1,5 @@
 -- The section 'buffers': constants that a decoder computes with, and does not learn.
+local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
 
@@ -19,8 +20,14 @@ function buffers.pack(model, fresh)
   local parts, differ = {}, false
   local theirs = buffers_of(fresh)
   for i, entry in ipairs(buffers_of(model)) do
+    local their = theirs[i]
+    if not their or their[1] ~= entry[1] or their[2]:numel() ~= entry[2]:numel() then
+      errors.raise("no file can hold %s: it has a tensor '%s', of %d elements, that a new one has "
+        .. "not, or not there (a method `restart` may take it away)", model.class_name, entry[1],
+        entry[2]:numel())
+    end
     local values = entry[2]:view(-1):tolist()
-    local other = theirs[i][2]:view(-1):tolist()
+    local other = their[2]:view(-1):tolist()
     for k, value in ipairs(values) do
       differ = differ or value ~= other[k]
       parts[#parts + 1] = string.pack("<f", value)
@@ -36,7 +43,7 @@ function buffers.unpack(model, bytes)
     if at + 4 * count - 1 > #bytes then layout.damaged("buffers", "it ends too early") end
     for k = 1, count do values[k], at = string.unpack("<f", bytes, at) end
     native.no_grad(function()
-      entry[2]:copy_(native.tensor(values):view(table.unpack(entry[2].shape)))
+      native.settle(entry[2]):copy_(native.tensor(values):view(table.unpack(entry[2].shape)))
     end)
   end
   if at ~= #bytes + 1 then layout.damaged("buffers", "it is too long") end

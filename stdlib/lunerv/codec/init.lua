@@ -10,6 +10,7 @@
 local buffers <const> = require "lunerv.codec.buffers"
 local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
+local kept <const> = require "lunerv.nn.kept"
 local layout <const> = require "lunerv.codec.layout"
 local modelled <const> = require "lunerv.codec.modelled"
 local native <const> = require "lunerv.native"
@@ -212,6 +213,7 @@ function codec.encode(compressed, given)
     text = errors.on_behalf("codec.encode", nil, program.describe, model,
       stored.embeddings and stored.embeddings[1].shape, group)
     fresh = program.build(text, program.class)
+    kept.forget(model) -- what the last frame of a training left belongs to no file
   end
 
   local names, payloads = {}, {}

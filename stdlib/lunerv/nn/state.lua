@@ -85,7 +85,7 @@ local function load(what, module, tensors, o)
   native.no_grad(function()
     for _, entry in ipairs(own) do
       if values[entry[1]] then
-        entry[2]:copy_(values[entry[1]])
+        native.settle(entry[2]):copy_(values[entry[1]])
         parameter.descend(entry[2], parameter.origin(tensors[entry[1]]))
       end
     end

@@ -3,6 +3,7 @@
 -- `self.best` is replaced, never changed: the state of the last complete step may hold an older
 -- one.
 local errors <const> = require "lunerv.errors"
+local kept <const> = require "lunerv.nn.kept"
 local native <const> = require "lunerv.native"
 
 local best <const> = {}
@@ -63,6 +64,9 @@ end
 function best.settle(self)
   local found = self.best
   if self.o.keep_best and found and found.tensors then
+    local by_name = {}
+    for _, entry in ipairs(found.tensors) do by_name[entry[1]] = entry[2] end
+    kept.take_up(self.model, by_name)
     self.model:load_state_dict(found.tensors)
     best.write(self)
   end

@@ -1,0 +1,79 @@
+-- What modules keep beside their parameters: statistics, and between frames tensors in fields that
+-- a new one has not. Those with a method `restart` say that they do so (codec/order.lua).
+local tree <const> = require "lunerv.nn.tree"
+
+local kept <const> = {}
+
+-- Whether a module, or one that it is inside of, keeps something.
+local function keeps(module)
+  while module do
+    if type(module.restart) == "function" then return true end
+    module = tree.owners[module]
+  end
+  return false
+end
+
+-- Makes a module and those inside it forget it.
+function kept.forget(module)
+  for _, entry in ipairs(tree.modules(module)) do
+    if type(entry[2].restart) == "function" then entry[2]:restart() end
+  end
+end
+
+-- Gives them what `tensors`, a state by name, says that they kept, and nothing else, so that the
+-- state can be loaded.
+function kept.take_up(module, tensors)
+  kept.forget(module)
+  local known, inner = {}, {}
+  for _, entry in ipairs(tree.tensors(module)) do known[entry[1]] = true end
+  for _, entry in ipairs(tree.modules(module)) do inner[entry[1]] = entry[2] end
+  for name, tensor in pairs(tensors) do
+    local path, key = name:match "^(.*)%.([^.]+)$"
+    local owner = inner[path or ""]
+    if not known[name] and owner and keeps(owner) then owner[key or name] = tensor:clone() end
+  end
+end
+
+local function collect(module, found)
+  if found[module] then return end
+  local fields = {}
+  found[module] = fields
+  for _, key in ipairs(module[tree.ORDER]) do
+    local value = rawget(module, key)
+    if tree.is_module(value) then
+      collect(value, found)
+    elseif tree.is_tensor(value) and not value.requires_grad then
+      fields[key] = value:detach() -- a value never changes: this is no copy
+    end
+  end
+end
+
+-- What all tensors of a module are now that are no parameters: a forward pass may change them, as
+-- batch normalisation does its statistics, and the step that it belongs to may never be complete.
+function kept.snapshot(module)
+  local found = {}
+  collect(module, found)
+  return found
+end
+
+-- The state of a module, { name, tensor } each, as of such a snapshot: parameters are as they are.
+function kept.state(module, snapshot)
+  local earlier, state, named = {}, {}, {}
+  for _, entry in ipairs(tree.modules(module)) do
+    for key, tensor in pairs(snapshot[entry[2]] or {}) do
+      earlier[entry[1] == "" and tostring(key) or entry[1] .. "." .. tostring(key)] = tensor
+    end
+  end
+  for _, entry in ipairs(tree.tensors(module)) do
+    local name, tensor = entry[1], entry[2]
+    if not tensor.requires_grad then tensor = earlier[name] end
+    earlier[name] = nil
+    if tensor then state[#state + 1] = { name, tensor } end
+  end
+  for name in pairs(earlier) do named[#named + 1] = name end
+  table.sort(named)
+  for _, name in ipairs(named) do state[#state + 1] = { name, earlier[name] } end
+  return state
+end
+
+return kept
