@@ -171,24 +171,35 @@ enum CompressionModule {
 
   private static func container(_ m: LuaModule) {
     m.define(
-      "lnv_pack", params: ["kinds", "payloads"], doc: "The bytes of a file of these sections."
-    ) { (kinds: [String], payloads: [LuaBytes]) -> LuaBytes in
+      "lnv_pack", params: ["kinds", "payloads", "level"],
+      doc: "The bytes of a file of these sections, for readers that know the level at least."
+    ) { (kinds: [String], payloads: [LuaBytes], level: Int?) -> LuaBytes in
+      guard let floor = UInt8(exactly: level ?? 1), floor <= Container.level else {
+        throw LunervError(
+          .argument, "lnv_pack: level: expected at most \(Container.level), got \(level ?? 1)")
+      }
       let sections = try zip(kinds, payloads).map { name, payload in
         guard let kind = Container.Kind.allCases.first(where: { $0.name == name }) else {
           throw LunervError(.argument, "lnv_pack: unknown section '\(name)'")
         }
         return Container.Section(kind, payload.bytes)
       }
-      return LuaBytes(try Container(sections).encoded())
+      return LuaBytes(try Container(sections, level: floor).encoded())
+    }
+    m.define(
+      "lnv_kinds",
+      doc: "The names of all kinds of sections, and the highest level that this program reads."
+    ) { () -> LuaResults in
+      LuaResults(Container.Kind.allCases.map(\.name), Int(Container.level))
     }
     m.define(
       "lnv_unpack", params: ["bytes"],
-      doc: "The names and bytes of a file's sections, the header's bytes and those skipped."
+      doc: "Names and bytes of a file's sections, the header's bytes, those skipped, the level."
     ) { (bytes: LuaBytes) -> LuaResults in
       let container = try Container(decoding: bytes.bytes)
       return LuaResults(
         container.sections.map(\.kind.name), container.sections.map { LuaBytes($0.bytes) },
-        container.headerCount, container.skippedCount)
+        container.headerCount, container.skippedCount, Int(container.level))
     }
     m.define(
       "lnv_program", params: ["names", "sources"],

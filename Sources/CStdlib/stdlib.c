@@ -92,6 +92,9 @@ END
 MODULE("lunerv.codec.program")
 #embed "../../stdlib/lunerv/codec/program.lua"
 END
+MODULE("lunerv.codec.since")
+#embed "../../stdlib/lunerv/codec/since.lua"
+END
 MODULE("lunerv.codec.video")
 #embed "../../stdlib/lunerv/codec/video.lua"
 END

@@ -77,18 +77,25 @@ public struct Container: Sendable {
 
   public static let version: UInt8 = 1
   /// What this program can decode: with 2, second forms of sections; with 3, modelled weights; with
-  /// 4, ordered decoders and sliced weights.
+  /// 4, ordered decoders and sliced weights. Names that programs call have levels as well
+  /// (stdlib/lunerv/codec/since.lua).
   public static let level: UInt8 = 4
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
   private static let largestTable = 1 << 16
 
   public var sections: [Section]
+  /// What a reader must know beside the kinds of its sections: what programs in them call, say.
+  /// Of a file that was read, what its header says.
+  public var level: UInt8
   /// Bytes before the first section.
   public private(set) var headerCount = 0
   /// Bytes of optional sections that this version does not know.
   public private(set) var skippedCount = 0
 
-  public init(_ sections: [Section]) { self.sections = sections }
+  public init(_ sections: [Section], level: UInt8 = 1) {
+    self.sections = sections
+    self.level = level
+  }
 
   /// - Throws: an error of kind `argument` for more sections than a file can have.
   public func encoded() throws -> [UInt8] {
@@ -99,7 +106,7 @@ public struct Container: Sendable {
     var writer = ByteWriter()
     writer.append(Container.mark)
     writer.byte(Container.version)
-    writer.byte(sections.map(\.kind.level).max() ?? 1)
+    writer.byte(sections.map(\.kind.level).reduce(level, max))
     writer.number(UInt64(sections.count))
     for section in sections {
       writer.byte(section.kind.rawValue)
@@ -111,9 +118,10 @@ public struct Container: Sendable {
     return writer.bytes
   }
 
+  /// - Parameter known: the highest level that is read; an older program's is lower.
   /// - Throws: an error of kind `data` that names the section which is damaged, unknown or
-  ///   cut off.
-  public init(decoding bytes: [UInt8]) throws {
+  ///   cut off, or the level that the file needs.
+  public init(decoding bytes: [UInt8], known: UInt8 = Container.level) throws {
     var reader = ByteReader(bytes)
     let table: [(kind: UInt8, count: Int, checksum: UInt32)]
     do {
@@ -128,11 +136,13 @@ public struct Container: Sendable {
           "this file has format version \(version), this program reads version \(Container.version)"
         )
       }
-      let level = try reader.byte()
+      level = try reader.byte()
       table = try Container.table(&reader, bytes)
-      guard level <= Container.level else {
+      guard level <= known else {
         throw LunervError(
-          .data, "this file needs level \(level), this program knows \(Container.level): update it")
+          .data,
+          "this file needs level \(level) of the format, this is lunerv \(Version.text), which knows \(known): update it"
+        )
       }
     } catch let error as LunervError {
       throw LunervError(error.kind, "header: " + error.message)

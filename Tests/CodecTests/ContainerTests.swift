@@ -84,6 +84,44 @@ import Testing
     }
   }
 
+  /// What programs in a file call may need more than its sections say.
+  @Test func levelsBeyondThoseOfSections() throws {
+    let plain = Container([.init(.clip, [1])], level: 3)
+    #expect(try plain.encoded()[5] == 3)
+    #expect(try Container(decoding: plain.encoded()).level == 3)
+    #expect(try Container([.init(.orderedDecoder, [1])], level: 2).encoded()[5] == 4)
+  }
+
+  /// A program that knows less says which level each file needs, and reads all others: no file
+  /// says too little of its sections.
+  @Test(arguments: UInt8(1)..<Container.level) func olderPrograms(_ known: UInt8) throws {
+    let tests = "\(#filePath)".split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 }
+    let path = tests + "/lua/files/versions"
+    let names = try Files.list(path).filter { $0.hasSuffix(".lnv") && !$0.hasPrefix("refused") }
+    #expect(names.count >= 40)
+    var refused = 0
+    for name in names {
+      let bytes = try Files.read(path + "/" + name)
+      if bytes[5] <= known {
+        let file = try Container(decoding: bytes, known: known)
+        #expect(file.sections.allSatisfy { $0.kind.level <= known }, "\(name)")
+        continue
+      }
+      refused += 1
+      do {
+        _ = try Container(decoding: bytes, known: known)
+        Issue.record("\(name) was read")
+      } catch let error as LunervError {
+        #expect(error.kind == .data)
+        let expected =
+          "header: this file needs level \(bytes[5]) of the format, "
+          + "this is lunerv \(Version.text), which knows \(known): update it"
+        #expect(error.message == expected, "\(name)")
+      }
+    }
+    #expect(refused > 0)
+  }
+
   @Test func hostileTables() {
     for length: UInt64 in [1 << 63, .max, 1 << 40, 1 << 62, 2] {
       let bytes = file { w in

@@ -169,13 +169,15 @@ function commands.info(words)
   if o.json then
     return print_json {
       bytes = info.bytes, bpp = info.bpp, height = info.height, width = info.width,
-      frames = info.frames, fps = info.fps, sections = info.sections, segments = segments,
+      frames = info.frames, fps = info.fps, level = info.level, sections = info.sections,
+      segments = segments,
       decoder = native.printable(info.decoder), variable_rate = info.timestamps ~= nil,
     }
   end
   print(("%d frames of %dx%d, %.6g a second%s"):format(info.frames, info.width, info.height,
     info.fps, info.timestamps and " on average, at times of their own" or ""))
   print(("decoder: %s"):format(native.printable(info.decoder)))
+  print(("level of the format: %d"):format(info.level))
   if #segments > 1 then
     print(("%d segments:"):format(#segments))
     for _, segment in ipairs(segments) do

@@ -151,7 +151,7 @@ end
 ---     end
 ---
 ---@param path string
----@return table?  height, width, frames, fps, bytes, bpp, decoder, sections, segments
+---@return table?  height, width, frames, fps, bytes, bpp, level, decoder, sections, segments
 ---@return lunerv.Error?
 function codec.info(path)
   check_path("codec.info", path)
@@ -246,7 +246,7 @@ function codec.encode(compressed, given)
       stored.embedding_offset, coding)
     add(kind, payload)
   end
-  return native.lnv_pack(names, payloads), function() return program.build(text, program.class) end
+  return layout.pack(names, payloads), function() return program.build(text, program.class) end
 end
 
 -- A decoder that travels is tried where it will run before its file is published: what that makes

@@ -2,6 +2,7 @@
 -- segment has for itself. A clip of one segment needs no table of segments.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
+local since <const> = require "lunerv.codec.since"
 
 local layout <const> = {}
 
@@ -30,7 +31,7 @@ end
 -- The sections of the whole file by name; of each other kind the list of its sections, as
 -- { payload, size }; and the sizes of all, { name, bytes }, which sum to the file's.
 local function sections_of(bytes)
-  local names, payloads, header, skipped = native.lnv_unpack(bytes)
+  local names, payloads, header, skipped, level = native.lnv_unpack(bytes)
   local shared, lists, sizes = {}, {}, { { name = "header", bytes = header } }
   for _, name in ipairs(own) do lists[name] = {} end
   for i, name in ipairs(names) do
@@ -47,7 +48,7 @@ local function sections_of(bytes)
     end
   end
   if skipped > 0 then sizes[#sizes + 1] = { name = "skipped", bytes = skipped } end
-  return shared, lists, sizes
+  return shared, lists, sizes, level
 end
 
 -- Segments as { first, last, frames, bytes, sections, kinds }: `sections` by name, `kinds` in which
@@ -89,18 +90,25 @@ local function segments_of(shared, lists, frames)
 end
 
 -- What a file says of itself: height, width, frames, fps, timestamps (nil at a constant rate),
--- bytes, bpp, `sections`, a list of { name, bytes, segment } that sums to `bytes`, `segments`
--- and, of the first of them, `decoder`. Second, the sections of the whole file by name.
+-- bytes, bpp, the `level` of its format, `sections`, a list of { name, bytes, segment } that sums
+-- to `bytes`, `segments` and, of the first of them, `decoder`. Second, the sections of the whole
+-- file by name.
 function layout.read(bytes)
-  local shared, lists, sizes = sections_of(bytes)
+  local shared, lists, sizes, level = sections_of(bytes)
   if not shared.clip then damaged "section 'clip' is missing" end
   local height, width, frames, fps, timestamps = native.lnv_read_clip(shared.clip)
   local segments = segments_of(shared, lists, frames)
   return {
     height = height, width = width, frames = frames, fps = fps, timestamps = timestamps,
-    bytes = #bytes, bpp = 8 * #bytes / (frames * height * width), sections = sizes,
+    bytes = #bytes, bpp = 8 * #bytes / (frames * height * width), level = level, sections = sizes,
     segments = segments, decoder = segments[1].sections.decoder,
   }, shared
+end
+
+-- The bytes of a file of these sections. What readers must know is told in its header: of the
+-- sections' forms by the container, of what is in them here. It is `level` at least.
+function layout.pack(names, payloads, level)
+  return native.lnv_pack(names, payloads, math.max(level or 1, since.of_sections(names, payloads)))
 end
 
 -- Joining ------------------------------------------------------------------------------------
@@ -146,7 +154,7 @@ end
 -- say fps and timestamps of the whole.
 function layout.join(files, clip)
   local parts, common = {}, nil
-  local total, frames, has, names, payloads = 0, {}, {}, {}, {}
+  local total, frames, has, names, payloads, level = 0, {}, {}, {}, {}, 1
   local function add(name, bytes) names[#names + 1], payloads[#payloads + 1] = name, bytes end
   local decoder
   for i, bytes in ipairs(files) do
@@ -160,7 +168,7 @@ function layout.join(files, clip)
       damaged("file %d has frames of %dx%d, the first of %dx%d: they cannot be joined", i,
         file.width, file.height, first.width, first.height)
     end
-    parts[i], total = file, total + file.frames
+    parts[i], total, level = file, total + file.frames, math.max(level, file.level)
     for _, segment in ipairs(file.segments) do
       local known, bits = decoder, 0
       decoder = segment.sections.decoder
@@ -188,7 +196,7 @@ function layout.join(files, clip)
   end
   table.move(names, 1, #names, #heads + 1, heads)
   table.move(payloads, 1, #payloads, #given + 1, given)
-  return native.lnv_pack(heads, given)
+  return layout.pack(heads, given, level)
 end
 
 -- Sizes before anything is made -------------------------------------------------------------
