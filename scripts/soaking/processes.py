@@ -1,0 +1,245 @@
+"""lunerv started, watched and ended: as a process with a log, and at a terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+from soaking.judging import catches, computed, members
+
+# The three that a run is told to end by, and the codes that it then ends with.
+TIDY = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+PAUSES = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+# A reader lives, so that SIGPIPE is a stray one; the library uses SIGURG itself.
+HARMLESS = (signal.SIGPIPE, signal.SIGURG, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT)
+DEADLY = tuple(s for s in sorted(signal.valid_signals())
+               if s <= signal.SIGSYS and s not in TIDY and s not in PAUSES and s not in HARMLESS)
+# What is done to a run: each of the signals, Ctrl-C twice, and a reader of its output that leaves.
+DOUBLE, READER = "SIGINT twice", "reader gone"
+EVENTS = (*TIDY, *PAUSES, *HARMLESS, *DEADLY, signal.SIGKILL, signal.SIGKILL, DOUBLE, READER)
+
+
+def name_of(event):
+    return event if isinstance(event, str) else signal.Signals(event).name
+
+
+class Failure(Exception):
+    """What should not have been."""
+
+
+class World:
+    """Where a soak runs: the program, its folder, its ledger, its random numbers, its clock."""
+
+    def __init__(self, program, out, ledger, random):
+        self.program, self.out, self.ledger, self.random = program, out, ledger, random
+        self.began = time.monotonic()
+        self.scripts = os.path.dirname(os.path.abspath(__file__))
+        self.clip = os.path.join(out, "clip.y4m")
+        self.ending = threading.Event()
+
+    def seconds(self):
+        return time.monotonic() - self.began
+
+    def folder(self, name):
+        path = os.path.join(self.out, name)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def environment(self, temporary):
+        return {
+            **os.environ, "TMPDIR": self.folder(temporary), "SWIFT_BACKTRACE": "enable=no",
+            "LUNERV_HISTORY": os.path.join(self.out, "history"),
+        }
+
+
+class Run:
+    """One process of lunerv in a session of its own. What it says is in `log`, or goes to a pipe
+    that a thread reads; what is wrong with it is in `log`.err."""
+
+    def __init__(self, world, words, log, temporary="tmp", stdin=None):
+        self.words, self.log = words, log
+        with open(log + ".err", "ab") as err:
+            self.process = subprocess.Popen(
+                [world.program, *words], stdin=stdin or subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=err, start_new_session=True,
+                env=world.environment(temporary))
+        self.pid = self.process.pid
+        self.lines, self._rest = [], b""
+        self._leave = threading.Event()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        out = self.process.stdout.fileno()
+        while not self._leave.is_set():
+            if select.select([out], [], [], 0.05)[0]:
+                data = os.read(out, 1 << 16)
+                if not data:
+                    break
+                *whole, self._rest = (self._rest + data).split(b"\n")
+                self.lines = (self.lines + [w.decode(errors="replace") for w in whole])[-400:]
+        self.process.stdout.close()
+
+    def leave(self):
+        """Reads its output no more."""
+        self._leave.set()
+        self._reader.join()
+
+    def is_over(self):
+        return self.process.poll() is not None
+
+    def send(self, number, to_all=False):
+        if not self.is_over():
+            (os.killpg if to_all else os.kill)(self.pid, number)
+
+    def said(self):
+        """The end of its error stream."""
+        try:
+            with open(self.log + ".err", "rb") as err:
+                return err.read()[-600:].decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+    def end(self, patience=180.0):
+        """Its exit code, once it and all that it started are gone. A machine may be busy: what
+        computes has time, and what has computed nothing for as long as `patience` is stuck."""
+        spent, since = -1.0, time.monotonic()
+        while (code := self.process.poll()) is None:
+            time.sleep(0.02)
+            now = time.monotonic()
+            if now - since < patience / 10:
+                continue
+            if (more := computed(self.pid)) > spent:
+                spent, since = more, now
+            elif now - since > patience:
+                os.killpg(self.pid, signal.SIGKILL)
+                self.process.wait()
+                raise Failure(f"it computed nothing for {patience:.0f} s and did not end")
+        self._reader.join(5)
+        for _ in range(100):
+            left = members(self.pid)
+            if not left:
+                return code
+            time.sleep(0.05)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        raise Failure(f"it ended with {code} and left {len(left)} processes behind")
+
+
+def call(world, words, log, temporary="tmp"):
+    """Runs it to its end, which must be a good one."""
+    run = Run(world, words, log, temporary)
+    code = run.end()
+    if code != 0:
+        raise Failure(f"exit code {code}: {run.said()}")
+    return run.lines
+
+
+def disturb(run, event, random):
+    """Does what the event says; returns whether it ended the run, None where it was over before.
+    Raises where that is not what such an event does."""
+    if run.is_over():
+        return None
+    # A program that has just been started has no handlers yet.
+    listens = catches(run.pid, event) if event in (*TIDY, signal.SIGPIPE) else True
+    to_all = random.random() < 0.5
+    if event in PAUSES or event in HARMLESS:
+        run.send(event, to_all)
+        if event in PAUSES:
+            time.sleep(random.uniform(0, 0.3))
+            run.send(signal.SIGCONT, to_all)
+        time.sleep(0.01)
+        code = run.process.poll()
+        if code not in (None, 0, *(() if listens else (-signal.SIGPIPE,))):
+            raise Failure(f"{name_of(event)} ended it with {code}: {run.said()}")
+        return code is not None and code != 0
+    if event == READER:
+        run.leave()
+        code = run.end()
+        if code not in (0, 1):
+            raise Failure(f"its reader left, and it ended with {code}: {run.said()}")
+        return code != 0
+    if event == DOUBLE:
+        run.send(signal.SIGINT)
+        time.sleep(random.uniform(0, 0.05))
+        run.send(signal.SIGINT)
+        expected = {0, 130, -signal.SIGINT}
+    else:
+        run.send(event, to_all)
+        expected = {0, TIDY.get(event, -event)} | (set() if listens else {-event})
+    code = run.end()
+    # Of a group, the decoder's process may die first; the other says so.
+    if to_all and code == 1 and f"died of signal {event}" in run.said():
+        return True
+    if code not in expected:
+        raise Failure(f"{name_of(event)} ended it with {code}: {run.said()}")
+    return code != 0
+
+
+class Terminal:
+    """lunerv repl at a terminal of its own."""
+
+    def __init__(self, world):
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            try:
+                os.execve(world.program, [world.program, "repl"],
+                          {**world.environment("tmp-prompt"), "TERM": "xterm", "LANG": "C.UTF-8"})
+            finally:
+                os._exit(127)
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))
+        self.text, self._raw = "", ""
+
+    def type(self, text):
+        data = text.encode()
+        while data:
+            data = data[os.write(self.master, data):]
+
+    def expect(self, text, within=300.0):
+        """Waits until the text is shown, behind what was waited for before."""
+        until = time.monotonic() + within
+        while text not in self.text:
+            left = until - time.monotonic()
+            if left <= 0 or not select.select([self.master], [], [], left)[0]:
+                raise Failure(f"the prompt did not show '{text}': …{self.text[-300:]}")
+            try:
+                data = os.read(self.master, 1 << 16)
+            except OSError:
+                data = b""
+            if not data:
+                raise Failure(f"the prompt ended before '{text}': …{self.text[-300:]}")
+            # An escape sequence may come in pieces.
+            raw = self._raw + data.decode("latin-1")
+            whole = re.sub(r"\x1b(\[[0-9;?]*)?$", "", raw)
+            self._raw = raw[len(whole):]
+            plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b.|\r", "", whole)
+            self.text = self.text[-65536:] + plain
+        before, _, self.text = self.text.partition(text)
+        return before
+
+    def end(self):
+        """Ctrl-D: it must end, and well."""
+        self.type("\x04")
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self.master)
+                if status != 0:
+                    raise Failure(f"the prompt ended with status {status}")
+                return
+            if select.select([self.master], [], [], 0.05)[0]:
+                try:
+                    os.read(self.master, 1 << 16)
+                except OSError:
+                    pass
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise Failure("the prompt did not end")
