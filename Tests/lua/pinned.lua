@@ -10,7 +10,6 @@
 -- NAME.png shows the frames below one another, rounded to 8 bits: a number decoded is within half a
 -- level of it, and `slack` for the last digits.
 local lv <const> = require "lunerv"
-local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
 local program <const> = require "lunerv.codec.program"
 
@@ -69,9 +68,7 @@ local function model(name, sections) return finder(sections)(name) end
 
 -- Of each segment the digest of all that its network computes with.
 function pinned.symbols(bytes)
-  local _, shared = layout.read(bytes)
-  local brings = shared["decoder program"] ~= nil
-  local video = lv.codec.decode(bytes, brings and { build = build, models = model } or nil)
+  local video = lv.codec.decode(bytes, { build = build, models = model }) -- here, not confined
   local list = {}
   for k, segment in ipairs(video.segments) do
     video:frame(segment.first)

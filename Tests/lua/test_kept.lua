@@ -101,6 +101,12 @@ local function resumes(clip, make, stop, more)
     return list
   end
   equal(tensors "stopped", tensors "whole")
+  if more and more.keep_best then
+    local function best(out)
+      return assert(lv.read_file(("%s/%s/best.safetensors"):format(folder.path, out)))
+    end
+    assert(best "stopped" == best "whole", "best.safetensors is another")
+  end
 end
 
 test("a decoder that keeps the frame before is resumed with it, and written without", function()
@@ -112,6 +118,9 @@ test("a decoder that keeps the frame before is resumed with it, and written with
     resumes(clip, function() return Echo(12, 20, 3) end, stop,
       { guard = true, keep_best = true, eval_every = 2 })
   end
+  -- The best is behind it when it is stopped.
+  resumes(clip, function() return Echo(12, 20, 3) end, 27,
+    { keep_best = true, eval_every = 1, lr = 0.3 })
   local model = Echo(12, 20, 3)
   local small = lv.compress.cem(model, { clip = clip })
   lv.train { model = small, clip = clip, epochs = 2 }

@@ -9,13 +9,12 @@ local names <const> = { "plain", "segments", "own", "modelled" }
 
 local function open(name, confined)
   local path = ("%s/%s.lnv"):format(folder, name)
-  local options = confined and { confined = true } or nil
-  return assert(lv.codec.open(path, options))
+  return assert(lv.codec.open(path, { confined = confined }))
 end
 
 local first <const> = {}
 for _, name in ipairs(names) do
-  local video = open(name)
+  local video = open(name, false)
   first[name] = {}
   for i = 1, #video do first[name][i] = video:frame(i) end
 end

@@ -268,7 +268,7 @@ class Prompt:
         """Files opened, read and closed; confined as well."""
         files = os.path.join(self.world.out, "files")
         name = self.random.choice(FILES)
-        confined = self.random.choice(("true", "nil"))
+        confined = self.random.choice(("true", "false"))
         self.ask(f"video = assert(lv.codec.open('{files}/{name}.lnv', {{ confined = {confined} }}))")
         self.ask("print('sha' .. 'pe', video:frame(#video).shape[4])", "shape\t32")
         self.ask("video = nil")

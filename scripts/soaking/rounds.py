@@ -13,7 +13,7 @@ from soaking.processes import EVENTS, TIDY, Failure, Run, call, disturb, name_of
 
 TINY = ["--model", "hnerv_boost", "--strides", "2,2", "--fc-dim", "6", "--enc-dim", "4,2",
         "--ch-t", "4", "--pe-levels", "4"]
-PLANS = ("boost", "fast", "batches", "best", "soap", "own", "small")
+PLANS = ("boost", "fast", "batches", "best", "soap", "own", "echo", "patches", "small")
 COMPRESSIONS = {
     "segments": ["--gop", "4", "--epochs", "12", "--compress-epochs", "12"],
     "segments of two": ["--gop", "2", "--epochs", "12", "--compress-epochs", "8"],

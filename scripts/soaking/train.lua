@@ -58,6 +58,27 @@ local plans <const> = {
     model.body.weight:register_hook(function(g) return g * 0.5 end)
     return training(out, { model = model, optimiser = "adam", loss = "l2" })
   end,
+  echo = function()
+    return training(out, { model = require "echo"(clip.height, clip.width, 3), guard = true,
+      optimiser = "sgd", lr = 0.05, loss = "l1", ema = 0.8, eval_every = 3, keep_best = true })
+  end,
+  patches = function()
+    -- A network of places: it computes the window alone.
+    local net = lv.nn.MLP({ 3, 24, 3 }, { act = "sin" })
+    local Places = lv.nn.class "Places"
+    function Places:init() self.net = net end
+    function Places:reconstruct(frame)
+      local w = frame.window or { 1, 1, clip.height, clip.width }
+      local ys = lv.arange(w[1], w[1] + w[3] - 1) / clip.height
+      local xs = lv.arange(w[2], w[2] + w[4] - 1) / clip.width
+      local rows, columns = lv.meshgrid({ ys, xs })
+      local t = lv.full(frame.t, w[3], w[4])
+      local x = self.net(lv.stack({ rows, columns, t }, 3):view(w[3] * w[4], 3))
+      return x:transpose(1, 2):reshape(1, 3, w[3], w[4])
+    end
+    return training(out, { model = Places(), patch = { 8, 12 }, loss = "l2",
+      schedule = lv.schedule.cosine_restarts { cycles = 3 } })
+  end,
   small = function()
     local model = hnerv "hnerv"
     training(out .. "/fit", { model = model })

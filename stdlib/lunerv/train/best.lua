@@ -88,10 +88,16 @@ end
 
 -- Takes up what they gave; tensors by name, without "best/".
 function best.load(self, state, tensors)
-  local found, list = {}, {}
+  local found, list, places = {}, {}, {}
   for name, value in pairs(state) do found[name] = math.tointeger(value) or value end
+  -- As the run that is continued had them, so that the file comes out the same.
+  for i, entry in ipairs(self.model:state_dict()) do places[entry[1]] = i end
   for name, tensor in pairs(tensors) do list[#list + 1] = { name, tensor } end
-  table.sort(list, function(a, b) return a[1] < b[1] end)
+  table.sort(list, function(a, b)
+    local here, there = places[a[1]] or math.huge, places[b[1]] or math.huge
+    if here ~= there then return here < there end
+    return a[1] < b[1]
+  end)
   if #list > 0 then found.tensors = list end
   self.best = found
 end
