@@ -3,8 +3,9 @@
 -- that number, where it would otherwise fail inside the program.
 --
 -- A new name belongs to a level above those that released programs know, and `Container.level`
--- rises with it. A program has no names for what it indexes (`x[i]`, `x[mask]`), divides (`//`,
--- `%`) or passes as an option by a variable: only what its tokens show is told of.
+-- rises with it. Only what the tokens show is told of: a program has no names for what it indexes
+-- (`x[i]`, `x[mask]`) or divides (`//`, `%`), for the form of its arguments (`clamp(0, 1)`), and
+-- for options that it passes by a variable.
 local native <const> = require "lunerv.native"
 
 local since <const> = {}
