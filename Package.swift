@@ -49,6 +49,25 @@ let module: [LinkerSetting] = [
   ])
 ]
 
+// MPI's own compiler knows where it is; LUNERV_MPICC names another one than the first on PATH. What
+// it says is used where the trait MPI is on: swift build --traits MPI.
+func mpiFlags() -> (compile: [String], link: [String]) {
+  let compiler = Context.environment["LUNERV_MPICC"] ?? "mpicc"
+  let named = compiler.allSatisfy { $0.isLetter || $0.isNumber || "./_-+".contains($0) }
+  guard named, let pipe = popen("\(compiler) -show 2>/dev/null", "r") else { return ([], []) }
+  defer { pclose(pipe) }
+  var line = [CChar](repeating: 0, count: 1 << 14)
+  guard fgets(&line, Int32(line.count), pipe) != nil else { return ([], []) }
+  let words = String(cString: line).split(whereSeparator: { $0 == " " || $0 == "\n" }).map(String.init)
+  let paths = words.filter { $0.hasPrefix("-L") }.map { $0.dropFirst(2) }
+  return (
+    words.filter { $0.hasPrefix("-I") || $0.hasPrefix("-D") },
+    words.filter { $0.hasPrefix("-L") || $0.hasPrefix("-l") }
+      + paths.flatMap { ["-Xlinker", "-rpath", "-Xlinker", String($0)] }
+  )
+}
+let mpi = mpiFlags()
+
 let package = Package(
   name: "lunerv",
   products: [
@@ -58,6 +77,10 @@ let package = Package(
     // liblunerv-lua.so, a module for a plain Lua 5.4; a product's name is no other's, and `lunerv`
     // is the command.
     .library(name: "lunerv-lua", type: .dynamic, targets: ["LunervModule"]),
+  ],
+  traits: [
+    .trait(name: "MPI", description: "Several processes train together: mpirun lunerv run …"),
+    .default(enabledTraits: []),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
@@ -73,11 +96,18 @@ let package = Package(
     .target(name: "CBuild", cSettings: build),
     .target(name: "CLineEditor", dependencies: ["CLibedit"], cSettings: c),
     .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: c),
+    .target(
+      name: "CMPI",
+      cSettings: c + [
+        .unsafeFlags(mpi.compile), .define("LUNERV_MPI", .when(traits: ["MPI"])),
+      ],
+      linkerSettings: [.unsafeFlags(mpi.link, .when(traits: ["MPI"]))]),
     .target(name: "CSandbox", cSettings: c),
     .target(name: "CStdlib", cSettings: c),
     .target(name: "CVector", cSettings: c),
 
     .target(name: "Support", swiftSettings: swift),
+    .target(name: "Ranks", dependencies: ["Support", "CMPI"], swiftSettings: swift),
     .target(name: "Coder", swiftSettings: swift),
     .target(
       name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
@@ -90,8 +120,8 @@ let package = Package(
     .target(
       name: "Bindings",
       dependencies: [
-        "Support", "Kernels", "Tensors", "Coder", "Codec", "VideoIO", "LuaBridge", "CStdlib",
-        "CSandbox", "CBuild",
+        "Support", "Kernels", "Ranks", "Tensors", "Coder", "Codec", "VideoIO", "LuaBridge",
+        "CStdlib", "CSandbox", "CBuild",
       ],
       swiftSettings: swift),
     .target(
@@ -108,12 +138,13 @@ let package = Package(
     .executableTarget(
       name: "LunervCommand",
       dependencies: [
-        "Bindings", "LuaBridge", "Support", "CLineEditor",
+        "Bindings", "LuaBridge", "Ranks", "Support", "CLineEditor",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swift),
 
     .testTarget(name: "SupportTests", dependencies: ["Support"], swiftSettings: swift),
+    .testTarget(name: "RanksTests", dependencies: ["Ranks"], swiftSettings: swift),
     .testTarget(name: "CoderTests", dependencies: ["Coder"], swiftSettings: swift),
     .testTarget(
       name: "CodecTests", dependencies: ["Codec", "Coder", "Support", "CZlib"],

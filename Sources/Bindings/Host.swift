@@ -30,6 +30,8 @@ public final class Host {
       lua.register(clips)
       lua.register(writers)
       lua.register(DecoderProcess.define(module))
+      lua.register(GradientExchange.define(module))
+      RankModule.define(module)
       ProcessModule.define(module, host.session)
       DescriptionModule.define(module, lua) { [weak host] path in
         (try? host?.library?.text(path)) ?? nil

@@ -2,6 +2,7 @@ import CBuild
 import Codec
 import Kernels
 import LuaBridge
+import Ranks
 import Support
 import VideoIO
 
@@ -14,7 +15,8 @@ enum SystemModule {
       "versions",
       doc: """
         The versions of the program and of what it is linked with, by name: lunerv, api, format, \
-        level, commit ("" where the build was not told), march, lua, openblas, fftw, libav.
+        level, commit ("" where the build was not told), march, lua, openblas, fftw, libav, mpi ("" where \
+        it was built without).
         """
     ) { () -> LuaValue in
       .table(
@@ -75,6 +77,7 @@ public enum Build {
       Fact("march", String(cString: lunerv_build_march())),
       Fact("lua", LuaState.release), Fact("openblas", Libraries.openBLAS),
       Fact("fftw", Libraries.fftw), Fact("libav", Inventory.version),
+      Fact("mpi", Ranks.library ?? ""),
     ]
   }
 
@@ -86,6 +89,7 @@ public enum Build {
       API \(Version.api), .lnv format \(Container.version) level \(Container.level)
       instruction set \(String(cString: lunerv_build_march()))
       \(LuaState.release), \(Libraries.openBLAS), \(Libraries.fftw), libav \(Inventory.version)
+      \(Ranks.library ?? "no MPI (swift build -c release --traits MPI)")
       """
   }
 }

@@ -173,6 +173,9 @@ END
 MODULE("lunerv.digits")
 #embed "../../stdlib/lunerv/digits.lua"
 END
+MODULE("lunerv.dist")
+#embed "../../stdlib/lunerv/dist.lua"
+END
 MODULE("lunerv.doctor")
 #embed "../../stdlib/lunerv/doctor.lua"
 END
@@ -646,6 +649,9 @@ MODULE("lunerv.train.source")
 END
 MODULE("lunerv.train.step")
 #embed "../../stdlib/lunerv/train/step.lua"
+END
+MODULE("lunerv.train.team")
+#embed "../../stdlib/lunerv/train/team.lua"
 END
 MODULE("lunerv.verify")
 #embed "../../stdlib/lunerv/verify/init.lua"

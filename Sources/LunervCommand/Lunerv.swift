@@ -2,6 +2,7 @@ import ArgumentParser
 import Bindings
 @preconcurrency import Glibc
 import LuaBridge
+import Ranks
 import Support
 
 /// The command. Exit codes: 0 done, 1 failed at run time, 2 usage, 130 interrupted, 143 and 129
@@ -36,6 +37,7 @@ struct Lunerv: ParsableCommand {
         fail(LunervError(.interrupted, ""))
       }
       if !isWritten { fail(LunervError(.io, "standard output: not all could be written")) }
+      Ranks.shared.end(code: 0)
     } catch let error as LunervError {
       fail(error)
     } catch is ToldFailure {
@@ -91,8 +93,12 @@ struct Lunerv: ParsableCommand {
       fputs("lunerv: nobody reads standard output any more\n", stderr)
       Glibc.exit(1)
     }
-    report(error)
-    Glibc.exit(error.kind == .interrupted ? 128 + LuaInterrupt.signal : error.exitCode)
+    let isStopped = error.kind == .interrupted
+    // What is wrong everywhere is said once: the first rank ends the others. A stop is everybody's.
+    if Ranks.shared.rank > 0 { usleep(isStopped ? 0 : 500_000) }
+    if !isStopped || Ranks.shared.rank == 0 { report(error) }
+    Ranks.shared.end(code: isStopped ? 0 : error.exitCode)
+    Glibc.exit(isStopped ? 128 + LuaInterrupt.signal : error.exitCode)
   }
 
   /// One line that says what is wrong, and where in the user's script. A mistake there comes with
@@ -111,7 +117,9 @@ struct Lunerv: ParsableCommand {
       traceback = nil
     case .argument, .script, .interrupted: break
     }
-    fputs("\(stop): \(message)\n", stderr)
+    let ranks = Ranks.shared
+    let rank = ranks.size > 1 ? ranks.name(of: ranks.rank) + ": " : ""
+    fputs("\(stop): \(rank)\(message)\n", stderr)
     if let traceback { fputs(traceback + "\n", stderr) }
   }
 }

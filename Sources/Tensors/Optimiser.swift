@@ -276,16 +276,29 @@ public final class Optimiser {
           ? "clip_grad_norm: expected parameters, got an empty list"
           : "clip_grad_norm: limit: expected a number of at least 0, got \(limit.printable)")
     }
+    let squares = try gradientSquares(of: parameters).reduce(0) { $0 + ($1 ?? 0) }
+    return try scaleGradients(of: parameters, squares: squares, to: limit)
+  }
+
+  /// The sum of squares of each parameter's gradient; nil where it has none, or came before.
+  public static func gradientSquares(of parameters: [Tensor]) throws -> [Double?] {
     var seen: Set<ObjectIdentifier> = []
-    let parameters = parameters.filter { seen.insert(ObjectIdentifier($0)).inserted }
-    var total = 0.0
-    for p in parameters {
-      if let g = p.grad { total += try g.squared().sum().item() }
+    return try parameters.map { p in
+      guard seen.insert(ObjectIdentifier(p)).inserted, let g = p.grad else { return nil }
+      return try g.squared().sum().item()
     }
-    let norm = total.squareRoot()
+  }
+
+  /// Scales the gradients, the squares of all of which add up to `squares`, as
+  /// ``clipGradients(of:to:)`` does; returns the norm before.
+  public static func scaleGradients(of parameters: [Tensor], squares: Double, to limit: Double)
+    throws -> Double
+  {
+    let norm = squares.squareRoot()
     let factor = limit / (norm + 1e-6)
+    var seen: Set<ObjectIdentifier> = []
     if factor < 1 {
-      for p in parameters {
+      for p in parameters where seen.insert(ObjectIdentifier(p)).inserted {
         if let g = p.grad { try g.assign(g.multiplied(by: factor)) }
       }
     }

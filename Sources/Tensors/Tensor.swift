@@ -171,6 +171,18 @@ public final class Tensor {
     }
   }
 
+  /// A copy whose elements, contiguous, `body` has changed.
+  public func changed(_ body: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Tensor {
+    let source = try value.contiguous()
+    let fresh = try Value.allocate(shape, dtype)
+    let bytes = UnsafeMutableRawBufferPointer(
+      start: try fresh.memory(UInt8.self), count: fresh.count * dtype.size)
+    bytes.copyMemory(
+      from: UnsafeRawBufferPointer(start: try source.memory(UInt8.self), count: bytes.count))
+    try body(bytes)
+    return Tensor(fresh)
+  }
+
   /// An f32 image (1, 3, H, W) in [0, 1] from planar u8.
   public static func image(u8 planes: UnsafeBufferPointer<UInt8>, height: Int, width: Int) throws
     -> Tensor

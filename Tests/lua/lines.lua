@@ -23,6 +23,7 @@ local clip <const> = frames_in_memory()
 
 -- An image that changes with time in a straight line; it makes batches, and windows of a frame.
 local Line <const> = lv.nn.class "Line"
+Line.takes_batches = true
 
 function Line:init()
   lv.seed(5)

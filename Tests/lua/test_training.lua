@@ -45,6 +45,45 @@ test("a batch's step is that of the mean gradient, and so is an accumulated one"
   assert((model.image - one):abs():max():item() < 1e-6)
 end)
 
+test("a model sees a batch's frames one by one, and their gradients are added as a tree", function()
+  local Single <const> = lv.nn.class("Single", Line)
+  function Single:reconstruct(frame)
+    equal(type(frame.t), "number")
+    return lines.at(self, frame.t)
+  end
+  Single.takes_batches = false
+  local run = train { model = Single(), batch = 5, steps = 1, optimiser = "sgd", lr = 1,
+    schedule = function() return 1 end }
+  -- ((1 + 2) + (3 + 4)) + 5, each a fifth of its frame's.
+  local model <const> = Single()
+  lv.seed(1)
+  local order, gradients = lv.permutation(count), {}
+  for i = 1, 5 do
+    local frame = clip:sample(order[i])
+    local value = lv.loss.l2(model:reconstruct(frame), frame.image)
+    gradients[i] = lv.grad(value * (1 / 5), model.image)
+  end
+  local sum = ((gradients[1] + gradients[2]) + (gradients[3] + gradients[4])) + gradients[5]
+  equal(run.model.image:detach():tolist(), lv.no_grad(function()
+    return (model.image - sum):tolist()
+  end))
+end)
+
+test("a normalisation over the batch has its frames computed together", function()
+  local Normed <const> = lv.nn.class "Normed"
+  function Normed:init()
+    self.norm, self.image = lv.nn.BatchNorm2d(3), lv.nn.parameter(lv.rand(1, 3, height, width))
+  end
+  local seen = {}
+  function Normed:reconstruct(frame)
+    seen[#seen + 1] = frame.image:size(1)
+    return self.norm(frame.image * 0.5 + self.image)
+  end
+  lv.train { model = Normed(), clip = clip, batch = 3, epochs = 1, loss = "l2",
+    evaluate = function() return { psnr = 0 } end }
+  equal(seen, { 3, 2 })
+end)
+
 test("batches and accumulated steps resume", function()
   equal(resumes({ batch = 2 }, { 1, 3, 5 }).steps, 12)
   equal(resumes({ batch = 2, accumulate = 2, clip_grad = 0.1, guard = true }, { 1, 4 }).steps, 8)
@@ -57,6 +96,7 @@ test("every kind takes a batch, and every loss", function()
     lv.seed(3)
     local model = lv.models[kind](tiny.options(kind, { clip = noise, fc_dim = 6,
       strides = { 2, 2 }, enc_dim = { 4, 2 }, block_dim = 8, pe_levels = 4 }))
+    model.takes_batches = true
     local names = { "boosted", "l1", "l2", "l1_ssim", "l1_ms_ssim", "l1_freq" }
     local of, value = lv.loss[names[i]], 0
     local losses = {}

@@ -176,6 +176,13 @@ local function timing()
   return finding("speed", "ok", text, nil, value)
 end
 
+local function ranks()
+  local library = native.versions().mpi
+  if library ~= "" then return finding("mpi", "ok", library .. " is built in", nil, library) end
+  return finding("mpi", "ok", "built without MPI, which several machines would need (scripts/setup "
+    .. "--mpi, then swift build -c release --traits MPI)", nil, false)
+end
+
 --- What there is and what could be better: { usable, versions, findings }.
 ---
 ---@param timed boolean  whether kernels are timed
@@ -186,7 +193,8 @@ function doctor.look(timed)
     finding("processor", "ok", ("%s, %d thread%s"):format(facts["model name"] or "unknown",
       threads, threads == 1 and "" or "s"), nil, { model = facts["model name"],
       threads = threads }),
-    instruction_set(facts), memory(), room(), libav(), filters(), sandbox(), library(), pytorch(),
+    instruction_set(facts), memory(), room(), libav(), filters(), sandbox(), library(), ranks(),
+    pytorch(),
   }
   if timed then findings[#findings + 1] = timing() end
   local usable = true

@@ -15,6 +15,7 @@ local submodules <const> = {
   compress = "lunerv.compress",
   csv = "lunerv.csv",
   diagnose = "lunerv.diagnose",
+  dist = "lunerv.dist",
   func = "lunerv.gradients.func",
   gradcheck = "lunerv.gradients.gradcheck",
   help = "lunerv.help",

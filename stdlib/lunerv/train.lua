@@ -19,6 +19,7 @@ local resume <const> = require "lunerv.train.resume"
 local schedule <const> = require "lunerv.schedule"
 local settings <const> = require "lunerv.train.settings"
 local source <const> = require "lunerv.train.source"
+local Team <const> = require "lunerv.train.team"
 local train_step <const> = require "lunerv.train.step"
 
 -- The optimiser, and the parameters that it updates.
@@ -44,11 +45,14 @@ end
 local function start(o)
   native.seed(o.seed)
   local optimiser, parameters = optimiser_of(o)
+  local team = Team.of(o, optimiser, parameters)
+  -- By default each rank has a frame of a step.
+  if not o.batch then o.batch = team.size end
   local average = o.ema and Average.new(o.model, o.ema) or nil
   local per_epoch = math.ceil(#o.clip / (o.batch * o.accumulate)) | 0
   local steps = o.steps or o.epochs * per_epoch
   local self = {
-    o = o, parameters = parameters, model = o.model, clip = o.clip, out = o.out,
+    o = o, team = team, parameters = parameters, model = o.model, clip = o.clip, out = o.out,
     loss = type(o.loss) == "string" and loss.by_name(o.loss) or o.loss,
     optimiser = optimiser, average = average,
     guard = o.guard and Guard.new(o.model, optimiser, average) or nil,
@@ -77,19 +81,29 @@ local function spectator(self)
   end
 end
 
+-- Whether a rank was asked to stop.
+local function turn(self)
+  if self.epoch_over then
+    report.epoch(self)
+  elseif self.step == self.steps then
+    self.finished = true
+  else
+    train_step(self)
+    report.step(self)
+  end
+  local stops, is_due
+  stops, self.finished, is_due =
+    self.team:settle(self.finished, self.out and resume.is_due(self))
+  resume.mark(self)
+  if is_due and not stops then resume.save(self) end
+  return stops
+end
+
 local function loop(self)
   self.saved, self.saved_at = self.saved or {}, native.time()
+  local team = self.team
   while not self.finished do
-    if self.epoch_over then
-      report.epoch(self)
-    elseif self.step == self.steps then
-      self.finished = true
-    else
-      train_step(self)
-      report.step(self)
-    end
-    resume.mark(self)
-    if self.out and resume.is_due(self) then resume.save(self) end
+    if team:turn(turn, self) then native.stop() end
     bridge.stop_if_unread()
   end
   -- The last weights may be the best.
@@ -113,15 +127,16 @@ local function finish(self)
   return result
 end
 
--- Takes up the run in the folder that is to be continued, or makes room for a new one.
+-- Takes up the run in the folder that is to be continued, or makes room for a new one. Rank 0
+-- reads and writes for all.
 local function open_folder(self)
-  local o = self.o
-  self.out = o.out:gsub("/+$", "")
-  native.work_folder(self.out)
-  local found = o.resume and checkpoint.latest(self.out)
-  if found then
-    resume.restore(self, found)
-  elseif not o.resume then
+  local o, team = self.o, self.team
+  self.out = team.rank == 0 and o.out:gsub("/+$", "") or nil
+  if self.out then native.work_folder(self.out) end
+  local found = o.resume and team:share_checkpoint(self.out and checkpoint.latest(self.out)) or nil
+  if found then resume.restore(self, found) end
+  if not self.out then return end
+  if not o.resume then
     checkpoint.set_aside(self.out)
     best.clear(self)
   end
@@ -144,17 +159,22 @@ end
 --- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
 --- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
 --- update, `is_averaged(name)`, false for a parameter that `ema` leaves alone, `takes_batches`,
---- false where a batch's frames have to come one after another, and `train_defaults`, options it
---- prefers.
----
---- In a batch of several frames `image` is (n, 3, h, w), `t` and `index` are lists, and `frames` is
---- the list of the frames themselves: all kinds of lv.models take that, and all losses of lv.loss.
---- What is left at the end of a pass is a smaller batch, and one frame alone is none. With `patch`
---- a frame has a `window` { y, x, height, width }, y and x from 1, and the model's output is that
---- part of the frame alone; `image` is the whole one.
+--- `learns_in_order` and `train_defaults`, options it prefers.
 ---
 --- A step takes `batch` frames `accumulate` times and makes one update by the mean of their
---- gradients. The weights that a run with `ema` ends with, and is judged by, are means over its
+--- gradients. The model sees one frame after another, and the gradients are added as a binary tree
+--- over the frames. Under `mpirun` the ranks share the frames of a step out: any number of them, one
+--- included, computes the same bits, and by default a step has a frame for each. A model whose
+--- frames depend on those that it has seen before says so by `learns_in_order`.
+---
+--- A model that says `takes_batches`, or has a part that does (nn.BatchNorm2d), sees the frames of a
+--- batch together, on one rank alone: `image` is (n, 3, h, w), `t` and `index` are lists, and
+--- `frames` is the list of the frames themselves. All kinds of lv.models take that, and all losses of
+--- lv.loss. What is left at the end of a pass is a smaller batch, and one frame alone is none. With
+--- `patch` a frame has a `window` { y, x, height, width }, y and x from 1, and the model's output is
+--- that part of the frame alone; `image` is the whole one.
+---
+--- The weights that a run with `ema` ends with, and is judged by, are means over its
 --- steps; the training goes on with its own. Unlike PyTorch's averages, the first ones are short:
 --- after n steps a mean keeps (1 + n)/(10 + n) of itself, `ema` at most. `keep_best` ends with the
 --- weights of the best psnr of all evaluations, which are in OUT/best.safetensors as well.
@@ -167,6 +187,7 @@ end
 return function(given)
   local o = settings.of(given)
   local self = start(o)
+  self.team:compare(self.identity)
   if o.out then open_folder(self) end
   self.callbacks:tell("on_start", report.beginning(self))
 

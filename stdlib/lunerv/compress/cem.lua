@@ -30,8 +30,8 @@ local with_parameters <const> = require "lunerv.nn.with_parameters"
 ---@param options? lunerv.compress.cem.Options
 local CEM <const> = class "CEM"
 
--- lv.train shows it the frames of a batch one after another: it remembers the last one's codes.
-CEM.takes_batches = false
+-- lv.train shows it one frame after another: it remembers the last one's codes.
+CEM.takes_batches, CEM.learns_in_order = false, true
 
 -- How lv.train treats it unless told otherwise.
 CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", beta1 = 0.9 }

@@ -28,6 +28,9 @@ local images <const> = { 1, 3, 4 }
 ---@param options? lunerv.nn.BatchNorm2d.Options
 local BatchNorm2d <const> = class "BatchNorm2d"
 
+-- lv.train computes the frames of a batch together.
+BatchNorm2d.takes_batches = true
+
 function BatchNorm2d:init(channels, given)
   local o = takes(given)
   channels = parameter.integer(channels, "nn.BatchNorm2d: channels")

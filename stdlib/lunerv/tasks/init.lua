@@ -138,6 +138,7 @@ end
 ---@return lunerv.Clip
 function tasks.open(o)
   if o.threads then native.set_threads(o.threads) end
+  if o.deadline then native.set_rank_deadline(o.deadline) end
   native.seed(o.seed)
   return errors.must(video.open_for(o, o.out))
 end
@@ -159,21 +160,23 @@ function tasks.fit(clip, task, o, say)
   settings.clip = task.clip
   local model = models[o.model](settings)
   say(model:summary())
-  native.work_folder(o.out) -- not before all that was asked for has proved possible
+  -- Of several ranks the first writes.
+  local writes <const> = native.ranks() == 0
+  if writes then native.work_folder(o.out) end -- not before all has proved possible
 
   local training = compress.train_options(o)
-  local videos = tasks.videos(o.out, clip, { frames = task.written, panels = task.panels,
-    source = task.source })
+  local videos = writes and tasks.videos(o.out, clip, { frames = task.written,
+    panels = task.panels, source = task.source })
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
   training.facts = { task = task.name ~= "regression" and task.name or nil }
   for name, value in pairs(task.facts or {}) do training.facts[name] = value end
   -- Numbers of frames are the whole clip's, of which the model may have seen a part.
   local shown = frames.of(o.out, clip, task.source)
   training.frames = false
-  function training.on_frame(frame, output)
+  training.on_frame = writes and function(frame, output)
     videos:write(frame, output)
     shown:see(frame.index, frame.original or frame.image, output)
-  end
+  end or nil
 
   local steps_made = 0
   function training.on_step(e)
@@ -188,9 +191,9 @@ function tasks.fit(clip, task, o, say)
   end
 
   local run = train(training)
-  videos:close()
+  if writes then videos:close() end
   say(("%d steps in %s: %s"):format(run.steps, Progress.duration(run.seconds), run.metrics))
-  pages.beside(o.out, o.out .. "/report.html")
+  if writes then pages.beside(o.out, o.out .. "/report.html") end
   return run
 end
 

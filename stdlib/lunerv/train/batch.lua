@@ -5,14 +5,16 @@ local options <const> = require "lunerv.options"
 
 local batch <const> = {}
 
--- A random window { y, x, height, width } of a frame; y and x count from 1.
+-- A random window { y, x, height, width } of a frame; y and x count from 1. One of a frame that is
+-- another rank's is drawn all the same.
 local function window_of(frame, patch)
+  local place = native.rand(2):tolist()
+  if not frame.image then return nil end
   local height, width = frame.image:size(3), frame.image:size(4)
   if patch[1] > height or patch[2] > width then
     errors.raise("train: patch: expected at most the frame's %dx%d, got %dx%d", height, width,
       patch[1], patch[2])
   end
-  local place = native.rand(2):tolist()
   return { 1 + place[1] * (height - patch[1] + 1) // 1 | 0,
     1 + place[2] * (width - patch[2] + 1) // 1 | 0, patch[1], patch[2] }
 end

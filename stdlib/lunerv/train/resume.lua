@@ -130,13 +130,18 @@ function resume.fail_numerically(self, what)
     or "there is no checkpoint (`out` names a folder for them)")
 end
 
--- Writes the state as of the last mark.
+-- Writes the state as of the last mark: all ranks together, of which the first writes.
 function resume.save(self)
-  if not self.out then return end
+  if not self.team.has_out then return end
   if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
   self.saving = true
-  record.write(self)
   local tensors, numbers = tensors_of(self)
+  self.team:collect(tensors)
+  if not self.out then
+    self.saving, self.saved, self.saved_at = false, self.state, native.time()
+    return
+  end
+  record.write(self)
   local state = options.copy(self.state)
   state.rng, state.optimiser, state.options = rng_text(state.rng), numbers, self.identity
   state.origins = parameter.origins(self.model)
@@ -202,6 +207,8 @@ function resume.rescue(self)
   if bridge.interrupted() then pcall(report.step, self) end
   if self.diverged or self.updating or self.saved == self.state then return end
   if (self.saving or self.step == 0) and not bridge.interrupted() then return end
+  -- What only this rank knows of, the others do not save for.
+  if self.team.size > 1 and (native.ranks_broken() or not self.team.agreed) then return end
   local ok, message = pcall(resume.save, self)
   if not ok then
     native.stderr(("warning: %s\n"):format(tostring(message)))

@@ -168,8 +168,6 @@ function settings.of(given)
   if o.epochs and #o.clip == 0 then
     errors.raise "train: clip: expected `steps`, since its number of frames is not known"
   end
-  -- The same step, in more time and less memory.
-  if o.model.takes_batches == false then o.batch, o.accumulate = 1, o.batch * o.accumulate end
   -- The best of evaluations cannot be told without any.
   if (o.keep_best or o.patience) and o.eval_every == 0 then o.eval_every = 1 end
   return o

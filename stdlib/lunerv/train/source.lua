@@ -1,6 +1,7 @@
 -- Where the frames of a training come from, pass after pass: a clip, or a dataset (dataset.lua).
 --
---   source:take(n)      the next frames of the pass, n at most: a pass ends with its last frame
+--   source:upcoming(n)  how many frames the next step has, n at most: a pass ends with its last
+--   source:take(n, first, last)  so many frames; of a clip, those outside first … last are { } only
 --   source:is_over()    whether that was the pass's last frame
 --   source:state(), source:load(state)    epoch, position and order, plain data
 local errors <const> = require "lunerv.errors"
@@ -11,13 +12,19 @@ local video <const> = require "lunerv.video"
 local OfClip <const> = {}
 OfClip.__index = OfClip
 
-function OfClip:take(count)
+function OfClip:upcoming(most)
+  local left = #self.sequence.order - self.sequence.position
+  return math.min(most, left > 0 and left or #self.clip)
+end
+
+function OfClip:take(count, first, last)
   local clip, sequence, frames = self.clip, self.sequence, {}
-  repeat
+  for i = 1, count do
     local index, following = sequence:advance()
-    frames[#frames + 1] = clip:sample(index)
-    if following then clip:prefetch(following) end
-  until #frames == count or not following
+    local is_wanted = i >= first and i <= last
+    frames[i] = is_wanted and clip:sample(index) or {}
+    if following and is_wanted and (i < last or last == count) then clip:prefetch(following) end
+  end
   return frames
 end
 
@@ -57,7 +64,8 @@ local function begin(self, epoch, position)
   self.passed, self.at = epoch, position
 end
 
-function OfDataset:take(count)
+-- Frames are known once they are made.
+function OfDataset:upcoming(most)
   if not self.next_frame and self.passed > 0 then begin(self, self.passed, self.at) end
   if not self.ahead then
     begin(self, self.passed + 1, 0)
@@ -69,8 +77,14 @@ function OfDataset:take(count)
   repeat
     frames[#frames + 1] = self.ahead
     self.ahead = self.next_frame()
-  until #frames == count or not self.ahead
-  self.at = self.at + #frames
+  until #frames == most or not self.ahead
+  self.made = frames
+  return #frames
+end
+
+function OfDataset:take()
+  local frames = self.made
+  self.made, self.at = nil, self.at + #frames
   return frames
 end
 

@@ -5,6 +5,7 @@ local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local resume <const> = require "lunerv.train.resume"
+local Team <const> = require "lunerv.train.team"
 
 -- Changes the parameters, and everything that says so; in a step that goes back (`mse` is nil) only
 -- the latter. `count` frames were looked at.
@@ -15,6 +16,7 @@ local function update(self, count, number, mse)
   if self.guard then self.guard:commit() end
   if mse then
     self.optimiser:step()
+    if self.team.size > 1 and not self.team.everywhere then self.team.exchange:spread() end
     if self.model.updated then self.model:updated(self.step + 1, self.steps) end
     if self.average then self.average:update() end
     sums.loss, sums.mse = sums.loss + number * count, sums.mse + mse * count
@@ -85,29 +87,109 @@ local function judge(self, count, number, distortion)
   return false
 end
 
--- The frames of a step, `batch` at a time: gradients add up to those of the mean over all.
+-- A step of one frame, or of one joint batch, in this process alone. What diverges is not walked
+-- back: its gradients are of no use.
+local function simple(self, frames, share)
+  local count = #frames
+  local frame, image, mask = batch.of(frames, 1, count)
+  local value, number, distortion, output = forward(self, frame, image, mask, share)
+  if not judge(self, count, number, distortion) then return end
+  local mse = native.no_grad(native.mse_loss, output, image):item()
+  self.optimiser:zero_grad()
+  value:backward()
+  if self.o.clip_grad then native.clip_grad_norm(self.parameters, self.o.clip_grad) end
+  bridge.shield(update, self, count, number, mse) -- Ctrl-C waits
+end
+
+-- This rank's part of a step: losses of its units, three numbers each, and their gradients.
+local function learn(self, frames, units, first, last, together, share)
+  local count, numbers, base = #frames, {}, native.rng_state()
+  for unit = first, last do
+    local from = (unit - 1) * together + 1
+    local to = math.min(from + together - 1, count)
+    if units > 1 then Team.own_numbers(base, unit) end
+    local frame, image, mask = batch.of(frames, from, to)
+    local value, number, distortion, output = forward(self, frame, image, mask, share)
+    local mse = native.no_grad(native.mse_loss, output, image):item()
+    table.move({ number, distortion, mse }, 1, 3, #numbers + 1, numbers)
+    if to - from + 1 < count then value = value * ((to - from + 1) / count) end
+    if unit == first then self.optimiser:zero_grad() end
+    value:backward()
+    self.team.exchange:take(unit)
+    if unit < last then native.step_boundary() end
+  end
+  return numbers
+end
+
+-- Scales the gradients down, which several ranks have a part of each.
+local function clip_gradients(self, team)
+  local limit = self.o.clip_grad
+  if not limit then return end
+  if team.size == 1 or team.everywhere then
+    return native.clip_grad_norm(self.parameters, limit)
+  end
+  local squares, total = native.gradient_squares(self.parameters), 0
+  local number = {}
+  for i, parameter in ipairs(team.owned) do number[parameter] = i end
+  local all = {}
+  for i, bytes in ipairs(native.ranks_gather(
+    string.pack("<" .. ("d"):rep(#squares), table.unpack(squares)), "gradients")) do
+    all[i] = { string.unpack("<" .. ("d"):rep(#squares), bytes) }
+  end
+  for i, parameter in ipairs(self.parameters) do
+    total = total + all[team.owners[number[parameter]] + 1][i]
+  end
+  native.scale_gradients(self.parameters, total, limit)
+end
+
+-- A step of several units, over all ranks. Its gradients are added in an order that depends on the
+-- number of units alone: the result does not depend on who computed which.
+local function shared(self, frames, units, first, last, together, share)
+  local team, count = self.team, #frames
+  local base = native.rng_state()
+  local list = team:agree(function()
+    local numbers = learn(self, frames, units, first, last, together, share)
+    -- One unit alone draws as a process of its own does, and the others follow.
+    if units == 1 and team.size > 1 then
+      local state = native.rng_state()
+      numbers[#numbers + 1] = state.counter - base.counter
+    end
+    return numbers
+  end)
+  if units > 1 then
+    native.set_rng_state(base)
+    native.rand(1) -- the next step draws others
+  elseif team.size > 1 then
+    native.set_rng_state { seed = base.seed, counter = base.counter + (list[4] // 1 | 0) }
+  end
+  local number, distortion, mse = 0, 0, 0
+  for unit = 1, units do
+    local weight = (math.min(unit * together, count) - (unit - 1) * together) / count
+    local k = 3 * unit - 2
+    number, distortion = number + weight * list[k], distortion + weight * list[k + 1]
+    mse = mse + weight * list[k + 2]
+  end
+  if not judge(self, count, number, distortion) then return end
+  bridge.shield(function() -- Ctrl-C waits
+    team.exchange:finish(team.everywhere)
+    clip_gradients(self, team)
+    update(self, count, number, mse)
+  end)
+end
+
+-- The frames of a step. Its gradient is that of the mean over all.
 return function(self)
   self.began = native.time()
-  local o, source = self.o, self.source
-  local frames = source:take(o.batch * o.accumulate)
-  if o.patch then frames = batch.windows(frames, o.patch) end
+  local o, source, team = self.o, self.source, self.team
+  local count = source:upcoming(o.batch * o.accumulate)
+  local together = team.is_joint and o.batch or 1
+  local units = math.ceil(count / together) | 0
   local share = o.progress and o.progress(self.step, self.steps) / self.steps
     or self.step / self.steps
-
-  local count, number, distortion, mse = #frames, 0, 0, 0
-  for first = 1, count, o.batch do
-    local last = math.min(first + o.batch - 1, count)
-    local weight = (last - first + 1) / count
-    local frame, image, mask = batch.of(frames, first, last)
-    local value, own_number, own_distortion, output = forward(self, frame, image, mask, share)
-    number, distortion = number + weight * own_number, distortion + weight * own_distortion
-    if last == count and not judge(self, count, number, distortion) then return end
-    mse = mse + weight * native.no_grad(native.mse_loss, output, image):item()
-    if first == 1 then self.optimiser:zero_grad() end
-    if weight < 1 then value = value * weight end
-    value:backward()
-    if last < count then native.step_boundary() end
-  end
-  if o.clip_grad then native.clip_grad_norm(self.parameters, o.clip_grad) end
-  bridge.shield(update, self, count, number, mse) -- Ctrl-C waits
+  local first, last = 1, units
+  if team:adds(units) then first, last = team:begin(units) end
+  local frames = source:take(count, (first - 1) * together + 1, last * together)
+  if o.patch then frames = batch.windows(frames, o.patch) end
+  if not team:adds(units) then return simple(self, frames, share) end
+  shared(self, frames, units, first, last, together, share)
 end

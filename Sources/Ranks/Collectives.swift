@@ -1,0 +1,165 @@
+import Support
+
+// What all ranks do together. Every rank has to call the same ones in the same order: each begins
+// with its name and its number, so that a script in which ranks part ways is told so.
+
+extension Ranks {
+  private enum Tag {
+    static let head = 1
+    static let body = 2
+  }
+
+  /// What a rank says before its bytes: which collective this is, and how many bytes follow.
+  private struct Head {
+    var number: UInt64
+    var name: UInt64
+    var count: UInt64
+
+    var bytes: [UInt8] {
+      [number, name, count].flatMap { word in
+        (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * UInt64($0))) }
+      }
+    }
+
+    static let size = 24
+
+    init(number: UInt64, name: String, count: Int) {
+      self.number = number
+      self.name = name.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+      self.count = UInt64(count)
+    }
+
+    init(_ bytes: some Collection<UInt8>) {
+      let words = (0..<3).map { k in
+        bytes.dropFirst(8 * k).prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+      }
+      (number, name, count) = (words[0], words[1], words[2])
+    }
+  }
+
+  /// The bytes of all ranks, by rank.
+  ///
+  /// - Parameter what: what it is for; errors say it.
+  public func gather(_ own: [UInt8], as what: String) throws -> [[UInt8]] {
+    guard size > 1 else { return [own] }
+    let head = nextHead(what, count: own.count)
+    let heads = try exchange(
+      head.bytes, [Int](repeating: Head.size, count: size), Tag.head, what)
+    let theirs = heads.map { Head($0) }
+    for (peer, other) in theirs.enumerated()
+    where peer != rank && (other.number != head.number || other.name != head.name) {
+      throw LunervError(
+        .argument,
+        "\(what): \(name(of: peer)) is at another collective than \(name(of: rank)): every rank has to call the same ones in the same order"
+      )
+    }
+    return try exchange(own, theirs.map { Int($0.count) }, Tag.body, what)
+  }
+
+  private func nextHead(_ what: String, count: Int) -> Head {
+    collectives += 1
+    return Head(number: collectives, name: what, count: count)
+  }
+
+  /// Sends `own` to all, and returns what all sent, of the sizes that are known.
+  private func exchange(_ own: [UInt8], _ sizes: [Int], _ tag: Int, _ what: String) throws
+    -> [[UInt8]]
+  {
+    var starts = [0]
+    for (peer, size) in sizes.enumerated() { starts.append(starts[peer] + (peer == rank ? 0 : size)) }
+    let room = UnsafeMutableRawBufferPointer.allocate(byteCount: starts[size], alignment: 8)
+    defer { room.deallocate() }
+    func place(_ peer: Int) -> UnsafeMutableRawBufferPointer {
+      UnsafeMutableRawBufferPointer(rebasing: room[starts[peer]..<starts[peer + 1]])
+    }
+    try own.withUnsafeBytes { bytes in
+      var messages: [Message] = []
+      for peer in 0..<size where peer != rank && sizes[peer] > 0 {
+        messages.append(try receive(place(peer), from: peer, tag: tag))
+      }
+      if !own.isEmpty {
+        for peer in 0..<size where peer != rank {
+          messages.append(try send(bytes, to: peer, tag: tag))
+        }
+      }
+      try wait(messages, as: what)
+    }
+    return (0..<size).map { $0 == rank ? own : Array(place($0)) }
+  }
+
+  /// Gives `bytes` of rank `root` to all the others, whose buffers have the same size.
+  public func broadcast(
+    _ bytes: UnsafeMutableRawBufferPointer, from root: Int, as what: String
+  ) throws {
+    guard size > 1, bytes.count > 0 else { return }
+    // A binomial tree: after k rounds 2^k ranks have it.
+    let own = (rank - root + size) % size
+    var reach = 1
+    while reach < size {
+      if own < reach {
+        let other = own + reach
+        if other < size {
+          try wait(
+            [try send(UnsafeRawBufferPointer(bytes), to: (other + root) % size, tag: Tag.body)],
+            as: what)
+        }
+      } else if own < 2 * reach {
+        try wait([try receive(bytes, from: (own - reach + root) % size, tag: Tag.body)], as: what)
+      }
+      reach *= 2
+    }
+  }
+
+  /// Sums of the elements of all ranks' buffers, which have the same size, in place. They are added
+  /// in the order of ``FrameTree`` over the ranks, so that every rank gets the same bits. Each rank
+  /// adds up a part and gives it to the others.
+  public func sum<Number: AdditiveArithmetic>(
+    _ numbers: UnsafeMutableBufferPointer<Number>, as what: String
+  ) throws {
+    guard size > 1 else { return }
+    let parts = (0..<size).map { FrameTree.share(of: numbers.count, rank: $0, size: size) }
+    let own = parts[rank]
+    let room = UnsafeMutableBufferPointer<Number>.allocate(capacity: own.count * size)
+    defer { room.deallocate() }
+    func place(_ peer: Int) -> UnsafeMutableBufferPointer<Number> {
+      UnsafeMutableBufferPointer(rebasing: room[(peer * own.count)..<((peer + 1) * own.count)])
+    }
+    func part(_ peer: Int) -> UnsafeMutableBufferPointer<Number> {
+      UnsafeMutableBufferPointer(rebasing: numbers[parts[peer]])
+    }
+    var messages: [Message] = []
+    for peer in 0..<size where peer != rank && !own.isEmpty {
+      messages.append(
+        try receive(UnsafeMutableRawBufferPointer(place(peer)), from: peer, tag: Tag.body))
+    }
+    for peer in 0..<size where peer != rank && !parts[peer].isEmpty {
+      messages.append(try send(UnsafeRawBufferPointer(part(peer)), to: peer, tag: Tag.body))
+    }
+    try wait(messages, as: what)
+    if !own.isEmpty {
+      _ = place(rank).update(fromContentsOf: part(rank))
+      let total = add(0..<size, place)
+      _ = part(rank).update(fromContentsOf: total)
+    }
+    messages = []
+    for peer in 0..<size where peer != rank && !parts[peer].isEmpty {
+      messages.append(
+        try receive(UnsafeMutableRawBufferPointer(part(peer)), from: peer, tag: Tag.body))
+    }
+    for peer in 0..<size where peer != rank && !own.isEmpty {
+      messages.append(try send(UnsafeRawBufferPointer(part(rank)), to: peer, tag: Tag.body))
+    }
+    try wait(messages, as: what)
+  }
+
+  /// Adds up a node of the tree in the room of its first leaf.
+  private func add<Number: AdditiveArithmetic>(
+    _ node: FrameTree.Node, _ leaf: (Int) -> UnsafeMutableBufferPointer<Number>
+  ) -> UnsafeMutableBufferPointer<Number> {
+    guard node.count > 1 else { return leaf(node.lowerBound) }
+    let halves = FrameTree.halves(of: node)
+    let (left, right) = (add(halves.left, leaf), add(halves.right, leaf))
+    for i in left.indices { left[i] += right[i] }
+    return left
+  }
+}

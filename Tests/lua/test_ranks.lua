@@ -1,0 +1,203 @@
+-- Several processes that train together, started by the MPI that is installed: the same bits for any
+-- number of them, and errors that name the rank.
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
+
+local equal <const>, test <const> = harness.equal, harness.test
+
+local library <const> = native.versions().mpi
+
+-- The mpirun of the library that this program was built with, or nil.
+local function launcher()
+  if library == "" then return nil end
+  local own = library:find "MPICH" and "mpirun.mpich" or "mpirun.openmpi"
+  for _, name in ipairs { own, "mpirun" } do
+    local pipe <close> = assert(io.popen(("command -v %s"):format(name)))
+    if pipe:read "l" then return name end
+  end
+end
+local mpirun <const> = launcher()
+
+if not mpirun then
+  print(library == "" and "skipped: ranks (built without MPI: swift build --traits MPI)"
+    or "skipped: ranks (no mpirun on PATH)")
+  return
+end
+
+local function program()
+  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
+  return pipe:read "l"
+end
+
+-- Runs a script on so many ranks, more than there are cores; what they said, and the exit code.
+local function ranks(count, text, folder, words)
+  local path = folder.path .. "/script.lua"
+  assert(lv.write_file(path, text))
+  local line = ("cd '%s' && OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+    .. "OMPI_MCA_rmaps_base_oversubscribe=1 LUNERV_RANK_OUTPUT=all %s -n %d '%s' run %s %s 2>&1 "
+    .. "</dev/null"):format(folder.path, mpirun, count, program(), path, words or "")
+  local output = assert(io.popen(line))
+  local said = output:read "a"
+  local _, _, code = output:close()
+  return said, code
+end
+
+-- What one process says without mpirun.
+local function alone(text, folder, words)
+  local path = folder.path .. "/script.lua"
+  assert(lv.write_file(path, text))
+  local output = assert(io.popen(("cd '%s' && '%s' run %s %s 2>&1"):format(folder.path, program(),
+    path, words or "")))
+  return output:read "a"
+end
+
+-- Trains, and says the values that it ends with. Words: batch, optimiser, folder, whether it
+-- resumes, the step after which it fails.
+local training <const> = [[
+local lv = require "lunerv"
+lv.set_threads(1)
+local clip = { height = 12, width = 16, images = {} }
+lv.seed(11)
+for i = 1, 5 do clip.images[i] = lv.rand(1, 3, 12, 16) end
+function clip:sample(i) return { image = self.images[i], t = i / 5, index = i } end
+function clip:prefetch() end
+setmetatable(clip, { __len = function() return 5 end })
+local Net = lv.nn.class "Net"
+function Net:init()
+  lv.seed(5)
+  self.first, self.last = lv.nn.Conv2d(3, 9, 3, { padding = 1 }), lv.nn.Conv2d(9, 3, 3, { padding = 1 })
+  self.drop = lv.nn.Dropout(0.2)
+end
+function Net:reconstruct(frame)
+  return self.last(self.drop(self.first(frame.image) * frame.t):relu())
+end
+local model, fails = Net(), tonumber(arg[5])
+local run = lv.train {
+  model = model, clip = clip, steps = 8, batch = tonumber(arg[1]) // 1 | 0, optimiser = arg[2], lr = 0.01,
+  loss = "l2", clip_grad = 0.05, ema = 0.9, guard = true, out = arg[3], resume = arg[4] == "resume",
+  checkpoint_steps = 3, patch = nil, seed = 3, frames = false,
+  on_step = function(e) if e.step == fails then error("failed on purpose", 0) end end,
+}
+local text = ("%.17g"):format(run.metrics.psnr)
+for _, p in ipairs(model:parameters()) do
+  text = text .. (" %.17g %.17g"):format(p:detach():sum():item(), p:detach():abs():max():item())
+end
+for _, values in ipairs(lv.dist.gather(text)) do assert(values == text) end
+if lv.dist.rank() == 0 then print("values", text) end
+]]
+
+local function values(said)
+  return said:match "values\t([^\n]*)" or error(said, 0)
+end
+
+test("any number of ranks trains to the bits of one process", function()
+  local folder <close> = harness.folder()
+  for _, optimiser in ipairs { "muon", "adan" } do
+    local whole = values(alone(training, folder, "4 " .. optimiser))
+    for _, count in ipairs(optimiser == "muon" and { 1, 2, 3, 4, 8 } or { 3 }) do
+      equal(values((ranks(count, training, folder, "4 " .. optimiser))), whole)
+    end
+  end
+end)
+
+test("a run resumes with another number of ranks", function()
+  local folder <close> = harness.folder()
+  local whole = values(alone(training, folder, "3 soap"))
+  local said, code = ranks(3, training, folder, "3 soap run no 5")
+  equal(code, 1)
+  assert(said:find("failed on purpose", 1, true), said)
+  equal(values((ranks(2, training, folder, "3 soap run resume"))), whole)
+  local again = ranks(4, training, folder, "2 soap run resume")
+  assert(again:find("option 'batch' is 3", 1, true), again)
+end)
+
+test("an optimiser of one's own gets the gradients on every rank", function()
+  local folder <close> = harness.folder()
+  local text = training:gsub('optimiser = arg%[2%]', [[optimiser = function(net, o)
+    local plain = lv.optim.SGD(net:parameters(), o)
+    return { lr = o.lr, zero_grad = function() plain:zero_grad() end,
+      step = function(self) plain.lr = self.lr; plain:step() end,
+      state = function() return plain:state() end,
+      load_state = function(_, state) plain:load_state(state) end }
+  end]])
+  equal(values((ranks(3, text, folder, "4 own"))), values(alone(text, folder, "4 own")))
+end)
+
+test("an error of one rank's frame ends all, and names it", function()
+  local folder <close> = harness.folder()
+  local text = training:gsub("function Net:reconstruct%(frame%)", [[%0
+    if lv.dist.rank() == 1 then error("no such frame", 0) end]])
+  local said, code = ranks(3, text, folder, "3 sgd")
+  equal(code, 1)
+  assert(said:find("rank 1 (", 1, true) and said:find("no such frame", 1, true), said)
+end)
+
+test("ranks that were asked for different things are told which", function()
+  local folder <close> = harness.folder()
+  local text = training:gsub("lr = 0.01", "lr = 0.01 * (1 + lv.dist.rank())")
+  local said, code = ranks(2, text, folder, "2 sgd")
+  assert(code ~= 0 and said:find("ranks differ: options.lr is 0.01 on rank 0", 1, true), said)
+end)
+
+test("a rank that does not come is named within the deadline", function()
+  local folder <close> = harness.folder()
+  local said, code = ranks(2, [[
+    local lv = require "lunerv"
+    lv.dist.set_deadline(1)
+    local began = lv.time()
+    if lv.dist.rank() == 1 then while lv.time() - began < 20 do end end
+    lv.dist.barrier()
+  ]], folder)
+  equal(code, 1)
+  assert(said:find("barrier: rank 1 (", 1, true) and said:find("did not answer rank 0", 1, true),
+    said)
+end)
+
+test("ranks at different collectives are told so", function()
+  local folder <close> = harness.folder()
+  local said, code = ranks(2, [[
+    local lv = require "lunerv"
+    if lv.dist.rank() == 1 then lv.dist.barrier() else lv.dist.gather(1) end
+  ]], folder)
+  assert(code ~= 0 and said:find("is at another collective", 1, true), said)
+end)
+
+test("values are gathered, broadcast and added", function()
+  local folder <close> = harness.folder()
+  local said, code = ranks(3, [[
+    local lv = require "lunerv"
+    local dist = lv.dist
+    local rank, size = dist.rank(), dist.size()
+    assert(size == 3)
+    local list = dist.gather { rank = rank, text = ("x"):rep(rank) }
+    for i = 1, 3 do assert(list[i].rank == i - 1 and #list[i].text == i - 1) end
+    assert(dist.gather("\0\255" .. rank)[3] == "\0\2552")
+    local tensors = dist.gather(lv.full(rank, 2, rank + 1))
+    assert(tensors[3]:size(2) == 3 and tensors[2]:sum():item() == 4)
+    assert(dist.broadcast(rank, 2) == 2 and dist.broadcast(rank == 1 and lv.ones(3) or nil, 1):sum():item() == 3)
+    assert(dist.sum(rank) == 3 and dist.sum(0.5) == 1.5)
+    local sums = dist.sum { lv.full(rank, 5), lv.tensor({ rank, 1 }, { dtype = "i32" }) }
+    assert(sums[1]:sum():item() == 15 and sums[2]:tolist()[2] == 3)
+    -- The order is the ranks': the sum is the same everywhere, to the bit.
+    lv.seed(rank)
+    local x = lv.randn(1000)
+    local parts = dist.gather(x)
+    assert(dist.sum(x):eq((parts[1] + parts[2]) + parts[3]):amin():item() == 1)
+    local w = lv.nn.parameter(lv.ones(4))
+    ;(w * (rank + 1)):sum():backward()
+    dist.sum_gradients { w }
+    assert(w.grad:tolist()[1] == 6)
+    dist.barrier()
+    print "fine"
+  ]], folder)
+  equal(code, 0)
+  equal(select(2, said:gsub("fine", "")), 3)
+end)
+
+test("fewer frames than ranks, and threads that differ, change nothing", function()
+  local folder <close> = harness.folder()
+  local text = training:gsub("lv.set_threads%(1%)", "lv.set_threads(1 + lv.dist.rank() %% 3)")
+  equal(values((ranks(6, text, folder, "7 adam"))), values(alone(training, folder, "7 adam")))
+  equal(values((ranks(3, text, folder, "1 adam"))), values(alone(training, folder, "1 adam")))
+end)

@@ -1,0 +1,155 @@
+-- lv.dist: the processes that mpirun started together, its ranks.
+--
+--   mpirun -n 4 lunerv run train.lua
+--
+--   local dist = lv.dist
+--   for step = 1, steps do
+--     local frame = clip:sample(order[(step - 1) * dist.size() + dist.rank() + 1])
+--     loss_of(model, frame):backward()
+--     dist.sum_gradients(model:parameters())
+--     optimiser:step()
+--   end
+--
+-- Every rank runs the whole script. lv.train does the above by itself. In a process of its own
+-- there is one rank, and everything here works, and does nothing.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+
+local dist <const> = {}
+
+--- This process's number, from 0.
+---
+---     if lv.dist.rank() == 0 then print "begun" end
+---
+---@return integer
+function dist.rank() return (native.ranks()) end
+
+--- How many processes there are.
+---
+---     print(lv.dist.size())
+---
+---@return integer
+function dist.size() return (select(2, native.ranks())) end
+
+--- Sets how many seconds a rank may be later than its own work makes it (60). What is later is an
+--- error that names it, and ends all ranks.
+---
+---     lv.dist.set_deadline(10)
+---
+---@param seconds number
+function dist.set_deadline(seconds) native.set_rank_deadline(seconds) end
+
+--- Waits until every rank is here. One that does not come within the deadline is an error.
+---
+---     lv.dist.barrier()
+function dist.barrier() native.ranks_gather("", "barrier") end
+
+-- Values -----------------------------------------------------------------------------------
+
+-- A value as bytes, and the tensor that it is: that follows by itself.
+local function pack(what, value)
+  if native.is_tensor(value) then
+    return native.json_encode { kind = "tensor", dtype = value.dtype, shape = value.shape }, value
+  elseif type(value) == "string" then
+    return native.json_encode { kind = "string" } .. "\n" .. value
+  end
+  local ok, text = errors.attempt(native.json_encode, { kind = "data", value = value })
+  if not ok then
+    errors.raise("dist.%s: expected a tensor, a string or plain data, got %s", what,
+      errors.type_of(value))
+  end
+  return text
+end
+
+-- The value that rank `root` packed.
+local function unpack_from(what, root, text, own)
+  local head, rest = text:match "^([^\n]*)\n(.*)$"
+  local packed = native.json_decode(head or text)
+  if packed.kind == "string" then return rest end
+  if packed.kind == "data" then return packed.value end
+  local shape = {}
+  for i, size in ipairs(packed.shape) do shape[i] = math.tointeger(size) end
+  return native.ranks_broadcast(own, shape, packed.dtype, root, what)
+end
+
+--- The values of all ranks, by rank: list[1] is rank 0's. Every rank gets all.
+---
+---     for i, psnr in ipairs(lv.dist.gather(psnr)) do print("rank " .. i - 1, psnr) end
+---
+---@param value any  a tensor, a string, or plain data (nil, booleans, numbers and tables of them)
+---@return table
+function dist.gather(value)
+  local rank, size = native.ranks()
+  if size == 1 then return { value } end
+  local text, tensor = pack("gather", value)
+  local list = {}
+  for i, packed in ipairs(native.ranks_gather(text, "gather")) do
+    list[i] = unpack_from("gather", i - 1, packed, i - 1 == rank and tensor or nil)
+  end
+  return list
+end
+
+--- The value that rank `root` gives; the others' are passed over.
+---
+---     local seed = lv.dist.broadcast(os.time())
+---
+---@param value any  as of gather
+---@param root? integer  (0)
+---@return any
+function dist.broadcast(value, root)
+  local rank, size = native.ranks()
+  root = root or 0
+  if math.type(root) ~= "integer" or root < 0 or root >= size then
+    errors.raise("dist.broadcast: root: expected a rank from 0 to %d, got %s", size - 1,
+      errors.show(root))
+  end
+  if size == 1 then return value end
+  local text, tensor = "", nil
+  if rank == root then text, tensor = pack("broadcast", value) end
+  local packed = native.ranks_gather(text, "broadcast")[root + 1]
+  return unpack_from("broadcast", root, packed, tensor)
+end
+
+-- Sums -------------------------------------------------------------------------------------
+
+--- The sum over all ranks, which every rank gets: of a number, of a tensor, or of each tensor of a
+--- list. Every rank gives the same shapes and dtypes (f32, f64, i32).
+--- What is added depends on the ranks' order alone, so that every rank gets the same bits.
+---
+---     local frames = lv.dist.sum(#mine)
+---
+---@param x number|lunerv.Tensor|lunerv.Tensor[]
+---@return number|lunerv.Tensor|lunerv.Tensor[]
+function dist.sum(x)
+  if type(x) == "number" then
+    local total = native.ranks_sum({ native.tensor({ x }, { dtype = "f64" }) }, "sum")[1]:item()
+    return math.type(x) == "integer" and math.tointeger(total) or total
+  elseif native.is_tensor(x) then
+    return native.ranks_sum({ x }, "sum")[1]
+  elseif type(x) ~= "table" then
+    errors.raise("dist.sum: expected a number, a tensor or a list of tensors, got %s",
+      errors.type_of(x))
+  end
+  return native.ranks_sum(x, "sum")
+end
+
+--- Adds the gradients of all ranks: each parameter's `grad` is then the sum, and every rank makes
+--- the same step.
+---
+---     loss:backward()
+---     lv.dist.sum_gradients(model:parameters())
+---     optimiser:step()
+---
+---@param parameters lunerv.Tensor[]
+function dist.sum_gradients(parameters)
+  local rank, size = native.ranks()
+  if size == 1 then return end
+  local owners = {}
+  for i in ipairs(parameters) do owners[i] = (i - 1) % size end
+  local exchange <const> = native.gradient_exchange(parameters, owners)
+  exchange:begin(size)
+  exchange:take(rank + 1)
+  exchange:finish(true)
+end
+
+return errors.refuse_unknown(dist, "lv.dist")
