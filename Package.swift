@@ -58,7 +58,7 @@ func mpiFlags() -> (compile: [String], link: [String]) {
   defer { pclose(pipe) }
   var line = [CChar](repeating: 0, count: 1 << 14)
   guard fgets(&line, Int32(line.count), pipe) != nil else { return ([], []) }
-  let words = String(cString: line).split(whereSeparator: { $0 == " " || $0 == "\n" }).map(String.init)
+  let words = String(cString: line).split(whereSeparator: \.isWhitespace).map(String.init)
   let paths = words.filter { $0.hasPrefix("-L") }.map { $0.dropFirst(2) }
   return (
     words.filter { $0.hasPrefix("-I") || $0.hasPrefix("-D") },

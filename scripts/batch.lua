@@ -21,6 +21,11 @@ path in each line, each in a process of its own.
   --jobs N                      how many clips at once [1]
   --retries N                   how many times a clip that fails is tried again [0]
   --resume                      leaves clips that are done, goes on with interrupted ones
+  --share                       other processes are given DIR too: each takes what nobody has
+  --part K/N                    every N-th clip from the K-th on; --merge makes them one batch
+  --merge                       writes the manifest of what the parts have made
+  --deadline S                  seconds after which a process that stands still has lost its clip
+                                [60]
 
 Options of lunerv compress, for every clip:]]
 
@@ -54,7 +59,7 @@ local function takes_value(word)
 end
 
 local function read()
-  local o, passed = { jobs = "1", retries = "0", resume = false }, {}
+  local o, passed = { jobs = "1", retries = "0", deadline = "60", resume = false }, {}
   local i = 1
   while i <= #arg do
     local word = arg[i]
@@ -62,14 +67,16 @@ local function read()
     name = name or word
     if name == "--help" or name == "-h" then
       return nil
-    elseif name == "--out" or name == "--jobs" or name == "--retries" then
+    elseif name == "--out" or name == "--jobs" or name == "--retries" or name == "--part"
+      or name == "--deadline"
+    then
       if not value then
         value = arg[i + 1] or usage_error("%s needs a value", name)
         i = i + 1
       end
       o[name:sub(3)] = value
-    elseif name == "--resume" then
-      o.resume = true
+    elseif name == "--resume" or name == "--share" or name == "--merge" then
+      o[name:sub(3)] = true
     elseif name == "-o" or name == "--output" or name == "--json" then
       usage_error("%s is batch.lua's own to say: files are DIR/NAME.lnv", name)
     elseif word:match "^%-" then
@@ -87,6 +94,20 @@ local function read()
   end
   if not o.input then usage_error("INPUT is missing: %s", usage) end
   if not o.out then usage_error "--out is missing" end
+  if o.part then
+    local k, n = o.part:match "^(%d+)/(%d+)$"
+    o.part = { math.tointeger(tonumber(k)) or 0, math.tointeger(tonumber(n)) or 0 }
+    if o.part[1] < 1 or o.part[1] > o.part[2] then
+      usage_error("--part: expected K/N, K from 1 to N")
+    end
+  end
+  o.deadline = tonumber(o.deadline)
+  if not o.deadline or not (o.deadline > 0 and o.deadline < math.huge) then
+    usage_error("--deadline: expected seconds above 0")
+  end
+  if (o.share and 1 or 0) + (o.part and 1 or 0) + (o.merge and 1 or 0) > 1 then
+    usage_error("expected one of --share, --part and --merge, got several")
+  end
   for name, least in pairs { jobs = 1, retries = 0 } do
     o[name] = math.tointeger(tonumber(o[name])) or -1
     if o[name] < least or o[name] > 256 then
@@ -142,7 +163,8 @@ end
 
 local result <const> = lv.batch {
   clips = clips_of(o.input), out = o.out, jobs = o.jobs, retries = o.retries, resume = o.resume,
-  threads = threads, suffix = ".lnv", on_start = start,
+  threads = threads, suffix = ".lnv", on_start = start, share = o.share, part = o.part,
+  merge = o.merge or false, deadline = o.deadline,
   columns = { "clip", "file", "status", "bytes", "bpp", "psnr", "psnr_8bit", "ms_ssim", "frames",
     "seconds", "message" },
   each = function(clip, out)

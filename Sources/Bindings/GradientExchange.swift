@@ -18,6 +18,9 @@ final class GradientExchange: LuaObject {
   private var count = 1
   private var own = 0..<1
 
+  /// What is sent for a parameter without a gradient.
+  private static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
+
   /// - Parameter owners: a rank for each parameter.
   init(_ parameters: [Tensor], owners: [Int]) throws {
     guard owners.count == parameters.count,
@@ -69,7 +72,7 @@ final class GradientExchange: LuaObject {
       let tag = Ranks.firstTag + k
       if owner != ranks.rank {
         for node in nodes[ranks.rank] {
-          let bytes = try tree.bytes(of: k, in: node) ?? UnsafeRawBufferPointer(start: nil, count: 0)
+          let bytes = try tree.bytes(of: k, in: node) ?? GradientExchange.none
           sent.append(try ranks.send(bytes, to: owner, tag: tag))
         }
         continue
@@ -108,7 +111,7 @@ final class GradientExchange: LuaObject {
     for (k, owner) in owners.enumerated() {
       let tag = Ranks.firstTag + k
       if owner == ranks.rank {
-        let bytes = try tree.bytes(of: k, in: root) ?? UnsafeRawBufferPointer(start: nil, count: 0)
+        let bytes = try tree.bytes(of: k, in: root) ?? GradientExchange.none
         for peer in 0..<ranks.size where peer != ranks.rank {
           messages.append(try ranks.send(bytes, to: peer, tag: tag))
         }

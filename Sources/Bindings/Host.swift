@@ -32,6 +32,7 @@ public final class Host {
       lua.register(DecoderProcess.define(module))
       lua.register(GradientExchange.define(module))
       RankModule.define(module)
+      lua.register(ClaimModule.define(module))
       ProcessModule.define(module, host.session)
       DescriptionModule.define(module, lua) { [weak host] path in
         (try? host?.library?.text(path)) ?? nil

@@ -17,6 +17,9 @@ END
 MODULE("lunerv.batch.clips")
 #embed "../../stdlib/lunerv/batch/clips.lua"
 END
+MODULE("lunerv.batch.share")
+#embed "../../stdlib/lunerv/batch/share.lua"
+END
 MODULE("lunerv.bd_rate")
 #embed "../../stdlib/lunerv/bd_rate.lua"
 END
@@ -67,6 +70,9 @@ MODULE("lunerv.bench.trial")
 END
 MODULE("lunerv.checkpoint")
 #embed "../../stdlib/lunerv/checkpoint.lua"
+END
+MODULE("lunerv.claims")
+#embed "../../stdlib/lunerv/claims.lua"
 END
 MODULE("lunerv.codec")
 #embed "../../stdlib/lunerv/codec/init.lua"

@@ -66,7 +66,9 @@ extension Ranks {
     -> [[UInt8]]
   {
     var starts = [0]
-    for (peer, size) in sizes.enumerated() { starts.append(starts[peer] + (peer == rank ? 0 : size)) }
+    for (peer, size) in sizes.enumerated() {
+      starts.append(starts[peer] + (peer == rank ? 0 : size))
+    }
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: starts[size], alignment: 8)
     defer { room.deallocate() }
     func place(_ peer: Int) -> UnsafeMutableRawBufferPointer {

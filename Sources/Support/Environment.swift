@@ -41,6 +41,14 @@ public enum Environment {
     return (usage.ru_minflt, usage.ru_majflt)
   }
 
+  /// When a process of this machine started, in ticks since the machine did; nil where there is none.
+  public static func processStart(_ pid: Int) -> Int? {
+    guard let text = try? Files.readText("/proc/\(pid)/stat") else { return nil }
+    // The second field is the program's name in brackets, which may hold anything.
+    let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
+    return fields.count > 19 ? Int(fields[19]) : nil
+  }
+
   /// Seconds that never jump, from an arbitrary start. For durations.
   public static func monotonicTime() -> Double { seconds(CLOCK_MONOTONIC) }
 

@@ -12,8 +12,10 @@
 --
 -- Every rank runs the whole script. lv.train does the above by itself. In a process of its own
 -- there is one rank, and everything here works, and does nothing.
+local claims <const> = require "lunerv.claims"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
+local options <const> = require "lunerv.options"
 
 local dist <const> = {}
 
@@ -150,6 +152,82 @@ function dist.sum_gradients(parameters)
   exchange:begin(size)
   exchange:take(rank + 1)
   exchange:finish(true)
+end
+
+-- Queues -----------------------------------------------------------------------------------
+
+local takes_queue <const> = options.takes("dist.queue", {
+  { "folder", nil, "where the processes tell each other who has what: one that all see, new for a "
+    .. "new queue; required where there are several", type = "string" },
+  { "deadline", 60, "seconds after which a process that does not move has lost its item" },
+})
+
+-- Removes what a process has, however the loop ended.
+local function guard_of(state)
+  return setmetatable({}, { __close = function()
+    if state.claim then state.claim:release() end
+  end })
+end
+
+--- Gives each item of a list to one process of several: the next one that nobody has.
+--- An item is done when its process asks for the next; the loop ends when all are. What a process
+--- that died or stood still had is given to another. What is done stays done as long as the folder
+--- is there, so that processes may come and go: ranks of mpirun, and jobs of a scheduler.
+---
+---     for path in lv.dist.queue(paths, { folder = "runs/queue" }) do compress(path) end
+---
+---@param items any[]
+---@param options? lunerv.dist.queue.Options
+---@return fun(): any, integer  the item, and its number in the list
+function dist.queue(items, given)
+  errors.check_list("dist.queue: items", items)
+  local o = takes_queue(given)
+  if not o.folder then
+    if dist.size() > 1 then
+      errors.raise "dist.queue: folder: expected a folder that all ranks see, got none"
+    end
+    local i = 0
+    return function()
+      i = i + 1
+      if i <= #items then return items[i], i end
+    end
+  end
+  if not (type(o.deadline) == "number" and o.deadline > 0) then
+    errors.raise("dist.queue: deadline: expected seconds above 0, got %s", errors.show(o.deadline))
+  end
+  native.make_dirs(o.folder)
+  local list <const>, done, state = claims.open(o.folder, o.deadline), {}, {}
+  local function path_of(i) return ("%s/%06d.done"):format(o.folder, i) end
+  local function is_done(i)
+    done[i] = done[i] or native.exists(path_of(i))
+    return done[i]
+  end
+  local function finish()
+    if not state.claim then return end
+    errors.must(native.write_file(path_of(state.index), "done\n"))
+    state.claim:release()
+    state.claim = nil
+    list:clear(("%06d"):format(state.index))
+  end
+  local function next_item()
+    finish()
+    while true do
+      local left = 0
+      for i, item in ipairs(items) do
+        if not is_done(i) then
+          local claim = list:take(("%06d"):format(i))
+          if claim and not native.exists(path_of(i)) then
+            state.claim, state.index = claim, i
+            return item, i
+          end
+          if claim then claim:release() else left = left + 1 end
+        end
+      end
+      if left == 0 then return nil end
+      native.sleep(0.2)
+    end
+  end
+  return next_item, nil, nil, guard_of(state)
 end
 
 return errors.refuse_unknown(dist, "lv.dist")

@@ -177,8 +177,8 @@ local function timing()
 end
 
 local function ranks()
-  local library = native.versions().mpi
-  if library ~= "" then return finding("mpi", "ok", library .. " is built in", nil, library) end
+  local mpi = native.versions().mpi
+  if mpi ~= "" then return finding("mpi", "ok", mpi .. " is built in", nil, mpi) end
   return finding("mpi", "ok", "built without MPI, which several machines would need (scripts/setup "
     .. "--mpi, then swift build -c release --traits MPI)", nil, false)
 end

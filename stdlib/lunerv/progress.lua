@@ -5,7 +5,8 @@ local Progress <const> = {}
 Progress.__index = Progress
 
 function Progress.new()
-  return setmetatable({ shown = native.is_tty "stderr" and native.ranks() == 0, last = -1 }, Progress)
+  local shown = native.is_tty "stderr" and native.ranks() == 0
+  return setmetatable({ shown = shown, last = -1 }, Progress)
 end
 
 -- True when it is time for another update: at most five a second.

@@ -103,7 +103,10 @@ local function loop(self)
   self.saved, self.saved_at = self.saved or {}, native.time()
   local team = self.team
   while not self.finished do
-    if team:turn(turn, self) then native.stop() end
+    if team:turn(turn, self) then
+      native.stop()
+      native.time() -- stops here
+    end
     bridge.stop_if_unread()
   end
   -- The last weights may be the best.
@@ -163,16 +166,16 @@ end
 ---
 --- A step takes `batch` frames `accumulate` times and makes one update by the mean of their
 --- gradients. The model sees one frame after another, and the gradients are added as a binary tree
---- over the frames. Under `mpirun` the ranks share the frames of a step out: any number of them, one
---- included, computes the same bits, and by default a step has a frame for each. A model whose
+--- over the frames. Under `mpirun` the ranks share the frames of a step out: any number of them,
+--- one included, computes the same bits, and by default a step has a frame for each. A model whose
 --- frames depend on those that it has seen before says so by `learns_in_order`.
 ---
---- A model that says `takes_batches`, or has a part that does (nn.BatchNorm2d), sees the frames of a
---- batch together, on one rank alone: `image` is (n, 3, h, w), `t` and `index` are lists, and
---- `frames` is the list of the frames themselves. All kinds of lv.models take that, and all losses of
---- lv.loss. What is left at the end of a pass is a smaller batch, and one frame alone is none. With
---- `patch` a frame has a `window` { y, x, height, width }, y and x from 1, and the model's output is
---- that part of the frame alone; `image` is the whole one.
+--- A model that says `takes_batches`, or has a part that does (nn.BatchNorm2d), sees the frames of
+--- a batch together, on one rank alone: `image` is (n, 3, h, w), `t` and `index` are lists, and
+--- `frames` is the list of the frames themselves. All kinds of lv.models take that, and all losses
+--- of lv.loss. What is left at the end of a pass is a smaller batch, and one frame alone is none.
+--- With `patch` a frame has a `window` { y, x, height, width }, y and x from 1, and the model's
+--- output is that part of the frame alone; `image` is the whole one.
 ---
 --- The weights that a run with `ema` ends with, and is judged by, are means over its
 --- steps; the training goes on with its own. Unlike PyTorch's averages, the first ones are short:

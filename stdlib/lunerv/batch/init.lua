@@ -1,9 +1,11 @@
 -- lv.batch: a pipeline of one's own over many clips, in processes.
+local claims <const> = require "lunerv.claims"
 local clips <const> = require "lunerv.batch.clips"
 local csv <const> = require "lunerv.csv"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local share <const> = require "lunerv.batch.share"
 local workers <const> = require "lunerv.workers"
 
 local takes <const> = options.takes("batch", {
@@ -16,6 +18,13 @@ local takes <const> = options.takes("batch", {
   { "threads", nil, "threads of each process (its share of the cores)", type = "integer" },
   { "retries", 0, "how many times a clip that fails is tried again", type = "integer" },
   { "resume", false, "clips that are done stay as they are" },
+  { "share", nil, "several processes are given this batch, and each takes the next clip that "
+    .. "nobody has (where mpirun started several)", type = "boolean" },
+  { "part", nil, "{ k, n }: only every n-th clip from the k-th on, for jobs that share no clock: "
+    .. "`merge` makes one batch of the parts", type = "list" },
+  { "merge", false, "does nothing but to tell what the parts have made, in the manifest; clips "
+    .. "that failed may be tried again afterwards" },
+  { "deadline", 60, "seconds after which a process that does not move has lost its clip" },
   { "suffix", nil, "what the file of a clip ends with behind `out`, such as \".lnv\": rows of the "
     .. "manifest name it, and nothing that no batch wrote is replaced", type = "string" },
   { "done", nil, "fun(result, out): whether what an earlier batch made of a clip is still there",
@@ -97,7 +106,8 @@ local function summary(jobs, unreadable)
   for i, job in ipairs(jobs) do
     result.rows[i] = job.row
     local key = job.row.status == "done" and "done" or "failed"
-    result[key] = result[key] + 1
+    -- What another part is to make is neither.
+    if job.is_own then result[key] = result[key] + 1 end
   end
   return result
 end
@@ -108,6 +118,56 @@ local function check(o)
   end
   o.out = o.out:gsub("(.)/+$", "%1")
   workers.check("batch", o)
+  local part = o.part
+  if part and not (#part == 2 and math.type(part[1]) == "integer"
+    and math.type(part[2]) == "integer" and part[1] >= 1 and part[1] <= part[2]) then
+    errors.raise("batch: part: expected { k, n }, k from 1 to n, got { %s }", errors.list(part))
+  end
+  if not (type(o.deadline) == "number" and o.deadline > 0) then
+    errors.raise("batch: deadline: expected seconds above 0, got %s", errors.show(o.deadline))
+  end
+  if o.share == nil then o.share = select(2, native.ranks()) > 1 end
+  local ways = (o.share and 1 or 0) + (part and 1 or 0) + (o.merge and 1 or 0)
+  if ways > 1 then errors.raise "batch: expected one of share, part and merge, got several" end
+end
+
+-- Runs the jobs `waiting`, of which other processes are at some; settle(index, outcome) is called
+-- as each is done, here or there.
+local function run_shared(call, o, jobs, waiting, settle)
+  local list, names = claims.open(o.out, o.deadline), {}
+  for i, job in ipairs(jobs) do names[i] = job.base:match "[^/]*$" end
+  local function is_settled(i)
+    local result, failure = result_of(o, jobs[i]), nil
+    if not result then failure = share.failure(jobs[i]) end
+    if not result and not failure then return false end
+    settle(i, result and { value = result } or { error = workers.error(failure) })
+    return true
+  end
+  local pending = share.longest_first(jobs, waiting)
+  while #pending > 0 do
+    local elsewhere = {}
+    o.logs = nil -- a clip's own is that of the process that has it
+    workers.run("batch", call, o, pending, function(i, outcome)
+      if outcome.value == "elsewhere" then
+        elsewhere[#elsewhere + 1] = i
+        return
+      end
+      native.write_file(jobs[i].base .. ".log", native.read_file(o.logs[i]) or "")
+      if outcome.error then share.write_failure(jobs[i], outcome.error) end
+      settle(i, outcome)
+    end)
+    pending = {}
+    while #elsewhere > 0 and #pending == 0 do
+      local free
+      elsewhere, free = share.wait(list, names, elsewhere, is_settled)
+      for _, entry in ipairs(free) do
+        pending[#pending + 1] = entry[1]
+        o.items[entry[1]].still = entry[2]
+      end
+    end
+    -- Those that others are at are looked at again after these.
+    table.move(elsewhere, 1, #elsewhere, #pending + 1, pending)
+  end
 end
 
 --- Runs a pipeline of one's own over many clips, each in a process, several at once.
@@ -143,11 +203,18 @@ local function batch(given)
   if role == "task" then
     workers.serve("batch", function(_, item)
       native.work_folder(o.out)
-      local result = o.each(item.clip, item.base)
-      if type(result) ~= "table" then result = { result = result } end
-      local text = errors.on_behalf("batch", "json.encode", native.json_encode, result)
-      errors.must(native.write_file(item.base .. ".json", text .. "\n"))
-      return result
+      local function work()
+        local result = o.each(item.clip, item.base)
+        if type(result) ~= "table" then result = { result = result } end
+        local text = errors.on_behalf("batch", "json.encode", native.json_encode, result)
+        errors.must(native.write_file(item.base .. ".json", text .. "\n"))
+        return result
+      end
+      if not item.shared then return work() end
+      local job = { base = item.base }
+      return share.attempt(o.out, item.base:match "[^/]*$", item.still, function()
+        return result_of(o, job) ~= nil or share.failure(job) ~= nil
+      end, work)
     end)
   end
 
@@ -157,27 +224,43 @@ local function batch(given)
     errors.fail("data", "batch: clips: there are none in %s", where)
   end
   local jobs = jobs_of(o, paths)
-  own_folder(o, jobs)
-  native.work_folder(o.out)
+  local rank = native.ranks()
+  -- Of several, the first makes the folder ready.
+  if not o.share or rank == 0 then
+    own_folder(o, jobs)
+    native.work_folder(o.out)
+    if not o.part and not o.merge then share.forgive(jobs) end
+  end
+  if o.share then native.ranks_gather("", "batch") end
 
   local waiting, before = {}, {}
   o.items, o.logs = {}, {}
+  local keeps = o.resume or o.share or o.part or o.merge
   for i, job in ipairs(jobs) do
-    o.items[i], o.logs[i] = { clip = job.clip, base = job.base }, job.base .. ".log"
-    local result = o.resume and result_of(o, job)
+    o.items[i] = { clip = job.clip, base = job.base, shared = o.share or nil }
+    o.logs[i] = job.base .. ".log"
+    local result = keeps and result_of(o, job)
+    job.is_own = not o.part or (i - o.part[1]) % o.part[2] == 0
     if result then
       finish(o, job, result)
       before[#before + 1] = job.row
-    else
-      os.remove(job.base .. ".json")
+    elseif o.merge then
+      local failure = share.failure(job)
+      job.row.status = failure and "failed" or "waiting"
+      job.row.message = failure and failure.message or "no part has made it"
+    elseif job.is_own then
+      if not keeps then os.remove(job.base .. ".json") end
       waiting[#waiting + 1] = i
     end
   end
-  write_manifest(o, jobs)
+  if o.merge then share.forgive(jobs) end
+  -- What is written is the whole batch's.
+  local writes = not o.part and rank == 0
+  if writes then write_manifest(o, jobs) end
   if o.on_start then
     o.on_start { waiting = #waiting, done = before, left_out = left_out, unreadable = unreadable }
   end
-  workers.run("batch", call, o, waiting, function(index, outcome)
+  local function settle(index, outcome)
     local job = jobs[index]
     if outcome.error then
       -- Of a mistake in the script its line is a part; of a clip that cannot be read it is none.
@@ -188,9 +271,17 @@ local function batch(given)
     else
       finish(o, job, outcome.value)
     end
-    write_manifest(o, jobs)
+    if writes then write_manifest(o, jobs) end
     if o.on_clip then o.on_clip(job.row) end
-  end)
+  end
+  if o.share then
+    run_shared(call, o, jobs, waiting, settle)
+  else
+    workers.run("batch", call, o, waiting, function(index, outcome)
+      if outcome.error and o.part then share.write_failure(jobs[index], outcome.error) end
+      settle(index, outcome)
+    end)
+  end
   local result = summary(jobs, #unreadable)
   workers.remember(call, result)
   return result

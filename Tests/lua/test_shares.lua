@@ -1,0 +1,148 @@
+-- A batch and a queue that several processes share: every piece is done once, those of a process
+-- that dies by another, and all end with the same manifest.
+local claims <const> = require "lunerv.claims"
+local harness <const> = require "harness"
+local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
+
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
+
+local function program()
+  local pipe <close> = assert(io.popen "readlink /proc/$PPID/exe")
+  return pipe:read "l"
+end
+
+-- Runs a script in so many processes at once; what each said.
+local function several(count, text, folder, words)
+  assert(lv.write_file(folder.path .. "/script.lua", text))
+  local pipes, said = {}, {}
+  for i = 1, count do
+    pipes[i] = assert(io.popen(("cd '%s' && '%s' run script.lua %s %d 2>&1"):format(folder.path,
+      program(), words or "", i)))
+  end
+  for i, pipe in ipairs(pipes) do
+    said[i] = pipe:read "a"
+    pipe:close()
+  end
+  return said
+end
+
+test("a claim is one process's, and beats while it lives", function()
+  local folder <close> = harness.folder()
+  local ours, theirs = claims.open(folder.path, 60), claims.open(folder.path, 60)
+  local claim = assert(ours:take "piece")
+  equal(theirs:take "piece", nil)
+  assert(theirs:take "other"):release()
+  local path = folder.path .. "/piece.claim-1"
+  local before = assert(lv.read_file(path))
+  native.sleep(1.5)
+  assert(lv.read_file(path) ~= before)
+  claim:release()
+  equal(lv.exists(path), false)
+  assert(theirs:take "piece"):release()
+end)
+
+test("a claim that stands still is nobody's, and one of a process that is gone at once", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/piece.claim-1"
+  assert(lv.write_file(path, "elsewhere 1 1\n7\n"))
+  local list = claims.open(folder.path, 0.2)
+  equal(list:take "piece", nil)
+  native.sleep(0.3)
+  local claim = assert(list:take "piece")
+  equal(lv.exists(folder.path .. "/piece.claim-2"), true)
+  claim:release()
+  list:clear "piece"
+  equal(lv.list_dir(folder.path), {})
+  -- No process of this machine has this number and that start.
+  assert(lv.write_file(path, ("%s %d 1\n7\n"):format((native.process_name()), 1)))
+  assert(claims.open(folder.path, 1e9):take "piece"):release()
+end)
+
+test("a queue gives each item to one process, and those of one that died to another", function()
+  local folder <close> = harness.folder()
+  local said = several(3, [[
+    local lv, native = require "lunerv", require "lunerv.native"
+    local items, mine = {}, {}
+    for i = 1, 9 do items[i] = "item " .. i end
+    for item, i in lv.dist.queue(items, { folder = "queue" }) do
+      assert(item == "item " .. i)
+      -- The third process dies at its first item.
+      if arg[1] == "3" then os.execute "kill -9 $PPID" end
+      native.sleep(0.05)
+      mine[#mine + 1] = i
+    end
+    for _, i in ipairs(mine) do print("did", i) end
+  ]], folder)
+  local counts = {}
+  for number in table.concat(said):gmatch "did\t(%d+)" do
+    counts[tonumber(number)] = (counts[tonumber(number)] or 0) + 1
+  end
+  for i = 1, 9 do equal({ i, counts[i] }, { i, 1 }) end
+  -- What is done stays done.
+  equal(several(1, 'print(lv)', folder)[1]:match "did", nil)
+end)
+
+test("a queue of one process needs no folder, and refuses what it cannot do", function()
+  local seen = {}
+  for item, i in lv.dist.queue { "a", "b" } do seen[i] = item end
+  equal(seen, { "a", "b" })
+  raises(function() lv.dist.queue("x") end, "dist.queue: items")
+  raises(function() lv.dist.queue({}, { folder = "x", deadline = 0 }) end, "seconds above 0")
+end)
+
+local batch <const> = [[
+local lv, native = require "lunerv", require "lunerv.native"
+local way = arg[1]
+local result = lv.batch {
+  clips = { "one.mkv", "two.mkv", "three.mkv", "four.mkv", "bad.mkv" }, out = "out",
+  share = way == "share" or nil, merge = way == "merge",
+  part = way == "part" and { tonumber(arg[2]) // 1 | 0, 2 } or nil,
+  each = function(clip, out)
+    if clip:find "bad" then error("no such clip", 0) end
+    native.sleep(0.2)
+    assert(lv.write_file(out .. ".txt", clip))
+    local log <close> = assert(io.open("made", "a"))
+    log:write(clip, "\n")
+    return { length = #clip }
+  end,
+}
+print(("%d done, %d failed"):format(result.done, result.failed))
+]]
+
+local function made(folder)
+  local names = {}
+  for name in assert(lv.read_file(folder.path .. "/made")):gmatch "[^\n]+" do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+test("processes that share a batch do each clip once, and end with one manifest", function()
+  local folder <close> = harness.folder()
+  local said = several(3, batch, folder, "share")
+  for _, text in ipairs(said) do assert(text:find("4 done, 1 failed", 1, true), text) end
+  equal(made(folder), { "four.mkv", "one.mkv", "three.mkv", "two.mkv" })
+  local rows = lv.json.decode(assert(lv.read_file(folder.path .. "/out/manifest.json"))).clips
+  equal(#rows, 5)
+  for _, row in ipairs(rows) do
+    equal(row.status, row.clip == "bad.mkv" and "failed" or "done")
+    if row.clip == "bad.mkv" then equal(row.message, "no such clip") end
+  end
+  for _, name in ipairs(lv.list_dir(folder.path .. "/out")) do
+    assert(not name:find "claim", name)
+  end
+end)
+
+test("parts of a batch are merged", function()
+  local folder <close> = harness.folder()
+  several(2, batch, folder, "part")
+  equal(#made(folder), 4)
+  equal(lv.exists(folder.path .. "/out/manifest.json"), false)
+  local merged = several(1, batch, folder, "merge")[1]
+  assert(merged:find("4 done, 1 failed", 1, true), merged)
+  equal(#made(folder), 4)
+  -- What failed may be tried again by the next part.
+  equal(lv.exists(folder.path .. "/out/bad.failed.json"), false)
+end)

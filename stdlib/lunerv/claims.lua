@@ -1,0 +1,80 @@
+-- Who does which piece of work, of several processes that share a folder, on one machine or many.
+--
+--   NAME.claim-1   the process that created this file has the piece, while its number grows
+--   NAME.claim-2   the next one: the first stood still, and its process is taken for dead
+--
+-- A file is never taken over, so that two who see one stand still do not both get the piece. Who
+-- was only slow and finishes after all writes the same bytes as the other, whole.
+local native <const> = require "lunerv.native"
+
+local Claims <const> = {}
+Claims.__index = Claims
+
+local claims <const> = {}
+
+-- Claims in `folder`, which is there. A file that stands still for `deadline` seconds is nobody's.
+function claims.open(folder, deadline)
+  return setmetatable({ folder = folder, deadline = deadline, seen = {} }, Claims)
+end
+
+-- The newest claim for a piece: its number, 0 for none.
+local function newest(self, name)
+  local prefix, last = name .. ".claim-", 0
+  for _, file in ipairs(native.list_dir(self.folder)) do
+    if file:sub(1, #prefix) == prefix then
+      local number = file:sub(#prefix + 1):match "^%d+$"
+      last = math.max(last, number and math.tointeger(tonumber(number)) or 0)
+    end
+  end
+  return last
+end
+
+local function path_of(self, name, number)
+  return ("%s/%s.claim-%d"):format(self.folder, name, number)
+end
+
+-- Whether the process that wrote `text` is of this machine, and gone.
+local function is_gone(text)
+  local host, pid, start = text:match "^(%S+) (%d+) (%d+)\n"
+  local own = native.process_name()
+  return host == own and native.process_start(math.tointeger(tonumber(pid)))
+    ~= math.tointeger(tonumber(start))
+end
+
+-- Whether claim `number` stands still.
+local function is_still(self, name, number)
+  local text = native.read_file(path_of(self, name, number))
+  if not text then return false end -- just given up
+  if is_gone(text) then return true end
+  local seen, now = self.seen[name], native.time()
+  if not seen or seen.number ~= number or seen.text ~= text then
+    self.seen[name] = { number = number, text = text, since = now }
+    return false
+  end
+  return now - seen.since > self.deadline
+end
+
+-- Whether nobody is at a piece, as far as can be told, and the number of its newest claim.
+function Claims:is_free(name)
+  local last = newest(self, name)
+  return last == 0 or is_still(self, name, last), last
+end
+
+-- The piece `name` for this process: a claim, which `release` gives up; nil where another has it.
+-- `still` is the number of a claim that was seen to stand still before.
+function Claims:take(name, still)
+  local is_free, last = self:is_free(name)
+  if not is_free and last ~= still then return nil end
+  local host, pid, start = native.process_name()
+  return native.claim(path_of(self, name, last + 1), ("%s %d %d"):format(host, pid, start))
+end
+
+-- Removes what processes that are gone left of a piece that is done.
+function Claims:clear(name)
+  for number = 1, newest(self, name) do
+    local path = path_of(self, name, number)
+    if native.exists(path) then pcall(native.remove, path) end
+  end
+end
+
+return claims
