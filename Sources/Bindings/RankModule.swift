@@ -16,6 +16,11 @@ enum RankModule {
     m.define("rank_name", params: ["rank"], doc: "A rank and its host, for messages.") {
       (rank: Int) -> String in Ranks.shared.name(of: rank)
     }
+    m.define(
+      "rank_stats", doc: "Bytes that this rank has sent so far, and seconds that it has waited."
+    ) { () -> LuaResults in
+      LuaResults(Ranks.shared.sentBytes, Ranks.shared.waitSeconds)
+    }
     m.define("ranks_broken", doc: "Whether a rank was lost.") { () -> Bool in
       Ranks.shared.isBroken
     }

@@ -44,6 +44,9 @@ END
 MODULE("lunerv.bench.quality_report")
 #embed "../../stdlib/lunerv/bench/quality_report.lua"
 END
+MODULE("lunerv.bench.ranks")
+#embed "../../stdlib/lunerv/bench/ranks.lua"
+END
 MODULE("lunerv.bench.report")
 #embed "../../stdlib/lunerv/bench/report.lua"
 END

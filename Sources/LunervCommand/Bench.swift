@@ -47,6 +47,12 @@ struct Bench: ParsableCommand {
   var to: Double?
 
   @Option(
+    help: ArgumentHelp(
+      "Train with so many ranks of one thread, beside as many processes alone (MPI).",
+      valueName: "n"))
+  var ranks: Int?
+
+  @Option(
     name: [.customLong("head-scale"), .customLong("head_scale")],
     help: ArgumentHelp(
       "With --quality: the head's scale on the side of fast (its recipe's).", valueName: "n"))
@@ -131,6 +137,7 @@ struct Bench: ParsableCommand {
       if let text { options.append(JSON.Member(name, .string(text))) }
     }
     if let steps { options.append(JSON.Member("steps", .int(Int64(steps)))) }
+    if let ranks { options.append(JSON.Member("ranks", .int(Int64(ranks)))) }
     if let minutes { options.append(JSON.Member("minutes", .number(minutes))) }
     if let to { options.append(JSON.Member("to", .number(to))) }
     if let headScale { options.append(JSON.Member("head_scale", .int(Int64(headScale)))) }

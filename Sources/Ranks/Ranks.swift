@@ -20,6 +20,9 @@ public final class Ranks {
   public var deadline = 60.0
   /// Seconds of the longest piece of work between two messages so far.
   public var longestWork = 0.0
+  /// Bytes sent so far, and seconds spent in waiting for messages.
+  public private(set) var sentBytes = 0
+  public private(set) var waitSeconds = 0.0
   /// Whether a rank was lost: nothing can be said to the others any more.
   public private(set) var isBroken = false
   private var lastMessage = Environment.monotonicTime()
@@ -126,6 +129,7 @@ public final class Ranks {
       guard let request else { throw Ranks.failure("send to \(name(of: peer))", error) }
       message.pieces.append(request)
     }
+    sentBytes += bytes.count
     return message
   }
 
@@ -196,6 +200,7 @@ public final class Ranks {
       }
     }
     lastMessage = Environment.monotonicTime()
+    waitSeconds += lastMessage - began
     longestWork = max(longestWork, own)
   }
 

@@ -197,6 +197,31 @@ test("values are gathered, broadcast and added", function()
   equal(select(2, said:gsub("fine", "")), 3)
 end)
 
+test("a signal to one rank stops all, with a checkpoint", function()
+  local folder <close> = harness.folder()
+  local text = training:gsub("steps = 8", "steps = 100000"):gsub(
+    "on_step = function%(e%)", [[%0
+    if e.step == 20 and lv.dist.rank() == 1 then os.execute "kill -TERM $PPID" end]])
+  local said, code = ranks(2, text, folder, "2 sgd run")
+  equal(code, 143)
+  assert(said:find("resume continues there", 1, true), said)
+  assert(lv.exists(folder.path .. "/run/checkpoint-000020.safetensors"), said)
+end)
+
+test("the cost of ranks is measured beside processes alone", function()
+  local folder <close> = harness.folder()
+  local line = ("cd '%s' && OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+    .. "OMPI_MCA_rmaps_base_oversubscribe=1 LUNERV_MPIRUN=%s '%s' bench --ranks 2 --model hnerv "
+    .. "--size 180p --steps 1 --json 2>&1"):format(folder.path, mpirun, program())
+  local output <close> = assert(io.popen(line))
+  local text = output:read "a"
+  local ok, result = pcall(lv.json.decode, text)
+  assert(ok, text)
+  equal({ result.ranks, result.model, result.size }, { 2, "hnerv", "180p" })
+  -- Each of two ranks sends about half of the gradients, and half of the parameters.
+  assert(result.share > 0 and result.bytes_per_step > 1e5 and result.latency > 0, text)
+end)
+
 test("fewer frames than ranks, and threads that differ, change nothing", function()
   local folder <close> = harness.folder()
   local text = training:gsub("lv.set_threads%(1%)", "lv.set_threads(1 + lv.dist.rank() %% 3)")

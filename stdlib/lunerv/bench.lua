@@ -13,6 +13,7 @@ local process <const> = require "lunerv.bench.process"
 local Progress <const> = require "lunerv.progress"
 local quality <const> = require "lunerv.bench.quality"
 local quality_report <const> = require "lunerv.bench.quality_report"
+local ranks <const> = require "lunerv.bench.ranks"
 local report <const> = require "lunerv.bench.report"
 local roofline <const> = require "lunerv.bench.roofline"
 local sizes <const> = require "lunerv.bench.sizes"
@@ -334,6 +335,7 @@ local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 ---@param given table  options of the command line, by name
 ---@return string?
 function bench.main(given)
+  if given.ranks then return ranks.main(given) end
   local o, wrong = read(given)
   if wrong then return wrong end
   -- Before hours of measuring, not behind them.

@@ -1,0 +1,177 @@
+-- lunerv bench --ranks N: a training step on N ranks of one thread, beside as many processes of one
+-- thread that train by themselves at the same time: what N ranks could reach at most.
+local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
+local process <const> = require "lunerv.bench.process"
+local sizes <const> = require "lunerv.bench.sizes"
+local steps <const> = require "lunerv.bench.steps"
+local Team <const> = require "lunerv.train.team"
+local loss <const> = require "lunerv.loss"
+local optim <const> = require "lunerv.optim"
+local options <const> = require "lunerv.options"
+
+local ranks <const> = {}
+
+local quoted <const>, median <const> = process.quoted, steps.median
+
+-- Times both sides take turns so often.
+local rounds <const> = 3
+
+-- A rank --------------------------------------------------------------------------------------
+
+-- What the processes do: `count` steps on a frame of their own. Prints seconds per step, and on
+-- ranks what it sent and how long it waited in each.
+function ranks.work(model, size, count)
+  native.set_threads(1)
+  local rank, width = native.ranks()
+  local net, frame = steps.build { model = model, geometry = sizes[size] }
+  local rate = options.default("lr", model)
+  local optimiser = optim.by_name(options.default("optimiser", model))(net:parameters(),
+    { lr = rate })
+  local loss_of = loss.by_name(options.default("loss", model))
+  local o = { model = net }
+  local team = Team.of(o, optimiser, net:parameters())
+  local seconds, sent, waited = {}, 0, 0
+  for step = -1, count do
+    if width > 1 then native.ranks_gather("", "step") end
+    local began, bytes, wait = native.time(), native.rank_stats()
+    if width > 1 then team:begin(width) end
+    optimiser:zero_grad()
+    local value = loss_of(net:reconstruct(frame), frame.image, frame, 0)
+    value:backward()
+    if width > 1 then
+      team.exchange:take(rank + 1)
+      team:agree(function() return { value:item() } end)
+      team.exchange:finish(false)
+    end
+    optimiser:step()
+    if width > 1 then team.exchange:spread() end
+    if step > 0 then -- the first two pay for memory and plans
+      local now_bytes, now_wait = native.rank_stats()
+      seconds[#seconds + 1] = native.time() - began
+      sent, waited = sent + now_bytes - bytes, waited + now_wait - wait
+    end
+  end
+  local result = { seconds = median(seconds), bytes = sent / count, waited = waited / count }
+  if width > 1 then
+    -- A small message to all and back, and many bytes from one to another.
+    local began = native.time()
+    for _ = 1, 100 do native.ranks_gather("", "latency") end
+    result.latency = (native.time() - began) / 100
+    local block = native.zeros(1 << 22)
+    native.ranks_broadcast(rank == 0 and block or nil, { 1 << 22 }, "f32", 0, "bandwidth")
+    began = native.time()
+    for _ = 1, 5 do
+      native.ranks_broadcast(rank == 0 and block or nil, { 1 << 22 }, "f32", 0, "bandwidth")
+      native.ranks_gather("", "bandwidth")
+    end
+    result.bandwidth = 5 * (1 << 24) / (native.time() - began)
+  end
+  print(native.json_encode(result))
+end
+
+-- Both sides ----------------------------------------------------------------------------------
+
+local function command(o)
+  return ("%s run -e %s -- %s %s %d"):format(quoted(native.executable()),
+    quoted "require('lunerv.bench.ranks').work(arg[1], arg[2], tonumber(arg[3]) // 1 | 0)",
+    o.model, o.size, o.steps)
+end
+
+-- The results that so many lines of JSON hold.
+local function read(text, count)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do
+    local ok, result = pcall(native.json_decode, line)
+    if ok and type(result) == "table" and result.seconds then list[#list + 1] = result end
+  end
+  if #list ~= count then
+    errors.fail("data", "bench: ranks: expected %d results, got %d: %s", count, #list,
+      text:match "lunerv: [^\n]*" or text:match "[^\n]+" or "nothing was printed")
+  end
+  return list
+end
+
+local function output_of(line)
+  local pipe <close> = assert(io.popen(line))
+  return pipe:read "a"
+end
+
+-- Frames a second of all processes together.
+local function rate_of(list)
+  local sum = 0
+  for _, result in ipairs(list) do sum = sum + 1 / result.seconds end
+  return sum
+end
+
+local function alone(o)
+  local one = command(o)
+  local parts = {}
+  for i = 1, o.ranks do parts[i] = ("(env -u OMPI_COMM_WORLD_SIZE %s 2>&1) &"):format(one) end
+  return read(output_of(table.concat(parts, " ") .. " wait"), o.ranks)
+end
+
+local function together(o)
+  local line = ("LUNERV_RANK_OUTPUT=all %s -n %d %s 2>&1"):format(o.mpirun, o.ranks, command(o))
+  return read(output_of(line), o.ranks)
+end
+
+--- What `lunerv bench --ranks` measures: frames per second of both sides, medians of three rounds,
+--- and of a step on ranks the share spent waiting, and the bytes that a rank sends.
+---
+---@param o table  ranks, model, size, steps
+---@return table
+function ranks.measure(o)
+  o.mpirun = os.getenv "LUNERV_MPIRUN" or "mpirun"
+  local lists = { alone = {}, together = {}, waited = {}, seconds = {} }
+  local last
+  for round = 1, rounds do
+    lists.alone[round] = rate_of(alone(o))
+    last = together(o)
+    lists.together[round] = rate_of(last)
+    lists.waited[round], lists.seconds[round] = last[1].waited, last[1].seconds
+  end
+  local separate, joint = median(lists.alone), median(lists.together)
+  return {
+    ranks = o.ranks, model = o.model, size = o.size, steps = o.steps,
+    alone_frames_per_second = separate, ranks_frames_per_second = joint, share = joint / separate,
+    seconds_per_step = median(lists.seconds), waiting_share = median(lists.waited)
+      / median(lists.seconds), bytes_per_step = last[1].bytes, latency = last[1].latency,
+    bandwidth = last[1].bandwidth,
+  }
+end
+
+-- The command: prints it; what is wrong with the options, or nil.
+function ranks.main(o)
+  if math.type(o.ranks) ~= "integer" or o.ranks < 2 or o.ranks > 256 then
+    return ("--ranks: expected an integer from 2 to 256, got %s"):format(tostring(o.ranks))
+  end
+  if native.versions().mpi == "" then
+    return "--ranks: built without MPI: scripts/setup --mpi installs what it needs, swift build -c "
+      .. "release --traits MPI builds it in"
+  end
+  local model, size = o.model or options.default "model", o.size or "180p"
+  if not sizes[size] then return ("unknown size '%s'"):format(size) end
+  local known = false
+  for _, kind in ipairs(options.kinds) do known = known or kind == model end
+  if not known then
+    return ("unknown model '%s' (known: %s)"):format(model, errors.list(options.kinds))
+  end
+  local result = ranks.measure { ranks = o.ranks, model = model, size = size,
+    steps = o.steps or sizes[size].steps }
+  if o.json then
+    print(native.json_encode(result))
+    return
+  end
+  print(("%s, %s: %d ranks of one thread, medians of %d rounds in turns"):format(model, size,
+    o.ranks, rounds))
+  print(("  processes alone   %8.3f frames/s together"):format(result.alone_frames_per_second))
+  print(("  ranks             %8.3f frames/s (%.1f %%)"):format(result.ranks_frames_per_second,
+    100 * result.share))
+  print(("  a step            %8.4f s, %.1f %% of it waiting; a rank sends %.2f MB"):format(
+    result.seconds_per_step, 100 * result.waiting_share, result.bytes_per_step / 1e6))
+  print(("  an exchange       %8.1f µs; %.2f GB/s from one to another"):format(
+    1e6 * result.latency, result.bandwidth / 1e9))
+end
+
+return ranks
