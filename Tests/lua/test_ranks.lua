@@ -203,7 +203,8 @@ test("a signal to one rank stops all, with a checkpoint", function()
     "on_step = function%(e%)", [[%0
     if e.step == 20 and lv.dist.rank() == 1 then os.execute "kill -TERM $PPID" end]])
   local said, code = ranks(2, text, folder, "2 sgd run")
-  equal(code, 143)
+  -- That of the rank which left first.
+  assert(code == 143 or code == 130, code)
   assert(said:find("resume continues there", 1, true), said)
   assert(lv.exists(folder.path .. "/run/checkpoint-000020.safetensors"), said)
 end)
