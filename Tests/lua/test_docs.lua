@@ -136,9 +136,9 @@ do
   end
 end
 
-do
+for _, name in ipairs { "embedding", "guide", "results", "speed" } do
   local folder <close> = workplace()
-  check_document("stdlib/docs/embedding.md", folder)
+  check_document("stdlib/docs/" .. name .. ".md", folder)
 end
 
 do
