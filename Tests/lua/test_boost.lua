@@ -64,7 +64,8 @@ test("a copy of what is boosted hears its own time", function()
   local model = boosted()
   local other = model:clone()
   equal(other(0.3):tolist(), model(0.3):tolist())
-  assert(other.decoder.body[1].moment == other.moment and other.moment ~= model.moment)
+  assert(other.decoder.body[1].conditioning == other.conditioning)
+  assert(other.conditioning ~= model.conditioning)
   lv.no_grad(function()
     for _, parameter in ipairs(model:parameters()) do parameter:fill_(0) end
   end)
@@ -77,7 +78,7 @@ test("every parameter gets a gradient, and time is felt", function()
   first:mean():backward()
   for name, parameter in model:named_parameters() do assert(parameter.grad, name) end
   assert((model(0.7) - first):abs():amax():item() > 0)
-  equal(model.moment.z, nil)
+  equal(model.conditioning.z, nil)
 end)
 
 test("activations stay when asked, and blocks may be named", function()

@@ -1,4 +1,5 @@
--- The authors' published checkpoints: their names, and files of theirs and ours.
+-- Interoperation with the authors' published checkpoints: their names, and reading and writing
+-- their files.
 local conversion <const> = require "lunerv.conversion"
 local errors <const> = require "lunerv.errors"
 local families <const> = require "lunerv.interop.families"
@@ -34,7 +35,7 @@ local function integers(list)
   return result
 end
 
---- The options of our model that equal a published configuration, for frames of a size.
+--- The options of our model that match a published configuration for a frame size.
 ---
 ---     local given = lv.interop.options_from_published("hnerv", config, 720, 1280, 132)
 ---     local model = lv.models.hnerv(given)
@@ -98,12 +99,12 @@ end
 
 -- Files -------------------------------------------------------------------------------------
 
--- What DataParallel, torch.compile and training programs put before every name.
+-- Prefixes that DataParallel, torch.compile and training programs put before every name.
 local wrappers <const> = { "module.", "_orig_mod.", "state_dict.", "model_state_dict.", "model.",
   "generator.", "net.", "ema." }
 
--- Tensors under their own names, without a prefix that most of them have. What lacks it, such as
--- `embed` and counters of a training program, keeps its name.
+-- Tensors under their own names, without a prefix that most of them have. A name without it, such
+-- as `embed` and counters of a training program, is kept.
 local function unwrapped(tensors)
   for _, prefix in ipairs(wrappers) do
     local bare, with, without = {}, 0, 0
@@ -117,8 +118,8 @@ local function unwrapped(tensors)
   return tensors
 end
 
--- Tensors with the quantised ones as values: NAME.quant · NAME.scale + NAME.min, broadcast, in
--- 32 bits, in place of the three.
+-- Dequantises tensors: NAME.quant · NAME.scale + NAME.min, broadcast, in 32 bits, replaces the
+-- three.
 local function dequantised(tensors)
   local values = {}
   for name, tensor in pairs(tensors) do
@@ -147,7 +148,7 @@ local function dequantised(tensors)
   return values
 end
 
--- Frame size and number of frames, which shapes tell only in part, into `o`.
+-- Puts frame size and frame count into `o`; shapes give them only in part.
 local function settle_frames(o, kind, tensors, embeddings, known)
   local unit = 1
   for _, stride in ipairs(o.strides) do unit = unit * stride end
@@ -180,7 +181,7 @@ end
 
 local function integer(text) return text and math.tointeger(tonumber(text)) end
 
--- What the file's own metadata tells, where it has any, under what `given` says.
+-- Options from the file's own metadata, overridden by `given`.
 local function known_facts(kind, metadata, given)
   local known = {
     height = integer(metadata.height), width = integer(metadata.width),
@@ -201,16 +202,16 @@ local Published <const> = {}
 Published.__index = Published
 
 local open_takes <const> = options.takes("interop.open", {
-  { "height", nil, "of the frames, where the file does not tell", type = "integer" },
-  { "width", nil, "of the frames, where the file does not tell", type = "integer" },
-  { "frames", nil, "how many there are, where the file does not tell", type = "integer" },
-  { "fc_hw", nil, "rows and columns of the first map, of the kinds that know frames by time",
+  { "height", nil, "of the frames, if the file does not say", type = "integer" },
+  { "width", nil, "of the frames, if the file does not say", type = "integer" },
+  { "frames", nil, "the number of frames, if the file does not say", type = "integer" },
+  { "fc_hw", nil, "rows and columns of the first map, for kinds that take the frame's time",
     type = "list" },
-  { "act", nil, "the activation, where the file does not tell", type = "string" },
-  { "out_image", nil, "how the head becomes an image, where the file does not tell",
+  { "act", nil, "the activation, if the file does not say", type = "string" },
+  { "out_image", nil, "how the head becomes an image, if the file does not say",
     type = "string|number" },
-  { "pe_base", nil, "base of the time's encoding, where the file does not tell", type = "number" },
-  { "clip", nil, "the clip, whose frames are encoded where the file has no embeddings",
+  { "pe_base", nil, "base of the time encoding, if the file does not say", type = "number" },
+  { "clip", nil, "the clip, whose frames are encoded if the file has no embeddings",
     type = "clip" },
   { "interleaved", nil, "whether encodings are sin, cos, sin, cos, … (as in the program that the "
     .. "names are of)", type = "boolean" },
@@ -221,11 +222,11 @@ local open_takes <const> = options.takes("interop.open", {
 
 --- Opens a safetensors file with a published program's parameters, plain or quantised: a decoder,
 --- with `embed` (frames, channels, rows, columns) for the HNeRV kinds, or a whole model. Strides
---- and widths are read off the shapes; options say what neither these nor the file's metadata tell.
---- Files of NeRV's and of E-NeRV's own programs are told by their names. A prefix that programs put
---- before names (`module.`, `_orig_mod.`, `state_dict.`, …) is dropped. Values of 64 bits and
---- entries that the model lacks are errors, unless `dtype = "f32"` converts the values and
---- `extra = "skip"` leaves out the entries, whose names are then in `skipped`.
+--- and widths follow from the shapes; options supply what neither the shapes nor the file's
+--- metadata say. Files of NeRV's and of E-NeRV's own programs are recognised by their names.
+--- Prefixes that programs put before names (`module.`, `_orig_mod.`, `state_dict.`, …) are dropped.
+--- Values of 64 bits and entries that the model lacks are errors, unless `dtype = "f32"` converts
+--- the values and `extra = "skip"` skips the entries, whose names are then in `skipped`.
 ---
 ---     local theirs = assert(lv.interop.open("theirs.safetensors", { clip = clip }))
 ---     local image = theirs:frame(1)          -- made at the time theirs:time(1)
@@ -293,7 +294,7 @@ function interop.open(path, given)
   }, Published)
 end
 
--- The time of frame `i` in the program that the file comes from.
+-- The time of frame `i` in the program that wrote the file.
 function Published:time(i) return self.program.time(i, self.frames) end
 
 -- Frame `i` as (1, 3, height, width).
@@ -310,7 +311,7 @@ function Published:frame(i)
   end)
 end
 
--- A tensor in 8 bits over its range: { NAME.quant, NAME.min, NAME.scale } as list entries.
+-- An 8-bit quantised tensor: { NAME.quant, NAME.min, NAME.scale } as list entries.
 local function quantised(name, tensor)
   local min = tensor:amin()
   local scale = (tensor:amax() - min):item() / 255
@@ -330,14 +331,14 @@ local function embeddings_of(model, clip)
 end
 
 local save_takes <const> = options.takes("interop.save", {
-  { "quantised", false, "whether every tensor has 8 bits, and the encoder is left out" },
+  { "quantised", false, "whether to quantise every tensor to 8 bits and leave out the encoder" },
   { "clip", nil, "of the HNeRV kinds: the clip, whose embeddings are stored as `embed`",
     type = "clip" },
 })
 
 --- Writes a model under the published names, for the published programs. A NeRV is written for
---- NeRV's own program, whose encodings are interleaved and whose times begin at 0: its frames there
---- are the same as here.
+--- NeRV's own program, which interleaves encodings and counts times from 0; its frames there are
+--- the same as here.
 ---
 ---     assert(lv.interop.save("theirs.safetensors", model, { clip = clip }))
 ---

@@ -15,8 +15,8 @@ local Plot <const> = {}
 Plot.__index = Plot
 Plot.__name = "plot"
 
--- Colours that colour-blind people tell apart too (Okabe and Ito), without their yellow, which
--- white swallows.
+-- Colours that remain distinct for colour-blind readers (Okabe and Ito), without their yellow,
+-- which is invisible on white.
 local colours <const> = {
   "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
 }
@@ -28,7 +28,7 @@ local function refuse(what, expected, got)
   errors.raise("plot: %s: expected %s, got %s", what, expected, got)
 end
 
--- Options and what they must be.
+-- Options and their expected types.
 local kinds <const> = {
   title = { type = "string" }, label = { type = "string" }, tag = { type = "string" },
   width = { type = "number", above = 0 }, log = { type = "boolean" },
@@ -37,7 +37,8 @@ local kinds <const> = {
   mark = { type = "choice", choices = marks },
 }
 
--- A copy of options that hold nothing but `names`, each of its kind. `what` names whose they are.
+-- Copies options after checking that each name is in `names` and has its type. `what` names the
+-- owner.
 local function checked(what, given, names)
   local o = options(given, {}, names, "plot")
   for name, value in pairs(o) do
@@ -68,31 +69,31 @@ local axis_options <const> = { "label", "log", "from", "to", "ticks" }
 -- Options are declared for help and checked here: messages name the series.
 local takes <const> = {
   plot = options.takes("plot", {
-    { "title", nil, "what stands above the picture", type = "string" },
+    { "title", nil, "the title above the picture", type = "string" },
     { "notes", nil, "lines of text below it", type = "string[]" },
     { "x", nil, "the horizontal axis: { label =, log =, from =, to =, ticks = }", type = "table" },
-    { "y", nil, "the vertical axis, alike", type = "table" },
+    { "y", nil, "the vertical axis, the same way", type = "table" },
     { "legend", true, "false: without a legend" },
     { "width", 720, "width in pixels, from 200 to 4096", type = "integer" },
-    { "height", nil, "height in pixels (440; bars: as high as they need), more for a long legend",
+    { "height", nil, "height in pixels (440; bars: as needed), more for a long legend",
       type = "integer" },
   }),
   line = options.takes("plot.Plot:line", {
     { "dashed", false, "whether the line is dashed" },
     { "width", 2, "width of the line in pixels" },
     { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
-    { "along", false, "write the name along a straight line in place of a row of the legend" },
+    { "along", false, "write the name along a straight line instead of in the legend" },
   }),
   points = options.takes("plot.Plot:points", {
     { "mark", nil, "circle, square, triangle or diamond (one for each name)", type = "string" },
     { "marks", nil, "a list with a mark for each point", type = "string[]" },
     { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
-    { "tag", nil, "a short text beside the points in place of the name; they are joined by a line",
+    { "tag", nil, "a short text beside the points instead of the name; a line joins them",
       type = "string" },
   }),
   bars = options.takes("plot.Plot:bars", {
     { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
-    { "texts", nil, "a list of what is written at the bars' ends", type = "string[]" },
+    { "texts", nil, "a list of texts at the ends of the bars", type = "string[]" },
   }),
   key = options.takes("plot.Plot:key", {
     { "mark", nil, "circle, square, triangle or diamond; without one the row is a heading",
@@ -103,7 +104,7 @@ local takes <const> = {
 
 --- An empty plot, for lines and points or for bars.
 --- An axis is { label =, log =, from =, to =, ticks = }: log makes it logarithmic, from and to are
---- its ends, and ticks its numbers; what is not given is chosen.
+--- its ends, and ticks its numbers. Fields that are not given are chosen.
 ---
 ---     local p = lv.plot { x = { label = "bits per pixel", log = true }, y = { label = "PSNR" } }
 ---     p:line("lunerv", { 0.1, 0.2 }, { 30, 33 })
@@ -127,8 +128,8 @@ local function new(_, given)
   return setmetatable({ o = o, series = {}, styles = {}, rows = {} }, Plot)
 end
 
--- The colour and mark of what is called `name`: series of one name (and tag) look alike and share
--- a row of the legend.
+-- The colour and mark of a name: series with the same name (and tag) look the same and share a row
+-- of the legend.
 local function style_of(plot, name, tag)
   local id = (tag or "") .. "\0" .. name
   local style = plot.styles[id]
@@ -141,8 +142,8 @@ local function style_of(plot, name, tag)
   return style
 end
 
--- Adds a series; `check`, where given, gets what it is called in messages and its options, and may
--- refuse them.
+-- Adds a series. `check`, where given, receives the name used in messages and the options, and may
+-- raise an error.
 local function add(plot, kind, name, xs, ys, given, names, check)
   if type(name) ~= "string" then refuse("name of a series", "text", type(name)) end
   local what, first = ("series '%s'"):format(name), plot.series[1]
@@ -160,25 +161,26 @@ local function add(plot, kind, name, xs, ys, given, names, check)
 end
 
 --- Draws a line through points.
---- What an axis cannot show (nan, infinities, what is not above 0 on a logarithmic axis) is a gap.
+--- Values that an axis cannot show (nan, infinities, numbers up to 0 on a logarithmic axis) leave a
+--- gap.
 ---
 ---     p:line("x265", bpp, psnr, { dashed = true })
 ---
----@param name string  what the legend calls it; series of one name look alike
+---@param name string  the name in the legend; series with the same name look the same
 ---@param xs number[]  horizontal positions
----@param ys number[]  vertical positions, as many
+---@param ys number[]  vertical positions, one for each of xs
 ---@param given? lunerv.plot.Plot.line.Options
 function Plot:line(name, xs, ys, given)
   add(self, "line", name, xs, ys, given, takes.line.known)
 end
 
---- Draws a mark at each of some points; gaps are as for lines.
+--- Draws a mark at each point; gaps are as for lines.
 ---
 ---     p:points("x265", bpp, psnr, { mark = "square" })
 ---
----@param name string  what the legend calls them; series of one name look alike
+---@param name string  the name in the legend; series with the same name look the same
 ---@param xs number[]  horizontal positions
----@param ys number[]  vertical positions, as many
+---@param ys number[]  vertical positions, one for each of xs
 ---@param given? lunerv.plot.Plot.points.Options
 function Plot:points(name, xs, ys, given)
   local function check(what, o)
@@ -194,8 +196,8 @@ end
 ---
 ---     p:bars("seconds", { "encoder", "decoder" }, { 1.5, 0.2 })
 ---
----@param name string  what the legend calls them
----@param labels string[]  what stands beside each bar
+---@param name string  the name in the legend
+---@param labels string[]  the text beside each bar
 ---@param numbers number[]  lengths of the bars
 ---@param given? lunerv.plot.Plot.bars.Options
 function Plot:bars(name, labels, numbers, given)
@@ -212,7 +214,7 @@ end
 ---
 ---     p:key("keyframes", { mark = "diamond" })
 ---
----@param text string  what the row says
+---@param text string  the text of the row
 ---@param given? lunerv.plot.Plot.key.Options
 function Plot:key(text, given)
   if type(text) ~= "string" then refuse("key", "text", type(text)) end

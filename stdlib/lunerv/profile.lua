@@ -10,21 +10,21 @@ local takes <const> = options.takes("profile", {
 })
 
 --- Measures where time, arithmetic and memory go while a function runs.
---- Operators are evaluated when somebody reads them: the time is charged to the module that asked
---- for the operator, whoever reads it, and that of its gradients to the same module. A chain of
---- pointwise operators counts where its last one was asked for. The report prints as two tables and
---- has fields: `seconds`; `lua_seconds`, those of Lua's own code; `modules` and `operators`, lists
---- sorted by time of { path or operator, seconds, forward, backward, flops, gflops, calls, bytes },
---- where `bytes` is the most that results made there held at one time; `records`, both at once;
---- `peak_bytes` of all tensors and `peak_path`, the module that took the last of them.
---- `report:save(file)` draws a flame graph (.svg) or writes all figures (.json). A profile within
---- another is an error.
+--- Operators are lazy: they are evaluated when a result is read. Their time, and that of their
+--- gradients, is charged to the module that called the operator, wherever the result is read. A
+--- chain of pointwise operators is charged where its last one was called. The report prints as two
+--- tables and has fields: `seconds`; `lua_seconds`, those of Lua's own code; `modules` and
+--- `operators`, lists sorted by time of { path or operator, seconds, forward, backward, flops,
+--- gflops, calls, bytes }, where `bytes` is the peak size of the results made there; `records`,
+--- both at once; `peak_bytes` of all tensors and `peak_path`, the module that allocated the last of
+--- them. `report:save(file)` draws a flame graph (.svg) or writes all figures (.json). A profile
+--- within another is an error.
 ---
 ---     local report = lv.profile(function() model(frame):mean():backward() end)
 ---     print(report)
 ---     assert(report:save "flame.svg")
 ---
----@param body fun(): any  what is measured
+---@param body fun(): any  the function to measure
 ---@param options? lunerv.profile.Options
 ---@return table  the report; the results of the function follow it
 local function measure(_, body, given)

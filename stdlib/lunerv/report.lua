@@ -5,21 +5,22 @@ local write <const> = require "lunerv.report.write"
 
 local takes <const> = options.takes("report", {
   { "output", nil, "the page to write, a path that ends in .html", type = "string" },
-  { "title", nil, "what the page is called (the runs' names)", type = "string" },
+  { "title", nil, "the page's title (by default the runs' names)", type = "string" },
 })
 
---- Writes one page about runs, to be opened in a browser.
---- It shows PSNR and loss over epochs and seconds, rate against quality, frames beside their
---- sources and how far they are off, parameters, bytes and seconds by part, the modules, and the
---- commands; several runs are compared. The page holds all it shows: it needs no network, no other
---- file and less than 5 MB. A run is a folder that `regress`, `compress`, `rd_curve` or `batch`
---- wrote, a `.lnv` file, or a folder of such; of an unfinished one it shows what there is.
+--- Writes one HTML page about one or several runs.
+--- It shows PSNR and loss over epochs and seconds, rate against quality, decoded frames beside
+--- their sources with error maps, parameters, bytes and seconds by part, the modules, and the
+--- commands. Several runs are compared. The page is self-contained: it needs no network and no
+--- other file, and is smaller than 5 MB. A run is a folder that `regress`, `compress`, `rd_curve`
+--- or `batch` wrote, a `.lnv` file, or a folder of such runs. Of an unfinished run, the page shows
+--- what there is.
 ---
 ---     assert(lv.report({ "runs/sine", "runs/gelu" }, { output = "page.html" }))
 ---
----@param runs string|string[]  where the runs are
----@param given lunerv.report.Options  where the page goes, and what it is called
----@return table?  what was written: `path`, `bytes` and `runs`, how many it shows
+---@param runs string|string[]  paths of the runs
+---@param given lunerv.report.Options  the output path and the title
+---@return table?  `path`, `bytes` and `runs`, the number of runs shown
 ---@return lunerv.Error?  why there is no page
 return function(runs, given)
   if type(runs) == "string" then runs = { runs } end

@@ -1,6 +1,6 @@
--- The command line as a whole: its commands and their options, from the parser's own description
--- (JSON, by Sources/LunervCommand) and the catalogue of options. Completion, the man page and
--- messages about wrong words read them here.
+-- The command line as a whole. Its commands and options come from the parser's own description
+-- (JSON, by Sources/LunervCommand) and from the catalogue of options. Completion, the man page and
+-- messages about wrong words use them.
 local catalogue <const> = require "lunerv.options.catalogue"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
@@ -9,12 +9,12 @@ local values <const> = require "lunerv.options.values"
 
 local shell <const> = {}
 
--- Commands whose options the catalogue holds, and what it calls them.
+-- Commands whose options are in the catalogue, and their names there.
 local by_catalogue <const> = { compress = "compress_file", decompress = "decompress", info = "info",
   eval = "eval", report = "report" }
 
--- The options of the catalogue for a command or a script: a list of { names, value, choices, doc },
--- `value` being what a value is called, nil for flags.
+-- The options of the catalogue for a command or a script: a list of { names, value, choices, doc }.
+-- `value` is the name of the value, nil for flags.
 function shell.catalogue_options(command)
   local list = {}
   for _, option in ipairs(catalogue.list) do
@@ -46,7 +46,7 @@ local function described(arguments)
         local dashes = name.kind == "long" and "--" or "-"
         entry.names[#entry.names + 1] = dashes .. name.name
       end
-      -- Spellings with underscores are taken, and not offered.
+      -- Spellings with underscores are accepted, but not offered.
       for i = #entry.names, 2, -1 do
         if entry.names[i]:find("_", 1, true) then table.remove(entry.names, i) end
       end
@@ -58,8 +58,8 @@ end
 
 local function plain(text) return type(text) == "string" and text or "" end
 
---- All commands in the order of the help: { name, abstract, discussion, options, positional,
---- defers }. `defers` says that Lua reads the words, so that the parser knows no option.
+--- All commands in the order of the help: { name, abstract, discussion, options, positional, defers
+--- }. `defers` says that Lua reads the words, so the parser knows none of the options.
 ---
 ---@param dump string  the parser's description
 ---@return table[]
@@ -99,13 +99,13 @@ local function refused(command, word)
     names.meant(word, known), command.name)
 end
 
--- What is wrong with an option that a command does not know; nil where it does.
+-- The error for an option that a command does not have; nil if it has it.
 function shell.unknown_option(dump, name, word)
   local command = shell.find(shell.commands(dump), name)
   return command and refused(command, word:match "^[^=]+")
 end
 
--- What is wrong with the words of a command line; nil where only the parser knows.
+-- The error for the words of a command line; nil if only the parser can tell.
 function shell.problem(dump, ...)
   local words, commands, known = { ... }, shell.commands(dump), { "help" }
   for _, command in ipairs(commands) do

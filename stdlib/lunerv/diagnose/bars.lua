@@ -1,11 +1,11 @@
--- Bars of a decoder's parts, as SVG: where its parameters and its work are, and how many of the
--- channels of two decoders differ.
+-- Bar charts of a decoder's parts, as SVG: their parameters and multiply–adds, and the effective
+-- channels of two decoders.
 local plot <const> = require "lunerv.plot"
 
 local bars <const> = {}
 
--- The picture of `parts`, a list of { name =, { share, text }, { share, text } }: for each two bars
--- of at most 1, of what `names` calls them.
+-- A chart of `parts`, a list of { name =, { share, text }, { share, text } }: two bars of length at
+-- most 1 per part. `names` are the two series.
 local function picture(names, parts, label)
   local p = plot { x = { label = label, from = 0, to = 1 }, width = 780 }
   for k, name in ipairs(names) do
@@ -33,8 +33,8 @@ function bars.cost(found)
   return picture({ "parameters", "multiply–adds" }, parts, "share of the decoder")
 end
 
--- How many of their channels differ in the parts that two decoders have: `rows` as of
--- diagnose.compared, `names` the decoders'.
+-- The effective channels of the parts that two decoders share: `rows` from diagnose.compared,
+-- `names` the decoders'.
 function bars.diversity(names, rows)
   local parts = {}
   for i, found in ipairs(rows) do

@@ -1,5 +1,5 @@
--- lv.diagnose: what a decoder is made of, what it costs, and what its feature maps look like: the
--- figures that papers argue with.
+-- lv.diagnose: what a decoder is made of, what it costs, and its feature maps: the figures that
+-- papers report.
 local bars <const> = require "lunerv.diagnose.bars"
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
@@ -13,10 +13,10 @@ local video <const> = require "lunerv.video"
 
 local diagnose <const> = { maps = maps, picture = maps.picture, diversity = maps.diversity }
 
--- What a configuration holds beside the options of its kind.
+-- Fields of a configuration beside the options of its kind.
 local geometry <const> = { "kind", "height", "width", "frames", "unfold", "widths" }
 
---- The model that a run of lv.train left in a folder, as of its newest checkpoint.
+--- The model of a run of lv.train, from the newest checkpoint in a folder.
 ---
 ---     local model = lv.diagnose.load "runs/fit"
 ---
@@ -38,12 +38,12 @@ end
 
 -- Parts --------------------------------------------------------------------------------------
 
--- Multiply–adds of the call of a layer; 0 for modules that are made of others.
+-- Multiply–adds of one call of a layer; 0 for modules that are made of others.
 local function macs_of(call)
   local module, output = call.module, call.output
   local class = module.class_name
   if class == "Conv2d" or class == "Linear" then
-    -- Every output is a product with the weights that belong to it.
+    -- Every output is the product with its weights.
     return output:numel() * (module.weight:numel() // module.weight:size(1))
   end
   if class == "Attention" then
@@ -53,8 +53,7 @@ local function macs_of(call)
   return 0
 end
 
--- The parts that a reader of the model's file sees: its modules by name, those of a list one by
--- one.
+-- The parts that the model's file lists: its modules by name, those of a list one by one.
 local function parts_of(model)
   local parts, seen = {}, {}
   for name in model:named_parameters() do
@@ -75,7 +74,7 @@ local function at(model, name)
   return module
 end
 
--- What a decoder runs for one frame, and what for.
+-- The modules that a decoder runs for one frame, and for which part.
 local function decoding(model, frame)
   if not model.encode then
     return function() return metrics.reconstruct(model, frame):evaluate() end
@@ -84,8 +83,7 @@ local function decoding(model, frame)
   return function() return model:decode(embedding, frame.t):evaluate() end
 end
 
---- What a decoder is made of, part by part in the order of its file, and what each does for one
---- frame.
+--- The parts of a decoder in the order of its file, with their cost for one frame.
 ---
 ---     local parts = lv.diagnose.parts(model, clip:sample(1))
 ---     for _, part in ipairs(parts) do print(part.name, part.parameters, part.macs) end
@@ -132,11 +130,11 @@ function diagnose.parts(model, frame)
   return kept
 end
 
---- Frames a second that decoding makes, with one thread and with all.
+--- Decoding speed in frames per second, with one thread and with all.
 ---
 ---@param model lunerv.Module
 ---@param frame table  { image, t, index }, as clip:sample gives it
----@param rounds? integer  of which the best counts
+---@param rounds? integer  the best of this many counts
 ---@return table  one_core, all_cores, threads
 function diagnose.speed(model, frame, rounds)
   local decode, threads = decoding(model, frame), native.threads()
@@ -158,7 +156,7 @@ function diagnose.speed(model, frame, rounds)
   return speed
 end
 
---- Everything that diagnosis tells of a model and a frame.
+--- All diagnostics of a model for a frame.
 ---
 ---     print(lv.diagnose.text(lv.diagnose.model(model, clip:sample(1))))
 ---
@@ -181,7 +179,7 @@ end
 
 -- Reports ------------------------------------------------------------------------------------
 
---- What lv.diagnose.model found, as a table of Markdown.
+--- The result of lv.diagnose.model as a Markdown table.
 ---
 ---@param found table
 ---@return string
@@ -210,9 +208,9 @@ function diagnose.text(found)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- How many channels of the parts that two models have in common differ from one another.
+--- Compares the effective channels of the parts that two models have in common.
 ---
----@param one table  what lv.diagnose.model found
+---@param one table  a result of lv.diagnose.model
 ---@param other table
 ---@return table[]  { name =, { effective, channels }, { effective, channels } } of each part
 function diagnose.compared(one, other)
@@ -245,7 +243,7 @@ local function compared_text(names, rows)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- What lv.diagnose.model found as plain data for JSON, without the maps themselves.
+--- The result of lv.diagnose.model as plain data for JSON, without the maps themselves.
 ---
 ---@param found table
 ---@return table

@@ -1,12 +1,12 @@
--- Feature maps: how much their channels differ, and what they look like.
+-- Feature maps: how much their channels differ, and pictures of them.
 local native <const> = require "lunerv.native"
 
 local maps <const> = {}
 
---- How many channels of a feature map are different ones: c² over the sum of squares of their
+--- The effective number of channels of a feature map: c² over the sum of squares of their
 --- correlations.
---- 1 when all show the same, c when none has to do with another. Channels that are constant do not
---- count.
+--- It is 1 when all channels show the same, and c when they are uncorrelated. Constant channels do
+--- not count.
 ---
 ---@param map lunerv.Tensor  (1, c, h, w)
 ---@return number
@@ -28,7 +28,7 @@ end
 local least_width <const>, most_width <const> = 120, 240 -- of a channel in the picture
 local most_channels <const>, across <const>, gap <const> = 24, 6, 4
 
--- A channel each, (c, h, w) → (c, h', w'), enlarged by whole pixels or shrunk by means.
+-- One image per channel, (c, h, w) → (c, h', w'), enlarged by whole pixels or reduced by averaging.
 local function fitted(x)
   local c, h, w = x:size(1), x:size(2), x:size(3)
   if w < least_width then

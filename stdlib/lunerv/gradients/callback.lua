@@ -1,11 +1,11 @@
--- Functions of a user's that run while gradients are computed: in the module that they were given
--- in, without recording, and with their place for messages.
+-- Calls a user's function while gradients are computed: in the module in which it was registered,
+-- without recording, and with its location for messages.
 local native <const> = require "lunerv.native"
 local running <const> = require "lunerv.nn.running"
 
 local callback <const> = {}
 
--- A function that calls `f` so. An error in it keeps its line, and has the path of that module.
+-- Wraps `f` for such a call. An error in it keeps its line, and gets the path of that module.
 function callback.of(f)
   local module <const> = running.module()
   return function(...)
@@ -14,7 +14,7 @@ function callback.of(f)
   end
 end
 
--- Where a function is written: " (own.lua:12)".
+-- Where a function is defined: " (own.lua:12)".
 function callback.place(f)
   local info = debug and type(f) == "function" and debug.getinfo(f, "S")
   return info and info.what == "Lua" and (" (%s:%d)"):format(info.short_src, info.linedefined) or ""
@@ -22,7 +22,7 @@ end
 
 local function form(dtype, shape) return ("%s (%s)"):format(dtype, table.concat(shape, ", ")) end
 
--- What is wrong with a gradient, which is to have this dtype and shape; nil if nothing is.
+-- What is wrong with a gradient that should have this dtype and shape; nil if nothing is.
 function callback.problem(gradient, dtype, shape)
   if not native.is_tensor(gradient) then
     return ("expected a tensor or nil, got %s"):format(type(gradient))

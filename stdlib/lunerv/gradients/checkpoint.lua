@@ -1,5 +1,5 @@
--- lv.checkpoint: a part of a network that is computed twice, so that what it makes on the way need
--- not be kept.
+-- lv.checkpoint: activation checkpointing. A part of a network is computed twice, so that its
+-- intermediate results need not be stored.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -11,8 +11,8 @@ local function is_callable(f)
   return type(f) == "function" or type(meta) == "table" and meta.__call ~= nil
 end
 
--- Arguments for a call that is recorded by itself: leaves in the place of tensors that require a
--- gradient. Also those leaves, as a list.
+-- The arguments of a call that is recorded on its own: leaves replace the tensors that require a
+-- gradient. Also returns those leaves, as a list.
 local function with_leaves(arguments)
   local own, leaves = { n = arguments.n }, {}
   for i = 1, arguments.n do
@@ -34,7 +34,8 @@ local function tensors_of(results)
   return list
 end
 
--- What is kept: the arguments' values, and which of them a gradient goes to. Also those tensors.
+-- What is stored: the values of the arguments, and which of them need a gradient. Also those
+-- tensors.
 local function frozen(...)
   local arguments, inputs = table.pack(...), {}
   arguments.wanted = {}
@@ -51,19 +52,19 @@ local function frozen(...)
   return arguments, inputs
 end
 
---- Calls a function, and keeps nothing that it computes on the way but its results: when gradients
---- are wanted it is called once more.
---- Unlike PyTorch, there is one way to do it (no `use_reentrant`), which parameters, lv.grad and
---- hooks agree with. A network in such parts takes the memory of its largest one, for about a third
---- more time. The second call draws the same random numbers, and computes the same bits. The
---- function, which may be a module, must depend on its arguments, on parameters and on lv's
---- random numbers alone; calls may nest. Its results are computed at once.
+--- Calls a function without storing its intermediate results. If gradients are needed, the function
+--- is called again in the backward pass.
+--- Unlike PyTorch, there is only one mode (no `use_reentrant`); it works with parameters, lv.grad
+--- and hooks. A network split into such parts needs the memory of its largest part, for about a
+--- third more time. The second call draws the same random numbers, and computes the same bits. The
+--- function, which may be a module, must depend only on its arguments, on parameters and on lv's
+--- random numbers; calls may nest. Its results are computed at once.
 ---
 ---     for _, block in ipairs(self.blocks) do x = lv.checkpoint(block, x, z) end
 ---
 ---@param f fun(...: any): any
----@param ... any  what the function gets
----@return any ...  what the function returns
+---@param ... any  the arguments of the function
+---@return any ...  the results of the function
 local function checkpoint(f, ...)
   if not is_callable(f) then
     errors.raise("checkpoint: expected a function or a module, got %s", type(f))

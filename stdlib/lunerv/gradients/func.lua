@@ -1,4 +1,4 @@
--- lv.func: operators with gradients of one's own.
+-- lv.func: operators with custom gradients.
 local callback <const> = require "lunerv.gradients.callback"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -23,7 +23,7 @@ local function tensors_of(values)
 end
 
 -- The gradients that `backward` returned, { n = }, one or nil for each tensor among `count`
--- arguments; `inputs` says what is expected of them.
+-- arguments; `inputs` describes the expected gradients.
 local function checked(o, found, inputs, count)
   local gradients = { n = #inputs }
   local function fail(message, ...)
@@ -53,7 +53,7 @@ local function checked(o, found, inputs, count)
   return gradients
 end
 
--- What backward is to know of the arguments, without keeping them.
+-- The facts about the arguments that backward needs, without the values.
 local function facts_of(arguments)
   local tensors, positions = tensors_of(arguments)
   local facts = { by_position = {} }
@@ -91,17 +91,18 @@ local function call(o, ...)
   return table.unpack(results, 1, results.n)
 end
 
---- Makes an operator whose gradient one writes oneself: a function.
+--- Makes an operator with a custom gradient: a function.
 ---
 --- Unlike PyTorch (`torch.autograd.Function`), there is no class and no `save_for_backward`, and
 --- the gradient cannot be differentiated again.
 ---
---- `forward(save, …)` gets an empty table and the arguments, and returns the results; what
---- backward needs goes into the table. It computes without recording. `backward(saved, …)` gets
---- that table and the gradient of each result: zeros where nothing was computed from it, nil
---- where it is of integers or no tensor. It returns a gradient for each argument, in its shape
---- and dtype. nil says that there is none; numbers, tables and the like have none. What forward
---- has from elsewhere than its arguments gets no gradient. `backward` cannot yield.
+--- `forward(save, …)` gets an empty table and the arguments, and returns the results. It stores in
+--- the table what backward needs. It runs without recording. `backward(saved, …)` gets that table
+--- and the gradient of each result: zeros if nothing was computed from the result, nil if the
+--- result is an integer tensor or no tensor. It returns a gradient for each argument, with the
+--- shape and dtype of the argument, or nil for no gradient. Arguments that are no tensors, such as
+--- numbers and tables, have none. Tensors that forward uses but does not receive as arguments get
+--- no gradient. `backward` cannot yield.
 ---
 ---     local clipped = lv.func {
 ---       forward = function(save, x, bound)

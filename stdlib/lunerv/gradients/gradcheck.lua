@@ -4,11 +4,11 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 
 local takes <const> = options.takes("gradcheck", {
-  { "step", 1e-5, "how far an element is moved, to either side" },
-  { "tolerance", 1e-6, "how far a gradient may be off, times the difference quotient where that is "
-    .. "above 1" },
-  { "elements", 200, "elements of each tensor that are compared, evenly spaced, the first and the "
-    .. "last among them", type = "integer" },
+  { "step", 1e-5, "the change of an element in either direction" },
+  { "tolerance", 1e-6, "largest error of a gradient, relative to the difference quotient where "
+    .. "that is above 1" },
+  { "elements", 200, "number of elements compared in each tensor, evenly spaced, with the "
+    .. "first and the last", type = "integer" },
 })
 
 local function is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
@@ -21,8 +21,8 @@ local function widened(x)
   return wide
 end
 
--- The tensors whose gradients are compared, { tensor =, name = } each, and the function of no
--- arguments that computes with them. Of a module a copy computes.
+-- The tensors whose gradients are compared, { tensor =, name = } each, and a function without
+-- arguments that computes with them. A module is copied.
 local function prepared(f, inputs)
   local leaves, arguments = {}, { n = #inputs }
   for i = 1, #inputs do
@@ -42,8 +42,8 @@ local function prepared(f, inputs)
   return leaves, function() return f(table.unpack(arguments, 1, arguments.n)) end
 end
 
--- A function that gives one number of all results: their sum, each element weighted differently.
--- It draws the same random numbers each time that it is called.
+-- A function that reduces all results to one number: their sum, with a different weight for each
+-- element. Every call draws the same random numbers.
 local function total_of(run)
   local state <const>, weights = native.rng_state(), {}
   return function()
@@ -79,7 +79,7 @@ local function spread(count, most)
   return list
 end
 
--- The position of an element, counted in logical order, in each dimension.
+-- The position of an element in each dimension, from its index in logical order.
 local function index_of(place, shape)
   local index, rest = {}, place - 1
   for d = #shape, 1, -1 do
@@ -96,7 +96,7 @@ local function put(tensor, index, value)
 end
 
 -- Compares the elements of one tensor. Returns the worst, { off =, index =, ours =, theirs = }, and
--- how many are too far off.
+-- the number of elements whose error is too large.
 local function compare(leaf, gradient, total, o)
   local tensor, shape = leaf.tensor, leaf.tensor.shape
   local ours = gradient and gradient:reshape(-1):tolist()
@@ -113,7 +113,7 @@ local function compare(leaf, gradient, total, o)
     put(tensor, index, values[place])
     local own = ours and ours[place] or 0
     local off = math.abs(own - theirs) / math.max(1, math.abs(theirs))
-    if off ~= off then off = math.huge end -- no number at all
+    if off ~= off then off = math.huge end -- not a number
     if off > o.tolerance then wrong = wrong + 1 end
     if not worst or off > worst.off then
       worst = { off = off, index = index, ours = own, theirs = theirs, name = leaf.name }
@@ -122,13 +122,13 @@ local function compare(leaf, gradient, total, o)
   return worst, wrong
 end
 
---- Compares the gradients of a function with what differences say, in 64 bits; an error names the
---- element that is farthest off, and both values.
---- Unlike PyTorch, f32 arguments are welcome, and large tensors are compared in some of their
---- elements. An element is moved to either side, and the results are computed anew. Arguments of
---- floating point become tensors of 64 bits; all others are passed as they are. Of a module, a
---- copy in 64 bits is checked, with its parameters. Several results count together, each element
---- with a weight of its own.
+--- Compares the gradients of a function with finite differences in 64 bits. The error names the
+--- element with the largest deviation, and both values.
+--- Unlike PyTorch, it accepts f32 arguments, and compares only some elements of large tensors. Each
+--- element is changed in both directions, and the results are computed again. Floating-point
+--- arguments become 64-bit tensors; all others are passed unchanged. A module is copied in 64 bits,
+--- and its parameters are checked too. Several results are checked together, each element with its
+--- own weight.
 ---
 ---     lv.gradcheck(function(x, w) return (x * w):sin() end, { lv.randn(2, 3), lv.randn(3) })
 ---     lv.gradcheck(nn.Linear(4, 3), { lv.randn(2, 4) })

@@ -1,12 +1,12 @@
--- What `x:register_hook(f)` does with a function. A hook of a computed tensor lives as long as its
--- graph. That of a parameter, which may well refer to the parameter or to its model, lives as long
--- as the parameter: the tape knows it by a number alone.
+-- The storage of `x:register_hook(f)`. A hook of a computed tensor lives as long as its graph. A
+-- hook of a parameter lives as long as the parameter, even if it refers to the parameter or to its
+-- model: the tape refers to it only by number.
 local callback <const> = require "lunerv.gradients.callback"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 -- Parameter → its hooks, { run =, hook = } by number; number → one of these. A hook that refers to
--- its parameter does not keep it, since it is kept by the parameter alone.
+-- its parameter does not keep it alive, because only the parameter holds the hook.
 local held <const> = setmetatable({}, { __mode = "k" })
 local by_number <const> = setmetatable({}, { __mode = "v" })
 local count = 0

@@ -8,7 +8,7 @@ local function say_words(lines, words)
   for line in (words or ""):gmatch "[^\n]+" do lines[#lines + 1] = "--- " .. line end
 end
 
--- A type may hold blanks in brackets alone; other blanks would end it.
+-- A type may contain blanks only inside brackets; any other blank would end it.
 local function kind_of(text) return (text:gsub("%.%.%.", "any")) end
 
 local function append_options(lines, entry)
@@ -22,7 +22,7 @@ local function append_options(lines, entry)
   lines[#lines + 1] = ""
 end
 
--- A parameter's name as Lua has it; those that stand for many are "...".
+-- A parameter's name in Lua; variable arguments are "...".
 local function lua_name(parameter)
   return parameter.name:match "^[%a_][%w_]*$" or "..."
 end
@@ -53,7 +53,7 @@ local function append_function(lines, entry, declared)
   lines[#lines + 1] = ""
 end
 
--- lua-language-server's settings beside the annotations.
+-- Settings of lua-language-server, written beside the annotations.
 local settings <const> = native.json_encode {
   ["runtime.version"] = "Lua 5.4", ["workspace.library"] = { "." },
 }

@@ -1,5 +1,5 @@
--- Every public name, native or Lua, with what describes it: from the signatures of native
--- functions, from the comments above Lua functions and classes, and from the options that both
+-- Every public name, native or Lua, and its description. Descriptions come from the signatures of
+-- native functions, the comments above Lua functions and classes, and the options that both
 -- declare.
 --
 -- An entry: { path = "nn.Conv2d", kind = "function" | "class" | "method" | "property" | "module" |
@@ -66,15 +66,15 @@ end
 
 -- Entries -------------------------------------------------------------------------------------
 
--- The words of a comment and the facts of the registered signature: those win, but where Swift says
--- no more than "any", "table" or "...".
+-- Merges a comment with the registered signature. The signature wins, unless Swift says only "any",
+-- "table" or "...".
 local function of_signature(signature, path, kind)
   local entry = comments.parse(comments.split(signature.doc))
-  local told = {}
-  for _, parameter in ipairs(entry.parameters) do told[parameter.name] = parameter end
+  local documented = {}
+  for _, parameter in ipairs(entry.parameters) do documented[parameter.name] = parameter end
   local parameters = {}
   for i, parameter in ipairs(signature.parameters) do
-    local words = told[parameter.name] or {}
+    local words = documented[parameter.name] or {}
     local known = parameter.type ~= "value" and parameter.type ~= "table"
       and parameter.type ~= "..."
     parameters[i] = {
@@ -82,7 +82,7 @@ local function of_signature(signature, path, kind)
       type = not known and words.type or type_name(parameter.type),
     }
     if #parameter.options > 0 then
-      -- A number or such a table: the other type stays.
+      -- For "number or table", the other type stays.
       local class = ("lunerv.%s.Options"):format((path:gsub(":", ".")))
       parameters[i].type = type_name(parameter.type):gsub("table$", class)
       entry.options = parameter.options
@@ -100,7 +100,7 @@ local function of_signature(signature, path, kind)
   return entry
 end
 
--- The parameters of a Lua function by their names alone, where no comment tells of them.
+-- The parameters of a Lua function by name alone, if no comment documents them.
 local function add_parameters(entry, value)
   if #entry.parameters > 0 then return end
   for i = 1, debug.getinfo(value, "u").nparams do
@@ -122,7 +122,7 @@ local function of_function(value, path, kind, any)
   return entry
 end
 
--- Any function of a class's own, to learn which file the class is in.
+-- Any function of the class itself, to find the class's file.
 local function some_function(class)
   for _, name in ipairs { "init", "forward" } do
     if type(rawget(class, name)) == "function" then return rawget(class, name) end
@@ -132,7 +132,7 @@ local function some_function(class)
   end
 end
 
--- The line of a module's file that gives a plain value its name: "module.name = …".
+-- The line of a module's file that defines a plain value: "module.name = …".
 local function line_of_value(chunk, name)
   for i, line in ipairs(chunk and comments.lines_of(chunk) or {}) do
     if line:match("^[%w_]+%." .. name .. "%s*=") then return i end
@@ -178,7 +178,7 @@ end
 
 local function add(list, entry) list[#list + 1] = entry end
 
--- The methods of a table that objects look them up in.
+-- The methods of a table in which objects look them up.
 local function add_methods(list, methods, owner)
   for _, name in ipairs(sorted(methods)) do
     local value = rawget(methods, name)
@@ -208,7 +208,7 @@ local function add_native_class(list, name, owner)
   end
 end
 
--- A plain value, described above the line that names it.
+-- A plain value, described by the comment above its definition.
 local function of_value(value, path, chunk)
   local line = line_of_value(chunk, path:match "[%w_]+$")
   local entry = line and comments.at(chunk, line)
@@ -224,7 +224,7 @@ local function add_module(list, module, path, chunk, natives)
   local entry = about or { summary = "", text = "" }
   entry.path, entry.kind, entry.parameters, entry.results = path, "module", {}, {}
   entry.chunk = chunk
-  -- A module that can be called is a function too, described above its `__call`.
+  -- A callable module is also a function, described above its `__call`.
   local meta = getmetatable(module)
   local call = type(meta) == "table" and rawget(meta, "__call")
   if call then
@@ -234,7 +234,7 @@ local function add_module(list, module, path, chunk, natives)
     entry.about = about and about.summary
   end
   add(list, entry)
-  -- One whose parts are loaded when they are first named says what they are.
+  -- A module with lazily loaded parts lists them itself.
   local parts = type(meta) == "table" and rawget(meta, "__names")
   for _, name in ipairs(parts and parts() or sorted(module)) do
     local value, inside = module[name], path .. "." .. name
@@ -302,7 +302,7 @@ function api.entries()
   return list
 end
 
--- A changed module is looked at again.
+-- A changed module is read again.
 function api.forget()
   built = nil
   comments.forget()
@@ -313,15 +313,15 @@ local function plain(name)
   return name:gsub("^Tensor%.([%w_]+)$", "Tensor:%1")
 end
 
---- The entry of a name: "conv2d", "lv.nn.Conv2d", "Conv2d", "Tensor:sum", "clip:part"; nil and the
---- nearest names where there is none.
+--- The entry of a name: "conv2d", "lv.nn.Conv2d", "Conv2d", "Tensor:sum", "clip:part"; if there is
+--- none, nil and the nearest names.
 ---
 ---@param name string
 ---@return table?
 ---@return string[]?
 function api.find(name)
   local wanted, tail = plain(name), nil
-  -- People name a method by what they call the object: "clip:part" is video.Clip:part.
+  -- Users name a method by their object: "clip:part" is video.Clip:part.
   local ending = "." .. wanted:lower()
   for _, entry in ipairs(api.entries()) do
     if entry.path == wanted then return entry end

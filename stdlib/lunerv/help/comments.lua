@@ -1,5 +1,5 @@
--- What a comment says: a summary, more sentences, an example, and what the tags of LuaCATS tell of
--- parameters and results. The `doc` of native functions is written alike.
+-- Parses a comment: a summary, more sentences, an example, and the parameters and results of its
+-- LuaCATS tags. The `doc` of native functions has the same form.
 local native <const> = require "lunerv.native"
 
 local comments <const> = {}
@@ -25,14 +25,14 @@ local readers <const> = {
   end,
 }
 
--- A text with its lines joined; an empty line stays one.
+-- Text with its lines joined; an empty line is kept.
 local function paragraphs(lines)
   local text = table.concat(lines, "\n"):gsub("^%s+", ""):gsub("%s+$", "")
   return (text:gsub("([^\n])\n([^\n])", "%1 %2"))
 end
 
--- What a text of these lines describes: { summary, text, example, parameters, results }. The
--- summary ends with the first sentence.
+-- Parses these lines: { summary, text, example, parameters, results }. The summary ends with the
+-- first sentence.
 function comments.parse(lines)
   local entry = { parameters = {}, results = {} }
   local prose, example = {}, {}
@@ -104,14 +104,14 @@ local function above(lines, line, any)
   return found
 end
 
--- What the comment above a line of a chunk describes, or nil.
+-- The description in the comment above a line of a chunk, or nil.
 function comments.at(chunk, line, any)
   local lines = comments.lines_of(chunk)
   local found = lines and above(lines, line, any)
   return found and comments.parse(found)
 end
 
--- What the comment at the top of a file describes, or nil.
+-- The description in the comment at the top of a file, or nil.
 function comments.of_file(chunk)
   local lines = comments.lines_of(chunk)
   if not lines then return nil end

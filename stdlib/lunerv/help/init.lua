@@ -1,8 +1,8 @@
---- What is known of a name or a value: help "conv2d", help(lv.nn.Conv2d), help(x).
+--- Help on a name or a value: help "conv2d", help(lv.nn.Conv2d), help(x).
 ---
---- Everything comes from where it is defined: the signatures of native functions, the comments
---- above Lua ones, and the options that both declare. A block of one's own is described by the
---- comment above it.
+--- Everything comes from the place of definition: the signatures of native functions, the comments
+--- above Lua ones, and the options that both declare. The comment above your own block describes
+--- it.
 local api <const> = require "lunerv.help.api"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -14,7 +14,7 @@ local help <const> = { options_of = api.options_of, find = api.find, of = api.of
 -- Columns of the terminal that the user sees; COLUMNS overrides.
 local function width() return math.max(40, math.min(100, tonumber(os.getenv "COLUMNS") or 80)) end
 
--- What is inside a module, or the methods of an object's class.
+-- The members of a module, or the methods of an object's class.
 local function members_of(entry)
   local list = {}
   local prefix = entry.path .. "."
@@ -39,13 +39,13 @@ local function of_type(name)
   return { path = path, kind = "type", summary = "", parameters = {}, results = {} }
 end
 
--- An option of the command line, told like a function's.
+-- An option of the command line, in the same form as a function's.
 local function of_option(name)
   local option = options.by_name(name)
   return option and ("--%s: %s"):format(name, option.doc)
 end
 
---- The text about a name or a value; nil and an error where nothing is known of it.
+--- The help on a name or a value; nil and an error if it is unknown.
 ---
 ---     print(lv.help.text "conv2d")
 ---
@@ -80,7 +80,7 @@ function help.text(what)
   return table.concat(text.lines(entry, width(), members_of(entry)), "\n")
 end
 
---- Prints what is known of a name or a value.
+--- Prints the help on a name or a value.
 ---
 ---     help "conv2d"
 ---
@@ -91,9 +91,9 @@ function help.show(what)
     or found or tostring(problem))
 end
 
---- Does what `lunerv help` does: [NAME], --annotations DIR, or --reference DIR.
+--- Runs `lunerv help`: [NAME], --annotations DIR, or --reference DIR.
 ---
----@param words string[]  the words behind `help`
+---@param words string[]  the words after `help`
 function help.main(words)
   if words[1] == "--annotations" or words[1] == "--reference" then
     local folder = words[2] or errors.fail("usage", "help: %s: expected a folder", words[1])
@@ -111,7 +111,7 @@ function help.main(words)
 end
 
 return setmetatable(help, {
-  --- Prints what is known of a name or a value.
+  --- Prints the help on a name or a value.
   ---
   ---     lv.help "conv2d"
   ---

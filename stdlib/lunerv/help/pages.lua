@@ -1,4 +1,4 @@
--- The reference as pages of Markdown: stdlib/docs/reference.
+-- Writes the reference as Markdown pages: stdlib/docs/reference.
 local api <const> = require "lunerv.help.api"
 local native <const> = require "lunerv.native"
 local text <const> = require "lunerv.help.text"
@@ -47,7 +47,7 @@ local function append_entry(lines, entry)
   end
 end
 
--- The page that an entry stands on.
+-- The page of an entry.
 local function page_of(entry)
   if entry.owner and entry.owner:match "^%u" then return entry.owner:lower() end
   local module = entry.path:match "^([%w_]+)%."
@@ -55,7 +55,7 @@ local function page_of(entry)
   return module or "lv"
 end
 
--- The operators that decoders in files may use, and which of five programs do.
+-- The operators that decoders in files may use, and which of five programs use them.
 local function operators()
   local entries, used, heads, rule = {}, {}, {}, {}
   for _, entry in ipairs(api.entries()) do entries[entry.path] = entry end

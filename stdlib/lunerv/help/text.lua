@@ -39,7 +39,7 @@ function text.signature(entry)
   return ("%s(%s)%s"):format(name, table.concat(names, ", "), arrow)
 end
 
--- A list of names with their types and sentences, in columns.
+-- A list of names with their types and descriptions, in columns.
 local function rows(list, width, sign)
   local lines = {}
   for _, item in ipairs(list) do

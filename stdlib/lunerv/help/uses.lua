@@ -1,5 +1,5 @@
--- Which operators five decoders compute with: the paper's, and the codecs of
--- scripts/examples/field. Tests/lua/test_operators_used.lua runs them and holds these lists.
+-- The operators that five decoders use: the paper's, and the codecs of scripts/examples/field.
+-- Tests/lua/test_operators_used.lua runs them and checks these lists.
 return {
   { name = "HNeRV-Boost", operators = [[
     add conv2d evaluate gelu linear mul pixel_shuffle position_encoding relu sin

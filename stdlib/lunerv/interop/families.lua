@@ -1,14 +1,14 @@
--- What the published programs make of each family of kinds: the files nerv, enerv and hnerv.
+-- What the published programs define for each family of kinds: the files nerv, enerv and hnerv.
 --
 --   mark           a tensor that no other family has
 --   names          the rules for the names of parameters (interop/names.lua)
---   read(o, tensors)   puts the options that shapes tell into `o`
+--   read(o, tensors)   puts the options that follow from shapes into `o`
 --   time           the layer that takes the encoded time
---   first_block    what the names of the first boosted block begin with
+--   first_block    the prefix of the names of the first boosted block
 --   encoded        how many encodings the layers of a name take
---   cells(tensors, fc_dim)   how many cells the first map has, where shapes tell
---   program        the family's own, where there is one beside the boosting program
---   for_program(list, model)   parameters as that one has them, where files are written for it
+--   cells(tensors, fc_dim)   the number of cells of the first map, if shapes say
+--   program        the family's own program, if there is one beside the boosting program
+--   for_program(list, model)   parameters in the form of that program, if files are written for it
 local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"
 local names <const> = require "lunerv.interop.names"
@@ -25,8 +25,7 @@ function families.of(kind)
   return require("lunerv.interop." .. own.family)
 end
 
---- The name that the published programs have for a parameter of ours; nil for what they do not
---- store.
+--- The name of a parameter in the published programs; nil if they do not store it.
 ---
 ---     print(lv.interop.published_name("hnerv", "head.weight"))   -- head_layer.weight
 ---
@@ -35,7 +34,7 @@ end
 ---@return string?
 function families.published(kind, name) return names.translate(name, families.of(kind).names) end
 
---- The kind of model that tensors by published name belong to.
+--- The kind of model that tensors with published names belong to.
 ---
 ---     local kind = lv.interop.kind_of(lv.load_safetensors "theirs.safetensors")
 ---
@@ -55,8 +54,8 @@ function families.kind(tensors)
     table.concat(marks, " nor "))
 end
 
--- The options of our model of `kind` that these tensors fit; what shapes cannot tell (frame sizes,
--- the activation) is not among them.
+-- The options of our model of `kind` that fit these tensors, except those that do not follow from
+-- shapes (frame sizes, the activation).
 function families.options(kind, tensors)
   local o, own, theirs = {}, kinds.by_name[kind], families.of(kind)
   theirs.read(o, tensors)

@@ -1,28 +1,28 @@
--- The names and shapes that parameters have in the authors' published checkpoints.
+-- The names and shapes of parameters in the authors' published checkpoints.
 local names <const> = {}
 
--- A number in a name, which counts from 1 here and from 0 there.
+-- A number in a name: ours count from 1, theirs from 0.
 function names.zero_based(i) return math.tointeger(i) - 1 end
 
--- "name.N.", N counting modules from 0, `step` for each of ours: activations stand between layers.
+-- "name.N.", where N counts modules from 0, `step` for each of ours: activations are counted too.
 function names.numbered(name, step)
   return function(i) return ("%s.%d."):format(name, step * names.zero_based(i)) end
 end
 
--- A list of { pattern of our name, their name as a format or function of the captures }; the
--- first pattern that matches the start of a name is replaced, and the rest is looked up in turn.
+-- A list of { pattern of our name, their name as a format or function of the captures }. The first
+-- pattern that matches the start of a name is replaced, and the rest is looked up in turn.
 local affine <const> = {
   { "^gamma%.(%d)%.", function(i) return ("SFT_scale_conv%d."):format(names.zero_based(i)) end },
   { "^beta%.(%d)%.", function(i) return ("SFT_shift_conv%d."):format(names.zero_based(i)) end },
 }
 
--- A residual block that is conditioned on time.
+-- A residual block conditioned on time.
 names.residual = {
   { "^conv(%d)%.", function(i) return ("conv%d."):format(names.zero_based(i)) end },
   { "^tat(%d)%.", function(i) return ("sft%d."):format(names.zero_based(i)) end, affine },
 }
 
--- A block on its own; a boosted one has it in `up`.
+-- A plain block; in a boosted block it is `up`.
 local block <const> = {
   { "^conv%.", "conv.upconv.0." },
   { "^first_up%.conv%.", "conv1.upconv.0." },
@@ -37,7 +37,7 @@ names.boosted_block = {
   { "^", "", block },
 }
 
--- Their name by the rules in `list` of our parameter `name`; nil for what they do not store (the
+-- Their name for our parameter `name` by the rules in `list`; nil if they do not store it (the
 -- bases of the positional encoding).
 function names.translate(name, list)
   if not list then return name end
@@ -53,9 +53,9 @@ function names.translate(name, list)
   end
 end
 
--- The shape in which they store their parameter `theirs`, ours being of `shape`: layers of a
--- network's stem are 1×1 convolutions there, those of transformers and ConvNeXt are matrices, and
--- ConvNeXt's scale is a list.
+-- The shape of their parameter `theirs`, given our shape: layers of a network's stem are 1×1
+-- convolutions there, layers of transformers and ConvNeXt are matrices, and ConvNeXt's scale is a
+-- list.
 function names.published_shape(theirs, shape)
   if theirs:match "^encoder%.stages%..*%.gamma$" then return { shape[2] } end
   if theirs:match "%.pwconv%d%.weight$" then return { shape[1], shape[2] } end

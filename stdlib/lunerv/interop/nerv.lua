@@ -25,11 +25,11 @@ end
 
 function nerv.cells(tensors, fc_dim) return shapes.size(tensors, "stem.2.weight", 1) // fc_dim end
 
--- Largest error of an angle, in radians, with which frames are still the same.
+-- The largest error of an angle, in radians, at which frames still count as equal.
 local tolerance <const> = 0.01
 
--- Columns for the encoding of t + shift, as those for the encoding of t: a turn of every pair of
--- sine and cosine.
+-- Columns for the encoding of t + shift, from those for the encoding of t: a rotation of every pair
+-- of sine and cosine.
 local function turned(weight, bases, shift)
   bases = bases:tolist()
   local levels = #bases
@@ -50,8 +50,8 @@ local function turned(weight, bases, shift)
   }, 2)
 end
 
--- The parameters of `model`, a NeRV, as NeRV's own program has them: `list` holds { name, tensor }
--- of the boosting program. Its frames are those of times i/n from 0, ours from 1.
+-- The parameters of `model`, a NeRV, in the form of NeRV's own program; `list` holds { name, tensor
+-- } in that of the boosting program. Its frame times are i/n from 0, ours from 1.
 function nerv.for_program(list, model)
   local result, last = {}, 0
   for _, entry in ipairs(list) do

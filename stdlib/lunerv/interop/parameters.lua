@@ -1,4 +1,4 @@
--- The parameters of our models under published names: out of a model, and into it.
+-- The parameters of our models under published names: export and import.
 local conversion <const> = require "lunerv.conversion"
 local errors <const> = require "lunerv.errors"
 local families <const> = require "lunerv.interop.families"
@@ -50,7 +50,7 @@ end
 ---
 ---     local weight = lv.interop.reshaped(theirs, { 64, 160 }, "stem.0.weight")
 ---
----@param tensor lunerv.Tensor
+---@param name string  its name in errors
 ---@param shape integer[]
 ---@param name string  what an error calls it
 ---@return lunerv.Tensor
@@ -72,12 +72,13 @@ end
 parameters.reshaped = reshaped
 
 local published_takes <const> = options.takes("interop.load_published", {
-  { "dtype", nil, "the model's type, 'f32' or 'f64': others are converted to it, and a value out "
+  { "dtype", nil, "the model's type, 'f32' or 'f64': other types are converted, and a value out "
     .. "of its range is an error", type = "string" },
   { "extra", "refuse", "'skip' leaves out entries that the model lacks" },
 })
 
--- `value` in the type of `tensor`, which `dtype` must name where it has another.
+-- `value` in the type of `tensor`. A different type is converted only if `dtype` names that of
+-- `tensor`.
 local function typed(value, tensor, theirs, dtype)
   if value.dtype == tensor.dtype then return value end
   if dtype ~= tensor.dtype then
@@ -88,8 +89,8 @@ local function typed(value, tensor, theirs, dtype)
   return converted or errors.data("interop: '%s': %s", theirs, problem)
 end
 
---- Copies published parameters into a model. All must be there, of the model's type, and nothing
---- else, unless options say otherwise.
+--- Copies published parameters into a model. By default, all must be there, in the model's type,
+--- and nothing else.
 ---
 ---     lv.interop.load_published(model, lv.load_safetensors "theirs.safetensors")
 ---     local given = { dtype = "f32", extra = "skip" }

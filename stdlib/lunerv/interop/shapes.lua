@@ -1,4 +1,4 @@
--- What the shapes of a published checkpoint's tensors say of the network they belong to.
+-- Derives a network's options from the shapes of a published checkpoint's tensors.
 local errors <const> = require "lunerv.errors"
 
 local shapes <const> = {}
@@ -10,7 +10,7 @@ local function size(tensors, name, i)
     name, i, #tensor.shape)
 end
 
--- The PixelShuffle that makes `channels` of `made` channels.
+-- The factor of the PixelShuffle that turns `made` channels into `channels`.
 local function shuffle(name, made, channels)
   local scale = channels > 0 and math.tointeger(math.sqrt(made // channels)) or 0
   if scale == 0 or scale ^ 2 * channels ~= made then
@@ -21,7 +21,7 @@ end
 
 shapes.size, shapes.shuffle = size, shuffle
 
--- One block: { from, to, scale, kernel }. `following` is the width that the next one expects.
+-- One block: { from, to, scale, kernel }. `following` is the input width of the next block.
 local function block_of(tensors, prefix, following)
   local name = prefix .. "conv.upconv.0.weight"
   if tensors[name] then
@@ -30,7 +30,7 @@ local function block_of(tensors, prefix, following)
       scale = shuffle(name, size(tensors, name, 1), following),
     }
   end
-  -- E-NeRV's first: the convolution that upsamples comes first or second.
+  -- E-NeRV's first block: the upsampling convolution comes first or second.
   name = prefix .. "conv1.upconv.0.weight"
   if tensors[name] then
     local middle = size(tensors, prefix .. "conv2.weight", 2)
@@ -52,7 +52,7 @@ local function input_width(tensors, prefix)
   end
 end
 
--- All blocks behind the stem, in order; those of `pattern` from number `first` on.
+-- All blocks after the stem, in order: those of `pattern` from number `first` on.
 local function blocks_of(tensors, pattern, first)
   local blocks, i = {}, first
   while input_width(tensors, pattern:format(i)) do
@@ -65,8 +65,8 @@ local function blocks_of(tensors, pattern, first)
   return blocks
 end
 
--- Puts strides, widths, dec_blks, ks and fc_dim into `o`, as the blocks behind the stem have them:
--- those of `pattern` from number `first` on. One that changes nothing repeats the one before it.
+-- Puts strides, widths, dec_blks, ks and fc_dim into `o`, from the blocks after the stem: those of
+-- `pattern` from number `first` on. A block that changes nothing repeats the previous one.
 function shapes.read_stages(o, tensors, pattern, first)
   local blocks = blocks_of(tensors, pattern, first)
   o.fc_dim, o.strides, o.widths, o.dec_blks = blocks[1].from, {}, {}, {}

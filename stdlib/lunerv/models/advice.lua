@@ -1,38 +1,38 @@
--- What would make a model fit a number of parameters that is too small for it.
+-- Advice in the error for a parameter budget that is too small: which options to lower.
 local digits <const> = require "lunerv.digits"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 
 local advice <const> = {}
 
--- Options that cost parameters, and the least that each may be.
+-- Options that cost parameters, and the smallest value of each.
 local costs <const> = {
   { "lower_width", 1 }, { "enc_dim", 1 }, { "stem_dim", 8 }, { "block_dim", 8 }, { "ch_t", 2 },
 }
 
 local function show(value) return type(value) == "table" and table.concat(value, ",") or value end
 
--- `o` with the cost of an option at `number`: of an encoder's two numbers the second, the channels
--- that every frame has.
+-- `o` with the costly option set to `number`: in an option with two numbers, the second, the
+-- embedding's channels.
 local function lowered(o, name, number)
   local changed = options.copy(o)
   changed[name] = type(o[name]) == "table" and { o[name][1], number } or number
   return changed
 end
 
--- The fewest parameters of a model like this one, of options `o`.
+-- The fewest parameters of a model like this one with options `o`.
 local function least_of(model, o)
   local shape = setmetatable({ config = o }, { __index = model })
   return shape:count(o, model.least_width) + shape:embedding_parameters()
 end
 
--- The channels, or the width, that an option says.
+-- The number of an option: channels, or a width.
 local function number_of(value) return type(value) == "table" and value[2] or value end
 
--- The largest value below its own with which option `name` makes the model fit, or nil.
+-- The largest value of option `name`, below its current one, with which the model fits; or nil.
 local function fitting(model, o, name, least, limit)
   if least_of(model, lowered(o, name, least)) > limit then return nil end
-  local low, high = least, number_of(o[name]) -- the one fits, the other does not
+  local low, high = least, number_of(o[name]) -- low fits, high does not
   while high - low > 1 do
     local middle = (low + high) // 2
     if least_of(model, lowered(o, name, middle)) > limit then high = middle else low = middle end
@@ -40,7 +40,7 @@ local function fitting(model, o, name, least, limit)
   return low
 end
 
--- The options of `costs` that can be lowered, those that save most first: { name, least, saved }.
+-- The options of `costs` that can be lowered, the largest savings first: { name, least, saved }.
 local function savings(model, o)
   local list = {}
   for _, cost in ipairs(costs) do
@@ -54,7 +54,7 @@ local function savings(model, o)
   return list
 end
 
--- What lowering makes the model fit: any of several options alone; else as many as it takes.
+-- The options to lower: any of several alone, or as many as needed.
 local function ways(model, o, limit)
   local list = savings(model, o)
   local alone, together, lowest = {}, {}, o
@@ -78,7 +78,7 @@ local function ways(model, o, limit)
   return (" (with %s it needs %s)"):format(all, digits(least_of(model, lowest)))
 end
 
--- Raises: `limit` parameters are refused to `model`, which has at least `least`.
+-- Raises the error: `limit` parameters are too few for `model`, which needs at least `least`.
 function advice.refuse(model, limit, least)
   local o = model.config
   local embedding = o.enc_dim and (" and enc_dim %s"):format(show(o.enc_dim)) or ""

@@ -1,16 +1,17 @@
--- How wide a decoder may be for a number of parameters.
+-- The width of a decoder for a number of parameters.
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 
 local budget <const> = {}
 
--- No first layer is wider: what a budget may ask for must stay within reach.
+-- The widest first layer: a budget must not ask for an absurd size.
 local widest <const> = 65536
 
 -- The published rule: the largest root, truncated, of a·x² + b·x − (10⁶·size − embeddings) = 0.
--- It leaves conditioning, repeats, expansion and the kernel cap out. `linear` is b; `o` holds
--- strides, ks and reduce; no width is below `least`.
--- A refusal says what would make it fit: `channels` are the embedding's, nil where there is none.
+-- It ignores conditioning, repeats, expansion and the kernel cap. `linear` is b; `o` holds strides,
+-- ks and reduce; no width is below `least`.
+-- An error suggests what would make the model fit. `channels` are the embedding's, nil where there
+-- is none.
 function budget.published_width(o, size, embeddings, linear, least, channels)
   local r, a = 1 / o.reduce, 0
   for i, stride in ipairs(geometry.trunk(o)) do
@@ -35,9 +36,9 @@ function budget.published_width(o, size, embeddings, linear, least, channels)
   return math.tointeger(width)
 end
 
--- The largest width, from `least` on, for which `count(width)` is at most `limit`, where it grows
--- with the width but may drop at `drop`; nil and the fewest where there is none. Counting takes
--- milliseconds, so that guesses are good: the root of a count is nearly linear in the width.
+-- The largest width, from `least` on, for which `count(width)` is at most `limit`. The count grows
+-- with the width but may drop at `drop`. If there is none, nil and the smallest count. Counting
+-- takes milliseconds, so the search guesses: the root of the count is nearly linear in the width.
 function budget.exact_width(limit, count, least, drop)
   local function root(width) return math.sqrt(math.max(count(width), 1)) end
   local aim, low, high, at_high = math.sqrt(limit), least, nil, nil
@@ -53,7 +54,7 @@ function budget.exact_width(limit, count, least, drop)
     local share = halve and 0.5 or (aim - at_low) / (at_high - at_low)
     local width = math.max(low + 1, math.min(high - 1, low + (share * (high - low)) // 1 | 0))
     local at = root(width)
-    -- Where a guess does not halve what is left, the next one does.
+    -- If a guess does not halve the remaining range, the next one does.
     local left = high - low
     if at > aim then high, at_high = width, at else low, at_low = width, at end
     halve = high - low > left // 2

@@ -1,13 +1,13 @@
--- E-NeRV: places and time are encoded apart; the places talk among themselves, are scaled by the
--- time, talk again, and become the map that the stages enlarge. Time also shifts and scales the
--- normalised map before every block.
+-- E-NeRV: positions and time are encoded separately. The positions attend to one another, are
+-- scaled by the time, attend again, and become the map that the stages enlarge. Time also shifts
+-- and scales the normalised map before every block.
 local native <const> = require "lunerv.native"
 local nn <const> = require "lunerv.nn"
 local OfTime <const> = require "lunerv.models.of_time"
 
---- E-NeRV (arXiv 2207.08132): places and time are encoded apart, the places talk among themselves,
---- and become the map that the stages enlarge. Time also scales and shifts the map before every
---- block.
+--- E-NeRV (arXiv 2207.08132): positions and time are encoded separately, the positions attend to
+--- one another, and become the map that the stages enlarge. Time also scales and shifts the map
+--- before every block.
 ---
 ---     local model = lv.models.enerv { clip = clip, params = 1e6 }
 ---     local image = model(1 / #clip)
@@ -19,7 +19,7 @@ ENeRV.kind = "enerv"
 ENeRV.expansion = 3
 ENeRV.least_width = 4 -- a quarter of it upsamples first
 
-local cond <const> = 128 -- channels of the time that scales and shifts
+local cond <const> = 128 -- channels of the time features that scale and shift
 
 -- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function ENeRV:init(given)
@@ -35,13 +35,13 @@ function ENeRV:init(given)
   self:add_conditioning()
 end
 
---- A width that may need fewer parameters than the one before it: no layer widens where the widths
---- agree.
+--- A width at which the parameter count may be lower than at the previous one, because no layer
+--- widens if the widths agree.
 ---
 ---@return integer
 function ENeRV:drop_at() return self.config.block_dim end
 
---- Adds what tells the blocks of time: the affine transforms before them.
+--- Adds the time conditioning of the blocks: an affine transform before each.
 function ENeRV:add_conditioning()
   local o = self.config
   self.time = nn.MLP({ 2 * o.pe_levels, cond, cond }, { act = o.act })
@@ -51,7 +51,7 @@ function ENeRV:add_conditioning()
   end
 end
 
---- The first block of the decoder, which is another than those behind it.
+--- The first block of the decoder, which differs from the others.
 ---
 ---@param stage table  { from, to, scale, kernel }
 ---@return lunerv.Module
@@ -61,8 +61,8 @@ function ENeRV:first_block(stage)
   return self:boosted(up, stage.to)
 end
 
--- The places of the grid, row by row, encoded: (rows · columns, 4 · pe_levels), a place's row
--- before its column. Rows and columns count from 0 to below 1.
+-- The encoded positions of the grid, row by row: (rows · columns, 4 · pe_levels), the row's
+-- encoding before the column's. Rows and columns count from 0 to below 1.
 local function places(self)
   local rows, columns = self.grid[1], self.grid[2]
   local values = {}

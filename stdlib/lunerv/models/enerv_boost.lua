@@ -1,10 +1,10 @@
--- E-NeRV-Boost: E-NeRV's places and times with sines; in place of its affine transforms, every
+-- E-NeRV-Boost: E-NeRV's position and time encoding with sines. Instead of affine transforms, every
 -- block is conditioned on the frame's time.
 local ENeRV <const> = require "lunerv.models.enerv"
 local nn <const> = require "lunerv.nn"
 
---- E-NeRV-Boost (arXiv 2402.18152): E-NeRV with sines; in place of its affine transforms, every
---- block is conditioned on the frame's time.
+--- E-NeRV-Boost (arXiv 2402.18152): E-NeRV with sines; instead of affine transforms, every block is
+--- conditioned on the frame's time.
 ---
 ---     local model = lv.models.enerv_boost { clip = clip, params = 1e6 }
 ---     local image = model(1 / #clip)
@@ -15,7 +15,7 @@ local ENeRVBoost <const> = nn.class("ENeRVBoost", ENeRV)
 ENeRVBoost.kind = "enerv_boost"
 ENeRVBoost.largest_kernel = 3
 
---- Adds what tells the blocks of time: the temporal embedding.
+--- Adds the time conditioning of the blocks: the temporal embedding.
 function ENeRVBoost:add_conditioning() self:add_time() end
 
 function ENeRVBoost:forward(t)

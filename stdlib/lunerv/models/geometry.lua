@@ -4,7 +4,7 @@ local native <const> = require "lunerv.native"
 
 local geometry <const> = {}
 
--- What an error of the options `o` begins with.
+-- The start of an error message about the options `o`.
 local function of(o) return o.kind and ("models.%s: "):format(o.kind) or "" end
 
 function geometry.product(list)
@@ -24,7 +24,7 @@ end
 -- `n` rounded up to a multiple of `unit`.
 function geometry.up(n, unit) return (n + unit - 1) // unit * unit end
 
--- Height, width and number of frames: of the clip, or as given.
+-- Height, width and number of frames, from the clip or from the options.
 function geometry.frame(o)
   local clip = o.clip or {}
   if type(clip) ~= "table" and (type(clip) ~= "userdata" or native.is_tensor(clip)) then
@@ -78,8 +78,8 @@ function geometry.strides(height, width, head_scale)
   return best
 end
 
--- The strides of the trunk: those of the whole decoder without the factor `scale` at their end,
--- which is the head's. nil where they do not end in it, or nothing would be left.
+-- The strides of the trunk: the decoder's without the factor `scale` at their end, which belongs to
+-- the head. nil if they do not end in it, or if nothing would be left.
 local function without(strides, scale)
   local list = table.move(strides, 1, #strides, 1, {})
   while scale > 1 and #list > 0 do
@@ -103,21 +103,21 @@ function geometry.trunk(o)
       scale, table.concat(o.strides, ","))
 end
 
--- `blocks`, a full trunk's blocks in each stage, for one that stops short of the frame's
--- resolution: its last stage keeps those of the finest map. `o` holds strides and head_scale.
+-- The blocks per stage of a trunk that stops short of the frame's resolution, from `blocks` of a
+-- full trunk: its last stage keeps those of the finest map. `o` holds strides and head_scale.
 function geometry.blocks_of_trunk(o, blocks)
   local first = math.max(1, #blocks - #geometry.trunk(o) + 1)
   return table.move(blocks, first, #blocks, 1, {})
 end
 
--- How a stage's width follows from the one before, by family: `o` holds reduce, lower_width and
--- expansion; `i` counts stages.
+-- The width of a stage as a function of the previous one, by family: `o` holds reduce, lower_width
+-- and expansion; `i` counts stages.
 geometry.next_width = {}
 
---- The width of a stage, of that before it.
+--- The width of a stage, from the width of the previous one.
 ---
 ---@param o table  the options: reduce, lower_width
----@param width integer  of the stage before
+---@param width integer  of the previous stage
 ---@return integer
 function geometry.next_width.hnerv(o, _, width)
   return math.max(geometry.round(width / o.reduce), o.lower_width)
@@ -130,9 +130,9 @@ function geometry.next_width.of_time(o, i, width, stride)
   return math.max(width // o.reduce, o.lower_width)
 end
 
--- The decoder stages behind a first layer of width `fc_dim`, block by block:
+-- The decoder stages after a first layer of width `fc_dim`, block by block:
 -- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, head_scale, dec_blks, ks,
--- largest_kernel where the kind caps it, and `widths` where the stages do not follow
+-- largest_kernel if the kind caps it, and `widths` if the stages do not follow
 -- `next_width(o, i, width, stride)`.
 function geometry.stages(o, fc_dim, next_width)
   local stages, width, strides = {}, fc_dim, geometry.trunk(o)

@@ -1,11 +1,11 @@
--- HNeRV: an encoder makes a small embedding of each frame, the decoder the frame of it.
+-- HNeRV: an encoder makes a small embedding of each frame; the decoder makes the frame from it.
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local Model <const> = require "lunerv.models.model"
 local nn <const> = require "lunerv.nn"
 
---- HNeRV (arXiv 2304.02633): an encoder makes a small embedding of each frame, and the decoder the
---- frame of that. Files hold the decoder and the embeddings.
+--- HNeRV (arXiv 2304.02633): an encoder makes a small embedding of each frame, and the decoder
+--- makes the frame from it. Files hold the decoder and the embeddings.
 ---
 ---     local model = lv.models.hnerv { clip = clip, params = 1.5e6 }
 ---     local image = model(clip:frame(1))
@@ -28,9 +28,9 @@ function HNeRV:init(given)
   self:add_stages(3)
 end
 
---- The embedding of a frame, (1, enc_dim[2], grid height, grid width). Frames that the strides do
---- not divide are continued by their last row and column; where the trunk stops short of their
---- resolution, the encoder sees them scaled down as far.
+--- The embedding of a frame, (1, enc_dim[2], grid height, grid width). Frames that are no multiple
+--- of the strides are padded by repeating the last row and column. If the trunk stops short of the
+--- frame's resolution, the encoder gets frames scaled down accordingly.
 ---
 ---     local embedding = model:encode(clip:frame(1))
 ---
@@ -64,7 +64,7 @@ function HNeRV:decode(embedding) return self:render(self.stem(embedding)) end
 
 function HNeRV:forward(image, t) return self:decode(self:encode(image), t) end
 
---- What training and evaluation call: the model's image of a frame.
+--- The reconstruction of a frame, for training and evaluation.
 ---
 ---     local image = model:reconstruct(clip:sample(1))
 ---
@@ -74,7 +74,7 @@ function HNeRV:reconstruct(frame) return self(frame.image, frame.t) end
 
 -- Hyper-parameters --------------------------------------------------------------------------
 
---- Sets the grid and the padding, and completes the options that depend on them.
+--- Sets the grid and the padding, and fills in the options that depend on them.
 ---
 ---@param o table  the options
 function HNeRV:place(o)
@@ -101,13 +101,13 @@ function HNeRV:place(o)
   end
 end
 
---- The first layer's weights for each channel, of the published size rule.
+--- The published size rule's linear term: weights per channel in the first layer.
 ---
 ---@param o table  the options
 ---@return number
 function HNeRV:stem_weights(o) return o.enc_dim[2] * o.unfold ^ 2 * 9 end
 
---- The numbers in the embeddings of all frames.
+--- The number of values in the embeddings of all frames.
 ---
 ---     print(model:embedding_parameters())
 ---
@@ -117,7 +117,7 @@ function HNeRV:embedding_parameters()
   return c.enc_dim[2] * self.grid[1] * self.grid[2] * c.frames
 end
 
---- The number of parameters that a file holds: the decoder's, and every frame's embedding.
+--- The number of parameters in a file: the decoder's, and every frame's embedding.
 ---
 ---     print(model:stored_parameters())
 ---
@@ -127,7 +127,7 @@ function HNeRV:stored_parameters()
   return self:parameter_count() - encoder + self:embedding_parameters()
 end
 
---- One line for people: kind, width, strides, grid, embedding, parameters.
+--- A one-line summary: kind, width, strides, grid, embedding, parameters.
 ---
 ---     print(model:summary())
 ---

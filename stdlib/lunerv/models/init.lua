@@ -6,7 +6,7 @@ local options <const> = require "lunerv.options"
 -- `kinds`: the names of the kinds, in the order in which they are listed.
 local models <const> = { kinds = kinds.names }
 
---- The model that a configuration describes, with parameters nobody has trained.
+--- The untrained model of a configuration.
 ---
 ---     local again = lv.models.build(model.config)
 ---
@@ -22,7 +22,7 @@ function models.build(config)
   return models[kinds.of(config.kind, "models.build").name](given)
 end
 
--- The names of lv.models, whether their files are read yet or not.
+-- The names of lv.models, including kinds that are not loaded yet.
 local function known()
   local list = { "build", "kinds" }
   for _, name in ipairs(kinds.names) do list[#list + 1] = name end

@@ -1,18 +1,17 @@
--- The kinds of models, in the order in which they are listed: the one place that says what tells
--- them apart. It is data alone, since options and models both need it. A new kind is an entry here
--- and a class in lunerv.models; where a program of its family is published, a file in
--- lunerv.interop as well.
+-- The kinds of models, in the order of listings: the only place that describes their differences.
+-- It is data alone, because options and models both need it. A new kind is an entry here and a
+-- class in lunerv.models; if a program of its family is published, also a file in lunerv.interop.
 --
 --   name, title   of the class's file and of --model; for people
 --   family        the file in lunerv.interop that knows the published program (nil: none is)
 --   baseline      the kind that a boosted one boosts; `boosted` follows from it
---   embeds        an encoder makes an embedding of each frame, the decoder the frame of that
---   encodes_time  the decoder hears the frame's time
---   defaults      of options, where they are not the catalogue's, and of options that other kinds
+--   embeds        an encoder makes an embedding of each frame; the decoder decodes it
+--   encodes_time  the decoder takes the frame's time
+--   defaults      of options that differ from the catalogue's, and of options that other kinds
 --                 do not have
 --   commands      defaults for one script
---   lambda        what a bit per pixel costs beside the kind's own loss, if not 0.2
---   bunny         millions in the published size rule that make the paper's models of the bunny
+--   lambda        the price of a bit per pixel beside the kind's own loss, if not 0.2
+--   bunny         millions in the published size rule that give the paper's models of the bunny
 --                 (132 frames of 720×1280)
 --   bench         sizes of `lunerv bench`: { millions of parameters, GFLOP of a forward pass }
 local errors <const> = require "lunerv.errors"
@@ -73,7 +72,7 @@ for i, kind in ipairs(kinds.list) do
   kinds.names[i], kinds.by_name[kind.name] = kind.name, kind
 end
 
--- The kind of that name; `what` asked for it.
+-- The kind called `name`; `what` names the caller in errors.
 function kinds.of(name, what)
   return kinds.by_name[name]
     or errors.raise("%sunknown model %s%s (known: %s)", what and what .. ": " or "",

@@ -1,10 +1,10 @@
--- What the kinds of models have in common: options that complete one another, a width found from
--- a budget, stages that may be boosted, images without padding.
+-- The parts that all kinds of models share: options that depend on one another, a width that fits a
+-- budget, stages that may be boosted, images without padding.
 --
 -- A kind is a class with `kind`, `least_width`, `largest_kernel` where it caps kernels, and
 --   place(o)              sets self.grid and self.padding, completes what they depend on
 --   next_width            one of geometry.next_width
---   stem_weights(o)       b of the published size rule: the first layer's weights for each channel
+-- stem_weights(o)       b of the published size rule: the first layer's weights per channel
 --   embedding_parameters  stored beside the decoder
 local advice <const> = require "lunerv.models.advice"
 local budget <const> = require "lunerv.models.budget"
@@ -18,12 +18,12 @@ local Model <const> = nn.class "Model"
 
 Model.least_width = 1
 
--- What a configuration holds beside the options of options/catalogue.lua. `widths`: of the stages,
--- where a foreign file does not follow the rule; `encoder`: false for a decoder alone.
+-- Fields of a configuration beside the options of options/catalogue.lua. `widths`: of the stages,
+-- if a foreign file does not follow the rule; `encoder`: false for a decoder alone.
 local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder" }
 
--- Completes the options, works out what is not given, and keeps it all in `self.config`, from
--- which an equal model can be built.
+-- Fills in the missing options, and stores all of them in `self.config`, from which an equal model
+-- can be built.
 function Model:settle(given)
   local o = options.for_model(self.kind, given, extras, "models." .. self.kind)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
@@ -32,7 +32,7 @@ function Model:settle(given)
   o.head_scale = math.tointeger(o.head_scale or 1)
   o.strides = o.strides or geometry.strides(o.height, o.width, o.head_scale)
   if not (o.fc_dim or o.params or o.size) then
-    -- 1.5 million for 132 frames of 720×1280, and as the root of the pixels from there.
+    -- 1.5 million for 132 frames of 720×1280; scaled by the square root of the pixel count.
     o.size = 1.5 * math.sqrt(o.height * o.width * o.frames / (720 * 1280 * 132))
   end
   self.config = o
@@ -49,7 +49,7 @@ function Model:settle(given)
     o.size = nil
     o.fc_dim = self:width_within(o.params)
   elseif o.head_scale > 1 then
-    -- A size means the same number of parameters whatever the head's scale.
+    -- A size gives the same number of parameters for every head scale.
     local whole = self:whole(given)
     local limit = whole:count(whole.config, whole.config.fc_dim) + whole:embedding_parameters()
     o.fc_dim = self:width_within(limit)
@@ -60,8 +60,8 @@ function Model:settle(given)
   return o
 end
 
--- The shape of a model that `given` asks for with a trunk of the frame's resolution: its module
--- holds a configuration and a grid, but no layers.
+-- A model with the options `given` and a trunk of the frame's full resolution, as a shape only: it
+-- has a configuration and a grid, but no layers.
 function Model:whole(given)
   local shape = setmetatable({}, { __index = self })
   local others = options.copy(given)
@@ -71,8 +71,8 @@ function Model:whole(given)
   return shape
 end
 
--- How many parameters a decoder of options `o` and a width has: those of one that is built of
--- shapes alone.
+-- The parameter count of a decoder with options `o` and a width, from a model built of shapes
+-- alone.
 function Model:count(o, width)
   local config = options.copy(o)
   config.fc_dim, config.encoder = width, false
@@ -88,10 +88,10 @@ function Model:width_within(limit)
   return width or advice.refuse(self, limit, least)
 end
 
--- A width that may need fewer parameters than the one before it.
+-- A width at which the parameter count may be lower than at the previous one, or nil.
 function Model:drop_at() return nil end
 
--- Channels of the temporal embedding that the blocks are conditioned on; nil where they are not.
+-- Channels of the temporal embedding that conditions the blocks; nil if there is none.
 function Model:condition()
   local o = self.config
   return o.conditioning and o.conditioning ~= "none" and o.ch_t or nil
@@ -102,8 +102,8 @@ function Model:plan(o, fc_dim) return geometry.stages(o, fc_dim, self.next_width
 
 function Model:embedding_parameters() return 0 end
 
--- What self.grid cells upsampled by `unit` have more than the frame, at the bottom and the right:
--- the trunk by its strides, the head by its scale.
+-- The padding at the bottom and the right: how far self.grid, upsampled by `unit`, exceeds the
+-- frame. The trunk upsamples by its strides, the head by its scale.
 function Model:surplus(unit)
   local o = self.config
   return { bottom = self.grid[1] * unit - o.height, right = self.grid[2] * unit - o.width }
@@ -111,8 +111,8 @@ end
 
 -- Building ----------------------------------------------------------------------------------
 
--- `block`, which makes `channels` channels; in a boosted model, a residual block conditioned on
--- time behind it.
+-- `block`, which makes `channels` channels; in a boosted model followed by a residual block
+-- conditioned on time.
 function Model:boosted(block, channels)
   local o, cond = self.config, self:condition()
   if not cond then return block end
@@ -126,11 +126,11 @@ function Model:block(stage)
   return self:boosted(up, stage.to)
 end
 
--- The first of them; E-NeRV's is another.
+-- The first block; E-NeRV's differs.
 function Model:first_block(stage) return self:block(stage) end
 
--- All stages behind the stem, and the head that makes an image of the last one's map: each of its
--- cells becomes head_scale × head_scale pixels.
+-- All stages after the stem, and the head, which turns the last map into an image: each cell
+-- becomes head_scale × head_scale pixels.
 function Model:add_stages(head_kernel)
   local o = self.config
   local plan = self:plan(o, o.fc_dim)
@@ -138,7 +138,7 @@ function Model:add_stages(head_kernel)
   for i, stage in ipairs(plan) do
     self.stages:append(i == 1 and self:first_block(stage) or self:block(stage))
   end
-  -- One that makes several pixels of a cell sees the cells around.
+  -- A head that makes several pixels per cell also sees the cells around.
   local kernel = o.head_scale > 1 and math.max(3, head_kernel) or head_kernel
   self.head = nn.Conv2d(plan[#plan].to, 3 * o.head_scale ^ 2 // 1,
     { kernel = kernel, padding = kernel // 2 })
@@ -158,7 +158,7 @@ function Model:render(x, z)
   return self:image(self.head(x))
 end
 
--- The head's output as an image, without the padding.
+-- Crops the padding from the head's output and makes an image of it.
 function Model:image(x)
   local c, p = self.config, self.padding
   if c.head_scale > 1 then x = x:pixel_shuffle(c.head_scale) end
@@ -167,7 +167,7 @@ function Model:image(x)
   return nn.out_image(x, c.out_image)
 end
 
---- What training and evaluation call: the model's image of a frame.
+--- The reconstruction of a frame, for training and evaluation.
 ---
 ---     local image = model:reconstruct(clip:sample(1))
 ---
@@ -175,7 +175,7 @@ end
 ---@return lunerv.Tensor  (1, 3, height, width)
 function Model:reconstruct(frame) return self(frame.t) end
 
---- The number of parameters that a file holds: the embeddings with it, without an encoder.
+--- The number of parameters in a file, with the embeddings but without the encoder.
 ---
 ---     print(model:stored_parameters())
 ---
@@ -187,7 +187,7 @@ function Model:head_note()
   return scale > 1 and (" (the last %d the head's)"):format(scale) or ""
 end
 
---- One line for people: kind, width, strides, grid, parameters.
+--- A one-line summary: kind, width, strides, grid, parameters.
 ---
 ---     print(model:summary())
 ---

@@ -1,9 +1,9 @@
--- NeRV: a frame's time becomes a small map, which blocks of convolution and PixelShuffle enlarge.
+-- NeRV: the frame's time becomes a small map; blocks of convolution and PixelShuffle enlarge it.
 local nn <const> = require "lunerv.nn"
 local OfTime <const> = require "lunerv.models.of_time"
 
---- NeRV (arXiv 2110.13903): a frame's time becomes a small map, which blocks of convolution and
---- PixelShuffle enlarge.
+--- NeRV (arXiv 2110.13903): the frame's time becomes a small map; blocks of convolution and
+--- PixelShuffle enlarge it.
 ---
 ---     local model = lv.models.nerv { clip = clip, params = 1e6 }
 ---     local image = model(1 / #clip)

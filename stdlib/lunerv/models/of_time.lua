@@ -1,4 +1,4 @@
--- What the kinds that know a frame by its time alone have in common: a grid of their own.
+-- The parts shared by kinds whose only input is the frame's time: the grid and the time encoding.
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local Model <const> = require "lunerv.models.model"
@@ -9,13 +9,13 @@ local OfTime <const> = nn.class("OfTime", Model)
 OfTime.next_width = geometry.next_width.of_time
 OfTime.expansion = 1 -- of the first stage
 
--- The encoding of times, which these kinds round to 32 bits first.
+-- The encoding of times; these kinds round it to 32 bits first.
 function OfTime:add_position()
   local o = self.config
   self.position = nn.PositionEncoding { base = o.pe_base, levels = o.pe_levels, float = true }
 end
 
--- The first map has fc_hw cells: as many as cover the frame, unless given.
+-- The first map has fc_hw cells; by default, as many as the frame needs.
 function OfTime:place(o)
   local unit = geometry.product(o.strides)
   o.expansion = self.expansion

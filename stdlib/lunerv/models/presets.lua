@@ -1,10 +1,10 @@
--- The sizes of the papers' tables, by name: options that stand in for those not given.
+-- The model sizes of the papers' tables, by name. A preset sets options that are not given.
 local kinds <const> = require "lunerv.models.kinds"
 
 local presets <const> = {}
 
--- For UVG (1080×1920) nothing is published for the rule: the number itself is kept to. So it is for
--- the bunny where a kind has no `bunny`.
+-- For UVG (1080×1920) no rule is published, so the number itself is used. The same holds for the
+-- bunny if a kind has no `bunny`.
 local uvg <const> = { ["3M"] = 3e6, ["5M"] = 5e6, ["10M"] = 10e6, ["15M"] = 15e6 }
 
 presets.names = {

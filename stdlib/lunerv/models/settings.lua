@@ -5,7 +5,7 @@ local options <const> = require "lunerv.options"
 
 local settings <const> = {}
 
--- A model of these settings for a clip, with `changes` in place of theirs.
+-- Builds a model of these settings for a clip; `changes` override them.
 function settings.build(given, clip, changes)
   local own = options.copy(given)
   for name, value in pairs(changes or {}) do own[name] = value end
@@ -19,9 +19,9 @@ function settings.is_usual(given, name)
   return usual ~= nil and options.same(given[name], usual)
 end
 
--- As published, the layers in front of the trunk hold most of the parameters of a small NeRV or
--- E-NeRV. The trunk learns more with them (stdlib/docs/experiments.md). The option that sets their
--- width, the widths to try, and the largest share of the parameters that they may have.
+-- As published, the layers before the trunk hold most of the parameters of a small NeRV or E-NeRV.
+-- The trunk makes better use of them (stdlib/docs/experiments.md). Per kind: the option that sets
+-- the width of those layers, the widths to try, and their largest share of the parameters.
 local front <const> = { nerv = "stem_dim", enerv = "block_dim" }
 local front_widths <const> = { 64, 32, 24, 16, 8 }
 local front_share <const> = 0.3
@@ -37,15 +37,16 @@ local function share_of_front(model)
   return count / all
 end
 
--- The option that sets the width in front of the trunk; nil where there is none, or somebody chose
+-- The option that sets the width before the trunk; nil if there is none, or if the user chose the
+-- width.
 -- the width.
 function settings.front_option(given)
   local name = front[given.kind:match "^e?nerv"]
   return name and settings.is_usual(given, name) and name or nil
 end
 
--- The largest of the widths that leaves enough parameters to the trunk. The settings say how many
--- there are.
+-- The largest of the widths that leaves enough parameters to the trunk. The settings hold the
+-- parameter count.
 function settings.front_width(given, clip, name)
   local narrowest = given[name]
   for _, width in ipairs(front_widths) do

@@ -16,7 +16,7 @@ local known <const> = {}
 for name in next, functions do known[#known + 1] = name end
 
 --- The activation of a name, a function of a tensor: "gelu", "none", "relu", "sigmoid", "silu",
---- "sin" or "tanh". A function stays what it is.
+--- "sin" or "tanh". A function is returned unchanged.
 ---
 ---     local act = nn.activation "sin"
 ---     local y = act(x)

@@ -44,7 +44,7 @@ function Tanh:forward(x) return native.tanh(x) end
 local Sin <const> = class "Sin"
 function Sin:forward(x) return native.sin(x) end
 
---- What it is given, unchanged: a module for a place where nothing is to be done.
+--- Returns its input unchanged: a module for a place that needs none.
 ---
 ---     model.head = nn.Identity()
 ---

@@ -1,4 +1,4 @@
--- Options of convolutions that are one number, or one for each axis.
+-- Options of convolutions: one number, or one per axis.
 local errors <const> = require "lunerv.errors"
 local parameter <const> = require "lunerv.nn.parameter"
 
@@ -17,7 +17,7 @@ function axes.checked(value, count, what, least)
   return list
 end
 
--- The same as a list of `count`.
+-- The same value as a list of `count` numbers.
 function axes.list(value, count, what, least)
   local checked = axes.checked(value, count, what, least)
   if type(checked) == "table" then return checked end
@@ -26,10 +26,10 @@ function axes.list(value, count, what, least)
   return list
 end
 
--- Whether a table is a list of sides, not one of options.
+-- Whether a table is a list of kernel sides rather than a table of options.
 function axes.is_list(value) return type(value) == "table" and value[1] ~= nil end
 
--- The options of a convolution `what`, where the kernel may have come before them.
+-- The options of the convolution `what`; the kernel may precede them.
 function axes.with_kernel(what, takes, kernel, given)
   if type(kernel) ~= "number" and not axes.is_list(kernel) then
     if given ~= nil then
@@ -55,7 +55,7 @@ function axes.padding(value, count, what, same)
   return axes.checked(value, count, what, 0)
 end
 
--- Groups of channels, which divide those of input and output; `what` is the layer.
+-- Checks groups: they must divide the input and output channels; `what` is the layer.
 function axes.groups(value, c_in, c_out, what)
   local groups = parameter.integer(value, what .. ": groups")
   if c_in % groups ~= 0 or c_out % groups ~= 0 then
@@ -65,7 +65,7 @@ function axes.groups(value, c_in, c_out, what)
   return groups
 end
 
--- `value`, nil where it is the 1 that holds anyway.
+-- `value`, or nil if it is 1, the default.
 function axes.unless_one(value)
   if value ~= 1 then return value end
 end

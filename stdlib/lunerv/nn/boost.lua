@@ -1,4 +1,4 @@
--- Boosts a decoder that knows nothing of it: its blocks become conditioned on time, in place.
+-- Boosts any decoder: its blocks become conditioned on time, in place.
 local Boosted <const> = require "lunerv.nn.boosted"
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
@@ -10,16 +10,16 @@ local PositionEncoding <const> = require "lunerv.nn.position_encoding"
 
 local function is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
 
--- A boosted block whose callers hand it no temporal embedding: it finds that in `moment`.
+-- A boosted block whose callers pass no temporal embedding: it takes it from `conditioning`.
 local InPlace <const> = class("BoostedInPlace", Boosted)
 
-function InPlace:init(block, channels, moment, given)
+function InPlace:init(block, channels, conditioning, given)
   Boosted.init(self, block, channels, given)
-  self.moment = moment
+  self.conditioning = conditioning
 end
 
 function InPlace:forward(...)
-  local z = self.moment.z
+  local z = self.conditioning.z
     or errors.raise "nn.boost: a boosted block was called without a time: call the boosted decoder"
   local results = table.pack(self.up(...))
   results[1] = self.residual(results[1], z)
@@ -41,7 +41,7 @@ local function enlarges(call)
     and after:size(3) * after:size(4) > before:size(3) * before:size(4)
 end
 
--- The modules that make a map larger and have none inside that does, in the order of their calls.
+-- The modules that enlarge a map and contain none that does, in the order of their calls.
 local function enlarging(calls)
   local found, chosen, seen = {}, {}, {}
   for _, call in ipairs(calls) do found[call.module] = found[call.module] or enlarges(call) end
@@ -50,14 +50,14 @@ local function enlarging(calls)
     for _, part in ipairs(module:modules()) do
       if found[part] then inner = inner + 1 end
     end
-    -- One alone is the module itself.
+    -- A single block is the module itself.
     if found[module] and inner == 1 and not seen[module] then chosen[#chosen + 1] = module end
     seen[module] = true
   end
   return chosen
 end
 
--- How many channels `block` made in those calls.
+-- The number of channels that `block` made in those calls.
 local function channels_of(block, calls)
   local channels
   for _, call in ipairs(calls) do
@@ -78,12 +78,12 @@ local function channels_of(block, calls)
       tostring(block))
 end
 
--- Activations that a sine takes the place of, where a module holds them in a field.
+-- Activations that are replaced by a sine if a module holds them in a field.
 local bends <const> = { [native.gelu] = true, [native.silu] = true, [native.relu] = true }
 
--- Sines are the decoder's, not the blocks' alone: with another activation in the layers before them
--- most of the gain is lost. What was not called, such as an encoder, keeps its own.
-local function bend(calls, act)
+-- All layers of the decoder get sines, not only the blocks: another activation in the layers before
+-- them loses most of the gain. Modules that were not called, such as an encoder, keep theirs.
+local function replace_activations(calls, act)
   for _, call in ipairs(calls) do
     for key, value in pairs(call.module) do
       if bends[value] then rawset(call.module, key, act) end
@@ -95,9 +95,9 @@ end
 
 local takes <const> = options.takes("nn.boost", {
   { "decoder", nil, "the module to boost; it is changed in place", type = "any" },
-  { "blocks", nil, "the modules to boost (those that enlarge a map and hold none that does)",
+  { "blocks", nil, "the modules to boost (those that enlarge a map and contain none that does)",
     type = "list" },
-  { "clip", nil, "what the decoder is run on once, to see its blocks and their channels",
+  { "clip", nil, "the clip for one run of the decoder that finds its blocks and channels",
     type = "clip" },
   { "sample", nil, "a frame { image, t, index } in the clip's place; a decoder of time alone needs "
     .. "neither", type = "table" },
@@ -109,12 +109,12 @@ local takes <const> = options.takes("nn.boost", {
   { "conditioning", "tat", "\"tat\", or \"adain\"" },
 })
 
---- Boosts any decoder in place (arXiv 2402.18152): behind every block of it comes a residual block
---- conditioned on the temporal embedding (nn.TATResidual), and its activations become sines. The
+--- Boosts any decoder in place (arXiv 2402.18152): a residual block conditioned on the temporal
+--- embedding (nn.TATResidual) follows each of its blocks, and its activations become sines. The
 --- decoder is a module that is called with the time, (t) or (image, t), or has
---- `reconstruct(frame)`; its own code stays as it is. An activation that is called by name in a
---- forward stays, and so do an encoder's. The result trains like every model; its parameters are
---- the decoder's and the added ones.
+--- `reconstruct(frame)`; its own code does not change. An activation that forward calls by name
+--- stays, and so do an encoder's. The result trains like any model; its parameters are the
+--- decoder's and the added ones.
 ---
 ---     local boosted = nn.boost { decoder = MyDecoder(16), clip = clip }
 ---     lv.train(boosted, clip, { epochs = 10 })
@@ -122,7 +122,7 @@ local takes <const> = options.takes("nn.boost", {
 ---@param options lunerv.nn.boost.Options
 local Boost <const> = class "Boost"
 
--- Methods of those whose decoder has them.
+-- Methods that exist only if the decoder has them.
 local function encode(self, ...) return self.decoder:encode(...) end
 
 local function decode(self, embedding, t)
@@ -130,13 +130,13 @@ local function decode(self, embedding, t)
   return self.decoder:decode(embedding, t)
 end
 
--- What a decoder makes of a frame.
+-- The decoder's reconstruction of a frame.
 local function rebuild(decoder, frame)
   if decoder.reconstruct then return decoder:reconstruct(frame) end
   return decoder(frame.t)
 end
 
--- Puts a boosted block in the place of each block of self.decoder.
+-- Replaces each block of self.decoder by a boosted block.
 local function boost_blocks(self, o)
   local decoder, sample = self.decoder, o.sample or { t = 0.5, index = 1 }
   if o.clip then sample = o.clip:sample(1) end
@@ -152,10 +152,10 @@ local function boost_blocks(self, o)
     errors.raise("nn.boost: no module in %s makes a map larger: name the `blocks` to boost",
       decoder.class_name)
   end
-  if o.act ~= "keep" then bend(calls, activation(o.act)) end
+  if o.act ~= "keep" then replace_activations(calls, activation(o.act)) end
   for _, block in ipairs(blocks) do
     local channels = channels_of(block, calls)
-    local boosted = InPlace(block, channels, self.moment,
+    local boosted = InPlace(block, channels, self.conditioning,
       { cond = o.ch_t, normalise = o.conditioning == "adain" })
     if decoder:replace(block, boosted) == 0 then
       errors.raise("nn.boost: %s is the decoder itself, or no field of it holds it",
@@ -177,7 +177,7 @@ function Boost:init(given)
   self.position = PositionEncoding { base = o.pe_base, levels = o.pe_levels }
   self.time = MLP({ 2 * o.pe_levels, 2 * o.ch_t, o.ch_t },
     { act = o.act == "keep" and "sin" or o.act })
-  self.moment = {}
+  self.conditioning = {}
   boost_blocks(self, o)
 
   local decoder = o.decoder
@@ -185,7 +185,7 @@ function Boost:init(given)
   if decoder.decode then self.decode = decode end
 end
 
---- Sets the time that the blocks are conditioned on, as long as the result is in scope.
+--- Sets the time that conditions the blocks, as long as the result is in scope.
 ---
 ---     local _ <close> = boosted:at(0.5)
 ---     local map = boosted.decoder.body(x)
@@ -193,12 +193,12 @@ end
 ---@param t number|number[]
 ---@return table  to be closed
 function Boost:at(t)
-  local moment, outer = self.moment, self.moment.z
-  moment.z = self.time(self.position(t))
-  return setmetatable({}, { __close = function() moment.z = outer end })
+  local conditioning, outer = self.conditioning, self.conditioning.z
+  conditioning.z = self.time(self.position(t))
+  return setmetatable({}, { __close = function() conditioning.z = outer end })
 end
 
--- Called like the decoder, whose last argument is the time.
+-- Called like the decoder, with the time as the last argument.
 function Boost:forward(...)
   local t = select(-1, ...)
   if type(t) ~= "number" and type(t) ~= "table" then
@@ -208,7 +208,7 @@ function Boost:forward(...)
   return self.decoder(...)
 end
 
---- What training and evaluation call: the boosted decoder's image of a frame.
+--- The reconstruction of a frame, for training and evaluation.
 ---
 ---     local image = boosted:reconstruct(clip:sample(1))
 ---
@@ -219,8 +219,7 @@ function Boost:reconstruct(frame)
   return rebuild(self.decoder, frame)
 end
 
---- The number of parameters that a file holds: as the decoder counts them, with what boosting
---- added.
+--- The number of parameters in a file: the decoder's own count, plus the added ones.
 ---
 ---     print(boosted:stored_parameters())
 ---

@@ -1,4 +1,4 @@
--- A block with one that is conditioned on time behind it.
+-- A block followed by a block that is conditioned on time.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
@@ -7,16 +7,16 @@ local TATResidual <const> = require "lunerv.nn.tat_residual"
 
 local takes <const> = options.takes("nn.Boosted", {
   { "cond", 32, "width of the temporal embedding z" },
-  { "normalise", false, "whether channels are brought to mean 0 and variance 1 first: AdaIN" },
+  { "normalise", false, "whether channels are first normalised to mean 0 and variance 1: AdaIN" },
 })
 
---- Any block that makes a map, then a residual block conditioned on the temporal embedding z.
---- Called as boosted(x, z); the block itself hears nothing of z.
+--- Any block that makes a map, followed by a residual block conditioned on the temporal embedding
+--- z. Called as boosted(x, z); the first block does not get z.
 ---
 ---     local block = nn.Boosted(nn.NeRVBlock(32, 16), 16, { cond = 32 })
 ---     local y = block(x, z)                  -- x: (n, 32, h, w), z: (n, 32)
 ---
----@param block lunerv.Module  what makes a map, (n, channels, h, w)
+---@param block lunerv.Module  makes a map, (n, channels, h, w)
 ---@param channels integer  channels of that map
 ---@param options? lunerv.nn.Boosted.Options
 local Boosted <const> = class "Boosted"

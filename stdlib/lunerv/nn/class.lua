@@ -1,4 +1,4 @@
--- Modules: objects that know their parameters, in the order in which they were assigned.
+-- Modules: objects that list their parameters, in the order of assignment.
 --
 --   local Block = nn.class "Block"
 --   function Block:init(width) self.conv = nn.Conv2d(width, width, { kernel = 1 }) end
@@ -21,7 +21,7 @@ bridge.set_error_path(running.path, absent_method)
 
 -- Classes -----------------------------------------------------------------------------------
 
--- Whether `value` is a trained tensor that is no field of the module yet.
+-- Whether `value` is a trained tensor that is not yet a field of the module.
 local function is_new_parameter(self, value)
   if not tree.is_tensor(value) or not value.requires_grad then return false end
   local seen = {}
@@ -29,7 +29,7 @@ local function is_new_parameter(self, value)
   return tree.is_unseen(value, seen)
 end
 
--- Runs when a field is first set: notes its place in the order, and to whom a module belongs.
+-- Runs when a field is first set: records the order of fields, and a module's parent.
 local function assign(self, key, value)
   if is_module(value) then
     tree.place(value, self)
@@ -57,7 +57,8 @@ local function describe(self)
   return ("%s (%d parameters)"):format(self.class_name, self:parameter_count())
 end
 
--- Raises where a class is called with more than its `init` takes. Programs in files cannot ask.
+-- Raises an error if a class is called with more arguments than its `init` takes. Programs in files
+-- are exempt.
 local function refuse_surplus(class, ...)
   local info = debug and debug.getinfo(class.init, "u")
   local most = info and not info.isvararg and math.max(info.nparams - 1, 0)
@@ -67,17 +68,18 @@ local function refuse_surplus(class, ...)
   end
 end
 
---- Makes a class of modules. Its methods are `init`, which gets what the class is called with,
---- `forward`, which computes, and whatever else it defines. Called, it makes a module.
---- Unlike PyTorch, init does not call its parent's: `Parent.init(self, …)` does, where it must.
+--- Makes a class of modules. Its methods are `init`, which gets the constructor's arguments,
+--- `forward`, which computes, and any others. Calling the class makes a module.
+--- Unlike PyTorch, the parent's init is not called automatically: call `Parent.init(self, …)` if
+--- needed.
 ---
 ---     local Block = nn.class "Block"
 ---     function Block:init(width) self.conv = nn.Conv2d(width, width, 3, { padding = 1 }) end
 ---     function Block:forward(x) return self.conv(x):sin() + x end
 ---     local y = Block(8)(lv.rand(1, 8, 16, 16))
 ---
----@param name string  what messages and file sections call it
----@param parent? table  the class that it extends
+---@param name string  its name in messages and file sections
+---@param parent? table  the base class
 ---@return table  the class
 local function class_of(name, parent)
   if type(name) ~= "string" then

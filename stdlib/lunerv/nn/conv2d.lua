@@ -13,8 +13,8 @@ local takes <const> = options.takes("nn.Conv2d", {
     type = "number|table|string" },
   { "stride", 1, "step between the outputs, or { y, x }", type = "number|table" },
   { "dilation", 1, "step between the kernel's taps, or { y, x }", type = "number|table" },
-  { "groups", 1, "groups of channels that do not see one another" },
-  { "bias", true, "whether a number is added to each output channel" },
+  { "groups", 1, "independent groups of channels" },
+  { "bias", true, "whether each output channel has a bias" },
   { "init", "uniform", "first values: \"uniform\", ±1/√fan-in; \"convnext\", normal 0.02, bias 0" },
 })
 

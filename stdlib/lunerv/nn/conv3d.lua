@@ -11,12 +11,12 @@ local takes <const> = options.takes("nn.Conv3d", {
     type = "number|table|string" },
   { "stride", 1, "step between the outputs, or { d, y, x }", type = "number|table" },
   { "dilation", 1, "step between the kernel's taps, or { d, y, x }", type = "number|table" },
-  { "groups", 1, "groups of channels that do not see one another" },
-  { "bias", true, "whether a number is added to each output channel" },
+  { "groups", 1, "independent groups of channels" },
+  { "bias", true, "whether each output channel has a bias" },
 })
 
 --- A convolution over frames: (n, c_in, d, h, w) → (n, c_out, d', h', w').
---- Unlike PyTorch, stride, padding, dilation and groups are options by name. First values are
+--- Unlike PyTorch, stride, padding, dilation and groups are options by name. Initial values are
 --- PyTorch's: uniform within ±1/√fan-in.
 ---
 ---     local conv = nn.Conv3d(8, 16, 3, { padding = 1 })

@@ -8,18 +8,18 @@ local takes <const> = options.takes("nn.ConvTranspose2d", {
   { "kernel", nil, "side of the square kernel, or { height, width }; the third argument may be it",
     type = "number|table" },
   { "padding", 0, "rows and columns cut from every side, or { y, x }", type = "number|table" },
-  { "output_padding", 0, "rows and columns more, behind the last, or { y, x }",
+  { "output_padding", 0, "rows and columns added after the last, or { y, x }",
     type = "number|table" },
-  { "stride", 1, "step between what neighbouring inputs write to, or { y, x }",
+  { "stride", 1, "step between the outputs of neighbouring inputs, or { y, x }",
     type = "number|table" },
   { "dilation", 1, "step between the kernel's taps, or { y, x }", type = "number|table" },
-  { "groups", 1, "groups of channels that do not see one another" },
-  { "bias", true, "whether a number is added to each output channel" },
+  { "groups", 1, "independent groups of channels" },
+  { "bias", true, "whether each output channel has a bias" },
 })
 
 --- A transposed convolution: (n, c_in, h, w) → (n, c_out, h', w'), larger by the stride.
---- Unlike PyTorch, stride, padding, output_padding, dilation and groups are options by name. First
---- values are PyTorch's: uniform within ±1/√(c_out/groups · kh · kw).
+--- Unlike PyTorch, stride, padding, output_padding, dilation and groups are options by name.
+--- Initial values are PyTorch's: uniform within ±1/√(c_out/groups · kh · kw).
 ---
 ---     local twice = nn.ConvTranspose2d(64, 32, 4, { stride = 2, padding = 1 })
 ---

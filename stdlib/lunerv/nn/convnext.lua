@@ -30,13 +30,13 @@ function Block:forward(x)
 end
 
 local stage_takes <const> = options.takes("nn.ConvNeXtStage", {
-  { "stride", 2, "how much smaller the map becomes, in either direction" },
-  { "blocks", 1, "blocks behind the convolution that makes it smaller" },
-  { "first", false, "whether it is the first stage, which normalises behind its convolution" },
+  { "stride", 2, "downsampling factor in each direction" },
+  { "blocks", 1, "blocks after the downsampling convolution" },
+  { "first", false, "whether it is the first stage, which normalises after its convolution" },
 })
 
--- Downsampling by `stride`, then blocks. The first stage, on the image, normalises what its
--- convolution made, the others what they get.
+-- Downsampling by `stride`, then blocks. The first stage, on the image, normalises after its
+-- convolution; the others normalise their input.
 local Stage <const> = class "ConvNeXtStage"
 
 function Stage:init(c_in, c_out, given)
@@ -55,7 +55,7 @@ function Stage:forward(x)
 end
 
 local takes <const> = options.takes("nn.ConvNeXt", {
-  { "strides", { 5, 2, 2 }, "how much smaller each stage makes the map" },
+  { "strides", { 5, 2, 2 }, "downsampling factor of each stage" },
   { "width", 64, "channels of all stages but the last" },
   { "out", 16, "channels of the embedding" },
   { "blocks", 1, "blocks in each stage" },

@@ -5,14 +5,14 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 
 local takes <const> = options.takes("nn.Dropout", {
-  { "training", nil, "whether anything is dropped (while gradients are recorded)",
+  { "training", nil, "whether elements are dropped (default: while gradients are recorded)",
     type = "boolean" },
 })
 
---- Each element 0 with probability p, else divided by 1 − p, in training; nothing changes in
---- evaluation (JMLR 15:1929).
---- Unlike PyTorch, there is no training mode: it is training while gradients are recorded, and
---- evaluation inside lv.no_grad, unless `training` (a field of the module, too) decides.
+--- In training, each element becomes 0 with probability p and is divided by 1 − p otherwise; in
+--- evaluation nothing changes (JMLR 15:1929).
+--- Unlike PyTorch, there is no training mode: training means that gradients are recorded, and
+--- evaluation is inside lv.no_grad, unless `training` (also a field of the module) decides.
 ---
 ---     local drop = nn.Dropout(0.1)
 ---     drop.training = false

@@ -9,8 +9,8 @@ local takes <const> = options.takes("nn.GroupNorm", {
   { "affine", true, "whether there is a weight and a bias for each channel" },
 })
 
---- Mean 0 and variance 1 over each group of channels and their pixels, then a weight and a bias for
---- each channel (arXiv 1803.08494). It does not depend on the batch.
+--- Normalises each group of channels and their pixels to mean 0 and variance 1, then applies a
+--- weight and a bias for each channel (arXiv 1803.08494). It does not depend on the batch.
 ---
 ---     local norm = nn.GroupNorm(8, 64)
 ---

@@ -1,4 +1,4 @@
--- lv.nn: modules and blocks, each in a file of its own.
+-- lv.nn: modules and blocks, one per file.
 local activations <const> = require "lunerv.nn.activations"
 local convnext <const> = require "lunerv.nn.convnext"
 local errors <const> = require "lunerv.errors"

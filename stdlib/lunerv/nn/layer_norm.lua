@@ -10,14 +10,15 @@ local takes <const> = options.takes("nn.LayerNorm", {
   { "eps", 1e-6, "added to the variance" },
 })
 
---- Mean 0 and variance 1 over one dimension, then a weight and a bias for each of its places.
+--- Normalises one dimension to mean 0 and variance 1, then applies a weight and a bias for each of
+--- its positions.
 --- Unlike PyTorch, the dimension is the second one, the channels of a map, unless `dim` says
 --- otherwise (PyTorch: the last ones), and eps is 1e-6 (PyTorch: 1e-5).
 ---
 ---     local norm = nn.LayerNorm(64)                            -- of (n, 64, h, w)
 ---     local theirs = nn.LayerNorm(64, { dim = -1, eps = 1e-5 })  -- of (…, 64)
 ---
----@param width integer  places of that dimension
+---@param width integer  size of that dimension
 ---@param options? lunerv.nn.LayerNorm.Options
 local LayerNorm <const> = class "LayerNorm"
 

@@ -5,7 +5,7 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.Linear", {
-  { "bias", true, "whether a number is added to each output" },
+  { "bias", true, "whether each output has a bias" },
 })
 
 --- x·Wᵀ + b over the last dimension: (…, n_in) → (…, n_out).

@@ -1,8 +1,8 @@
--- Modules in a row, without a way to call them.
+-- A list of modules that cannot be called.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 
---- A list of modules whose parameters count as its owner's. It is used like any list: `#list`,
+--- A list of modules whose parameters belong to its owner. It works like any list: `#list`,
 --- `list[2]`, `ipairs(list)`.
 --- Unlike PyTorch's ModuleList, it counts from 1, and it takes one list.
 ---

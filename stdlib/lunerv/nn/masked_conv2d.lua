@@ -1,4 +1,4 @@
--- Convolutions that see only what was coded before: PixelCNN's (arXiv 1601.06759).
+-- Causal convolutions, which see only what was coded before: PixelCNN's (arXiv 1601.06759).
 local axes <const> = require "lunerv.nn.axes"
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
@@ -15,8 +15,8 @@ local takes <const> = options.takes("nn.MaskedConv2d", {
 
 --- A convolution whose kernel sees the rows above a pixel, and in its own row what is to the left:
 --- (n, c_in, h, w) → (n, c_out, h, w) (PixelCNN, arXiv 1601.06759).
---- The first layer of a context network has the mask "A", which leaves out the pixel itself, those
---- behind it "B". Weights are masked before each use; all channels of a pixel share one mask. A
+--- The first layer of a context network has the mask "A", which leaves out the pixel itself; later
+--- layers have "B". Weights are masked before each use; all channels of a pixel share one mask. A
 --- kernel { 1, k } is causal along rows alone.
 ---
 ---     local context = nn.Sequential(
@@ -29,7 +29,7 @@ local takes <const> = options.takes("nn.MaskedConv2d", {
 ---@param options? lunerv.nn.MaskedConv2d.Options
 local MaskedConv2d <const> = class "MaskedConv2d"
 
--- Ones where a kernel of these sides may look.
+-- Ones where a kernel with these sides may look.
 local function mask_of(height, width, sees_itself)
   local rows = {}
   for y = 1, height do
@@ -58,7 +58,7 @@ function MaskedConv2d:init(c_in, c_out, kernel, given)
   local fan_in = c_in * k[1] * k[2]
   self.weight = parameter.uniform(fan_in, c_out, c_in, k[1], k[2])
   if o.bias then self.bias = parameter.uniform(fan_in, c_out) end
-  -- In a table: it is no part of the state.
+  -- In a table, so that it is not part of the state.
   self.geometry = { padding = { k[1] // 2, k[2] // 2 } }
   self.mask = { mask_of(k[1], k[2], o.mask == "B") }
 end

@@ -7,8 +7,8 @@ local List <const> = require "lunerv.nn.list"
 local options <const> = require "lunerv.options"
 
 local takes <const> = options.takes("nn.MLP", {
-  { "act", "relu", "the activation behind each layer: a name or a function" },
-  { "last", nil, "the one behind the last layer (act)", type = "string|function" },
+  { "act", "relu", "the activation after each layer: a name or a function" },
+  { "last", nil, "the activation after the last layer (act)", type = "string|function" },
 })
 
 --- Linear layers over the last dimension, each followed by an activation.

@@ -1,21 +1,21 @@
--- What every module can do. State and observing have files of their own, which add to it.
+-- The methods of every module. State and observing are in separate files, which add to it.
 local errors <const> = require "lunerv.errors"
 local tree <const> = require "lunerv.nn.tree"
 
---- What every class of lv.nn extends: an object that knows its parameters, its buffers and the
---- modules inside it, in the order in which they were assigned to its fields.
---- Unlike PyTorch, there is no training mode, and a tensor in a field that needs no gradient is a
---- buffer: nothing is registered. Several modules go into an nn.List, not into a plain table.
+--- The base class of lv.nn: an object that lists its parameters, its buffers and the modules inside
+--- it, in the order of assignment to its fields.
+--- Unlike PyTorch, there is no training mode, and nothing is registered: a tensor in a field that
+--- needs no gradient is a buffer. Put several modules into an nn.List, not into a plain table.
 local Module <const> = { class_name = "Module" }
 
---- What a class makes of the arguments that it is called with; a class of one's own defines it.
+--- The constructor: gets the arguments of the class's call. Override it in your own class.
 ---
 ---     function Block:init(width) self.conv = nn.Conv2d(width, width, 3) end
 ---
 ---@param ... any
 function Module.init() end
 
---- What a module computes; `module(x)` calls it.
+--- The computation of a module; `module(x)` calls it.
 ---
 ---     function Block:forward(x) return self.conv(x):gelu() + x end
 ---
@@ -28,8 +28,8 @@ end
 
 -- Parts --------------------------------------------------------------------------------------
 
---- The tensors that are trained, in this module and those inside it, each once, in order of
---- assignment. What hides in a plain table is an error.
+--- The trained tensors of this module and those inside it, each once, in order of assignment.
+--- Parameters in a plain table are an error.
 ---
 ---     local optimiser = lv.optim.Adam(model:parameters(), { lr = 1e-3 })
 ---
@@ -98,7 +98,7 @@ end
 ---@return fun(): string, lunerv.Module
 function Module:named_children() return tree.each(tree.children(self)) end
 
---- Calls a function with every module: those inside first, this one last.
+--- Calls a function with every module: children first, this one last.
 ---
 ---     model:apply(function(module)
 ---       if module.bias then lv.no_grad(function() module.bias:zero_() end) end
@@ -121,14 +121,14 @@ function Module:apply(visit)
   return self
 end
 
---- Puts a module in the place of another, wherever that is in this module or those inside it, under
---- the name that it has there. The new one may hold the old one.
+--- Replaces a module by another wherever it occurs in this module or those inside it, under the
+--- same field name. The new one may hold the old one.
 ---
 ---     local places = model:replace(model.head, nn.Sequential(model.head, nn.Sigmoid()))
 ---
 ---@param old lunerv.Module
 ---@param new lunerv.Module
----@return integer  how many places there were
+---@return integer  the number of places
 function Module:replace(old, new)
   if not tree.is_module(new) then
     errors.raise("replace: expected a module in the other's place, got %s", type(new))

@@ -6,9 +6,9 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.NeRVBlock", {
-  { "scale", 2, "how much larger the map becomes, in either direction" },
+  { "scale", 2, "upsampling factor in each direction" },
   { "kernel", 3, "side of the convolution's kernel" },
-  { "act", "gelu", "the activation behind it: a name or a function" },
+  { "act", "gelu", "the activation after it: a name or a function" },
 })
 
 --- A convolution, PixelShuffle and an activation: (n, c_in, h, w) → (n, c_out, h·scale, w·scale).

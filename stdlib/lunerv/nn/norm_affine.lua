@@ -8,9 +8,9 @@ local takes <const> = options.takes("nn.NormAffine", {
   { "act", "gelu", "the activation of the layer that makes γ and β: a name or a function" },
 })
 
---- E-NeRV's conditioning: each channel of a map f is brought to mean 0 and variance 1, then f·γ +
---- β. γ and β are the halves of one activated linear layer of the temporal embedding z. (nn.TAT
---- starts from f itself, and adds its γ to 1.) Called as affine(f, z).
+--- E-NeRV's conditioning: normalises each channel of a map f to mean 0 and variance 1, then
+--- computes f·γ + β. γ and β are the halves of one activated linear layer of the temporal embedding
+--- z. (nn.TAT starts from f itself, and adds its γ to 1.) Called as affine(f, z).
 ---
 ---     local affine = nn.NormAffine(32, 128)
 ---     local y = affine(f, z)                 -- f: (n, 32, h, w), z: (n, 128)

@@ -1,4 +1,4 @@
--- Looking at the calls of a module and of those inside it.
+-- Records the calls of a module and of those inside it.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local Module <const> = require "lunerv.nn.module"
@@ -6,7 +6,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local tree <const> = require "lunerv.nn.tree"
 
--- What Module:observe wants to be told of each call, while it runs; nil otherwise.
+-- Called for each call of a module while Module:observe runs; nil otherwise.
 local observing <const> = { observer = nil }
 
 local function computed(values)
@@ -15,8 +15,8 @@ local function computed(values)
   end
 end
 
--- A tensor that is no leaf keeps no gradient. Zeros that are one, added to it, get the same.
--- Returns the result to go on with, and those zeros, or nil where no gradient will flow.
+-- A tensor that is not a leaf keeps no gradient. A leaf of zeros that is added to it gets the same
+-- gradient. Returns the sum to continue with, and the zeros, or nil if no gradient will flow.
 local function with_probe(output)
   if not (tree.is_tensor(output) and output.requires_grad) then return output, nil end
   local zeros = native.zeros(table.unpack(output.shape)):to(output.dtype)
@@ -24,7 +24,7 @@ local function with_probe(output)
   return output + zeros, zeros
 end
 
--- `call.gradient` is looked up when it is asked for: backward may run later.
+-- `call.gradient` is looked up on access, because backward may run later.
 local function with_gradient(call, probe)
   return setmetatable(call, { __index = function(_, key)
     return key == "gradient" and probe and probe.grad or nil
@@ -32,15 +32,14 @@ local function with_gradient(call, probe)
 end
 
 local takes <const> = options.takes("Module:observe", {
-  { "time", false, "whether each call's seconds are measured; its output is computed within it" },
+  { "time", false, "whether to time each call; its output is then computed within it" },
   { "gradients", false, "whether outputs keep their gradients: after backward, call.gradient" },
 })
 
---- Runs a function, and returns the calls of this module and those inside it meanwhile, in the
---- order in which they ended: { { name =, module =, inputs = { … }, output =, seconds =, gradient =
---- }, … }. Names are paths as in errors, "Net.body[2].conv". A call only says what is to be
---- computed: its time is measured with `time = true`, which computes inputs before it and the
---- output within it.
+--- Runs a function, and returns the calls of this module and those inside it, in the order in which
+--- they ended: { { name =, module =, inputs = { … }, output =, seconds =, gradient = }, … }. Names
+--- are paths as in errors, "Net.body[2].conv". A call normally only builds the graph. With `time =
+--- true`, the inputs are computed before it and the output within it, and it is timed.
 ---
 ---     local function run() model(x):mean():backward() end
 ---     for _, call in ipairs(model:observe(run, { gradients = true })) do

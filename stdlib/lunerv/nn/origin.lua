@@ -1,3 +1,3 @@
--- What each module was built by: module → { class, arguments (as table.pack leaves them) }. From
--- that an equal one can be built, in a file's decoder for one.
+-- The constructor of each module: module → { class, arguments (as table.pack leaves them) }. An
+-- equal module can be built from it, for example in a file's decoder.
 return setmetatable({}, { __mode = "k" })

@@ -1,9 +1,9 @@
--- What a decoder's last layer made, as an image.
+-- Turns the output of a decoder's last layer into an image.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
---- What a decoder's head made, as an image: "tanh" is 0.5·tanh(x) + 0.5, "sigmoid" what it says; a
---- number is added as it is.
+--- Turns the output of a decoder's head into an image: "tanh" is 0.5·tanh(x) + 0.5, "sigmoid" is
+--- the sigmoid; a number is added to the output.
 ---
 ---     local image = nn.out_image(self.head(x), "sigmoid")
 ---

@@ -1,16 +1,16 @@
--- Trained tensors and the values they start from.
+-- Trained tensors and their initial values.
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
 local tree <const> = require "lunerv.nn.tree"
 
 local parameter <const> = {}
 
--- By tensor, the state of the random numbers it was drawn from, and the bound.
+-- Tensor → the random number state it was drawn from, and the bound.
 local origins <const> = setmetatable({}, { __mode = "k" })
 
 local without_memory = false
 
--- body(...), in which parameters have a shape but no memory: for counting them. What body builds
+-- Runs body(...) with parameters that have a shape but no memory, for counting them. What body builds
 -- must not be used otherwise.
 function parameter.of_shapes(body, ...)
   local outer <const> = without_memory
@@ -19,13 +19,13 @@ function parameter.of_shapes(body, ...)
   return body(...)
 end
 
--- A tensor of zeros for a parameter, to be filled by `fill` with what follows it.
+-- A tensor of zeros for a parameter, to be filled by `fill` with the remaining arguments.
 local function filled(shape, fill, ...)
   if without_memory then return native.zeros(1):expand(table.unpack(shape)) end
   return native[fill](native.zeros(table.unpack(shape)), ...)
 end
 
---- Makes a tensor a parameter: a gradient is kept for it, and optimisers see it.
+--- Makes a tensor a parameter: it gets a gradient, and optimisers see it.
 --- Unlike PyTorch, it returns the same tensor, whose requires_grad is set.
 ---
 ---     self.scale = nn.parameter(lv.ones(1, width, 1, 1))
@@ -44,21 +44,21 @@ end
 -- U(±1/√fan_in).
 function parameter.uniform(fan_in, ...)
   local bound = 1 / math.sqrt(fan_in)
-  -- Programs from files have no random numbers of their own, nor a use for what follows.
+  -- Programs from files have no random state, and need no origins.
   local state = native.rng_state and native.rng_state()
   local tensor = parameter.from(filled({ ... }, "uniform_", -bound, bound))
   if state then origins[tensor] = { state = state, bound = bound } end
   return tensor
 end
 
--- Where a tensor's first values came from, { state =, bound = }: bound·(2u − 1) of the numbers u
--- in [0, 1) that are drawn from that state on. nil for one that did not start so.
+-- The origin of a tensor's initial values, { state =, bound = }: bound·(2u − 1) of the numbers u in
+-- [0, 1) drawn from that state on. nil for any other initialisation.
 function parameter.origin(tensor) return origins[tensor] end
 
--- `tensor` goes back to `origin` from now on; to what it did where that is nil.
+-- Sets the origin of `tensor`; nil keeps the old one.
 function parameter.descend(tensor, origin) origins[tensor] = origin or origins[tensor] end
 
--- Where the parameters of a module started, by name, as plain data: what files of a network keep.
+-- The origins of a module's parameters, by name, as plain data: what files of a network store.
 function parameter.origins(module)
   local list = {}
   for name, tensor in module:named_parameters() do
@@ -70,8 +70,8 @@ function parameter.origins(module)
   return list
 end
 
--- Tensors by name go back to what `list` of parameter.origins says; those that it leaves out, where
--- they did.
+-- Sets the origins of tensors by name from `list`, a result of parameter.origins; tensors that are
+-- not in it keep theirs.
 function parameter.take_origins(tensors, list)
   for name, origin in pairs(list) do
     local state = { seed = tonumber(origin.seed), counter = tonumber(origin.counter) }
@@ -79,7 +79,7 @@ function parameter.take_origins(tensors, list)
   end
 end
 
--- The values that a tensor of `origin` began with, in the shape of `tensor`.
+-- The initial values of a tensor with this origin, in the shape of `tensor`.
 function parameter.start(origin, tensor)
   local now = native.rng_state()
   native.set_rng_state(origin.state)
@@ -98,7 +98,8 @@ function parameter.full(value, ...)
   return parameter.from(filled({ ... }, "fill_", value))
 end
 
--- `value` as an integer of at least `least` (a float such as 8.0 will do), or an error.
+-- Returns `value` as an integer of at least `least` (a float such as 8.0 is accepted), or raises an
+-- error.
 function parameter.integer(value, what, least)
   local integer = math.tointeger(value)
   if not integer or integer < (least or 1) then

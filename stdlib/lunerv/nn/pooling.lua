@@ -5,16 +5,16 @@ local options <const> = require "lunerv.options"
 local takes_mean <const> = options.takes("nn.AvgPool2d", {
   { "stride", nil, "step between windows (the kernel)", type = "integer|table" },
   { "padding", 0, "zeros on each side, at most half the kernel", type = "integer|table" },
-  { "ceil_mode", false, "whether windows may reach beyond the last element" },
+  { "ceil_mode", false, "whether windows may extend past the last element" },
   { "count_include_pad", true, "whether those zeros count in the mean" },
-  { "divisor_override", nil, "divides sums in place of the elements' number", type = "number" },
+  { "divisor_override", nil, "divides sums instead of the element count", type = "number" },
 })
 
 local takes_max <const> = options.takes("nn.MaxPool2d", {
   { "stride", nil, "step between windows (the kernel)", type = "integer|table" },
-  { "padding", 0, "places on each side that hold nothing", type = "integer|table" },
+  { "padding", 0, "padding on each side, which is never the maximum", type = "integer|table" },
   { "dilation", 1, "step between the elements of a window", type = "integer|table" },
-  { "ceil_mode", false, "whether windows may reach beyond the last element" },
+  { "ceil_mode", false, "whether windows may extend past the last element" },
 })
 
 --- The means of windows, x:avg_pool2d as a module.
@@ -30,7 +30,7 @@ function AvgPool2d:init(kernel_size, given)
 end
 function AvgPool2d:forward(x) return x:avg_pool2d(self.kernel_size, self.geometry) end
 
---- The largest numbers of windows, x:max_pool2d as a module.
+--- The maxima of windows, x:max_pool2d as a module.
 ---
 ---     local half = nn.MaxPool2d(2)
 ---     local stem = nn.MaxPool2d(3, { stride = 2, padding = 1 })
@@ -43,7 +43,7 @@ function MaxPool2d:init(kernel_size, given)
 end
 function MaxPool2d:forward(x) return x:max_pool2d(self.kernel_size, self.geometry) end
 
---- The means of windows that cover a map evenly, x:adaptive_avg_pool2d as a module.
+--- The means of windows that evenly cover a map, x:adaptive_avg_pool2d as a module.
 ---
 ---     local means = nn.AdaptiveAvgPool2d(1)
 ---

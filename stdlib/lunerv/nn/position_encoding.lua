@@ -1,5 +1,5 @@
 -- Times as sines and cosines. The largest argument is near 1.4e8, where one ulp of a base changes
--- everything: the bases are a buffer, so that they travel with the parameters.
+-- everything. So the bases are a buffer, and are saved with the parameters.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -9,7 +9,7 @@ local parameter <const> = require "lunerv.nn.parameter"
 local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
 
 local takes <const> = options.takes("nn.PositionEncoding", {
-  { "base", 1.25, "how much faster each level turns than the one before" },
+  { "base", 1.25, "ratio of the frequencies of successive levels" },
   { "levels", 80, "pairs of a sine and a cosine" },
   { "float", false, "whether values are rounded to 32 bits first, as NeRV's program does" },
 })
@@ -32,7 +32,8 @@ function PositionEncoding:init(given)
   end
   for k = 1, levels do
     -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32. Powers are
-    -- multiplied up, which is the same on every machine: a file does without its bases.
+    -- computed by multiplication, which gives the same result on every machine, so a file need not
+    -- store its bases.
     bases[k] = float32(power) * float32(math.pi)
     power = power * o.base
   end
@@ -42,7 +43,7 @@ end
 
 function PositionEncoding:forward(values)
   local encoded = native.position_encoding(values, self.bases, self.precision)
-  -- After Module:to "f64" the layers behind it are of 64 bits.
+  -- After Module:to "f64" the later layers are 64-bit.
   return encoded.dtype == self.bases.dtype and encoded or encoded:to(self.bases.dtype)
 end
 

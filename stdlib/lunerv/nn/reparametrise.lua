@@ -1,19 +1,19 @@
--- Parameters that are computed from themselves whenever their module computes.
+-- Reparametrisation: parameters are transformed whenever their module computes.
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 local tree <const> = require "lunerv.nn.tree"
 local with_parameters <const> = require "lunerv.nn.with_parameters"
 
--- What a forward of ours does before the module's own: forward → { { name, f }, … }.
+-- The functions that a forward of ours runs before the module's own: forward → { { name, f }, … }.
 local steps_of <const> = setmetatable({}, { __mode = "k" })
 
---- Has a module compute with f(parameter) in the place of one of its parameters, each time that it
---- is called: weight normalisation, masks, quantisers.
---- Unlike PyTorch (`parametrize.register_parametrization`), no field is renamed, and only inside
---- `module(…)` does the field hold the computed values. The parameter keeps its name and its
---- values, and is what is trained and stored. A function that is a module itself, such as
+--- Makes a module compute with f(parameter) instead of one of its parameters, on every call: weight
+--- normalisation, masks, quantisers.
+--- Unlike PyTorch (`torch.nn.utils.parametrize.register_parametrization`), no field is renamed, and
+--- the field holds the computed values only inside `module(…)`. The parameter keeps its name and
+--- its values, and is what is trained and stored. A function that is itself a module, such as
 --- lv.quant.Scale, becomes a field of the module, so that its own parameters are trained too.
---- Several for one parameter are applied in the order in which they came.
+--- Several functions for one parameter are applied in the order in which they were added.
 ---
 ---     local conv = nn.Conv2d(8, 8, 3)
 ---     nn.reparametrise(conv, "weight", function(w) return w:tanh() end)
@@ -45,13 +45,13 @@ local function reparametrise(module, name, f)
       field = name .. "_by_" .. count
     end
     module[field] = f
-    -- Looked up anew: of a clone, it is the clone's own.
+    -- Looked up on every call, so that a clone uses its own.
     f = function(parameter, self) return rawget(self, field)(parameter) end
   end
   local known = steps_of[module.forward]
   local inner, steps = module.forward, { { name, f } }
   if known then
-    -- A clone has the same forward, and is not to be changed with this one.
+    -- A clone has the same forward, which must not be changed through this one.
     inner = known.inner
     table.move(known, 1, #known, 1, steps)
     steps[#known + 1] = { name, f }

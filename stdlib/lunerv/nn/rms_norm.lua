@@ -1,4 +1,4 @@
--- Division by the root of the mean square.
+-- Normalisation by the root mean square.
 local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
@@ -8,15 +8,15 @@ local takes <const> = options.takes("nn.RMSNorm", {
   { "eps", 1e-6, "added to the mean of squares" },
 })
 
---- Vectors over one dimension divided by the root of their mean square, then a weight for each
---- place (arXiv 1910.07467).
+--- Divides vectors along one dimension by their root mean square, then multiplies by a weight for
+--- each position (arXiv 1910.07467).
 --- Unlike PyTorch, the dimension is the second one unless `dim` says otherwise, as in nn.LayerNorm,
 --- and eps is 1e-6.
 ---
 ---     local norm = nn.RMSNorm(64)                  -- of (n, 64, h, w)
 ---     local theirs = nn.RMSNorm(64, { dim = -1 })  -- of (…, 64)
 ---
----@param width integer  places of that dimension
+---@param width integer  size of that dimension
 ---@param options? lunerv.nn.RMSNorm.Options
 local RMSNorm <const> = class "RMSNorm"
 

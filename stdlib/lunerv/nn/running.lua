@@ -1,11 +1,11 @@
--- Which modules are being computed, for paths in errors and for who measures.
+-- The modules being computed, for paths in errors and for measurements.
 local tree <const> = require "lunerv.nn.tree"
 local watch <const> = require "lunerv.nn.watch"
 
 local running <const> = {}
 
--- The modules being computed, outermost first, for each coroutine. A stack is its own guard: a
--- to-be-closed reference to it pops one module, whether the call returns or fails.
+-- The stack of modules being computed, outermost first, for each coroutine. The stack is its own
+-- guard: a to-be-closed reference to it pops one module, whether the call returns or fails.
 local stacks <const> = setmetatable({}, { __mode = "k" })
 local Stack <const> = {
   __close = function(stack)
@@ -14,7 +14,7 @@ local Stack <const> = {
   end,
 }
 
--- Says that a module computes for as long as the value returned, a to-be-closed variable, lives.
+-- Marks a module as running while the returned to-be-closed variable lives.
 function running.enter(module)
   local thread = coroutine.running()
   local stack = stacks[thread]
@@ -27,7 +27,7 @@ function running.enter(module)
   return stack
 end
 
--- The module that computes, or nil outside of every one.
+-- The running module, or nil.
 function running.module()
   local stack = stacks[coroutine.running()]
   return stack and stack[#stack]

@@ -1,10 +1,10 @@
--- Layers in a row.
+-- Layers in sequence.
 local activation <const> = require "lunerv.nn.activation"
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 
---- Each applied to the result of the one before: modules, functions of a tensor, and names of
---- activations, one after the other or as one list. Its steps are its fields 1, 2, …
+--- Applies each step to the result of the previous one. Steps are modules, functions of a tensor,
+--- and names of activations, as arguments or as one list. They are the fields 1, 2, …
 ---
 ---     local net = nn.Sequential(nn.Linear(2, 16), "gelu", nn.Linear(16, 1))
 ---     local same = nn.Sequential { nn.Linear(2, 16), nn.GELU(), nn.Linear(16, 1) }
@@ -12,7 +12,7 @@ local errors <const> = require "lunerv.errors"
 ---@param ... lunerv.Module|function|string|table
 local Sequential <const> = class "Sequential"
 
--- A list that came alone; or the arguments, where the first one is a step.
+-- The single list, or the arguments if the first one is a step.
 local function steps_of(first, ...)
   local is_step = type(first) == "function" or type(first) == "string"
     or type(first) == "table" and (first.class_name or getmetatable(first) ~= nil)

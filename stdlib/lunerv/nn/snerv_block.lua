@@ -6,11 +6,11 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.SNeRVBlock", {
-  { "scale", 2, "how much larger the map becomes, in either direction" },
+  { "scale", 2, "upsampling factor in each direction" },
   { "kernel", 3, "side of the upsampling convolution's kernel" },
-  { "act", "sin", "the activation behind it: a name or a function" },
+  { "act", "sin", "the activation after it: a name or a function" },
   { "cond", 32, "width of the temporal embedding z" },
-  { "normalise", false, "whether channels are brought to mean 0 and variance 1 first: AdaIN" },
+  { "normalise", false, "whether channels are first normalised to mean 0 and variance 1: AdaIN" },
 })
 
 --- The boosted kinds' block: nn.NeRVBlock with a sine, then nn.TATResidual. Called as block(x, z).

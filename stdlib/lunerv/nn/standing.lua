@@ -1,7 +1,7 @@
--- Tensors that stand in fields of modules for a while, in the place of the modules' own.
+-- Temporary replacements of tensors in fields of modules.
 local standing <const> = {}
 
--- What stands now, outermost first: lists of { module, key, tensor }.
+-- The current replacements, outermost first: lists of { module, key, tensor }.
 local all <const> = {}
 
 local Guard <const> = {
@@ -19,8 +19,8 @@ local Guard <const> = {
   end,
 }
 
--- Puts tensors, a list of { module, key, tensor }, into fields that exist for as long as the value
--- returned, a to-be-closed variable, lives.
+-- Puts tensors, a list of { module, key, tensor }, into existing fields while the returned
+-- to-be-closed variable lives.
 function standing.put(places)
   local guard = setmetatable({ places = places }, Guard)
   all[#all + 1] = places
@@ -31,10 +31,10 @@ function standing.put(places)
   return guard
 end
 
--- All that stands now, for `call`.
+-- All current replacements, for `call`.
 function standing.now() return table.move(all, 1, #all, 1, {}) end
 
--- f(...) while what stood then, as `now` gave it, stands again.
+-- Calls f(...) with the replacements that `now` returned earlier.
 function standing.call(then_, f, ...)
   if #then_ == 0 then return f(...) end
   local guards <close> = setmetatable({}, {

@@ -5,11 +5,11 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.TAT", {
-  { "normalise", false, "whether each channel is brought to mean 0 and variance 1 first: AdaIN" },
+  { "normalise", false, "whether channels are first normalised to mean 0 and variance 1: AdaIN" },
 })
 
---- The temporal-aware affine transform f·(1 + γ(z)) + β(z), with one γ and one β per channel, each
---- of two layers. Called as tat(f, z).
+--- The temporal-aware affine transform f·(1 + γ(z)) + β(z). γ and β have one value per channel and
+--- come from two layers each. Called as tat(f, z).
 ---
 ---     local tat = nn.TAT(16, 32)
 ---     local y = tat(f, z)                    -- f: (n, 16, h, w), z: (n, 32)

@@ -6,7 +6,7 @@ local parameter <const> = require "lunerv.nn.parameter"
 local TAT <const> = require "lunerv.nn.tat"
 
 local takes <const> = options.takes("nn.TATResidual", {
-  { "normalise", false, "whether each channel is brought to mean 0 and variance 1 first: AdaIN" },
+  { "normalise", false, "whether channels are first normalised to mean 0 and variance 1: AdaIN" },
 })
 
 --- f + conv(TAT(GELU(conv(TAT(f, z))), z)), the residual block of the boosted kinds. Called as

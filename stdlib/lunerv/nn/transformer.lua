@@ -1,16 +1,17 @@
--- The transformer block that E-NeRV lets its places talk with, and its two halves.
+-- E-NeRV's transformer block over positions, and its two halves.
 local class <const> = require "lunerv.nn.class"
 local Linear <const> = require "lunerv.nn.linear"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local attention_takes <const> = options.takes("nn.Attention", {
-  { "heads", 8, "heads that attend side by side" },
+  { "heads", 8, "number of parallel heads" },
   { "head_width", 64, "width of each head" },
 })
 
---- softmax(QKᵀ/√head_width)·V in every head, heads side by side, projected back to `width`. One
---- head as wide as the tokens needs no projection. (n, tokens, width) → the same.
+--- Multi-head attention: softmax(QKᵀ/√head_width)·V in every head, the heads concatenated and
+--- projected to `width`. A single head as wide as the tokens has no projection. (n, tokens, width)
+--- → the same.
 ---
 ---     local attention = nn.Attention(128, { heads = 4, head_width = 32 })
 ---
@@ -40,13 +41,13 @@ function Attention:forward(x)
 end
 
 local transformer_takes <const> = options.takes("nn.Transformer", {
-  { "heads", 8, "heads that attend side by side" },
+  { "heads", 8, "number of parallel heads" },
   { "head_width", 64, "width of each head" },
 })
 
 --- E-NeRV's transformer block: x + attention(x), then x + W₂·GELU(W₁·x).
---- Unlike PyTorch, half the width is inside, and nothing is normalised. (n, tokens, width) → the
---- same.
+--- Unlike PyTorch, the hidden layer has half the width, and there is no normalisation. (n, tokens,
+--- width) → the same.
 ---
 ---     local block = nn.Transformer(128, { heads = 1 })
 ---

@@ -8,13 +8,13 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.TwoConvBlock", {
-  { "scale", 2, "how much larger the map becomes, in either direction" },
-  { "kernel", 3, "side of the kernel of the convolution that upsamples" },
-  { "act", "gelu", "the activation behind both: a name or a function" },
+  { "scale", 2, "upsampling factor in each direction" },
+  { "kernel", 3, "side of the upsampling convolution's kernel" },
+  { "act", "gelu", "the activation after both: a name or a function" },
 })
 
---- E-NeRV's first block: one convolution upsamples, one of 3×3 changes the number of channels, the
---- narrower side in the middle, and only then comes the activation.
+--- E-NeRV's first block: one convolution upsamples and a 3×3 convolution changes the number of
+--- channels, in the order that keeps the middle narrow; the activation follows both.
 --- (n, c_in, h, w) → (n, c_out, h·scale, w·scale).
 ---
 ---     local up = nn.TwoConvBlock(64, 32, { scale = 5 })

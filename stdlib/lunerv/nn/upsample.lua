@@ -3,8 +3,8 @@ local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 
 local takes <const> = options.takes("nn.Upsample", {
-  { "scale", nil, "outputs for each input: a number, or one for each axis", type = "number|table" },
-  { "size", nil, "the new sizes in place of a scale: a number, or { h, w }",
+  { "scale", nil, "outputs per input: a number, or one per axis", type = "number|table" },
+  { "size", nil, "the new sizes instead of a scale: a number, or { h, w }",
     type = "integer|table" },
   { "mode", "nearest", "\"nearest\", \"bilinear\", \"bicubic\", \"trilinear\" or \"linear\"" },
   { "align_corners", false, "whether the outermost elements stay where they are" },

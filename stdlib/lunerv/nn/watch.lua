@@ -1,4 +1,4 @@
--- Who is told which module is being computed: lunerv.profile, while it measures.
---   enter(stack)   the last module of the stack begins
---   leave(stack)   the one that was last has ended
+-- Hooks on the computation of modules; lv.profile sets them while it measures.
+--   enter(stack)   the last module of the stack starts
+--   leave(stack)   the last module has ended
 return {}

@@ -1,9 +1,9 @@
--- Other tensors in the place of a module's parameters.
+-- Replaces a module's parameters by other tensors.
 local errors <const> = require "lunerv.errors"
 local standing <const> = require "lunerv.nn.standing"
 local tree <const> = require "lunerv.nn.tree"
 
--- What stands for each tensor of the module: tensor → the one in its place.
+-- Tensor of the module → its replacement.
 local function replacements(module, tensors)
   local own, names, others = {}, {}, {}
   for _, entry in ipairs(tree.tensors(module)) do
@@ -28,7 +28,7 @@ local function replacements(module, tensors)
   return others
 end
 
--- The fields that hold what is replaced, and what is to stand there: { module, key, tensor } each.
+-- The fields to replace, and their replacements: { module, key, tensor } each.
 local function places_of(module, others)
   local places = {}
   for _, entry in ipairs(tree.modules(module)) do
@@ -43,10 +43,10 @@ local function places_of(module, others)
   return places
 end
 
---- Calls a function while other tensors stand in the place of a module's parameters and buffers,
---- and returns its results.
---- It is for weights that are computed, such as quantised, masked or predicted ones. Afterwards,
---- after an error too, the module has its own again.
+--- Calls a function with other tensors in place of a module's parameters and buffers, and returns
+--- its results.
+--- Use it for weights that are computed, such as quantised, masked or predicted ones. Afterwards,
+--- also after an error, the module has its own tensors again.
 --- Unlike PyTorch (`torch.func.functional_call`), it calls a function, which may be the module.
 ---
 ---     local y = nn.with_parameters(model, { ["head.weight"] = rough }, model, x)
@@ -54,8 +54,8 @@ end
 ---@param module lunerv.Module
 ---@param tensors table  by name, as in named_parameters; those left out stay
 ---@param f fun(...: any): any
----@param ... any  what the function gets
----@return any ...  what the function returns
+---@param ... any  the arguments of the function
+---@return any ...  the results of the function
 local function with_parameters(module, tensors, f, ...)
   if not tree.is_module(module) then
     errors.raise("with_parameters: expected a module, got %s", type(module))

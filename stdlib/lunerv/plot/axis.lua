@@ -6,16 +6,16 @@ Axis.__index = Axis
 
 local axis <const> = {}
 
-local margin <const> = 0.04 -- free at each end of a range, as a share of it
-local farthest <const> = 1e5 -- pixels; what is clipped away need not be farther off
+local margin <const> = 0.04 -- free at each end, as a fraction of the range
+local farthest <const> = 1e5 -- pixels; anything farther away is clipped anyway
 
--- Whether an axis of options `o` can show `value`: nan, infinities and, on a logarithmic axis,
--- what is not above 0 are gaps.
+-- Whether an axis of options `o` can show `value`. The values that it cannot show are gaps: nan,
+-- infinities and, on a logarithmic axis, numbers up to 0.
 function axis.shows(o, value)
   return value == value and math.abs(value) < 1e300 and (not o.log or value > 0)
 end
 
--- Smallest and largest of `values`, with a margin, or o.from and o.to; never the same.
+-- The range of `values` with a margin, or o.from and o.to. Its ends always differ.
 local function range(o, values)
   local low, high = math.huge, -math.huge
   for _, value in ipairs(values) do
@@ -34,7 +34,7 @@ local function range(o, values)
     low, high = low - half, high + half
   end
   local room = margin * (high - low)
-  -- What is never negative does not begin below 0.
+  -- The range of values that are never negative starts at 0 or above.
   local start = low >= 0 and math.max(low - room, 0) or low - room
   low, high = o.from or start, o.to or high + room
   return low, high > low and high or low + 1
@@ -56,8 +56,8 @@ local function round_numbers(low, high, most)
   return list
 end
 
--- Powers of ten, with their doubles and fives where there are few; round numbers where there are
--- none.
+-- Powers of ten. Where there are few, also 2 and 5 times a power; where there is none, round
+-- numbers.
 local function round_powers(low, high, most)
   local first, last = math.log(low, 10), math.log(high, 10)
   local step = math.max(1, math.ceil((last - first) / most))
@@ -74,7 +74,7 @@ local function round_powers(low, high, most)
   return round_numbers(low, high, most)
 end
 
--- Raises an error for a range that an axis called `name` cannot have.
+-- Raises an error if the options of the axis called `name` give an invalid range.
 function axis.check(o, name)
   for _, key in ipairs { "from", "to" } do
     if o[key] and not axis.shows(o, o[key]) then
@@ -95,7 +95,7 @@ function axis.new(o, values, most)
   for _, value in ipairs(ticks) do
     if self:holds(value) then self.ticks[#self.ticks + 1] = value end
   end
-  -- Digits that tell two ticks apart, where a narrow range lies far from 0.
+  -- Enough digits to tell two ticks apart in a narrow range far from 0.
   local digits = 6
   if not o.log and not o.ticks then
     local largest = math.max(math.abs(low), math.abs(high))
@@ -114,7 +114,7 @@ function Axis:holds(value)
   return axis.shows(self, value) and value >= self.low - slack and value <= self.high + slack
 end
 
--- Where a value stands, in pixels.
+-- The position of a value, in pixels.
 function Axis:at(value)
   local share
   if self.log then

@@ -23,7 +23,7 @@ end
 
 -- Series ------------------------------------------------------------------------------------
 
--- The stretches of a line between its gaps, in pixels.
+-- The parts of a line between its gaps, in pixels.
 local function stretches(series, x, y)
   local list, current = {}, nil
   for i, value in ipairs(series.xs) do
@@ -53,8 +53,8 @@ local function draw_lines(canvas, plot, x, y)
   end
 end
 
--- The name of a straight line along it, above it and inside the frame: where it covers least of
--- `taken`, the middles { x, y } of what is there.
+-- Writes the name of a straight line along it, above it and inside the frame, where it covers the
+-- fewest items of `taken`, a list of occupied centres { x, y }.
 local function draw_along(canvas, series, x, y, frame, taken)
   local points = stretches(series, x, y)[1]
   if not points or #points < 4 then return end
@@ -85,8 +85,8 @@ local function draw_along(canvas, series, x, y, frame, taken)
     { anchor = "middle", turn = angle ~= 0 and math.deg(angle) or nil })
 end
 
--- The next height from `height` on, upwards or downwards (`step`), where a tag covers nothing of
--- `taken`, the middles { x, y } of what is there.
+-- The next height from `height` on, upwards or downwards (`step`), where a tag covers nothing in
+-- `taken`, a list of occupied centres { x, y }.
 local function free_height(taken, at, height, step)
   local is_free
   repeat
@@ -100,7 +100,7 @@ local function free_height(taken, at, height, step)
   return height
 end
 
--- Marks, then their tags; returns the middles of all.
+-- Draws marks, then their tags. Returns the centres of all.
 local function draw_points(canvas, plot, x, y)
   local taken, tagged = {}, {}
   for _, series in ipairs(plot.series) do
@@ -122,7 +122,7 @@ local function draw_points(canvas, plot, x, y)
         series.style.colour)
     end
   end
-  -- Tags stand above their points, or below where that is nearer.
+  -- Tags are above their points, or below if that is nearer.
   for _, tag in ipairs(tagged) do
     local words, at, highest, lowest, colour = table.unpack(tag)
     local above = free_height(taken, at, highest - 13, -11.5)
@@ -191,7 +191,7 @@ local function draw_y(canvas, scale, frame)
   end
 end
 
--- Draws `plot` on a canvas of `new`, and returns that.
+-- Draws `plot` on a canvas made by `new`, and returns the canvas.
 function draw.plot(plot, new)
   local o, rows, first = plot.o, legend.rows(plot), plot.series[1]
   local is_bars = first.kind == "bars"

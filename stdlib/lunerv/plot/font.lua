@@ -1,4 +1,4 @@
--- A font of strokes for pictures in pixels: strokes stay sharp at every size, and can be turned.
+-- A font of strokes for raster images. Strokes stay sharp at every size, and can be rotated.
 --
 -- A glyph is a list of strokes, a stroke a list of points, a point a digit for x and a letter for
 -- y: "c" is the baseline, "i" the height of small letters, "k" that of capitals.
@@ -32,7 +32,7 @@ local glyphs <const> = {
   t = "1k1d2c3c 0i3i", u = "0i0d1c3c4d 4i4c", v = "0i2c4i", w = "0i2c3i4c6i", x = "0i4c 4i0c",
   y = "0i2c 4i1a0a", z = "0i4i0c4c", ["{"] = "2k1j1g0f1e1c2b", ["|"] = "0k0b",
   ["}"] = "0k1j1g2f1e1c0b", ["~"] = "0f1g2g3f4f5g",
-  -- What labels have beyond ASCII.
+  -- Characters beyond ASCII that labels use.
   ["×"] = "0h4d 4h0d", ["→"] = "0f6f 4h6f4d", ["–"] = "0f5f", ["—"] = "0f8f", ["−"] = "0f5f",
   ["·"] = "0f0f", ["’"] = "0k0i", ["µ"] = "0a0i 0d1c3c4d 4i4c", ["°"] = "0i0k2k2i0i",
 }
@@ -42,8 +42,8 @@ local units <const> = 11 -- of the grid, in the height of a font
 local gap <const> = 2    -- between glyphs, in units
 
 -- The glyphs of `text`, each { width =, strokes = { { x, y, … }, … } } in pixels for a font of
--- `size`, y upwards from the baseline; with `hinted`, in whole pixels. Returns them and the width
--- of all.
+-- `size`, y upwards from the baseline; rounded to whole pixels if `hinted`. Returns them and the
+-- total width.
 function font.glyphs(text, size, hinted)
   local function pixels(count)
     local value = count * size / units
@@ -68,7 +68,8 @@ function font.glyphs(text, size, hinted)
   return list, math.max(0, total - pixels(gap))
 end
 
--- The room that `text` needs, in pixels. A viewer of an SVG file has fonts of its own, some wider.
+-- The width that `text` needs, in pixels. A viewer of an SVG file uses its own fonts, and some are
+-- wider.
 function font.width(text, size)
   local _, width = font.glyphs(text, size)
   return 1.1 * width

@@ -1,4 +1,4 @@
--- What plots are made of: marks, text in its room, and the legend. Lengths are pixels.
+-- The building blocks of plots: marks, fitted text, and the legend. Lengths are pixels.
 local font <const> = require "lunerv.plot.font"
 
 local legend <const> = {
@@ -6,7 +6,7 @@ local legend <const> = {
   size = 12, -- of the font
 }
 
--- Text no wider than `room`: smaller where it must be.
+-- Text no wider than `room`; the font shrinks if it must.
 function legend.text(canvas, x, y, words, room, given)
   local o = { size = legend.size, colour = legend.ink }
   for key, value in pairs(given or {}) do o[key] = value end

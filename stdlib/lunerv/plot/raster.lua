@@ -1,7 +1,7 @@
--- A canvas whose drawing is an image, as a tensor. What it can draw, plot/svg.lua can too.
+-- A canvas that draws into an image tensor. It has the same methods as plot/svg.lua.
 --
--- A shape first notes how much of each pixel it covers, from 0 to 1, and is then painted at once:
--- where the strokes of a line meet, they do not darken each other's edges.
+-- A shape first computes its coverage of each pixel, from 0 to 1, and is then painted at once. So
+-- the strokes of a line do not darken each other's edges where they meet.
 local font <const> = require "lunerv.plot.font"
 local native <const> = require "lunerv.native"
 
@@ -25,11 +25,11 @@ end
 
 function Raster:unclip() self:clip(0, 0, self.width, self.height) end
 
--- Rows and columns of a range of coordinates that are to be drawn on.
+-- The rows and columns to draw on for a range of coordinates.
 function Raster:rows(from, to) return max(self.top, floor(from)), min(self.bottom, floor(to)) end
 function Raster:columns(from, to) return max(self.left, floor(from)), min(self.right, floor(to)) end
 
--- Paints what `mask`, coverage by pixel, covers.
+-- Paints the pixels that `mask`, a coverage per pixel, covers.
 function Raster:paint(mask, colour)
   local plane, pixels = self.width * self.height, self.pixels
   for channel = 0, 2 do
@@ -41,7 +41,7 @@ function Raster:paint(mask, colour)
   end
 end
 
--- Notes in `mask` what is nearer than half of `width` to the stroke between two points.
+-- Adds to `mask` the pixels within half of `width` of the stroke between two points.
 function Raster:stroke(mask, x1, y1, x2, y2, width)
   local dx, dy, reach = x2 - x1, y2 - y1, width / 2 + 0.5
   local square = dx * dx + dy * dy
@@ -63,7 +63,7 @@ function Raster:stroke(mask, x1, y1, x2, y2, width)
   end
 end
 
--- Notes where `inside`, a function of a pixel's middle, is above 0.
+-- Adds to the mask where `inside`, a function of a pixel's centre, is above 0.
 function Raster:fill(x1, y1, x2, y2, colour, inside)
   local mask, first, last = {}, self:rows(y1, y2)
   local start, stop = self:columns(x1, x2)
@@ -86,7 +86,7 @@ function Raster:rect(x, y, width, height, colour)
   end)
 end
 
--- The strokes of a dashed line: 5 pixels, and 6 of nothing.
+-- The strokes of a dashed line: 5 pixels drawn, 6 pixels free.
 local on <const>, period <const> = 5, 11
 
 function Raster:line(points, colour, width, dashed)
@@ -122,7 +122,7 @@ function Raster:circle(x, y, radius, colour)
   end
 end
 
--- Whichever way round the corners are listed.
+-- Works for corners in either order.
 function Raster:polygon(points, colour)
   local edges, n, area = {}, #points, 0
   local x1, y1, x2, y2 = math.huge, math.huge, -math.huge, -math.huge
@@ -151,7 +151,7 @@ function Raster:text(x, y, text, o)
   local angle, mask = math.rad(o.turn or 0), {}
   local cos, sin = math.cos(angle), math.sin(angle)
   local pen = o.anchor == "middle" and -width / 2 or o.anchor == "end" and -width or 0
-  -- Strokes in the middle of pixels are sharp.
+  -- Strokes at the centre of pixels are sharp.
   if upright then x, y, pen = floor(x) + 0.5, floor(y) - 0.5, floor(pen) end
   for _, glyph in ipairs(glyphs) do
     for _, points in ipairs(glyph.strokes) do

@@ -1,10 +1,10 @@
--- A canvas whose drawing is the text of an SVG file. What it can draw, plot/raster.lua can too.
+-- A canvas that writes an SVG file as text. It has the same methods as plot/raster.lua.
 local Svg <const> = {}
 Svg.__index = Svg
 
 local markup <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
 
--- XML has no control characters, and no bytes that are not UTF-8.
+-- XML allows no control characters, and no bytes that are not UTF-8.
 local function escaped(text)
   if not utf8.len(text) then text = text:gsub("[\x80-\xff]", "?") end
   return (text:gsub("[%c\x7f]", " "):gsub("[&<>\"]", markup))
@@ -47,8 +47,7 @@ function Svg:line(points, colour, width, dashed)
     dashed and ' stroke-dasharray="5 6"' or "")
 end
 
--- A convex polygon, and a circle; each with a white rim, so that those that overlap can be told
--- apart.
+-- A convex polygon, and a circle; each with a white rim, so that overlapping ones stay distinct.
 function Svg:polygon(points, colour)
   self:add('<polygon points="%s" fill="%s" stroke="#ffffff" stroke-width="0.8"/>', places(points),
     colour)
@@ -66,7 +65,7 @@ function Svg:text(x, y, text, o)
     o.turn and (' transform="rotate(%.2f %.1f %.1f)"'):format(o.turn, x, y) or "", escaped(text))
 end
 
--- What is drawn until `ungroup` is one thing, whose name a viewer shows under the pointer.
+-- Groups what is drawn until `ungroup`. A viewer shows the group's name under the pointer.
 function Svg:group(name) self:add("<g><title>%s</title>", escaped(name)) end
 
 function Svg:ungroup() self:add "</g>" end

@@ -1,5 +1,5 @@
--- `lunerv run --profile[=FILE] [--profile-json FILE]`: what is done before the script and after it,
--- however it ends. Files that are not wanted are "".
+-- `lunerv run --profile[=FILE] [--profile-json FILE]`: the steps before the script and after it,
+-- however it ends. A file that is not wanted is "".
 local errors <const> = require "lunerv.errors"
 local measuring <const> = require "lunerv.profile.measuring"
 local native <const> = require "lunerv.native"

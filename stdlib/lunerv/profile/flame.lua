@@ -1,12 +1,12 @@
--- The flame graph of a profile, an SVG that needs no other file: modules stand on those that hold
--- them, operators on the module that asked for them, and widths are seconds.
+-- The flame graph of a profile, a self-contained SVG: modules stand on their parents, operators on
+-- the module that called them, and widths are seconds.
 local font <const> = require "lunerv.plot.font"
 local legend <const> = require "lunerv.plot.legend"
 local svg <const> = require "lunerv.plot.svg"
 
 local width <const>, margin <const>, row <const> = 1200, 16, 19
 local top <const> = 46
--- Boxes narrower than this many pixels are left out, and text that has less room.
+-- Narrower boxes, and text with less room, are left out (pixels).
 local least_box <const>, least_text <const> = 0.3, 24
 
 local colours <const> = {
@@ -52,7 +52,7 @@ local function depth(place)
   return most + 1
 end
 
--- The text, cut to what `room` holds.
+-- The text, cut to fit `room`.
 local function cut(text, room)
   if font.width(text, 11) <= room then return text end
   local length = utf8.len(text) or 0

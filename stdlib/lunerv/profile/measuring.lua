@@ -1,5 +1,5 @@
--- Begins and ends a measurement. The measuring is native (Sources/Tensors/Profiler.swift); here it
--- is told which module Lua is in.
+-- Starts and ends a measurement. The profiler is native (Sources/Tensors/Profiler.swift); this file
+-- reports the current Lua module to it.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local tree <const> = require "lunerv.nn.tree"
@@ -7,7 +7,7 @@ local watch <const> = require "lunerv.nn.watch"
 
 local measuring <const> = {}
 
--- Module → the number of its path, until a module moves.
+-- Module → the number of its path, valid until a module moves.
 local numbers, known_moves
 
 local function number_of(module)
@@ -22,7 +22,8 @@ local function number_of(module)
   return number
 end
 
--- A coroutine is where it was resumed until it enters a module, and there again afterwards.
+-- A coroutine counts as part of the module that resumed it until it enters a module, and again
+-- after it leaves it.
 local function enter(stack)
   local outer = native.profile_site(number_of(stack[#stack]))
   if #stack == 1 then stack.outer = outer end
@@ -40,7 +41,7 @@ function measuring.begin()
   watch.enter, watch.leave = enter, leave
 end
 
--- What was measured, as plain data; nil where nothing was.
+-- The measurement as plain data; nil if there was none.
 function measuring.stop()
   watch.enter, watch.leave = nil, nil
   return native.profile_stop()

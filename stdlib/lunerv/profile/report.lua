@@ -1,4 +1,4 @@
--- What lv.profile returns: the records of the profiler, summed by module and by operator, and their
+-- The result of lv.profile: the profiler's records, summed by module and by operator, and their
 -- text.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -7,7 +7,7 @@ local Report <const> = {}
 Report.__index = Report
 Report.__name = "profile"
 
--- Names of native functions that say more than the functions' own.
+-- Clearer names for some native functions.
 local names <const> = {
   ["clip:frame"] = "reading frames", ["clip:frame_u8"] = "reading frames",
   ["clip:prefetch"] = "reading frames",
@@ -16,7 +16,7 @@ local names <const> = {
 
 -- Summing -------------------------------------------------------------------------------------
 
--- Control characters of a field's name would steer the terminal.
+-- Control characters in a field's name would reach the terminal.
 local function plain(text) return (text:gsub("[%c\x7f]", "?")) end
 
 local function add(row, record)
@@ -82,7 +82,7 @@ local function seconds_text(seconds)
   return (seconds < 100 and "%.4f" or "%.1f"):format(seconds)
 end
 
--- The name in `room` columns: of a long path, its last fields, which tell more.
+-- The name in `room` columns; a long path keeps its last fields, which say more.
 local function fitted(name, room)
   local length = utf8.len(name)
   if not length then
@@ -98,7 +98,7 @@ local function fitted(name, room)
 end
 
 local function operator_text(row)
-  -- Few chains are sums of gradients, not the operator.
+  -- A share of chains this small comes from sums of gradients, not from the operator.
   local few = row.chains == 0 or 2 * row.chains < row.calls
   if few or row.links < 1.5 * row.chains then return row.operator end
   return ("%s (chains of %.0f)"):format(row.operator, row.links / row.chains)
@@ -145,7 +145,7 @@ end
 
 -- Files ---------------------------------------------------------------------------------------
 
--- Everything as JSON.
+-- All records as JSON.
 function Report:json()
   return native.json_encode {
     seconds = self.seconds, lua_seconds = self.lua_seconds, peak_bytes = self.peak_bytes,
@@ -157,8 +157,8 @@ end
 -- The flame graph as the text of an SVG file.
 function Report:svg() return require "lunerv.profile.flame"(self) end
 
--- Writes the flame graph (.svg) or everything (.json) to `path`, whole or not at all. Returns true,
--- or nil and an error; another ending raises one.
+-- Writes the flame graph (.svg) or all records (.json) to `path`, atomically. Returns true, or nil
+-- and an error; another extension raises an error.
 function Report:save(path)
   local ending = tostring(path):match "%.(%w+)$"
   if ending == "svg" then return native.write_file(path, self:svg()) end

@@ -1,19 +1,18 @@
--- What Tab may mean: names in a table, methods and properties of a value, options of a function,
--- files within quotes. Nothing is called to find out but what indexing calls.
+-- Candidates for Tab: names in a table, methods and properties of a value, options of a function,
+-- files within quotes. Nothing is called except the metamethods that indexing calls.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 local text <const> = require "lunerv.repl.text"
 
 local completion <const> = {}
 
--- Indexing that may fail: by a table that refuses unknown names, or a closed object.
+-- Indexing that may fail: on a table that rejects unknown names, or on a closed object.
 local function field(value, key)
   local ok, found = pcall(function() return value[key] end)
   if ok then return found end
 end
 
--- Modules of the library that are loaded when they are first named, and names that a table offers
--- by itself.
+-- Modules of the library that are loaded on first use, and names that a table provides itself.
 local function offered(value)
   local meta = debug.getmetatable(value)
   local list = type(meta) == "table" and rawget(meta, "__names")
@@ -21,8 +20,8 @@ local function offered(value)
   return type(list) == "table" and list or {}
 end
 
--- Every name that `value.name` may be written with: name → true where it can be called. Fields of
--- its own, those of the tables that `__index` leads to, members of native classes.
+-- Every name that may follow `value.`: name → true where it can be called. They are the fields of
+-- the value, those of its `__index` tables, and members of native classes.
 local function names_of(value)
   local found, seen = {}, {}
   local function add(t)
@@ -56,7 +55,7 @@ completion.names_of = names_of
 
 -- Reading what was typed -----------------------------------------------------------------------
 
--- Whether the text ends within a string, and where that string begins (behind its quote).
+-- Whether the text ends inside a string, and where that string begins (after its quote).
 local function open_string(typed)
   local position, start = 1, nil
   while position <= #typed do
@@ -76,8 +75,8 @@ local function open_string(typed)
   return start
 end
 
--- The text without what stands in brackets or strings at the end: `a[1].` is read back to `a`.
--- Returns the steps of a path such as a.b[2]["c"].d from its first name on; nil where it is none.
+-- The text without brackets and strings at its end: `a[1].` is read back to `a`. Returns the steps
+-- of a path such as a.b[2]["c"].d from its first name on; nil if it is not a path.
 local function path_before(typed)
   local steps, rest = {}, typed
   while true do
@@ -115,7 +114,7 @@ local function value_of(typed)
   return value
 end
 
--- The function whose table of options is open at the end of the text: `f(a, { ` or `f { `.
+-- The function whose options table is still open at the end of the text: `f(a, { ` or `f { `.
 local function open_call(typed)
   local depth, position = 0, #typed
   -- Back to the brace that is still open.
@@ -186,7 +185,7 @@ local function matching(names, part, only_called)
   return found
 end
 
---- The names that may stand at the end of a text, sorted, and the part of them that is there.
+--- The names that may come at the end of a text, sorted, and the part that is already typed.
 ---
 ---@param typed string  the chunk up to the cursor
 ---@return string[]
@@ -223,7 +222,7 @@ local function common_start(list)
   local first, last = list[1], list[#list]
   local i = 1
   while i <= #first and first:byte(i) == last:byte(i) do i = i + 1 end
-  -- Not within a character.
+  -- Never inside a character.
   while i > 1 and (first:byte(i) or 0) & 0xC0 == 0x80 do i = i - 1 end
   return first:sub(1, i - 1)
 end
@@ -246,10 +245,10 @@ local function in_columns(list, width)
   return table.concat(lines, "\n") .. "\n"
 end
 
--- More are not listed.
+-- At most this many are listed.
 local most <const> = 200
 
---- What Tab adds, and what it lists where there are several.
+--- The text that Tab adds, and the list of candidates if there are several.
 ---
 ---@param typed string
 ---@param width integer

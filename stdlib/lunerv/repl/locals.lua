@@ -1,8 +1,8 @@
--- Locals at the prompt: Lua forgets a chunk's locals at its end, so those outside of any block
+-- Locals at the prompt. Lua drops a chunk's locals at its end, so locals outside of any block
 -- become globals. `local x <const> = 1` is read as `x = 1`, on the same line and columns.
 local text <const> = require "lunerv.repl.text"
 
--- The end of a long bracket that begins at `position`, if one does there.
+-- The end of a long bracket that begins at `position`, if there is one.
 local function long_bracket(source, position)
   local equals = source:match("^%[(=*)%[", position)
   if not equals then return nil end
@@ -44,10 +44,10 @@ end
 local opens <const> = { ["function"] = 1, ["do"] = 1, ["if"] = 1, ["repeat"] = 1, ["end"] = -1,
   ["until"] = -1 }
 
--- What to put in the place of `first` to `last`: spaces, and the ends of lines that were there.
+-- The replacement for `first` to `last`: spaces, with the line breaks kept.
 local function blank(source, first, last) return (source:sub(first, last):gsub("[^\n]", " ")) end
 
--- Blanks `local` at token `at` and the attributes behind it. Returns the edits and the next token.
+-- Blanks `local` at token `at` and the attributes after it. Returns the edits and the next token.
 local function release(source, list, at, edits)
   edits[#edits + 1] = { list[at][2], list[at][3], blank(source, list[at][2], list[at][3]) }
   local i = at + 1
@@ -62,7 +62,7 @@ local function release(source, list, at, edits)
     if not (list[i] and list[i][1] == ",") then break end
     i = i + 1
   end
-  -- A name alone is no statement.
+  -- A name alone is not a statement.
   if last and not (list[i] and list[i][1] == "=") then
     edits[#edits + 1] = { last + 1, last, " = nil" }
   end

@@ -1,5 +1,5 @@
--- What `lunerv repl` does with the lines that it reads: it gathers them to chunks, runs those, and
--- prints what they are worth.
+-- Processes the lines that `lunerv repl` reads: gathers them into chunks, runs the chunks, and
+-- prints their values.
 local bridge <const> = require "lunerv.bridge"
 local completion <const> = require "lunerv.repl.completion"
 local globalised <const> = require "lunerv.repl.locals"
@@ -9,14 +9,14 @@ local text <const> = require "lunerv.repl.text"
 
 local session <const> = {}
 
--- The chunk that is being read, how many lines came before it, and what errors call the source.
+-- The chunk being read, the number of lines before it, and the source name used in errors.
 local lines, before, name = {}, 0, "prompt"
 
--- Sets what every prompt has. The words are the chunk's arguments.
+-- Sets the globals of every prompt. The words are the chunk's arguments.
 function session.globals(...)
   _G.lv = require "lunerv"
   _G.nn = _G.lv.nn
-  -- Loaded when it is first asked: most sessions never do.
+  -- Loaded on first use: most sessions never need it.
   _G.help = function(...) return require("lunerv.help").show(...) end
   if select("#", ...) > 0 or not rawget(_G, "arg") then _G.arg = { [0] = "lunerv", ... } end
 end
@@ -31,10 +31,10 @@ function session.drop()
   before, lines = before + #lines, {}
 end
 
--- A chunk's function; nil and what the parser says where it is none, and whether more lines could
--- make it one. An expression is tried first.
+-- Compiles a chunk. On failure returns nil, the parser's message, and whether more lines could
+-- complete it. The chunk is tried as an expression first.
 local function compile(source)
-  -- Lines count from the beginning of the session, so that a function can be found again.
+  -- Lines count from the start of the session, so that a function can be found again.
   local padding = ("\n"):rep(before)
   local chunk = load(padding .. "return " .. source, "=" .. name, "t")
   if chunk then return chunk end
@@ -60,7 +60,7 @@ local function tell(raised, thread)
   local ok, told = pcall(tostring, bridge.error_of(raised))
   local said = { ok and told or "an error that has no text" }
   local frames = thread and own_frames(debug.traceback(thread)) or {}
-  -- The line itself is named already.
+  -- The message already names the line.
   if #frames > 1 then table.move(frames, 1, #frames, 2, said) end
   native.stderr(table.concat(said, "\n") .. "\n")
 end
@@ -72,7 +72,7 @@ end
 
 local function gather(ok, ...) return ok, table.pack(...) end
 
--- Runs a chunk in a coroutine of its own: what an interrupt leaves half done there goes with it.
+-- Runs a chunk in its own coroutine, so that an interrupt leaves nothing half done behind.
 local function run(chunk)
   local thread <close> = setmetatable({ coroutine.create(chunk) }, { __close = function(held)
     coroutine.close(held[1])
@@ -92,7 +92,7 @@ local function run(chunk)
   return shown
 end
 
--- What the history keeps of a chunk: one line where that means the same.
+-- The history entry of a chunk: one line where that means the same.
 local function remembered(chunk)
   local joined = table.concat(chunk, " ")
   if #chunk == 1 then return joined:find "%S" and { joined } or {} end
@@ -103,7 +103,7 @@ local function remembered(chunk)
   return chunk
 end
 
--- Takes a line; `last` says that no other will come. Returns "more" where the chunk goes on, "done"
+-- Takes a line; `last` says that it is the last one. Returns "more" if the chunk continues, "done"
 -- or "failed", and the lines for the history.
 function session.feed(line, last)
   if not last then lines[#lines + 1] = line end
@@ -113,7 +113,7 @@ function session.feed(line, last)
     return "done", {}
   end
   local chunk, complaint, is_open = compile(source)
-  -- An empty line ends what the parser would go on with for ever.
+  -- An empty line ends a chunk that the parser would continue for ever.
   local gives_up = #lines > 1 and line == "" and lines[#lines - 1] == ""
   if not chunk and is_open and not last and not gives_up then return "more", {} end
   local kept = remembered(lines)
@@ -122,7 +122,7 @@ function session.feed(line, last)
     native.stderr(tostring(complaint) .. "\n")
     return "failed", kept
   end
-  -- An interrupt ends the chunk as well.
+  -- An interrupt also ends the chunk.
   session.drop()
   return run(chunk) and "done" or "failed", kept
 end

@@ -1,4 +1,4 @@
--- What a value looks like at the prompt.
+-- Prints values at the prompt.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 local show_module <const> = require "lunerv.repl.show_module"
@@ -7,7 +7,7 @@ local text <const> = require "lunerv.repl.text"
 
 local show <const> = {}
 
--- Tables show so many levels, and so many entries of each.
+-- The depth of tables that is shown, and the number of entries of each.
 local deepest <const>, most <const> = 4, 40
 
 local function number(value)
@@ -24,7 +24,7 @@ local function called(f)
   return native.printable(("function at %s:%d"):format(info.short_src, info.linedefined))
 end
 
--- What an object says of itself, on one line; its type where that fails.
+-- An object's own text on one line; its type if that fails.
 local function described(value)
   local ok, told = pcall(tostring, value)
   if not ok and bridge.interrupted() then error(told, 0) end
@@ -40,8 +40,8 @@ local function tensor_title(x)
   return ok and title or described(x)
 end
 
--- Whether a table has a face of its own.
-local function speaks(value)
+-- Whether a table has its own `__tostring`.
+local function has_tostring(value)
   local meta = debug.getmetatable(value)
   return type(meta) == "table" and rawget(meta, "__tostring") ~= nil
 end
@@ -57,7 +57,7 @@ local function short(value)
   return described(value)
 end
 
--- Integers, other numbers, strings, the rest: the same order every time.
+-- Integers, other numbers, strings, then the rest, so that the order is always the same.
 local ranks <const> = { number = 1, string = 2, boolean = 3 }
 
 local function before(a, b)
@@ -74,7 +74,7 @@ end
 
 local format
 
--- The entries of a table as texts, "value" for those of a list, "key = value" for others.
+-- The entries of a table as text: "value" for list items, "key = value" for others.
 local function entries(t, indent, width, open, level)
   local list, keys = {}, {}
   local length = rawlen(t)
@@ -98,7 +98,7 @@ local function entries(t, indent, width, open, level)
 end
 
 function format(value, indent, width, open, level)
-  if type(value) ~= "table" or show_module.is(value) or speaks(value) then return short(value) end
+  if type(value) ~= "table" or show_module.is(value) or has_tostring(value) then return short(value) end
   if open[value] then return "{ … itself }" end
   if next(value) == nil then return "{}" end
   if level == deepest then return "{ … }" end
@@ -111,20 +111,20 @@ function format(value, indent, width, open, level)
   return "{\n" .. inner .. table.concat(list, ",\n" .. inner) .. "\n" .. indent .. "}"
 end
 
--- Grey, where the terminal has colours.
+-- Grey if the terminal has colours.
 local function aside(line, colour) return colour and "\27[2m" .. line .. "\27[0m" or line end
 
 --- The text that the prompt prints for a value.
 ---
 ---@param value any
----@param given? table  width: columns (those of the terminal); colour: whether to use some
+---@param given? table  width: columns (default: the terminal's); colour: whether to use colour
 ---@return string
 function show.text(value, given)
   local width = given and given.width or text.columns()
   local colour = given and given.colour
   local lines, summary
   if is_tensor(value) then
-    -- A closed one is told of by its name.
+    -- A closed object is shown by its name.
     local ok, shown, about = pcall(show_tensor, value, width)
     if not ok and bridge.interrupted() then error(shown, 0) end
     if ok then lines, summary = shown, about end

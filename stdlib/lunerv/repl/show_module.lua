@@ -1,18 +1,18 @@
--- Modules as a tree: what is in them, in order of assignment, with shapes and counts of parameters.
+-- Modules as a tree, in order of assignment, with shapes and parameter counts.
 local digits <const> = require "lunerv.digits"
 local native <const> = require "lunerv.native"
 local text <const> = require "lunerv.repl.text"
 local tree <const> = require "lunerv.nn.tree"
 
--- More entries of one module are left out, and so are deeper ones.
+-- Entries of a module beyond `most`, and levels beyond `deepest`, are left out.
 local most <const>, deepest <const> = 60, 12
 
 local module <const> = {}
 
 module.is = tree.is_module
 
--- Trained values of a module and those inside it, shared ones once. What hides in a plain table,
--- which a module's own count refuses, is shown all the same.
+-- Trained values of a module and those inside it, shared ones counted once. Tensors in a plain
+-- table, which Module:parameter_count rejects, are shown too.
 local function count(value)
   local total = 0
   for _, entry in ipairs(tree.tensors(value, tree.is_parameter)) do

@@ -1,12 +1,12 @@
--- Tensors as rows of numbers, the middle of long dimensions left out, and a line about all of them.
+-- Tensors as rows of numbers, with long dimensions abbreviated, and a line of statistics.
 local native <const> = require "lunerv.native"
 local text <const> = require "lunerv.repl.text"
 
--- A dimension beyond `most` shows its first and last `edge` entries; of the matrices of an image or
--- a batch the first `matrices`.
+-- A dimension longer than `most` shows its first and last `edge` entries; of a stack of matrices
+-- (an image or a batch) the first `matrices` are shown.
 local most <const>, edge <const>, matrices <const> = 8, 3, 3
 
--- The rows and columns of a matrix that are shown: positions, with false where some are left out.
+-- The rows and columns of a matrix that are shown: positions, with false for an omitted range.
 local function positions(count, limit)
   local list = {}
   if count <= math.max(limit, 2) then
@@ -28,7 +28,7 @@ local function special(value)
   return value ~= value and "nan" or value > 0 and "inf" or "-inf"
 end
 
--- One way to write all numbers of a tensor, so that columns line up.
+-- One format for all numbers of a tensor, so that columns line up.
 local function format_of(numbers)
   local whole, largest, smallest = true, 0, math.huge
   for _, value in ipairs(numbers) do
@@ -73,7 +73,7 @@ local function lines_of(x, width, indent, lines)
   local shape, dtype = x.shape, x.dtype
   local columns
   local rows = positions(shape[1], most)
-  -- Fewer columns where the numbers are long for the width.
+  -- Fewer columns if the numbers are too wide.
   for _, limit in ipairs { most, 5, 3 } do
     columns = positions(shape[2], limit)
     local found, numbers = cells(x, rows, columns)
@@ -101,7 +101,7 @@ local function lines_of(x, width, indent, lines)
   end
 end
 
--- The matrices of a tensor one by one, each below its place.
+-- The matrices of a tensor, each below its index.
 local function matrices_of(x, width, lines)
   local shape = x.shape
   local outer, count = {}, 1
@@ -143,7 +143,7 @@ local function about(x)
   return table.concat(parts, "  ")
 end
 
--- The lines of a tensor, and the one about it. `width` is that of the terminal.
+-- The lines of a tensor, and its line of statistics. `width` is the terminal's width.
 return function(tensor, width)
   local lines = {}
   native.no_grad(function()

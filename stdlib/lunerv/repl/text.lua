@@ -1,4 +1,4 @@
--- How text and names are written at the prompt: quoted, cut, and harmless to a terminal.
+-- Text and names at the prompt: quoted, cut, and safe for a terminal.
 local native <const> = require "lunerv.native"
 
 local text <const> = {}
@@ -11,11 +11,11 @@ local escapes <const> = { ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ["\\"]
 
 local function escaped(byte) return escapes[byte] or ("\\x%02X"):format(byte:byte()) end
 
--- `bytes` as Lua would read them: whatever is not text is escaped.
+-- `bytes` as a Lua literal: whatever is not text is escaped.
 function text.quoted(bytes)
   local cut = ""
   if #bytes > longest then
-    -- Not within a character.
+    -- Never inside a character.
     local last = longest
     while last > 0 and (bytes:byte(last + 1) or 0) & 0xC0 == 0x80 do last = last - 1 end
     cut = (" … (%d bytes)"):format(#bytes)
@@ -39,12 +39,12 @@ for word in ("and break do else elseif end false for function goto if in local n
 
 text.keywords = keywords
 
--- Whether `key` may stand behind a dot.
+-- Whether `key` may follow a dot.
 function text.is_name(key)
   return type(key) == "string" and key:match "^[%a_][%w_]*$" ~= nil and not keywords[key]
 end
 
--- The number of columns that a text takes, one for each character.
+-- The number of columns that a text takes, one per character.
 function text.width(line) return utf8.len(line) or #line end
 
 -- "(2, 3)"
@@ -52,13 +52,13 @@ function text.shape(sizes)
   return "(" .. table.concat(sizes, ", ") .. ")"
 end
 
--- Whether standard output takes colours: a terminal that knows them, and nobody against it.
+-- Whether standard output takes colours: a terminal with colours, and NO_COLOR is not set.
 function text.takes_colour()
   local terminal, refused = os.getenv "TERM" or "", os.getenv "NO_COLOR" or ""
   return native.is_tty "stdout" and terminal ~= "" and terminal ~= "dumb" and refused == ""
 end
 
--- Columns of the terminal; 80 where there is none.
+-- Columns of the terminal; 80 if there is none.
 function text.columns() return math.max(native.terminal_columns() or 80, 20) end
 
 return text

@@ -1,4 +1,4 @@
--- Text that is safe inside a page, whatever it came from.
+-- Escapes text of any origin for an HTML page.
 local native <const> = require "lunerv.native"
 
 local html <const> = {}
@@ -6,8 +6,8 @@ local html <const> = {}
 local markup <const> = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;",
   ["'"] = "&#39;" }
 
--- Text for an element or an attribute in quotes. What is no UTF-8, and what would steer a terminal
--- or turn the direction of text, becomes visible.
+-- Text for an element or a quoted attribute. Invalid UTF-8, terminal controls and characters that
+-- change the direction of text become visible.
 function html.text(value)
   return (native.printable(tostring(value)):gsub("[&<>\"']", markup))
 end
@@ -29,7 +29,7 @@ local function printable(value)
   return copy
 end
 
--- Plain data as JSON that no script element can end: every < > & is written as an escape.
+-- Plain data as JSON that cannot close a script element: every < > & is written as an escape.
 function html.json(data)
   local text = native.json_encode(printable(data))
   return (text:gsub("[<>&]", function(c) return ("\\u%04x"):format(c:byte()) end)
@@ -39,7 +39,7 @@ end
 local digits <const> = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 local pairs_of_digits
 
--- Two digits for each number of twelve bits.
+-- Two base64 digits for each 12-bit number.
 local function digit_pairs()
   if pairs_of_digits then return pairs_of_digits end
   pairs_of_digits = {}

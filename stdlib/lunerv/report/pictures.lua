@@ -1,5 +1,4 @@
--- Frames for a page: PNG files as data: addresses, no larger than there is room for, and maps of
--- how far the decoded frame is off.
+-- Frames for a page: PNG files as data: addresses, scaled to the available bytes, and error maps.
 local errors <const> = require "lunerv.errors"
 local html <const> = require "lunerv.report.html"
 local metrics <const> = require "lunerv.metrics"
@@ -8,14 +7,15 @@ local video <const> = require "lunerv.video"
 
 local pictures <const> = {}
 
--- The error that is shown white, as a share of the range.
+-- The error that is shown as white, as a fraction of the range.
 local white <const> = 0.25
 pictures.white_levels = 255 * white
--- Scaled down until it fits, at most so often.
+-- The image is scaled down until it fits, at most this many times.
 local tries <const> = 6
 local smallest <const> = 16
 
--- A path of its own in the folder for files of a moment, which is removed with the variable.
+-- A path for a temporary file in the folder; the file is removed when the variable goes out of
+-- scope.
 local function passing()
   local stem = os.tmpname()
   return setmetatable({ path = stem .. ".png", stem = stem }, { __close = function(self)
@@ -31,7 +31,7 @@ local function png(image)
   return errors.must(native.read_file(file.path))
 end
 
--- How far two images are apart, black through red and yellow to white.
+-- The difference between two images, black through red and yellow to white.
 local function error_map(source, decoded)
   local off = (decoded - source):abs():mean(2, true) * (3 / white)
   local channels = {}
@@ -46,7 +46,7 @@ end
 
 local function address(bytes) return "data:image/png;base64," .. html.base64(bytes) end
 
--- The images as they are in their files, scaled by `scale`: { source, decoded, map }, PNG bytes.
+-- Both images as PNG at scale `scale`: { source, decoded, map }.
 local function scaled(frame, height, width, scale)
   local function side(pixels) return math.max(smallest, math.floor(pixels * scale)) end
   local size = scale < 1 and { side(height), side(width) } or nil
@@ -56,13 +56,13 @@ local function scaled(frame, height, width, scale)
 end
 
 -- A frame of a run for a page, in at most `most` bytes: { index, psnr, height, width, source,
--- decoded, map, scaled }; nil where not even a small one has room.
+-- decoded, map, scaled }. nil if not even a small one fits.
 function pictures.of(frame, most)
   local source, decoded = opened(frame.source), opened(frame.decoded)
   local height, width = source:size(3), source:size(4)
   if decoded:size(3) ~= height or decoded:size(4) ~= width then return nil end
   local psnr = metrics.psnr_8bit(decoded, source)
-  -- A picture of more pixels than screens have is scaled without a try.
+  -- An image with more pixels than screens have is scaled at once.
   local scale = math.min(1, 1280 / width)
   for _ = 1, tries do
     local files, h, w = scaled(frame, height, width, scale)

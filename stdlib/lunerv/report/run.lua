@@ -1,4 +1,4 @@
--- What a page tells of one run: figures, frames, bytes and seconds, modules, command.
+-- The part of a page about one run: figures, frames, bytes and seconds, modules, command.
 local html <const> = require "lunerv.report.html"
 local pictures <const> = require "lunerv.report.pictures"
 local words <const> = require "lunerv.report.words"
@@ -146,7 +146,7 @@ end
 
 local node
 
--- Tensors and modules of a node; `left` counts what may still be shown.
+-- Tensors and modules of a node; `left` counts how many may still be shown.
 local function children(out, parent, whole, depth, left)
   for _, tensor in ipairs(type(parent.tensors) == "table" and parent.tensors or {}) do
     if left[1] <= 0 then return end
@@ -199,8 +199,8 @@ local function fact(out, name, value)
   out[#out + 1] = fill("<div><dt>%s</dt><dd>%s</dd></div>", name, words.cut(value, 300))
 end
 
--- What has a place of its own, or is a text that others show.
-local told <const> = { psnr = true, psnr_8bit = true, ms_ssim = true, bytes = true, bpp = true,
+-- Fields that are shown elsewhere on the page.
+local shown_elsewhere <const> = { psnr = true, psnr_8bit = true, ms_ssim = true, bytes = true, bpp = true,
   parameters_stored = true, seconds = true, seconds_per_step = true, peak_rss_bytes = true,
   threads = true, seed = true, steps = true, command = true, model = true, file = true }
 
@@ -227,7 +227,7 @@ local function command(out, run)
   fact(out, "most memory in use", f.peak_rss_bytes and words.bytes(f.peak_rss_bytes))
   fact(out, "PSNR before rounding", f.psnr_8bit and f.psnr and ("%.2f dB"):format(f.psnr))
   fact(out, "segments", run.segments and run.segments > 1 and words.count(run.segments) or nil)
-  for _, key in ipairs(sorted_keys(f, told)) do
+  for _, key in ipairs(sorted_keys(f, shown_elsewhere)) do
     fact(out, (key:gsub("_", " ")), words.value(f[key]))
   end
   fact(out, "folder or file", run.path)

@@ -1,5 +1,5 @@
--- What moves on a page: curves that tell their values, and frames that are compared. Text goes into
--- it as text, never as markup.
+-- The interactive part of a page: curves that show their values, and frames that can be compared.
+-- Text is inserted as text, never as markup.
 return [==[
 (function () {
 "use strict";

@@ -1,4 +1,4 @@
--- How a page looks: light or dark as the reader's system is, down to 400 pixels wide.
+-- The style of a page: light or dark as the reader's system is set, down to 400 pixels wide.
 return [==[
 :root {
   color-scheme: light dark;

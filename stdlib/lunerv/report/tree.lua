@@ -1,10 +1,10 @@
 -- The modules of a model as plain data, for pages and records.
 local tree <const> = {}
 
--- Deeper and longer than any model of the library; a page need not show more.
+-- Deeper and longer than any model of the library.
 local deepest <const>, longest <const> = 24, 4096
 
--- What a part of a name stands for in a module: its field, or an item of a list.
+-- What a part of a name refers to in a module: its field, or an item of a list.
 local function field(module, part)
   if type(module) ~= "table" then return nil end
   local value = rawget(module, part)
@@ -23,13 +23,13 @@ local function child_of(node, part, module)
 end
 
 --- The modules of a model as a tree of plain tables.
---- Each node has `name`, `class`, `count`, the trained values in it and below, `tensors`, a list of
---- `{ name, shape, trained }`, and `children`, in the order of assignment.
+--- Each node has `name`, `class`, `count` (the trained values in it and below), `tensors` (a list
+--- of `{ name, shape, trained }`) and `children`, in the order of assignment.
 ---
 ---     local root = require("lunerv.report.tree").of(model)
 ---     print(root.class, root.count)
 ---
----@param model lunerv.Module  what is described
+---@param model lunerv.Module  the model to describe
 ---@return table  the root
 function tree.of(model)
   local trained = {}

@@ -1,4 +1,4 @@
--- Numbers as a page has them, and text no longer than a page has room for.
+-- Numbers and text for a page, and text cut to the space a page has.
 local digits <const> = require "lunerv.digits"
 local Progress <const> = require "lunerv.progress"
 
@@ -6,7 +6,7 @@ local words <const> = {}
 
 words.count = digits
 
--- Bytes in a unit that suits them.
+-- Bytes in a suitable unit.
 function words.bytes(value)
   if value < 1e4 then return words.count(value) .. " B" end
   if value < 1e6 then return ("%.1f kB"):format(value / 1e3) end

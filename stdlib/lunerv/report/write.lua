@@ -5,8 +5,8 @@ local sources <const> = require "lunerv.sources"
 
 local write <const> = {}
 
--- Writes the page of the runs at `paths` to o.output; o.title is what it is called. Returns
--- { path, bytes, runs }, or nil and an error.
+-- Writes the page of the runs at `paths` to o.output, with the title o.title. Returns { path,
+-- bytes, runs }, or nil and an error.
 function write.page(paths, o)
   if not o.output:lower():match "%.html?$" then
     errors.fail("usage", "output: expected a path that ends in .html, got '%s'", o.output)
@@ -14,7 +14,7 @@ function write.page(paths, o)
   for _, path in ipairs(paths) do
     if path:match "%.lnv$" then sources.keep(o.output, path) end
   end
-  -- Runs that write a page load this when they begin; the rest has time until they end.
+  -- Runs that write a page load this file at their start; it loads the rest when they end.
   local page, read = require "lunerv.report.page", require "lunerv.report.read"
   local found, problem = read.all(paths)
   if not found then return nil, problem end
@@ -25,8 +25,8 @@ function write.page(paths, o)
   return { path = o.output, bytes = #text, runs = #found.runs }
 end
 
--- Writes the page of a run that has just ended. That it cannot be written is said; it is no reason
--- for the run to fail.
+-- Writes the page of a run that has just ended. If it cannot be written, a warning says so; the run
+-- does not fail.
 function write.beside(run, output)
   local ok, page, problem = errors.attempt(write.page, { run }, { output = output })
   if ok and page then return page.path end

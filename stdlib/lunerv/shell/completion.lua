@@ -1,5 +1,5 @@
--- Completion in a shell. The shell's part is short and asks `lunerv completion words`, which
--- answers with a candidate a line, a tab and what it is, and ":files" where a file may stand.
+-- Completion in a shell. The shell's part is short: it asks `lunerv completion words`, which prints
+-- one candidate per line, a tab and its description, and ":files" where a file name may come.
 local values <const> = require "lunerv.options.values"
 
 local completion <const> = {}
@@ -60,7 +60,7 @@ local function option_of(options, word)
   end
 end
 
--- Adds what may stand in the place of `part` behind `words`, by a list of options.
+-- Adds the candidates for `part` after `words`, from a list of options.
 local function add_options(list, options, words, part)
   local option = option_of(options, words[#words] or "")
   if option and option.value then
@@ -81,7 +81,7 @@ local function add_options(list, options, words, part)
   end
 end
 
--- Where the script of `lunerv run` stands among the words; nil where it is still to come.
+-- The position of the script of `lunerv run` among the words; nil if it is still to come.
 local function script_at(options, words)
   local i = 1
   while i <= #words do
@@ -121,7 +121,7 @@ end
 --- The lines for a shell.
 ---
 ---@param commands table[]  what `shell.commands` returns
----@param words string[]  what stands behind `lunerv`; the last one is being typed
+---@param words string[]  the words after `lunerv`; the last one is being typed
 ---@return string[]
 function completion.candidates(commands, words)
   local list, part = {}, table.remove(words) or ""

@@ -1,7 +1,7 @@
 -- The man page, from the same description as help and completion.
 local native <const> = require "lunerv.native"
 
--- Text that roff takes as it is.
+-- Escapes text for roff.
 local function plain(text)
   return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("^([.'])", "\\&%1")
     :gsub("\n([.'])", "\n\\&%1"))
@@ -42,7 +42,7 @@ return function(commands)
     for _, option in ipairs(command.options) do option_lines(out, option) end
   end
   out[#out + 1] = ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 130 interrupted, with "
-    .. "a state on disk that \\-\\-resume goes on from."
+    .. "a state on disk from which \\-\\-resume continues."
   out[#out + 1] = ".SH ENVIRONMENT"
   for _, entry in ipairs {
     { "LUNERV_HISTORY", "The prompt's history; empty for none." },
