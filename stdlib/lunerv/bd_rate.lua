@@ -2,8 +2,8 @@
 -- single polynomial.
 local errors <const> = require "lunerv.errors"
 
--- Points by rising PSNR: x, PSNR in dB; y, log10 of the rate. A point that costs more than a
--- better one says nothing.
+-- Points by rising PSNR: x, PSNR in dB; y, log10 of the rate. A point that costs more than a better
+-- one is dropped.
 local function curve(points)
   local sorted = {}
   for _, point in ipairs(points) do
@@ -21,7 +21,7 @@ local function curve(points)
   return x, y
 end
 
--- The slope at an end: a parabola through three points, kept monotone.
+-- The slope at an end, from a parabola through three points, limited to stay monotone.
 local function end_slope(h0, h1, d0, d1)
   local slope = ((2 * h0 + h1) * d0 - h0 * d1) / (h0 + h1)
   if slope * d0 <= 0 then return 0 end
@@ -29,7 +29,7 @@ local function end_slope(h0, h1, d0, d1)
   return slope
 end
 
--- Slopes of the monotone cubic (Fritsch and Butland 1984, as PCHIP has them).
+-- Slopes of the monotone cubic (Fritsch and Butland 1984, as in PCHIP).
 local function slopes(x, y)
   local n, h, d = #x, {}, {}
   for i = 1, n - 1 do
@@ -69,17 +69,17 @@ local function integral(x, y, low, high)
   return total
 end
 
---- How many percent more bits one codec takes than another at the same PSNR (BD-rate).
+--- The BD-rate: by how many percent the rate of one codec differs from another's at the same PSNR.
 --- Negative is better. Each curve has at least two points, in any order.
 ---
 ---     local percent = assert(lv.bd_rate(
 ---       { { bpp = 0.1, psnr = 30 }, { bpp = 0.2, psnr = 33 } },
 ---       { { bpp = 0.08, psnr = 30 }, { bpp = 0.17, psnr = 33 } }))
 ---
----@param anchor table[]  what is compared with: a list of { bpp =, psnr = }
----@param tested table[]  what is judged: a list of the same form
----@return number?  percent; nil where the curves share no range of PSNR
----@return number|lunerv.Error  the range of PSNR that both have, in decibels, or what is wrong
+---@param anchor table[]  the reference: a list of { bpp =, psnr = }
+---@param tested table[]  the codec to judge: a list of the same form
+---@return number?  percent; nil if the curves share no range of PSNR
+---@return number|lunerv.Error  the shared range of PSNR, in decibels, or the error
 return function(anchor, tested)
   for i, points in ipairs { anchor, tested } do
     if type(points) ~= "table" then

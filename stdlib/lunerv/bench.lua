@@ -1,6 +1,6 @@
--- How fast this machine trains and decodes, beside PyTorch in the same run.
+-- Benchmarks: how fast this machine trains and decodes, beside PyTorch in the same run.
 --
--- Figures drift with load and temperature: what counts are the ratios within one run.
+-- Figures drift with load and temperature, so only the ratios within one run are reliable.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -21,7 +21,7 @@ local steps <const> = require "lunerv.bench.steps"
 
 local bench <const> = { sizes = sizes }
 
--- Those that "all" means: how fast things are; and every one.
+-- The modes that "all" stands for (speed), and every mode.
 local speeds <const> = { "decode", "kernels", "loss", "train" }
 local modes <const> = { "decode", "kernels", "loss", "quality", "train" }
 
@@ -54,7 +54,7 @@ local function not_whole(name, list, most)
   return nil
 end
 
--- One value, a list, or text with commas between them ("all": everything known), as a list.
+-- A single value, a list, or comma-separated text ("all": everything known), as a list.
 local function list_of(value, known)
   if value == nil or type(value) == "table" then return value end
   if value == "all" and known then return known end
@@ -66,7 +66,7 @@ local function list_of(value, known)
   return list
 end
 
--- `given` with its lists, and what is wrong with it, or nil.
+-- `given` with its lists, and the error in it, or nil.
 local function read(given)
   local o = {}
   for name, value in pairs(given) do o[name] = value end
@@ -86,27 +86,27 @@ end
 
 local takes <const> = options.takes("bench.run", {
   { "mode", nil, "one of the modes", type = "string" },
-  { "modes", nil, "of train, decode, loss and kernels (all: those four), or quality alone",
+  { "modes", nil, "from train, decode, loss and kernels (all: those four), or quality alone",
     type = "string|table" },
   { "model", nil, "kinds of model, one or a list (hnerv_boost; without modes all); for kernels: "
-    .. "the convolutions of that model in place of typical ones", type = "string|table" },
+    .. "that model's convolutions instead of typical ones", type = "string|table" },
   { "size", nil, "sizes, one or a list (720p; without modes all)", type = "string|table" },
   { "threads", nil, "numbers of threads, one or a list (all cores)", type = "integer|table" },
-  { "steps", nil, "timed steps on both sides (by size: lunerv 20, 10, 6, PyTorch 9, 6, 3)",
+  { "steps", nil, "timed steps per side (by size: lunerv 20, 10, 6, PyTorch 9, 6, 3)",
     type = "integer" },
-  { "minutes", nil, "without modes: how long the plan takes (10); with modes: when no further case "
-    .. "begins", type = "number" },
+  { "minutes", nil, "without modes: duration of the plan (10); with modes: no case starts after "
+    .. "this time", type = "number" },
   { "torch", true, "false: without PyTorch" },
   { "compiled", false, "whether compiled PyTorch is measured too" },
   { "python", "python3", "the interpreter that PyTorch runs in" },
   { "scripts", nil, "the folder of torch_bench.py", type = "string" },
-  { "algorithms", false, "measure kernels by every algorithm there is" },
-  { "isolate", true, "false: several cases in this process, whose peak memory is theirs together" },
-  { "clip", nil, "for quality: the video that is learned (the sample clip)", type = "string" },
+  { "algorithms", false, "measure kernels with every algorithm" },
+  { "isolate", true, "false: run all cases in this process; peak memory is then shared" },
+  { "clip", nil, "for quality: the video to train on (the sample clip)", type = "string" },
   { "to", nil, "for quality: the PSNR to reach, in decibels (26.5)", type = "number" },
-  { "head_scale", nil, "for quality: that of the side with recipe fast (the recipe's)",
+  { "head_scale", nil, "for quality: head scale of the fast recipe (the recipe's)",
     type = "integer" },
-  { "guess", nil, "for quality: { fast =, published = }, passes that the search begins with",
+  { "guess", nil, "for quality: { fast =, published = }, passes at which the search starts",
     type = "table" },
 })
 
@@ -117,14 +117,14 @@ local function settle(given)
   if wrong then errors.raise("%s", wrong) end
   if o.torch == nil then o.torch = true end
   o.python = o.python or "python3"
-  -- A plan is for so long; a case asked for takes what it takes.
+  -- A plan has a time limit; a requested case takes the time it needs.
   if not o.modes then o.minutes = o.minutes or 10 end
   o.deadline = o.minutes and native.time() + 60 * o.minutes
   if #o.thread_counts == 0 then o.thread_counts = { native.threads() } end
   return o
 end
 
--- All that one case needs, from the options for all.
+-- The options of one case, from the options for all.
 local function complete(o, case)
   local size = sizes[case.size]
   return {
@@ -137,7 +137,7 @@ end
 
 -- Cases -------------------------------------------------------------------------------------
 
--- A case in a process of its own, so that its memory is its own too.
+-- A case in a separate process, so that its memory is measured alone.
 local function isolated(o, program)
   local quoted = process.quoted
   local words = {
@@ -173,13 +173,13 @@ local function measure_kernels(o, models, size, progress)
   end
   local function show(text) progress:show(text) end
   local result = kernels.measure(list, show, o.algorithms)
-  -- Those of a model are its convolutions.
+  -- The convolutions of a model.
   if not models then result.operators = operators.measure(show) end
   return result
 end
 
--- The cases of the options: those asked for, or as many as fit into the time. Also whether they
--- were chosen here, and the names of those left out.
+-- The requested cases, or as many as fit into the time. Also whether they were chosen here, and the
+-- names of those left out.
 local function chosen(o, roof)
   local list = {}
   local is_plan = not o.modes
@@ -231,7 +231,7 @@ local function measure_all(o, cases, left_out, progress)
     local settled = complete(o, case)
     progress:show(("%d of %d: %s"):format(i, #cases, plan.name(case)))
     local expected = plan.expected_seconds(settled, o.roof)
-    -- On a busy machine all takes longer than expected: what comes will too.
+    -- On a busy machine every case takes longer than expected, and so will the rest.
     local factor = planned > 0 and math.max((native.time() - began) / planned, 1) or 1
     if i > 1 and o.deadline and native.time() + factor * expected > o.deadline then
       result.left_out[#result.left_out + 1] = plan.name(case)
@@ -254,7 +254,7 @@ local function measure_all(o, cases, left_out, progress)
   return result
 end
 
--- Time to quality: the only mode that is measured alone.
+-- Time to quality: this mode is measured alone.
 local function measure_quality(o, progress, say)
   local began = native.time()
   local result = {
@@ -267,15 +267,15 @@ end
 
 --- Measures how fast models train and decode, and returns the figures as plain data.
 --- Without modes, as many cases are measured as fit into `minutes`. Every combination of models,
---- sizes and threads is a case. Mode quality, which is measured alone, is how long training takes
---- to reach a PSNR.
+--- sizes and threads is a case. Mode quality, which is measured alone, is the training time to
+--- reach a PSNR.
 ---
 ---     local result = lv.bench.run { mode = "decode", model = "hnerv", size = "360p" }
 ---     print(result.cases[1].lunerv.seconds_per_step)
 ---
 ---@param given lunerv.bench.run.Options
----@param announce? fun(seconds: number, roof: number, left_out: table)  told the duration first
----@param say? fun(line: string)  for quality: told what comes of each schedule
+---@param announce? fun(seconds: number, roof: number, left_out: table)  gets the duration first
+---@param say? fun(line: string)  for quality: gets the result of each schedule
 ---@return table  cases, left_out, kernels, machine, command, seconds
 function bench.run(given, announce, say)
   local o, progress = settle(given), Progress.new()
@@ -307,7 +307,7 @@ local function announce_to(write)
   end
 end
 
--- What `--json` prints: a case asked for alone is itself the object.
+-- The output of `--json`: a single requested case is itself the object.
 local function plain(o, result)
   if o.modes and #result.cases == 1 and not result.kernels then return result.cases[1] end
   return result
@@ -328,9 +328,9 @@ end
 
 local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 
---- Does what `lunerv bench` does; returns what is wrong with the command line, if something is.
---- Beside the options of bench.run: json, markdown (what to print), save (a file for the result),
---- from (such a file, in place of measuring), svg (a file for the picture), command.
+--- Runs `lunerv bench`; returns the error in the command line, if any.
+--- Beside the options of bench.run: json, markdown (output formats), save (a file for the result),
+--- from (such a file, instead of measuring), svg (a file for the picture), command.
 ---
 ---@param given table  options of the command line, by name
 ---@return string?
@@ -338,7 +338,7 @@ function bench.main(given)
   if given.ranks then return ranks.main(given) end
   local o, wrong = read(given)
   if wrong then return wrong end
-  -- Before hours of measuring, not behind them.
+  -- Checked before hours of measuring, not after.
   for _, name in ipairs { "save", "svg" } do
     if o[name] then
       sources.keep(o[name], type(o.quality) == "string" and o.quality)
@@ -375,7 +375,7 @@ function bench.main(given)
   end
 end
 
--- What was here once, and belongs to files of its own.
+-- Names that moved to separate files.
 local moved <const> = {
   median = { "lunerv.bench.steps", steps.median },
   summary = { "lunerv.bench.steps", steps.summary },

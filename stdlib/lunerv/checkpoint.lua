@@ -1,5 +1,5 @@
--- Checkpoints: one safetensors file each, all that is needed to go on as if nothing had happened.
--- Tensors are in the file as they are, everything else is JSON in its metadata.
+-- Checkpoints: one safetensors file each, with everything needed to resume exactly. Tensors are
+-- stored as tensors, everything else as JSON in the metadata.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -44,8 +44,8 @@ local function read(path)
   return { path = path, tensors = tensors, state = native.json_decode(metadata.state) }
 end
 
--- The newest checkpoint in `folder` that can be read: { path, tensors, state }; nil when there is
--- none at all. One that is damaged is passed over with a warning.
+-- The newest readable checkpoint in `folder`: { path, tensors, state }; nil if there is none. A
+-- damaged one is skipped with a warning.
 function checkpoint.latest(folder)
   local damaged = {}
   for _, entry in ipairs(present(folder)) do
@@ -72,8 +72,8 @@ function checkpoint.newest_path(folder)
   return newest and newest[2]
 end
 
--- The weights that the run of a checkpoint would end with, by the model's names: of one that is
--- over and kept its best, those; the averages, where it has any.
+-- The final weights of a checkpoint's run, by the model's names: the best weights if the run has
+-- finished and kept them; otherwise the averages, if it has any.
 function checkpoint.weights(found)
   local parts = { model = {}, ema = {}, best = {} }
   for name, tensor in pairs(found.tensors) do
@@ -85,10 +85,10 @@ function checkpoint.weights(found)
   return parts.model
 end
 
--- Moves the checkpoints of an earlier run out of the way of a new one. Nothing is deleted that
--- took hours to compute, except what an even earlier run left there.
+-- Moves the checkpoints of an earlier run out of the way of a new one. Results of hours of
+-- computing are never deleted, except those of an even earlier run.
 function checkpoint.set_aside(folder)
-  -- The record of that run would be taken for the new one's.
+  -- Otherwise that run's record would be mistaken for the new one's.
   if native.exists(join(folder, "run.json")) then native.remove(join(folder, "run.json")) end
   local found = present(folder)
   if #found == 0 then return end
@@ -102,7 +102,7 @@ function checkpoint.set_aside(folder)
     :format(previous))
 end
 
--- Removes the checkpoints in `folder`, those of earlier runs too: nothing will be continued there.
+-- Removes the checkpoints in `folder`, including those of earlier runs: no run will resume there.
 function checkpoint.clear(folder)
   for _, place in ipairs { folder, join(folder, "previous") } do
     for _, entry in ipairs(present(place)) do native.remove(entry[2]) end
@@ -116,8 +116,8 @@ local function show(value)
   return #value > 0 and table.concat(value, ",") or native.json_encode(value)
 end
 
--- Raises an error that names the first option in which a run that is to be continued differs from
--- what is asked for now. Both are tables of plain data by option name. `what` is to be resumed.
+-- Raises an error that names the first option in which a run to be resumed differs from the current
+-- options. Both are tables of plain data by option name. `what` names the caller.
 function checkpoint.compare(what, path, stored, given)
   local names = {}
   for name in pairs(stored) do names[#names + 1] = name end

@@ -1,4 +1,4 @@
--- lv.coder: the entropy coder, for those who store symbols of their own.
+-- lv.coder: the entropy coder, for storing your own symbols.
 --
 --   local model = lv.coder.fit(symbols)              -- plain integers, to be kept with the bytes
 --   local bytes, parts = lv.coder.encode { { symbols = symbols, model = model } }
@@ -8,30 +8,30 @@
 --   { family = "gaussian", mean = 256ths of a symbol, scale = i }   σ = 2^(i/16 − 4), i in 0…255
 --   { family = "laplace", mean =, scale = }                         the same of b
 --   { family = "logistic", mean =, scale = }                        the same of s
---   { family = "adaptive", first =, count = }      learned from as many symbols as follow first
+--   { family = "adaptive", first =, count = }      learned, for count symbols from first on
 --   { family = "table", first =, weights = { … } } in proportion to weights of your own
---   { family = "own", first =, context = f, weights = g }           those that functions choose
+--   { family = "own", first =, context = f, weights = g }           chosen by functions
 --   { family = "slices", of = "laplace", parameters = f }      a mean and a scale for each symbol
--- Symbols outside of a model's range are escaped: they cost more, but nothing is lost.
+-- Symbols outside a model's range are escaped: they cost more, but nothing is lost.
 --
--- Of a model of one's own, `context(seen, i)` names, as an integer or a text, the context of symbol
--- i; `seen` holds the symbols before it. `weights` gives the list of weights of a context, or a
--- model of another family, which does not learn: a table of these, or a function of the context,
--- asked once for each. Weights are integers, computed from integers alone: a decoder must arrive at
--- the same ones on every machine. Without `context` there is one list. `lv.codec.write` takes such
--- a model for the weights of a network.
+-- In a custom model, `context(seen, i)` returns the context of symbol i as an integer or a text;
+-- `seen` holds the symbols before it. `weights` gives a context's list of weights, or a model of
+-- another, non-adaptive family. It is a table of these, or a function of the context, which is
+-- called once per context. Weights are integers, computed from integers alone, because a decoder
+-- must compute the same ones on every machine. Without `context` there is one list.
+-- `lv.codec.write` accepts such a model for the weights of a network.
 --
--- Slices are those of the first `dims` dimensions (1), one after another: `parameters(seen, k)`
--- gives the means and the scales of slice k, i32 tensors of its shape, as a function of the slices
--- before it, which `seen` holds. This is how an autoregressive network codes: one call for a row,
--- not for a symbol. Sums of integers below 2^24 are exact in f32 too, in any order.
+-- Slices are those of the first `dims` dimensions (1), one after another. `parameters(seen, k)`
+-- returns the means and the scales of slice k, i32 tensors of its shape, as a function of the
+-- previous slices, which `seen` holds. So an autoregressive network codes with one call per row
+-- instead of one per symbol. Sums of integers below 2^24 are also exact in f32, in any order.
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.coder.models"
 local native <const> = require "lunerv.native"
 
 local coder <const> = {}
 
---- The model of a number of families under which symbols cost least, as a table of integers.
+--- The cheapest model for symbols among a number of families, as a table of integers.
 ---
 ---     local model = lv.coder.fit(symbols, { "gaussian", "logistic" })
 ---
@@ -40,9 +40,9 @@ local coder <const> = {}
 ---@return table  family, with mean and scale, or first and count
 function coder.fit(symbols, families) return native["coder.fit"](symbols, families) end
 
---- How many bits symbols take under a model, ideally: their information.
+--- The ideal size of symbols under a model in bits: their information.
 ---
---- The bytes of `encode` come to eight more of state, and some thousandths of a percent.
+--- The output of `encode` is eight bytes of state and some thousandths of a percent larger.
 ---
 ---     print(lv.coder.bits(symbols, lv.coder.fit(symbols)) / symbols:numel())
 ---
@@ -68,9 +68,9 @@ local function check_part(what, i, part, first, others)
   end
 end
 
---- The bytes of several runs of symbols, each with its model.
+--- Encodes several runs of symbols, each with its model.
 ---
---- The second result is what `decode` wants to know; it is plain data where the models are.
+--- The second result is the input of `decode`; it is plain data if the models are.
 ---
 ---     local bytes, parts = lv.coder.encode { { symbols = codes, model = lv.coder.fit(codes) } }
 ---
@@ -109,12 +109,12 @@ local function shape_of(i, part)
   return shape
 end
 
-local function out_of_bytes(t) return t:amin():item() < 0 or t:amax():item() > 255 end
+local function exceeds_bytes(t) return t:amin():item() < 0 or t:amax():item() > 255 end
 
---- The tensors that `encode` was given.
+--- Decodes the tensors that `encode` was given.
 ---
---- Bytes that are not those of these parts are an error, as far as they show it: what was damaged
---- may decode to other symbols.
+--- Bytes that do not belong to these parts are an error if that can be detected; damaged bytes may
+--- decode to other symbols.
 ---
 ---     local codes = lv.coder.decode(bytes, { { shape = { 8, 3, 3 }, model = model } })[1]
 ---
@@ -133,7 +133,7 @@ function coder.decode(bytes, parts, ...)
     local t = errors.on_behalf("coder.decode", "coder", models.take, decoder, shapes[i],
       part.model)
     if part.dtype == "u8" then
-      if t:numel() > 0 and out_of_bytes(t:to "f32") then
+      if t:numel() > 0 and exceeds_bytes(t:to "f32") then
         errors.data("coder.decode: part %d: a symbol beyond those of u8", i)
       end
       t = t:to "u8"

@@ -1,4 +1,4 @@
--- Tensors as another type, without silent loss: what the readers of foreign files share.
+-- Converts tensors to another type without silent loss; shared by the readers of foreign files.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
@@ -13,12 +13,12 @@ local function largest(tensor)
   return native.where(finite(tensor), tensor, native.zeros_like(tensor)):abs():amax():item()
 end
 
---- `tensor` as `dtype`. Floating point becomes floating point by rounding, and its finite values
---- stay finite; between other types every value is kept as it is.
+--- `tensor` as `dtype`. Floating point is rounded to floating point, and finite values stay finite;
+--- between other types, every value stays exact.
 ---
 ---@param tensor lunerv.Tensor
 ---@param dtype string
----@return lunerv.Tensor?  or nil and what was expected, and what came
+---@return lunerv.Tensor?  or nil, with the expected and the actual values
 ---@return string?
 function conversion.of(tensor, dtype)
   local from <const> = tensor.dtype
@@ -37,7 +37,7 @@ function conversion.of(tensor, dtype)
   return nil, ("expected values that %s holds exactly, got others as %s"):format(dtype, from)
 end
 
---- Whether entries that nobody asked for are left out: what the option `extra` says.
+--- Whether to skip unexpected entries: the meaning of the option `extra`.
 ---
 ---@param what string  the function that takes the option
 ---@param extra string

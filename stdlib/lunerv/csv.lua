@@ -14,8 +14,8 @@ end
 ---
 ---     io.write(lv.csv.encode({ { step = 1, psnr = 20.5 } }, { "step", "psnr" }))
 ---
----@param rows table[]  each with its values by the names of columns; what is missing stays empty
----@param columns? string[]  in this order (all names that rows have, sorted)
+---@param rows table[]  values by column name; missing values stay empty
+---@param columns? string[]  the columns in order (all names in the rows, sorted)
 ---@return string
 function csv.encode(rows, columns)
   errors.check_list("csv: rows", rows)
@@ -43,7 +43,7 @@ function csv.encode(rows, columns)
   return table.concat(lines, "\n") .. "\n"
 end
 
---- Writes a table of values as a file, whole or not at all; true, or nil and an error.
+--- Writes a table of values to a file, atomically; true, or nil and an error.
 ---
 ---     assert(lv.csv.write("curve.csv", { { step = 1, psnr = 20.5 } }, { "step", "psnr" }))
 ---
@@ -76,7 +76,7 @@ local function lines_of(text)
       end
       value = table.concat(parts)
       if not text:find("^[,\r\n]", at) and at <= #text then
-        errors.data("line %d: text behind a closed quote", #lines + 1)
+        errors.data("line %d: text after a closed quote", #lines + 1)
       end
     else
       value, at = text:match("^([^,\r\n]*)()", at)
@@ -89,7 +89,7 @@ local function lines_of(text)
       if at > #text then cells[#cells + 1] = "" end
     else
       if mark == "\r" and text:sub(at, at) == "\n" then at = at + 1 end
-      -- An empty line is no row.
+      -- An empty line is not a row.
       if #cells > 1 or cells[1] ~= "" then lines[#lines + 1] = cells end
       cells = {}
     end
@@ -100,12 +100,12 @@ end
 
 --- The rows of a text whose first line names the columns.
 ---
---- What reads as a number is one, unless it stands in quotes; an empty cell is absent.
+--- Numbers are converted unless they are quoted; an empty cell is absent.
 ---
 ---     for _, row in ipairs(lv.csv.decode "step,psnr\n1,20.5\n") do print(row.step, row.psnr) end
 ---
 ---@param text string
----@return table[]  rows, their values by the names of columns
+---@return table[]  rows, values by column name
 ---@return string[]  the names of the columns in order
 function csv.decode(text)
   if type(text) ~= "string" then
@@ -127,7 +127,7 @@ function csv.decode(text)
   return rows, columns
 end
 
---- Reads a file of comma-separated values; nil and an error where that cannot be done.
+--- Reads a file of comma-separated values; nil and an error if that fails.
 ---
 ---     local rows = assert(lv.csv.read "curve.csv")
 ---

@@ -1,4 +1,4 @@
--- A whole number with its thousands apart: 1234567 as 1,234,567. Others are rounded.
+-- A whole number with thousands separators: 1234567 as 1,234,567. Other numbers are rounded.
 return function(value)
   local digits = ("%.0f"):format(value)
   local sign, rest = digits:match "^(-?)(%d+)$"

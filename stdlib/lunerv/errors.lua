@@ -1,6 +1,6 @@
--- Errors: objects with kind, message, where, module and data that behave as their text. The host's
--- `error` makes one of a message raised in the library, names the user's line in place of the
--- library's, and adds the path of the module that computes.
+-- Errors: objects with kind, message, where, module and data that behave like their text. The
+-- host's `error` makes one from a message raised in the library, names the user's line instead of
+-- the library's, and adds the path of the running module.
 local bridge <const> = require "lunerv.bridge"
 local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
@@ -13,31 +13,30 @@ function errors.raise(message, ...)
   error(message, 2)
 end
 
--- An error object, not raised: what functions return behind nil. Kinds: "usage" (a wrong option or
--- command), "argument" (a wrong value), "io" (a file that cannot be read or written), "data" (what
--- a file holds, or what a clip and the numbers given do not allow), "numeric", "memory". Only for
--- "argument" is a line of a script to blame. `data` is a table of facts for whoever handles the
--- error, or nil.
+-- Makes an error object, which functions return after nil. Kinds: "usage" (a wrong option or
+-- command), "argument" (a wrong value), "io" (a file that cannot be read or written), "data"
+-- (invalid file contents, or values that a clip and the given numbers do not allow), "numeric",
+-- "memory". Only "argument" blames a line of a script. `data` is a table of facts for the error's
+-- handler, or nil.
 function errors.new(kind, message, data) return bridge.new_error(kind, message, data) end
 
--- nil and an error of the kind "data", its message formatted with what follows it: an expected
--- failure as functions return it.
+-- Returns nil and an error of the kind "data" with a formatted message: an expected failure.
 function errors.failure(message, ...) return nil, bridge.new_error("data", message:format(...)) end
 
--- Raises an error of a kind, its message formatted with what follows it.
+-- Raises an error of a kind with a formatted message.
 function errors.fail(kind, message, ...)
   if select("#", ...) > 0 then message = message:format(...) end
   error(bridge.new_error(kind, message), 2)
 end
 
--- Raises an error of the kind "usage" about a command line: no line of a script is to blame.
+-- Raises an error of the kind "usage" about a command line: it blames no line of a script.
 function errors.usage(message, ...)
   if select("#", ...) > 0 then message = message:format(...) end
   error(bridge.new_error("usage", message), 0)
 end
 
--- body(...), which does the work of `what`, the function that was called: errors that name `inner`
--- name that, and all of them where `inner` is nil.
+-- Runs body(...), which does the work of `what`, the public function. Errors that name `inner` name
+-- `what` instead; all errors do if `inner` is nil.
 function errors.on_behalf(what, inner, body, ...)
   local results = table.pack(errors.attempt(body, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
@@ -50,17 +49,17 @@ function errors.on_behalf(what, inner, body, ...)
   error(problem, 2)
 end
 
--- What a value is, for messages: a type, a module's class, "tensor".
+-- The kind of a value for messages: a type, a module's class, "tensor".
 function errors.type_of(value)
   if type(value) == "table" and type(value.class_name) == "string" then return value.class_name end
   if type(value) == "userdata" and native.is_tensor(value) then return "tensor" end
   return type(value)
 end
 
--- A value, for messages: texts in quotes, numbers as they are, all else by what it is.
+-- A value for messages: quoted text, plain numbers, and the kind of everything else.
 function errors.show(value)
   if type(value) == "string" then return "'" .. value .. "'" end
-  -- The sign of what is no number says nothing.
+  -- The sign of nan means nothing.
   if value ~= value then return "nan" end
   if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
   return errors.type_of(value)
@@ -69,14 +68,14 @@ end
 -- Raises an error of the kind "data".
 function errors.data(message, ...) errors.fail("data", message, ...) end
 
--- Like pcall, but a request to stop goes through.
+-- Like pcall, but does not catch an interrupt.
 function errors.attempt(body, ...)
   local results = table.pack(pcall(body, ...))
   if not results[1] and bridge.interrupted() then error(results[2], 0) end
   return table.unpack(results, 1, results.n)
 end
 
--- `value`, or the problem that came behind nil in its place, raised, with `what` in front of it.
+-- Returns `value`; if it is nil, raises the problem after it, prefixed by `what`.
 function errors.must(value, problem, what)
   if value then return value end
   local known = bridge.is_error(problem)
@@ -87,7 +86,7 @@ function errors.must(value, problem, what)
   error(problem, 2)
 end
 
--- What is wrong, without the place in a script where it was found.
+-- The message alone, without the place in a script.
 function errors.reason(problem)
   if not bridge.is_error(problem) then return tostring(problem) end
   return problem.module and problem.module .. ": " .. problem.message or problem.message
@@ -102,8 +101,8 @@ function errors.fact(problem, name)
   return data and data[name]
 end
 
--- Raises unless `given` is a list and came alone: what it holds by name, or what follows it, would
--- be left out in silence. `what` names who takes it.
+-- Raises unless `given` is a list and the only argument: named fields and further arguments would
+-- be ignored silently. `what` names the caller.
 function errors.check_list(what, given, ...)
   if select("#", ...) > 0 then
     error(("%s: expected one list, got %d values more: put them in { }"):format(what,
@@ -134,8 +133,8 @@ end
 
 local warned <const> = {}
 
--- Says once, on standard error and with the user's line, that `old` has another name now. Programs
--- inside files, which may use old names for ever, are told nothing.
+-- Warns once, on standard error and with the user's line, that `old` has a new name. Programs
+-- inside files, which may always use old names, get no warning.
 function errors.renamed(old, new)
   if warned[old] or not debug then return end
   warned[old] = true
@@ -152,15 +151,15 @@ function errors.renamed(old, new)
   native.stderr(("%s%s is now %s\n"):format(where, old, new))
 end
 
--- What a message says of a name that is not among the known ones: those nearest to it, or all.
+-- The suggestion for an unknown name: the nearest known names, or all.
 function errors.meant(name, known)
   local meant = names.meant(tostring(name), known)
   if meant ~= "" then return meant end
   return (" (known: %s)"):format(errors.list(known))
 end
 
--- Makes what `fields`, called `name`, does not hold an error that says what may have been meant.
--- `more` is a list of names that are known beside those of its keys.
+-- Makes the access to a missing key of `fields`, called `name`, an error with a suggestion. `more`
+-- lists known names beside the keys.
 function errors.refuse_unknown(fields, name, more)
   local meta = getmetatable(fields) or {}
   meta.__index = function(_, key)

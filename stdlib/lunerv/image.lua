@@ -1,17 +1,18 @@
--- lv.image: single images, in files and out of them.
+-- lv.image: reads and writes single images.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local image <const> = {}
 
--- Endings that promise another format than is written.
+-- Extensions of formats that are not written.
 local foreign <const> = { jpg = true, jpeg = true, webp = true, bmp = true, gif = true, tif = true,
   tiff = true, exr = true, avif = true }
 
---- Reads an image file (PNG, JPEG and what else libav knows) as numbers from 0 to 1.
+--- Reads an image file (PNG, JPEG and other formats of libav) as numbers from 0 to 1.
 ---
 --- Unlike PyTorch's `read_image` it returns f32. An alpha channel is dropped, grey becomes three
---- equal channels. Of a film it is the first frame. nil and an error where the file cannot be read.
+--- equal channels. From a video it reads the first frame. nil and an error if the file cannot be
+--- read.
 ---
 ---     local picture = assert(lv.image.read "frame.png")
 ---     print(picture.shape[2], picture.shape[3])
@@ -31,9 +32,9 @@ function image.read(path)
   return frame:view(3, clip.height, clip.width)
 end
 
---- Writes an image as a PNG file, whole or not at all; true, or nil and an error.
+--- Writes an image as a PNG file, atomically; true, or nil and an error.
 ---
---- Numbers are rounded to levels of 8 bits and cut off beyond 0 and 1.
+--- Numbers are clamped to 0…1 and rounded to 8 bits.
 ---
 ---     assert(lv.image.write("frame.png", model(0.5)))
 ---

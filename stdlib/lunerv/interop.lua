@@ -174,7 +174,7 @@ local function settle_frames(o, kind, tensors, embeddings, known)
   end
   o.frames = sizes and sizes[1] or known.frames
   if not (o.height and o.width and o.frames) then
-    errors.data("interop: the file does not tell the frames: expected their height, width and "
+    errors.data("interop: the file does not describe the frames: expected their height, width and "
       .. "number")
   end
 end
@@ -189,9 +189,9 @@ local function known_facts(kind, metadata, given)
   }
   if metadata.config then
     local config = native.json_decode(metadata.config)
-    local stated = interop.options_from_published(kind, config)
+    local from_config = interop.options_from_published(kind, config)
     for _, name in ipairs { "act", "out_image", "pe_base", "fc_hw" } do
-      known[name] = stated[name]
+      known[name] = from_config[name]
     end
   end
   for name, value in pairs(given) do known[name] = value end
@@ -359,8 +359,8 @@ function interop.save(path, model, given)
   if model.decode and o.clip then
     list[#list + 1] = { "embed", embeddings_of(model, o.clip) }
   elseif model.decode and o.quantised then
-    errors.raise("interop.save: expected a clip: without its embeddings nobody could decode the "
-      .. "file")
+    errors.raise("interop.save: expected a clip: without its embeddings the file "
+      .. "could not be decoded")
   end
   if o.quantised then
     local plain = list

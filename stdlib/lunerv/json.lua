@@ -15,7 +15,7 @@ function json.decode(text)
   return errors.on_behalf("json.decode", nil, native.json_decode, text)
 end
 
---- What stands for JSON's null in plain data, since a table cannot hold nil.
+--- The value for JSON's null in plain data, since a table cannot hold nil.
 ---
 ---     if lv.json.decode(text).torch == lv.json.null then print "not measured" end
 json.null = native.json_null

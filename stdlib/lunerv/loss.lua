@@ -1,4 +1,4 @@
--- What training minimises: functions of the output and the image, both (n, 3, h, w), to a scalar.
+-- Training losses: functions of the output and the image, both (n, 3, h, w), to a scalar.
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
 
@@ -25,7 +25,7 @@ function loss.l1(output, image) return l1(output, image) end
 ---@return lunerv.Tensor  a scalar
 function loss.l2(output, image) return mse(output, image) end
 
---- 0.7 of l1 and 0.3 of 1 − SSIM: what NeRV and E-NeRV are trained with.
+--- 0.7 of l1 and 0.3 of 1 − SSIM: the loss of NeRV and E-NeRV.
 ---
 ---     lv.train { model = model, clip = clip, loss = lv.loss.l1_ssim }
 ---
@@ -36,8 +36,8 @@ function loss.l1_ssim(output, image)
   return 0.7 * l1(output, image) + 0.3 * (1 - ssim(output, image))
 end
 
---- Pixels, structure, and the frequencies of the whole frame, as the boosted kinds are trained
---- with: l1_ms_ssim and lv.freq_loss (arXiv 2402.18152).
+--- The loss of the boosted kinds: pixels, structure, and the frequencies of the whole frame:
+--- l1_ms_ssim and lv.freq_loss (arXiv 2402.18152).
 ---
 ---     lv.train { model = model, clip = clip, loss = "boosted" }
 ---
@@ -78,7 +78,7 @@ local by_name <const> = {
 local known <const> = {}
 for name in pairs(by_name) do known[#known + 1] = name end
 
---- The loss that the command line calls by this name: those above.
+--- The loss for a name of the command line: the functions above.
 ---
 ---     local loss_of = lv.loss.by_name "l1_ssim"
 ---

@@ -1,4 +1,4 @@
--- What is said where a method is called that an object does not have.
+-- The error message for a call of a missing method.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
@@ -7,7 +7,7 @@ local tree <const> = require "lunerv.nn.tree"
 
 local is_module <const>, ORDER <const> = tree.is_module, tree.ORDER
 
--- What an object is called: a module or class by its class, others by what Lua calls them.
+-- The name of an object in messages: a module or class by its class, others by their Lua type.
 local function name_of(object)
   if type(object) == "userdata" then
     local name = tostring(object):match "^(%a+)"
@@ -22,8 +22,8 @@ local function name_of(object)
   return type(meta) == "table" and type(meta.__index) == "table" and meta.__name or nil
 end
 
--- The names of an object's methods, of its classes' and of every module's, and of its fields: those
--- of its classes, and all.
+-- The names of an object's methods (its classes' and every module's) and of its fields: those of
+-- its classes, and all.
 local function names_of(object)
   local own, all, seen = {}, {}, {}
   local function add(key, is_own)
@@ -50,7 +50,7 @@ local function names_of(object)
   return own, all
 end
 
--- What is said when an absent method of an object is called; nil where Lua's own words must do.
+-- The message for a call of an object's missing method; nil to keep Lua's own message.
 return function(object, name)
   local called = name_of(object)
   if not called or object[name] ~= nil then return nil end

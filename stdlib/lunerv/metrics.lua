@@ -1,10 +1,10 @@
--- How good a reconstruction is.
+-- Metrics of reconstruction quality.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
 local metrics <const> = {}
 
---- PSNR in dB of a mean squared error of values from 0 to 1; 90, where there is no error.
+--- PSNR in dB from a mean squared error of values from 0 to 1; 90 if there is no error.
 ---
 ---     print(lv.metrics.decibels(lv.mse_loss(output, image):item()))
 ---
@@ -13,7 +13,7 @@ local metrics <const> = {}
 function metrics.decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
 local decibels <const> = metrics.decibels
 
--- Raises unless both are images that can be compared; `what` was asked to.
+-- Raises unless both are images that can be compared; `what` names the caller.
 local function check_pair(what, output, image)
   for _, pair in ipairs { { "output", output }, { "image", image } } do
     if not native.is_tensor(pair[2]) then
@@ -23,7 +23,7 @@ local function check_pair(what, output, image)
   end
 end
 
---- PSNR of one frame in dB, of values as they are: the papers' number.
+--- PSNR of one frame in dB, of unrounded values: the papers' metric.
 ---
 ---     print(lv.metrics.psnr(model(t), image))
 ---
@@ -35,7 +35,7 @@ function metrics.psnr(output, image)
   return decibels(native.mse_loss(output, image):item())
 end
 
---- PSNR in dB of the frame as a video file holds it: clamped and rounded to 8 bits.
+--- PSNR in dB of the frame as stored in a video file: clamped and rounded to 8 bits.
 ---
 ---     print(lv.metrics.psnr_8bit(model(t), image))
 ---
@@ -48,7 +48,7 @@ function metrics.psnr_8bit(output, image)
   return decibels(native.mse_loss(levels, (image * 255):round()):item() / 255 ^ 2)
 end
 
---- The structural similarity over several scales, at most 1, of frames of at least 5 pixels a side.
+--- The multi-scale structural similarity, at most 1, of frames of at least 5 pixels a side.
 ---
 ---     print(lv.metrics.ms_ssim(model(t), image))
 ---
@@ -60,8 +60,8 @@ function metrics.ms_ssim(output, image)
   return native.ms_ssim(output, image):item()
 end
 
---- What a model makes of a frame: `model:reconstruct(frame)` where it is defined; a model without
---- it is a function of time, `model(frame.t)`.
+--- A model's reconstruction of a frame: `model:reconstruct(frame)` if it is defined; otherwise the
+--- model is a function of time, `model(frame.t)`.
 ---
 ---     local output = lv.metrics.reconstruct(model, clip:sample(1))
 ---
@@ -79,7 +79,7 @@ local Result <const> = {
   end,
 }
 
---- Makes means by name printable as those of metrics.evaluate are.
+--- Makes a table of means printable, as the result of metrics.evaluate is.
 ---
 ---     print(lv.metrics.result { psnr = 31.2, ms_ssim = 0.97, psnr_8bit = 31.1 })
 ---
@@ -87,7 +87,7 @@ local Result <const> = {
 ---@return table  the same table
 function metrics.result(means) return setmetatable(means, Result) end
 
---- At most so many of a clip's frames, evenly spread: their numbers, rising.
+--- The indices of at most `most` of a clip's frames, evenly spaced and ascending.
 ---
 ---     local some = lv.metrics.evaluate(model, clip, nil, lv.metrics.spread(#clip, 16))
 ---
@@ -100,8 +100,8 @@ function metrics.spread(count, most)
   return list
 end
 
--- An iterator of the frames to judge: of a clip, all or those of the numbers given, or of what
--- begins a pass of a dataset.
+-- An iterator of the frames to evaluate: of a clip, all frames or those listed, or of a dataset,
+-- one pass.
 local function frames_of(clip, frames)
   if type(clip) == "function" or type(clip) == "table" and clip.is_dataset then
     if frames then
@@ -119,8 +119,8 @@ local function frames_of(clip, frames)
   end
 end
 
---- Means over the frames of a clip: psnr, ms_ssim and psnr_8bit, printable. Nothing is recorded for
---- gradients. A frame whose image is only what the model may see is compared with its `original`.
+--- Means over the frames of a clip: psnr, ms_ssim and psnr_8bit, printable. No gradients are
+--- recorded. A frame whose image is masked for the model is compared with its `original`.
 ---
 ---     print(lv.metrics.evaluate(model, clip))
 ---     lv.metrics.evaluate(model, clip, function(frame, output, quality)
@@ -130,7 +130,7 @@ end
 ---@param model lunerv.Module
 ---@param clip lunerv.Clip|function  a clip, or (pass) → iterator of frames, as lv.train takes it
 ---@param on_frame? fun(frame: table, output: lunerv.Tensor, quality: table)  for each, in order
----@param frames? integer[]  the numbers of the frames (all)
+---@param frames? integer[]  the indices of the frames (all)
 ---@return table  psnr, ms_ssim and psnr_8bit
 function metrics.evaluate(model, clip, on_frame, frames)
   if type(model) ~= "table" then

@@ -1,9 +1,9 @@
--- The known names that a misspelt one may have meant.
+-- Suggestions for misspelt names.
 local native <const> = require "lunerv.native"
 
 local names <const> = {}
 
---- The known names nearest to a word: at most three, the nearest first.
+--- The known names closest to a word: at most three, the closest first.
 ---
 ---     lv.names.nearest("conv2", { "conv2d", "cos" })    -- { "conv2d" }
 ---
@@ -12,11 +12,11 @@ local names <const> = {}
 ---@return string[]
 function names.nearest(word, known) return native.nearest_names(word, known) end
 
---- What a message says of the nearest names: ": did you mean 'a' or 'b'?", or nothing.
+--- The suggestion in a message: ": did you mean 'a' or 'b'?", or nothing.
 ---
 ---@param word string
 ---@param known string[]
----@param before? string  what stands before each name, such as "--"
+---@param before? string  a prefix of each name, such as "--"
 ---@return string
 function names.meant(word, known, before)
   local list = names.nearest(word, known)

@@ -5,10 +5,11 @@
 --   lv.optim.Adan { { params = weights, lr = 1e-3 }, { params = biases, optimiser = "sgd" } }
 --
 -- The first argument is a list of parameters, or of groups { params =, optimiser =, lr =,
--- weight_decay =, … }: a group has the options of its optimiser, and what it leaves out it takes
--- from the second argument or, where it names another optimiser, from that one's defaults.
--- `optimiser.lr` is the rate of the first group; the rates of the others keep their ratio to it.
--- Weight decay is decoupled: a step takes lr · weight_decay of a value off it, beside the update.
+-- weight_decay =, … }. A group has the options of its optimiser. Options that it leaves out come
+-- from the second argument or, if the group names another optimiser, from that optimiser's
+-- defaults. `optimiser.lr` is the learning rate of the first group; the other groups keep their
+-- ratio to it.
+-- Weight decay is decoupled: in addition to the update, a step subtracts lr · weight_decay · value.
 local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
@@ -18,45 +19,45 @@ local optim <const> = {}
 
 local known <const> = { "adam", "adan", "muon", "sgd", "soap" }
 
-local decay <const> = { "weight_decay", 0, "share of a value, times lr, that a step takes off it" }
-local eps <const> = { "eps", 1e-8, "added to the root that a step is divided by" }
-local rest <const> = { "rest", nil, "what gets the parameters that are no matrices: its name as "
+local decay <const> = { "weight_decay", 0, "a step subtracts lr · weight_decay · value" }
+local eps <const> = { "eps", 1e-8, "added to the root in the denominator of a step" }
+local rest <const> = { "rest", nil, "optimiser of parameters that are not matrices: its name as "
   .. "`optimiser` (adan), lr (3e-3), and its other options", type = "table" }
 
 -- The options of each optimiser.
 local takes <const> = {
   adam = options.takes("optim.Adam", {
     { "lr", 1e-3, "learning rate" }, decay,
-    { "beta1", 0.9, "what the mean of gradients keeps of itself at each step" },
-    { "beta2", 0.999, "what the mean of their squares keeps" }, eps,
+    { "beta1", 0.9, "decay of the running mean of gradients" },
+    { "beta2", 0.999, "decay of the running mean of their squares" }, eps,
   }),
   adan = options.takes("optim.Adan", {
     { "lr", 1e-3, "learning rate" }, decay,
-    { "beta1", 0.98, "what the mean of gradients keeps of itself at each step" },
-    { "beta2", 0.92, "what the mean of the gradients' changes keeps" },
-    { "beta3", 0.99, "what the mean of their squares keeps" }, eps,
+    { "beta1", 0.98, "decay of the running mean of gradients" },
+    { "beta2", 0.92, "decay of the running mean of gradient differences" },
+    { "beta3", 0.99, "decay of the running mean of their squares" }, eps,
   }),
   sgd = options.takes("optim.SGD", {
     { "lr", 1e-2, "learning rate" }, decay,
-    { "momentum", 0, "what the sum of gradients keeps of itself at each step" },
-    { "nesterov", false, "whether a step looks ahead along the momentum" },
+    { "momentum", 0, "decay of the running sum of gradients" },
+    { "nesterov", false, "whether to use Nesterov momentum" },
   }),
   muon = options.takes("optim.Muon", {
     { "lr", 1e-2, "learning rate of the matrices" }, decay,
-    { "momentum", 0.95, "what the sum of gradients keeps of itself at each step" },
-    { "nesterov", true, "whether a step looks ahead along the momentum" }, rest,
+    { "momentum", 0.95, "decay of the running sum of gradients" },
+    { "nesterov", true, "whether to use Nesterov momentum" }, rest,
   }),
   soap = options.takes("optim.SOAP", {
     { "lr", 3e-3, "learning rate of the matrices" }, decay,
-    { "beta1", 0.95, "what the mean of gradients keeps of itself at each step" },
-    { "beta2", 0.95, "what the mean of their squares keeps" },
-    { "shampoo_beta", nil, "what the means of GGᵀ and GᵀG keep (beta2)", type = "number" }, eps,
-    { "frequency", 10, "steps between two looks at the eigenbases" },
-    { "largest", 1024, "a dimension beyond it has no eigenbasis" }, rest,
+    { "beta1", 0.95, "decay of the running mean of gradients" },
+    { "beta2", 0.95, "decay of the running mean of their squares" },
+    { "shampoo_beta", nil, "decay of the means of GGᵀ and GᵀG (beta2)", type = "number" }, eps,
+    { "frequency", 10, "steps between updates of the eigenbases" },
+    { "largest", 1024, "a larger dimension has no eigenbasis" }, rest,
   }),
 }
 
--- What checks the options of the optimiser `name`, which `what` asked for.
+-- The checker for the options of the optimiser `name`; `what` names the caller.
 local function takes_of(name, what)
   return takes[name] or errors.raise("%s: unknown optimiser '%s'%s (known: %s)", what,
     tostring(name), names.meant(tostring(name), known), errors.list(known))
@@ -72,8 +73,8 @@ local function complete(name, given, basis)
   return takes[name](given)
 end
 
---- Whether a parameter is a matrix, of its first dimension by all others, that Muon and SOAP can do
---- something for: a vector has one singular value.
+--- Whether a parameter is a matrix (its first dimension by all others) that Muon and SOAP can
+--- improve on; a vector has one singular value.
 ---
 ---     if lv.optim.is_matrix(parameter) then matrices[#matrices + 1] = parameter end
 ---
@@ -85,10 +86,10 @@ function optim.is_matrix(parameter)
   return #shape >= 2 and rows > 1 and parameter:numel() > rows
 end
 
--- What messages call the constructor of an optimiser.
+-- The name of an optimiser's constructor in messages.
 local function called(name) return takes[name].of end
 
--- Raises unless `list` holds tensors that can be trained. `what` names who takes them.
+-- Raises unless `list` holds trainable tensors. `what` names the caller.
 local function check_parameters(what, list)
   for i, parameter in ipairs(list) do
     if not native.is_tensor(parameter) then
@@ -102,7 +103,7 @@ local function check_parameters(what, list)
   end
 end
 
--- The list of groups that `given` says; `own` are the options that hold where a group has none.
+-- The list of groups in `given`; `own` are the options that a group inherits.
 local function groups_of(given, name, own)
   local what = called(name)
   if type(given) ~= "table" then
@@ -150,7 +151,7 @@ local function groups_of(given, name, own)
   return groups, by_shape
 end
 
--- The groups of each optimiser, which does not tell them itself.
+-- The groups of each optimiser, which cannot list them itself.
 local groups_by_optimiser <const> = setmetatable({}, { __mode = "k" })
 
 local function new(name, groups)
@@ -182,9 +183,9 @@ function optim.Adam(parameters, given) return make("adam", parameters, given) en
 ---@return lunerv.Optimiser
 function optim.Adan(parameters, given) return make("adan", parameters, given) end
 
---- Gradient descent: v ← momentum · v + g, a step of lr · v; with `nesterov` of
---- lr · (g + momentum · v).
---- Unlike PyTorch, weight decay is decoupled: it is no part of g.
+--- Gradient descent: v ← momentum · v + g, and a step of lr · v; with `nesterov`, of lr · (g +
+--- momentum · v).
+--- Unlike PyTorch, weight decay is decoupled: it is not added to g.
 ---
 ---     local optimiser = lv.optim.SGD(model:parameters(), { lr = 0.1, momentum = 0.9 })
 ---
@@ -193,7 +194,7 @@ function optim.Adan(parameters, given) return make("adan", parameters, given) en
 ---@return lunerv.Optimiser
 function optim.SGD(parameters, given) return make("sgd", parameters, given) end
 
--- Splits a group by the shapes of its parameters: matrices stay, the others follow `rest`.
+-- Splits a group by the shapes of its parameters: matrices stay, the others go to `rest`.
 local function split(group, other)
   local matrices, others = options.copy(group), options.copy(other)
   matrices.params, others.params = {}, {}
@@ -204,8 +205,9 @@ local function split(group, other)
   return matrices, others
 end
 
--- An optimiser of matrices. What is none (biases, scales) goes to the optimiser of `rest`,
--- { optimiser = "adan", lr = 3e-3, … }. A group that names its optimiser gets it for all it holds.
+-- An optimiser of matrices. Other parameters (biases, scales) go to the optimiser of `rest`, {
+-- optimiser = "adan", lr = 3e-3, … }. A group that names its optimiser uses it for all its
+-- parameters.
 local function make_by_shape(method, parameters, given)
   local own = complete(method, given)
   local asked = options.copy(own.rest)
@@ -229,10 +231,9 @@ local function make_by_shape(method, parameters, given)
   return new(method, list)
 end
 
---- Muon (Jordan et al., 2024) for matrices: the momentum's singular values are all set close to 1,
+--- Muon (Jordan et al., 2024) for matrices: all singular values of the momentum are set close to 1,
 --- and the step is lr · √max(1, rows/columns) of that. A convolution's weight is the matrix of its
---- output channels by all else. What is no matrix, biases and scales, goes to the optimiser of
---- `rest`.
+--- output channels by all else. Other parameters, biases and scales, go to the optimiser of `rest`.
 ---
 ---     local optimiser = lv.optim.Muon(model:parameters(),
 ---       { lr = 0.01, rest = { optimiser = "adam", lr = 1e-3 } })
@@ -243,7 +244,8 @@ end
 function optim.Muon(parameters, given) return make_by_shape("muon", parameters, given) end
 
 --- SOAP (arXiv 2409.11321) for matrices: Adam in the eigenbases of the mean GGᵀ and GᵀG. The first
---- step only finds them and changes no matrix. What is no matrix goes to the optimiser of `rest`.
+--- step only computes the eigenbases and changes no matrix. Other parameters go to the optimiser of
+--- `rest`.
 ---
 ---     local optimiser = lv.optim.SOAP(model:parameters(), { lr = 3e-3, frequency = 10 })
 ---
@@ -257,7 +259,8 @@ local constructors <const> = {
   soap = optim.SOAP,
 }
 
---- The constructor that the command line calls by this name: "adam", "adan", "muon", "sgd", "soap".
+--- The optimiser's constructor for a name of the command line: "adam", "adan", "muon", "sgd",
+--- "soap".
 ---
 ---     local optimiser = lv.optim.by_name "adan"(model:parameters(), { lr = 3e-3 })
 ---
@@ -273,16 +276,16 @@ end
 ---     for _, group in ipairs(lv.optim.groups(optimiser)) do print(group.optimiser, group.lr) end
 ---
 ---@param optimiser lunerv.Optimiser
----@return table[]?  { params =, optimiser =, lr =, … } each; nil for an optimiser of one's own
+---@return table[]?  { params =, optimiser =, lr =, … } each; nil for a custom optimiser
 function optim.groups(optimiser) return groups_by_optimiser[optimiser] end
 
 --- An optimiser as one line: the methods, numbers and options of its groups.
---- A resumed training compares it.
+--- A resumed run compares it.
 ---
 ---     print(lv.optim.describe(optimiser))
 ---
 ---@param optimiser lunerv.Optimiser
----@return string?  nil for an optimiser of one's own
+---@return string?  nil for a custom optimiser
 function optim.describe(optimiser)
   local groups, list = groups_by_optimiser[optimiser], {}
   if not groups then return nil end

@@ -1,4 +1,4 @@
--- Options: for the command line, for functions in Lua and for what files record.
+-- Options of the command line, of Lua functions, and in the records of files.
 --
 --     local o = lv.options(given, { width = 16 })      -- checks and completes a table
 --     local o = lv.options.parse(arg, spec)            -- reads a command line
@@ -16,7 +16,7 @@ local options <const> = {
 
 --- A table with the same keys and values; an empty one for nil.
 ---
----@param given? table  what is copied; tables inside it are shared
+---@param given? table  the table to copy; nested tables are shared
 ---@return table
 local function copy_shallow(given)
   local result = {}
@@ -26,15 +26,15 @@ end
 
 options.copy = copy_shallow
 
---- Declares options of the catalogue for help and annotations, with what a function takes besides.
---- Defaults are those of a model kind, where one is named. The function itself checks them.
+--- Declares options of the catalogue for help and annotations, together with a function's own
+--- options. Defaults are those of a model kind, if one is named. The function itself checks them.
 ---
 ---     lv.options.describe("models.nerv", lv.options.model_names "nerv", {}, "nerv")
 ---
 ---@param of string  the function's name in lv
 ---@param option_names string[]  names of options of the catalogue
----@param extras? table[]  further options, as options.takes has them, or others of the same names
----@param kind? string  the kind of model whose defaults are told
+---@param extras? table[]  further options, as in options.takes, or replacements of the same names
+---@param kind? string  the kind of model for the defaults
 ---@return table  its `list` holds { name, default, doc, type } for each
 function options.describe(of, option_names, extras, kind)
   local list, replaced = {}, {}
@@ -50,8 +50,8 @@ function options.describe(of, option_names, extras, kind)
   return takes(of, list)
 end
 
---- Whether two pieces of plain data are equal; numbers, which may have passed through text, to
---- twelve digits.
+--- Whether two pieces of plain data are equal. Numbers, which may have been converted to text, are
+--- compared to twelve digits.
 ---
 ---@param a any
 ---@param b any
@@ -82,8 +82,8 @@ local function refuse(what, key, known)
     names.meant(tostring(key), known), errors.list(known))
 end
 
--- `given` completed by `defaults`. A key that neither `defaults` nor the list `optional` names
--- is an error, and so is a value of another type than its default.
+-- Fills in the missing options of `given` from `defaults`. A key that is neither in `defaults` nor
+-- in the list `optional` is an error, and so is a value of another type than its default.
 local function complete(given, defaults, optional, what)
   what = what or "options"
   check_table(what, given)
@@ -105,25 +105,25 @@ local function complete(given, defaults, optional, what)
   return result
 end
 
---- A value of an option as plain data: a function of a script or a recipe is "custom".
+--- A value of an option as plain data: a function from a script or a recipe is "custom".
 ---
 ---@param value any
 ---@return any
 function options.plain(value) return type(value) == "function" and "custom" or value end
 
---- The option that the catalogue has under a name: { name, type, doc, default, … }, or nil.
+--- The catalogue's entry for an option: { name, type, doc, default, … }, or nil.
 ---
 ---@param name string
 ---@return table?
 function options.by_name(name) return catalogue.by_name[name] end
 
---- Raises an error unless a value is one that an option of the catalogue can have.
+--- Raises an error unless a value is valid for an option of the catalogue.
 ---
 ---     lv.options.check("lr", 0.003)
 ---
 ---@param name string  name of the option
 ---@param value any
----@param what? string  the function that messages name
+---@param what? string  the function named in messages
 function options.check(name, value, what)
   what = what or "options.check"
   local option = catalogue.by_name[name]
@@ -144,8 +144,8 @@ end
 ---
 ---@param kind string  the kind of model
 ---@param given? table  options by name
----@param extra? string[]  further keys that are let through, such as clip or height
----@param what? string  the function that messages name
+---@param extra? string[]  further allowed keys, such as clip or height
+---@param what? string  the function named in messages
 ---@return table
 function options.for_model(kind, given, extra, what)
   what = what or "options.for_model"
@@ -184,7 +184,7 @@ function options.model_names(kind)
   return catalogue.names_where(function(option) return values.contains(option.models, kind) end)
 end
 
---- Whether a kind of model has an option; true for options that are not of models.
+--- Whether a kind of model has an option; true for options that do not belong to models.
 ---
 ---@param name string  name of the option
 ---@param kind string  the kind of model
@@ -202,16 +202,16 @@ function options.train_names()
 end
 
 setmetatable(options, {
-  --- Checks a table of options and completes it by defaults.
+  --- Checks a table of options and fills in the defaults.
   --- An unknown key is an error, and so is a value of another type than its default.
   ---
   ---     local o = lv.options(given, { width = 16, act = "gelu" }, { "label" })
   ---
-  ---@param given? table  what the caller gave
+  ---@param given? table  the caller's options
   ---@param defaults table  every option that has a default, by name
   ---@param optional? string[]  names of options without a default
-  ---@param what? string  the function that messages name
-  ---@return table  a table of its own
+  ---@param what? string  the function named in messages
+  ---@return table  a new table
   __call = function(_, given, defaults, optional, what)
     return complete(given, defaults, optional, what)
   end,

@@ -5,14 +5,14 @@ local options <const> = require "lunerv.options"
 local workers <const> = require "lunerv.workers"
 
 local takes <const> = options.takes("parallel", {
-  { "tasks", nil, "what `each` is called with, one after another", type = "table" },
-  { "each", nil, "fun(task, index): does a task and returns plain data", type = "function" },
-  { "jobs", 1, "how many processes at once", type = "integer" },
+  { "tasks", nil, "the arguments of `each`, one per task", type = "table" },
+  { "each", nil, "fun(task, index): runs a task and returns plain data", type = "function" },
+  { "jobs", 1, "the number of processes at the same time", type = "integer" },
   { "threads", nil, "threads of each process (its share of the cores)", type = "integer" },
-  { "retries", 0, "how many times a task that fails is tried again", type = "integer" },
+  { "retries", 0, "how often a failed task is tried again", type = "integer" },
 })
 
--- Results as they are told to later processes, and back.
+-- Converts results for later processes, and back.
 local function packed(results)
   local list = {}
   for i = 1, results.n do
@@ -34,12 +34,12 @@ local function unpacked(list)
   return results, failed
 end
 
---- Does tasks in processes, several at once, and returns their results in the order of the tasks.
+--- Runs tasks in several processes at once, and returns their results in the order of the tasks.
 ---
---- Each process runs the script again from its beginning: it reaches this same call, does one task
---- there and exits. What stands before the call is therefore done in every process, and has to come
---- to the same list of tasks; what stands behind it is done once. A result is plain data: nil,
---- booleans, numbers, texts and tables of them. Of a task that fails the result is the error.
+--- Each process runs the script again from its beginning: it reaches this same call, runs one task
+--- there and exits. So the code before the call runs in every process, and must produce the same
+--- list of tasks; the code after it runs once. A result is plain data: nil, booleans, numbers,
+--- texts and tables of them. The result of a failed task is the error.
 ---
 ---     local results, failed = lv.parallel {
 ---       jobs = 4, tasks = { 1e-3, 2e-3, 4e-3, 8e-3 },
@@ -49,8 +49,8 @@ end
 ---     }
 ---
 ---@param options lunerv.parallel.Options
----@return any[]  of each task what `each` returned, or an error object
----@return table<integer, lunerv.Error>  the errors alone, by the numbers of their tasks
+---@return any[]  the result of `each` for every task, or an error object
+---@return table<integer, lunerv.Error>  the errors alone, by task number
 local function parallel(given)
   local o = takes(given)
   if not o.tasks or not o.each then

@@ -1,4 +1,4 @@
--- Quantisers: modules that learn the step by which values become integers.
+-- Quantisers: modules that learn the step size.
 --
 --   local q = lv.quant.Scale(weight, { bits = 8 })
 --   local rough = q(weight)                 -- step · round(weight / step)
@@ -11,8 +11,8 @@ local parameter <const> = require "lunerv.nn.parameter"
 
 local quant <const> = {}
 
--- Largest and smallest value, of the whole or of each row (first dimension), with a shape that
--- broadcasts over `x`.
+-- The largest and smallest value, of the whole tensor or of each row (first dimension), in a shape
+-- that broadcasts over `x`.
 local function extremes(x, per_channel)
   x = x:detach()
   if not per_channel or x:dim() < 2 then return x:amax():view(1), x:amin():view(1) end
@@ -21,7 +21,8 @@ local function extremes(x, per_channel)
   return x:amax(rest):view(table.unpack(shape)), x:amin(rest):view(table.unpack(shape))
 end
 
--- The step that 2^bits − 1 of span the values; where all are equal, one that represents them.
+-- The step of which 2^bits − 1 span the values; if all values are equal, a step that represents
+-- them.
 local function spanning(high, low, bits)
   local step = (high - low) / (2 ^ bits - 1)
   local size = native.maximum(high:abs(), low:abs())
@@ -30,12 +31,12 @@ local function spanning(high, low, bits)
 end
 
 local takes_scale <const> = options.takes("quant.Scale", {
-  { "bits", 8, "2^bits − 1 steps span the values at first" },
-  { "channel", false, "a step for each row (first dimension) rather than one for all" },
+  { "bits", 8, "2^bits − 1 steps initially span the values" },
+  { "channel", false, "one step per row (first dimension) instead of one for all" },
 })
 
 local takes_offset <const> = options.takes("quant.ScaleOffset", {
-  { "bits", 8, "2^bits − 1 steps span the first values" },
+  { "bits", 8, "2^bits − 1 steps initially span the first values" },
 })
 
 local function check_bits(what, bits)
@@ -44,15 +45,15 @@ local function check_bits(what, bits)
   end
 end
 
---- A symmetric quantiser with a learned step: a value is told as value / step.
---- The step starts from the range of `x`: one for all of it, or one for each row. Called, it gives
---- step · round(x / step), with gradients straight through; with `noise` the values are added to
---- the codes in place of rounding them.
+--- A symmetric quantiser with a learned step size: the code of a value is value / step.
+--- The step is initialised from the range of `x`: one for the whole tensor, or one per row. Calling
+--- it returns step · round(x / step) with straight-through gradients; with `noise`, the noise is
+--- added to the codes instead of rounding.
 ---
 ---     local q = lv.quant.Scale(weight, { bits = 8 })
 ---     local rough = q(weight)
 ---
----@param x lunerv.Tensor  what is to be quantised
+---@param x lunerv.Tensor  the tensor to quantise
 ---@param options? lunerv.quant.Scale.Options
 local Scale <const> = class "Scale"
 
@@ -68,16 +69,16 @@ function Scale:init(x, given)
   end)
 end
 
--- `noise`: values to add to the codes in place of rounding them.
+-- `noise`: values added to the codes instead of rounding.
 function Scale:forward(x, noise) return x:quantise(self.step, { noise = noise }) end
---- Values in steps, not rounded: what a rate is estimated from.
+--- The codes before rounding, x / step, from which a rate is estimated.
 ---
 ---@param x lunerv.Tensor
 ---@return lunerv.Tensor
 function Scale:codes(x) return x:codes(self.step) end
 
---- An asymmetric quantiser: a value is told as (value − offset) / step, one of each, both learned.
---- They start from the range of the first values that it sees.
+--- An asymmetric quantiser: the code of a value is (value − offset) / step, both learned. They are
+--- initialised from the range of the first values that it sees.
 ---
 ---     local q = lv.quant.ScaleOffset { bits = 6 }
 ---     local rough = q(embedding)
@@ -89,7 +90,7 @@ function ScaleOffset:init(given)
   local o = takes_offset(given)
   check_bits("quant.ScaleOffset", o.bits)
   self.bits = o.bits
-  -- A step of 0 says that nothing has been seen.
+  -- A step of 0 means that no values have been seen.
   self.step, self.offset = parameter.full(0, 1), parameter.full(0, 1)
 end
 
@@ -110,7 +111,7 @@ function ScaleOffset:forward(x, noise)
   return x:quantise(self.step, { offset = self.offset, noise = noise })
 end
 
---- Values in steps from the offset, not rounded.
+--- The codes before rounding, (x − offset) / step.
 ---
 ---@param x lunerv.Tensor
 ---@return lunerv.Tensor
@@ -121,8 +122,7 @@ end
 
 quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 
---- The nearest integers, through which gradients pass unchanged: what a quantiser of one's own
---- rounds with.
+--- Rounds to the nearest integers with straight-through gradients, for custom quantisers.
 ---
 ---     local rough = lv.quant.round_straight(x / step) * step
 ---
@@ -130,19 +130,19 @@ quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 ---@return lunerv.Tensor
 function quant.round_straight(x) return native.round_straight(x) end
 
---- The bits that codes take under the normal distribution that they have themselves, a tensor of
---- one number, with gradients.
+--- The bits of codes under a normal distribution fitted to them, a tensor of one number, with
+--- gradients.
 ---
 ---     local price = lv.quant.bits(codes) * lambda
 ---
 ---@param codes lunerv.Tensor
----@param noise? lunerv.Tensor  added in place of rounding (numbers from lv.quant.noise)
+---@param noise? lunerv.Tensor  added instead of rounding (numbers from lv.quant.noise)
 ---@return lunerv.Tensor
 function quant.bits(codes, noise)
   return native.gaussian_bits(codes, noise or quant.noise(codes))
 end
 
---- Numbers from −½ to ½ in the shape of `x`: the noise that stands for rounding.
+--- Uniform noise from −½ to ½ in the shape of `x`, a proxy for rounding.
 ---
 ---     local loud = codes + lv.quant.noise(codes)
 ---
@@ -156,8 +156,8 @@ function quant.noise(x)
   return native.zeros(table.unpack(x.shape)):uniform_(-0.5, 0.5)
 end
 
---- A smooth curve through rounding: at a high temperature the identity, towards 0 a step (Agustsson
---- and Theis, arXiv 2006.09952). Integers stay, and halves.
+--- Soft rounding: the identity at a high temperature, a step function towards 0 (Agustsson and
+--- Theis, arXiv 2006.09952). Integers and half-integers stay unchanged.
 ---
 ---     local soft = lv.quant.soft_round(codes, 0.3)
 ---
@@ -170,14 +170,14 @@ function quant.soft_round(x, temperature)
       errors.show(temperature))
   end
   local floor = native.floor(x):detach()
-  -- tanh of much more than this is 1.
+  -- tanh of anything much larger is 1.
   local height = math.min(0.5 / temperature, 20)
   local whole = (math.exp(height) + math.exp(-height)) / (math.exp(height) - math.exp(-height)) / 2
   return floor + 0.5 + ((x - floor - 0.5) * (1 / temperature)):tanh() * whole
 end
 
---- The bits that each code takes under a Laplace distribution of its own, with gradients to all
---- three: what the coder's family "slices" takes, up to the rounding of its parameters.
+--- The bits of each code under its own Laplace distribution, with gradients to all three arguments:
+--- the cost in the coder's family "slices", up to the rounding of its parameters.
 ---
 ---     local price = lv.quant.laplace_bits(codes, means, scales):sum() * lambda
 ---
@@ -187,8 +187,9 @@ end
 ---@return lunerv.Tensor
 function quant.laplace_bits(codes, means, scales)
   local distance, inverse = (codes - means):abs(), native.reciprocal(scales)
-  -- Minus the logarithm of the mass between the code's two edges. On one side of the mean it is
-  -- written so that it never runs out of gradient: e^((½−d)/b) · (1 − e^(−1/b))/2.
+  -- Minus the logarithm of the probability mass between the code's two edges. On one side of the
+  -- mean the formula is written so that its gradient never vanishes: e^((½−d)/b) · (1 −
+  -- e^(−1/b))/2.
   local aside = (distance - 0.5):clamp { min = 0 } * inverse + math.log(2)
     - (-(-inverse):expm1()):log()
   local near = distance:clamp { max = 0.5 }

@@ -1,13 +1,13 @@
--- How headerless video is laid out, by its name: what
--- "ReadySteadyGo_1920x1080_120fps_420_10bit_YUV.yuv" and its like say. A name may hold other
--- numbers, such as counters, ratios and years: what could be meant in two ways, or is not
--- understood, is asked for rather than guessed.
+-- The layout of headerless video, from its file name:
+-- "ReadySteadyGo_1920x1080_120fps_420_10bit_YUV.yuv" and similar names. A name may hold other
+-- numbers, such as counters, ratios and years. If it is ambiguous or not understood, the user must
+-- give the layout; nothing is guessed.
 
--- Sides of a picture have at least as many pixels; less is a ratio such as 16x9.
+-- The minimum size of a picture's sides; smaller numbers are a ratio such as 16x9.
 local least_side <const> = 32
 local most_rate <const> = 1000
 
--- Shapes of screens, which a name may tell beside, or in place of, the size.
+-- Screen shapes, which a name may give beside, or instead of, the size.
 local ratios <const> = { ["4x3"] = true, ["16x9"] = true, ["3x2"] = true, ["21x9"] = true,
   ["1x1"] = true, ["5x4"] = true, ["2x1"] = true, ["9x16"] = true, ["3x4"] = true }
 -- Words before a counter.
@@ -16,7 +16,7 @@ local asides <const> = { ver = true, part = true, take = true, seq = true, scene
 local depths <const> = { [8] = true, [9] = true, [10] = true, [12] = true, [14] = true,
   [16] = true }
 
--- Letters that name a layout which is not read by them.
+-- Names of layouts that are not supported.
 local layouts <const> = {}
 for word in ("rgb bgr argb abgr gbr gbrp gbrap ayuv vuya yvyu vyuy mono be packed planar pal bayer "
   .. "yuva xyz uyva"):gmatch "%w+" do
@@ -31,7 +31,7 @@ local whole <const> = {
   bgra = "bgra",
 }
 
--- Whether a word that holds digits says nothing of how samples lie: colours, codecs, counters.
+-- Whether a word with digits says nothing about the layout: colours, codecs, counters.
 local function is_aside(word)
   local colour = word:match "^[bret.]*(%d+)$"
   if colour == "601" or colour == "709" or colour == "2020" or colour == "2100" then return true end
@@ -54,8 +54,8 @@ local function words_of(name)
   return words
 end
 
--- The index of the word that says the size, the two numbers, and what follows in that word; nil
--- where none does, or several could.
+-- The index of the word with the size, its two numbers, and the rest of that word; nil if there is
+-- none, or if several are possible.
 local function size_in(words)
   local found, alone
   for i, word in ipairs(words) do
@@ -80,7 +80,7 @@ local function size_in(words)
   if found then return table.unpack(found, 1, 4) end
 end
 
--- What a word says of samples: chroma, depth, a whole format, or that it is not understood.
+-- The meaning of a word: chroma, depth, a whole format, or not understood.
 local function format_in(word)
   if whole[word] ~= nil then return { format = whole[word] or nil, unknown = not whole[word] } end
   if chromas[word] then return { chroma = word } end
@@ -100,19 +100,19 @@ local function format_in(word)
   return { chroma = chroma, depth = tonumber(depth) or 8 }
 end
 
--- Whether a bare number is a rate: no counter (01), no chroma (411), no depth (8).
+-- Whether a bare number can be a rate: not a counter (01), a chroma format (411) or a depth (8).
 local function is_rate(word)
   local rate = word:match "^[1-9]%d*%.?%d*$" and tonumber(word)
   return rate and rate > 9 and rate <= most_rate and not (rate >= 400 and rate < 500)
 end
 
---- How headerless video is laid out, by its name; 4:2:0 with 8 bits unless that says otherwise.
+--- The layout of headerless video from its file name; by default 4:2:0 with 8 bits.
 ---
 ---     print(lv.video.layout("film_1920x1080_50fps.yuv").width)
 ---
 ---@param path string
----@return table?  width, height, pixel_format, fps; nil where the name says no size
----@return string?  what of the name is not understood
+---@return table?  width, height, pixel_format, fps; nil if the name has no size
+---@return string?  the part of the name that is not understood
 return function(path)
   local name = path:match "[^/]*$"
   if not name:lower():match "%.yuv$" then return nil end
@@ -124,9 +124,9 @@ return function(path)
   for i, word in ipairs(words) do
     local rate = word:match "^(%d+%.?%d*)fps$" or word:match "^(%d+%.?%d*)hz$"
     local lines = i == at + 1 and word:match "^(%d+)p$"
-    -- 60p is a rate; 480p of as many lines, and 420p, are none.
+    -- 60p is a rate; 480p, which repeats the number of lines, and 420p are not.
     if lines and not chromas[lines] and tonumber(lines) ~= height then rate = lines end
-    -- "grey" before the size is what the film shows.
+    -- "grey" before the size describes the content.
     local what = not rate and (i > at or not word:match "^gr[ae]y$") and format_in(word)
     if rate then
       fps = rate
@@ -135,7 +135,7 @@ return function(path)
     elseif what then
       for key, value in pairs(what) do
         if says[key] ~= nil and says[key] ~= value and not (key == "depth" and value == 8) then
-          return nil, ("'%s' is at odds with what stands before it"):format(word)
+          return nil, ("'%s' contradicts what comes before it"):format(word)
         end
         if not (key == "depth" and value == 8 and says.depth) then says[key] = value end
       end

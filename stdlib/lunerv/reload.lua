@@ -1,4 +1,4 @@
--- lv.reload: a module's changed file, read again, with what is in use kept.
+-- lv.reload: reads a module's changed file again and updates the objects in use.
 
 -- Whether a table is an nn.class, or a module that holds functions.
 local function is_plain(t)
@@ -6,7 +6,7 @@ local function is_plain(t)
   return type(meta) ~= "table" or rawget(meta, "__call") ~= nil or meta.__index == nil
 end
 
--- Pairs of tables, new → old, that take each other's place.
+-- Pairs of tables, new → old, that correspond to each other.
 local function pair(old, new, replaced)
   if type(old) ~= "table" or type(new) ~= "table" or old == new or replaced[new] then return end
   replaced[new] = old
@@ -18,7 +18,7 @@ local function pair(old, new, replaced)
   end
 end
 
--- Has the functions in `value` and below refer to the old tables in place of the new ones.
+-- Replaces references to new tables by the old ones in the functions in `value` and below.
 local function redirect(value, replaced, seen)
   if seen[value] then return end
   if type(value) == "function" then
@@ -39,7 +39,7 @@ local function redirect(value, replaced, seen)
   end
 end
 
--- Makes a table what its new version is. Functions that are gone go; data is the new one's.
+-- Updates a table to its new version. Removed functions are removed; data comes from the new one.
 local function move(old, new, replaced)
   for key, value in next, old do
     if type(value) == "function" and rawget(new, key) == nil then rawset(old, key, nil) end
@@ -47,24 +47,23 @@ local function move(old, new, replaced)
   for key, value in next, new do rawset(old, key, replaced[value] or value) end
   local before, after = getmetatable(old), getmetatable(new)
   if type(before) == "table" and type(after) == "table" then
-    -- The class that it extends may be another; how it makes objects stays, since it makes them of
-    -- the old table.
+    -- The base class may change; the constructor stays, because it makes objects of the old table.
     local parent = rawget(after, "__index")
     if type(parent) == "table" then before.__index = replaced[parent] or parent end
   end
 end
 
---- Loads a module's file again after it was changed. Functions and classes move into the tables
---- that are in use: objects of an `nn.class` keep their parameters and have the new methods. What
---- `init` makes is made anew only for new objects. A file with an error leaves all as it was. A
---- function that somebody took out of the module before stays the old one.
+--- Reloads a module's file after a change. Functions and classes are updated in the existing
+--- tables: objects of an `nn.class` keep their parameters and get the new methods. Changes of
+--- `init` apply only to new objects. A file with an error changes nothing. A function that a script
+--- copied out of the module earlier stays the old one.
 ---
 ---     local Block = require "block"
 ---     local block = Block(8)
 ---     lv.reload "block"    -- after a change of block.lua; `block` computes the new forward
 ---
 ---@param name string  as `require` takes it
----@return any  the module: the table that was there before, where it is one
+---@return any  the module: the existing table, if it is one
 return function(name)
   local errors <const> = require "lunerv.errors"
   if type(name) ~= "string" then

@@ -1,5 +1,5 @@
--- Learning rates as functions of the step, which counts from 1: schedule(step, steps, lr). What a
--- schedule was not told of `steps` and `lr` it takes from the call, as lv.train makes it.
+-- Learning rates as functions of the step, which counts from 1: schedule(step, steps, lr). A
+-- schedule takes `steps` and `lr` from the call, made by lv.train, unless its options set them.
 local errors <const> = require "lunerv.errors"
 local options <const> = require "lunerv.options"
 
@@ -25,18 +25,18 @@ local function checked(name, o)
   return o
 end
 
--- What every schedule takes. Outside of a training they are 1e-3 and 1.
+-- Options of every schedule. Outside of lv.train, lr is 1e-3 and steps is 1.
 local rate_option <const> = { "lr", nil, "the highest rate (the training's)", type = "number" }
 local steps_option <const> = { "steps", nil, "how many steps there are (the training's)",
   type = "number" }
 local warmup_option <const> = { "warmup", 0.1, "share of the steps in which the rate rises" }
 
--- The highest rate, and the share of the training done before `step`.
+-- The highest rate, and the fraction of the training before `step`.
 local function place(self, step, steps, lr)
   return self.lr or lr or 1e-3, (step - 1) / (self.steps or steps or 1)
 end
 
--- The rate where it rises.
+-- The rate during warm-up.
 local function rising(lr, c, w) return lr * (0.1 + 0.9 * c / w) end
 
 local WarmupCosine <const> = {}
@@ -49,7 +49,7 @@ function WarmupCosine:__call(step, steps, highest)
   return lr * 0.5 * (math.cos(math.pi * (c - w) / (1 - w)) + 1)
 end
 
--- What a checkpoint records of it.
+-- The schedule's entry in a checkpoint.
 function WarmupCosine:state()
   return { kind = "warmup_cosine", lr = self.lr, warmup = self.warmup, steps = self.steps }
 end
@@ -58,9 +58,9 @@ local cosine_takes <const> = options.takes("schedule.warmup_cosine", {
   rate_option, warmup_option, steps_option,
 })
 
---- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then half a cosine down
---- to 0.
---- Unlike PyTorch, a schedule is a function of the step, which counts from 1, and knows no
+--- Rises from a tenth of `lr` to `lr` over the first `warmup` share of `steps`, then falls along
+--- half a cosine to 0.
+--- Unlike PyTorch, a schedule is a function of the step, which counts from 1, and does not hold an
 --- optimiser.
 ---
 ---     local rate = lv.schedule.warmup_cosine { lr = 3e-3, steps = 1000 }
@@ -89,10 +89,10 @@ end
 
 local linear_takes <const> = options.takes("schedule.warmup_linear", {
   rate_option, warmup_option, steps_option,
-  { "last", 0, "share of lr that is left at the end" },
+  { "last", 0, "final rate, as a share of lr" },
 })
 
---- From a tenth of `lr` up to it over the first `warmup` share of `steps`, then in a straight line
+--- Rises from a tenth of `lr` to `lr` over the first `warmup` share of `steps`, then falls linearly
 --- to the share `last` of it.
 ---
 ---     local rate = lv.schedule.warmup_linear { lr = 3e-3, steps = 1000, last = 0.1 }
@@ -107,8 +107,8 @@ end
 local CosineRestarts <const> = {}
 CosineRestarts.__index = CosineRestarts
 
--- How many falls are over when the share `c` of all is, and the share of the present one that is.
--- Each is `factor` times as long as the one before.
+-- The number of completed cycles at the fraction `c` of all, and the fraction of the current one.
+-- Each cycle is `factor` times as long as the previous one.
 local function fall_of(c, cycles, factor)
   if factor == 1 then
     local number = math.min(c * cycles // 1, cycles - 1)
@@ -137,19 +137,19 @@ function CosineRestarts:state()
 end
 
 local restarts_takes <const> = options.takes("schedule.cosine_restarts", {
-  rate_option, { "warmup", 0, "share of the steps in which the rate rises at first" },
+  rate_option, { "warmup", 0, "share of the steps in which the rate first rises" },
   steps_option,
-  { "cycles", 4, "how often the rate falls" },
-  { "factor", 1, "how many times as long each fall is as the one before" },
-  { "last", 0, "share of its highest rate that is left at the end of each fall" },
-  { "decay", 1, "what each restart goes back to, as a share of the one before" },
+  { "cycles", 4, "the number of cycles" },
+  { "factor", 1, "length of each cycle relative to the previous one" },
+  { "last", 0, "final rate of each cycle, as a share of its highest" },
+  { "decay", 1, "highest rate of each cycle, as a share of the previous one's" },
 })
 
---- Half a cosine down to the share `last` of `lr`, and up again at once, `cycles` times
---- (arXiv 1608.03983).
---- Unlike PyTorch's CosineAnnealingWarmRestarts, it is told how many falls there are, not the
---- length of the first, so that the last one ends with the training; `factor` is T_mult, and `last`
---- a share of the rate where eta_min is a rate.
+--- Falls along half a cosine to the share `last` of `lr` and restarts, `cycles` times (arXiv
+--- 1608.03983).
+--- Unlike PyTorch's CosineAnnealingWarmRestarts, it takes the number of cycles, not the length of
+--- the first, so that the last cycle ends with the training; `factor` is T_mult, and `last` is a
+--- share of the rate where eta_min is a rate.
 ---
 ---     lv.train { model = model, clip = clip,
 ---       schedule = lv.schedule.cosine_restarts { cycles = 3, factor = 2 } }
@@ -178,7 +178,7 @@ local by_name <const> = {
 
 local known <const> = { "warmup_cosine", "warmup_linear", "cosine_restarts" }
 
---- The schedule that the command line calls by this name: "warmup_cosine", "warmup_linear" or
+--- The schedule for a name of the command line: "warmup_cosine", "warmup_linear" or
 --- "cosine_restarts".
 ---
 ---     local rate = lv.schedule.by_name("warmup_linear", { lr = 3e-3, warmup = 0.1, steps = 1000 })

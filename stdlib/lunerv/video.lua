@@ -1,4 +1,4 @@
--- Clips: frames in, frames out.
+-- Clips: reading and writing video frames.
 local native <const> = require "lunerv.native"
 local errors <const> = require "lunerv.errors"
 local image <const> = require "lunerv.image"
@@ -18,8 +18,8 @@ local function greatest_divisor(a, b)
   return a
 end
 
--- Every frame once, from a random one on, in steps of the golden section: however few steps one
--- looks at, their frames lie evenly in the clip.
+-- Every frame once, starting at a random one, in steps of the golden section: the first frames of a
+-- pass, however few, are evenly distributed over the clip.
 local function spread(count)
   local step = math.floor(count * (math.sqrt(5) - 1) / 2 + 0.5)
   while greatest_divisor(step, count) > 1 do step = step + 1 end
@@ -29,9 +29,9 @@ local function spread(count)
 end
 
 --- The order in which frames are visited, pass after pass.
---- "shuffled" is a new one in every pass, "spread" lies evenly over the clip at any time, nil is
---- their own. Its order, position and epoch are plain data that a checkpoint can store;
---- `:advance()` gives the next frame's number, and the one after it.
+--- "shuffled" is a new random order in every pass, "spread" is evenly distributed over the clip at
+--- any time, nil is the clip's order. Its order, position and epoch are plain data that a
+--- checkpoint can store; `:advance()` returns the index of the next frame, and the one after it.
 ---
 ---     local order = lv.video.sequence(#clip, "shuffled")
 ---     print(order:advance())
@@ -44,7 +44,7 @@ function video.sequence(count, kind)
     { count = count, kind = kind, order = {}, position = 0, epoch = 0 }, Sequence)
 end
 
--- Goes on to the next frame and returns its index, and the one after it in the same epoch.
+-- Advances to the next frame; returns its index, and the one after it in the same epoch.
 function Sequence:advance()
   if self.position == #self.order then
     if self.kind == "shuffled" then
@@ -70,17 +70,17 @@ video.Clip = Clip
 local takes_open <const> = options.takes("video.open", {
   { "size", nil, "{ height, width } that frames are scaled to", type = "list" },
   { "resize", nil, "the same, as the command line calls it", type = "list" },
-  { "crop", nil, "{ y, x, height, width } that is kept, before scaling; y and x from 1",
+  { "crop", nil, "{ y, x, height, width } to keep, before scaling; y and x from 1",
     type = "list" },
-  { "frames", nil, "so many frames from the first on, or { first, last }", type = "integer|list" },
+  { "frames", nil, "number of frames from the first, or { first, last }", type = "integer|list" },
   { "first", nil, "the first frame, from 1", type = "integer" },
   { "last", nil, "the last frame, inclusive", type = "integer" },
-  { "every", nil, "of so many frames one", type = "integer" },
-  { "rate", nil, "frames a second that frames are dropped or doubled to reach", type = "number" },
-  { "deinterlace", nil, "makes whole frames of fields", type = "boolean" },
-  { "allow_truncated", nil, "takes what there is of a file that ends early", type = "boolean" },
+  { "every", nil, "use every n-th frame", type = "integer" },
+  { "rate", nil, "frames per second, reached by dropping or doubling frames", type = "number" },
+  { "deinterlace", nil, "combines fields into whole frames", type = "boolean" },
+  { "allow_truncated", nil, "accepts a file that ends early", type = "boolean" },
   { "cache", nil, "bytes of decoded frames in memory (a quarter of it)", type = "integer" },
-  { "cache_dir", nil, "where frames beyond the cache go", type = "string" },
+  { "cache_dir", nil, "folder for frames that do not fit into the cache", type = "string" },
   { "width", nil, "of headerless video", type = "integer" },
   { "height", nil, "of headerless video", type = "integer" },
   { "pixel_format", nil, "of headerless video, by libav's name", type = "string" },
@@ -92,15 +92,15 @@ local takes_batches <const> = options.takes("video.Clip.batches", {
 })
 
 local takes_writer <const> = options.takes("video.writer", {
-  { "clip", nil, "gives what is not given of width, height, fps and timestamps",
+  { "clip", nil, "default for width, height, fps and timestamps",
     type = "clip|table" },
-  { "sources", nil, "paths that are read, and so not written over", type = "table" },
+  { "sources", nil, "input paths, which are not overwritten", type = "table" },
   { "width", nil, "pixels across", type = "integer" },
   { "height", nil, "pixels down", type = "integer" },
-  { "fps", nil, "frames a second", type = "number" },
-  { "timestamps", nil, "seconds of every frame, in place of a constant rate", type = "list" },
-  { "format", nil, "ffv1, x264, x265, y4m, png or raw (the path says it)", type = "string" },
-  { "crf", nil, "quality of H.264 and H.265, less is better", type = "number" },
+  { "fps", nil, "frames per second", type = "number" },
+  { "timestamps", nil, "seconds of every frame, instead of a constant rate", type = "list" },
+  { "format", nil, "ffv1, x264, x265, y4m, png or raw (from the path)", type = "string" },
+  { "crf", nil, "quality of H.264 and H.265, lower is better", type = "number" },
   { "preset", nil, "their preset, such as veryslow", type = "string" },
   { "tune", nil, "their tuning, such as psnr", type = "string" },
   { "one_group", nil, "one group of pictures for all frames", type = "boolean" },
@@ -109,14 +109,14 @@ local takes_writer <const> = options.takes("video.writer", {
 
 local takes_scenes <const> = options.takes("video.scenes", {
   { "threshold", options.default "scene_threshold",
-    "levels of 255 that a frame's luma differs by, beyond what was usual of late" },
-  { "least", options.default "min_gop", "frames that a scene has at least" },
+    "luma difference that starts a scene, in levels of 255 above the recent mean" },
+  { "least", options.default "min_gop", "minimum frames of a scene" },
 })
 
 video.layout = require "lunerv.raw_layout"
 
--- `given` with the layout of a raw file; second, that layout, where it was read off the name. Or
--- nil, nil and what is wrong.
+-- `given` with the layout of a raw file; second, that layout if it came from the name. Or nil, nil
+-- and the error.
 local function completed(path, given)
   if type(path) ~= "string" then
     errors.raise("video.open: expected the path of a video, got %s", errors.type_of(path))
@@ -143,7 +143,7 @@ local function completed(path, given)
   return given, layout
 end
 
--- A clip of what is known of it: `found` holds width, height, frames, fps, timestamps, …
+-- A clip object from its facts: `found` holds width, height, frames, fps, timestamps, …
 local function new_clip(path, given, layout, found)
   local fps, timestamps = found.fps, found.timestamps
   if layout and layout.fps then
@@ -157,9 +157,9 @@ local function new_clip(path, given, layout, found)
   }, Clip)
 end
 
---- Opens a clip: a video file, a folder of images or a raw file (whose layout is read off its name
---- unless it is given); nil and an error where that cannot be done.
---- Frames are decoded when they are asked for, and kept as long as there is room.
+--- Opens a clip: a video file, a folder of images or a raw file (whose layout comes from the name
+--- unless it is given); nil and an error if that fails.
+--- Frames are decoded on demand, and cached as long as there is room.
 ---
 ---     local clip <close> = assert(lv.video.open("film.mp4", { size = { 180, 320 }, last = 48 }))
 ---     print(#clip, clip.width, clip.height, clip.fps)
@@ -178,9 +178,9 @@ function video.open(path, given)
   return clip
 end
 
---- A clip without a frame of it in memory or on disk: it is read to its end once, and its parts,
---- or all of it, when frames are asked for.
---- What can be read only once, a pipe, is opened.
+--- Opens a clip without keeping frames in memory or on disk. It is read to its end once; its parts,
+--- or all of it, are read again when frames are needed.
+--- A pipe, which can be read only once, is opened as by lv.video.open.
 ---
 ---     local film = assert(lv.video.scan "film.mp4")
 ---     local scenes = lv.video.scenes(film)
@@ -204,11 +204,11 @@ function video.scan(path, given)
   return clip
 end
 
---- Opens the clip that a command line asks for, and says on stderr what was left out.
---- Frames that memory cannot hold are kept on the disk that `output` will be on.
+--- Opens the clip that a command line asks for, and reports on stderr what was left out.
+--- Frames that do not fit into memory spill to the disk of `output`.
 ---
 ---@param o table  clip, frames, resize, crop, deinterlace, cache
----@param output string  a path that need not exist yet
+---@param output string  a path, which need not exist yet
 ---@param open? function  lv.video.open, or lv.video.scan
 ---@return lunerv.Clip?
 ---@return lunerv.Error?
@@ -226,8 +226,8 @@ function video.open_for(o, output, open)
   return clip
 end
 
--- A loop that breaks lets go of the file; whoever asks for a frame later opens it again.
--- `what` is the method that needs it.
+-- Leaving a loop early releases the file; the next access to a frame opens it again. `what` is the
+-- calling method.
 local function opened(self, what)
   if self.closed then
     errors.raise("%s: expected an open clip, '%s' has been closed", what, self.source)
@@ -250,7 +250,7 @@ end
 ---@param index integer  from 1, from the end when negative
 ---@return lunerv.Tensor  (1, 3, h, w), f32
 function Clip:frame(index) return opened(self, "frame"):frame(index) end
---- A frame as levels of 8 bits.
+--- A frame as 8-bit levels.
 ---
 ---@param index integer
 ---@return lunerv.Tensor  (1, 3, h, w), u8
@@ -261,7 +261,7 @@ function Clip:frame_u8(index) return opened(self, "frame_u8"):frame_u8(index) en
 ---@param index integer
 function Clip:prefetch(index) opened(self, "prefetch"):prefetch(index) end
 
---- A frame as models are trained on it: { image, t, index }, with t = index / frames.
+--- A frame for training: { image, t, index }, with t = index / frames.
 ---
 ---@param index integer
 ---@return table
@@ -270,7 +270,8 @@ function Clip:sample(index)
   return { image = self:frame(index), t = index / self.frames, index = index }
 end
 
---- How much each frame differs from those before it, in the mean of its pixels' luma (0 to 255).
+--- The difference of each frame from those before it: the mean luma difference of its pixels (0 to
+--- 255).
 ---
 ---@return number[][]  from the frame before, and from the one before that; 0 for none
 function Clip:changes()
@@ -278,7 +279,7 @@ function Clip:changes()
   return self.differences
 end
 
--- Part of a clip that can be read only once.
+-- A part of a clip that can be read only once.
 local Part <const> = {}
 Part.__index = Part
 Part.__name = "clip"
@@ -291,8 +292,8 @@ function Part:close() end
 Part.__close = Part.close
 Part.sample = Clip.sample
 
---- Frames of a clip as a clip of its own, whose times begin at 0.
---- It is read anew, so that no other frames take room.
+--- Frames of a clip as a separate clip, whose times begin at 0.
+--- It reads the file again, so that no other frames take memory.
 ---
 ---     local scene <close> = clip:part(25, 48)
 ---
@@ -314,7 +315,7 @@ function Clip:part(first, last)
     given.first, given.last = start + (first - 1) * every, start + (last - 1) * every
     local found = errors.must(video.open(self.source, given))
     if #found ~= part.frames or found.width ~= self.width or found.height ~= self.height then
-      errors.data("%s: the clip is another one than before", self.source)
+      errors.data("%s: the clip has changed since it was opened", self.source)
     end
     part = found
   end
@@ -325,7 +326,7 @@ function Clip:part(first, last)
   return part
 end
 
---- Closes the clip: its frames cannot be asked for any more.
+--- Closes the clip: its frames are no longer available.
 function Clip:close()
   let_go(self)
   self.closed = true
@@ -340,16 +341,16 @@ function Clip:__tostring()
     self.width, self.height)
 end
 
---- Steps and frames for a loop: frame after frame, pass after pass.
---- Steps count from 1 over all passes. Leaving the loop early closes the file, which opens again
---- when a frame is asked for.
+--- An iterator over steps and frames, pass after pass.
+--- Steps count from 1 over all passes. Leaving the loop early closes the file, which is opened
+--- again for the next access to a frame.
 ---
 ---     for step, frame in clip:batches { epochs = 30, shuffle = true } do
 ---       local output = model(frame.t)
 ---     end
 ---
 ---@param options? lunerv.video.Clip.batches.Options
----@return function  gives a step's number and { image, t, index }
+---@return function  returns a step's number and { image, t, index }
 function Clip:batches(given)
   local o = takes_batches(given)
   if not math.tointeger(o.epochs) or o.epochs < 1 then
@@ -376,7 +377,7 @@ function Clip:batches(given)
   return next_frame, nil, 0, guard
 end
 
---- The scenes of a clip: where its frames show something else from one to the next.
+--- The scenes of a clip, split where its content changes from one frame to the next.
 ---
 --- Flashes, fades and pans are no cuts. Every frame belongs to one scene.
 ---
@@ -403,10 +404,9 @@ end
 
 -- Writing -----------------------------------------------------------------------------------
 
---- Opens a file, or a folder of images, to write frames to; nil and an error where that cannot be
---- done.
---- The ending says the format: .mkv is FFV1 and a folder (`name/`) PNGs, both exact; .mp4 is
---- H.264. Neither the source of `clip` nor one of `sources` is written over.
+--- Opens a file, or a folder of images, to write frames to; nil and an error if that fails.
+--- The extension sets the format: .mkv is FFV1 and a folder (`name/`) PNGs, both exact; .mp4 is
+--- H.264. Neither the source of `clip` nor one of `sources` is overwritten.
 ---
 ---     local writer <close> = assert(lv.video.writer("out.mkv", { clip = clip }))
 ---     for i = 1, #clip do writer:write(clip:frame(i)) end
@@ -429,18 +429,18 @@ function video.writer(path, given)
   return native.open_writer(path, given)
 end
 
---- Says on stderr what a clip or a writer warns of, but for the first `told` warnings.
+--- Prints the warnings of a clip or a writer to stderr, except the first `told`.
 ---
 ---@param of lunerv.Clip|lunerv.Writer
 ---@param told? integer
----@return integer  how many warnings there are
+---@return integer  the number of warnings
 function video.tell(of, told)
   local warnings = of.warnings or {}
   for i = (told or 0) + 1, #warnings do native.stderr("warning: " .. warnings[i] .. "\n") end
   return #warnings
 end
 
---- Writes an image as a PNG file: lv.image.write under its name of old.
+--- Writes an image as a PNG file: the old name of lv.image.write.
 ---
 ---@param path string
 ---@param picture lunerv.Tensor  (1, 3, h, w)
@@ -448,7 +448,7 @@ end
 ---@return lunerv.Error?
 function video.write_image(path, picture) return image.write(path, picture) end
 
---- Two images beside each other.
+--- Two images side by side.
 ---
 ---@param left lunerv.Tensor  (1, 3, h, w)
 ---@param right lunerv.Tensor

@@ -1,12 +1,12 @@
--- In a run of `lunerv run --watch`: lists the files that the script reads, one a line, for the
--- process that watches them (Sources/LunervCommand/Watch.swift): "code" or "data", a stamp of the
--- content, and the path.
+-- In a run of `lunerv run --watch`: lists the files that the script reads, one per line, for the
+-- watching process (Sources/LunervCommand/Watch.swift): "code" or "data", a stamp of the content,
+-- and the path.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 
 local watch <const> = {}
 
--- Lists what is read from now on in the file `list`.
+-- From now on, lists the files that are read in the file `list`.
 function watch.report(list)
   local out <const> = assert(io.open(list, "a"))
   out:setvbuf "line"
@@ -20,7 +20,7 @@ function watch.report(list)
     out:write(kind, "\t", stamp, "\t", path, "\n")
   end
 
-  -- Runs before all other searchers, and finds nothing: a file with an error is listed too.
+  -- Runs before all other searchers and finds nothing, so that a file with an error is also listed.
   table.insert(package.searchers, 2, function(name)
     note("code", bridge.file_of_module(name) or package.searchpath(name, package.path))
   end)

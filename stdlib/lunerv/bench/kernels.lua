@@ -1,17 +1,17 @@
--- Convolutions one by one: effective GFLOP/s of the operator and of its gradients,
--- and their share of the roof that fused multiply-adds from registers alone reach in the same run.
+-- Convolutions one by one: effective GFLOP/s of the operator and of its gradients, and their share
+-- of the roof, the speed of fused multiply-adds from registers alone in the same run.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 local Conv2d <const> = require "lunerv.nn.conv2d"
 
 local kernels <const> = {}
 
--- What models of the paper's sizes consist of, and where their weight lies: the boosted models'
--- 3×3 at their widths (all at one frame size, so that the cost of a pixel can be compared), the
--- steps up, the head, HNeRV's 5×5, and the encoder's convolutions. Then what other models use:
--- depthwise with a stride, groups, dilation, transposed convolutions, frames.
+-- Typical shapes of the paper's models: the boosted models' 3×3 at their widths (all at one frame
+-- size, so that the cost per pixel can be compared), the upsampling steps, the head, HNeRV's 5×5,
+-- and the encoder's convolutions. Then shapes of other models: depthwise with a stride, groups,
+-- dilation, transposed convolutions, frames.
 local catalogue <const> = {
-  -- inputs, outputs, kernel, height, width, and where they are not 1 stride and groups
+  -- inputs, outputs, kernel, height, width; stride and groups where they are not 1
   { 35, 35, 3, 720, 1280 }, { 42, 42, 3, 360, 640 },
   { 28, 28, 3, 180, 320 }, { 35, 35, 3, 180, 320 }, { 42, 42, 3, 180, 320 },
   { 60, 60, 3, 180, 320 }, { 72, 72, 3, 180, 320 },
@@ -26,7 +26,7 @@ local catalogue <const> = {
   { 16, 16, 3, 180, 320, depth = 8 },
 }
 
--- A number for both directions, or one for each.
+-- One number for both directions, or one per direction.
 local function both(value)
   if type(value) == "table" then return value[1], value[2] end
   return value, value
@@ -52,7 +52,7 @@ function kernels.shapes()
       return (n + 2 * c.padding - (c.dilation or 1) * (c.kernel - 1) - 1) // c.stride + 1
     end
     c.rows, c.columns = size(c.height), size(c.width)
-    -- What a transposed convolution writes; its work is that of each input.
+    -- The output size of a transposed convolution; its work is proportional to the inputs.
     if c.transposed then c.rows, c.columns = c.height * c.stride, c.width * c.stride end
     c.gflop = c.transposed and gflop_of(c, c.height, c.width) or gflop_of(c, c.rows, c.columns)
     list[i] = c
@@ -65,7 +65,7 @@ local function text_of(value)
   return tostring(value)
 end
 
--- The convolutions that `body()` computes, equal ones counted, those with most work first.
+-- The convolutions that `body()` computes, equal ones counted, largest work first.
 function kernels.recorded(body)
   local list, by_key = {}, {}
   local forward = Conv2d.forward
@@ -98,7 +98,7 @@ function kernels.recorded(body)
   return list
 end
 
--- Gigabytes that any way to compute it moves: both images and the weights, once.
+-- The gigabytes that any algorithm must move: both images and the weights, once.
 local function gbytes_of(c)
   local kh, kw = both(c.kernel)
   local frames, taps = c.depth or 1, c.depth and kh or 1
@@ -116,7 +116,7 @@ function kernels.work(body)
   return work
 end
 
--- Seconds of the function that `prepare` returns.
+-- The duration in seconds of the function that `prepare` returns.
 local function once(prepare)
   local body = prepare()
   local began = native.time()
@@ -124,10 +124,10 @@ local function once(prepare)
   return native.time() - began
 end
 
--- The shortest of at least three of them in 0.4 s.
+-- The shortest time of at least three runs in 0.4 s.
 local function fastest(prepare)
   local best, start, runs = math.huge, native.time(), 0
-  once(prepare) -- pays for memory
+  once(prepare) -- warms up memory
   while runs < 3 or native.time() - start < 0.4 do
     best, runs = math.min(best, once(prepare)), runs + 1
     native.step_boundary()
@@ -135,7 +135,7 @@ local function fastest(prepare)
   return best
 end
 
--- A feature map in the layout that operators give it.
+-- A feature map in the layout that operators produce.
 local function feature_map(channels, height, width)
   if channels <= 4 then return native.randn(1, channels, height, width) end
   local y = native.conv2d(native.randn(1, 1, height, width), native.randn(channels, 1, 1, 1))
@@ -181,7 +181,7 @@ local function time_convolution(c)
     leaf.requires_grad = true
     seconds[name] = fastest(function()
       leaf.grad = nil
-      -- The gradient of this sum by the result is g, read from memory as in training.
+      -- The gradient of this sum with respect to the result is g, read from memory as in training.
       local sum = (apply(x, w) * g):sum():evaluate()
       return function() sum:backward() end
     end)
@@ -201,8 +201,8 @@ local function shape_of(c)
   }
 end
 
--- The name of the algorithm that serves a shape. A transposed convolution and one of frames are
--- made of the products of several.
+-- The name of the algorithm for a shape. Transposed convolutions and convolutions of frames combine
+-- several products.
 local function choice_of(c)
   if c.transposed then return "transposed" end
   if c.depth then return "slices" end
@@ -215,23 +215,23 @@ local function gflops(c, seconds)
   return result
 end
 
--- Every algorithm that can compute `c`, by name: GFLOP/s of each product.
+-- Every algorithm that supports `c`, by name: GFLOP/s of each product.
 local function compare_algorithms(c)
   local result = {}
-  local function the_best() native.force_convolution() end
+  local function unforce() native.force_convolution() end
   for _, name in ipairs(native.convolution_algorithms(shape_of(c))) do
     native.force_convolution(name)
-    result[name] = gflops(c, bridge.on_error(time_convolution, the_best, c))
-    the_best()
+    result[name] = gflops(c, bridge.on_error(time_convolution, unforce, c))
+    unforce()
   end
   return result
 end
 
--- By more than this an algorithm must beat the chosen one to be said better: timings scatter.
+-- An algorithm counts as better than the chosen one only beyond this factor: timings vary.
 local margin <const> = 1.05
 
--- The products for which another algorithm than the chosen one is faster:
--- { { product, algorithm, times }, … }.
+-- The products for which another algorithm is faster than the chosen one: { { product, algorithm,
+-- times }, … }.
 function kernels.better(c)
   local list, chosen = {}, c.algorithms[c.choice]
   for _, product in ipairs(products) do
@@ -247,11 +247,11 @@ function kernels.better(c)
   return list
 end
 
--- Times the convolutions of `list` (of `shapes` or `recorded`), without those of next to no work;
--- with `algorithms` by every algorithm there is. `show(text)` is told how far it is. Returns
--- { roof_gflops, gflop, kernels }: plain data, where each kernel holds its geometry,
--- count, share of the work, intensity (operations a byte), choice (of algorithm), and for each
--- product <product>_gflops and <product>_share (of the roof).
+-- Times the convolutions of `list` (from `shapes` or `recorded`) that have a noticeable amount of
+-- work; with `algorithms`, using every algorithm. `show(text)` gets the progress. Returns {
+-- roof_gflops, gflop, kernels }: plain data. Each kernel has its geometry, count, share of the
+-- work, intensity (operations per byte), choice (of algorithm), and for each product
+-- <product>_gflops and <product>_share (of the roof).
 function kernels.measure(list, show, algorithms)
   local roof, total = native.fma_roof(), 0
   for _, c in ipairs(list) do total = total + c.count * c.gflop end

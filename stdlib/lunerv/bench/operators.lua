@@ -1,11 +1,11 @@
--- Operators that move memory rather than compute, one by one: GB/s of what any way to compute them
--- reads and writes once, to be compared with the roof of memory.
+-- Memory-bound operators one by one: GB/s, counting what any algorithm must read and write once,
+-- for comparison with the memory roof.
 local kernels <const> = require "lunerv.bench.kernels"
 local native <const> = require "lunerv.native"
 
 local operators <const> = {}
 
--- A grid whose places lie near their pixels, as those of a flow do.
+-- A grid whose positions are close to their pixels, like those of an optical flow.
 local function grid(height, width)
   local x = native.linspace(-1, 1, width):view(1, 1, width, 1):expand(1, height, width, 1)
   local y = native.linspace(-1, 1, height):view(1, height, 1, 1):expand(1, height, width, 1)
@@ -13,7 +13,7 @@ local function grid(height, width)
   return places:evaluate():detach()
 end
 
--- Name, channels, height and width, what it does, and whether it takes a grid.
+-- Name, channels, height and width, the function, and whether it takes a grid.
 local catalogue <const> = {
   { "grid_sample", 32, 720, 1280, function(x, g) return x:grid_sample(g) end, true },
   { "grid_sample", 3, 720, 1280, function(x, g) return x:grid_sample(g) end, true },
@@ -58,7 +58,7 @@ local function measure(row)
     return function() apply(x, places):evaluate() end
   end)
   for _, leaf in ipairs(leaves) do leaf.requires_grad = true end
-  -- Both passes over the gradients' own memory: what is read again is read from the caches.
+  -- Both passes reuse the gradients' memory: repeated reads come from the caches.
   result.gradient_gbs = (2 * inputs + outputs) / kernels.fastest(function()
     for _, leaf in ipairs(leaves) do leaf.grad = nil end
     local sum = (apply(x, places) * seed):sum():evaluate()
@@ -67,7 +67,7 @@ local function measure(row)
   return result
 end
 
--- The figures of every operator of the catalogue that `choose(name)` wants.
+-- The figures of every operator of the catalogue for which `choose(name)` is true.
 function operators.measure(show, choose)
   local list = {}
   for i, row in ipairs(catalogue) do

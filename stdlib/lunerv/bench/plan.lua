@@ -1,21 +1,20 @@
--- What `lunerv bench` measures when nobody says what: as many cases as fit its time, those that
--- tell most first.
+-- The default plan of `lunerv bench`: as many cases as fit its time, the most informative first.
 local options <const> = require "lunerv.options"
 
 local plan <const> = {}
 
--- The share of the multiply-add roof that each side usually reaches, what starting PyTorch costs,
--- and compiling.
+-- The usual share of the multiply-add roof on each side, and the cost of starting PyTorch and of
+-- compiling.
 local shares <const> = { lunerv = 0.45, eager = 0.12, jemalloc = 0.25, compiled = 0.15 }
 local start <const>, compiling <const> = 7, 180
 local kernel_seconds <const>, algorithm_factor <const> = 45, 3
 
--- What a forward pass takes beside its convolutions, in GFLOP a megapixel: losses and transforms
--- are no convolutions.
+-- The work of a forward pass beside its convolutions, in GFLOP per megapixel: losses and
+-- transforms.
 local beside <const> = 8
 
--- How long a case takes, about. `o` holds mode, model, geometry, steps, torch_steps, warmup, torch
--- and compiled; `roof` is in GFLOP/s.
+-- The estimated duration of a case. `o` holds mode, model, geometry, steps, torch_steps, warmup,
+-- torch and compiled; `roof` is in GFLOP/s.
 function plan.expected_seconds(o, roof)
   if o.mode == "kernels" then return kernel_seconds * (o.algorithms and algorithm_factor or 1) end
   local size = o.geometry
@@ -34,7 +33,7 @@ function plan.expected_seconds(o, roof)
   return seconds + (o.compiled and compiling or 0)
 end
 
--- Every case there is: { mode, model, size }, in falling order of interest.
+-- All cases: { mode, model, size }, the most interesting first.
 function plan.cases(models, names)
   models, names = models or options.kinds, names or { "720p", "180p", "360p" }
   local list = { { mode = "kernels" } }
@@ -67,8 +66,8 @@ function plan.cases(models, names)
   return list
 end
 
--- Those of `cases` that fit into `budget` seconds, in order, and those left out. `expected(case)`
--- is how long one takes.
+-- The cases that fit into `budget` seconds, in order, and those left out. `expected(case)` is the
+-- duration of one.
 function plan.fit(cases, budget, expected)
   local taken, left_out, sum = {}, {}, 0
   for _, case in ipairs(cases) do

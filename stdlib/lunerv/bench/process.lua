@@ -1,4 +1,4 @@
--- Programs that `lunerv bench` starts, so that their memory and their clock are their own.
+-- Programs that `lunerv bench` starts, so that memory and time are measured separately.
 local bridge <const> = require "lunerv.bridge"
 local native <const> = require "lunerv.native"
 
@@ -7,21 +7,21 @@ local process <const> = {}
 -- `text` as one word for the shell.
 function process.quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- Runs a command to its end; `on_line` gets each line that it prints, at the moment it comes.
--- Returns the exit code. Whatever ends the reading early, Ctrl-C too, ends the program.
+-- Runs a command to its end; `on_line` gets each line as soon as it is printed. Returns the exit
+-- code. If reading stops early, also by Ctrl-C, the program is ended.
 function process.run(command, on_line)
   local pipe <close> = assert(io.popen("echo $$; exec " .. command))
   local id = pipe:read "l"
   bridge.on_error(function()
     for line in pipe:lines() do on_line(line) end
-    native.time() -- where a Ctrl-C that ended the reading is noticed
+    native.time() -- notices a Ctrl-C that ended the reading
   end, function() os.execute(("kill %s 2>/dev/null"):format(id)) end)
   local _, _, code = pipe:close()
   return code
 end
 
--- Seconds that all processors together have worked so far, for whomever, and how many there are;
--- nil where the system does not tell.
+-- The total seconds that all processors have worked so far, for any program, and the number of
+-- processors; nil if the system does not say.
 function process.busy()
   local text = native.read_file "/proc/stat"
   local line = text and text:match "^cpu ([^\n]*)"

@@ -1,12 +1,11 @@
--- Time to quality, `lunerv bench --quality`: how long each side takes to learn a clip until its
--- evaluation reaches a PSNR. A side's answer is its shortest whole schedule that does: a run of so
--- many passes, with a warm-up and a decay of its own, for a run cut short is a worse one. Each
--- schedule runs in a process of its own, whose clock is ours from before its start to after its
--- end. Sides:
+-- Time to quality, `lunerv bench --quality`: how long each side trains on a clip until its
+-- evaluation reaches a PSNR. A side's result is its shortest complete schedule that does: a run of
+-- a number of passes with its own warm-up and decay, because a truncated run is worse. Each
+-- schedule runs in a separate process; the time is from before its start to after its end. Sides:
 --   fast        lunerv with the recipe `fast`
 --   published   lunerv with the published recipe
 --   PyTorch     the twin with the published recipe (scripts/bench/torch_quality.py), from frames
---               that lunerv has decoded, under an allocator that keeps freed pages
+--               that lunerv has decoded, with an allocator that keeps freed pages
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -22,8 +21,8 @@ local video <const> = require "lunerv.video"
 
 local quality <const> = {}
 
--- Steps that the search begins with, rounded to whole passes: what 26.5 dB over 132 frames of
--- 320×180 take about. The search gives up at so many times as many passes.
+-- The steps at which the search starts, rounded to whole passes: about what 26.5 dB needs over 132
+-- frames of 320×180. The search gives up at this multiple of the passes.
 local first_steps <const> = { fast = 3 * 132, published = 10 * 132 }
 local most_times <const> = 32
 
@@ -33,7 +32,7 @@ local function shown(value)
   return type(value) == "table" and table.concat(value, ",") or tostring(value)
 end
 
--- What is wrong with the options, in a line, or nil: `o` as bench.read makes it of `given`.
+-- The error in the options, or nil: `o` as bench.read makes it of `given`.
 function quality.wrong(o, given)
   if not values.contains(o.modes, "quality") then
     for _, name in ipairs { "clip", "to", "head_scale", "guess" } do
@@ -73,7 +72,7 @@ function quality.wrong(o, given)
   end
 end
 
--- The clip asked for, or the sample clip, which lies beside the folder of the bench's scripts.
+-- The requested clip, or the sample clip, which is next to the folder of the bench's scripts.
 local function clip_path(o)
   if o.clip then return o.clip end
   local folder = torch.folder(o):gsub("(.)/+$", "%1")
@@ -85,7 +84,7 @@ local function clip_path(o)
   return path
 end
 
--- The row of sizes.lua asked for, or the one nearest to the clip in height, by its name.
+-- The requested row of sizes.lua, or the one closest to the clip's height, by its name.
 local function nearest(o, height)
   local name = o.size_names and o.size_names[1]
   if name then return name end
@@ -103,10 +102,10 @@ end
 
 local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
 
--- One schedule: { passes, seconds, psnr, points = { { seconds, psnr }, … }, others }, where a
--- pass's PSNR is that of its frames as training saw them, and the last point is the evaluation;
--- `others` is the share of all processors' time that other programs took meanwhile, nil where
--- nobody knows. Or nil and why it failed.
+-- Runs one schedule: { passes, seconds, psnr, points = { { seconds, psnr }, … }, others }. A pass's
+-- PSNR is that of its frames during training; the last point is the evaluation. `others` is the
+-- share of processor time that other programs took meanwhile, nil if unknown. On failure, nil and
+-- the reason.
 local function attempt(side, passes, progress)
   local busy, processors = process.busy()
   local points, began = {}, native.time()
@@ -116,7 +115,7 @@ local function attempt(side, passes, progress)
   show "starting"
   local answer, reason = side.run(passes, function(e)
     points[#points + 1] = { native.time() - began, e.psnr }
-    -- lunerv's own process has a line of its own.
+    -- lunerv's own process shows its own progress line.
     if side.program ~= "lunerv" then show(("pass %d, %.2f dB"):format(e.pass, e.psnr)) end
   end)
   local seconds = native.time() - began
@@ -135,9 +134,9 @@ local function attempt(side, passes, progress)
   }
 end
 
--- Finds the side's answer: sets side.tried, all schedules in the order in which they ran, and
--- side.reached, the shortest that reached o.to; side.reason says why there is none, or why a
--- shorter one might do as well.
+-- Searches for the side's result: sets side.tried, all schedules in the order in which they ran,
+-- and side.reached, the shortest that reached o.to. side.reason says why there is none, or why a
+-- shorter one might also do.
 local function find(o, side, progress, say)
   side.tried = {}
   local most, by_passes = most_times * side.guess, {}
@@ -157,7 +156,7 @@ local function find(o, side, progress, say)
   side.reason = reason or not found and "not reached in " .. plural(most) or nil
 end
 
--- Plain data: what a result holds of a side.
+-- Plain data: a side's part of the result.
 local function plain(side, ours)
   local null = native.json_null
   return {
@@ -195,7 +194,7 @@ local function measure(o, folder, progress, say)
     if not side.skipped then
       side.guess = (o.guess or {})[side.recipe]
         or math.max(1, math.floor(first_steps[side.recipe] / #clip + 0.5))
-      -- The twin learns as `published` does.
+      -- The twin trains as `published` does.
       if side == twin and published.reached then side.guess = published.reached.passes end
       find(o, side, progress, say)
     end
@@ -208,14 +207,14 @@ end
 
 -- Measures; `o` is as bench.settle completes it. Options beside those of bench.run:
 --   clip        the video (the sample clip); to: the PSNR to reach, in dB (26.5)
---   head_scale  of the side `fast` (what its recipe says)
---   size        a row of sizes.lua, whose model is meant (that nearest to the clip's height)
---   minutes     after so long no further schedule begins
---   guess       { fast =, published = }: the passes that the search begins with
--- `say(line)` is told of each schedule that has run. Returns plain data: { clip, frames, height,
--- width, to, model, size, millions, threads, sides }, a side being { name, program, recipe,
--- parameters, guess, tried, reached, ratio, skipped, reason }: `ratio` is its seconds over those
--- of `fast`, and tried and reached hold what `attempt` returns.
+--   head_scale  of the side `fast` (its recipe's)
+--   size        a row of sizes.lua, for its model (the one closest to the clip's height)
+--   minutes     the time after which no further schedule starts
+--   guess       { fast =, published = }: the passes at which the search starts
+-- `say(line)` gets a line for each schedule that has run. Returns plain data: { clip, frames,
+-- height, width, to, model, size, millions, threads, sides }. A side is { name, program, recipe,
+-- parameters, guess, tried, reached, ratio, skipped, reason }: `ratio` is its seconds over those of
+-- `fast`, and tried and reached hold results of `attempt`.
 function quality.run(o, progress, say)
   o.path, o.kind, o.to = clip_path(o), (o.models or { options.default "model" })[1], o.to or 26.5
   o.program = native.executable()

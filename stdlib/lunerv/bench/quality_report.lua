@@ -1,12 +1,12 @@
--- What `lunerv bench --quality` has measured, as people read it: on a terminal, as the README's
--- table, and as a plot of PSNR against seconds.
+-- Reports of `lunerv bench --quality`: for a terminal, as the README's table, and as a plot of PSNR
+-- against seconds.
 local native <const> = require "lunerv.native"
 local plot <const> = require "lunerv.plot"
 local report <const> = require "lunerv.bench.report"
 
 local quality_report <const> = {}
 
--- Plain data that was read back has null where nothing is.
+-- Data read back from a file has null for missing values.
 local function some(value) return value ~= native.json_null and value or nil end
 
 local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
@@ -32,10 +32,10 @@ local function tried(side)
   return #list > 0 and table.concat(list, "; ") or "none"
 end
 
--- From which share of the processors on other programs are worth a word: ours alone is measured.
+-- The smallest share of processor time taken by other programs that is worth a note.
 local disturbing <const> = 0.1
 
--- What is to be said beside the figures of a side, or nil.
+-- A note on the figures of a side, or nil.
 local function note(side)
   local reason, reached, notes = some(side.reason), some(side.reached), {}
   if reason then
@@ -49,7 +49,7 @@ local function note(side)
   return #notes > 0 and table.concat(notes, "; ") or nil
 end
 
--- How PyTorch ran, or nil where it did not.
+-- How PyTorch ran, or nil if it did not.
 local function allocator(q)
   for _, side in ipairs(q.sides) do
     local name = some(side.allocator)
@@ -120,8 +120,8 @@ function quality_report.markdown(result)
   return table.concat(lines, "\n")
 end
 
--- PSNR against seconds of every side's answer, or of its best try where it has none: its passes as
--- training saw them, and last the evaluation; and the figure to reach.
+-- PSNR against seconds of every side's result, or of its best attempt if it has none: its passes as
+-- seen during training, then the evaluation; and the PSNR to reach.
 function quality_report.svg(result)
   local q, last = result.quality, 0
   local picture = plot {

@@ -1,4 +1,4 @@
--- What `lunerv bench` has measured, as people read it: on a terminal, and as the README's tables.
+-- Reports of `lunerv bench`: for a terminal, and as the README's tables.
 local kernels <const> = require "lunerv.bench.kernels"
 local kinds <const> = require "lunerv.models.kinds"
 local torch <const> = require "lunerv.bench.torch"
@@ -83,7 +83,7 @@ local product_titles <const> = {
   forward = "forward", data_gradient = "by data", weight_gradient = "by weight",
 }
 
--- kernels.measure's result on a terminal.
+-- The result of kernels.measure for a terminal.
 function report.kernels(result)
   local has_algorithms = false
   local lines = {
@@ -108,7 +108,7 @@ function report.kernels(result)
   return table.concat(lines, "\n")
 end
 
--- Operators that move memory, beside its roof.
+-- Memory-bound operators beside the memory roof.
 function report.operators(result)
   local roof = result.memory_gbs
   local lines = {
@@ -122,7 +122,7 @@ function report.operators(result)
   return table.concat(lines, "\n")
 end
 
--- The other algorithms of each shape, and where the table's choice is not the fastest.
+-- The other algorithms of each shape, and where the table does not choose the fastest.
 function report.algorithms(result)
   local lines, wrong = { "", "Every algorithm, effective GFLOP/s:" }, {}
   for _, c in ipairs(result.kernels) do
@@ -150,7 +150,7 @@ end
 
 -- All of it ---------------------------------------------------------------------------------
 
--- What bench.run returns, on a terminal.
+-- The result of bench.run for a terminal.
 function report.text(result)
   local parts = {}
   if result.kernels then parts[1] = report.kernels(result.kernels) end

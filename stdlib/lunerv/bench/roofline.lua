@@ -1,6 +1,6 @@
--- The roofline as a picture: operations a byte against effective GFLOP/s, for every convolution
--- and for the phases of training steps, under the two roofs measured in the same run: what the
--- processor can multiply and add, and what memory can deliver.
+-- A roofline plot: operations per byte against effective GFLOP/s, for every convolution and for the
+-- phases of training steps, under the two roofs measured in the same run: the processor's
+-- multiply-adds, and memory bandwidth.
 local kernels <const> = require "lunerv.bench.kernels"
 local plot <const> = require "lunerv.plot"
 
@@ -22,7 +22,7 @@ local function colour_of(c)
   return families[name] or other_colour
 end
 
--- What is shown -----------------------------------------------------------------------------
+-- Contents -----------------------------------------------------------------------------------
 
 local marks <const> = { forward = "circle", data_gradient = "square", weight_gradient = "triangle" }
 
@@ -46,7 +46,7 @@ local function columns_of(result)
 end
 
 local phase_order <const> = { "encode", "decode", "loss", "backward", "optimiser" }
-local most_cases <const> = 3 -- more would hide each other
+local most_cases <const> = 3 -- more would overlap
 
 -- The same for the phases of the first training steps.
 local function phases_of(result)
@@ -81,9 +81,9 @@ local function powers(values)
   return { log = true, from = list[1], to = list[#list], ticks = list }
 end
 
-local apart <const> = 1 / 65 -- of the axis, between columns that would hide each other
+local apart <const> = 1 / 65 -- of the axis, between columns that would overlap
 
--- Adds the columns of `list`, tagged by `tag_of`, side by side where they would hide each other.
+-- Adds the columns of `list`, tagged by `tag_of`, next to each other where they would overlap.
 local function add_columns(picture, list, tag_of, x)
   local step, last = (x.to / x.from) ^ apart, 0
   for i, column in ipairs(list) do
@@ -94,7 +94,7 @@ local function add_columns(picture, list, tag_of, x)
   end
 end
 
--- The slope of memory and the flat of multiply-adds; what is above the latter is Winograd's.
+-- The slope of memory and the flat line of multiply-adds; only Winograd exceeds the latter.
 local function add_roofs(picture, result, x, y)
   local roof, memory = result.roof_gflops, result.memory_gbs
   local ridge, start = roof / memory, math.max(x.from, y.from / memory)
@@ -105,7 +105,7 @@ local function add_roofs(picture, result, x, y)
   picture:line(flat, { x.from, x.to }, { roof, roof }, { along = true, dashed = true, width = 1 })
 end
 
--- The picture of what bench.run returned, as the text of an SVG file.
+-- The plot of a result of bench.run, as the text of an SVG file.
 function roofline.svg(result)
   local columns, phases = columns_of(result), phases_of(result)
   local xs, ys = { 1, 256 }, { result.roof_gflops * 2, result.roof_gflops / 20 }

@@ -1,9 +1,9 @@
--- The smallest number for which something holds, in few trials near a guess: steps away from the
--- guess that double, until the answer lies between two trials, then halves.
+-- Finds the smallest number for which a condition holds, in few trials near a guess: doubling steps
+-- away from the guess until the answer is between two trials, then bisection.
 
--- `holds(n)` says whether it does for n, an integer from 1 to `most`, or returns nil and a reason
--- to stop; if it does for n it is taken to do so for all above. Returns the smallest n that is
--- known to hold, or nil, and the reason where it was stopped.
+-- `holds(n)` is the condition for n, an integer from 1 to `most`; nil and a reason stop the search.
+-- If it holds for n, it is assumed to hold for all larger numbers. Returns the smallest n known to
+-- hold, or nil, and the reason if the search was stopped.
 return function(guess, most, holds)
   local fails, found, step = 0, nil, 1
   local n = math.min(guess, most)

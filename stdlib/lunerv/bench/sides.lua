@@ -1,8 +1,8 @@
--- The sides of `lunerv bench --quality`: how each of them trains a clip for a number of passes. A
--- side is { name, program, recipe, … } with `run(passes, on_pass)`, which calls on_pass { pass,
--- psnr } as passes end and returns { passes, psnr, parameters, cpu_seconds }, or nil and why it
--- failed. `o` holds kind, path, row (of sizes.lua), program (lunerv's own), script (one that runs
--- trial.lua), frames (a path to write them to), and the options of bench.run.
+-- The sides of `lunerv bench --quality`: how each trains a clip for a number of passes. A side is {
+-- name, program, recipe, … } with `run(passes, on_pass)`, which calls on_pass { pass, psnr } after
+-- each pass and returns { passes, psnr, parameters, cpu_seconds }, or nil and the reason of a
+-- failure. `o` holds kind, path, row (of sizes.lua), program (lunerv's own), script (one that runs
+-- trial.lua), frames (a path for them), and the options of bench.run.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -18,14 +18,14 @@ local function joined(value)
   return type(value) == "table" and table.concat(value, ",") or tostring(value)
 end
 
--- Words for the shell.
+-- Quotes words for the shell.
 local function command_of(words)
   local list = {}
   for i, word in ipairs(words) do list[i] = quoted(tostring(word)) end
   return table.concat(list, " ")
 end
 
--- Runs a program of either side: the last object that it prints, or nil and why there is none.
+-- Runs a program of either side: the last object that it prints, or nil and the reason.
 local function ask(o, command, on_pass)
   local answer, last
   local code = process.run(command, function(line)
@@ -46,7 +46,7 @@ end
 
 -- lunerv -------------------------------------------------------------------------------------
 
--- The command line of scripts/regress.lua for a recipe, that many passes and the clip.
+-- The command line of scripts/regress.lua for a recipe, a number of passes and the clip.
 local function words_of(o, recipe, passes)
   local kind, row = o.kind, o.row
   local wanted = {
@@ -66,7 +66,7 @@ local function words_of(o, recipe, passes)
   return table.move({ "--", o.path }, 1, 2, #words + 1, words)
 end
 
--- The model that lunerv trains by that recipe.
+-- The model that lunerv trains with that recipe.
 function sides.model(o, recipe, clip)
   return trial.model(trial.options(words_of(o, recipe, 1)), clip)
 end
@@ -85,7 +85,7 @@ end
 
 -- PyTorch -----------------------------------------------------------------------------------
 
--- What torch_quality.py is told of the model that `published` trains; or nil and why it cannot
+-- The arguments of torch_quality.py for the model that `published` trains; or nil and why it cannot
 -- train one.
 local function twin_words(o, model)
   local c = model.config
@@ -107,7 +107,7 @@ local function twin_words(o, model)
   return words
 end
 
--- The frames of the clip as bytes, RGB RGB …, in a file: both sides see the same pixels.
+-- The frames of the clip as bytes, RGB RGB …, in a file, so that both sides see the same pixels.
 local function write_frames(o)
   local script = o.frames .. ".lua"
   assert(native.write_file(script, [[
@@ -123,7 +123,7 @@ local function write_frames(o)
   if code ~= 0 then errors.fail("io", "%s", o.frames .. ": the frames could not be written") end
 end
 
--- PyTorch with the published recipe and lunerv's `model` of it. Where it cannot run, `skipped` says
+-- PyTorch with the published recipe and lunerv's `model` of it. If it cannot run, `skipped` says
 -- why.
 function sides.torch(o, model)
   local side = {

@@ -1,7 +1,7 @@
--- The frame sizes that `lunerv bench` knows: the published 1.5M models at 720p, proportionally
--- smaller ones below, as SIZES in scripts/bench/torch_bench.py. `steps` and `torch_steps` are timed
--- unless told otherwise; `kinds` is what models/kinds.lua says of each kind there. One that it says
--- nothing of gets its own default size.
+-- The frame sizes of `lunerv bench`: the published 1.5M models at 720p, and proportionally smaller
+-- ones, like SIZES in scripts/bench/torch_bench.py. `steps` and `torch_steps` are the default
+-- numbers of timed steps; `kinds` holds the sizes from models/kinds.lua. A kind without one gets
+-- its own default size.
 local kinds <const> = require "lunerv.models.kinds"
 
 local sizes <const> = {

@@ -1,5 +1,5 @@
--- One case of `lunerv bench`: a training step, a decoded frame or a loss with its gradient, ours
--- and PyTorch's in turns.
+-- One case of `lunerv bench`: a training step, a decoded frame or a loss with its gradient, on
+-- lunerv and PyTorch in turns.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local kernels <const> = require "lunerv.bench.kernels"
@@ -15,7 +15,7 @@ local steps <const> = {}
 
 local null <const> = native.json_null
 
-steps.frames = 132 -- of the clip that the sizes are for
+steps.frames = 132 -- of the clip that the sizes are meant for
 
 function steps.median(list)
   if #list == 0 then return nil end
@@ -42,7 +42,7 @@ function steps.build(o)
   return models[o.model](settings), { image = random_image(o), t = 1 / steps.frames, index = 1 }
 end
 
--- The frame's reconstruction; `lap(phase)` is called when a part of it is there.
+-- The frame's reconstruction; `lap(phase)` is called after each phase.
 local function reconstruct(model, frame, lap)
   local output
   if model.encode then
@@ -56,7 +56,7 @@ local function reconstruct(model, frame, lap)
   return output
 end
 
--- A clip of three random frames, as lv.train reads it: through a file, the next frame ahead.
+-- A clip of three random frames, as lv.train reads it: from a file, prefetching the next frame.
 local function random_clip(o)
   local name = os.tmpname()
   local path = name .. ".mkv"
@@ -77,7 +77,7 @@ end
 
 local makers <const> = {}
 
--- A training step as lv.train does it.
+-- A training step, as in lv.train.
 function makers.train(o, model, frame)
   local rate = options.default("lr", o.model)
   local make = optim.by_name(options.default("optimiser", o.model))
@@ -103,7 +103,7 @@ function makers.train(o, model, frame)
   end
 end
 
--- One frame from its ready embedding, without gradients.
+-- One decoded frame from its embedding, without gradients.
 function makers.decode(_, model, frame)
   local embedding = model.encode and native.no_grad(function()
     return model:encode(frame.image):evaluate()
@@ -118,7 +118,7 @@ function makers.decode(_, model, frame)
   end
 end
 
--- The kind's loss of two images, and its gradient.
+-- The kind's loss for two images, and its gradient.
 function makers.loss(o)
   local loss_of = loss.by_name(options.default("loss", o.model))
   local output, image = random_image(o), random_image(o)
@@ -134,15 +134,15 @@ function makers.loss(o)
   end
 end
 
--- Operations for each number of a frame, nominally: differences, eleven taps either way over five
--- maps in each of five scales, a transform.
+-- Nominal operations per value of a frame: differences, eleven taps either way over five maps in
+-- each of five scales, a transform.
 local loss_operations <const> = { l1 = 3, l2 = 3, l1_ssim = 230, boosted = 350 }
 
--- Operations for each parameter, and how many lists as long as the parameters are read or written.
+-- Operations per parameter, and the number of parameter-sized lists that are read or written.
 local optimiser_work <const> = { adam = { 12, 7 }, adan = { 20, 11 } }
 
--- Operations and compulsory traffic of each phase, for the roofline: convolutions by count, the
--- rest nominally.
+-- Operations and minimum memory traffic of each phase, for the roofline: counted for convolutions,
+-- nominal for the rest.
 local function work_of(o, model, frame)
   local work = {}
   native.no_grad(function()
@@ -183,7 +183,7 @@ local function subject_of(o)
   }
 end
 
--- Does `untimed` steps, then `count` whose seconds, faults and phases go to `record`.
+-- Runs `untimed` steps, then `count` steps whose seconds, faults and phases go to `record`.
 local function measure(record, step, untimed, count)
   for i = 1, untimed + count do
     local faults, interpreter = native.stats().minor_faults, native.interpreter_seconds()
@@ -208,7 +208,7 @@ end
 
 local function is_late(o) return o.deadline ~= nil and native.time() > o.deadline end
 
--- Lets PyTorch and `ours(count)` take turns; PyTorch's result, or nil and why there is none.
+-- Runs PyTorch and `ours(count)` in turns; returns PyTorch's result, or nil and the reason.
 local function take_turns(o, subject, peer, ours, show)
   local turns = math.min(o.torch_steps, 3)
   for turn = 1, turns do
@@ -222,7 +222,7 @@ local function take_turns(o, subject, peer, ours, show)
   return peer:finish(subject)
 end
 
--- The answer of one variant of PyTorch: { name, result, reason }.
+-- The result of one variant of PyTorch: { name, result, reason }.
 local function ask(o, subject, variant, ours, show)
   local answer = { name = variant }
   if is_late(o) then
@@ -240,17 +240,17 @@ local function ask(o, subject, variant, ours, show)
   return answer
 end
 
--- Measures a case: `o` as bench.settle completes it; `show(text)` is told how far it is. Returns
--- what lunerv did, and PyTorch's answers.
+-- Measures a case: `o` as bench.settle completes it; `show(text)` gets the progress. Returns
+-- lunerv's figures and PyTorch's results.
 function steps.compare(o, show)
   local subject = subject_of(o)
   local record = { seconds = {}, faults = {}, lua = {}, phases = {} }
   show "lunerv"
   measure(record, subject.step, o.warmup, 1)
-  -- Peak memory as of our own steps: the other side has a process of its own.
+  -- Peak memory of our own steps only: the other side has its own process.
   local answers = {}
   local function ours(count)
-    -- After a turn of PyTorch's the caches are cold: short steps show it.
+    -- After PyTorch's turn the caches are cold, which affects short steps.
     measure(record, subject.step, record.seconds[1] < 0.3 and 1 or 0, count)
   end
   for i, variant in ipairs(torch.variants) do
@@ -271,8 +271,8 @@ function steps.compare(o, show)
   return result, answers
 end
 
--- What `--json` prints of a case, from our figures and PyTorch's answers. Times are seconds a
--- step, null where there is none; ratios are PyTorch's time over ours.
+-- The `--json` output of a case, from our figures and PyTorch's results. Times are seconds per
+-- step, null if missing; ratios are PyTorch's time over ours.
 function steps.summary(o, ours, answers)
   local theirs = { skipped = {}, peak_rss_bytes = {} }
   local best

@@ -1,5 +1,5 @@
--- The other side of `lunerv bench`: PyTorch doing the same in a process of its own, a few steps at
--- a time, so that both sides meet the same heat and load.
+-- The other side of `lunerv bench`: PyTorch running the same steps in a separate process, a few at
+-- a time, so that both sides see the same temperature and load.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -7,7 +7,7 @@ local process <const> = require "lunerv.bench.process"
 
 local torch <const> = { variants = { "eager", "jemalloc", "compiled" } }
 
--- Compiling has no end that one could foresee.
+-- The duration of compilation cannot be predicted.
 local compile_minutes <const> = 15
 
 local quoted <const> = process.quoted
@@ -27,7 +27,7 @@ local function command_of(o, subject, variant, script)
   return command
 end
 
--- Ends the process, however it stands. Returns its exit code.
+-- Ends the process in any state. Returns its exit code.
 function Peer:close()
   if not self.answers then return nil end
   os.execute("kill " .. self.process .. " 2>/dev/null")
@@ -38,7 +38,7 @@ function Peer:close()
   return code
 end
 
--- The next JSON value among its lines; nil and why there is none.
+-- The next JSON value in its output; nil and the reason if there is none.
 function Peer:answer()
   local line = self.answers:read "l"
   while line do
@@ -47,19 +47,19 @@ function Peer:answer()
     if line:match "%S" then self.last = line end
     line = self.answers:read "l"
   end
-  native.time() -- where a Ctrl-C that ended the reading is noticed
+  native.time() -- notices a Ctrl-C that ended the reading
   local code = self:close()
   if code == 127 then return nil, self.python .. " is not installed" end
   if code == 124 then return nil, ("not done within %d minutes"):format(compile_minutes) end
   return nil, ("%s failed: %s"):format(self.script, self.last or "exit code " .. tostring(code))
 end
 
--- The folder of the scripts that PyTorch runs.
+-- The folder of the scripts for PyTorch.
 function torch.folder(o)
   return o.scripts or os.getenv "LUNERV_BENCH_SCRIPTS" or "scripts/bench"
 end
 
--- The path of one of them; nil and why it is not to be run.
+-- The path of one of them; nil and the reason not to run it.
 function torch.script(o, name)
   if not o.torch then return nil, "--no-torch" end
   local path = torch.folder(o) .. "/" .. name
@@ -69,9 +69,9 @@ function torch.script(o, name)
   return path
 end
 
--- Starts PyTorch and waits for its warm-up: a peer for `turn`, or nil and why there is none. `o`
--- holds model, size, mode, threads, torch_steps and warmup, and the options of bench.run;
--- `subject` what ours is: fc_dim.
+-- Starts PyTorch and waits for its warm-up: a peer for `turn`, or nil and the reason. `o` holds
+-- model, size, mode, threads, torch_steps and warmup, and the options of bench.run; `subject`
+-- describes our model: fc_dim.
 function torch.open(o, subject, variant)
   local script, absent = torch.script(o, "torch_bench.py")
   if not script then return nil, absent end
@@ -83,7 +83,7 @@ function torch.open(o, subject, variant)
   if not os.execute(("mkfifo -m 600 %s"):format(quoted(self.path))) then
     return nil, self.path .. ": a named pipe cannot be made"
   end
-  -- Open for both directions, so that writing to a process that died is no signal for us.
+  -- Open in both directions, so that writing to a dead process raises no signal here.
   self.orders = assert(io.open(self.path, "r+"))
   self.answers = assert(io.popen(("echo $$; exec %s <%s 2>&1"):format(
     command_of(o, subject, variant, script), quoted(self.path))))
@@ -99,20 +99,20 @@ function torch.open(o, subject, variant)
   end, function() self:close() end)
 end
 
-function Peer:tell(text)
+function Peer:send(text)
   self.orders:write(text, "\n")
   self.orders:flush()
 end
 
--- Has it do `count` steps; nil and a reason when it failed.
+-- Runs `count` steps; nil and a reason on failure.
 function Peer:turn(count)
-  self:tell(count)
+  self:send(count)
   return self:answer()
 end
 
--- What torch_bench.py says about all its steps; nil and a reason when it failed.
+-- The summary of torch_bench.py over all its steps; nil and a reason on failure.
 function Peer:finish(subject)
-  self:tell "end"
+  self:send "end"
   local result, reason = self:answer()
   if not result then return nil, reason end
   self:close()

@@ -1,8 +1,7 @@
--- One schedule of `lunerv bench --quality`, in a process of its own: what scripts/regress.lua does
--- with the same words, without a folder, videos and figures nobody asked for. Prints a JSON object
--- for each pass, { pass, psnr } (the mean over its frames as training saw them), and at the end
--- { passes, psnr, parameters, cpu_seconds } (the evaluation's mean over the frames; what all
--- threads have worked).
+-- One schedule of `lunerv bench --quality`, in a separate process: like scripts/regress.lua with
+-- the same words, but without output folder, videos and unneeded figures. Prints a JSON object for
+-- each pass, { pass, psnr } (the mean over its frames during training), and at the end { passes,
+-- psnr, parameters, cpu_seconds } (the evaluation's mean over the frames; the time of all threads).
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
@@ -14,21 +13,21 @@ local video <const> = require "lunerv.video"
 
 local trial <const> = {}
 
--- What `words`, a command line of scripts/regress.lua, ask for.
+-- The options in `words`, a command line of scripts/regress.lua.
 function trial.options(words)
   return options.parse(words, {
     command = "regress", usage = "CLIP [options]", about = "", positional = { "clip" },
   })
 end
 
--- The model that these options ask for, for `clip`.
+-- The model of these options, for `clip`.
 function trial.model(o, clip)
   local settings = compress.model_options(o)
   settings.clip = clip
   return models[o.model](settings)
 end
 
--- PSNR alone: the other side computes no more.
+-- PSNR alone, because the other side computes only that.
 local function evaluate(model, clip)
   local sum = 0
   for index = 1, #clip do
@@ -42,7 +41,7 @@ local function evaluate(model, clip)
   return { psnr = sum / #clip }
 end
 
-local function tell(object)
+local function print_json(object)
   io.write(native.json_encode(object), "\n")
   io.stdout:flush()
 end
@@ -57,11 +56,11 @@ function trial.run(words)
   training.label = ("%s, %d passes:"):format(o.recipe, o.epochs)
   function training.on_step(e) sum, count = sum + e.psnr, count + 1 end
   function training.on_epoch(e)
-    tell { pass = e.epoch, psnr = sum / count }
+    print_json { pass = e.epoch, psnr = sum / count }
     sum, count = 0, 0
   end
   local run = train(training)
-  tell {
+  print_json {
     passes = o.epochs, psnr = run.metrics.psnr, parameters = run.model:parameter_count(),
     cpu_seconds = os.clock(),
   }

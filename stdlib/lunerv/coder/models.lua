@@ -1,6 +1,6 @@
--- How runs of symbols are coded by a model, one of a user's own among them: what lv.coder and files
--- share. An encoder is native.coder_encoder(), a decoder native.coder_decoder(bytes). Errors begin
--- with "coder: ".
+-- Coding runs of symbols by a model, including custom ones: shared by lv.coder and files. An
+-- encoder is native.coder_encoder(), a decoder native.coder_decoder(bytes). Errors begin with
+-- "coder: ".
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
@@ -46,8 +46,8 @@ local function check_weights(weights, where)
   end
 end
 
--- The model of a context, of another family, and how many words it takes; `where` names it.
-local function told_by(model, key, where)
+-- The model of a context, of another family, and its size in words; `where` names it.
+local function model_of_context(model, key, where)
   local weights
   if type(model.weights) == "function" then
     weights = model.weights(key)
@@ -73,7 +73,8 @@ local function told_by(model, key, where)
   return { family = "table", first = model.first, weights = weights }, rawlen(weights)
 end
 
--- A function (seen, i) that gives the frequencies of symbol i. A context's are made once.
+-- A function (seen, i) that returns the frequencies of symbol i. They are computed once per
+-- context.
 local function frequencies_of(model)
   local known, words, context = {}, 0, model.context
   return function(seen, i)
@@ -84,7 +85,7 @@ local function frequencies_of(model)
     end
     local found = known[key]
     if not found then
-      local told, more = told_by(model, key, ("weights of context %s"):format(key))
+      local told, more = model_of_context(model, key, ("weights of context %s"):format(key))
       words = words + words_of_context + more
       if words > most_words then
         errors.raise("coder: own: context of symbol %d: the contexts so far take %d words, at most "
@@ -101,7 +102,7 @@ end
 
 local function is_sliced(model) return type(model) == "table" and model.family == "slices" end
 
--- The shape of slices, and how many there are: those of the first `dims` dimensions, in order.
+-- The shape of the slices, and their number: those of the first `dims` dimensions, in order.
 local function slices_of(model, shape)
   if type(model.parameters) ~= "function" then
     errors.raise("coder: slices: parameters: expected a function, got %s", type(model.parameters))
@@ -148,7 +149,7 @@ end
 local function each_known(symbols, model, body)
   local shape = native.is_tensor(symbols) and symbols.shape or { #symbols }
   local inner, count = slices_of(model, shape)
-  -- A decoder shows the model i32: so does this.
+  -- A decoder gives the model i32 tensors, so the encoder does too.
   local tables, list = tables_of(model), symbols:to "i32":view(count, table.unpack(inner))
   each_slice(inner, count, model, function(k, means, scales)
     local slice = list:select(1, k)
@@ -183,7 +184,7 @@ end
 
 -- Runs of symbols ----------------------------------------------------------------------------
 
--- Whether a program from before there were slices can decode by this model.
+-- Whether a program from before slices existed can decode with this model.
 function models.is_plain(model) return not is_sliced(model) end
 
 -- Symbols as a list.
@@ -200,12 +201,12 @@ local function each_symbol(symbols, model, body)
   end
 end
 
--- The model itself, checked; in place of an own one without contexts, what its weights say.
-local function settled(model)
+-- The checked model; a custom one without contexts is replaced by what its weights say.
+local function resolved(model)
   if not is_own(model) then return model, false end
   check_own(model)
   if model.context then return model, true end
-  return (told_by(model, 1, "weights")), false
+  return (model_of_context(model, 1, "weights")), false
 end
 
 local function by_native(name, object, ...)
@@ -218,20 +219,20 @@ local function check_dtype(symbols)
   end
 end
 
--- Adds symbols, an i32 or u8 tensor or a list.
+-- Encodes symbols, an i32 or u8 tensor or a list.
 function models.put(encoder, symbols, model)
   check_dtype(symbols)
   if is_sliced(model) then return put_slices(encoder, symbols, model) end
-  local known, is_each = settled(model)
+  local known, is_each = resolved(model)
   if not is_each then return by_native("encode", encoder, symbols, known) end
   local add = encoder.symbol
   each_symbol(symbols, known, function(symbol, frequencies) add(encoder, symbol, frequencies) end)
 end
 
--- The next symbols, as an i32 tensor.
+-- Decodes the next symbols, as an i32 tensor.
 function models.take(decoder, shape, model)
   if is_sliced(model) then return take_slices(decoder, shape, model) end
-  local known, is_each = settled(model)
+  local known, is_each = resolved(model)
   if not is_each then return by_native("decode", decoder, shape, known) end
   local frequencies, following, list, count = frequencies_of(known), decoder.symbol, {}, 1
   for _, size in ipairs(shape) do count = count * size end
@@ -240,11 +241,11 @@ function models.take(decoder, shape, model)
   return native.tensor(list, { dtype = "i32" }):view(table.unpack(shape))
 end
 
--- The information of symbols.
+-- The information of symbols in bits.
 function models.bits(symbols, model)
   check_dtype(symbols)
   if is_sliced(model) then return bits_of_slices(symbols, model) end
-  local known, is_each = settled(model)
+  local known, is_each = resolved(model)
   if not is_each then return native["coder.bits"](symbols, known) end
   local total = 0
   each_symbol(symbols, known, function(symbol, frequencies)

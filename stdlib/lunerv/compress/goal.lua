@@ -1,13 +1,13 @@
--- What rate control is asked for: bytes, a quality, a time; each where it is asked.
+-- The goals of rate control: bytes, a quality, a time; each optional.
 local native <const> = require "lunerv.native"
 local request <const> = require "lunerv.compress.request"
 
 local goal <const> = {}
 
--- Whether `o`, a command line's options, asks for rate control.
+-- Whether the command line's options `o` ask for rate control.
 function goal.wanted(o) return (o.bpp or o.bytes or o.psnr or o.minutes) ~= nil end
 
--- { bytes, psnr, began, deadline } for `clip`. A run that is resumed has the minutes anew.
+-- { bytes, psnr, began, deadline } for `clip`. A resumed run gets the full minutes again.
 function goal.of(clip, o)
   local now = native.time()
   return {

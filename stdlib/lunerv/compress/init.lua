@@ -1,4 +1,4 @@
--- lv.compress: ways to make a model small, each a model for lv.train and lv.codec.write.
+-- lv.compress: methods that compress a model; each returns a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
 local account <const> = require "lunerv.compress.account"
 local checkpoint <const> = require "lunerv.checkpoint"
@@ -20,7 +20,8 @@ local compress <const> = {
   plan = request.small,
 }
 
--- The model that `o` asks for; o.start, { settings, parameters }, is a network to go on from.
+-- Builds the model that `o` asks for; o.start, { settings, parameters }, is a network to continue
+-- from.
 local function build(o, clip)
   local given = o.start and options.copy(o.start.settings)
     or recipes.settings(o.recipe, request.model_options(o), o.model, clip)
@@ -30,13 +31,13 @@ local function build(o, clip)
   return model
 end
 
--- A run that was begun in segments, or within a budget, is not resumed as one of another kind: all
--- it did would be lost unnoticed. What tells of it in o.out is removed where it is not resumed.
+-- A run started in segments, or within a budget, cannot be resumed as a run of another kind: its
+-- work would be lost silently. If the run is not resumed, its record in o.out is removed.
 local function hold_to_its_kind(o, clip)
   local in_segments = segments.wanted(o)
   local records <const> = {
     { "segments.json", in_segments, "in segments (--gop, --scene-cuts)" },
-    -- A clip may turn out to be one segment, whose plan lies here.
+    -- A clip may turn out to be a single segment, whose plan is stored here.
     { "plan.json", rate.wanted(o) or in_segments and native.exists(o.out .. "/segments.json"),
       "within a budget (--bpp, --bytes, --psnr, --minutes)" },
   }
@@ -56,11 +57,11 @@ local function hold_to_its_kind(o, clip)
   end
 end
 
---- Fits a model to a clip, makes it small and writes a file: what `lunerv compress` does.
---- `o` holds the options of that command, as lv.options.parse gives them; checkpoints lie in the
---- folder o.out, from which o.resume goes on. Within o.bpp, o.bytes, o.psnr or o.minutes it plans
---- the size of the network and the passes; with o.gop or o.scene_cuts it works segment by segment.
---- nil and an error where the file cannot be written.
+--- Fits a model to a clip, compresses it and writes a file: what `lunerv compress` does.
+--- `o` holds the options of that command, as lv.options.parse returns them. Checkpoints are in the
+--- folder o.out, from which o.resume continues. With o.bpp, o.bytes, o.psnr or o.minutes, it plans
+--- the size of the network and the number of passes; with o.gop or o.scene_cuts it works segment by
+--- segment. nil and an error if the file cannot be written.
 ---
 ---     local o = lv.options.parse({ "clip.mp4", "-o", "clip.lnv", "--bpp", "0.1" },
 ---       { command = "compress_file", usage = "", positional = { "clip" } })
@@ -70,8 +71,8 @@ end
 ---@param path string
 ---@param clip lunerv.Clip
 ---@param o table
----@param say fun(line: string)  told what is being done
----@return table?  what lv.codec.write returns, with seconds and, of one segment, model
+---@param say fun(line: string)  receives progress
+---@return table?  the result of lv.codec.write, with seconds and, for one segment, model
 ---@return lunerv.Error?
 function compress.file(path, clip, o, say)
   request.check(o)
@@ -102,12 +103,12 @@ function compress.segment(path, clip, o, say)
   local model = build(o, clip)
   say(model:summary())
   native.work_folder(o.out)
-  -- A run that is stopped before its second stage must not go on with an earlier one's.
+  -- A run stopped before its second stage must not continue with an earlier run's.
   if not o.resume then checkpoint.set_aside(o.out .. "/small") end
 
   local fitting = request.train_options(o)
   fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label
-  fitting.frames = false -- the file's own are kept
+  fitting.frames = false -- the file's own frames are kept
   local fitted = train(fitting)
   say(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
@@ -115,7 +116,7 @@ function compress.segment(path, clip, o, say)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   training.frames = false
   local run = train(training)
-  say(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+  say(("compressed in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 
   local file, message = codec.write(path, small, { clip = clip })
   if not file then return nil, message end

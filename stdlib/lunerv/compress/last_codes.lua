@@ -1,13 +1,13 @@
--- The rounded codes of every frame's embedding as they were last, for those who price what changes
--- from one frame to the next. A module, so that checkpoints hold them.
+-- The latest rounded codes of every frame's embedding, for coding the difference between frames. It
+-- is a module, so that checkpoints store them.
 local class <const> = require "lunerv.nn.class"
 local native <const> = require "lunerv.native"
 
 local LastCodes <const> = class "LastCodes"
 
--- Frames in one tensor: writing one frame's codes writes all of them.
+-- All frames are in one tensor: writing one frame's codes writes all of them.
 local group <const> = 32
--- What stands where nothing has been seen: no code is as large.
+-- The value for unseen codes; no real code is as large.
 local unseen <const> = 2 ^ 100
 
 -- The field that holds frame `index`.
@@ -22,7 +22,7 @@ function LastCodes:init(frames, shape)
   end
 end
 
--- Frame `index`'s codes; nil where there is no such frame, or it has not been seen.
+-- Frame `index`'s codes; nil if there is no such frame, or if it has not been seen.
 function LastCodes:at(index)
   if index < 1 or index > self.frames then return nil end
   local k = (index - 1) % group + 1

@@ -1,5 +1,6 @@
--- Embeddings as parameters. An encoder finds them fast; once it has, they are learned as well
--- without it, and a step is a sixth cheaper. A module, so that optimisers and checkpoints see them.
+-- Embeddings as parameters. An encoder finds them quickly; after that they are trained directly,
+-- without the encoder, and a step is a sixth cheaper. It is a module, so that optimisers and
+-- checkpoints see them.
 local class <const> = require "lunerv.nn.class"
 local native <const> = require "lunerv.native"
 local parameter <const> = require "lunerv.nn.parameter"
@@ -9,17 +10,17 @@ local Latents <const> = class "Latents"
 -- For `frames` frames, whose embeddings have the shape { 1, channels, height, width }.
 function Latents:init(frames, shape)
   self.values = parameter.from(native.zeros(frames, shape[2], shape[3], shape[4]))
-  -- 1 for every frame that has been given one.
+  -- 1 for every frame with an embedding.
   self.known = native.zeros(frames)
 end
 
--- Frame `index`'s embedding; nil where it has not been given one.
+-- Frame `index`'s embedding; nil if it has none yet.
 function Latents:at(index)
   if self.known:select(1, index):item() == 0 then return nil end
   return self.values:slice(1, index, index)
 end
 
--- Frame `index`'s embedding starts from `y`.
+-- Sets the initial embedding of frame `index` to `y`.
 function Latents:put(index, y)
   native.no_grad(function()
     local values, known = self.values, self.known

@@ -1,5 +1,5 @@
--- What rate control decides before it begins: how large a network a budget of bytes pays for, at
--- which resolution its trunk stops, and how many passes over the clip a time allows.
+-- The plan of rate control, made before training: the network size for a budget of bytes, the
+-- resolution at which its trunk stops, and the number of passes that fit the time.
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
@@ -16,41 +16,41 @@ local plan <const> = {}
 
 local build <const> = model_settings.build
 
--- What entropy minimisation leaves of a parameter, embeddings included, for `frames` frames. It
--- could leave less of more, but under the price which that takes they learn slowly. The more frames
--- a parameter serves, the more of it is worth its bits.
+-- The bits per parameter after entropy minimisation, embeddings included, for `frames` frames. More
+-- parameters at fewer bits would be possible, but under the price this needs they learn slowly. The
+-- more frames share a parameter, the more bits it is worth.
 local function bits_per_parameter(frames)
   local bits = 2.85 + 0.38 * math.log(frames / 48, 2)
   return math.min(math.max(bits, 2.4), 4)
 end
--- Of a budget, the share for embeddings; at least one channel.
+-- The share of a budget for embeddings; at least one channel.
 local embedding_share <const> = 0.25
 -- One evaluation of a frame, in training steps.
 local evaluation_cost <const> = 0.45
 
--- Frames by which weights are rounded where time is short, a step each.
+-- The number of frames for rounding weights when time is short, one step each.
 local probes <const> = 8
 plan.probes = probes
 
--- Fewer passes than these are too few to evaluate every frame behind either stage.
-local unhurried <const> = 24
+-- With fewer passes than this, not every frame is evaluated after each stage.
+local enough_passes <const> = 24
 
--- Whether a run of `passes` over the clip looks at some frames only, until its last file.
-function plan.is_hurried(passes) return passes < unhurried end
+-- Whether a run of `passes` over the clip evaluates only some frames before its final file.
+function plan.is_hurried(passes) return passes < enough_passes end
 
--- Widths of conditioning, and the most that it may take of the parameters: a quarter of a small
--- network would be conditioning at the published width, and a narrower one is as good.
+-- Widths of conditioning, and its largest share of the parameters: at the published width, a
+-- quarter of a small network would be conditioning, and a narrower one is as good.
 local narrower <const> = {
   {}, { ch_t = 16, pe_levels = 40 }, { ch_t = 8, pe_levels = 20 }, { ch_t = 4, pe_levels = 10 },
 }
 local conditioning_share <const> = 0.1
--- What a budget too small for a kind's defaults gives up besides, step by step.
+-- Further reductions, step by step, if a budget is too small for a kind's defaults.
 local smaller <const> = {
   {}, { lower_width = 10 }, { lower_width = 8 }, { lower_width = 8, dec_blks = { 1 } },
   { lower_width = 6, dec_blks = { 1 } },
 }
 
--- `settings` with those of `others` in place of what was left at its default for `kind`.
+-- `settings`, with options that are at the default for `kind` replaced by those of `others`.
 local function replaced(settings, others, kind)
   local result = {}
   for name, value in pairs(settings) do
@@ -61,7 +61,7 @@ local function replaced(settings, others, kind)
   return result
 end
 
--- The fewest parameters that a model of these settings may have, where `params` are too few.
+-- The fewest parameters that a model of these settings can have, if `params` are too few.
 local function least_of(settings, params, clip)
   local given = { params = params }
   for name, value in pairs(settings) do given[name] = given[name] or value end
@@ -70,7 +70,7 @@ local function least_of(settings, params, clip)
   return errors.fact(problem, "least_params") or error(problem, 0)
 end
 
--- Of the parameters of a model, the share that tells its blocks of time.
+-- The share of a model's parameters that belongs to conditioning.
 local function share_of_time(model)
   local count = 0
   for name, parameter in model:named_parameters() do
@@ -79,20 +79,20 @@ local function share_of_time(model)
   return count / model:stored_parameters()
 end
 
--- `settings` with the widest conditioning that leaves enough of `params` to the rest.
+-- `settings` with the widest conditioning that leaves enough of `params` for the rest.
 local function conditioned(settings, params, clip)
   for i, others in ipairs(narrower) do
     local chosen = replaced(settings, others, settings.kind)
     chosen.params = params
     local ok, model = errors.attempt(build, chosen, clip)
     chosen.params = nil
-    -- Too few parameters even for a narrow one is what the caller sees to.
+    -- The caller handles a budget that is too small even for a narrow one.
     if i == #narrower or ok and share_of_time(model) <= conditioning_share then return chosen end
   end
 end
 
--- `settings` with a front that leaves enough of `params` to the trunk.
-local function slim_in_front(settings, params, clip)
+-- `settings` with a stem that leaves enough of `params` to the trunk.
+local function with_narrow_stem(settings, params, clip)
   local front = model_settings.front_option(settings)
   if not front then return settings end
   settings.params = params
@@ -101,7 +101,7 @@ local function slim_in_front(settings, params, clip)
   return settings
 end
 
--- Blocks in each stage of a trunk that stops at half of the resolution; nil: the default.
+-- Blocks per stage of a trunk that stops at half of the resolution; nil: the default.
 local function blocks_of_trunk(settings, clip)
   if settings.head_scale ~= 2 then return nil end
   local strides = settings.strides or geometry.strides(clip.height, clip.width, 2)
@@ -109,8 +109,8 @@ local function blocks_of_trunk(settings, clip)
     options.default("dec_blks", settings.kind))
 end
 
--- Model options that suit `wanted.bytes`, at so many bits a parameter, and the head's scale, unless
--- the width was chosen.
+-- Model options that fit `wanted.bytes` at a number of bits per parameter, and the head's scale,
+-- unless the user chose the width.
 local function sized(o, clip, wanted, head_scale, bits)
   local settings = request.model_options(o)
   settings.kind, settings.head_scale = o.model, head_scale
@@ -120,14 +120,14 @@ local function sized(o, clip, wanted, head_scale, bits)
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
-  settings = slim_in_front(conditioned(settings, params, clip), params, clip)
+  settings = with_narrow_stem(conditioned(settings, params, clip), params, clip)
   local blocks = blocks_of_trunk(settings, clip)
   local last
   for _, others in ipairs(smaller) do
     local cheaper = replaced(settings, others, o.model)
     if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, o.model) end
     cheaper.params = params
-    -- Half of the budget ought to be for the width.
+    -- Half of the budget should be for the width.
     if not least_of(cheaper, math.max(1, params // 2), clip) then return cheaper end
     last = cheaper
   end
@@ -140,7 +140,7 @@ local function sized(o, clip, wanted, head_scale, bits)
   return last
 end
 
--- Seconds that a step takes; the optimiser's part of it is small beside the rest, but not nothing.
+-- Seconds per step; the optimiser's part is small, but not zero.
 local function seconds_per_step(settings, clip, loss_name)
   local state = native.rng_state()
   local model, best = build(settings, clip), math.huge
@@ -157,40 +157,41 @@ local function seconds_per_step(settings, clip, loss_name)
   return 1.05 * best
 end
 
--- Passes that fit the network, and that make it small. Whether it is large enough for a quality is
--- seen when it has been fitted: where that is less than a fifth of them, it gets half.
+-- Passes for fitting and for compression. Whether the network is large enough for a quality is
+-- known after fitting: if compression has less than a fifth of the passes, it gets half.
 local function passes_asked(o, wanted)
   local all, fitting = o.epochs + o.compress_epochs, o.epochs
   if wanted.psnr and not wanted.bytes and 5 * fitting < all then fitting = all // 2 end
   return fitting, all - fitting
 end
 
--- How many epochs of fitting and of making small fit into the time, where a step takes so many
--- seconds.
+-- The numbers of epochs of fitting and of compression that fit into the time, from the seconds per
+-- step.
 local function epochs_within(o, clip, wanted, step)
   local passes = 0.97 * goal.seconds_left(wanted) / (#clip * step)
-  -- The last file is looked at as a whole, and so are both stages where there is time.
+  -- The final file is evaluated on all frames, and so are both stages if there is time.
   passes = passes - (plan.is_hurried(passes) and 1 or 3) * evaluation_cost
-  -- The clock ends a stage, and the learning rate falls by it: some passes more than may fit lose
-  -- nothing, where one too few would lose its time.
+  -- The clock ends a stage, and the learning rate follows the clock: a few passes too many cost
+  -- nothing, but one too few would leave time unused.
   passes = math.max(2, math.ceil(1.15 * passes))
-  local fitting, making_small = passes_asked(o, wanted)
-  local share = making_small / (fitting + making_small)
+  local fitting, compressing = passes_asked(o, wanted)
+  local share = compressing / (fitting + compressing)
   local small = math.max(1, math.min(passes - 1, math.floor(share * passes + 0.5)))
   return math.tointeger(passes - small), math.tointeger(small)
 end
 
--- Bits that a budget has for a parameter, from the smallest network on, and passes over the clip
--- from which on a network that large learns more than the one before it; the largest one is that of
--- `bits_per_parameter`.
+-- Per network size: the bits per parameter of the budget, from the smallest network on, and the
+-- number of passes from which on a network that large is better than the previous one. The largest
+-- one is that of `bits_per_parameter`.
 local sizes <const> = { { 64, 0 }, { 32, 3 }, { 16, 3.5 }, { 8, 5 }, { 5, 8 } }
 local passes_of_largest <const> = 24
--- The head's scales, and passes from which on a trunk that fine is worth its time: one of twice the
--- resolution takes about twice as long, and learns more in each pass.
+-- The head's scales, and the number of passes from which on a finer trunk is worth its time: at
+-- twice the resolution it takes about twice as long, and learns more in each pass.
 local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
 
--- The settings and seconds of a step for the time there is: the largest network, and the finest
--- trunk, that sees every frame often enough. Begins with the cheapest: trying costs time too.
+-- The settings and seconds per step for the available time: the largest network, and the finest
+-- trunk, that sees every frame often enough. The cheapest is tried first, since trials cost time
+-- too.
 local function within_time(o, clip, wanted)
   local best, step
   local function try(head_scale, bits, passes)
@@ -198,7 +199,7 @@ local function within_time(o, clip, wanted)
       local settings = sized(o, clip, wanted, head_scale, bits)
       return settings, seconds_per_step(settings, clip, o.loss)
     end)
-    -- Too few parameters, or strides that do not end so: others may do.
+    -- Too few parameters, or strides that do not end this way: others may work.
     if not ok then return true, settings end
     local fits = not best or 0.9 * goal.seconds_left(wanted) / (seconds * #clip) >= passes
     if fits then best, step = settings, seconds end
@@ -222,18 +223,18 @@ local function within_time(o, clip, wanted)
   return best, step
 end
 
--- Whether the network may grow until it is as good as it must be.
+-- Whether the network may grow to reach the quality.
 function plan.may_grow(o, wanted)
   return wanted.psnr ~= nil and not wanted.bytes and not (o.size or o.params or o.fc_dim)
 end
 
--- Seconds that the last file takes, once training is over.
+-- Seconds for the final file after training.
 function plan.tail_seconds(made, clip)
   return made.step and (1.5 * evaluation_cost * #clip + probes) * made.step + 1 or 0
 end
 
--- What was decided, so that a resumed run does not decide again: settings, epochs, small_epochs,
--- and which attempt at the network is being made.
+-- The decisions, stored so that a resumed run keeps them: settings, epochs, small_epochs, and the
+-- current attempt at the network.
 function plan.settle(o, clip, wanted)
   local path = o.out .. "/plan.json"
   local asked = request.facts(o, clip)
@@ -259,7 +260,7 @@ function plan.settle(o, clip, wanted)
     made.settings = sized(o, clip, wanted, o.head_scale)
   end
   if not o.start then
-    local model = build(made.settings, clip) -- refuses what cannot be
+    local model = build(made.settings, clip) -- rejects impossible settings
     if plan.may_grow(o, wanted) then
       made.settings.params = nil
       local half = model:stored_parameters() // 2

@@ -1,5 +1,5 @@
--- What the options of a command line mean to a compression: options of the model, of training, of
--- the way to make it small, the bytes that it may take, and what a resumed run must share.
+-- What the options of a command line mean for a compression: options of the model, of training and
+-- of the method, the allowed bytes, and the facts that a resumed run must share.
 local catalogue <const> = require "lunerv.options.catalogue"
 local cem <const> = require "lunerv.compress.cem"
 local errors <const> = require "lunerv.errors"
@@ -15,14 +15,14 @@ local function chosen(o, names)
   return values
 end
 
---- The values of a command line's options that are options of its kind of model.
+--- The options of a command line that belong to its kind of model.
 ---
----@param o table  as lv.options.parse gives it
+---@param o table  a result of lv.options.parse
 ---@return table
 function request.model_options(o) return chosen(o, options.model_names(o.model)) end
---- The values of a command line's options that are options of lv.train.
+--- The options of a command line that belong to lv.train.
 ---
----@param o table  as lv.options.parse gives it
+---@param o table  a result of lv.options.parse
 ---@return table
 function request.train_options(o)
   local training = chosen(o, options.train_names())
@@ -30,10 +30,10 @@ function request.train_options(o)
   return training
 end
 
--- What stands beside the options of a command line.
+-- Fields of a command line's result that are not options.
 local extras <const> = { clip = true, label = true, start = true, command = true }
 
--- Raises where `o` holds anything else.
+-- Raises if `o` holds anything else.
 function request.check(o)
   if type(o) ~= "table" then
     errors.raise("compress.file: expected a table of options, got %s", errors.type_of(o))
@@ -45,48 +45,48 @@ function request.check(o)
   end
 end
 
--- Options that say how a run is done, not what comes of it.
-local incidental <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
+-- Options that say how a run is done, and do not affect the result.
+local without_effect <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
   "eval_every", "checkpoint_every", "checkpoint_steps" }
 
--- What a run has in common with the one it continues: all options of the command line but those
--- that change nothing, and the clip's size.
+-- The facts that a run shares with the one it continues: all options of the command line that
+-- affect the result, and the clip's size.
 function request.facts(o, clip)
   local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width }
   for _, option in ipairs(options.catalogue) do
     facts[option.name] = options.plain(o[option.name])
   end
-  for _, name in ipairs(incidental) do facts[name] = nil end
-  facts.deinterlace = o.deinterlace or nil -- as in runs from before there was such an option
+  for _, name in ipairs(without_effect) do facts[name] = nil end
+  facts.deinterlace = o.deinterlace or nil -- as in older runs, which lack the option
   facts.recipe = recipes.identity(o.recipe)
   return facts
 end
 
--- The bytes that o.bpp and o.bytes allow a file of `clip`; nil for any number.
+-- The bytes that o.bpp and o.bytes allow for a file of `clip`; nil if unlimited.
 function request.bytes(o, clip)
   local bytes = o.bpp and math.floor(o.bpp * #clip * clip.height * clip.width / 8)
   if o.bytes then bytes = math.min(o.bytes, bytes or o.bytes) end
   return bytes or nil
 end
 
---- The steps that make a fitted model small by `o.method`: the model for lv.codec.write, and what
---- lv.train is told of it. `o` holds the options of the command line.
+--- Compresses a fitted model by `o.method`: returns the model for lv.codec.write, and the options
+--- of lv.train. `o` holds the options of the command line.
 ---
 ---@param model lunerv.Module
----@param o table  as lv.options.parse gives it
+---@param o table  a result of lv.options.parse
 ---@return lunerv.Module
 ---@return table
 function request.small(model, o)
   local training = request.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
-  -- By default what suits the method.
+  -- Defaults that suit the method.
   training.optimiser, training.beta1 = o.compress_optimiser, nil
   training.schedule = o.compress_schedule
-  -- The best picture is that of before bits were priced.
+  -- The best picture would be one from before bits were priced.
   training.keep_best = false
   if o.method == "three_step" then
     local small = three_step(model, { bits = o.bits })
-    -- Weights go in steps over the first half; the second heals.
+    -- Weights are pruned in steps over the first half; the second half recovers the quality.
     local steps = math.max(1, o.compress_epochs // 2)
     function training.on_epoch(e) small:prune(o.prune * math.min(1, e.epoch / steps)) end
     training.model = small

@@ -1,14 +1,14 @@
--- Where scenes begin, told by how much frames differ. A frame's change is the mean difference of
--- its luma from that of the frame before, or of the one before that where this is less: the frame
--- behind a flash is no new scene. A scene begins where the change is `threshold` levels of 255
--- above what it was in the mean of late, unless the next frame shows the old scene again, and
--- scenes would become shorter than `least` frames. Fades and pans are no cuts.
+-- Scene detection by frame differences. A frame's change is the mean luma difference from the
+-- previous frame, or from the one before that if this is less: the frame after a flash starts no
+-- new scene. A scene starts where the change is `threshold` levels of 255 above its recent mean,
+-- unless the next frame shows the old scene again, or scenes would be shorter than `least` frames.
+-- Fades and pans are no cuts.
 local scenes <const> = {}
 
--- How many frames back "of late" reaches.
+-- The number of frames in the recent mean.
 local memory <const> = 8
 
--- The first frames of all scenes but the first. `changes` is what clip:changes() gives.
+-- The first frames of all scenes but the first. `changes` is a result of clip:changes().
 function scenes.cuts(changes, threshold, least)
   local from_last, from_second_last = changes[1], changes[2]
   local cuts, start, level, seen, count = {}, 1, 0, 0, #from_last

@@ -1,12 +1,12 @@
--- Clips in segments: what `lunerv compress --gop, --scene-cuts` do. Each segment is a clip with a
--- network and a file of its own, so that no more than its frames and its network are ever in
--- memory; the files are joined at the end. What is done stays done: OUT.work holds
+-- Clips in segments: `lunerv compress --gop, --scene-cuts`. Each segment is a clip with its own
+-- network and file, so that memory holds only its frames and its network; the files are joined at
+-- the end. Finished segments are kept. OUT.work holds
 --
---   segments.json         how the clip is split, and what was asked for
---   segment-001/          checkpoints of the segment that is being worked on, and its reports
+--   segments.json         the split of the clip, and the options
+--   segment-001/          checkpoints of the current segment, and its reports
 --   segment-001.lnv       a file that plays by itself
---   segment-001.json      says that it is done, and what it is
---   network-001.safetensors  what the next segment may start from; only the last one is kept
+--   segment-001.json      marks the segment as done, and describes it
+--   network-001.safetensors  a starting point for the next segment; only the last one is kept
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
@@ -20,17 +20,17 @@ local request <const> = require "lunerv.compress.request"
 
 local segments <const> = {}
 
--- A network serves a segment that is by no more than this share longer or shorter than the one it
--- was sized for.
-local akin <const> = 0.25
+-- A network can start a segment whose length differs by at most this share from the one it was
+-- sized for.
+local largest_change <const> = 0.25
 
--- Whether `o`, a command line's options, asks for segments.
+-- Whether the command line's options `o` ask for segments.
 function segments.wanted(o) return o.gop ~= nil or o.scene_cuts == true end
 
 -- The split ----------------------------------------------------------------------------------
 
--- Adds frames `first` to `last` in pieces of `longest`. The last may be shorter; where it would
--- have less than half, it shares evenly with the one before it.
+-- Adds frames `first` to `last` in pieces of `longest`. The last piece may be shorter; if it had
+-- less than half, it shares its frames evenly with the previous one.
 local function cut_up(list, first, last, longest)
   while last - first + 1 > longest do
     local left = last - first + 1
@@ -42,7 +42,7 @@ local function cut_up(list, first, last, longest)
   list[#list + 1] = { first = first, last = last }
 end
 
--- How a clip is split: a list of { first, last }. `o` holds gop, scene_cuts, scene_threshold and
+-- The split of a clip: a list of { first, last }. `o` holds gop, scene_cuts, scene_threshold and
 -- min_gop.
 function segments.split(clip, o)
   local starts = { 1 }
@@ -79,14 +79,14 @@ local function base(o, k) return ("%s/segment-%03d"):format(o.out, k) end
 
 local function network_path(o, k) return ("%s/network-%03d.safetensors"):format(o.out, k) end
 
--- Calls body(folder) for the folder of each training in a segment's.
+-- Calls body(folder) for each training folder inside a segment's folder.
 local function each_run(folder, body)
   for _, name in ipairs(native.exists(folder) and native.list_dir(folder) or {}) do
     if name:match "^fit" or name == "small" then body(folder .. "/" .. name) end
   end
 end
 
--- The split, which a resumed run does not decide again.
+-- The split, stored so that a resumed run keeps it.
 local function settle(o, clip, asked)
   local path = o.out .. "/segments.json"
   local found = o.resume and read(path)
@@ -99,7 +99,7 @@ local function settle(o, clip, asked)
   end
   local list = segments.split(clip, o)
   native.work_folder(o.out)
-  -- What an earlier run left is not this one's to go on from.
+  -- Removes the leftovers of an earlier run, so that this one does not continue from them.
   for _, name in ipairs(native.list_dir(o.out)) do
     local left = o.out .. "/" .. name
     if name:match "^segment%-%d+%.json$" then native.remove(left) end
@@ -115,7 +115,7 @@ local function settle(o, clip, asked)
   return list
 end
 
--- What a segment became, where it is done.
+-- The result of a segment, if it is done.
 local function done(o, k)
   local result = o.resume and read(base(o, k) .. ".json")
   local info = result and codec.info(base(o, k) .. ".lnv")
@@ -123,34 +123,35 @@ local function done(o, k)
   return result
 end
 
--- Removes what nobody needs once segment `k` is done: its checkpoints, and the network it may have
--- started from.
+-- Removes what is no longer needed once segment `k` is done: its checkpoints, and the network it
+-- may have started from.
 local function tidy(o, k)
   each_run(base(o, k), checkpoint.clear)
   local path = network_path(o, k - 1)
   if native.exists(path) then native.remove(path) end
 end
 
--- Keeps the network of segment `k` for the next one. `made_for`: the frames it was sized for.
+-- Stores the network of segment `k` for the next one. `made_for`: the frames it was sized for.
 local function keep_network(o, k, model, made_for)
   local settings = {}
   for _, name in ipairs(options.model_names(o.model)) do settings[name] = model.config[name] end
-  settings.size, settings.params, settings.preset = nil, nil, nil -- its width says it
+  settings.size, settings.params, settings.preset = nil, nil, nil -- the width replaces these
   errors.must(native.save_safetensors(network_path(o, k), model:state_dict(), {
     format = "lunerv network", settings = native.json_encode(settings), frames = tostring(made_for),
     origins = native.json_encode(parameter.origins(model)),
   }))
 end
 
--- What a segment of so many frames starts from: { settings, parameters, frames }; nil for nothing.
+-- The starting point of a segment of `frames` frames: { settings, parameters, frames }; nil for
+-- none.
 local function start_from(o, k, frames)
   local path = network_path(o, k)
   if not o.warm_start or not native.exists(path) then return nil end
   local tensors, metadata = native.load_safetensors(path)
   if not tensors then errors.data("%s", metadata) end
   local made_for = math.tointeger(tonumber(metadata.frames))
-  if math.abs(frames - made_for) > akin * made_for then return nil end
-  -- Weights of all segments go back to the first one's random numbers.
+  if math.abs(frames - made_for) > largest_change * made_for then return nil end
+  -- The weights of all segments derive from the first segment's random numbers.
   parameter.take_origins(tensors, native.json_decode(metadata.origins or "{}"))
   return { settings = native.json_decode(metadata.settings), parameters = tensors,
     frames = made_for }
@@ -158,8 +159,8 @@ end
 
 -- The work -----------------------------------------------------------------------------------
 
--- What is asked of a segment of `frames` where `left` frames remain: its share of the bytes and of
--- the time that remain.
+-- The budget of a segment of `frames` frames when `left` frames remain: its share of the remaining
+-- bytes and time.
 local function share(o, part, left, budget)
   local own = options.copy(o)
   own.gop, own.scene_cuts, own.bpp, own.bytes = nil, false, nil, nil
@@ -176,7 +177,7 @@ local function share(o, part, left, budget)
   return own
 end
 
--- What a segment saves by having the decoder of the file at `stem`.
+-- The bytes that a segment saves by sharing the decoder of the file at `stem`.
 local function decoder_bytes(stem)
   local info = codec.info(stem .. ".lnv")
   return info and layout.entry + #info.decoder or 0
@@ -184,16 +185,17 @@ end
 
 local sums <const> = { "psnr", "psnr_8bit", "ms_ssim" }
 
--- Compresses segment `k` by one(path, clip, o, say); returns what it became.
+-- Compresses segment `k` by one(path, clip, o, say); returns its result.
 local function work(o, clip, k, list, left, budget, say, one)
   local range, name = list[k], ("segment %d of %d"):format(k, #list)
   local part <close> = clip:part(range.first, range.last)
-  -- Numbers of its own, so that a resumed run, which has passed over segments, draws the same.
+  -- Each segment has its own random numbers, so that a resumed run, which skips segments, draws the
+  -- same.
   native.seed(o.seed + k - 1)
   local own = share(o, part, left, budget)
   own.out, own.label = base(o, k), name
   own.start = k > 1 and start_from(o, k - 1, #part) or nil
-  -- It has the decoder of the segment before, which the joined file holds once.
+  -- It shares the previous segment's decoder, which the joined file stores once.
   local shared = own.start and own.bytes and decoder_bytes(base(o, k - 1)) or 0
   if own.bytes then own.bytes = own.bytes + shared end
   say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
@@ -213,12 +215,12 @@ local function work(o, clip, k, list, left, budget, say, one)
 end
 
 -- Compresses `clip`, segment by segment, into `path`; see compress.file. A budget of bytes or
--- minutes is shared by frames, and what a segment leaves is the next ones'. one(path, clip, o, say)
--- compresses one.
+-- minutes is shared in proportion to frames, and what a segment leaves goes to the next ones.
+-- one(path, clip, o, say) compresses one segment.
 function segments.file(path, clip, o, say, one)
   local list = settle(o, clip, request.facts(o, clip))
   if #list == 1 then
-    say "one segment: the clip has no cuts, and no more frames than one may have"
+    say "one segment: the clip has no cuts and fits the longest segment"
     local own = options.copy(o)
     own.gop, own.scene_cuts = nil, false
     return one(path, clip, own, say)

@@ -1,5 +1,5 @@
--- The parameters that a file holds: all but those of a model's `encoder`, which makes embeddings
--- and stays behind.
+-- The parameters in a file: all but those of a model's `encoder`, which makes embeddings and is not
+-- stored.
 local slots <const> = {}
 
 -- A list of { name =, tensor = }.

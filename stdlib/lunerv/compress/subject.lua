@@ -1,10 +1,10 @@
--- What the methods ask of a model: those of lv.models know the clip they are for, and how much of
--- them a file holds; of others the clip is told.
+-- The facts that the methods need about a model: models of lv.models know their clip, and how many
+-- of their parameters a file holds; for others, the clip is an option.
 local errors <const> = require "lunerv.errors"
 
 local subject <const> = {}
 
--- { height, width, frames, … }, plain data that tells the model from others.
+-- { height, width, frames, … }, plain data that identifies the model.
 function subject.config(model, clip, method)
   if type(model) ~= "table" or not model.class_name or rawget(model, "class_name") then
     errors.raise("%s: expected a module, got %s", method, type(model) == "table"
@@ -20,12 +20,12 @@ function subject.config(model, clip, method)
   }
 end
 
--- Whether the model makes frames from embeddings, which it makes of frames.
+-- Whether the model decodes embeddings, which its encoder makes from frames.
 function subject.has_embeddings(model)
   return model.encode ~= nil and model.decode ~= nil
 end
 
--- Parameters that a file holds.
+-- The number of parameters in a file.
 function subject.stored_parameters(model)
   if model.stored_parameters then return model:stored_parameters() end
   return model:parameter_count()

@@ -10,10 +10,10 @@ local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
 local with_parameters <const> = require "lunerv.nn.with_parameters"
 
---- A model that is made small in three steps that do not know of each other: it is pruned, and
---- trained; quantised between minimum and maximum; coded with learned frequencies.
---- What entropy minimisation is compared with. Unlike the published one its quantiser always has
---- zero among the values, so that what was pruned stays 0.
+--- Compresses a model in three independent steps: pruning with fine-tuning; quantisation between
+--- minimum and maximum; coding with adaptive frequencies.
+--- It is the baseline for entropy minimisation. Unlike in the published method, zero is always
+--- among the quantised values, so that pruned weights stay 0.
 ---
 ---     local pruned = lv.compress.three_step(run.model)
 ---     lv.train { model = pruned, clip = clip, epochs = 10, on_epoch = function(e)
@@ -21,7 +21,7 @@ local with_parameters <const> = require "lunerv.nn.with_parameters"
 ---     end }
 ---     lv.codec.write("clip.lnv", pruned, { clip = clip })
 ---
----@param model lunerv.Module  what is made small
+---@param model lunerv.Module  the model to compress
 ---@param options? lunerv.compress.three_step.Options
 local ThreeStep <const> = class "ThreeStep"
 
@@ -30,16 +30,16 @@ ThreeStep.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0 }
 local Mask <const> = class "Mask"
 function Mask:init(tensor) self.keep = native.ones(table.unpack(tensor.shape)) end
 
--- The convolutions of the first layer and of the stages; of a model of one's own, all.
+-- The convolutions of the first layer and of the stages; of a custom model, all.
 local function is_prunable(slot, model)
   return slot.tensor:dim() == 4 and slot.name:match "weight$"
     and (slot.name:match "^stem%." or slot.name:match "^stages%." or not model.kind)
 end
 
 local takes <const> = options.takes("compress.three_step", {
-  { "bits", 8, "bits of a weight" },
-  { "embedding_bits", 6, "bits of a number of an embedding" },
-  { "clip", nil, "the clip, for a model that is none of lv.models", type = "clip" },
+  { "bits", 8, "bits per weight" },
+  { "embedding_bits", 6, "bits per embedding value" },
+  { "clip", nil, "the clip, for a model that is not from lv.models", type = "clip" },
 })
 
 function ThreeStep:init(model, given)
@@ -62,12 +62,12 @@ function ThreeStep:init(model, given)
   end
 end
 
---- How many parameters a file of it holds.
+--- The number of parameters in its file.
 ---
 ---@return integer
 function ThreeStep:stored_parameters() return subject.stored_parameters(self.model) end
 
--- How many weights of the prunable layers are smaller than `bound`.
+-- The number of weights of the prunable layers that are smaller than `bound`.
 local function count_below(self, bound)
   local count = 0
   for i in pairs(self.pruned) do
@@ -76,7 +76,7 @@ local function count_below(self, bound)
   return count
 end
 
---- Drops the smallest `share` of the prunable weights, over all layers together.
+--- Prunes the smallest `share` of the prunable weights, over all layers together.
 ---
 ---@param share number  from 0 to below 1
 function ThreeStep:prune(share)
@@ -110,7 +110,7 @@ local function masked(self)
   return list
 end
 
---- What it makes of a frame with what is left of the weights.
+--- The reconstruction of a frame with the remaining weights.
 ---
 ---@param frame table  { image, t, index }
 ---@return lunerv.Tensor
@@ -123,8 +123,8 @@ ThreeStep.forward = ThreeStep.reconstruct
 
 local function mean_error(x, step) return (x:quantise(step) - x):abs():mean():item() end
 
--- The step of a tensor: one, or one for each row where rows are under 2 % of the elements and
--- leave a smaller error.
+-- The step size of a tensor: one, or one per row if the rows are under 2 % of the elements and give
+-- a smaller error.
 local function best_step(x, bits)
   local whole = quant.Scale(x, { bits = bits }).step:detach()
   if x:dim() < 2 or x:size(1) >= 0.02 * x:numel() then return whole end
@@ -132,7 +132,7 @@ local function best_step(x, bits)
   return mean_error(x, rows) < mean_error(x, whole) and rows or whole
 end
 
---- What lv.codec.write stores.
+--- The description that lv.codec.write stores.
 ---
 ---@param clip lunerv.Clip
 ---@return table

@@ -34,7 +34,7 @@ local function turned(weight, bases, shift)
   bases = bases:tolist()
   local levels = #bases
   if bases[levels] * 2 ^ -24 > tolerance then
-    errors.raise("interop: pe_levels: %d levels tell times apart that 32 bits do not, so that "
+    errors.raise("interop: pe_levels: %d levels distinguish times that are equal in 32 bits, so "
       .. "frames cannot be counted from time 0 as NeRV's program does", levels)
   end
   local sines, cosines = {}, {}

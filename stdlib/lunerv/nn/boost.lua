@@ -79,14 +79,14 @@ local function channels_of(block, calls)
 end
 
 -- Activations that are replaced by a sine if a module holds them in a field.
-local bends <const> = { [native.gelu] = true, [native.silu] = true, [native.relu] = true }
+local replaceable <const> = { [native.gelu] = true, [native.silu] = true, [native.relu] = true }
 
 -- All layers of the decoder get sines, not only the blocks: another activation in the layers before
 -- them loses most of the gain. Modules that were not called, such as an encoder, keep theirs.
 local function replace_activations(calls, act)
   for _, call in ipairs(calls) do
     for key, value in pairs(call.module) do
-      if bends[value] then rawset(call.module, key, act) end
+      if replaceable[value] then rawset(call.module, key, act) end
     end
   end
 end

@@ -1,14 +1,14 @@
--- Command lines: reading them, and the help on them, by the catalogue of options.
+-- Parsing of command lines, and their help, from the catalogue of options.
 local catalogue <const> = require "lunerv.options.catalogue"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 local values <const> = require "lunerv.options.values"
 
--- `is_used`: whether the script has read its command line here. Its errors of files and numbers are
--- then told as a command's, without its line.
+-- `is_used`: whether the script has parsed its command line here. Its file and number errors are
+-- then reported as a command's, without a script line.
 local command_line <const> = { is_used = false }
 
--- A wrong command line: the program prints one line and exits with 2.
+-- A wrong command line: the program prints one line and exits with code 2.
 local usage_error <const> = errors.usage
 
 local function flag(name) return "--" .. name:gsub("_", "-") end
@@ -51,7 +51,7 @@ local function default_text(option, command)
   return #texts > 0 and table.concat(texts, "; ") or nil
 end
 
---- The text that --help prints for a script.
+--- The --help text of a script.
 ---
 ---     io.write(lv.options.help { command = "regress", usage = "…", about = "Fits a model." })
 ---
@@ -79,7 +79,7 @@ function command_line.help(spec)
   return table.concat(lines, "\n") .. "\n"
 end
 
--- The options of a script by name, and their long forms by their short ones.
+-- The options of a script by name, and the long forms of the short ones.
 local function options_of(command)
   local known, shorts = {}, {}
   for _, option in ipairs(catalogue.list) do
@@ -91,8 +91,8 @@ local function options_of(command)
   return known, shorts
 end
 
--- What the arguments say: values of options by name, and what else stands there; nil where they ask
--- for help.
+-- Parses the arguments: values of options by name, and the positional words; nil if they ask for
+-- help.
 local function scan(arguments, known, shorts)
   local given, positional = {}, {}
   local i, only_positional = 1, false
@@ -134,7 +134,7 @@ local function scan(arguments, known, shorts)
   return given, positional
 end
 
--- Gives the options that were left out what the chosen kind of model has there.
+-- Sets the options that were left out to the defaults of the chosen kind of model.
 local function fill(given, known, spec)
   local kind = not spec.any_model and (given.model or catalogue.default("model"))
   if kind then
@@ -158,12 +158,12 @@ local function fill(given, known, spec)
   end
 end
 
---- Reads a command line.
+--- Parses a command line.
 --- `spec` holds `command` (whose options of the catalogue apply), `usage`, `about`, `positional`
---- (names, all required), `rest` (what the list of these, and of more that may follow, is called),
---- `required` (names of options), and `any_model` where the kind of model comes from elsewhere:
---- what depends on it has no default then. Long options take hyphens or underscores, `--opt value`
---- or `--opt=value`, `--flag` or `--no-flag`; what is wrong is a usage error.
+--- (names, all required), `rest` (the name of the list of these and any further words), `required`
+--- (names of options), and `any_model` if the kind of model comes from elsewhere; options that
+--- depend on it then have no default. Long options take hyphens or underscores, `--opt value` or
+--- `--opt=value`, `--flag` or `--no-flag`; a mistake is a usage error.
 ---
 ---     local o = lv.options.parse(arg, { command = "regress", usage = "CLIP --out DIR",
 ---       about = "Fits a model.", positional = { "clip" }, required = { "out" } })
@@ -194,7 +194,7 @@ function command_line.parse(arguments, spec)
 
   local ok, problem = errors.attempt(fill, given, known, spec)
   if not ok then
-    -- What a recipe's name or its text is wrong in, the command line said.
+    -- An error in a recipe's name or text is an error of the command line.
     if errors.is(problem, "usage") then usage_error("%s", errors.reason(problem)) end
     error(problem, 0)
   end

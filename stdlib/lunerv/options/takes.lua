@@ -1,12 +1,12 @@
--- The options of a function, declared once: what checks and completes a table of them, and what
--- help, annotations and completion show.
+-- A function's options, declared once: the declaration checks and completes a table of options, and
+-- serves help, annotations and completion.
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 
 local Takes <const> = {}
 Takes.__index = Takes
 
--- All that were declared, by the name of their function.
+-- All declarations, by the name of their function.
 local declared <const> = {}
 
 local function is_of_type(value, kind)
@@ -40,7 +40,7 @@ local function declare(of, list)
   return self
 end
 
--- `given`, checked, with the defaults of what it leaves out. The result is a table of its own.
+-- Checks `given` and fills in its defaults. The result is a new table.
 function Takes:__call(given)
   if given ~= nil and (type(given) ~= "table" or given.class_name) then
     errors.raise("%s: expected a table of options, got %s", self.of, errors.type_of(given))
@@ -53,7 +53,7 @@ function Takes:__call(given)
       errors.raise("%s: unknown option '%s'%s (known: %s)", self.of, tostring(key),
         names.meant(tostring(key), self.known), errors.list(self.known))
     end
-    -- A function may stand where a name is expected: the function's own check says more.
+    -- A function is accepted in place of a name: the called function checks it further.
     if not is_of_types(value, option.type) and type(value) ~= "function" then
       errors.raise("%s: option '%s': expected %s, got %s", self.of, key,
         option.type:gsub("|", " or "), errors.type_of(value))
@@ -63,7 +63,7 @@ function Takes:__call(given)
   return result
 end
 
--- `declared[name]` is what options.takes made for the function of that name.
+-- `declared[name]` is the result of options.takes for the function of that name.
 return setmetatable({ declared = declared }, {
   __call = function(_, of, list) return declare(of, list) end,
 })

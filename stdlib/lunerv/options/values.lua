@@ -1,9 +1,9 @@
--- The types of options: which values they take, how they are read from text and shown.
+-- The types of options: the values they take, and how those are parsed and shown.
 local errors <const> = require "lunerv.errors"
 
 local values <const> = {}
 
--- Whether `value` stands in `list` (nil: nothing does).
+-- Whether `value` is in `list`; false if `list` is nil.
 function values.contains(list, value)
   for _, item in ipairs(list or {}) do
     if item == value then return true end
@@ -13,8 +13,7 @@ end
 
 local contains <const> = values.contains
 
--- What a number that an option cannot take ought to be: " of at least 1", " of at most 9"; nil for
--- one that it can.
+-- The limit that a number violates: " of at least 1", " of at most 9"; nil if none.
 local function violated(value, option, least)
   if value ~= value then return "" end
   if least and value < least then return " of at least " .. least end
@@ -77,16 +76,16 @@ local checks <const> = {
   end,
 }
 
--- What `option` expects in place of `value`; nil if it takes it.
+-- The values that `option` expects instead of `value`; nil if `value` is valid.
 function values.wanted(option, value) return checks[option.type](value, option) or nil end
 
--- A value as a command line has it.
+-- A value in the form of the command line.
 function values.show(value)
   if type(value) == "table" and type(value[1]) == "number" then return table.concat(value, ",") end
   return tostring(value)
 end
 
--- A value of Lua for a message.
+-- A Lua value for a message.
 function values.quoted(value)
   if type(value) == "table" and type(value[1]) == "number" then
     return ("{ %s }"):format(table.concat(value, ", "))
@@ -134,7 +133,7 @@ local expectations <const> = {
   count = "a number such as 400k or 1.5M",
 }
 
--- The value that `text` says, or nil and what was expected.
+-- Parses `text`: the value, or nil and what was expected.
 function values.read(option, text)
   local value = readers[option.type](text)
   local expected = value == nil and expectations[option.type] or values.wanted(option, value)
@@ -147,7 +146,7 @@ local placeholders <const> = {
   count = "N", text_or_number = "NAME|X",
 }
 
--- What stands for the value in a help text.
+-- The placeholder for the value in a help text.
 function values.placeholder(option)
   local is_choice = option.choices and option.type ~= "text_or_number"
   if is_choice then return table.concat(option.choices, "|") end

@@ -1,6 +1,6 @@
--- A sharp picture after minutes. What makes it: Muon on every matrix, the head's and the encoder's
--- too; a learning rate that falls in a straight line; bits priced from early on, in one long stage,
--- rather than made fewer afterwards. The experiments behind the numbers are in
+-- A sharp picture after minutes. Its ingredients: Muon on every matrix, including the head's and
+-- the encoder's; a learning rate that falls linearly; bits priced from early on, in one long stage,
+-- instead of being reduced afterwards. The experiments behind the numbers are in
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
 local geometry <const> = require "lunerv.models.geometry"
 local kinds <const> = require "lunerv.models.kinds"
@@ -8,8 +8,8 @@ local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local settings <const> = require "lunerv.models.settings"
 
--- While bits are priced there are steps of quantisers too. They are some thousandths: the rate that
--- suits biases would move them by as much at once.
+-- While bits are priced, there are also step sizes of quantisers. They are some thousandths: the
+-- rate that suits biases would change them by as much at once.
 local function with_quantisers(model, o)
   local matrices, steps, latents, others = {}, {}, {}, {}
   for name, parameter in model:named_parameters() do
@@ -31,7 +31,7 @@ local function with_quantisers(model, o)
   }
 end
 
--- A straight line to 0. In a long training a high rate gains nothing, and the loss may run away.
+-- A straight line to 0. In a long training, a high rate gains nothing, and the loss may diverge.
 local most_steps <const> = 4500
 local function falling(step, steps, lr)
   return lr * math.min(1, (most_steps / steps) ^ (1 / 3)) * (1 - (step - 1) / steps)
@@ -48,12 +48,12 @@ local function options(kind, command)
   if command == "compress_file" or command == "rd_curve" then
     o.epochs, o.compress_epochs = 3, 57
   end
-  -- What a bit costs beside the boosted loss; other losses are smaller (compress/cem.lua).
+  -- The price of a bit beside the boosted loss; other losses are smaller (compress/cem.lua).
   if kinds.by_name[kind] and kinds.by_name[kind].boosted then o.lambda = 0.5 end
   return o
 end
 
--- Sizes the network by as many stored parameters as it has without what the recipe changes.
+-- Sizes the network to the stored parameter count that it has without the recipe's changes.
 local function keep_parameters(given, clip)
   if given.params then return end
   given.params = settings.build(given, clip, { head_scale = 1 }):stored_parameters()
@@ -61,7 +61,7 @@ local function keep_parameters(given, clip)
 end
 
 -- A trunk that stops at half of the resolution has as many blocks on its finest map as a full one,
--- and is narrower for it: as many parameters as before learn more.
+-- and is narrower for it: the same parameter count learns more.
 local function model(given, clip)
   if given.fc_dim then return end
   if given.head_scale == 2 and settings.is_usual(given, "dec_blks") then
@@ -71,7 +71,7 @@ local function model(given, clip)
   end
   local front = settings.front_option(given)
   if front then
-    local state = native.rng_state() -- the models tried draw numbers that nobody is to miss
+    local state = native.rng_state() -- models built for trials must not change later random numbers
     keep_parameters(given, clip)
     given[front] = settings.front_width(given, clip, front)
     native.set_rng_state(state)

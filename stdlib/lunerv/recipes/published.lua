@@ -1,5 +1,5 @@
--- What the authors' program does, in both stages (arXiv 2402.18152, sections 3 and 4). Everything
--- that is not named here is an option's default, which is the published number of each kind.
+-- The authors' program in both stages (arXiv 2402.18152, sections 3 and 4). Options that are not
+-- named here keep their defaults, which are the published numbers of each kind.
 return {
   about = "the published method, number for number",
   options = {

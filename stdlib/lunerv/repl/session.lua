@@ -38,9 +38,9 @@ local function compile(source)
   local padding = ("\n"):rep(before)
   local chunk = load(padding .. "return " .. source, "=" .. name, "t")
   if chunk then return chunk end
-  local parsed, complaint = load(padding .. globalised(source), "=" .. name, "t")
+  local parsed, message = load(padding .. globalised(source), "=" .. name, "t")
   if parsed then return parsed end
-  return nil, complaint, tostring(complaint):sub(-5) == "<eof>"
+  return nil, message, tostring(message):sub(-5) == "<eof>"
 end
 
 -- The lines of a traceback that are the user's own.
@@ -55,10 +55,10 @@ local function own_frames(traceback)
   return list
 end
 
-local function tell(raised, thread)
+local function print_error(raised, thread)
   io.stdout:flush()
-  local ok, told = pcall(tostring, bridge.error_of(raised))
-  local said = { ok and told or "an error that has no text" }
+  local ok, description = pcall(tostring, bridge.error_of(raised))
+  local said = { ok and description or "an error without a message" }
   local frames = thread and own_frames(debug.traceback(thread)) or {}
   -- The message already names the line.
   if #frames > 1 then table.move(frames, 1, #frames, 2, said) end
@@ -83,12 +83,12 @@ local function run(chunk)
     native.stderr(name .. ": a line cannot yield\n")
     return false
   elseif not ok then
-    tell(results[1], thread[1])
+    print_error(results[1], thread[1])
     return false
   end
   local shown, problem = pcall(show_all, results)
   if bridge.interrupted() then error(problem, 0) end
-  if not shown then tell(problem) end
+  if not shown then print_error(problem) end
   return shown
 end
 
@@ -112,14 +112,14 @@ function session.feed(line, last)
     session.drop()
     return "done", {}
   end
-  local chunk, complaint, is_open = compile(source)
+  local chunk, message, is_open = compile(source)
   -- An empty line ends a chunk that the parser would continue for ever.
   local gives_up = #lines > 1 and line == "" and lines[#lines - 1] == ""
   if not chunk and is_open and not last and not gives_up then return "more", {} end
   local kept = remembered(lines)
   if not chunk then
     session.drop()
-    native.stderr(tostring(complaint) .. "\n")
+    native.stderr(tostring(message) .. "\n")
     return "failed", kept
   end
   -- An interrupt also ends the chunk.

@@ -26,9 +26,9 @@ end
 
 -- An object's own text on one line; its type if that fails.
 local function described(value)
-  local ok, told = pcall(tostring, value)
-  if not ok and bridge.interrupted() then error(told, 0) end
-  return ok and native.printable(told) or type(value)
+  local ok, description = pcall(tostring, value)
+  if not ok and bridge.interrupted() then error(description, 0) end
+  return ok and native.printable(description) or type(value)
 end
 
 local function is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
@@ -98,7 +98,9 @@ local function entries(t, indent, width, open, level)
 end
 
 function format(value, indent, width, open, level)
-  if type(value) ~= "table" or show_module.is(value) or has_tostring(value) then return short(value) end
+  if type(value) ~= "table" or show_module.is(value) or has_tostring(value) then
+    return short(value)
+  end
   if open[value] then return "{ … itself }" end
   if next(value) == nil then return "{}" end
   if level == deepest then return "{ … }" end

@@ -1,4 +1,4 @@
--- Ablations: every variant of a plan is fitted and compressed, and a table says what came of each.
+-- Ablations: fits and compresses every variant of a plan, and tabulates the results.
 local checkpoint <const> = require "lunerv.checkpoint"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
@@ -18,20 +18,20 @@ end
 
 -- Variants ----------------------------------------------------------------------------------
 
--- Options that say where and how to run, and do not change the result.
-local incidental <const> = { "out", "resume", "threads", "cache", "checkpoint_every",
+-- Options that say where and how to run, and do not affect the result.
+local without_effect <const> = { "out", "resume", "threads", "cache", "checkpoint_every",
   "checkpoint_steps", "plan" }
 
--- What the result of a variant depends on.
+-- The options on which a variant's result depends.
 local function facts_of(o)
   local facts = options.copy(o)
-  for _, name in ipairs(incidental) do facts[name] = nil end
+  for _, name in ipairs(without_effect) do facts[name] = nil end
   for name, value in pairs(facts) do facts[name] = options.plain(value) end
   return facts
 end
 
--- What its fitting depends on, as text: variants that only differ in how they are made small share
--- one.
+-- The options on which a variant's fit depends, as text: variants that differ only in compression
+-- share one fit.
 local function fitting_of(o)
   local facts = facts_of(compress.train_options(o))
   for name, value in pairs(compress.model_options(o)) do facts[name] = value end
@@ -45,7 +45,7 @@ local function model_of(clip, o)
   return models[o.model](settings)
 end
 
--- Takes over the finished fit of another variant.
+-- Reuses the finished fit of another variant.
 local function share_fit(from, to)
   local path = checkpoint.newest_path(from)
   if checkpoint.newest_path(to) then return end
@@ -65,7 +65,7 @@ local function run(clip, variant, fits, say)
     return stored
   end
 
-  -- What came before must not show.
+  -- Results must not depend on earlier variants.
   native.seed(o.seed)
   local key = fitting_of(o)
   if fits[key] then
@@ -110,7 +110,7 @@ local function cells(row)
   return list
 end
 
--- The rows as a table of Markdown, and as CSV.
+-- The rows as a Markdown table, and as CSV.
 local function tables(rows)
   local heads, rules, quoted = {}, {}, {}
   for i, column in ipairs(columns) do
@@ -127,7 +127,7 @@ local function tables(rows)
   return table.concat(text, "\n") .. "\n", table.concat(csv, "\n") .. "\n"
 end
 
--- What each row has more than the one it is held against.
+-- The differences of each row from the row it is compared with.
 local function note_gains(rows)
   local by_name = {}
   for _, row in ipairs(rows) do by_name[row.name] = row end
@@ -137,7 +137,7 @@ local function note_gains(rows)
   end
 end
 
--- PSNR by epoch of every row that was evaluated on the way, as a picture; nil where none was.
+-- PSNR by epoch of every row with intermediate evaluations, as a picture; nil if there is none.
 local function convergence(rows)
   local picture
   for _, row in ipairs(rows) do
@@ -162,12 +162,12 @@ local function report(o, rows)
   if picture then write(o.out .. "/curves.svg", picture:svg()) end
 end
 
--- An option that a variant's model, or the models of all of them, does not have, or that the plan
--- varies itself, would change nothing: the table would lie.
+-- An option that a variant's model, or every model, does not have, or that the plan varies itself,
+-- would have no effect: the table would be misleading.
 local function check(o, variants)
   for _, variant in ipairs(variants) do
     for name in pairs(variant.own) do
-      -- Some have a default of the command's, and nobody can tell whether that was asked for.
+      -- Some options have a default of the command's, which cannot be told from a given value.
       if o[name] ~= nil and o[name] ~= options.default(name, nil, "ablate") then
         errors.usage("plan '%s' varies %s itself", o.plan, name)
       end
@@ -190,20 +190,20 @@ end
 
 -- The experiment ----------------------------------------------------------------------------
 
---- Fits and compresses every variant of a plan, and tables what came of each.
---- Where no size is given, all variants get the parameters that the first has at its default size.
---- A variant that fails is told of and passed over. Files are OUT/N-VARIANT/…, OUT/ablation.md,
+--- Fits and compresses every variant of a plan, and tabulates the results.
+--- If no size is given, all variants get the parameter count that the first has at its default
+--- size. A variant that fails is reported and skipped. Files are OUT/N-VARIANT/…, OUT/ablation.md,
 --- .csv and .json, and curves.svg with o.eval_every. With o.resume, finished variants are kept.
 ---
 ---     local rows, text, failed = lv.tasks.ablate(clip, o, print)
 ---     print(text)
 ---
----@param clip lunerv.Clip  what is fitted
----@param o table  what lv.options.parse returned; `plan` names the plan
----@param say fun(line: string)  told, line by line, what happens
+---@param clip lunerv.Clip  the clip to fit
+---@param o table  a result of lv.options.parse; `plan` names the plan
+---@param say fun(line: string)  receives progress, line by line
 ---@return table[]  a row of figures for each variant
 ---@return string  the table, as Markdown
----@return integer  how many variants failed
+---@return integer  the number of variants that failed
 return function(clip, o, say)
   local variants = plans.variants(o.plan, o)
   check(o, variants)
@@ -216,7 +216,7 @@ return function(clip, o, say)
   for i, variant in ipairs(variants) do
     local out = ("%s/%d-%s"):format(o.out, i, variant.name)
     variant.options.out = out
-    -- What an earlier run finished must not pass for this one's when this one is resumed.
+    -- A resumed run must not take over results of an earlier run.
     if not o.resume and native.exists(out .. "/result.json") then
       native.remove(out .. "/result.json")
     end
@@ -233,7 +233,7 @@ return function(clip, o, say)
     end
     row.against = variant.against
     rows[i] = row
-    report(o, rows) -- after each, so that what is there can be looked at
+    report(o, rows) -- after each variant, so that finished rows can be seen early
   end
   return rows, (tables(rows)), failed
 end

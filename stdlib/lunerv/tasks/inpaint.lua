@@ -1,5 +1,5 @@
--- Inpainting: the model sees, and is trained on, what a mask leaves of every frame, and is compared
--- with the whole of it.
+-- Inpainting: the model sees, and is trained on, the visible pixels of every masked frame, and is
+-- compared with the whole frame.
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -11,14 +11,13 @@ local view <const> = require "lunerv.tasks.view"
 -- A mask is a function of a frame's index to (1, 1, h, w): 1 where a pixel is visible, 0 where it
 -- is hidden.
 
--- Which of `size` places lie in one of the ranges { first, last }, counted from 0, the last one
--- outside.
+-- 1 at the positions from `first` to `last`, of `size` counted from 0, `last` exclusive.
 local function inside(size, first, last)
   local places = native.arange(0, size - 1)
   return places:ge(first) * places:lt(last)
 end
 
--- 1 outside of the boxes { top, bottom, left, right }.
+-- 1 outside the boxes { top, bottom, left, right }.
 local function outside(height, width, boxes)
   local hidden = native.zeros(1, 1, height, width)
   for _, box in ipairs(boxes) do
@@ -31,13 +30,13 @@ end
 
 local shapes <const> = {}
 
--- The paper's: a quarter of the height and of the width, in the middle.
+-- The paper's box: a quarter of the height and of the width, in the centre.
 function shapes.centre(height, width)
   local y, x, up, left = height // 2, width // 2, height // 8, width // 8
   return outside(height, width, { { y - up, y + up, x - left, x + left } })
 end
 
--- The paper's: five squares of 50 pixels, in the middle and around it.
+-- The paper's five squares of 50 pixels, in the centre and around it.
 function shapes.disperse(height, width)
   local boxes = {}
   for i, at in ipairs { { 2, 2 }, { 1, 1 }, { 1, 3 }, { 3, 1 }, { 3, 3 } } do
@@ -47,11 +46,11 @@ function shapes.disperse(height, width)
   return outside(height, width, boxes)
 end
 
--- Dark parts of an image are visible; those where a colour is at least half as bright as can be,
--- such as the objects in annotations of DAVIS, are hidden.
+-- Dark parts of an image are visible. Parts where a colour has at least half of full brightness,
+-- such as the objects in DAVIS annotations, are hidden.
 local function visible(image) return image:amax(2, true):lt(0.5):evaluate() end
 
--- The mask of an image, or the masks of a video, which has as many frames as the clip.
+-- The mask of an image, or the masks of a video with as many frames as the clip.
 local function from_file(path, clip)
   local handle <close>, message = video.open(path)
   if not handle then
@@ -87,7 +86,7 @@ end
 
 -- The task ----------------------------------------------------------------------------------
 
--- Mean squared errors of what is hidden, over frames that hide something, as PSNR.
+-- The PSNR of hidden pixels, from mean squared errors over the frames that hide some.
 local function hidden_psnr(frame, output)
   local hidden = 1 - frame.mask
   local share = hidden:mean():item()
@@ -101,14 +100,14 @@ local takes <const> = options.takes("tasks.inpainting", {
     .. "image or video of the clip's frame size that is light there" },
 })
 
---- The task of filling in what a mask hides of every frame.
---- psnr and ms_ssim are those of whole frames against the original; `psnr_hidden` is that of the
---- hidden pixels, `hidden_share` how many they are.
+--- The task of filling in the hidden pixels of every frame.
+--- psnr and ms_ssim compare whole frames with the original; `psnr_hidden` compares the hidden
+--- pixels, `hidden_share` is their share.
 ---
 ---     local task = lv.tasks.inpainting(clip, { mask = "disperse" })
 ---     local run = lv.tasks.fit(clip, task, o, print)
 ---
----@param clip lunerv.Clip  what is learned
+---@param clip lunerv.Clip  the clip to fit
 ---@param given? lunerv.tasks.inpainting.Options
 ---@return table  a task for tasks.fit
 return function(clip, given)

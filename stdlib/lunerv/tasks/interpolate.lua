@@ -1,12 +1,12 @@
--- Interpolation: frames 1, 3, 5, … are learned, those between them are made up.
--- Models that see their frames get the mean of the two neighbours' embeddings for a frame that
--- they have not seen, and its own time.
+-- Interpolation: frames 1, 3, 5, … are used for training, those between are predicted. For an
+-- unseen frame, models with an encoder get the mean of the two neighbours' embeddings, and the
+-- frame's own time.
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local view <const> = require "lunerv.tasks.view"
 
--- A model as it is used for frames between those it was trained on: `frame` may hold `neighbours`,
--- the two images beside it.
+-- The model for frames between those of the training: `frame` may hold `neighbours`, the two
+-- adjacent images.
 local Between <const> = {}
 Between.__index = Between
 
@@ -16,16 +16,16 @@ function Between:reconstruct(frame)
   return model:decode((model:encode(near[1]) + model:encode(near[2])) / 2, frame.t)
 end
 
--- Adds up figures by name.
+-- Sums figures by name.
 local function add(sums, quality)
   for name, value in pairs(quality) do sums[name] = (sums[name] or 0) + value end
   sums.count = (sums.count or 0) + 1
 end
 
---- The task of learning every second frame, and making up those between them.
---- A clip of an even number of frames loses its last, which has one neighbour only. The figures are
---- those of the frames not seen; `psnr_seen`, `ms_ssim_seen` and `psnr_8bit_seen` belong to the
---- others.
+--- The task of training on every second frame, and predicting the frames between.
+--- A clip with an even number of frames loses its last frame, which has only one neighbour. The
+--- figures are those of the unseen frames; `psnr_seen`, `ms_ssim_seen` and `psnr_8bit_seen` are
+--- those of the others.
 ---
 ---     local run = lv.tasks.fit(clip, lv.tasks.interpolation(clip), o, print)
 ---

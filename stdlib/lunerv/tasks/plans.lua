@@ -1,7 +1,7 @@
--- What scripts/ablate.lua compares: lists of variants by name, each { name, options that it alone
--- has, `against` = the variant that it is held against, the first unless given, or none: false }. A
--- plan's `common` options hold for all its variants, its `kind` where no other is asked
--- for; both give way to what the command line says, a variant's own do not.
+-- The plans of scripts/ablate.lua: lists of variants by name. A variant is { name, its own options,
+-- `against` = the variant that it is compared with: the first unless given, or false for none }. A
+-- plan's `common` options apply to all its variants, and its `kind` is the default. The command
+-- line overrides both, but not a variant's own options.
 local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"
 
@@ -39,14 +39,14 @@ plans.compression = {
   variants = { { "three_step", { method = "three_step" } }, { "cem", { method = "cem" } } },
 }
 
--- What entropy minimisation does beyond the paper, each alone beside the published method, and
--- what is the default.
+-- What lunerv adds to the paper's entropy minimisation: each addition alone beside the published
+-- method, and the default.
 local published <const> = {
   compress_optimiser = "adan", predict = false, families = "gaussian", channel = false, rdo = 0,
   seeded = false,
 }
 
--- `published` with other values for some of its options.
+-- `published` with changed options.
 local function beyond(changes)
   local o = {}
   for name, value in pairs(published) do o[name] = value end
@@ -66,13 +66,13 @@ plans.compression_parts = {
   },
 }
 
--- Each part alone, then all of them.
+-- Each part alone, then all together.
 
 local plain <const> = {
   act = "gelu", conditioning = "none", loss = "l2", method = "three_step",
 }
 
--- `plain` with other values for some of its options.
+-- `plain` with changed options.
 local function with(changes)
   local o = {}
   for name, value in pairs(plain) do o[name] = changes[name] or value end
@@ -89,9 +89,9 @@ plans.together = {
   },
 }
 
--- What the paper's readers try first.
+-- The paper's first comparisons.
 
--- Each kind by its own recipe: activation, loss, optimiser and learning rate are part of it.
+-- Each kind by its own recipe, including activation, loss, optimiser and learning rate.
 plans.boost = { about = "every boosted kind against its baseline", variants = {} }
 for _, kind in ipairs(kinds.list) do
   local name, baseline = kind.name, kind.baseline
@@ -106,7 +106,8 @@ plans.sine_in_nerv = {
   variants = { { "gelu", { act = "gelu" } }, { "sine", { act = "sin" } } },
 }
 
--- The baseline's normalised affine transform of time, none, and TAT; the rest of the recipe alike.
+-- The baseline's normalised affine transform of time, none, and TAT; the rest of the recipe is the
+-- same.
 plans.tat_in_enerv = {
   about = "TAT in E-NeRV, with convergence curves", curves = true,
   common = { act = "gelu", loss = "boosted", optimiser = "adan", lr = 1.5e-3, warmup = 0.1 },
@@ -128,8 +129,8 @@ plans.names = {
   "sine_in_nerv", "tat_in_enerv", "cem_on_hnerv",
 }
 
--- The variants of the plan called `name`: { name, options, own, against }; `options` are all that
--- `o`, those of the command line, and the plan say, `own` what this variant alone has.
+-- The variants of the plan called `name`: { name, options, own, against }. `options` combines `o`
+-- of the command line, the plan's and the variant's; `own` is the variant's alone.
 function plans.variants(name, o)
   local plan = plans[name] or errors.raise("unknown plan '%s'", tostring(name))
   local list = {}

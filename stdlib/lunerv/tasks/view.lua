@@ -1,27 +1,27 @@
--- A clip seen in another way: some of its frames, each changed by a function. What training and
--- evaluation ask of a clip, it answers.
+-- A view of a clip: some of its frames, each transformed by a function. It has the clip's methods
+-- that training and evaluation use.
 local options <const> = require "lunerv.options"
 
 local View <const> = {}
 View.__index = View
 
 local takes <const> = options.takes("tasks.view", {
-  { "indices", nil, "which frames of the clip it has, in order (all)", type = "list" },
-  { "frames", nil, "how many frames its times are counted over (all of the clip)",
+  { "indices", nil, "indices of the clip's frames, in order (all)", type = "list" },
+  { "frames", nil, "the number of frames that times refer to (all of the clip)",
     type = "integer" },
   { "sample", nil, "called with each frame { image, t, index }, which it may change",
     type = "function" },
 })
 
---- A clip seen in another way: some of its frames, each changed by a function.
---- Frame i is frame indices[i] of the clip. It can be trained on, but not be written.
+--- A view of a clip: some of its frames, each transformed by a function.
+--- Frame i is frame indices[i] of the clip. It can be used for training, but not be written.
 ---
 ---     local odd = lv.tasks.view(clip, { indices = { 1, 3, 5 } })
 ---     lv.train { model = model, clip = odd, epochs = 10 }
 ---
----@param clip lunerv.Clip  where the frames come from
+---@param clip lunerv.Clip  the source of the frames
 ---@param given? lunerv.tasks.view.Options
----@return table  what lv.train takes for a clip
+---@return table  usable by lv.train as a clip
 local function view(clip, given)
   given = takes(given)
   local indices = given.indices

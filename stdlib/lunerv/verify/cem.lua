@@ -1,5 +1,5 @@
--- Compares quantisers and rate with numbers measured on the authors' program: a golden file with
--- `weight/*`, `bias/*` and `embedding/*`, inputs and noise included.
+-- Compares quantisers and rate with numbers from the authors' program: a golden file with
+-- `weight/*`, `bias/*` and `embedding/*`, including inputs and noise.
 local Golden <const> = require "lunerv.verify.golden"
 local coder <const> = require "lunerv.coder"
 local parameter <const> = require "lunerv.nn.parameter"
@@ -7,7 +7,7 @@ local parameter <const> = require "lunerv.nn.parameter"
 local Cem <const> = Golden.class()
 Cem.kind = "cem"
 
--- One case: everything that can be computed of its inputs.
+-- One case: everything that can be computed from its inputs.
 function Cem:check_case(case)
   local function theirs(name) return self.tensors[case .. "/" .. name] end
   local function note_tensor(name, ours, tolerance)
@@ -55,7 +55,7 @@ function Cem:check()
   end
 end
 
--- Whether a file's tensors are such numbers.
+-- Whether a file's tensors are of this kind.
 local function recognises(tensors) return tensors["weight/bits_train"] ~= nil end
 
 local function golden(tensors) return Golden.new(Cem, { tensors = tensors }) end

@@ -1,4 +1,4 @@
--- What comparing our numbers with a golden file's has in common, whatever the file holds.
+-- The parts shared by all comparisons with golden files.
 local Golden <const> = {}
 Golden.__index = Golden
 
@@ -12,7 +12,7 @@ function Golden.class()
 end
 
 -- An object of `class` with the given fields. Its `report(name, deviation, tolerance, agrees)` is
--- told of every comparison; `compared` and `disagreed` count them.
+-- called for every comparison; `compared` and `disagreed` count them.
 function Golden.new(class, fields)
   fields.report, fields.compared, fields.disagreed = function() end, 0, 0
   return setmetatable(fields, class)

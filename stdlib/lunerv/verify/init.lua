@@ -1,10 +1,10 @@
--- Golden files: numbers of the published programs, compared with ours.
+-- Golden files: reference numbers of the published programs.
 local cem <const> = require "lunerv.verify.cem"
 local model <const> = require "lunerv.verify.model"
 
---- Makes the content of a golden file ready to be compared with our numbers.
+--- Prepares the content of a golden file for the comparison with our numbers.
 --- Such a file holds numbers of a published model, or of published quantisers and their rate. Set
---- `report` of the result where the comparisons are to be seen, then call `check`.
+--- `report` of the result to see the comparisons, then call `check`.
 ---
 ---     local golden = lv.verify(tensors, metadata)
 ---     golden.report = function(...) print(...) end

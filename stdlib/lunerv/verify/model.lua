@@ -1,5 +1,5 @@
--- Compares our models with numbers measured on the authors' programs: a golden file holds
--- parameters, frames, and what came of them.
+-- Compares our models with numbers from the authors' programs: a golden file holds parameters,
+-- frames, and the measured outputs.
 local Golden <const> = require "lunerv.verify.golden"
 local errors <const> = require "lunerv.errors"
 local interop <const> = require "lunerv.interop"
@@ -23,7 +23,7 @@ local function under(tensors, prefix)
   return any and found or nil
 end
 
--- A golden file's content, ready to be compared: `tensors` by name, and its metadata.
+-- The content of a golden file: `tensors` by name, and its metadata.
 local function golden(tensors, metadata)
   local kind = kinds.by_name[tostring(metadata.kind):lower()]
   if not kind then
@@ -76,8 +76,8 @@ function Model:check_values()
   end)
 end
 
--- The gradients of that frame's loss; boosted kinds have those of the squared error too,
--- which no sign of a vanishing frequency can flip.
+-- The gradients of that frame's loss. Boosted kinds also have those of the squared error, whose
+-- sign does not depend on vanishing frequencies.
 function Model:check_gradients()
   self:check_gradients_of("grad/", self.total_loss, self.boosted and 3e-2 or 1e-3)
   self:check_gradients_of("grad_mse/", loss.l2, 1e-3)
@@ -119,7 +119,7 @@ function Model:check_trajectory()
   end
 end
 
--- Everything there is to compare.
+-- All comparisons.
 function Model:check()
   self:check_values()
   self:check_gradients()
