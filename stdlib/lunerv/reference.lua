@@ -1,7 +1,7 @@
--- What x264 and x265 make of a clip, to compare with.
+-- Encodes a clip with x264 and x265 for comparison.
 --
 -- The preset is veryslow, tuned for PSNR, 4:2:0, one group of pictures. Bytes are those of the bare
--- stream; PSNR is that of 8-bit RGB, as for compressed files.
+-- stream; PSNR is measured on 8-bit RGB, as for compressed files.
 --
 --     local point = lv.reference.encode(clip, { codec = "x265", crf = 30 })
 local errors <const> = require "lunerv.errors"
@@ -52,21 +52,21 @@ end
 local takes_encode <const> = options.takes("reference.encode", {
   { "codec", "x264", "x264 or x265" },
   { "crf", 28, "constant rate factor, from 0 (best) to 51" },
-  { "preset", "veryslow", "the codec's preset: how long it searches" },
+  { "preset", "veryslow", "the codec's preset, which sets the search effort" },
 })
 
 local takes_at_bytes <const> = options.takes("reference.at_bytes", {
   { "codec", "x264", "x264 or x265" },
-  { "preset", "veryslow", "the codec's preset: how long it searches" },
+  { "preset", "veryslow", "the codec's preset, which sets the search effort" },
 })
 
---- Encodes a clip with x264 or x265 and measures what comes back.
+--- Encodes a clip with x264 or x265 and measures the decoded frames.
 --- The result is { codec, crf, bytes, bpp, psnr_8bit }.
 ---
 ---     local point = lv.reference.encode(clip, { codec = "x265", crf = 30 })
 ---     print(point.bpp, point.psnr_8bit)
 ---
----@param clip lunerv.Clip  what is encoded
+---@param clip lunerv.Clip  the clip to encode
 ---@param given? lunerv.reference.encode.Options
 ---@return table  codec, crf, bytes, bits per pixel, and PSNR of 8-bit RGB
 function reference.encode(clip, given)
@@ -75,7 +75,7 @@ function reference.encode(clip, given)
     errors.raise("option 'codec': expected one of %s, got %s", errors.list(reference.codecs),
       tostring(o.codec))
   end
-  -- A name that nothing else has.
+  -- A unique name.
   local name = os.tmpname()
   local path = name .. extensions[o.codec]
   local remove <close> = setmetatable({}, { __close = function()
@@ -92,20 +92,20 @@ function reference.encode(clip, given)
   }
 end
 
---- Encodes a clip into the size nearest to a number of bytes.
---- The rate factor is searched, until the size is within half a percent where the codec can.
+--- Encodes a clip to the size closest to a number of bytes.
+--- The rate factor is searched until the size is within half a percent, if the codec allows that.
 ---
 ---     local point = lv.reference.at_bytes(clip, file.bytes, { codec = "x265" })
 ---
----@param clip lunerv.Clip  what is encoded
----@param bytes number  the size that is wanted
+---@param clip lunerv.Clip  the clip to encode
+---@param bytes number  the wanted size
 ---@param given? lunerv.reference.at_bytes.Options
----@return table  as that of reference.encode
+---@return table  as from reference.encode
 function reference.at_bytes(clip, bytes, given)
   local o = takes_at_bytes(given)
-  -- The logarithm of the size is nearly a line over the rate factor.
+  -- The logarithm of the size is almost linear in the rate factor.
   local wanted = math.log(bytes, 2)
-  local better, worse, best -- the closest sizes above and below, and the closer of them
+  local better, worse, best -- the closest sizes above and below, and the closer of the two
   local crf = 30
   for _ = 1, 8 do
     local result = reference.encode(clip,

@@ -1,11 +1,11 @@
--- Work in processes of its own: what lv.batch and lv.parallel share.
+-- Work in separate processes: shared by lv.batch and lv.parallel.
 --
--- A function cannot travel to another process. So a process for a task runs the same script with
--- the same words again: it computes what stands before the call, reaches the same call, does its
--- one task there and exits. LUNERV_JOB tells it which: the number of its own process (what it
--- starts itself inherits the variable, and must not take it for its own), the number of the call,
--- of the task, and a folder where the tasks lie and where it leaves its result. A call before its
--- own returns what it returned in the process that began all of this.
+-- A function cannot be sent to another process. So the process of a task runs the same script with
+-- the same arguments again: it executes the code before the call, reaches the same call, runs its
+-- one task there and exits. LUNERV_JOB identifies it: its own process number (programs that it
+-- starts inherit the variable, and must ignore it), the number of the call, the number of the task,
+-- and a folder with the tasks, where it leaves its result. An earlier call returns what it returned
+-- in the first process.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -13,7 +13,7 @@ local Progress <const> = require "lunerv.progress"
 
 local workers <const> = {}
 
--- Calls made so far in this process, and what the finished ones returned.
+-- The calls so far in this process, and the results of the finished ones.
 local calls, finished = 0, {}
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -49,9 +49,9 @@ local function job()
   return known_job
 end
 
--- What a call is here: "own" and its number where this process shall start others; "task" where it
--- is one of those, and its one task is due; "past" and the result where the call is over. `what` is
--- the function that is called, for messages.
+-- The role of a call: "own" and its number if this process must start others; "task" if this is one
+-- of those and its task is due; "past" and the result if the call is over. `what` is the calling
+-- function, for messages.
 function workers.enter(what)
   calls = calls + 1
   local mine = job()
@@ -63,14 +63,14 @@ function workers.enter(what)
   return "task"
 end
 
--- Keeps what a call returns, plain data, for the processes of later calls.
+-- Saves the result of a call, plain data, for the processes of later calls.
 function workers.remember(call, result) finished[call] = result end
 
--- Kinds that errors may have on this side.
+-- The known kinds of errors.
 local kinds <const> = { usage = true, argument = true, io = true, data = true, numeric = true,
   memory = true, script = true }
 
--- What a process tells of a problem, as plain data.
+-- A problem as plain data, for the other process.
 function workers.told(problem)
   if not bridge.is_error(problem) then
     local ok, text = pcall(tostring, problem)
@@ -80,14 +80,14 @@ function workers.told(problem)
     where = problem.where, module = problem.module }
 end
 
--- The error object that was told of.
+-- The error object from such data.
 function workers.error(told)
   local problem = errors.new(told.kind, told.message)
   problem.where, problem.module = told.where, told.module
   return problem
 end
 
--- Does this process's task of `what` by body(index, item), leaves what that returns, and exits.
+-- Runs this process's task of `what` by body(index, item), saves the result, and exits.
 function workers.serve(what, body)
   local mine <const> = job()
   native.set_threads(mine.told.threads)

@@ -10,8 +10,8 @@ local origins <const> = setmetatable({}, { __mode = "k" })
 
 local without_memory = false
 
--- Runs body(...) with parameters that have a shape but no memory, for counting them. What body builds
--- must not be used otherwise.
+-- Runs body(...) with parameters that have a shape but no memory, for counting them. The modules
+-- that body builds must not be used otherwise.
 function parameter.of_shapes(body, ...)
   local outer <const> = without_memory
   local _ <close> = setmetatable({}, { __close = function() without_memory = outer end })

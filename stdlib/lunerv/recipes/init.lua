@@ -1,19 +1,19 @@
--- Recipes: how a clip is learned, as plain Lua. A recipe is a file that returns a table:
+-- Recipes: how to train on a clip, as plain Lua. A recipe is a file that returns a table:
 --
 --   about     one line for people
---   options   the values of options that nobody gave: a table by name, or a function
+--   options   the values of options that the user did not give: a table by name, or a function
 --             (kind, command) that returns one, for a kind of model in a command (compress_file,
 --             rd_curve, regress, …; nil for lv.train). Names are those of the command line: for
 --             the model (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss,
 --             guard, …), and for the passes with priced bits (compress_optimiser, lambda, …).
 --   model     a function (settings, clip) that may change the settings of a model of the kind
---             settings.kind before it is built, where a network is not sized by a budget
+--             settings.kind before it is built, if no budget sets the network size
 --
--- Functions may stand where lv.train takes them:
---   optimiser, compress_optimiser   function (model, { lr = }) → optimiser, groups and all
+-- Functions are allowed where lv.train takes them:
+--   optimiser, compress_optimiser   function (model, { lr = }) → optimiser, including groups
 --   schedule, compress_schedule     function (step, steps, lr) → learning rate
 --   loss                            function (output, image, frame, share) → scalar tensor; `share`
---                                   is what has been done of the training, from 0 to below 1
+--                                   is the completed fraction of the training, from 0 to below 1
 --
 -- `--recipe fast` names one of lunerv's, `--recipe ./mine.lua` a file: copy fast.lua, change it.
 local errors <const> = require "lunerv.errors"
@@ -26,7 +26,7 @@ recipes.names = { "fast", "published" }
 
 local loaded <const> = {}
 
--- FNV-1a: tells whether a recipe is still the one that a run began with.
+-- FNV-1a: detects whether a recipe has changed since a run started.
 local function fingerprint(text)
   local hash = 0xcbf29ce484222325
   for i = 1, #text do hash = (hash ~ text:byte(i)) * 0x100000001b3 end
@@ -47,8 +47,8 @@ local function from_file(path)
   return chunk(), ("%s (%s)"):format(path:match "[^/]+$", fingerprint(text))
 end
 
--- The recipe of that name or path: { about, options, identity }. `identity` is the text that stands
--- for it in a checkpoint.
+-- The recipe of that name or path: { about, options, identity }. `identity` is the text that
+-- represents it in a checkpoint.
 function recipes.get(name)
   if loaded[name] then return loaded[name] end
   local recipe, identity
@@ -70,7 +70,7 @@ function recipes.get(name)
   return result
 end
 
--- The options that recipe `name` (nil: none) gives a model of `kind` in `command`, by name.
+-- The options of recipe `name` (nil: none) for a model of `kind` in `command`, by name.
 function recipes.options(name, kind, command)
   if not name then return {} end
   local options = recipes.get(name).options
@@ -82,7 +82,7 @@ function recipes.options(name, kind, command)
   return options
 end
 
--- `settings`, the options of a model of `kind` for `clip`, as recipe `name` (nil: none) has them.
+-- Applies recipe `name` (nil: none) to `settings`, the options of a model of `kind` for `clip`.
 function recipes.settings(name, settings, kind, clip)
   local model = name and recipes.get(name).model
   if not model then return settings end
@@ -92,7 +92,7 @@ function recipes.settings(name, settings, kind, clip)
   return settings
 end
 
--- What stands for recipe `name` in a checkpoint; nil for none.
+-- The text for recipe `name` in a checkpoint; nil for none.
 function recipes.identity(name) return name and recipes.get(name).identity end
 
 return recipes

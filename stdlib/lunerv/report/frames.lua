@@ -1,4 +1,4 @@
--- A few frames of a run, as they are and as the model has them: PNG files in OUT/frames.
+-- Saves a few frames of a run, as source and as decoded: PNG files in OUT/frames.
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
@@ -10,7 +10,7 @@ local frames <const> = { count = 3 }
 local Frames <const> = {}
 Frames.__index = Frames
 
--- Frames for the folder `out` of a run on `clip`; `source` is another file that was read.
+-- Frames for the folder `out` of a run on `clip`; `source` is another input file.
 function frames.of(out, clip, source)
   local wanted = {}
   for _, index in ipairs(metrics.spread(#clip, frames.count)) do wanted[index] = true end
@@ -22,7 +22,7 @@ local function path_of(folder, index, kind)
   return ("%s/%06d-%s.png"):format(folder, index, kind)
 end
 
--- Writes below a folder that has nothing in it but what an earlier run left.
+-- Writes into a folder that contains nothing except the files of an earlier run.
 local function begin(self)
   if self.begun then return end
   native.work_folder(self.folder)
@@ -44,8 +44,8 @@ local function write(self, index, source, decoded)
   end
 end
 
--- Keeps frame `index` where it is one of the few. They are for a page alone: what cannot be written
--- is said, once.
+-- Saves frame `index` if it is one of the few. They are only for the page: if they cannot be
+-- written, a warning says so once.
 function Frames:see(index, source, decoded)
   if not self.wanted[index] or self.failed then return end
   local ok, problem = errors.attempt(write, self, index, source, decoded)

@@ -12,18 +12,18 @@ local words <const> = require "lunerv.report.words"
 local page <const> = {}
 
 local fill <const> = html.fill
--- Bytes of a page for pictures, as they stand in it, and the most that are shown.
+-- The bytes of a page for pictures, as they are encoded in it, and the maximum number of pictures.
 local picture_bytes <const>, most_pictures <const> = 3.6e6, 6
--- Points of curves on a page, rows of a table, curves of a picture.
+-- Maximum numbers: points of curves on a page, rows of a table, curves of a picture.
 local most_points <const>, most_rows <const>, most_curves <const> = 8000, 400, 24
 
--- Nothing leaves the page, and nothing comes into it.
+-- The page sends nothing and loads nothing.
 local policy <const> = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
   .. "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 -- Pictures ----------------------------------------------------------------------------------
 
--- The pictures of each run: three of one run, fewer where there are more.
+-- The pictures of each run: three for a single run, fewer if there are several.
 local function pictures_of(runs)
   local with_frames = {}
   for _, run in ipairs(runs) do
@@ -49,7 +49,7 @@ end
 
 -- Curves ------------------------------------------------------------------------------------
 
--- At most `most` of the points of a curve, evenly, the last among them.
+-- At most `most` of a curve's points, evenly spaced, including the last.
 local function thinned(points, most)
   if #points <= most then return points end
   local list = {}
@@ -73,7 +73,7 @@ local function training_data(runs)
   return list
 end
 
--- Curves of rate against quality: those of rd_curve.lua, and the files that belong to none.
+-- Rate-distortion curves: those of rd_curve.lua, and the files that belong to none.
 local function rate_data(found)
   local list, belongs = {}, {}
   for k, set in ipairs(found.curves) do
@@ -123,7 +123,7 @@ local function still(out, series, o, index_x, index_y)
       local x, y = point[index_x], point[index_y]
       xs[k], ys[k] = x, type(y) == "number" and y or 0 / 0
     end
-    -- Series of one name would be one.
+    -- Series of the same name would be merged.
     local name = native.printable(i > 1 and ("%s (%d)"):format(s.name, i) or s.name)
     if not s.loose then p:line(name, xs, ys, { dashed = s.dashed or nil }) end
     if o.x.log then p:points(name, xs, ys) end
@@ -139,8 +139,8 @@ local function training_section(out, training)
     .. '<button type="button" value="seconds" aria-pressed="false">seconds</button></span></div>'
     .. '<div class="legend"></div><div class="two">'
     .. '<div class="chart psnr" tabindex="0" role="group" aria-label="PSNR in training; arrow keys'
-    .. ' tell its values"></div>'
-    .. '<div class="chart loss" tabindex="0" role="group" aria-label="loss; arrow keys tell its'
+    .. ' show its values"></div>'
+    .. '<div class="chart loss" tabindex="0" role="group" aria-label="loss; arrow keys show its'
     .. ' values"></div></div>'
   still(out, training, { x = { label = "epochs" }, y = { label = "PSNR in training, dB" } }, 1, 3)
   out[#out + 1] = "</section>"
@@ -150,7 +150,7 @@ local function rate_section(out, found, rates)
   if #rates == 0 then return end
   out[#out + 1] = '<section class="card" data-rates="0"><div class="bar"><h2>Rate and distortion'
     .. '</h2></div><div class="legend"></div><div class="chart tall" tabindex="0" role="group" '
-    .. 'aria-label="rate against quality; arrow keys tell its values"></div>'
+    .. 'aria-label="rate against quality; arrow keys show its values"></div>'
   still(out, rates, { x = { label = "bits per pixel", log = true },
     y = { label = "PSNR, 8 bits, dB" } }, 1, 2)
   for _, set in ipairs(found.curves) do
@@ -254,7 +254,7 @@ local function title_of(found)
   return found.name or ("%d runs"):format(#found.runs + found.left_out)
 end
 
--- The text of the page of what report/read.lua found.
+-- The text of the page for the result of report/read.lua.
 function page.text(found, title)
   title = words.cut(title or title_of(found), 200)
   local training, rates = training_data(found.runs), rate_data(found)
@@ -267,7 +267,7 @@ function page.text(found, title)
     fill("<title>%s – lunerv</title>", title), "<style>", style, "</style></head><body>",
     '<header class="top"><p class="mark">lunerv report</p>',
   }
-  -- A run alone needs no article of its own.
+  -- A single run needs no article of its own.
   local alone = #found.runs == 1 and #found.batches == 0 and found.runs[1]
   if alone then
     run_part.heading(out, alone, title, 1)
@@ -290,8 +290,8 @@ function page.text(found, title)
   if found.left_out > 0 then
     out[#out + 1] = fill('<p class="note">%d more runs are left out.</p>', found.left_out)
   end
-  out[#out + 1] = '</main><footer>Written by <code>lunerv report</code>. The page holds all it '
-    .. "shows and asks nobody for anything.</footer>"
+  out[#out + 1] = '</main><footer>Written by <code>lunerv report</code>. The page is '
+    .. "self-contained and loads nothing.</footer>"
   out[#out + 1] = '<script type="application/json" id="data">'
     .. html.json { training = training, rates = { rates } } .. "</script>"
   out[#out + 1] = "<script>" .. script .. "</script></body></html>\n"

@@ -41,17 +41,17 @@ local function list(value) return type(value) == "table" and value or {} end
 
 -- Trainings ---------------------------------------------------------------------------------
 
--- One training: what run.json and metrics.json of `folder` say; nil where neither is there.
+-- One training, from run.json and metrics.json of `folder`; nil if neither exists.
 local function training(folder)
   local record, metrics = json(joined(folder, "run.json")), json(joined(folder, "metrics.json"))
   if not record and not metrics then return nil end
   record = record or { finished = true }
-  -- Those of an earlier run, until this one is over.
+  -- Metrics of an earlier run, until this one has finished.
   if not record.finished then metrics = nil end
   return { name = folder:match "[^/]*$", record = record, metrics = metrics or {} }
 end
 
--- The trainings that made a file, in their order: fit, fit-2, …, small, of each segment.
+-- The trainings that made a file, in order: fit, fit-2, …, small, of each segment.
 local function trainings(work)
   local found = {}
   local function add(folder, label, last)
@@ -79,7 +79,7 @@ local function trainings(work)
   return found
 end
 
--- The epochs of trainings, one after the other: { epoch, seconds, psnr, loss, stage } each.
+-- The epochs of all trainings in sequence: { epoch, seconds, psnr, loss, stage } each.
 local function curve_of(list_of_trainings)
   local points, epoch, seconds = {}, 0, 0
   for k, one in ipairs(list_of_trainings) do
@@ -96,7 +96,7 @@ local function curve_of(list_of_trainings)
   return points
 end
 
--- A run of trainings: what all kinds of it have in common.
+-- A run of trainings: the fields that all kinds of runs share.
 local function of_trainings(name, path, found, metrics)
   local first, last = found[1], found[#found]
   local run = {
@@ -108,7 +108,7 @@ local function of_trainings(name, path, found, metrics)
   }
   local from = metrics or last.metrics
   for key, value in pairs(from) do run.figures[key] = number(value) or text(value) end
-  -- A recent record says what its metrics, which are written at the end, say then.
+  -- Recent records already hold these; otherwise they come with the metrics, at the end.
   for _, key in ipairs { "seed", "threads" } do
     run.figures[key] = run.figures[key] or number(first.record[key])
   end
@@ -127,7 +127,7 @@ end
 
 -- Runs --------------------------------------------------------------------------------------
 
--- The sizes of a file's sections, those of one name together.
+-- The sizes of a file's sections, summed by name.
 local function sections_of(info)
   local found, by_name = {}, {}
   for _, section in ipairs(info.sections) do
@@ -153,7 +153,7 @@ local function add_file(run, path)
   run.clip.fps, run.segments = info.fps, #info.segments
 end
 
--- A compressed file with what its work folder tells of it; either may be missing.
+-- A compressed file and the data in its work folder; either may be missing.
 local function of_file(path, work, name)
   local found = work and trainings(work) or {}
   local metrics = work and json(joined(work, "metrics.json"))
@@ -195,7 +195,7 @@ local function is_work(folder)
   return false
 end
 
--- The file whose work lies in `folder`.
+-- The file that belongs to the work folder `folder`.
 local function file_of(folder)
   local stem = folder:match "^(.*)%.work$"
   local metrics = json(joined(folder, "metrics.json"))
@@ -216,7 +216,7 @@ local function points_of(given)
   return points
 end
 
--- Curves of rate against quality, as rd_curve.lua and compare.lua write them.
+-- Rate-distortion curves, as written by rd_curve.lua and compare.lua.
 local function curves_of(path, name)
   local data = json(path)
   if not data or type(data.curves) ~= "table" then return nil end
@@ -243,7 +243,7 @@ end
 
 local visit
 
--- All that is in a folder of runs.
+-- All runs in a folder.
 local function visit_children(folder, name, found, depth)
   local taken = {}
   local function inside(child) return name == "" and child or name .. "/" .. child end
@@ -266,7 +266,7 @@ local function visit_children(folder, name, found, depth)
   end
 end
 
--- Adds what `path` holds to `found`.
+-- Adds the contents of `path` to `found`.
 function visit(path, name, found, depth)
   if not is_folder(path) then
     if depth == 0 then table.insert(found.runs, of_file(path, work_of(path), name)) end
@@ -292,7 +292,7 @@ function visit(path, name, found, depth)
   if depth < deepest then visit_children(path, depth == 0 and "" or name, found, depth) end
 end
 
--- A name for a path: its end, with as much before it as no other has.
+-- A short unique name for a path: its end, with enough before it to differ from all others.
 local function names_of(paths)
   local names, parts = {}, {}
   for i, path in ipairs(paths) do
@@ -318,8 +318,8 @@ local function names_of(paths)
   return names
 end
 
--- What a list of paths holds: { runs, curves, batches, left_out, name }, the name where there is
--- one path; nil and an error where one holds no run.
+-- The contents of a list of paths: { runs, curves, batches, left_out, name }, with the name if
+-- there is one path; nil and an error if a path holds no run.
 function read.all(paths)
   local found = { runs = {}, curves = {}, batches = {} }
   local trimmed = {}
@@ -334,7 +334,8 @@ function read.all(paths)
     visit(path, names[i], own, 0)
     for kind, items in pairs(own) do
       for _, item in ipairs(items) do
-        -- What is found in folders that were named carries the folder's name where there are more.
+        -- Results in the given folders are prefixed by the folder's name if there are several
+        -- folders.
         local is_inside = kind == "runs" and item.name ~= names[i] and #paths > 1
         if is_inside then item.name = names[i] .. "/" .. item.name end
         table.insert(found[kind], item)

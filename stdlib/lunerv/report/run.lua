@@ -201,8 +201,9 @@ end
 
 -- Fields that are shown elsewhere on the page.
 local shown_elsewhere <const> = { psnr = true, psnr_8bit = true, ms_ssim = true, bytes = true,
-  bpp = true, parameters_stored = true, seconds = true, seconds_per_step = true, peak_rss_bytes = true,
-  threads = true, seed = true, steps = true, command = true, model = true, file = true }
+  bpp = true, parameters_stored = true, seconds = true, seconds_per_step = true,
+  peak_rss_bytes = true, threads = true, seed = true, steps = true, command = true, model = true,
+  file = true }
 
 local function sorted_keys(from, skip)
   local keys = {}
