@@ -188,8 +188,8 @@ function Net:init()
   self.layers = { lv.nn.Linear(1, 1) }
 end
 Net()]],
-    "wrong.lua:4: field 'layers' of Net is a plain table of modules, whose parameters nobody would "
-    .. "see: make it nn.List { … }" },
+    "wrong.lua:4: field 'layers' of Net is a plain table of modules, whose parameters would not "
+    .. "be found: make it nn.List { … }" },
   { lv .. "local Net = lv.nn.class()",
     "wrong.lua:2: nn.class: expected the name of the class, got nil" },
   { lv .. "local Net = lv.nn.class 'Net'\nNet()(1)",

@@ -62,7 +62,7 @@ local function check_part(what, i, part, first, others)
   end
   for key in pairs(part) do
     if key ~= first and key ~= "model" and not (others and others[key]) then
-      errors.raise("%s: part %d: expected { %s =, model = }, got '%s' besides", what, i, first,
+      errors.raise("%s: part %d: expected { %s =, model = }, got also '%s'", what, i, first,
         tostring(key))
     end
   end
@@ -79,7 +79,7 @@ end
 ---@return table[]  a list of { shape =, dtype =, model = }
 function coder.encode(parts, ...)
   errors.check_list("coder.encode", parts, ...)
-  local encoder, told = native.coder_encoder(), {}
+  local encoder, described = native.coder_encoder(), {}
   for i, part in ipairs(parts) do
     check_part("coder.encode", i, part, "symbols")
     local symbols, model = part.symbols, part.model
@@ -89,10 +89,10 @@ function coder.encode(parts, ...)
         type(symbols))
     end
     errors.on_behalf("coder.encode", "coder", models.put, encoder, symbols, model)
-    told[i] = { shape = is_tensor and symbols.shape or { #symbols },
+    described[i] = { shape = is_tensor and symbols.shape or { #symbols },
       dtype = is_tensor and symbols.dtype or "i32", model = model }
   end
-  return encoder:finish(), told
+  return encoder:finish(), described
 end
 
 local shape_fields <const> = { shape = true, dtype = true }

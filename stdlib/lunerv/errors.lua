@@ -42,9 +42,9 @@ function errors.on_behalf(what, inner, body, ...)
   if results[1] then return table.unpack(results, 2, results.n) end
   local problem = results[2]
   if not bridge.is_error(problem) then error(problem, 0) end
-  local told <const>, begins = problem.message, inner and inner .. ": " or ""
-  if told:sub(1, #what + 2) ~= what .. ": " and told:sub(1, #begins) == begins then
-    problem.message = what .. ": " .. told:sub(#begins + 1)
+  local reported <const>, begins = problem.message, inner and inner .. ": " or ""
+  if reported:sub(1, #what + 2) ~= what .. ": " and reported:sub(1, #begins) == begins then
+    problem.message = what .. ": " .. reported:sub(#begins + 1)
   end
   error(problem, 2)
 end

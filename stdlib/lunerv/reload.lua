@@ -24,13 +24,13 @@ local function redirect(value, replaced, seen)
   if type(value) == "function" then
     seen[value] = true
     for i = 1, math.huge do
-      local name, held = debug.getupvalue(value, i)
+      local name, upvalue = debug.getupvalue(value, i)
       if not name then break end
-      if type(held) == "table" and replaced[held] then
-        debug.setupvalue(value, i, replaced[held])
-        redirect(held, replaced, seen)
-      elseif type(held) == "function" then
-        redirect(held, replaced, seen)
+      if type(upvalue) == "table" and replaced[upvalue] then
+        debug.setupvalue(value, i, replaced[upvalue])
+        redirect(upvalue, replaced, seen)
+      elseif type(upvalue) == "function" then
+        redirect(upvalue, replaced, seen)
       end
     end
   elseif type(value) == "table" and replaced[value] then

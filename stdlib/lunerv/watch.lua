@@ -10,13 +10,13 @@ local watch <const> = {}
 function watch.report(list)
   local out <const> = assert(io.open(list, "a"))
   out:setvbuf "line"
-  local told = {}
+  local listed = {}
 
   local function note(kind, path)
-    if type(path) ~= "string" or path:find "[\n\t]" or told[path] then return end
+    if type(path) ~= "string" or path:find "[\n\t]" or listed[path] then return end
     local stamp = native.file_stamp(path)
     if not stamp then return end
-    told[path] = true
+    listed[path] = true
     out:write(kind, "\t", stamp, "\t", path, "\n")
   end
 

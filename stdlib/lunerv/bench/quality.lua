@@ -51,7 +51,7 @@ function quality.wrong(o, given)
     end
   end
   if o.isolate == false then
-    return "isolate: expected processes of their own for --quality, got false"
+    return "isolate: expected separate processes for --quality, got false"
   end
   for name, list in pairs { model = o.models or {}, size = o.size_names or {},
     threads = o.thread_counts } do

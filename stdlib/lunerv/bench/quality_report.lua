@@ -86,7 +86,7 @@ function quality_report.text(result)
     end
   end
   add ""
-  add "Each is a whole schedule in a process of its own. The clock runs from before the process"
+  add "Each is a complete schedule in its own process. The clock runs from before the process"
   add "starts until it has ended: reading the clip and the evaluation are included."
   if allocator(q) then add("%s", allocator(q)) end
   return table.concat(lines, "\n")

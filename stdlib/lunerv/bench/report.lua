@@ -69,7 +69,7 @@ function report.case(s)
     end
   end
   if theirs.allocator == "glibc_retain" then
-    lines[#lines + 1] = "  * jemalloc is not installed: glibc told to keep freed pages"
+    lines[#lines + 1] = "  * jemalloc is not installed: glibc is set to keep freed pages"
   end
   lines[#lines + 1] = "  of lunerv's step: " .. phases_of(ours)
   lines[#lines + 1] = ("  %d minor page faults a step; Lua itself takes %.2f %% of it"):format(

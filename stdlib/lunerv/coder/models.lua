@@ -10,8 +10,8 @@ local own_fields <const> = { family = true, first = true, context = true, weight
 
 local slice_fields <const> = { dims = true, family = true, of = true, parameters = true }
 
--- The frequencies of a model's contexts take up to so many words in all: a context this many beside
--- its weights, and in place of a list of weights, another family up to so many.
+-- Sizes in words: the limit for all frequencies of a model's contexts; a context, without its
+-- weights; a context that is another family instead of a list of weights, at most.
 local most_words <const>, words_of_context <const>, words_of_family <const> = 1 << 24, 512, 3100
 
 local function is_own(model) return type(model) == "table" and model.family == "own" end
@@ -85,13 +85,13 @@ local function frequencies_of(model)
     end
     local found = known[key]
     if not found then
-      local told, more = model_of_context(model, key, ("weights of context %s"):format(key))
+      local of_context, more = model_of_context(model, key, ("weights of context %s"):format(key))
       words = words + words_of_context + more
       if words > most_words then
         errors.raise("coder: own: context of symbol %d: the contexts so far take %d words, at most "
           .. "%d are kept (512 each, and their weights)", i, words, most_words)
       end
-      found = errors.on_behalf("coder", "coder_table", native.coder_table, told)
+      found = errors.on_behalf("coder", "coder_table", native.coder_table, of_context)
       known[key] = found
     end
     return found

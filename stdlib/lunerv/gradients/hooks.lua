@@ -7,7 +7,7 @@ local native <const> = require "lunerv.native"
 
 -- Parameter → its hooks, { run =, hook = } by number; number → one of these. A hook that refers to
 -- its parameter does not keep it alive, because only the parameter holds the hook.
-local held <const> = setmetatable({}, { __mode = "k" })
+local hooks_of <const> = setmetatable({}, { __mode = "k" })
 local by_number <const> = setmetatable({}, { __mode = "v" })
 local count = 0
 
@@ -30,11 +30,11 @@ return function(x, f)
     local known = by_number[number]
     return known and known.run(gradient)
   end)
-  local list = held[x] or {}
+  local list = hooks_of[x] or {}
   for key, other in pairs(list) do
     if not other.hook.active then list[key] = nil end
   end
   local entry = { run = run, hook = hook }
-  held[x], list[number], by_number[number] = list, entry, entry
+  hooks_of[x], list[number], by_number[number] = list, entry, entry
   return hook
 end

@@ -61,7 +61,7 @@ function help.text(what)
       end
     end
     lines[#lines + 1] = ""
-    lines[#lines + 1] = "help \"nn\", help \"conv2d\", help \"Tensor\", help(value) tell more."
+    lines[#lines + 1] = "help \"nn\", help \"conv2d\", help \"Tensor\", help(value) show more."
     return table.concat(lines, "\n")
   end
   local entry, near

@@ -20,15 +20,15 @@ local function append_entry(lines, entry)
     say(paragraph)
     say ""
   end
-  local told = false
+  local has_parameters = false
   for _, parameter in ipairs(entry.parameters or {}) do
     if parameter.doc ~= "" then
       say(("- `%s`: `%s`. %s"):format(parameter.name, parameter.type:gsub("lunerv%.", ""),
         parameter.doc))
-      told = true
+      has_parameters = true
     end
   end
-  if told then say "" end
+  if has_parameters then say "" end
   if entry.options and #entry.options > 0 then
     say "| option | type | default | |"
     say "|---|---|---|---|"

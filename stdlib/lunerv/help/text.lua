@@ -60,13 +60,13 @@ function text.lines(entry, width, members)
   for paragraph in (entry.text or ""):gmatch "[^\n]+" do
     append(lines, wrapped(paragraph, width, "  "))
   end
-  local told = {}
+  local documented = {}
   for _, parameter in ipairs(entry.parameters or {}) do
-    if parameter.doc ~= "" then told[#told + 1] = parameter end
+    if parameter.doc ~= "" then documented[#documented + 1] = parameter end
   end
-  if #told > 0 then
+  if #documented > 0 then
     lines[#lines + 1] = ""
-    append(lines, rows(told, width, true))
+    append(lines, rows(documented, width, true))
   end
   if entry.options and #entry.options > 0 then
     append(lines, { "", "options:" })

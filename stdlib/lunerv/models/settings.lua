@@ -30,9 +30,9 @@ local function share_of_front(model)
   local count, all = 0, 0
   for name, parameter in model:named_parameters() do
     all = all + parameter:numel()
-    local is_behind = name:match "^stages%." or name:match "^head%." or name:match "^affines%."
+    local is_trunk = name:match "^stages%." or name:match "^head%." or name:match "^affines%."
       or name:match "^time%."
-    if not is_behind then count = count + parameter:numel() end
+    if not is_trunk then count = count + parameter:numel() end
   end
   return count / all
 end

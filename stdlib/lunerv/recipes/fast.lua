@@ -44,7 +44,7 @@ local function options(kind, command)
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = falling,
     compress_optimiser = with_quantisers, rate_every = 4, latents_after = 0.6,
   }
-  -- A file's network learns what is left of it from the start.
+  -- The network of a file trains in its compressed form almost from the start.
   if command == "compress_file" or command == "rd_curve" then
     o.epochs, o.compress_epochs = 3, 57
   end

@@ -127,7 +127,7 @@ function completion.candidates(commands, words)
   local list, part = {}, table.remove(words) or ""
   local command = table.remove(words, 1)
   if not command then
-    local all = { { name = "help", abstract = "What is known of a name or a command." },
+    local all = { { name = "help", abstract = "Help on a name or a command." },
       { name = "--help", abstract = "" }, { name = "--version", abstract = "" } }
     for _, known in ipairs(commands) do
       if known.name ~= "help" then table.insert(all, #all - 2, known) end

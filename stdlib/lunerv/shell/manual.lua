@@ -24,9 +24,9 @@ return function(commands)
     ('.TH LUNERV 1 "" "lunerv %s"'):format(native.versions().lunerv),
     ".SH NAME\nlunerv \\- a neural video codec and research host, scripted in Lua",
     ".SH SYNOPSIS\n.B lunerv\n.I command\n.RI [ options ]",
-    ".SH DESCRIPTION\nA video becomes a small network that has learned it by heart. Lua scripts "
+    ".SH DESCRIPTION\nlunerv overfits a small network to a video; the network is the file. Lua scripts "
       .. "choose the architecture, the training and the loss.\n"
-      .. plain "`lunerv help NAME` tells what is known of a name of the Lua library.",
+      .. plain "`lunerv help NAME` describes a name of the Lua library.",
     ".SH COMMANDS",
   }
   for _, command in ipairs(commands) do

@@ -167,7 +167,7 @@ end
 local function check(o, variants)
   for _, variant in ipairs(variants) do
     for name in pairs(variant.own) do
-      -- Some options have a default of the command's, which cannot be told from a given value.
+      -- Some options have a default of the command's, which looks the same as a given value.
       if o[name] ~= nil and o[name] ~= options.default(name, nil, "ablate") then
         errors.usage("plan '%s' varies %s itself", o.plan, name)
       end
