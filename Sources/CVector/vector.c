@@ -7,8 +7,9 @@ static _Thread_local void *session;
 void *lunerv_thread_session(void) { return session; }
 void lunerv_set_thread_session(void *pointer) { session = pointer; }
 
-// A build for x86-64-v3 or v4 would end in an illegal instruction on an older processor,
-// before any Swift function could say so: this runs first, and is itself compiled without.
+// A build for x86-64-v3 or v4 would die of an illegal instruction on an older processor, before any
+// Swift function could report it. This check runs first, and is itself compiled for the base
+// instruction set.
 #if defined(__x86_64__) && defined(__AVX2__)
 #pragma clang attribute push(__attribute__((target("arch=x86-64"))), apply_to = function)
 

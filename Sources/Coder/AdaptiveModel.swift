@@ -1,10 +1,10 @@
-/// Frequencies learned from the symbols themselves, by encoder and decoder alike: nothing
-/// about them is stored but the range.
+/// Frequencies learned from the symbols themselves, in the encoder and the decoder alike. Only the
+/// range is stored.
 ///
-/// A symbol's weight is one for being in the range, and 24 for each time it was seen: the
+/// A symbol's weight is 1 for being in the range, plus 24 for each time it was seen: the
 /// Krichevsky–Trofimov rule with a prior of 1/24, which suits peaked distributions. The table is
-/// made anew whenever a quarter more symbols are known than at the last time, and not for
-/// each one: being a quarter behind costs little, since what is learned changes ever less.
+/// rebuilt whenever the number of symbols seen has grown by a quarter, not after each one. Being a
+/// quarter behind costs little, since the estimate changes less and less.
 public struct AdaptiveModel: Sendable {
   public private(set) var table: FrequencyTable
   private var weights: [UInt32]
@@ -12,7 +12,7 @@ public struct AdaptiveModel: Sendable {
   private var seen = 0
   private var due = 16
 
-  /// A model of `count` symbols from `first` on, at most 2¹⁶; others are escaped.
+  /// A model of `count` symbols from `first` on, at most 2¹⁶; all others are escaped.
   public init(first: Int32, count: Int) throws(CoderError) {
     guard count >= 0, count <= FrequencyTable.largestCount else { throw .tooManySymbols }
     self.first = first
@@ -20,10 +20,10 @@ public struct AdaptiveModel: Sendable {
     table = try FrequencyTable(first: first, weights: weights)
   }
 
-  /// How many symbols may be read before the table changes.
+  /// How many symbols may be decoded before the table changes.
   var learnsAlone: Int { due - seen }
 
-  /// Takes note of a symbol.
+  /// Counts a symbol.
   public mutating func learn(_ symbol: Int32) {
     let i = Int64(symbol) - Int64(first)
     if i >= 0, i < Int64(weights.count) { weights[Int(i)] += 24 }

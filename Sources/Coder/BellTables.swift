@@ -1,9 +1,9 @@
-/// The frequencies of many distributions of one family, for symbols that have one each.
+/// The frequency tables of many distributions of one family, for symbols with a distribution each.
 ///
-/// The whole part of a mean only moves the symbols: a table is made for a scale and the fraction
-/// of a mean, once, and all tables together stay within a bound.
+/// The integer part of a mean only shifts the symbols. So a table is made once per scale and
+/// fractional part of the mean, and the tables together stay below a memory bound.
 public struct BellTables: Sendable {
-  /// Entries that tables may have together. Beyond that they are made anew.
+  /// The most entries that all tables may hold. Beyond it they are dropped and made again.
   private static let mostEntries = 1 << 23
 
   private let family: Distribution.Family
@@ -12,7 +12,7 @@ public struct BellTables: Sendable {
 
   public init(_ family: Distribution.Family) { self.family = family }
 
-  /// The table for a mean's fraction, and the whole symbols that the mean has besides.
+  /// The table of a mean's fractional part, and the mean's integer part in symbols.
   ///
   /// - Parameters:
   ///   - mean: in 256ths of a symbol; as far from 0 as ``Distribution/mean`` allows.
@@ -23,7 +23,7 @@ public struct BellTables: Sendable {
     let whole = bounded >> 8
     if let known = tables[key] { return (known, whole) }
     let made = FrequencyTable(Distribution(family, mean: bounded & 0xff, scale: scale))
-    // What a table takes beside its entries: the lookup.
+    // The lookup, which a table holds in addition to its entries.
     entries += made.count + 512
     if entries > BellTables.mostEntries {
       tables = [FrequencyTable?](repeating: nil, count: 1 << 16)
@@ -33,8 +33,8 @@ public struct BellTables: Sendable {
     return (made, whole)
   }
 
-  /// Adds symbols, each by the mean and the scale at its place. Differences from whole means wrap
-  /// around, so that no symbol of 32 bits is too far away.
+  /// Encodes symbols, each with the mean and the scale at its index. Differences from integer means
+  /// wrap around, so every 32-bit symbol can be coded.
   ///
   /// - Precondition: the three lists have one length.
   public mutating func encode(
@@ -43,7 +43,7 @@ public struct BellTables: Sendable {
     forEach(symbols, means: means, scales: scales) { encoder.encode($0, with: $1) }
   }
 
-  /// The next symbols, as many as there are means.
+  /// Decodes the next symbols, as many as there are means.
   ///
   /// - Precondition: the lists have one length.
   public mutating func decode(
@@ -58,7 +58,7 @@ public struct BellTables: Sendable {
     return symbols
   }
 
-  /// Calls `body` with each symbol, as its table has it, and the table.
+  /// Calls `body` with each symbol, shifted as in its table, and the table.
   ///
   /// - Precondition: the three lists have one length.
   public mutating func forEach(

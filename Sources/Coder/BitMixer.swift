@@ -1,13 +1,13 @@
 /// Predicts bits from several contexts at once, and learns from each bit (Mahoney, "Adaptive
 /// weighing of context models for lossless data compression", 2005).
 ///
-/// In every context the share of ones among the bits seen there is kept, by encoder and decoder
-/// alike. What contexts say is weighed in the logistic domain, ln p/(1 − p), where what is known for
-/// certain counts for more; a context that has seen nothing says nothing. Two sets of weights, each
-/// chosen by a situation of its own, answer for themselves and are averaged. All are integers:
-/// probabilities count 2⁻¹⁶, logits 2⁻⁸, weights 2⁻¹⁶.
+/// For every context the encoder and the decoder both keep the share of ones among the bits seen
+/// there. The contexts' predictions are mixed in the logistic domain, ln p/(1 − p), where confident
+/// predictions weigh more; a context that has seen nothing contributes nothing. Two sets of
+/// weights, each selected by its own situation, give one prediction each, and the two are averaged.
+/// All numbers are integers: probabilities count 2⁻¹⁶, logits 2⁻⁸, weights 2⁻¹⁶.
 public struct BitMixer: Sendable {
-  /// What a context has seen.
+  /// What was seen in a context.
   private struct Cell {
     var probability: UInt16 = 1 << 15
     var count: UInt16 = 0
@@ -25,9 +25,9 @@ public struct BitMixer: Sendable {
   private var answers = [1 << 15, 1 << 15]
 
   /// - Parameters:
-  ///   - inputs: contexts that are asked at once.
-  ///   - contexts: how many each input has.
-  ///   - situations: how many each set of weights tells apart.
+  ///   - inputs: how many contexts are mixed.
+  ///   - contexts: how many values each context has.
+  ///   - situations: how many situations select a set of weights, for each of the two.
   public init(inputs: Int, contexts: Int, situations: (Int, Int)) {
     (self.inputs, self.contexts) = (inputs, contexts)
     cells = [Cell](repeating: Cell(), count: inputs * contexts)
@@ -41,7 +41,8 @@ public struct BitMixer: Sendable {
 
   /// The probability that a bit is set, from 23 to 65,513.
   ///
-  /// - Parameters: the context of input k is `context(k)`; all below what `init` was told.
+  /// - Parameters: the context of input k is `context(k)`; all are below the counts given to
+  ///   `init`.
   mutating func predict(_ context: (Int) -> Int, situations: (Int, Int)) -> Int {
     for k in 0..<inputs {
       places[k] = k * contexts + context(k)
@@ -55,7 +56,7 @@ public struct BitMixer: Sendable {
     for set in 0..<2 {
       var dot = 0
       for k in 0...inputs { dot += Int(weights[set][bases[set] + k]) * logits[k] }
-      // Bounded so that no weight, however it was learned, can overflow what follows.
+      // Bounded, so that no learned weight can overflow what follows.
       let logit = min(max(dot >> 16, -Logistic.largest), Logistic.largest)
       answers[set] = Logistic.squash(logit)
       sum += logit
@@ -63,7 +64,7 @@ public struct BitMixer: Sendable {
     return Logistic.squash(sum >> 1)
   }
 
-  /// Takes note of the bit that was predicted.
+  /// Learns the bit that was predicted.
   mutating func learn(_ bit: Bool) {
     let truth = bit ? 1 << 16 : 0
     for set in 0..<2 {
@@ -76,7 +77,7 @@ public struct BitMixer: Sendable {
     }
     for place in places {
       var cell = cells[place]
-      // The mean of what was seen, with half a bit of doubt; of the last 255 or so.
+      // The mean of the bits seen, starting from half a bit; a mean of about the last 255.
       let step = (truth - Int(cell.probability)) * 2 / (2 * Int(cell.count) + 3)
       cell.probability = UInt16(min(max(Int(cell.probability) + step, 32), 65504))
       if cell.count < 255 { cell.count += 1 }
@@ -96,7 +97,7 @@ enum Logistic {
     return x < 0 ? 1 << 16 - upper : upper
   }
 
-  /// Of the middle of each sixteen probabilities, the least x whose squash is not below it.
+  /// For the middle of every sixteen probabilities, the least x whose squash is not below it.
   private static let stretched: [Int] = {
     var x = -largest
     return (0..<4096).map { i in

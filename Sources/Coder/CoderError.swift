@@ -2,10 +2,10 @@
 public enum CoderError: Error, Equatable, Sendable {
   /// The bytes end before the symbols do.
   case truncated
-  /// Bytes remain, or the coder does not end in the state in which it began: these are not
-  /// the bytes that the encoder wrote.
+  /// Bytes remain, or the coder does not end in its initial state: these are not the bytes that the
+  /// encoder wrote.
   case damaged
-  /// A table of more symbols than there may be.
+  /// A table has more symbols than the limit.
   case tooManySymbols
 }
 

@@ -1,12 +1,12 @@
-/// The decoder of what ``Encoder`` wrote; see there for how it works.
+/// Decodes what ``Encoder`` wrote; the method is described there.
 ///
-/// Bytes come from anywhere: whatever they are, decoding reads no others, takes time in
-/// proportion to the symbols asked for, and throws when they do not fit.
+/// The bytes are not trusted. Whatever they are, decoding reads no others, takes time in proportion
+/// to the symbols asked for, and throws if they are invalid.
 public struct Decoder {
   private let bytes: [UInt8]
   private var position: Int
   private var x: UInt64
-  /// No bytes at all stand for no symbols.
+  /// An empty stream holds no symbols.
   private let isEmpty: Bool
 
   public init(_ bytes: [UInt8]) throws(CoderError) {
@@ -22,7 +22,8 @@ public struct Decoder {
     guard x >= 1 << 31, x < 1 << 63 else { throw .damaged }
   }
 
-  /// Steps over a span of frequency `f` that begins at `start`, and takes in what is due.
+  /// Consumes a span of frequency `f` that begins at `start`, and reads more bytes when they are
+  /// due.
   @inline(__always)
   private static func advance(
     _ x: inout UInt64, _ position: inout Int, _ start: UInt32, _ f: UInt32,
@@ -59,7 +60,7 @@ public struct Decoder {
     return try result.get()
   }
 
-  /// A bit as ``Encoder`` wrote it with that probability.
+  /// A bit that ``Encoder`` wrote with that probability.
   mutating func decodeBit(probability: Int) throws(CoderError) -> Bool {
     if isEmpty { throw .truncated }
     let ones = UInt32(probability) << 8
@@ -73,7 +74,7 @@ public struct Decoder {
     return bit
   }
 
-  /// One symbol, for those whose model depends on the symbols before.
+  /// One symbol, for callers whose model depends on the symbols before it.
   public mutating func decode(with table: FrequencyTable) throws(CoderError) -> Int32 {
     if isEmpty { throw .truncated }
     let value = UInt32(x & 0xff_ffff)
@@ -90,7 +91,7 @@ public struct Decoder {
     return symbol << Int32(table.shift) | Int32(try decodeBits(count: table.shift))
   }
 
-  /// One symbol, which the model learns.
+  /// One symbol, from which the model learns.
   public mutating func decode(with model: inout AdaptiveModel) throws(CoderError) -> Int32 {
     let symbol = try decode(with: model.table)
     model.learn(symbol)
@@ -106,7 +107,7 @@ public struct Decoder {
     return symbols
   }
 
-  /// `count` symbols of a model that learns each.
+  /// `count` symbols; the model learns from each.
   public mutating func decode(count: Int, with model: inout AdaptiveModel) throws(CoderError)
     -> [Int32]
   {
@@ -129,7 +130,7 @@ public struct Decoder {
     var done = from
     let end = from + count
     while done < end {
-      // All up to an escape, or up to the end.
+      // All symbols up to an escape, or to the end.
       let (escaped, reached, state, at) = try run(into: &symbols, done, end, table)
       (x, position, done) = (state, at, reached)
       if escaped {
@@ -139,8 +140,8 @@ public struct Decoder {
     }
   }
 
-  /// The inner loop. Returns whether it met an escape, where in `symbols` it stopped, and the
-  /// state of the coder.
+  /// The inner loop. Returns whether it met an escape, where it stopped in `symbols`, and the
+  /// coder's state.
   private func run(
     into symbols: inout [Int32], _ from: Int, _ end: Int, _ table: FrequencyTable
   ) throws(CoderError) -> (Bool, Int, UInt64, Int) {
@@ -154,7 +155,7 @@ public struct Decoder {
             do throws(CoderError) {
               while i < end {
                 let value = UInt32(x & 0xff_ffff)
-                // `lookup` has 2¹⁰ entries, and the last entry of `cumulative` is above
+                // `lookup` has 2¹⁰ entries, and the last entry of `cumulative` is greater than
                 // every value.
                 var s = Int(lookup[Int(value >> 14)])
                 while cumulative[s + 1] <= value { s += 1 }
@@ -192,7 +193,7 @@ public struct Decoder {
     return symbol
   }
 
-  /// A number that ``Encoder/encodeElias(_:)`` wrote.
+  /// A number written by ``Encoder/encodeElias(_:)``.
   public mutating func decodeElias() throws(CoderError) -> UInt64 {
     let length = Int(try decodeBits(count: 6))
     guard length <= 34 else { throw .damaged }
@@ -206,7 +207,7 @@ public struct Decoder {
     return code
   }
 
-  /// Checks that the symbols read are all there were.
+  /// Checks that no symbols remain.
   public func finish() throws(CoderError) {
     guard position == bytes.count, x == 1 << 31 else { throw .damaged }
   }

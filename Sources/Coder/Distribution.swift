@@ -1,13 +1,13 @@
-/// A distribution of integers with a bell around a mean: what a file stores of it are
-/// integers too.
+/// A bell-shaped distribution of integers around a mean. Its stored parameters are integers too.
 public struct Distribution: Hashable, Sendable {
   public enum Family: UInt8, CaseIterable, Sendable {
     /// Symbol c has the mass of the normal distribution between c − ½ and c + ½.
     case gaussian
-    /// The same of the Laplace distribution, whose `scale` is b: deviation b·√2.
+    /// The same with the Laplace distribution, whose `scale` is b: deviation b·√2.
     case laplace
-    /// The same of the logistic distribution, whose `scale` is s: deviation s·π/√3. Its number is 3
-    /// because files call what they learn 2; no section of a file holds a logistic one.
+    /// The same with the logistic distribution, whose `scale` is s: deviation s·π/√3. Its number is
+    /// 3 because 2 stands for learned frequencies in files. No section of a file holds a logistic
+    /// one.
     case logistic = 3
   }
 
@@ -23,10 +23,10 @@ public struct Distribution: Hashable, Sendable {
     self.scale = scale
   }
 
-  /// The scale as a number in 2⁻⁸, rounded down.
+  /// The scale in units of 2⁻⁸, rounded down.
   private var wholeScale: Int64 { Distribution.width(ofScale: scale) }
 
-  /// What a scale stands for, 2^(scale/16 − 4), in 256ths, rounded down.
+  /// The width that a scale stands for, 2^(scale/16 − 4), in 256ths, rounded down.
   public static func width(ofScale scale: UInt8) -> Int64 {
     // 2^(s/16) is twice the root that stands for 2^(s/16 − 1).
     let (octave, sixteenth) = (Int(scale >> 4), Int(scale & 15))
@@ -34,25 +34,26 @@ public struct Distribution: Hashable, Sendable {
     return (mantissa << octave) >> 26
   }
 
-  /// The nearest scale to the root of a variance in 2⁻¹⁶.
+  /// The scale nearest to the root of a variance in units of 2⁻¹⁶.
   public static func scale(ofVariance variance: Int64) -> UInt8 {
     guard variance > 0 else { return 0 }
     let octave = 63 - variance.leadingZeroBitCount
     // From 2³⁰ to just under 2³¹.
     let mantissa = octave <= 30 ? variance << Int64(30 - octave) : variance >> Int64(octave - 30)
-    // An eighth of the variance's octave is a sixteenth of the root's; from one half to the next.
+    // An eighth of an octave of the variance is a sixteenth of an octave of its root. Thresholds
+    // lie half way.
     var eighths = 0
     while eighths < 8, mantissa >= FixedPoint.roots[15 - 2 * eighths] << 1 { eighths += 1 }
     // The variance of 1 is 2¹⁶, whose root's scale is 64.
     return UInt8(min(max(8 * (octave - 16) + eighths + 64, 0), 255))
   }
 
-  /// How many low bits of a symbol are sent as they are. Within a step that is small beside
-  /// the scale a density is flat: at 1/64 of it the loss is below 10⁻⁵ bits. It keeps
-  /// tables under 3,100 entries.
+  /// How many low bits of a symbol are stored as raw bits. Within an interval that is small
+  /// compared with the scale the density is flat: at 1/64 of it the loss is below 10⁻⁵ bits. This
+  /// keeps tables below 3,100 entries.
   var shift: Int { max(0, Int(scale >> 4) - 10) }
 
-  /// Symbols, shifted, that get a frequency of their own.
+  /// Symbols, shifted, that have a frequency of their own.
   var support: ClosedRange<Int32> {
     let reach = wholeScale * (family == .gaussian ? 5 : 12)
     let unit = shift + 8

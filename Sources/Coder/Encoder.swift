@@ -1,23 +1,21 @@
-/// The encoder: symbols to bytes by asymmetric numeral systems (Duda, arXiv 1311.2540).
+/// The encoder: turns symbols into bytes by asymmetric numeral systems (Duda, arXiv 1311.2540).
 ///
 /// The state x is one large number. A symbol of frequency f out of M = 2²⁴, with F the sum of
 /// the frequencies before it, takes it to
 ///
 ///     x' = ⌊x/f⌋·M + F + x mod f,
 ///
-/// which is larger by the factor M/f: by the symbol's information. x' mod M lies in
-/// [F, F + f) and names the symbol, after which x = f·⌊x'/M⌋ + x' mod M − F. So symbols come
-/// out in the reverse order, and this encoder keeps them until `finish` and begins with the
-/// last.
+/// which is larger by the factor M/f: by the symbol's information. x' mod M lies in [F, F + f) and
+/// identifies the symbol, after which x = f·⌊x'/M⌋ + x' mod M − F. So symbols are decoded in
+/// reverse order. This encoder therefore keeps them until `finish` and begins with the last.
 ///
-/// To stay within 64 bits, x is kept in [2³¹, 2⁶³) by moving its low 32 bits to the output
-/// whenever x' would leave that range: x ≥ 2³⁹·f, which is 2³²·f·(2³¹/M). The decoder takes
-/// 32 bits back whenever x falls below 2³¹, and since the interval is exactly 2³² wide, it does
-/// so at the same places. Rounding costs about f/x < 2⁻⁷ of a bit per symbol at the very
-/// worst and 2⁻³¹ on average; a stream costs 8 bytes for the final state, of which 31
-/// bits hold no information.
+/// To stay within 64 bits, x is kept in [2³¹, 2⁶³): its low 32 bits move to the output whenever x'
+/// would leave that range, which is when x ≥ 2³⁹·f, or 2³²·f·(2³¹/M). The decoder takes 32 bits
+/// back whenever x falls below 2³¹. The interval is exactly 2³² wide, so this happens at the same
+/// places. Rounding costs about f/x bits per symbol: at worst below 2⁻⁷, on average 2⁻³¹. A stream
+/// has an overhead of 8 bytes for the final state, 31 bits of which hold no information.
 ///
-/// Once everything is read, the decoder's state must be the 2³¹ the encoder began with.
+/// At the end, the decoder's state must be 2³¹ again, where the encoder began.
 public struct Encoder: Sendable {
   private var starts: [UInt32] = []
   private var frequencies: [UInt32] = []
@@ -30,7 +28,7 @@ public struct Encoder: Sendable {
     frequencies.append(frequency)
   }
 
-  /// The low `count` bits of a number, every value alike; at most 16.
+  /// Encodes the low `count` bits of a number, every value alike; at most 16.
   public mutating func encodeBits(_ bits: UInt32, count: Int) {
     let width = UInt32(FrequencyTable.precision - min(max(count, 0), 16))
     let low = bits & (UInt32(1) << (24 - width) - 1)
@@ -61,7 +59,7 @@ public struct Encoder: Sendable {
     for symbol in symbols { encode(symbol, with: table) }
   }
 
-  /// Encodes a symbol and lets the model learn it.
+  /// Encodes a symbol, from which the model then learns.
   public mutating func encode(_ symbol: Int32, with model: inout AdaptiveModel) {
     encode(symbol, with: model.table)
     model.learn(symbol)
@@ -71,12 +69,12 @@ public struct Encoder: Sendable {
     for symbol in symbols { encode(symbol, with: &model) }
   }
 
-  /// The distance from the table's range, alternating between its sides, in an Elias code.
+  /// Encodes the distance from the table's range, alternating between its sides, as an Elias code.
   private mutating func encodeEscaped(_ symbol: Int32, with table: FrequencyTable) {
     encodeElias(EscapedSymbol.code(of: symbol, beyond: table))
   }
 
-  /// A number from 1 to 2³⁵ − 1 as its number of bits behind the leading one, then those.
+  /// Encodes a number from 1 to 2³⁵ − 1: the number of bits after the leading one, then those bits.
   public mutating func encodeElias(_ code: UInt64) {
     let length = 63 - max(code, 1).leadingZeroBitCount
     encodeBits(UInt32(length), count: 6)
@@ -88,7 +86,7 @@ public struct Encoder: Sendable {
     }
   }
 
-  /// The bytes of all symbols so far; nothing for no symbols.
+  /// The bytes of all symbols so far; empty if there are none.
   public func finish() -> [UInt8] {
     if starts.isEmpty { return [] }
     var words: [UInt32] = []
@@ -116,7 +114,7 @@ public struct Encoder: Sendable {
   }
 }
 
-/// How far outside a table's range a symbol lies, as one number of at least 1.
+/// How far outside a table's range a symbol lies, as a number of at least 1.
 enum EscapedSymbol {
   /// Distances above the range are even, those below odd.
   static func code(of symbol: Int32, beyond table: FrequencyTable) -> UInt64 {

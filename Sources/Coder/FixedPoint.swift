@@ -1,8 +1,8 @@
-/// Distribution functions in integers, so that every machine gets the same tables.
+/// Distribution functions in integers, so that tables are the same on every machine.
 ///
-/// A decoder must know the encoder's frequencies to the last unit. Floating-point libraries
-/// differ in their last bits, and one unit is enough to lose everything that follows, so
-/// nothing here is a floating-point number: Q24 means an integer that counts 2⁻²⁴.
+/// A decoder must know the encoder's frequencies exactly. Floating-point libraries differ in their
+/// last bits, and a difference of one unit corrupts everything that follows. So nothing here is a
+/// floating-point number: Q24 means an integer that counts 2⁻²⁴.
 ///
 /// **The normal distribution.** With the Hermite polynomials He₀ = 1, He₁ = a,
 /// Heₙ₊₁ = a·Heₙ − n·Heₙ₋₁, the bell curve φ around a point a is
@@ -11,11 +11,11 @@
 ///     Φ(a+h) = Φ(a) + φ(a)·h·Σ pₙ/(n+1),  pₙ = (−1)ⁿ Heₙ(a) hⁿ/n!,
 ///     p₀ = 1,  p₁ = −a·h,  pₙ₊₁ = (−a·h·pₙ − h²·pₙ₋₁)/(n+1).
 ///
-/// Φ and φ are kept at the knots a = j/16. From knot to knot φ is multiplied by
-/// e^(−(2j+1)/512), a factor that shrinks by e^(−1/256) each time: two constants serve all
-/// knots. Φ goes on by the series with h = 1/16, where a·h = j/256 and h² = 1/256 are exact.
-/// Between knots |h| ≤ 1/32: five terms and their rounding leave an error below 2⁻³², less than a
-/// hundredth of the unit in which frequencies are counted.
+/// Φ and φ are tabulated at the knots a = j/16. From knot to knot φ is multiplied by
+/// e^(−(2j+1)/512), a factor that shrinks by e^(−1/256) each time, so two constants serve all
+/// knots. Φ advances by the series with h = 1/16, where a·h = j/256 and h² = 1/256 are exact.
+/// Between knots |h| ≤ 1/32: five terms, rounded, leave an error below 2⁻³², less than a hundredth
+/// of the unit of frequencies.
 enum FixedPoint {
   /// e^(−z²/2)/√2π and its integral from −∞, both Q40, at z = j/16 for j = 0…128.
   private struct Knots {
@@ -48,7 +48,7 @@ enum FixedPoint {
 
   private static let knots = Knots()
 
-  /// Φ(z), Q40, of a z in Q28. Beyond ±8 it is 0 or 1.
+  /// Φ(z), Q40, for z in Q28. Beyond ±8 it is 0 or 1.
   static func normal(_ z: Int64) -> Int64 {
     if z >= 8 << 28 { return 1 << 40 }
     if z <= -8 << 28 { return 0 }
@@ -76,8 +76,8 @@ enum FixedPoint {
     0x22e5_7079, 0x216a_b0da,
   ]
 
-  /// e^(−x), Q40, of an x ≥ 0 in Q28: 2 to the whole part of −x·log₂e, times a root of 2 for
-  /// the first four bits of the rest, times the exponential series of what then is left.
+  /// e^(−x), Q40, for x ≥ 0 in Q28: 2 to the integer part of −x·log₂e, times a root of 2 for the
+  /// first four bits of the fraction, times the exponential series of the remainder.
   static func exponential(minus x: Int64) -> Int64 {
     if x >= 28 << 28 { return 0 }
     let y = ((x >> 2) * 0x5c55_1d95) >> 28  // log₂e, Q30
@@ -92,11 +92,12 @@ enum FixedPoint {
     return ((root * series) >> 18) >> (sixteenths >> 4)
   }
 
-  /// 1/(1 + e^(−z)), Q40, of a z in Q28.
+  /// 1/(1 + e^(−z)), Q40, for z in Q28.
   ///
-  /// With e = e^(−|z|) in Q40 it is e/(1 + e) on the left of 0: (e·2⁴⁰)/(2⁴⁰ + e), one division of
-  /// integers, rounded down. On the right it is 1 less that, so that both tails are equal to the last
-  /// unit. The derivative of e/(1 + e) by e is at most 1: the result is as exact as e is.
+  /// With e = e^(−|z|) in Q40 it is e/(1 + e) to the left of 0: (e·2⁴⁰)/(2⁴⁰ + e), one integer
+  /// division, rounded down. To the right it is 1 minus that, so that both tails are equal to the
+  /// last unit. The derivative of e/(1 + e) with respect to e is at most 1, so the result is as
+  /// exact as e.
   static func logistic(_ z: Int64) -> Int64 {
     let e = UInt64(exponential(minus: abs(z)))
     let product = e.multipliedFullWidth(by: 1 << 40)

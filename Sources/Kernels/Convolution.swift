@@ -16,11 +16,11 @@ public enum ConvolutionAlgorithm: String, Sendable, CaseIterable {
 
 /// f32 convolution over image operands in any layout (``ImageLayout``).
 public enum Convolution {
-  /// For measurements: the algorithm to use wherever it can serve, in place of the choice.
-  /// Set by the one thread that owns the Lua state, between operators.
+  /// For measurements: the algorithm to use wherever it is applicable, instead of the chosen one.
+  /// Set between operators by the thread that owns the Lua state.
   nonisolated(unsafe) public static var forced: ConvolutionAlgorithm?
 
-  /// Whether an algorithm can serve a shape at all.
+  /// Whether an algorithm can compute a shape at all.
   public static func admits(_ algorithm: ConvolutionAlgorithm, _ s: ConvolutionShape) -> Bool {
     switch algorithm {
     case .winograd, .winograd6:
@@ -36,7 +36,7 @@ public enum Convolution {
     }
   }
 
-  /// The form of Winograd's algorithm that is meant for a kernel's size.
+  /// The form of Winograd's algorithm for a kernel size.
   static func form(_ algorithm: ConvolutionAlgorithm, kernel: Int) -> WinogradForm? {
     switch (algorithm, kernel) {
     case (.winograd, 3): .four3
@@ -46,9 +46,8 @@ public enum Convolution {
     }
   }
 
-  /// The algorithm that serves a shape best; nil when only the reference path can, which needs no
-  /// working memory.
-  /// Winograd wins wherever there are tiles enough to fill its products.
+  /// The best algorithm for a shape; nil if only the reference path applies, which needs no working
+  /// memory. Winograd wins wherever there are enough tiles to fill its products.
   public static func algorithm(for s: ConvolutionShape) -> ConvolutionAlgorithm? {
     if let forced, admits(forced, s) { return forced }
     if admits(.depthwise, s) { return .depthwise }
@@ -56,8 +55,7 @@ public enum Convolution {
     if admits(.winograd, s), min(s.inputs, s.outputs) >= 3, max(s.inputs, s.outputs) >= 8,
       s.outHeight * s.outWidth >= 512
     {
-      // The larger tiles win where their transforms stay in the nearer caches, and there are
-      // many of them.
+      // The larger tiles win where there are many and their transforms stay in the nearer caches.
       let large = max(s.inputs, s.outputs) <= 48 && s.outHeight * s.outWidth >= 1 << 15
       return large && admits(.winograd6, s) ? .winograd6 : .winograd
     }
@@ -65,8 +63,8 @@ public enum Convolution {
     return admits(.grouped, s) ? .grouped : nil
   }
 
-  /// Whether the algorithm can activate what it writes to `target`. Zeros must stay zero, in the
-  /// padding lanes.
+  /// Whether the algorithm can apply an activation to what it writes to `target`. The activation
+  /// must map zero to zero in padding lanes.
   public static func applies(
     _ activation: PointwiseOperator, by algorithm: ConvolutionAlgorithm, kernel: Int,
     to target: ImageLayout
@@ -78,8 +76,7 @@ public enum Convolution {
     }
   }
 
-  /// What the algorithm makes of weights before it can use them; nil when that is nothing
-  /// worth keeping.
+  /// Transforms or packs the weights for the algorithm; nil if there is nothing worth keeping.
   public static func prepare(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, w: UnsafePointer<Float>,
     input: ImageLayout, output: ImageLayout
@@ -92,7 +89,7 @@ public enum Convolution {
     return prepared
   }
 
-  /// `prepared` comes from these weights and serves these layouts.
+  /// `prepared` was made from these weights and for these layouts.
   public static func forward(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ x: ImageOperand,
     w: UnsafePointer<Float>, b: UnsafePointer<Float>?, prepared: PreparedWeights? = nil,
@@ -134,8 +131,8 @@ public enum Convolution {
     }
   }
 
-  /// The gradient of the input from `g`, that of the output; `bias` is added to it, which is what
-  /// the transposed convolution wants. `narrow` has none.
+  /// The gradient of the input, computed from `g`, that of the output. `bias` is added to it, as a
+  /// transposed convolution needs. Not available for `narrow`.
   public static func dataGradient(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ g: ImageOperand,
     w: UnsafePointer<Float>, bias: UnsafePointer<Float>? = nil, _ dx: ImageTarget
@@ -161,7 +158,7 @@ public enum Convolution {
     }
   }
 
-  /// The gradients of the weights and, when asked, of the bias; both overwritten.
+  /// The gradients of the weights and, if wanted, of the bias; both are overwritten.
   public static func weightGradient(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ x: ImageOperand,
     _ g: ImageOperand, dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?

@@ -7,7 +7,7 @@ public struct ConvolutionShape: Equatable, Sendable {
   public var dilationY = 1, dilationX = 1
   /// Zeros before the first row and column.
   public var padY: Int, padX: Int
-  /// Zeros behind the last ones; below zero, so many rows and columns are not read.
+  /// Zeros after the last ones; a negative number is rows and columns that are not read.
   public var padEndY: Int, padEndX: Int
   public var groups: Int
 
@@ -34,7 +34,7 @@ public struct ConvolutionShape: Equatable, Sendable {
   public var outHeight: Int { (height + padY + padEndY - spanY) / strideY + 1 }
   public var outWidth: Int { (width + padX + padEndX - spanX) / strideX + 1 }
 
-  /// Every input pixel in turn, neighbouring taps, as many zeros behind as before.
+  /// Reads every input pixel, with adjacent taps and as many zeros after as before.
   var isPlain: Bool {
     strideY == 1 && strideX == 1 && dilationY == 1 && dilationX == 1 && padEndY == padY
       && padEndX == padX

@@ -1,7 +1,7 @@
-/// A convolution's weights, O×I×kh×kw contiguous, as one of its three products reads them.
+/// A convolution's weights, O×I×kh×kw contiguous, as read by one of its three products.
 ///
-/// `inputs`/`outputs` are the images on either side *of this product*: for the gradient by
-/// data the roles are swapped and the kernel is turned by 180°, `transposed` true.
+/// `inputs`/`outputs` are the images on either side *of this product*: for the data gradient the
+/// roles are swapped, the kernel is rotated by 180°, and `transposed` is true.
 struct WeightView {
   var memory: UnsafePointer<Float>
   var o: Int
@@ -16,8 +16,8 @@ struct WeightView {
     taps(from: from, to: to)[y * kw + x]
   }
 
-  /// All taps from seen channel `from` to channel `to`, row after row; those of transposed weights
-  /// are to be read from the last to the first.
+  /// All taps from seen channel `from` to channel `to`, row by row. Transposed weights are to be
+  /// read from the last to the first.
   @inline(__always) func taps(from: Int, to: Int) -> UnsafePointer<Float> {
     let (out, inp) = transposed ? (from, to) : (to, from)
     return memory + (out * i + inp) * kh * kw
@@ -25,8 +25,8 @@ struct WeightView {
   var inputs: Int { transposed ? o : i }
   var outputs: Int { transposed ? i : o }
 
-  /// The kernels from seen channel `from` to the group's lanes, as ``taps(from:to:)`` has them;
-  /// `zeros` stands for those of padding.
+  /// The kernels from seen channel `from` to the group's lanes, as in ``taps(from:to:)``; padding
+  /// lanes get `zeros`.
   @inline(__always) func kernels(
     from: Int, to group: LaneGroup, zeros: UnsafePointer<Float>
   ) -> InlineArray<8, UnsafePointer<Float>> {
@@ -38,16 +38,16 @@ struct WeightView {
   }
 }
 
-/// Eight neighbouring lanes of a product's output within its matrix of weights, which lies as
+/// Eight adjacent lanes of a product's output within its matrix of weights, whose layout is
 /// [panel][row][panel width].
 struct LaneGroup {
   /// Where the group's first row begins.
   let place: Int
   /// Floats from row to row.
   let pitch: Int
-  /// Two rows share a vector, every other float of it: see ``lastIsHalved(lanes:)``.
+  /// Two rows are interleaved in one vector: see ``lastIsHalved(lanes:)``.
   let paired: Bool
-  /// The channel that each lane holds, −1 for padding.
+  /// The channel of each lane, −1 for padding.
   let channels: InlineArray<8, Int>
 
   static func all(of output: ImageLayout, rows: Int, halved: Bool) -> [LaneGroup] {
@@ -72,7 +72,7 @@ struct LaneGroup {
     return groups
   }
 
-  /// Where the group's eight floats of `row` begin.
+  /// The offset of the group's eight floats in `row`.
   @inline(__always) func offset(row: Int) -> Int {
     paired ? place + row / 2 * vectorWidth + row % 2 : place + row * pitch
   }
@@ -87,8 +87,8 @@ func laneBias(
   for c in 0..<layout.seenChannels { out[layout.lane(of: c)] = bias[c] }
 }
 
-/// A convolution's weights as a form of Winograd's algorithm reads them: worth keeping where
-/// the same weights serve many inputs, as in decoding.
+/// A convolution's weights as read by a form of Winograd's algorithm. Worth keeping where the same
+/// weights serve many inputs, as in decoding.
 public final class PreparedWeights {
   let memory: UnsafeMutablePointer<Float>
   private let form: WinogradForm
@@ -104,8 +104,7 @@ public final class PreparedWeights {
 
   deinit { UnsafeMutableRawPointer(memory).deallocate() }
 
-  /// Images of any size may share them, but not those whose channels lie otherwise, nor
-  /// another algorithm.
+  /// Images of any size may share them, but not with another channel layout or another algorithm.
   public func serves(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, input: ImageLayout,
     output: ImageLayout

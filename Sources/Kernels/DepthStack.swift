@@ -21,7 +21,7 @@ public struct DepthStack: Sendable {
     self.padding = padding
   }
 
-  /// The plane of the frames that channel `c` of image `image` is, nil for zeros.
+  /// The plane of the frames that is channel `c` of image `image`; nil for zeros.
   private func plane(_ image: Int, _ c: Int) -> Int? {
     let perGroup = channels / groups
     let (group, rest) = (c / (taps * perGroup), c % (taps * perGroup))
@@ -30,7 +30,7 @@ public struct DepthStack: Sendable {
     return (image / outDepth * channels + group * perGroup + rest % perGroup) * depth + d
   }
 
-  /// The images of `range`: channels-last with so many `lanes`, planar where that is nil.
+  /// The images of `range`: channels-last with `lanes` lanes, planar where it is nil.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func gather<T: BinaryFloatingPoint>(
@@ -51,7 +51,7 @@ public struct DepthStack: Sendable {
     ThreadPool.shared.run(range.count * height) { index in
       let (i, y) = (index / height, index % height)
       let row = out + index * width * lanes
-      // Few pixels at a time: those of all channels stay in the first-level cache.
+      // Few pixels at a time: all their channels stay in the first-level cache.
       var x0 = 0
       while x0 < width {
         let x1 = min(x0 + 16, width)
@@ -77,7 +77,7 @@ public struct DepthStack: Sendable {
     addedTo x: UnsafeMutablePointer<T>
   ) {
     let (all, size) = (channels * taps, height * width)
-    // A row of all planes is one piece: no two write to one place.
+    // A row of all planes is one piece: no two pieces write to the same place.
     ThreadPool.shared.run(height) { y in
       for i in 0..<range.count {
         var x0 = 0

@@ -1,6 +1,7 @@
 /// Depthwise convolution, stride 1: one k×k filter per channel, eight channels at a time.
 enum DepthwiseConvolution {
-  /// Forward, or with `turned` weights the gradient by data (padding then k − 1 − padding).
+  /// The forward product, or with `turned` weights the data gradient (padding then k − 1 −
+  /// padding).
   static func forward(
     _ input: ImageOperand, weights: UnsafePointer<Float>, turned: Bool, kh: Int, kw: Int,
     padY: Int, padX: Int, bias: UnsafePointer<Float>?, _ output: ImageTarget
@@ -32,7 +33,7 @@ enum DepthwiseConvolution {
         let rows = min(blockRows, height - y0), columns = min(blockColumns, width - x0)
         withScratch { scratch in
           let pitch = (columns + kw - 1) * lanes
-          // Four columns are computed at a time: the last group reads beyond the region.
+          // Columns are computed four at a time: the last group reads past the region.
           let region = scratch.floats((rows + kh - 1) * pitch + 4 * lanes)
           input.pack(
             n: n, y0: y0 - padY, rows: rows + kh - 1, x0: x0 - padX, columns: columns + kw - 1,
@@ -73,7 +74,7 @@ enum DepthwiseConvolution {
     }
   }
 
-  /// dW[c][1][kh][kw] and, when asked, db[c].
+  /// dW[c][1][kh][kw] and, if wanted, db[c].
   static func weightGradient(
     _ input: ImageOperand, gradient: ImageOperand, kh: Int, kw: Int, padY: Int, padX: Int,
     dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?

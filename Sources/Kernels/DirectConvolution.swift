@@ -1,13 +1,13 @@
 /// Convolution as matrix products over packed rows, for every kernel size, stride and dilation.
-/// Error is that of a plain fp32 dot product.
+/// The error is that of a plain fp32 dot product.
 enum DirectConvolution {
   static func forward(
     _ s: ConvolutionShape, _ input: ImageOperand, weights: WeightView,
     bias: UnsafePointer<Float>?, _ output: ImageTarget
   ) { run(input, weights: weights, bias: bias, output, Gather.forward(s)) }
 
-  /// Gradient by data: `gradient` is that of the convolution's output, `output` the
-  /// gradient of its input, to which `bias` is added.
+  /// The data gradient: `gradient` is that of the convolution's output, `output` the gradient of
+  /// its input, to which `bias` is added.
   static func dataGradient(
     _ s: ConvolutionShape, _ gradient: ImageOperand, weights: WeightView,
     bias: UnsafePointer<Float>?, _ output: ImageTarget
@@ -48,7 +48,7 @@ enum DirectConvolution {
           let shape = gather.region(rows: rows, columns: columns)
           let pitch = shape.columns * inLanes
           let step = shape.columnStep * inLanes
-          // Whole groups of four pixels are read: up to three beyond the last.
+          // Pixels are read in groups of four: up to three past the last.
           let slack = 4 * step
           let region = scratch.floats(shape.rows * pitch + slack)
           gather.pack(input, n: n, y0: y0, x0: x0, shape, into: region)
@@ -91,7 +91,7 @@ enum DirectConvolution {
   ) {
     let depth = input.depth
     let groups = LaneGroup.all(of: output, rows: taps.count * depth, halved: false)
-    // Rows of padding are nobody's.
+    // No channel writes the rows of padding.
     if depth != w.inputs {
       out.update(repeating: 0, count: taps.count * depth * roundUp(output.lanes, vectorWidth))
     }
@@ -116,7 +116,7 @@ enum DirectConvolution {
     }
   }
 
-  /// dW[o][i][kh][kw] and, when asked, db[o]. Overwrites its outputs.
+  /// dW[o][i][kh][kw] and, if wanted, db[o]. Overwrites its outputs.
   static func weightGradient(
     _ s: ConvolutionShape, _ input: ImageOperand, gradient: ImageOperand,
     dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?

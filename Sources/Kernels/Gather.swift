@@ -1,15 +1,15 @@
-/// Which input pixels make an output pixel: the form that the forward product and the gradient by
-/// data share, for any stride, dilation and padding.
+/// Which input pixels contribute to an output pixel: the form that the forward product and the data
+/// gradient share, for any stride, dilation and padding.
 ///
-/// Output pixel (my·stepY + phaseY, mx·stepX + phaseX) gathers from the input at
-/// (my·strideY + dy, mx·strideX + dx), for every tap. The forward product is one gather, the
-/// gradient by data one for each phase of the stride.
+/// Output pixel (my·stepY + phaseY, mx·stepX + phaseX) gathers from the input at (my·strideY + dy,
+/// mx·strideX + dx), for every tap. The forward product is one gather, the data gradient one for
+/// each phase of the stride.
 struct Gather {
   struct Tap {
     var dy: Int, dx: Int
     /// The index in the stored kernel, ky·kw + kx.
     var place: Int
-    /// Which of the distinct dy and dx it has.
+    /// The index of its dy and dx among the distinct ones.
     var row = 0, column = 0
   }
   private(set) var taps: [Tap]
@@ -53,9 +53,9 @@ struct Gather {
       taps, stride: (s.strideY, s.strideX), rows: s.outHeight, columns: s.outWidth)
   }
 
-  /// The phases of the gradient by data that any tap reaches.
+  /// The phases of the data gradient that any tap reaches.
   static func adjoint(_ s: ConvolutionShape) -> [Gather] {
-    /// The taps of one axis by phase, those of a phase in order.
+    /// The taps of one axis, grouped by phase; those of a phase are in order.
     func phases(_ k: Int, _ dilation: Int, _ pad: Int, _ stride: Int, _ size: Int)
       -> [(phase: Int, taps: [Int])]
     {
@@ -88,13 +88,13 @@ struct Gather {
     return all
   }
 
-  /// Whether these phases make every pixel of an image.
+  /// Whether these phases cover every pixel of an image.
   static func covers(_ phases: [Gather], _ s: ConvolutionShape) -> Bool {
     phases.count == min(s.strideY, s.height) * min(s.strideX, s.width)
   }
 
-  /// How the inputs of a block of output pixels lie once packed. Where most of what lies between
-  /// the taps would not be read, each tap has rows or columns of its own.
+  /// The layout of the packed inputs of a block of output pixels. Where most pixels between the
+  /// taps would not be read, each tap has rows or columns of its own.
   struct Region {
     /// Pixels.
     let rows: Int, columns: Int
@@ -123,14 +123,14 @@ struct Gather {
     return whole <= 4 * count * taps ? (whole, true) : (count * taps, false)
   }
 
-  /// Where a tap's pixel for the block's first output lies: pixels from the region's first.
+  /// The offset in pixels of a tap's pixel for the block's first output, from the region's first.
   func offset(_ tap: Tap, in r: Region) -> Int {
     let row = r.wholeRows ? tap.dy - (tapRows.first ?? 0) : tap.row * r.blockRows
     let column = r.wholeColumns ? tap.dx - (tapColumns.first ?? 0) : tap.column * r.blockColumns
     return row * r.columns + column
   }
 
-  /// Packs what the output pixels from (y0, x0) of this phase gather.
+  /// Packs the pixels that the output pixels from (y0, x0) of this phase gather.
   func pack(
     _ input: ImageOperand, n: Int, y0: Int, x0: Int, _ r: Region,
     into out: UnsafeMutablePointer<Float>
@@ -173,8 +173,8 @@ struct Gather {
     return (max(1, min(rows, pixels / max(width, 1))), width)
   }
 
-  /// Whether the working memory of such a convolution stays within bounds: the path that takes none
-  /// serves the others.
+  /// Whether the working memory of such a convolution stays within bounds. The others use the path
+  /// that needs none.
   static func fits(_ s: ConvolutionShape) -> Bool {
     guard s.kh <= 1 << 20, s.kw <= 1 << 20, s.kh * s.kw <= 1 << 20 else { return false }
     let b = block(rows: s.outHeight, columns: s.outWidth)
@@ -188,7 +188,7 @@ struct Gather {
 }
 
 extension ImageTarget {
-  /// Writes the bias, by channel, to every pixel; zeros where there is none.
+  /// Writes the channel's bias to every pixel; zeros if there is no bias.
   func fill(bias: UnsafePointer<Float>?) {
     let rows = layout.seenHeight
     let laneOffsets = layout.laneOffsets()

@@ -1,12 +1,12 @@
 import Glibc
 
-/// What codes cost under a normal distribution fitted to them (consistent entropy
-/// minimisation, arXiv 2402.18152 §3.3): Σ −log₂(Φ((t+½−μ)/σ) − Φ((t−½−μ)/σ) + 10⁻⁵), each
-/// term at least 0, over values t: rounded codes, or codes with uniform noise.
+/// What codes cost in bits under a normal distribution fitted to them (consistent entropy
+/// minimisation, arXiv 2402.18152 §3.3): Σ −log₂(Φ((t+½−μ)/σ) − Φ((t−½−μ)/σ) + 10⁻⁵), each term at
+/// least 0, over values t, which are rounded codes or codes with uniform noise.
 ///
-/// Work is cut by the number of values alone, sums are carried in f64.
+/// How work is split depends on the number of values alone. Sums are accumulated in f64.
 public enum GaussianRate {
-  /// What keeps a logarithm finite.
+  /// Keeps the logarithm finite.
   public static let floor = 1e-5
   private static let piece = 16384
 
@@ -28,7 +28,7 @@ public enum GaussianRate {
     return total
   }
 
-  /// The mean and the unbiased deviation; 0 deviation for a single value.
+  /// The mean and the unbiased deviation; the deviation of a single value is 0.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func moments<T: PointwiseScalar>(_ codes: UnsafePointer<T>, count n: Int) -> (
@@ -63,8 +63,8 @@ public enum GaussianRate {
       var sum = 0.0
       var i = range.lowerBound
       while i < range.upperBound {
-        // Two vectors of probabilities of at least 10⁻⁵ multiply to no less than 10⁻¹⁶⁰: one
-        // logarithm.
+        // The product of two vectors of probabilities of at least 10⁻⁵ is at least 10⁻¹⁶⁰, so one
+        // logarithm serves both.
         var product = 1.0
         for _ in 0..<2 where i < range.upperBound {
           let k = min(vectorWidth, range.upperBound - i)
@@ -80,8 +80,9 @@ public enum GaussianRate {
     }
   }
 
-  /// The derivatives of the bits by each value, into `out`, and by mean and deviation.
-  /// `pushesUp` says that more bits are wanted: then those at the bound of 0 get theirs too.
+  /// The derivatives of the bits with respect to each value, into `out`, and with respect to mean
+  /// and deviation. `pushesUp` means that more bits are wanted: then values at the bound of 0 get
+  /// theirs too.
   public static func derivatives(
     _ values: UnsafePointer<Float>, count n: Int, mean: Double, deviation: Double,
     pushesUp: Bool, into out: UnsafeMutablePointer<Float>
@@ -116,8 +117,8 @@ public enum GaussianRate {
     return (total[0], total[1])
   }
 
-  /// out ← g·(out + a + b·(code − mean)): what mean and deviation, which come of all codes,
-  /// add to the derivative of each.
+  /// out ← g·(out + a + b·(code − mean)): adds the part of each derivative that comes through the
+  /// mean and the deviation, which depend on all codes.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func complete<T: PointwiseScalar>(
@@ -136,7 +137,7 @@ public enum GaussianRate {
 
   private static func normal(_ z: Double) -> Double { 0.5 * erfc(-z * 0.5.squareRoot()) }
 
-  /// The same in f64, one by one, for gradient checks.
+  /// The same in f64, value by value, for gradient checks.
   public static func bits(
     _ values: UnsafePointer<Double>, count n: Int, mean: Double, deviation: Double
   ) -> Double {

@@ -1,14 +1,16 @@
-/// Samples of maps at given places, and the gradients by the map and by the places.
+/// Samples of maps at given places, and the gradients of the map and of the places.
 ///
 /// A map is [n][points][lanes], its points in the order depth, height, width; an image has depth 1.
-/// The grid is [n][places][axes], the fastest dimension's coordinate first, each in [−1, 1].
+/// The grid is [n][places][axes], with the coordinate of the fastest dimension first, each in [−1,
+/// 1].
 public struct GridSample {
   public var n: Int
   public var depth: Int, height: Int, width: Int
   /// Coordinates of a place: 2 in an image, 3 in a volume.
   public var axes: Int
   public var places: Int
-  /// Numbers of a point, a multiple of four (of any size in Double), and how many are channels.
+  /// Values per point, a multiple of four (any number in Double), and how many of them are
+  /// channels.
   public var lanes: Int, channels: Int
   public var nearest: Bool
   /// Whether places outside read the nearest point; otherwise they read zeros.
@@ -24,19 +26,19 @@ public struct GridSample {
     (self.nearest, self.border, self.alignCorners) = (nearest, border, alignCorners)
   }
 
-  /// Places are located and remembered by so many.
+  /// Places per segment: they are located and kept one segment at a time.
   static let segment = 64
-  /// Segments of one item.
+  /// Segments per item.
   public var segments: Int { (places + GridSample.segment - 1) / GridSample.segment }
 
   /// Rows of the map are cut into bands for its gradient. A band looks at every segment that
-  /// touches it, so few of them keep that cheap where places lie in no order.
+  /// touches it, so few bands keep that cheap where places are in no order.
   var rows: Int { depth * height }
   var bands: Int { max(1, min(rows / 16, 16 / max(n, 1))) }
 
   // MARK: - For the types that tensors have
 
-  /// What the places see: [n][places][lanes], or [n][channels][places] where `planar`.
+  /// The samples: [n][places][lanes], or [n][channels][places] if `planar`.
   public func forward(
     _ x: UnsafePointer<Float>, grid: UnsafePointer<Float>, planar: Bool,
     _ out: UnsafeMutablePointer<Float>
@@ -53,7 +55,7 @@ public struct GridSample {
     _ out: UnsafeMutablePointer<Double>
   ) { sample(Double.self, x, grid, planar, out) }
 
-  /// The gradient by the map, [n][points][lanes], from g, [n][places][lanes].
+  /// The gradient of the map, [n][points][lanes], from g, [n][places][lanes].
   ///
   /// - Parameter ranges: working memory for 2 · n · ``segments`` numbers.
   public func mapGradient(
@@ -72,7 +74,7 @@ public struct GridSample {
     _ dx: UnsafeMutablePointer<Double>
   ) { scatter(Double.self, g, grid, ranges, dx) }
 
-  /// The gradient by the grid, in its shape.
+  /// The gradient of the grid, in its shape.
   public func gridGradient(
     _ g: UnsafePointer<Float>, _ x: UnsafePointer<Float>, grid: UnsafePointer<Float>,
     _ dgrid: UnsafeMutablePointer<Float>
@@ -91,8 +93,8 @@ public struct GridSample {
 
   // MARK: - Places
 
-  /// Where the places of a segment lie along each axis: the point before it, how far behind that,
-  /// and what a step of the coordinate is worth in points.
+  /// Where the places of a segment lie along each axis: the point before each, the distance from
+  /// that point, and the derivative of the distance by the coordinate, in points.
   private struct Located<T: SampleScalar> {
     let first: UnsafeMutablePointer<Int32>
     let fraction: UnsafeMutablePointer<T>
@@ -116,13 +118,13 @@ public struct GridSample {
       let size = T.from(axis == 0 ? width : axis == 1 ? height : depth)
       let half = alignCorners ? (size - 1) / 2 : size / 2
       let shift: T = alignCorners ? 0 : 0.5
-      // Whatever lies further outside than this reads no point either.
+      // Places further outside than this read no point either.
       let (lowest, highest): (T, T) = border ? (0, size - 1) : (-2, size + 1)
       let offset = axis * GridSample.segment
       let (first, fraction, slope) = (
         at.first + offset, at.fraction + offset, at.slope + offset
       )
-      // Steps of constant length, so that the compiler makes vectors of what follows.
+      // Constant strides, so that the compiler vectorises what follows.
       let given = at.given
       if axes == 2 {
         for i in 0..<count { given[i] = grid[2 * i + axis] }
@@ -130,7 +132,7 @@ public struct GridSample {
         for i in 0..<count { given[i] = grid[3 * i + axis] }
       }
       for i in 0..<count {
-        // As PyTorch reads what is no number.
+        // NaN is read as −1, as in PyTorch.
         let coordinate = given[i] == given[i] ? given[i] : -1
         var v = (coordinate + 1) * half - shift
         slope[i] = border && !(v > lowest && v < highest) ? 0 : half
@@ -147,8 +149,8 @@ public struct GridSample {
     UInt32(bitPattern: i) < UInt32(truncatingIfNeeded: size)
   }
 
-  /// The points that a place reads, as offsets in the map, with their weights and their numbers:
-  /// bit 0 of a number is the step along the width, bit 1 along the height, bit 2 the depth.
+  /// The points that a place reads, as offsets in the map, with their weights. In a point's number
+  /// bit 0 is the step along the width, bit 1 along the height, bit 2 along the depth.
   private struct Corners<T: SampleScalar> {
     var count = 0
     let offset: UnsafeMutablePointer<Int>
@@ -322,7 +324,8 @@ public struct GridSample {
     }
   }
 
-  /// Each point of the map adds what it receives in the order of the places, whoever computes it.
+  /// Each point of the map sums what it receives in the order of the places, whichever thread
+  /// computes it.
   @inline(__always) private func scatter<V: SampleLanes>(
     _: V.Type, _ g: UnsafePointer<V.Scalar>, _ grid: UnsafePointer<V.Scalar>,
     _ ranges: UnsafeMutablePointer<Int32>, _ dx: UnsafeMutablePointer<V.Scalar>
@@ -425,7 +428,7 @@ public struct GridSample {
   }
 }
 
-/// A number that places are computed in.
+/// A scalar type that samples are computed in.
 protocol SampleScalar: PointwiseScalar {
   var truncated: Int32 { get }
   static func from(_ size: Int) -> Self
@@ -440,7 +443,7 @@ extension Double: SampleScalar {
   @inline(__always) static func from(_ size: Int) -> Double { Double(size) }
 }
 
-/// Neighbouring channels that are computed together.
+/// Adjacent channels that are computed together.
 protocol SampleLanes {
   associatedtype Scalar: SampleScalar
   static var width: Int { get }
@@ -476,7 +479,7 @@ extension SIMD8: SampleLanes where Scalar == Float {
 extension SIMD4: SampleLanes where Scalar == Float {
   @inline(__always) static var width: Int { 4 }
   @inline(__always) static var none: SIMD4<Float> { .zero }
-  /// Points of four lanes are packed here: they lie at multiples of 16 bytes.
+  /// Packed points of four lanes: they lie at multiples of 16 bytes.
   @inline(__always) static func at(_ p: UnsafePointer<Float>) -> SIMD4<Float> {
     UnsafeRawPointer(p).assumingMemoryBound(to: SIMD4<Float>.self).pointee
   }

@@ -1,16 +1,16 @@
 import CVector
 
-/// How the groups of a product lie in vectors: as many whole groups in each as fit.
+/// How the groups of a product are placed in vectors: as many whole groups per vector as fit.
 struct GroupLanes {
   let groups: Int
-  /// Channels of a group, on both sides of this product.
+  /// Channels per group, on both sides of this product.
   let inputs: Int, outputs: Int
-  /// Whether a group fits a vector at all.
+  /// Whether a group fits in a vector at all.
   let fit: Bool
   private let perVector: Int
   private let kernelSize: Int
 
-  /// - Parameter adjoint: the product is the gradient by data.
+  /// - Parameter adjoint: the product is the data gradient.
   init(_ s: ConvolutionShape, adjoint: Bool) {
     groups = s.groups
     let (i, o) = (s.inputs / s.groups, s.outputs / s.groups)
@@ -21,22 +21,22 @@ struct GroupLanes {
   }
 
   var vectors: Int { (groups + perVector - 1) / perVector }
-  /// Output channels of a vector.
+  /// Output channels per vector.
   var step: Int { perVector * outputs }
-  /// Whether inputs must be rearranged: a vector for each input of a group.
+  /// Whether inputs must be rearranged: one vector for each input of a group.
   var rearranges: Bool { inputs > 1 || outputs > 1 }
 
   /// The first input channel of a vector.
   func first(of vector: Int) -> Int { vector * perVector * inputs }
 
-  /// For each lane, where input `j` of its group lies: lanes from the vector's first.
+  /// For each lane, where input `j` of its group lies, in lanes from the vector's first.
   func places(of j: Int) -> Integers {
     var places = Integers.zero
     for l in 0..<min(step, vectorWidth) { places[l] = Int32(l / outputs * inputs + j) }
     return places
   }
 
-  /// Blocks whose inputs of a vector, rearranged, stay in the nearest caches.
+  /// Blocks whose rearranged inputs, for one vector, stay in the nearest caches.
   func block(rows: Int, columns: Int) -> (rows: Int, columns: Int) {
     Gather.block(
       rows: rows, columns: columns, widest: 32, pixels: inputs * vectorWidth > 16 ? 128 : 256)
@@ -62,11 +62,11 @@ struct GroupLanes {
   }
 }
 
-/// The inputs of a block of outputs, a vector of them for each term of a sum.
+/// The inputs of a block of outputs: one vector for each term of a sum.
 struct GroupSource {
   /// Floats from row to row and from column to column of the outputs.
   let rowPitch: Int, columnPitch: Int
-  /// Of each term, [input][tap]: floats from the first output's place.
+  /// For each term, [input][tap]: its offset in floats from the first output's place.
   let offsets: UnsafePointer<Int>
   private let region: UnsafeMutablePointer<Float>
   private let rearranged: UnsafeMutablePointer<Float>
@@ -86,7 +86,7 @@ struct GroupSource {
     let pitch = lanes.rearranges ? lanes.inputs * vectorWidth : inLanes
     rowPitch = shape.rowStep * shape.columns * pitch
     columnPitch = shape.columnStep * pitch
-    // Groups of four columns and whole vectors are read: what lies beyond is never used.
+    // Columns are read in groups of four and lanes in whole vectors. The surplus is never used.
     let slack = 4 * shape.columnStep
     region = scratch.floats((pixels + slack) * inLanes + vectorWidth)
     gather.pack(input, n: n, y0: y0, x0: x0, shape, into: region)
@@ -117,7 +117,7 @@ struct GroupSource {
   }
 }
 
-/// Of each pixel, a vector for each input of a group.
+/// Makes, for each pixel, a vector for each input of a group.
 @inline(never) private func rearrange(
   _ source: UnsafePointer<Float>, pitch: Int, count: Int, places: UnsafePointer<Integers>,
   inputs: Int, to out: UnsafeMutablePointer<Float>
@@ -133,8 +133,8 @@ struct GroupSource {
   }
 }
 
-/// `count` columns of a row, a multiple of four: bias + Σ weights · inputs, term after term.
-/// With `fused` products are not rounded.
+/// `count` columns of a row, a multiple of four: bias + Σ weights · inputs, term by term. If
+/// `fused`, products are not rounded.
 func sumRow(
   _ source: UnsafePointer<Float>, step: Int, offsets: UnsafePointer<Int>, terms: Int,
   weights: UnsafePointer<Float>, bias: Vector, out: UnsafeMutablePointer<Float>, outPitch: Int,

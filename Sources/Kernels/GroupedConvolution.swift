@@ -1,7 +1,8 @@
 /// Convolution in groups of channels, for every kernel, stride and dilation.
 ///
 /// The forward product adds in the order of its definition (bias, inputs, taps) and rounds each
-/// product: the same bits as ``ReferenceConvolution`` on every processor. Gradients are fused.
+/// product, so its bits are those of ``ReferenceConvolution`` on every processor. Gradients use
+/// fused multiply-adds.
 enum GroupedConvolution {
   static func forward(
     _ s: ConvolutionShape, _ input: ImageOperand, weights: UnsafePointer<Float>,
@@ -42,7 +43,7 @@ enum GroupedConvolution {
     let blocksX = (gather.columns + blockColumns - 1) / blockColumns
     let blocksY = (gather.rows + blockRows - 1) / blockRows
     let terms = lanes.inputs * gather.taps.count
-    // The last vector may reach beyond the lanes.
+    // The last vector may extend past the lanes.
     let outPitch = max(outLanes, (lanes.vectors - 1) * lanes.step + vectorWidth)
     withScratch { scratch in
       let packed = scratch.floats(lanes.vectors * terms * vectorWidth)
@@ -91,7 +92,7 @@ enum GroupedConvolution {
     }
   }
 
-  /// dW[o][i][kh][kw] and, when asked, db[o]. Overwrites its outputs.
+  /// dW[o][i][kh][kw] and, if wanted, db[o]. Overwrites its outputs.
   static func weightGradient(
     _ s: ConvolutionShape, _ input: ImageOperand, gradient: ImageOperand,
     dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?

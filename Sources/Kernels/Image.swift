@@ -2,7 +2,7 @@
 public enum ImageValues {
   /// They lie in memory, in the image's layout.
   case memory(UnsafePointer<Float>)
-  /// They are computed piece by piece from a pointwise program over the image's layout.
+  /// They are computed piece by piece by a pointwise program over the image's layout.
   case program(PointwiseProgram)
 }
 
@@ -68,8 +68,8 @@ public struct ImageOperand {
     self.values = values
   }
 
-  /// Where rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n` lie with their lanes
-  /// together, and the floats from row to row; nil when they must be packed.
+  /// Where rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n` lie with each pixel's lanes
+  /// together, and the floats from row to row; nil if they must be packed.
   func inPlace(n: Int, y0: Int, rows: Int, x0: Int, columns: Int) -> (
     pixels: UnsafePointer<Float>, pitch: Int
   )? {
@@ -81,8 +81,8 @@ public struct ImageOperand {
     return (p + (n * layout.height + y0) * pitch + x0 * layout.lanes, pitch)
   }
 
-  /// Calls `body(first, count)` for the stretches of memory that seen row `y` of image `n` is
-  /// read from, columns `x0..<x0+columns` of it that exist.
+  /// Calls `body(first, count)` for the ranges of memory that hold seen row `y` of image `n`,
+  /// restricted to the existing columns of `x0..<x0+columns`.
   func forEachStretch(
     n: Int, y: Int, x0: Int, columns: Int, _ body: (UnsafePointer<Float>, Int) -> Void
   ) {
@@ -100,8 +100,8 @@ public struct ImageOperand {
     }
   }
 
-  /// Copies the seen pixels rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n`
-  /// to `out`, `lanes` floats a pixel, row after row; pixels outside are zero.
+  /// Copies the seen pixels in rows `y0..<y0+rows`, columns `x0..<x0+columns` of image `n` to
+  /// `out`, `lanes` floats per pixel, row by row. Pixels outside the image are zero.
   func pack(
     n: Int, y0: Int, rows: Int, x0: Int, columns: Int, into out: UnsafeMutablePointer<Float>
   ) {
@@ -147,7 +147,7 @@ public struct ImageOperand {
           read(start, count, into: line)
           source = UnsafePointer(line)
         }
-        // Columns b of one row offset lie next to each other in memory and in the lanes.
+        // The columns b of one row offset are adjacent both in memory and in the lanes.
         for x in 0..<(xb - xa) {
           (out + x * lanes + a * s * cp).update(from: source + x * s * cp, count: s * cp)
         }
@@ -179,8 +179,8 @@ public struct ImageOperand {
     }
   }
 
-  /// Row `y` of a planar channel, `count` columns of it from `x` on: where they lie, or computed
-  /// into `buffer`.
+  /// `count` columns of row `y` of a planar channel, from `x` on: in place, or computed into
+  /// `buffer`.
   func planarRow(
     n: Int, channel: Int, y: Int, x: Int, count: Int, _ buffer: UnsafeMutablePointer<Float>
   ) -> UnsafePointer<Float> {
@@ -203,8 +203,8 @@ public struct ImageOperand {
 public struct ImageTarget {
   public var layout: ImageLayout
   public var memory: UnsafeMutablePointer<Float>
-  /// What becomes of each value before it is written, where
-  /// ``Convolution/applies(_:by:kernel:to:)`` says so.
+  /// The activation applied to each value before it is written, where
+  /// ``Convolution/applies(_:by:kernel:to:)`` allows it.
   public var activation: PointwiseOperator?
 
   public init(

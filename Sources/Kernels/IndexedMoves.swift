@@ -1,14 +1,15 @@
-// Numbers moved to and from places that an index names along one dimension. Places count from 0
-// here and are checked; what goes to one place goes there in the order of the index.
+// Moves elements to and from places that an index names along one dimension. Places count from 0
+// here and are already checked. Elements that go to the same place go there in the order of the
+// index.
 
-/// An index tensor beside another tensor of as many dimensions, which is at least as large in all
-/// but one of them.
+/// An index tensor and another tensor of equal rank, which is at least as large in all dimensions
+/// but one.
 public struct IndexedLines {
-  /// The other dimensions, outermost first, merged where both sides allow; strides of the index, which
-  /// is contiguous, and of the other tensor.
+  /// The other dimensions, outermost first, merged where both sides allow it. They have strides of
+  /// the index, which is contiguous, and of the other tensor.
   var dims: [(size: Int, index: Int, other: Int)] = []
   let length: Int, indexStep: Int, otherStep: Int
-  /// Lines that lie beside each other on both sides.
+  /// Lines that are adjacent on both sides.
   let beside: Int
   let groups: Int
 
@@ -33,8 +34,8 @@ public struct IndexedLines {
     groups = dims.reduce(1) { $0 * $1.size }
   }
 
-  /// Calls `body(i, o)` with the offsets of every number of the index, those of one line in order;
-  /// `o` is that of the line's first number on the other side. Threads share the lines.
+  /// Calls `body(i, o)` with the offsets of every element of the index, those of one line in order.
+  /// `o` is the offset of the line's first element on the other side. Threads share the lines.
   @inline(__always) func forEach(_ body: (_ index: Int, _ other: Int) -> Void) {
     if length == 0 || groups == 0 || beside == 0 { return }
     let width = min(beside, 256)
@@ -103,7 +104,7 @@ public enum IndexedMoves {
 
   // MARK: - Whole slices
 
-  /// out[o][j] = x[o][places[j]], rows of `inner` numbers.
+  /// out[o][j] = x[o][places[j]], rows of `inner` elements.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   @_specialize(where T == Int32)
@@ -126,7 +127,7 @@ public enum IndexedMoves {
     }
   }
 
-  /// target[o][places[j]] += x[o][j], rows of `inner` numbers, j in order.
+  /// target[o][places[j]] += x[o][j], rows of `inner` elements, j in order.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func add<T: PointwiseScalar>(
@@ -149,8 +150,8 @@ public enum IndexedMoves {
 
   // MARK: - Triangles
 
-  /// Copies of each row the columns up to (`lower`) or from the diagonal that lies `diagonal`
-  /// columns to the right of the main one; zeros elsewhere.
+  /// Copies from each row the columns up to (`lower`) or from the diagonal that lies `diagonal`
+  /// columns to the right of the main one. The rest is zero.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   @_specialize(where T == Int32)

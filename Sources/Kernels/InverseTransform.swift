@@ -1,8 +1,8 @@
-// The inverse of the two-dimensional real transform, from the half of the spectrum that is stored.
+// The inverse of the two-dimensional real transform, from the stored half of the spectrum.
 
 extension FourierTransform {
-  /// x[p][h][w] = (1/hw)·Σ over the whole spectrum of y[p][h][w/2+1][2]. Of the columns that are
-  /// their own mirror image only the part that a real image can have is read.
+  /// x[p][h][w] = (1/hw)·Σ over the whole spectrum of y[p][h][w/2+1][2]. A column that is its own
+  /// mirror image contributes only the part that a real image can have.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func inverseAll<T: PointwiseScalar>(
@@ -25,8 +25,8 @@ extension FourierTransform {
     }
   }
 
-  /// The adjoint of ``inverseAll``: the transform of g, where a column that has a mirror image counts
-  /// for both.
+  /// The adjoint of ``inverseAll``: the transform of g. A column that has a mirror image counts
+  /// twice.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func inverseAdjointAll<T: PointwiseScalar>(

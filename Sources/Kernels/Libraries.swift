@@ -1,7 +1,7 @@
 import CFFTW
 import COpenBLAS
 
-/// What the libraries below call themselves.
+/// The names and versions that the libraries report.
 public enum Libraries {
   /// "OpenBLAS 0.3.26".
   public static var openBLAS: String {

@@ -1,7 +1,7 @@
 import COpenBLAS
 
-// Decompositions of matrices by LAPACK, many at a time. Matrices here lie row by row, as tensors do;
-// to LAPACK, which reads columns, they are their transposes. It runs on one thread for each matrix.
+// Batched matrix decompositions by LAPACK. Matrices here are row-major, as tensors are. To LAPACK,
+// which is column-major, they are their transposes. LAPACK uses one thread per matrix.
 
 /// The scalars that LAPACK computes with.
 public protocol AlgebraScalar: PointwiseScalar {
@@ -25,7 +25,7 @@ public protocol AlgebraScalar: PointwiseScalar {
     _ transpose: CBLAS_TRANSPOSE, _ b: UnsafeMutablePointer<Self>)
 }
 
-/// Numbers that a matrix of n columns needs beside it for Householder's reflections.
+/// Working memory, in elements, that Householder's reflections of a matrix of n columns need.
 private func reflectionWork(_ n: Int) -> Int { 64 * max(n, 1) }
 
 extension Float: AlgebraScalar {
@@ -135,7 +135,7 @@ extension Double: AlgebraScalar {
 }
 
 public enum LinearAlgebra {
-  /// Pieces that matrices are shared in, each with working memory of its own.
+  /// The number of pieces that matrices are shared out in, each with its own working memory.
   public static func pieces(_ matrices: Int) -> Int { min(max(matrices, 1), 16) }
 
   private static func forEach(_ matrices: Int, _ body: (_ piece: Int, _ matrix: Int) -> Void) {
@@ -159,13 +159,14 @@ public enum LinearAlgebra {
     for i in 0..<rows { for j in 0..<columns { y[j * rows + i] = x[i * columns + j] } }
   }
 
-  /// Numbers of working memory for ``eigenvectors``, and 4-byte integers.
+  /// Working memory for ``eigenvectors``: elements, and 4-byte integers.
   public static func eigenWork(_ n: Int) -> (numbers: Int, integers: Int) {
     (1 + 6 * n + 3 * n * n, 3 + 5 * n)
   }
 
-  /// Ascending eigenvalues of symmetric matrices, whose lower triangle is read, and eigenvectors as
-  /// columns: of each the largest number, the first of equals, is positive.
+  /// Ascending eigenvalues of symmetric matrices, of which the lower triangle is read, and
+  /// eigenvectors as columns. The element of largest magnitude of each, the first if several are
+  /// equal, is positive.
   ///
   /// - Returns: false where an iteration did not converge.
   @_specialize(where T == Float)
@@ -192,7 +193,7 @@ public enum LinearAlgebra {
     }
   }
 
-  /// Numbers of working memory for ``orthogonalTriangular``.
+  /// Working memory for ``orthogonalTriangular``, in elements.
   public static func reflectionsWork(_ m: Int, _ n: Int) -> Int { m * n + n + reflectionWork(n) }
 
   /// q (m×n) with orthonormal columns and the upper triangle r (n×n) whose product is x, m ≥ n.
@@ -217,7 +218,7 @@ public enum LinearAlgebra {
     }
   }
 
-  /// Numbers of working memory for ``solve``, and 4-byte integers.
+  /// Working memory for ``solve``: elements, and 4-byte integers.
   public static func solveWork(_ n: Int, _ k: Int) -> (numbers: Int, integers: Int) {
     (n * n + n * k, n)
   }
@@ -243,8 +244,8 @@ public enum LinearAlgebra {
     }
   }
 
-  /// The lower triangle l with l·lᵀ = x; of x the lower triangle is read. The status is positive
-  /// where x is not positive definite.
+  /// The lower triangle l with l·lᵀ = x, of which the lower triangle is read. The status is
+  /// positive if x is not positive definite.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func root<T: AlgebraScalar>(
@@ -262,7 +263,7 @@ public enum LinearAlgebra {
   /// Which side of a product a triangle is on.
   public enum Side: Sendable { case left, right }
 
-  /// In place of b (m×n): t⁻¹·b, or b·t⁻¹, of a triangle t or its transpose.
+  /// Replaces b (m×n) by t⁻¹·b or b·t⁻¹, for a triangle t or its transpose.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func substitute<T: AlgebraScalar>(

@@ -1,4 +1,4 @@
-// Logarithms and what is built on them, and the angle of a point, on a vector of floats at a time.
+// Logarithms and functions built on them, and the angle of a point, one vector of floats at a time.
 // `VectorMathTests` measures them against libm.
 
 @inline(__always) private func poly(_ x: Vector, _ a: Float, _ b: Vector) -> Vector {
@@ -29,7 +29,7 @@ private let roundingMagic: Float = 12_582_912
   return (f, whereLess(x, isSmall, exponent - 23, exponent), fma(f * f2, p, f2 * -0.5))
 }
 
-/// What a logarithm is where no formula gives it.
+/// The special values of a logarithm: zero, negative, infinite and NaN arguments.
 @inline(__always) private func settled(_ x: Vector, _ value: Vector) -> Vector {
   let outside = whereLess(x, .zero, all(.nan), whereEqual(x, .zero, all(-.infinity), value))
   return whereEqual(x, x, whereEqual(x, all(.infinity), x, outside), x)
@@ -51,7 +51,7 @@ private let roundingMagic: Float = 12_582_912
 
 @inline(__always) func vlog1p(_ x: Vector) -> Vector {
   let u = x + 1
-  // What rounding took from 1 + x.
+  // The rounding error of 1 + x.
   let lost = x - (u - 1)
   let value = settled(u, logarithm(u) + lost / u)
   return whereEqual(
@@ -70,7 +70,8 @@ private let roundingMagic: Float = 12_582_912
   p = poly(r, 4.166_579_6e-2, p)
   p = poly(r, 1.666_666_5e-1, p)
   p = poly(r, 0.5, p)
-  // eʳ − 1; times 2ⁿ, plus 2ⁿ − 1, half of it first, so that n = 128 does not overflow.
+  // eʳ − 1; then times 2ⁿ, plus 2ⁿ − 1. Half of it is taken first, so that n = 128 does not
+  // overflow.
   let e = fma(p, r * r, r)
   let half = (bits(shifted) &- Int32(bitPattern: roundingMagic.bitPattern)) &+ 126
   let scale = floats(half &<< 23)
@@ -90,10 +91,10 @@ private let roundingMagic: Float = 12_582_912
   let mask: Int32 = 0x7fff_ffff
   let (ax, ay) = (floats(bits(x) & mask), floats(bits(y) & mask))
   let (small, large) = (whereLess(ax, ay, ax, ay), whereLess(ax, ay, ay, ax))
-  // Of two zeros the quotient is 0, of two infinities 1.
+  // The quotient of two zeros is 0, of two infinities 1.
   var q = whereEqual(small, .zero, .zero, small / large)
   q = whereEqual(small, all(.infinity), all(1), q)
-  // Beyond tan π/8 the rest to π/4.
+  // Beyond tan π/8, the angle is π/4 plus that of the remainder.
   let isWide = all(0.414_213_56)
   let t = whereLess(isWide, q, (q - 1) / (q + 1), q)
   let t2 = t * t
@@ -103,7 +104,7 @@ private let roundingMagic: Float = 12_582_912
   var angle = fma(p * t2, t, t)
   angle = whereLess(isWide, q, angle + 0.785_398_16, angle)
   angle = whereLess(ax, ay, (all(1.570_796_4) - angle) - 4.371_139e-8, angle)
-  // The sign of x alone: −0 lies to the left.
+  // The sign bit of x decides: −0 is on the left.
   let isLeft = floats((bits(x) &>> 31) & 0x3f80_0000)
   angle = whereEqual(isLeft, all(1), (all(3.141_592_7) - angle) - 8.742_278e-8, angle)
   let signed = floats((bits(angle) & mask) | (bits(y) & ~mask))

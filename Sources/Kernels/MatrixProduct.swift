@@ -1,11 +1,12 @@
 import COpenBLAS
 
-/// OpenBLAS keeps to one thread: its result would depend on their number. Read before its first call.
+/// Limits OpenBLAS to one thread, since its results depend on their number. Read before its first
+/// call.
 let singleThreaded: Void = openblas_set_num_threads(1)
 
-/// Matrix products by OpenBLAS, cut by shape and shared among our own threads.
+/// Matrix products by OpenBLAS, split by shape and shared among our own threads.
 public enum MatrixProduct {
-  /// C[m×n] = A[m×k]·B[k×n], row-major; a transposed operand lies as k×m (n×k).
+  /// C[m×n] = A[m×k]·B[k×n], row-major; a transposed operand is stored as k×m (n×k).
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func multiply<T: PointwiseScalar>(

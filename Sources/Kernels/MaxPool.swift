@@ -1,7 +1,7 @@
 import CVector
 
 /// Maxima over windows of a map, and their gradient: each maximum passes its gradient to the first
-/// place that holds it, row by row. What is no number is larger than every number.
+/// place that holds it, in row order. NaN is larger than every number.
 public struct MaxPool {
   public struct Axis {
     public var inputs: Int, outputs: Int
@@ -20,7 +20,7 @@ public struct MaxPool {
       return (start, first..<max(first, min(kernel, beyond)))
     }
 
-    /// The outputs whose windows may touch the inputs from `first` to before `end`.
+    /// The outputs whose windows may touch the inputs `first..<end`.
     @inline(__always) func touching(_ first: Int, _ end: Int) -> Range<Int> {
       let reach = (kernel - 1) * dilation
       let low = max(0, (first + padding - reach + stride - 1) / stride)
@@ -47,7 +47,7 @@ public struct MaxPool {
     pool(Double.self, x, out)
   }
 
-  /// The gradient by x, from g in the shape of the maxima.
+  /// The gradient of x, from g in the shape of the maxima.
   public func gradient(
     _ g: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>
   ) {
@@ -86,7 +86,7 @@ public struct MaxPool {
     }
   }
 
-  /// Bands of rows are computed apart: a window that reaches into two is looked at by both.
+  /// Bands of rows are computed separately: a window that reaches into two bands is read by both.
   @inline(__always) private func spread<V: PooledLanes>(
     _: V.Type, _ g: UnsafePointer<V.Scalar>, _ x: UnsafePointer<V.Scalar>,
     _ dx: UnsafeMutablePointer<V.Scalar>
@@ -136,7 +136,7 @@ public struct MaxPool {
   }
 }
 
-/// Neighbouring channels whose maxima are computed together.
+/// Adjacent channels whose maxima are computed together.
 protocol PooledLanes {
   associatedtype Scalar: BinaryFloatingPoint
   static var width: Int { get }
@@ -144,9 +144,9 @@ protocol PooledLanes {
   static func filled(_ number: Int) -> Self
   static func at(_ p: UnsafePointer<Scalar>) -> Self
   func put(_ p: UnsafeMutablePointer<Scalar>)
-  /// Where `v` is larger or no number `v`, else self.
+  /// `v` where it is larger or NaN, else self.
   func larger(_ v: Self) -> Self
-  /// Where ``larger(_:)`` takes `v` `new`, else `old`.
+  /// `new` where ``larger(_:)`` takes `v`, else `old`.
   func place(_ old: Self, against v: Self, _ new: Self) -> Self
   /// self + v where `place` is `number`.
   func adding(_ v: Self, at place: Self, _ number: Self) -> Self
@@ -191,19 +191,19 @@ extension SIMD8: PooledLanes where Scalar == Float {
   @inline(__always) func adding(_ v: SIMD8<Float>, at place: SIMD8<Float>, _ number: SIMD8<Float>)
     -> SIMD8<Float>
   { self + lunerv_where_equal8(place, number, v, .zero) }
-  /// `new` where v is larger than `best` or no number, else `old`.
+  /// `new` where v is larger than `best` or NaN, else `old`.
   @inline(__always) private func chosen(
     _ best: SIMD8<Float>, _ v: SIMD8<Float>, _ old: SIMD8<Float>, _ new: SIMD8<Float>
   ) -> SIMD8<Float> {
     let larger = lunerv_where_most8(v, best, old, new)
-    // Nothing but what is no number itself takes the place of what is none.
+    // Only a NaN replaces a NaN.
     return lunerv_where_equal8(best, best, larger, lunerv_where_equal8(v, v, old, new))
   }
 }
 
 extension MeanPool {
-  /// ``forward(planes:h:w:padY:padX:_:_:)`` without padding of [items][height][width][lanes]: the
-  /// same sums in the same order.
+  /// ``forward(planes:h:w:padY:padX:_:_:)`` without padding, over [items][height][width][lanes]:
+  /// the same sums in the same order.
   public static func forward(
     items: Int, h: Int, w: Int, lanes: Int, _ x: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>

@@ -4,12 +4,13 @@ import CVector
 ///
 ///     C[r][n] (+)= Σ_tap Σ_k A[tapOffsets[tap] + r·rowStride + k·kStride] · B[(tap·K + k)·ldb + n]
 ///
-/// for r in a few rows and n in a panel of one to three vectors. `rowStride`/`kStride` make
-/// the same loop serve A as it lies (pixels × channels) and transposed (channels × pixels),
-/// which is what gradients by weights need.
+/// for r in a few rows and n in a panel of one to three vectors. `rowStride`/`kStride` make the
+/// same loop serve A in place (pixels × channels) and transposed (channels × pixels), which weight
+/// gradients need.
 ///
-/// Callers pad A and C to whole groups of four rows: the rows beyond are computed from
-/// whatever lies there, and ignored. They pad B and C to whole vectors of columns alike.
+/// Callers pad A and C to whole groups of four rows: the padding rows are computed from whatever
+/// memory holds there, and ignored. They pad the columns of B and C to whole vectors in the same
+/// way.
 struct PanelA {
   var base: UnsafePointer<Float>
   var rowStride: Int
@@ -26,7 +27,7 @@ nonisolated(unsafe) let zeroOffset: UnsafePointer<Int> = {
   return UnsafePointer(p)
 }()
 
-/// The product's accumulators: constant sizes, so that every one becomes a register.
+/// The product's accumulators: their sizes are constants, so that each becomes a register.
 private typealias Accumulators<let R: Int, let N: Int> = InlineArray<R, InlineArray<N, Vector>>
 
 @inline(__always) private func product<let R: Int, let N: Int>(
@@ -82,7 +83,7 @@ private typealias Accumulators<let R: Int, let N: Int> = InlineArray<R, InlineAr
     _ ldc: Int, accumulate: Bool
   ) { product(zeros(Accumulators<12, 1>.self), a, b, ldb, c, ldc, accumulate: accumulate) }
 #else
-  // Groups of six rows come in twos, which four rows at a time can then complete.
+  // Groups of six rows come in pairs, after which groups of four rows can complete any number.
   private let mostRows = (one: 8, two: 12, three: 4)
 
   @inline(never) private func many3(
@@ -134,8 +135,8 @@ func panelWidths(lanes: Int) -> [Int] {
 
 #if LUNERV_VECTOR512
   /// A product whose last vector would be half empty: it holds eight columns of two rows of B,
-  /// and so takes half as many multiplications. `a` has one tap, neighbouring k, and, where depth
-  /// is odd, a number to read behind.
+  /// which halves the number of multiplications. `a` has one tap and adjacent k. If depth is odd,
+  /// one float after the end is read.
   @inline(__always) private func halved<let R: Int, let N: Int>(
     _ zero: Accumulators<R, N>, _ a: PanelA, _ b: UnsafePointer<Float>,
     _ c: UnsafeMutablePointer<Float>, _ ldc: Int
@@ -192,7 +193,7 @@ func panelWidths(lanes: Int) -> [Int] {
   ) { halved(zeros(Accumulators<4, 1>.self), a, b, c, ldc) }
 #endif
 
-/// Whether the last of the panels that cover `lanes` columns, packed weights, has two rows in its
+/// Whether the last of the panels that cover `lanes` columns of packed weights has two rows in its
 /// last vector: [depth][whole vectors], then [depth / 2, rounded up][8 columns][2 rows].
 func lastIsHalved(lanes: Int) -> Bool {
   #if LUNERV_VECTOR512
@@ -202,8 +203,8 @@ func lastIsHalved(lanes: Int) -> Bool {
   #endif
 }
 
-/// ``runPanel`` with weights packed as ``lastIsHalved(lanes:)`` says, which with vectors of eight is
-/// never; C's `width` columns are whole vectors still.
+/// ``runPanel`` with weights packed as in ``lastIsHalved(lanes:)``, which never applies to vectors
+/// of eight. C's `width` columns are still whole vectors.
 @inline(__always) func runHalvedPanel(
   width: Int, rows: Int, _ a: PanelA, _ b: UnsafePointer<Float>,
   _ c: UnsafeMutablePointer<Float>, _ ldc: Int

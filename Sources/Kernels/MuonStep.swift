@@ -1,7 +1,7 @@
 import COpenBLAS
 
-/// One matrix that Muon updates, row-major. Zeros in padding lanes stay zero: a column of zeros in
-/// the gradient is one in the update.
+/// One matrix that Muon updates, row-major. Zeros in padding lanes stay zero: a zero column of the
+/// gradient is a zero column of the update.
 public struct MuonMatrix {
   public var rows: Int
   public var columns: Int
@@ -9,10 +9,10 @@ public struct MuonMatrix {
   public var gradient: UnsafePointer<Float>
   public var momentum: UnsafeMutablePointer<Float>
   public var lr: Float
-  /// The share of a weight that is taken off it beside the update.
+  /// The fraction of a weight that is subtracted from it, in addition to the update.
   public var decay: Float
 
-  /// The tensor of `slice` as a matrix of so many rows; its only state is the momentum.
+  /// The tensor of `slice` as a matrix of `rows` rows; its only state is the momentum.
   public init(_ slice: OptimiserSlice, rows: Int) {
     self.rows = rows
     columns = rows > 0 ? slice.count / rows : 0
@@ -31,17 +31,17 @@ public struct MuonMatrix {
 
 /// Muon (Jordan et al., 2024): momentum whose singular values are all set close to 1.
 ///
-/// With M ← μM + G and U = G + μM (or M, without Nesterov's look ahead), U/‖U‖_F goes through five
+/// With M ← μM + G and U = G + μM (or M, without Nesterov's look-ahead), U/‖U‖_F goes through five
 /// steps of the Newton–Schulz iteration U ← (aI + bA + cA²)·U with A = UUᵀ. Every A is a polynomial
-/// of the first one, so they commute: the product P of the five polynomials is worked out on the
-/// Gram matrix alone (short × short), and U is multiplied once, by P. That takes a third of the
-/// arithmetic for the usual convolution, whose long side is nine times its short one.
+/// of the first one, so they commute. The product P of the five polynomials is therefore computed
+/// from the Gram matrix alone (short × short), and U is multiplied once, by P. For the usual
+/// convolution, whose long side is nine times its short one, that takes a third of the arithmetic.
 public enum MuonStep {
-  /// The quintic of the published method, and how often it is applied.
+  /// The quintic of the published method, and the number of iterations.
   private static let coefficients: (a: Float, b: Float, c: Float) = (3.4445, -4.7750, 2.0315)
   private static let iterations = 5
 
-  /// Elements of the long side in one piece of work.
+  /// Elements of the long side per piece of work.
   private static let block = 512
 
   private struct Piece {
@@ -72,7 +72,7 @@ public enum MuonStep {
         accumulate(m, p.range, momentum, nesterov, into: updates[p.matrix])
         gram(m, p.range, updates[p.matrix], grams[p.matrix] + p.index * m.short * m.short)
       }
-      // The largest first, so that no thread waits for one that began late.
+      // The largest first, so that no thread has to wait for one that started late.
       let order = matrices.indices.sorted { matrices[$0].short > matrices[$1].short }
       ThreadPool.shared.run(order.count) { i in
         let m = matrices[order[i]]
@@ -86,7 +86,7 @@ public enum MuonStep {
     }
   }
 
-  /// Offsets of the contiguous runs that a piece consists of, and their length.
+  /// Offsets of the contiguous runs that make up a piece, and their length.
   @inline(__always)
   private static func forEachRun(
     _ m: MuonMatrix, _ range: Range<Int>, _ body: (_ offset: Int, _ count: Int) -> Void
@@ -112,7 +112,7 @@ public enum MuonStep {
     }
   }
 
-  /// A piece's share of UUᵀ, or of UᵀU where U is tall.
+  /// A piece's contribution to UUᵀ, or to UᵀU if U is tall.
   private static func gram(
     _ m: MuonMatrix, _ range: Range<Int>, _ update: UnsafePointer<Float>,
     _ out: UnsafeMutablePointer<Float>
@@ -124,7 +124,7 @@ public enum MuonStep {
       n, n, k, 1, u, lead, u, lead, 0, out, n)
   }
 
-  /// Adds up the shares of the Gram matrix and puts P/‖U‖_F in the place of the first.
+  /// Sums the contributions to the Gram matrix and replaces the first by P/‖U‖_F.
   private static func orthogonaliser(
     short n: Int, partials: Int, _ shares: UnsafeMutablePointer<Float>
   ) {

@@ -1,16 +1,15 @@
-/// Convolution of stride 1 to few outputs, as the head of a decoder is: other algorithms would
-/// fill a vector of columns with three channels. Error is that of a plain fp32 dot product.
+/// Convolution of stride 1 to few outputs, as in the head of a decoder. Other algorithms would fill
+/// a vector of columns with three channels. The error is that of a plain fp32 dot product.
 ///
-/// A block of the image is gone through row by row, with as many rows kept as the kernel has:
-/// - forward, the taps of all outputs are one product of a row's pixels with a matrix of
-///   outputs × taps columns (at most ``mostColumns``), and its results are added up where they
-///   belong;
-/// - backward, the gradient's pixels lie without padding, so that what one row of the kernel
-///   sees of them is one stretch of memory, and serves products as it lies.
+/// A block of the image is processed row by row, keeping as many rows as the kernel has:
+/// - forward, the taps of all outputs are one product of a row's pixels with a matrix of outputs ×
+///   taps columns (at most ``mostColumns``). Its results are summed where they belong;
+/// - backward, the gradient's pixels are stored without padding, so that the part seen by one row
+///   of the kernel is one range of memory, and products read it in place.
 enum NarrowConvolution {
   static let mostColumns = 32
 
-  /// Blocks of pixels, by the shape alone.
+  /// Blocks of pixels, determined by the shape alone.
   private struct Blocks {
     let n: Int, height: Int, width: Int
     private let rows: Int, columns: Int, down: Int, across: Int
@@ -19,7 +18,7 @@ enum NarrowConvolution {
       (n, height, width) = (layout.n, layout.seenHeight, layout.seenWidth)
       across = max(1, (width + 127) / 128)
       columns = (width + across - 1) / across
-      // Tall blocks pack fewer rows twice; small images still want blocks for every thread.
+      // Tall blocks pack fewer rows twice; small images still need blocks for every thread.
       rows = max(1, min(32, (height * across + 15) / 16))
       down = (height + rows - 1) / rows
     }
@@ -45,7 +44,7 @@ enum NarrowConvolution {
     private let lane: UnsafeMutablePointer<Int>
     private let packed: UnsafeMutablePointer<Float>
 
-    /// `slack` floats behind each row may be read.
+    /// Up to `slack` floats after each row may be read.
     init(
       _ image: ImageOperand, n: Int, x: Int, columns: Int, count: Int, slack: Int,
       _ scratch: Scratch
@@ -60,12 +59,12 @@ enum NarrowConvolution {
       packed = scratch.floats(columns * image.layout.lanes)
     }
 
-    /// Where row y lies, from −count on.
+    /// The offset of row y, which may be as low as −count.
     func offset(_ y: Int) -> Int { (y + count) % count * pitch }
     func row(_ y: Int) -> UnsafePointer<Float> { UnsafePointer(memory) + offset(y) }
     var base: UnsafePointer<Float> { UnsafePointer(memory) }
 
-    /// Makes row y take the place of row y − count.
+    /// Replaces row y − count by row y.
     func fill(_ y: Int, of other: Int? = nil) {
       let n = other ?? n
       let (channels, lanes) = (image.layout.seenChannels, image.layout.lanes)
@@ -156,7 +155,7 @@ enum NarrowConvolution {
     }
   }
 
-  /// Adds the products of all taps up, and stores them.
+  /// Sums the products of all taps, and stores them.
   private struct Sums {
     private let output: ImageTarget
     private let kh: Int, kw: Int, outputs: Int
@@ -179,8 +178,8 @@ enum NarrowConvolution {
       for o in 0..<outputs { lane[o] = layout.lane(of: o) }
     }
 
-    /// A row of pixels. `corners` are the products with each row of the kernel, from where
-    /// that row's columns begin; eight floats behind them may be read.
+    /// A row of pixels. `corners` are the products with each row of the kernel, beginning at that
+    /// row's columns; eight floats after them may be read.
     func store(
       _ corners: UnsafePointer<UnsafePointer<Float>>, n: Int, y: Int, x: Int, columns: Int,
       _ lanes: UnsafeMutablePointer<Float>
@@ -288,7 +287,7 @@ enum NarrowConvolution {
               first += panel
             }
             if whole {
-              // What a pixel's last vector has too much, the next pixel overwrites.
+              // The tail of a pixel's last vector is overwritten by the next pixel.
               for x in 0..<columns {
                 forEachVectorOfLanes(lanes) { c in
                   Kernels.store(load(results + x * width + c), line + x * lanes + c)
@@ -314,8 +313,8 @@ enum NarrowConvolution {
     }
   }
 
-  /// dW[o][i][kh][kw] and, when asked, db[o]: the pixels times the gradient at every tap's
-  /// distance. Overwrites its outputs.
+  /// dW[o][i][kh][kw] and, if wanted, db[o]: the pixels times the gradient, shifted by each tap.
+  /// Overwrites its outputs.
   static func weightGradient(
     _ input: ImageOperand, gradient: ImageOperand, kh: Int, kw: Int, padY: Int, padX: Int,
     dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?
@@ -340,7 +339,7 @@ enum NarrowConvolution {
           guard block.rows > 0, block.columns > 0 else { continue }
           withScratch { scratch in
             let line = scratch.floats(block.columns * lanes + vectorWidth)
-            // Pixel (y, x) meets the gradient at (y + padY − ky, x + padX − kx).
+            // Pixel (y, x) is multiplied by the gradient at (y + padY − ky, x + padX − kx).
             let rows = CompactRows(
               gradient, n: block.n, x: block.x + padX - kw + 1, columns: block.columns + kw - 1,
               count: kh, slack: row, scratch)
@@ -389,7 +388,7 @@ enum NarrowConvolution {
     if let db { biasGradient(gradient, db: db) }
   }
 
-  /// Σ of the gradient, one an output.
+  /// Σ of the gradient, per output.
   private static func biasGradient(_ gradient: ImageOperand, db: UnsafeMutablePointer<Float>) {
     let layout = gradient.layout
     let channels = layout.seenChannels

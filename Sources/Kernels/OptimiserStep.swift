@@ -1,8 +1,8 @@
 import Glibc
 
-/// One tensor of an optimiser: its values, its gradient and states (as large as it, but for SOAP's),
-/// its learning rate, and what a step takes off its values beside the update (`lr · weightDecay` of
-/// each).
+/// One tensor of an optimiser: its values, gradient and states (of its own size, except SOAP's),
+/// its learning rate, and its weight decay (each value loses the fraction `lr · weightDecay` per
+/// step, in addition to the update).
 public struct OptimiserSlice {
   public var count: Int
   public var lr: Double
@@ -44,8 +44,8 @@ public enum OptimiserStep {
     }
   }
 
-  /// Gradient descent: state m, v ← momentum·v + g; the step is lr·v, or lr·(g + momentum·v) with
-  /// Nesterov's look ahead.
+  /// Gradient descent: state m, v ← momentum·v + g; the step is lr·v, or with Nesterov's look-ahead
+  /// lr·(g + momentum·v).
   public static func sgd(_ slices: [OptimiserSlice], momentum: Double, nesterov: Bool) {
     let momentum = Float(momentum)
     forEachPiece(slices) { s, range in
@@ -80,8 +80,8 @@ public enum OptimiserStep {
     }
   }
 
-  /// Adan (Xie et al., arXiv 2208.06677), no decay: states m, d (`difference`), n and the
-  /// previous gradient. `step` counts from 1; at the first the previous gradient is g.
+  /// Adan (Xie et al., arXiv 2208.06677), without decay: states m, d (`difference`), n and the
+  /// previous gradient. `step` counts from 1; at the first step the previous gradient is g.
   public static func adan(
     _ slices: [OptimiserSlice], beta1: Double, beta2: Double, beta3: Double, epsilon: Double,
     step: Int

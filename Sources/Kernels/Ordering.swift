@@ -1,12 +1,12 @@
-// Numbers along one dimension put in order, and the places of the largest and the smallest. Arrays
-// are [outer][length][inner], and a line is what lies along the length. The order is that of
-// numbers, what is no number comes last, and equal numbers keep the order that they came in.
+// Sorts elements along one dimension, and finds the places of the largest and the smallest. Arrays
+// are [outer][length][inner]; a line runs along the length. The order is numeric with NaN last, and
+// equal elements keep their order.
 
 /// The element types that tensors store.
 public protocol StoredScalar: Numeric, Comparable, Sendable {
-  /// Orders as the number does; the largest key is that of what is no number.
+  /// Keys sort as the numbers do; the largest key is that of NaN.
   var orderKey: UInt64 { get }
-  /// Bits of the key that are in use.
+  /// How many bits of the key are in use.
   static var orderBits: Int { get }
 }
 
@@ -16,7 +16,7 @@ extension Float: StoredScalar {
     if self != self { return 0xffff_ffff }
     // Both zeros are equal.
     let bits = self == 0 ? 0 : bitPattern
-    // Without a branch, which random signs would mislead.
+    // Without a branch, which random signs would mispredict.
     let sign = UInt32(bitPattern: Int32(bitPattern: bits) >> 31)
     return UInt64(bits ^ (sign | 0x8000_0000))
   }
@@ -51,18 +51,18 @@ public enum Ordering {
     var place: Int
   }
 
-  /// Pieces that lines are shared in, each with working memory of its own.
+  /// The number of pieces that lines are shared out in, each with its own working memory.
   public static func pieces(lines: Int) -> Int { min(max(lines, 1), 16) }
   /// Bytes of working memory for ``sort``.
   public static func workBytes(lines: Int, length: Int) -> Int {
     pieces(lines: lines) * 2 * length * MemoryLayout<Item>.stride
   }
 
-  /// Below this many items insertion is faster than counting digits.
+  /// Below this many items insertion sort is faster than counting digits.
   private static let few = 64
 
-  /// The first `taken` of each line in order, largest first when `descending`: their places, which
-  /// count from 1, and the numbers where they are asked for, both as [outer][taken][inner].
+  /// The first `taken` of each line in order, largest first if `descending`: their places, which
+  /// count from 1, and the elements if wanted, both as [outer][taken][inner].
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   @_specialize(where T == Int32)
@@ -112,7 +112,7 @@ public enum Ordering {
     }
   }
 
-  /// Puts an item where it belongs among `count` − 1 sorted ones, behind its equals.
+  /// Inserts an item among `count` − 1 sorted ones, after its equals.
   @inline(__always) private static func insert(
     _ item: Item, into a: UnsafeMutablePointer<Item>, _ count: Int
   ) {
@@ -124,7 +124,7 @@ public enum Ordering {
     a[j] = item
   }
 
-  /// Sorts by the keys' bytes, the lowest first; the result is in `a` or `b`.
+  /// Sorts by the keys' bytes, the lowest byte first; the result is in `a` or `b`.
   private static func sortedByDigits(
     _ a: UnsafeMutablePointer<Item>, _ b: UnsafeMutablePointer<Item>, _ count: Int, bits: Int
   ) -> UnsafeMutablePointer<Item> {
@@ -143,7 +143,7 @@ public enum Ordering {
       for d in 0..<digits {
         let places = counts + d * 256
         let shift = UInt64(8 * d)
-        // A byte that all keys share orders nothing.
+        // A byte that all keys share does not change the order.
         if places[Int(from[0].key >> shift & 255)] == count { continue }
         var total = 0
         for value in 0..<256 { (places[value], total) = (total, total + places[value]) }
@@ -158,9 +158,8 @@ public enum Ordering {
     }
   }
 
-  /// Numbers the groups of equal numbers in a sorted array: for the number that stood at
-  /// `places[i]` (from 1) `groups` gets its group's number, from 1. What is no number equals
-  /// nothing.
+  /// Numbers the groups of equal elements in a sorted array: the element that was at `places[i]`
+  /// (from 1) gets in `groups` its group's number, from 1. NaN equals nothing.
   ///
   /// - Returns: how many groups there are.
   @_specialize(where T == Float)
@@ -179,7 +178,7 @@ public enum Ordering {
     return group
   }
 
-  /// The first number of each group of a sorted array, and how many the group has.
+  /// The first element of each group of a sorted array, and the group's size.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   @_specialize(where T == Int32)
@@ -201,7 +200,7 @@ public enum Ordering {
 
   // MARK: - Extrema
 
-  /// Whether `v` comes before `best` among maxima; what is no number comes before all others.
+  /// Whether `v` comes before `best` among maxima; NaN comes before everything.
   @inline(__always) private static func wins<T: StoredScalar>(_ v: T, _ best: T, _ largest: Bool)
     -> Bool
   {
@@ -250,7 +249,7 @@ public enum Ordering {
     _ x: UnsafePointer<T>, outer: Int, length: Int, largest: Bool,
     into places: UnsafeMutablePointer<Int32>
   ) {
-    // Long lines in parts, short ones together.
+    // Long lines are split, short ones grouped.
     let size = 1 << 15
     let parts = (length + size - 1) / size
     @inline(__always) func best(_ line: UnsafePointer<T>, _ first: Int) -> Int {

@@ -1,11 +1,11 @@
 /// Padding of any dimensions, and its adjoint.
 ///
 /// A tensor is seen as dimensions, outermost first, with blocks of `unit` elements inside the last
-/// one; dimensions behind the last padded one belong to the unit.
+/// one; dimensions after the last padded one belong to the unit.
 public struct PadCopy {
   public struct Axis {
     public var inputs: Int
-    /// Elements before the first and behind the last; negative numbers leave some out.
+    /// Elements added before the first and after the last; negative numbers crop.
     public var before: Int, after: Int
     public var outputs: Int { inputs + before + after }
 
@@ -23,7 +23,7 @@ public struct PadCopy {
     (self.axes, self.unit, self.mode) = (axes, unit, mode)
   }
 
-  /// Where an output comes from; −1 for none.
+  /// The input of an output; −1 if there is none.
   @inline(__always) private func source(_ axis: Axis, _ output: Int) -> Int {
     let i = output - axis.before
     let n = axis.inputs
@@ -36,7 +36,7 @@ public struct PadCopy {
     }
   }
 
-  /// The outputs that come from an input, in order.
+  /// The outputs that are copies of an input, in order.
   private func outputs(_ axis: Axis, of i: Int) -> [Int] {
     let (n, middle) = (axis.inputs, i + axis.before)
     var list: [Int] = []
@@ -66,7 +66,7 @@ public struct PadCopy {
   private var outerInputs: Int { axes.dropLast().reduce(1) { $0 * $1.inputs } }
   private var outerOutputs: Int { axes.dropLast().reduce(1) { $0 * $1.outputs } }
 
-  /// - Parameter fill: a unit of what stands where nothing comes from; `fillLength` elements that
+  /// - Parameter fill: one unit of the values where there is no input; `fillLength` elements that
   ///   repeat.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
@@ -77,7 +77,7 @@ public struct PadCopy {
   ) {
     guard let last = axes.last else { return }
     let outer = Array(axes.dropLast())
-    // What the last axis takes as it is.
+    // The part that the last axis copies unchanged.
     let (from, to) = (max(0, -last.before), min(last.inputs, last.inputs + last.after))
     let start = from + last.before
     let whole = max(0, to - from)
@@ -133,7 +133,7 @@ public struct PadCopy {
     }
   }
 
-  /// The gradient by x: each element adds up what was made of it, in the order of the outputs.
+  /// The gradient of x: each element sums the gradients of its copies, in the order of the outputs.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func adjoint<T: PointwiseScalar>(_ g: UnsafePointer<T>, _ dx: UnsafeMutablePointer<T>) {

@@ -5,7 +5,7 @@ import Glibc
 /// on any thread.
 public struct Philox: Sendable, Equatable {
   public var seed: UInt64
-  /// Blocks of four 32-bit words handed out so far.
+  /// How many blocks of four 32-bit words have been used so far.
   public var counter: UInt64
 
   public init(seed: UInt64, counter: UInt64 = 0) {
@@ -48,7 +48,7 @@ public struct Philox: Sendable, Equatable {
     }
   }
 
-  /// What ``uniform(_:count:lo:hi:)`` draws from ±2²⁴, as integers.
+  /// The integers that ``uniform(_:count:lo:hi:)`` would draw from ±2²⁴.
   public mutating func integers(_ count: Int) -> [Int32] {
     var numbers: [Int32] = []
     numbers.reserveCapacity(count)
@@ -61,8 +61,8 @@ public struct Philox: Sendable, Equatable {
     return numbers
   }
 
-  /// `count` normal draws by Box–Muller; with `bound`, draws beyond ±bound (absolute) are
-  /// drawn again.
+  /// `count` normal draws by Box–Muller. With `bound`, draws outside ±bound (absolute) are drawn
+  /// again.
   public mutating func normal<T: BinaryFloatingPoint>(
     _ out: UnsafeMutablePointer<T>, count: Int, mean: Double, deviation: Double,
     bound: Double = .infinity

@@ -1,5 +1,5 @@
-/// Between planes, [n][channels][points], and points, [n][points][lanes], whose other lanes are
-/// zero.
+/// Converts between planes, [n][channels][points], and points, [n][points][lanes], whose padding
+/// lanes are zero.
 public enum PointOrder {
   private static let block = 1024
 

@@ -1,7 +1,7 @@
 import Glibc
 
-// The operators of pointwise programs, what a type must do to run them, and their meaning: the
-// reference in f64, by libm. PointwiseVectors.swift computes the same in f32.
+// The operators of pointwise programs, the requirements on types that run them, and the definition
+// of their results: a reference in f64, by libm. PointwiseVectors.swift computes the same in f32.
 
 /// A pointwise operator on values; `p` and `q` are an instruction's constants.
 public enum PointwiseOperator: UInt8, Sendable {
@@ -14,7 +14,8 @@ public enum PointwiseOperator: UInt8, Sendable {
   case addConstant, multiplyConstant, powerConstant, clamp, inRange, isPositive, leakyRelu
   // Two operands.
   case add, subtract, multiply, divide, maximum, minimum, power
-  /// What is left of a division rounded down, with the sign of the second, as Lua's `%`.
+  /// The remainder of a division that rounds down, with the sign of the second operand, as Lua's
+  /// `%`.
   case modulo
   /// The angle of the point (second, first).
   case atan2
@@ -39,7 +40,7 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
     _ op: PointwiseOperator, p: Double, q: Double, _ n: Int, _ a: UnsafePointer<Self>,
     _ b: UnsafePointer<Self>, _ c: UnsafePointer<Self>, _ out: UnsafeMutablePointer<Self>)
 
-  /// Copies, past the caches where `out` is a multiple of 32 bytes.
+  /// Copies, past the caches if `out` is a multiple of 32 bytes.
   static func stream(
     _ values: UnsafePointer<Self>, _ count: Int, to out: UnsafeMutablePointer<Self>)
 
@@ -47,7 +48,7 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
   static func addRows(
     _ values: UnsafePointer<Self>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Self>)
 
-  /// out[i] = Σ taps[j]·values[i + j·stride], j from 0 to `k` − 1, for `count` numbers i.
+  /// out[i] = Σ taps[j]·values[i + j·stride], j from 0 to `k` − 1, for `count` values of i.
   static func correlate(
     _ taps: UnsafePointer<Self>, _ k: Int, with values: UnsafePointer<Self>, every stride: Int,
     _ count: Int, into out: UnsafeMutablePointer<Self>)

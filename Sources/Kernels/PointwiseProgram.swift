@@ -1,17 +1,17 @@
 /// Pointwise operators over one physical index space, evaluated in one pass over pieces that
 /// stay in the first-level cache.
 ///
-/// A program has one result, its last register, or several: then the pass that stores one
-/// also sums others, and what they share is read and computed once.
+/// A program has one result, its last register, or several. Then one pass stores some and sums
+/// others, and shared operands are read and computed once.
 public final class PointwiseProgramOf<T: PointwiseScalar> {
   /// How the value at physical index i of the result's space is found.
   public enum Leaf {
     case flat(UnsafePointer<T>)
     case constant(T)
-    /// values[i mod count]: one value a channel, or a leading dimension broadcast. The
-    /// periods of one program divide each other, as products of trailing sizes do.
+    /// values[i mod count]: one value per channel, or a broadcast leading dimension. The periods of
+    /// one program divide each other, as products of trailing sizes do.
     case periodic(UnsafePointer<T>, count: Int)
-    /// values[i div count]: one value a pixel or a row.
+    /// values[i div count]: one value per pixel or per row.
     case repeated(UnsafePointer<T>, count: Int)
     /// Any broadcast: physical dimensions, outermost first, with this leaf's strides.
     case strided(UnsafePointer<T>, sizes: [Int], strides: [Int])
@@ -29,10 +29,10 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// A register that somebody wants.
+  /// A register whose value is a result.
   public struct Result {
     public var register: Int
-    /// Its padding lanes must be made zero.
+    /// Its padding lanes must be set to zero.
     public var masked: Bool
     public init(_ register: Int, masked: Bool = false) {
       (self.register, self.masked) = (register, masked)
@@ -42,18 +42,18 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
   public let count: Int
   public let leaves: [Leaf]
   public let instructions: [Instruction]
-  /// Lanes of a pixel, and how many of them are channels; (1, 1) where there are no pixels.
+  /// Lanes per pixel, and how many of them are channels; (1, 1) if there are no pixels.
   public let lanes: Int
   public let channels: Int
   public let results: [Result]
-  /// What the leaves' memory belongs to.
+  /// The owners of the leaves' memory.
   public let owners: [AnyObject]
   private let sources: Sources
   private let slots: [Int]
   private let slotCount: Int, piece: Int
 
-  /// One result, the last register; its padding lanes are made zero when there are fewer
-  /// channels than lanes.
+  /// One result, the last register. Its padding lanes are set to zero if there are fewer channels
+  /// than lanes.
   public convenience init(
     count: Int, leaves: [Leaf], instructions: [Instruction], lanes: Int, channels: Int,
     owners: [AnyObject]
@@ -64,7 +64,7 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
       owners: owners)
   }
 
-  /// `slots` reuses buffers as soon as their last reader is done.
+  /// `slots` reuses a buffer after its last reader.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public init(
@@ -84,7 +84,7 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
         align = n % align == 0 ? n : align * n
       }
     }
-    // Whole vectors too, where that is not too much.
+    // Whole vectors too, unless that is too large.
     if align % vectorWidth != 0, align % 8 == 0 { align *= vectorWidth / 8 }
     piece = align >= 1024 ? align : 1024 / align * align
     sources = Sources(leaves: leaves, piece: min(piece, count))
@@ -106,7 +106,7 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
       giveBack(ins.a)
       if ins.b != ins.a { giveBack(ins.b) }
       if ins.c != ins.a, ins.c != ins.b { giveBack(ins.c) }
-      // Writing over an operand that dies here is fine: every operator is elementwise.
+      // The result may overwrite an operand that is not read again: every operator is elementwise.
       slots[i] = free.popLast() ?? used
       used = max(used, slots[i] + 1)
     }
@@ -114,7 +114,7 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     slotCount = used
   }
 
-  /// The memory itself, when there is nothing to compute.
+  /// The memory itself, if there is nothing to compute.
   public var memory: UnsafePointer<T>? {
     if instructions.isEmpty, leaves.count == 1, case .flat(let p) = leaves[0] { return p }
     return nil
@@ -154,8 +154,8 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// Computes the registers piece by piece and hands them to `body`; the only result goes
-  /// to `out` where that is given.
+  /// Computes the registers piece by piece and passes them to `body`. The only result goes to `out`
+  /// if that is given.
   private func run(
     start: Int, count: Int, _ scratch: Scratch, out: UnsafeMutablePointer<T>?,
     _ body: (_ offset: Int, _ count: Int, _ registers: UnsafeMutablePointer<UnsafePointer<T>>) ->
@@ -163,8 +163,8 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
   ) {
     let sources = self.sources
     let registers = scratch.take(leaves.count + instructions.count, of: UnsafePointer<T>.self)
-    // Buffers a multiple of 4096 bytes apart would make every load wait for the store before
-    // it, whose address looks the same: they are staggered.
+    // Buffers a multiple of 4096 bytes apart would make every load wait for the store before it,
+    // whose address looks the same. So they are staggered.
     let stagger = piece + 208
     let buffers = scratch.take(slotCount * stagger, of: T.self)
     let fills = scratch.take(leaves.count, of: UnsafeMutablePointer<T>?.self)
@@ -233,8 +233,8 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// The leaves as plain data, which threads read without counting references. One number or
-  /// a short period is repeated here, once for all pieces.
+  /// The leaves as plain data, which threads read without reference counting. A single value or a
+  /// short period is repeated here, once for all pieces.
   private final class Sources {
     enum Kind: UInt8 { case flat, short, long, repeated, strided }
     struct Source {
@@ -339,15 +339,15 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// What becomes of a result.
+  /// What is done with a result.
   public enum Sink {
     case values(UnsafeMutablePointer<T>)
-    /// One sum a lane, over all pixels; padding lanes are made zero.
+    /// One sum per lane, over all pixels; padding lanes are set to zero.
     case laneSums(UnsafeMutablePointer<T>)
   }
 
-  /// All results in one pass, shared among the threads; a sink for each, lanes > 1. Sums are
-  /// cut by the shape alone and carried in f64 between the cuts.
+  /// All results in one pass, shared among the threads; one sink for each; lanes > 1. Sums are
+  /// split by the shape alone and accumulated in f64 across the parts.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public func evaluateAll(into sinks: [Sink]) {
@@ -392,7 +392,7 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     }
   }
 
-  /// Elements that one thread takes at once, a whole number of pixels.
+  /// Elements per piece of work, a whole number of pixels.
   var blockSize: Int { max(1, (32 << 10) / piece) * piece }
 }
 

@@ -1,6 +1,7 @@
 import Glibc
 
-// Pointwise operators on floats, a vector at a time, and what else a ``PointwiseScalar`` can do.
+// Pointwise operators on floats, one vector at a time, and the other methods of
+// ``PointwiseScalar``.
 
 @inline(__always) private func map(
   _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>,
@@ -14,8 +15,8 @@ import Glibc
   if i < n { storeFirst(n - i, f(loadFirst(n - i, a + i)), out + i) }
 }
 
-// The elementary functions' loops stand alone: in one function with the others they would
-// exceed what the compiler is willing to inline into it.
+// The loops of the elementary functions are separate: in one function with the others they would
+// exceed what the compiler is willing to inline.
 
 @inline(never) private func expOfAll(
   _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
@@ -164,7 +165,7 @@ extension Float: PointwiseScalar {
     case .subtract: binary { $0 - $1 }
     case .multiply: binary { $0 * $1 }
     case .divide: binary { $0 / $1 }
-    // A not-a-number on either side is the result.
+    // A NaN on either side is the result.
     case .maximum: binary { whereLess($0, $1, $1, whereEqual($1, $1, $0, $1)) }
     case .minimum: binary { whereLess($1, $0, $1, whereEqual($1, $1, $0, $1)) }
     case .power: for i in 0..<n { out[i] = Glibc.powf(a[i], b[i]) }
@@ -211,7 +212,7 @@ extension Float: PointwiseScalar {
     _ count: Int, into out: UnsafeMutablePointer<Float>
   ) {
     var i = 0
-    // Eight sums at once: each waits four cycles for its last product, two of which end a cycle.
+    // Eight sums at once: a product takes four cycles, and two end per cycle.
     while i + 8 * vectorWidth <= count {
       var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
       var (e, f, g, h) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
@@ -258,7 +259,7 @@ extension Float: PointwiseScalar {
   ) {
     var c = 0
     while c + vectorWidth <= lanes {
-      // Two chains a vector: additions wait four cycles for each other.
+      // Two chains per vector: an addition takes four cycles.
       var (even, odd) = (Vector.zero, Vector.zero)
       var p = values + c
       for _ in 0..<rows / 2 {

@@ -1,4 +1,4 @@
-/// A tensor that one step quantises, in pieces cut by its size alone.
+/// A tensor quantised with one step size, in pieces determined by its size alone.
 public enum Quantisation {
   private static let piece = 16384
 

@@ -1,10 +1,9 @@
-/// What a reduction combines values with.
+/// How a reduction combines values.
 public enum ReductionOperator: Sendable { case sum, maximum, minimum }
 
-/// Reduces a program's physical index space, seen as [outer][length][inner], over `length`
-/// to `out[outer][inner]`. Only the first `valid` of `length` values take part (padding
-/// lanes are no channels). How work is cut depends on the shape alone; sums of long runs
-/// are carried in f64.
+/// Reduces a program's physical index space, seen as [outer][length][inner], over `length` to
+/// `out[outer][inner]`. Only the first `valid` of `length` values are included (padding lanes are
+/// not channels). How work is split depends on the shape alone; long sums are accumulated in f64.
 @_specialize(where T == Float)
 @_specialize(where T == Double)
 public func reduce<T: PointwiseScalar>(
@@ -26,8 +25,8 @@ public func reduce<T: PointwiseScalar>(
     }
     return
   }
-  // Few results, long sums: cut the length.
-  // A part begins on a whole pixel, as programs that zero padding lanes need.
+  // Few results, long sums: split the length. A part begins on a whole pixel, as required by
+  // programs that zero padding lanes.
   let rows = inner == 1 ? roundUp(32768, program.lanes) : max(1, 32768 / max(1, inner))
   let parts = (length + rows - 1) / rows
   let cells = outer * inner
@@ -51,7 +50,7 @@ public func reduce<T: PointwiseScalar>(
         var best = first
         for part in 0..<parts {
           let v = partial[part * cells + cell]
-          // A not-a-number wins over everything.
+          // NaN wins over everything.
           if v != v || (op == .maximum ? v > best : v < best) { best = v }
         }
         out[cell] = best
@@ -112,7 +111,7 @@ private func reduceRange<T: PointwiseScalar>(
         let source = values + j
         switch op {
         case .sum: break
-        // A not-a-number is taken, and stays.
+        // NaN is taken, and stays.
         case .maximum:
           for k in 0..<run where !(source[k] <= target[k]) && target[k] == target[k] {
             target[k] = source[k]
@@ -128,11 +127,11 @@ private func reduceRange<T: PointwiseScalar>(
   }
 }
 
-/// Rows that are summed as they are before the sum is carried in f64: equal numbers err by about
-/// 5e-7 of the sum.
+/// Rows that are summed in the element type before the sum is carried over to f64. For equal
+/// elements the error is about 5e-7 of the sum.
 private let longestRun = 64
 
-/// The sums of ``reduceRange``, of rows of `inner` numbers each.
+/// The sums of ``reduceRange``, for rows of `inner` elements each.
 private func sumRows<T: PointwiseScalar>(
   _ program: PointwiseProgramOf<T>, start: Int, count: Int, length: Int, inner: Int, valid: Int,
   into out: UnsafeMutablePointer<T>
@@ -155,7 +154,7 @@ private func sumRows<T: PointwiseScalar>(
         let within = at / inner % length
         var taken = min(inner - column, n - j)
         if within < valid {
-          // Whole rows of channels, as many as the piece has of this result.
+          // Whole rows of channels, as many as the piece holds for this result.
           let rows =
             column == 0 && inner % 8 == 0
             ? min((n - j) / inner, valid - within, longestRun - held) : 0
@@ -182,7 +181,7 @@ private func sumRows<T: PointwiseScalar>(
   }
 }
 
-/// The sum of a run, in pieces that are carried in f64.
+/// The sum of a run, in pieces that are accumulated in f64.
 private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Double {
   var total = 0.0
   var i = 0
@@ -194,7 +193,7 @@ private func runSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int) -> Doub
   return total
 }
 
-/// Eight partial sums, whatever the type: the order never depends on the threads.
+/// Eight partial sums, whatever the type: the order never depends on the number of threads.
 @inline(__always) private func shortSum<T: PointwiseScalar>(_ p: UnsafePointer<T>, _ n: Int)
   -> Double
 {

@@ -1,9 +1,9 @@
-/// Convolution written as its definition, for any floating type, kernel, stride, padding, dilation
-/// and groups: the f64 path that gradient checks trust, and what odd cases fall back to.
-/// All operands are contiguous NCHW.
+/// Convolution written as its definition, for any floating-point type, kernel, stride, padding,
+/// dilation and groups. Gradient checks use it in f64, and unusual shapes fall back to it. All
+/// operands are contiguous NCHW.
 public enum ReferenceConvolution {
-  /// Calls `body(output pixel, input pixel, tap)` with offsets within their planes for
-  /// every pair that a kernel tap joins.
+  /// Calls `body(output pixel, input pixel, tap)`, with offsets within their planes, for every pair
+  /// that a kernel tap joins.
   @inline(__always) private static func forEachTap(
     _ s: ConvolutionShape, _ body: (_ out: Int, _ input: Int, _ tap: Int) -> Void
   ) {

@@ -3,7 +3,7 @@
 public struct AxisTaps {
   public let inputs: Int
   public private(set) var starts: [Int] = []
-  /// One more than there are outputs.
+  /// One more than the number of outputs.
   public private(set) var offsets: [Int] = [0]
   public private(set) var weights: [Double] = []
 
@@ -12,7 +12,7 @@ public struct AxisTaps {
   public var outputs: Int { starts.count }
   public func count(_ output: Int) -> Int { offsets[output + 1] - offsets[output] }
 
-  /// Whether every output is its own input.
+  /// Whether every output equals its input.
   public var isIdentity: Bool {
     outputs == inputs && weights.count == inputs && weights.allSatisfy { $0 == 1 }
       && starts.indices.allSatisfy { starts[$0] == $0 && count($0) == 1 }
@@ -24,8 +24,8 @@ public struct AxisTaps {
     offsets.append(weights.count)
   }
 
-  /// The adjoint. Starts and ends must not decrease: then outputs that read one input follow each
-  /// other.
+  /// The adjoint. Starts and ends must not decrease: then the outputs that read one input are
+  /// consecutive.
   public var transposed: AxisTaps {
     var first = [Int](repeating: outputs, count: inputs)
     var last = [Int](repeating: -1, count: inputs)
@@ -49,10 +49,10 @@ public struct AxisTaps {
   }
 }
 
-/// Maps resampled along their height and their width.
+/// Resamples maps along their height and width.
 public enum Resample {
   /// [items][height][width][lanes] by `rows` along the height, then by `columns` along the width.
-  /// Lanes are 1, or in Float a multiple of eight. A nil axis stays as it is.
+  /// Lanes are 1, or in Float a multiple of eight. A nil axis is unchanged.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func apply<T: ResampleScalar>(
@@ -130,7 +130,7 @@ public struct TapList<T: PointwiseScalar> {
   @inline(__always) func count(_ o: Int) -> Int { offsets[o + 1] - offsets[o] }
   @inline(__always) func copies(_ o: Int) -> Bool { count(o) == 1 && weights[offsets[o]] == 1 }
 
-  /// The inputs from the first to beyond the last that these outputs read.
+  /// The range of inputs that these outputs read, as its first and its end.
   @inline(__always) func span(_ first: Int, _ count: Int) -> (Int, Int) {
     var (low, high) = (Int.max, 0)
     for o in first..<(first + count) where offsets[o + 1] > offsets[o] {
@@ -141,13 +141,13 @@ public struct TapList<T: PointwiseScalar> {
   }
 }
 
-/// A type that sums are computed in.
+/// A scalar type that sums are computed in.
 public protocol ResampleScalar: PointwiseScalar {
-  /// The sums of single numbers.
+  /// Weighted sums of single elements.
   static func combine(
     _ taps: TapList<Self>, _ line: UnsafePointer<Self>, from first: Int, _ count: Int,
     into out: UnsafeMutablePointer<Self>)
-  /// The sums of pixels of several lanes.
+  /// Weighted sums of pixels of several lanes.
   static func combineLanes(
     _ taps: TapList<Self>, _ line: UnsafePointer<Self>, lanes: Int, from first: Int, _ count: Int,
     into out: UnsafeMutablePointer<Self>)

@@ -1,11 +1,10 @@
 import Glibc
 
-/// The most multiply-adds that this machine's cores can do: what kernels are measured
-/// against, in the same run, because clocks drift with load and temperature.
+/// The peak rate of multiply-adds of this machine's cores. Kernels are measured against it in the
+/// same run, because clocks drift with load and temperature.
 public enum Roof {
-  /// GFLOP/s of the pool's threads together when they do nothing but fused multiply-adds
-  /// in registers; a multiply-add counts as two. The best of many short rounds, taken for
-  /// about `seconds`.
+  /// GFLOP/s of the pool's threads together on fused multiply-adds in registers alone; a
+  /// multiply-add counts as two. The best of many short rounds, measured for about `seconds`.
   public static func measure(seconds: Double = 0.2) -> Double {
     let pool = ThreadPool.shared
     var state = [Float](repeating: 0, count: stateSize)
@@ -28,8 +27,8 @@ public enum Roof {
     return Double(pieces * steps * chains * vectorWidth * 2) / fastest * 1e-9
   }
 
-  /// GB/s at which the pool's threads together read memory, the other roof: 256 MB are
-  /// streamed for about `seconds`, the best pass counts. 0 where there is no such memory.
+  /// GB/s at which the pool's threads together read memory, the other roof. 256 MB are streamed for
+  /// about `seconds`, and the best pass counts. 0 if that memory is not available.
   public static func bandwidth(seconds: Double = 0.3) -> Double {
     let pieces = 256, count = 1 << 18
     let bytes = pieces * count * 4
@@ -72,7 +71,7 @@ public enum Roof {
   /// Twelve independent chains hide the latency of two multiply-adds a cycle, and fit the
   /// sixteen registers of AVX2. Their values tend to 1: neither infinite nor subnormal.
   @inline(never) private static func advance(_ p: UnsafeMutablePointer<Float>) {
-    // From memory, so that the compiler sees vectors: constants it takes apart by lanes.
+    // Loaded from memory, so that the compiler sees vectors: it would split constants into lanes.
     let (scale, shift) = (load(factors), load(factors + vectorWidth))
     var values = InlineArray<12, Vector>(repeating: .zero)
     for i in 0..<chains { values[i] = load(p + i * vectorWidth) }

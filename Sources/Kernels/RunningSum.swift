@@ -1,7 +1,8 @@
-// Sums along a line up to each number.
+// Running sums along a line.
 
 public enum RunningSum {
-  /// y[o][j][i] = Σ x[o][k][i] over k ≤ j, or over k ≥ j when `backwards`. Sums are carried in f64.
+  /// y[o][j][i] = Σ x[o][k][i] over k ≤ j, or over k ≥ j if `backwards`. Sums are accumulated in
+  /// f64.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func run<T: PointwiseScalar>(

@@ -1,24 +1,24 @@
 import COpenBLAS
 
-/// The eigenbases of SOAP: found once by eigendecomposition, then followed by power iteration.
+/// The eigenbases of SOAP: found once by eigendecomposition, then tracked by power iteration.
 enum SoapBasis {
   private typealias Side = SoapMatrix.Side
 
   /// The bases of matrices that have none yet.
   static func find(_ matrices: [SoapMatrix]) {
-    // The largest first, so that no thread waits for one that began late.
+    // The largest first, so that no thread has to wait for one that started late.
     let sides = matrices.flatMap { [$0.left, $0.right].compactMap { $0 } }
       .sorted { $0.size > $1.size }
     ThreadPool.shared.run(sides.count) { decompose(sides[$0]) }
   }
 
-  /// The eigenvectors of the mean; the identity where it is not finite.
+  /// The eigenvectors of the mean; the identity if it is not finite.
   private static func decompose(_ side: Side) {
     let n = side.size
     withScratch { scratch in
       let vectors = scratch.floats(n * n)
       var isFinite = true
-      // A row's upper triangle is a column's lower one to LAPACK.
+      // The upper triangle in row-major order is the lower one to LAPACK.
       for i in 0..<n {
         for j in i..<n {
           vectors[i * n + j] = side.gram[i * n + j]
@@ -45,18 +45,18 @@ enum SoapBasis {
     }
   }
 
-  /// A basis while it is refreshed.
+  /// The working memory of a basis while it is refreshed.
   private struct Work {
     var side: Side
-    /// Row by row, L times each vector of the basis.
+    /// L times each vector of the basis, row by row.
     var product: UnsafeMutablePointer<Float>
-    /// Which old vector each new one follows.
+    /// For each new vector, the old one that it follows.
     var order: UnsafeMutablePointer<Int>
   }
 
-  /// The moments of a matrix meanwhile.
+  /// The working memory of a matrix's moments during a refresh.
   private struct Moments {
-    /// The first moment on its way out of the old bases, along one dimension and along both.
+    /// The first moment as it is rotated out of the old bases: along one dimension, and along both.
     var half: UnsafeMutablePointer<Float>
     var whole: UnsafeMutablePointer<Float>
     var second: UnsafeMutablePointer<Float>
@@ -64,9 +64,9 @@ enum SoapBasis {
     var right: UnsafeMutablePointer<Int>?
   }
 
-  /// One step of power iteration and a QR for each basis: Q ← qr(L·Q), the columns sorted by their
-  /// eigenvalues qᵀLq before. The second moments go with their vectors, the first ones are turned
-  /// out of the old bases and into the new.
+  /// One step of power iteration and a QR for each basis: Q ← qr(L·Q), with the columns first
+  /// sorted by their eigenvalues qᵀLq. Second moments move with their vectors; first moments are
+  /// rotated out of the old bases and into the new.
   static func refresh(_ matrices: [SoapMatrix]) {
     if matrices.isEmpty { return }
     withScratch { scratch in
@@ -130,8 +130,8 @@ enum SoapBasis {
     }
   }
 
-  /// Sorts the products and puts the Q of their QR in the place of the basis, which stays where a
-  /// number is not finite.
+  /// Sorts the products and replaces the basis by the Q of their QR. The basis is kept if a number
+  /// is not finite.
   private static func orthogonalise(_ work: Work) {
     let n = work.side.size, basis = work.side.basis
     withScratch { scratch in
@@ -143,7 +143,7 @@ enum SoapBasis {
         isFinite = isFinite && values[i].isFinite
       }
       guard isFinite else { return }
-      // Equal ones stay in order.
+      // Equal ones keep their order.
       var order = UnsafeMutableBufferPointer(start: work.order, count: n)
       order.sort {
         values[$0] > values[$1] || (values[$0] == values[$1] && $0 < $1)

@@ -1,18 +1,18 @@
 import COpenBLAS
 
-/// The numbers of SOAP that are not a learning rate or a decay.
+/// The settings of SOAP other than the learning rate and the decay.
 public struct SoapOptions: Sendable, Equatable {
   public var beta1: Double
   public var beta2: Double
-  /// What the matrices L and R keep of themselves at each step.
+  /// The decay factor of the running means L and R, per step.
   public var shampooBeta: Double
   public var epsilon: Double
   /// Steps between two refreshes of a basis, at least 1.
   public var frequency: Int
-  /// A longer dimension has no basis; one of `sizes`.
+  /// The longest dimension that has a basis; one of `sizes`.
   public var largest: Int
 
-  /// Beyond these LAPACK could not count its working memory.
+  /// Beyond these sizes LAPACK's integers for its working memory would overflow.
   public static let sizes = 1...16384
 
   public init(
@@ -30,12 +30,12 @@ public struct SoapOptions: Sendable, Equatable {
 
 /// One matrix that SOAP updates, with its states; all contiguous and row-major.
 public struct SoapMatrix {
-  /// What is known of one dimension.
+  /// The state of one dimension.
   struct Side {
     var size: Int
     /// The mean of GGᵀ (or GᵀG), size × size. Only the upper triangle is kept up to date.
     var gram: UnsafeMutablePointer<Float>
-    /// Its eigenvectors, one a row, those of the largest eigenvalues first.
+    /// Its eigenvectors, one per row, in descending order of their eigenvalues.
     var basis: UnsafeMutablePointer<Float>
   }
 
@@ -46,18 +46,18 @@ public struct SoapMatrix {
   /// Adam's moments, in the bases.
   let first: UnsafeMutablePointer<Float>
   let second: UnsafeMutablePointer<Float>
-  /// How many gradients came so far: an integer, whose last digit is lost after 2²⁴ steps, when
-  /// nothing depends on it any more.
+  /// How many gradients have been seen. A float that counts exactly up to 2²⁴ steps, after which
+  /// nothing depends on its last digit.
   let seen: UnsafeMutablePointer<Float>
   let left: Side?
   let right: Side?
   let lr: Double
   let decay: Float
-  /// Its place among the steps between two refreshes.
+  /// Its offset within the refresh period.
   let phase: Int
 
-  /// Names and shapes of the states of a parameter: moments, count, and for each dimension of the
-  /// matrix (its first by all others) up to `largest` the mean and the basis.
+  /// Names and shapes of a parameter's states: moments and count, then mean and basis for each
+  /// dimension of the matrix (the first dimension by all others) that is at most `largest` long.
   public static func states(of shape: [Int], largest: Int) -> [(name: String, shape: [Int])] {
     let rows = shape.first ?? 1, columns = shape.dropFirst().reduce(1, *)
     var list = [("m", shape), ("v", shape), ("t", [1])]
@@ -66,7 +66,7 @@ public struct SoapMatrix {
     return list
   }
 
-  /// The tensor of `slice` as a matrix of so many rows, its states as `states` lists them.
+  /// The tensor of `slice` as a matrix of `rows` rows, with its states in the order of `states`.
   public init(_ slice: OptimiserSlice, rows: Int, largest: Int, phase: Int) {
     self.rows = rows
     columns = rows > 0 ? slice.count / rows : 0
@@ -92,8 +92,8 @@ public struct SoapMatrix {
   private var longSide: Side? { isTall ? left : right }
   private var shortSide: Side? { isTall ? right : left }
 
-  /// Blocks of the long dimension, the pieces that a matrix is worked on in: columns of a wide one,
-  /// rows of a tall one.
+  /// Blocks of the long dimension, which are the pieces of work: columns of a wide matrix, rows of
+  /// a tall one.
   var blocks: [Range<Int>] { SoapMatrix.blocks(max(rows, columns)) }
 
   static func blocks(_ size: Int) -> [Range<Int>] {
@@ -101,10 +101,10 @@ public struct SoapMatrix {
     return stride(from: 0, to: size, by: length).map { $0..<min(size, $0 + length) }
   }
 
-  /// How many numbers a block has.
+  /// How many elements a block has.
   func size(_ block: Range<Int>) -> Int { block.count * min(rows, columns) }
 
-  /// The contiguous runs of a block: where one lies in the matrix, and where in the block.
+  /// The contiguous runs of a block: the offset of each in the matrix, and in the block.
   @inline(__always)
   func forEachRun(
     _ block: Range<Int>, _ body: (_ offset: Int, _ inBlock: Int, _ count: Int) -> Void
@@ -118,7 +118,7 @@ public struct SoapMatrix {
     }
   }
 
-  /// A block of Q_Lᵀ·X·Q_R, the matrix `x` seen in the bases.
+  /// Rotates a block of the matrix `x` into the bases: Q_Lᵀ·X·Q_R.
   func turn(_ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     withScratch { scratch in
       let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
@@ -149,7 +149,7 @@ public struct SoapMatrix {
     }
   }
 
-  /// The way back along the short dimension: writes a block of the whole matrix `out`.
+  /// Rotates back along the short dimension: writes a block of the whole matrix `out`.
   func turnBackShort(
     _ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>
   ) {
@@ -171,8 +171,8 @@ public struct SoapMatrix {
     }
   }
 
-  /// The way back along the long dimension of the whole matrix `x`: a block of
-  /// out ← keep·out + scale·(x in the world's axes).
+  /// Rotates a block of the whole matrix `x` back along the long dimension: out ← keep·out +
+  /// scale·(x in the original axes).
   func turnBackLong(
     _ x: UnsafePointer<Float>, _ block: Range<Int>, scale: Float = 1, keep: Float = 0,
     into out: UnsafeMutablePointer<Float>
@@ -180,7 +180,7 @@ public struct SoapMatrix {
     let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
     guard let side = longSide else {
       forEachRun(block) { offset, _, count in
-        // What lies there need not be a number where nothing of it is kept.
+        // `out` may be uninitialised if none of it is kept.
         for i in offset..<(offset + count) {
           out[i] = keep == 0 ? scale * x[i] : keep * out[i] + scale * x[i]
         }
@@ -201,7 +201,7 @@ public struct SoapMatrix {
 
   private struct Operand {
     var p: UnsafePointer<Float>
-    /// From one row to the next.
+    /// The distance from one row to the next.
     var lead: Int
     var transposed: Bool
 
@@ -212,7 +212,7 @@ public struct SoapMatrix {
     }
   }
 
-  /// C ← keep·C + scale·A·B of m × n numbers, k in each sum.
+  /// C ← keep·C + scale·A·B of m × n elements, k terms per sum.
   private func product(
     _ m: Int, _ n: Int, _ k: Int, _ a: Operand, _ b: Operand,
     _ c: (p: UnsafeMutablePointer<Float>, lead: Int), scale: Float = 1, keep: Float = 0
@@ -233,7 +233,7 @@ public struct SoapMatrix {
       (side.gram + start * rows + start, rows), scale: 1 - keep, keep: keep)
   }
 
-  /// The same of R ← keep·R + (1 − keep)·GᵀG.
+  /// The same for R ← keep·R + (1 − keep)·GᵀG.
   func accumulateRight(_ block: Range<Int>, keep: Float) {
     guard let side = right else { return }
     let (start, g) = (block.lowerBound, gradient + block.lowerBound)

@@ -3,13 +3,14 @@ import Glibc
 /// SOAP (Vyas et al., arXiv 2409.11321): Adam in the eigenbases of Shampoo's two matrices.
 ///
 /// L and R are running means of GGᵀ and GᵀG, Q_L and Q_R their eigenvectors. Adam's moments are
-/// those of Q_LᵀGQ_R, and its step is turned back: W ← (1 − decay)·W − lr·Q_L·m̂/(√v̂ + ε)·Q_Rᵀ.
-/// A dimension beyond `largest` has the identity for a basis. The first gradient of a matrix only
-/// finds its bases, as in the authors' program: no gradient is turned by a basis that it made.
+/// those of Q_LᵀGQ_R, and its step is rotated back: W ← (1 − decay)·W − lr·Q_L·m̂/(√v̂ + ε)·Q_Rᵀ. A
+/// dimension longer than `largest` has the identity as its basis. The first gradient of a matrix
+/// only initialises its bases, as in the authors' program, so no gradient is rotated by a basis
+/// made from it.
 ///
-/// The bases are refreshed every `frequency` steps (see `SoapBasis`). Where the authors refresh all
-/// matrices at once, matrix k does it when step − 1 + k is a multiple of the frequency, which
-/// spreads the work evenly.
+/// The bases are refreshed every `frequency` steps (see `SoapBasis`). The authors refresh all
+/// matrices at once. Here matrix k is refreshed when step − 1 + k is a multiple of the frequency,
+/// which spreads the work evenly.
 public enum SoapStep {
   private struct Piece {
     enum Work { case step, left, right }
@@ -18,7 +19,7 @@ public enum SoapStep {
     var block: Range<Int>
   }
 
-  /// One update of every matrix. `step` counts from 1, the phase of the refreshes.
+  /// One update of every matrix. `step` counts from 1 and sets the phase of the refreshes.
   public static func update(_ matrices: [SoapMatrix], _ options: SoapOptions, step: Int) {
     _ = singleThreaded
     let matrices = matrices.filter { $0.count > 0 }
@@ -29,7 +30,7 @@ public enum SoapStep {
     for m in matrices { m.seen[0] += 1 }
   }
 
-  /// Adam's step where there are bases, and the means L and R of all.
+  /// Adam's step for matrices that have bases, and the means L and R of all matrices.
   private static func advance(_ matrices: [SoapMatrix], _ options: SoapOptions) {
     var pieces: [Piece] = []
     for (k, m) in matrices.enumerated() {
@@ -64,7 +65,7 @@ public enum SoapStep {
     }
   }
 
-  /// A block of m/(√v̂ + ε), turned back along the short dimension.
+  /// A block of m/(√v̂ + ε), rotated back along the short dimension.
   private static func moments(
     _ m: SoapMatrix, _ block: Range<Int>, _ options: SoapOptions,
     into update: UnsafeMutablePointer<Float>

@@ -12,7 +12,7 @@ public func stridedCopy<T>(
 ) {
   if sizes.contains(0) { return }
   var order = sizes.indices.filter { sizes[$0] != 1 }
-  // As the target lies in memory: channels are next to each other in a feature map.
+  // In the target's memory order: channels are adjacent in a feature map.
   order.sort { abs(targetStrides[$0]) > abs(targetStrides[$1]) }
   var dims: [CopiedDimension] = []
   for d in order {
@@ -28,7 +28,7 @@ public func stridedCopy<T>(
   copyRows(dims, rows, inner, from: source, to: target)
 }
 
-/// Copies blocks of rows, which keep both sides' lines in cache when they disagree.
+/// Copies blocks of rows, which keeps both sides' cache lines when their orders differ.
 @inline(__always)
 private func copyRows<T>(
   _ outer: [CopiedDimension], _ rows: CopiedDimension, _ row: CopiedDimension,
@@ -53,7 +53,7 @@ private func copyRows<T>(
         t += i * dim.t
       }
       if row.size < 8 {
-        // A loop over each row would take longer than its elements.
+        // The overhead of a loop over each row would exceed the copying.
         for j in 0..<row.size {
           let (p, q) = (s + j * row.s, t + j * row.t)
           for i in 0..<count { q[i * rows.t] = p[i * rows.s] }

@@ -3,16 +3,16 @@ import Synchronization
 
 /// One persistent pool of threads for every kernel.
 ///
-/// Work is cut into numbered pieces by the caller, from shapes alone, and threads take
-/// pieces by atomic ticket. Which thread computes a piece therefore never changes a
-/// result, and a busy core only means that the others take more tickets.
+/// The caller splits work into numbered pieces, from shapes alone, and threads take pieces by
+/// atomic ticket. So which thread computes a piece never changes a result, and a busy core only
+/// means that the others take more tickets.
 public final class ThreadPool: @unchecked Sendable {
   public static let shared = ThreadPool()
 
   private final class Job {
     let count: Int
-    /// Not retained: a worker that wakes late may hold the job after the call is over, but
-    /// finds no ticket left and never looks here.
+    /// Not retained: a worker that wakes late may still hold the job after the call has returned,
+    /// but it finds no ticket left and never reads this.
     let body: UnsafePointer<(Int) -> Void>
     let next = Atomic<Int>(0)
     let done = Atomic<Int>(0)
@@ -48,18 +48,18 @@ public final class ThreadPool: @unchecked Sendable {
     wanted = Atomic(ThreadPool.availableCores)
   }
 
-  /// Processors that are online.
+  /// The number of processors that are online.
   public static var availableCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
-  /// How many threads, the caller included, share the work. Any number from 1 to 256.
+  /// How many threads, the caller's included, share the work: 1 to 256.
   public var threads: Int {
     get { wanted.load(ordering: .relaxed) }
     set { wanted.store(min(max(newValue, 1), 256), ordering: .relaxed) }
   }
 
-  /// Runs `body(0)` … `body(count − 1)`, in any order and on any thread, and returns when
-  /// all are done. A call from inside a piece, or while another thread's call is under
-  /// way, runs on its own thread alone.
+  /// Runs `body(0)` … `body(count − 1)`, in any order and on any thread, and returns when all are
+  /// done. A call from inside a piece, or during another thread's call, runs on its own thread
+  /// alone.
   public func run(_ count: Int, _ body: (Int) -> Void) {
     let threads = self.threads
     if count <= 1 || threads == 1
@@ -89,13 +89,13 @@ public final class ThreadPool: @unchecked Sendable {
     }
   }
 
-  /// Starts the threads, and returns when every one of them is at work: a process that gives up
-  /// the right to start any must not do so while one is half started.
+  /// Starts the threads, and returns when every one of them is running. A process that drops the
+  /// right to create threads must not do so while one is only half started.
   public func start() {
     let arrived = Atomic<Int>(0)
     run(threads) { _ in
       arrived.wrappingAdd(1, ordering: .relaxed)
-      // As many as could be started.
+      // As many as could be created.
       while arrived.load(ordering: .relaxed) <= workers { sched_yield() }
     }
   }
@@ -131,13 +131,13 @@ public final class ThreadPool: @unchecked Sendable {
   }
 
   private func loop(index: Int) {
-    // Signals belong to the thread that owns the Lua state.
+    // Signals go to the thread that owns the Lua state.
     var all = sigset_t()
     sigfillset(&all)
     pthread_sigmask(SIG_BLOCK, &all, nil)
     var seen = 0
     while true {
-      // The next kernel usually follows within microseconds: look before sleeping.
+      // The next kernel usually follows within microseconds: spin before sleeping.
       var spins = 0
       while generation.load(ordering: .acquiring) == seen && spins < 2000 {
         spins += 1

@@ -1,7 +1,7 @@
 import CVector
 
-// The vectors that kernels compute with: as wide as the build's instruction set, chosen at
-// compile time. Layouts in memory never depend on it: channels are padded to eight.
+// The vector types of the kernels: as wide as the build's instruction set, chosen at compile time.
+// Memory layouts never depend on them: channels are padded to eight.
 
 typealias V8 = SIMD8<Float>
 #if LUNERV_VECTOR512
@@ -18,13 +18,13 @@ typealias V8 = SIMD8<Float>
 @inline(__always) func load8(_ p: UnsafePointer<Float>) -> V8 { lunerv_load8(p) }
 @inline(__always) func store8(_ v: V8, _ p: UnsafeMutablePointer<Float>) { lunerv_store8(v, p) }
 
-/// Whether a result of this many floats is written past the caches: it would not stay in
-/// them anyway, and an ordinary store first reads what it overwrites.
+/// Whether a result of this many floats is written past the caches: it would not stay in them
+/// anyway, and an ordinary store first reads the line that it overwrites.
 @inline(__always) func streams(_ count: Int) -> Bool { count >= streamingFloats }
 private let streamingFloats = 1 << 21
 
-/// Copies `count` floats, a multiple of eight, past the caches, whole lines where `out` is a
-/// multiple of 64 bytes; it is one of 32. ``finishStreaming(_:)`` follows before another thread reads.
+/// Copies `count` floats, a multiple of eight, past the caches; in whole lines if `out`, a multiple
+/// of 32 bytes, is one of 64. Call ``finishStreaming(_:)`` before another thread reads them.
 @inline(__always) func stream(
   _ p: UnsafePointer<Float>, to out: UnsafeMutablePointer<Float>, count: Int
 ) {
@@ -65,7 +65,7 @@ private let streamingFloats = 1 << 21
   #endif
 }
 
-/// The first `n` floats at `p`, less than a vector, and zeros.
+/// The first `n` floats at `p`, fewer than a vector holds, then zeros.
 @inline(__always) func loadFirst(_ n: Int, _ p: UnsafePointer<Float>) -> Vector {
   #if LUNERV_VECTOR512
     if n == 8 { return lunerv_widen8(lunerv_load8(p)) }
@@ -124,8 +124,8 @@ private let streamingFloats = 1 << 21
   #endif
 }
 
-/// Calls `body` with the first lane of every vector that covers `lanes`. (`stride` is called out
-/// of line where the compiler has inlined much already.)
+/// Calls `body` with the first lane of every vector that covers `lanes`. (The compiler stops
+/// inlining `stride` in functions that have inlined much already.)
 @inline(__always) func forEachVectorOfLanes(_ lanes: Int, _ body: (Int) -> Void) {
   var c = 0
   while c < lanes {

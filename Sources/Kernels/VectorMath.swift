@@ -1,6 +1,6 @@
 import Glibc
 
-/// Elementary functions on a vector of floats at a time, within a few units in the last place of
+/// Elementary functions, one vector of floats at a time, within a few units in the last place of
 /// the correctly rounded result (`VectorMathTests` measures each against libm).
 @inline(__always) func bits(_ v: Vector) -> Integers { unsafeBitCast(v, to: Integers.self) }
 @inline(__always) func floats(_ v: Integers) -> Vector { unsafeBitCast(v, to: Vector.self) }
@@ -32,7 +32,7 @@ private let roundingMagic: Float = 12_582_912
 }
 
 @inline(__always) private func anyLarge(_ x: Vector) -> Bool {
-  // Not-a-numbers compare false and take the careful path too.
+  // NaNs compare false and take the careful path too.
   !all(floats(bits(x) & 0x7fff_ffff) .<= Vector(repeating: 10_000))
 }
 
@@ -63,7 +63,7 @@ private let roundingMagic: Float = 12_582_912
   p = poly(r, 1.666_666_5e-1, p)
   p = poly(r, 0.5, p)
   let e = fma(p, r * r, r + 1)
-  // 2ⁿ in two factors, so that n = 128 does not overflow the exponent field on its way.
+  // 2ⁿ as two factors, so that n = 128 does not overflow the exponent field.
   let k = bits(shifted) &- Int32(bitPattern: roundingMagic.bitPattern)
   let half = k &>> 1
   let value =
@@ -88,7 +88,7 @@ private let roundingMagic: Float = 12_582_912
   return whereLess(x2, Vector(repeating: 0.390_625), small, signed)
 }
 
-/// The error function by a rational approximation, ±1 from where that is its rounded value.
+/// The error function by a rational approximation; ±1 where that is its rounded value.
 @inline(__always) func verf(_ v: Vector) -> Vector {
   let four = Vector(repeating: 4)
   let x = whereLess(v, -four, -four, whereLess(four, v, four, v))

@@ -1,5 +1,6 @@
-/// Convolution in groups that are wider than a vector: forward by a product of its own, which keeps
-/// the order and the rounding of the definition; gradients group by group, by what serves one group.
+/// Convolution in groups that are wider than a vector. The forward pass has a product of its own,
+/// which keeps the order and rounding of the definition. Gradients run group by group, each as a
+/// convolution with one group.
 enum WideGroups {
   static func forward(
     _ s: ConvolutionShape, _ input: ImageOperand, weights: UnsafePointer<Float>,
@@ -46,7 +47,7 @@ enum WideGroups {
           let shape = gather.region(rows: rows, columns: columns)
           let pitch = shape.columns * inLanes
           let step = shape.columnStep * inLanes
-          // Whole groups of four pixels are read: up to three beyond the last.
+          // Pixels are read in groups of four: up to three past the last.
           let slack = 4 * step
           let region = scratch.floats(shape.rows * pitch + slack)
           gather.pack(input, n: n, y0: y0, x0: x0, shape, into: region)
@@ -139,7 +140,7 @@ enum WideGroups {
   }
 }
 
-/// The channels of one group of an image after the other, each as an image of its own.
+/// The channels of one group of an image at a time, as an image of their own.
 private struct GroupSlice {
   private let source: UnsafePointer<Float>
   private let from: ImageLayout
@@ -183,8 +184,8 @@ private struct GroupSlice {
 }
 
 extension ImageTarget {
-  /// Writes a channels-last image of some channels to its place, `channel` and those behind it, and
-  /// zeros to padding lanes behind the last channel.
+  /// Writes a channels-last image of some channels to its place, from `channel` on, and zeros to
+  /// the padding lanes after the last channel.
   fileprivate func put(_ source: UnsafePointer<Float>, _ from: ImageLayout, channel: Int) {
     let (c, lanes, width) = (from.channels, layout.lanes, layout.width)
     let last = channel + c == layout.channels
@@ -207,20 +208,20 @@ extension ImageTarget {
   }
 }
 
-/// A row of pixels for one or two vectors of outputs: bias + Σ weights · input, term after term, each
+/// A row of pixels for one or two vectors of outputs: bias + Σ weights · input, term by term, each
 /// product rounded. Pixel p's input for a term is at offsets[term] + p·step.
 private struct BroadcastRow {
   var source: UnsafePointer<Float>
   var step: Int
   var offsets: UnsafePointer<Int>
   var terms: Int
-  /// [term][lane], of the first vector and of the second.
+  /// [term][lane], for the first and the second vector.
   var weights: UnsafePointer<Float>, next: UnsafePointer<Float>
   var bias: UnsafePointer<Float>
   var out: UnsafeMutablePointer<Float>
   var outPitch: Int
 
-  /// `count` pixels are a multiple of four.
+  /// `count` is a multiple of four.
   func singles(_ count: Int) {
     var x = 0
     while x + 8 <= count {

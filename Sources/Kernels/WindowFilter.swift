@@ -41,7 +41,7 @@ public enum WindowFilter {
       ThreadPool.shared.run(planes * blocks) { index in
         let (p, y0) = (index / blocks, index % blocks * block)
         withScratch { scratch in
-          // Zeros on either side of a line stand for what lies beyond it.
+          // The line is padded with zeros on both sides.
           let padded = scratch.take(ow + 2 * (k - 1), of: T.self)
           padded.update(repeating: 0, count: ow + 2 * (k - 1))
           let line = padded + (k - 1)
@@ -58,8 +58,8 @@ public enum WindowFilter {
   }
 }
 
-/// 2×2 mean with stride 2 over planes; `padY`/`padX` rows and columns of zeros stand on
-/// either side and count, an incomplete last window is dropped.
+/// 2×2 mean with stride 2 over planes. `padY`/`padX` rows and columns of zeros are added on both
+/// sides and count; an incomplete last window is dropped.
 public enum MeanPool {
   public static func size(_ n: Int, pad: Int) -> Int { (n + 2 * pad) / 2 }
   @_specialize(where T == Float)

@@ -1,10 +1,10 @@
 /// Winograd convolution of stride 1, in one of the forms of ``WinogradForm``.
 ///
-/// An image is cut into tasks of a few rows of tiles, a task into batches of tiles, and a batch
-/// goes through row by row of the transform: the products of one row find their operands in
+/// An image is split into tasks of a few rows of tiles, and a task into batches of tiles. A batch
+/// is processed row by row of the transform, so that the products of one row find their operands in
 /// the first-level cache.
 enum Winograd {
-  /// Forward (or, with transposed weights, gradient by data); `u` holds the transformed
+  /// The forward product or, with transposed weights, the data gradient; `u` holds the transformed
   /// weights.
   static func forward(
     _ input: ImageOperand, transformed u: UnsafePointer<Float>, form: WinogradForm,

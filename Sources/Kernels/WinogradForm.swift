@@ -1,9 +1,8 @@
-/// A form F(m×m, r×r) of Winograd's convolution (Lavin & Gray, arXiv 1509.09308): a tile of
-/// m + r − 1 inputs along either axis makes m outputs of r taps, by as many products as it has
-/// inputs.
+/// A form F(m×m, r×r) of Winograd's convolution (Lavin & Gray, arXiv 1509.09308): a tile of m + r −
+/// 1 inputs along either axis makes m outputs of r taps, with one product per input.
 ///
-/// Tiles of six take the points 0, ±1, ±2, ∞; tiles of eight ±½ too. Relative error against
-/// f64 is about 1e-5 of the output's largest magnitude for each; `ConvolutionTests` measures it.
+/// Tiles of six use the points 0, ±1, ±2, ∞; tiles of eight ±½ too. Relative to f64 the error is
+/// about 1e-5 of the output's largest magnitude for each; `ConvolutionTests` measures it.
 enum WinogradForm {
   /// F(4×4, 3×3): 36 products where the direct form has 144.
   case four3
@@ -12,16 +11,16 @@ enum WinogradForm {
   /// F(4×4, 5×5): 64 products where the direct form has 400.
   case four5
 
-  /// Taps of the kernel along one axis.
+  /// Taps of the kernel per axis.
   @inline(__always) var taps: Int { self == .four5 ? 5 : 3 }
-  /// Outputs of a tile along one axis.
+  /// Outputs of a tile per axis.
   @inline(__always) var outputs: Int { self == .six3 ? 6 : 4 }
-  /// Inputs of a tile along one axis.
+  /// Inputs of a tile per axis.
   @inline(__always) var tile: Int { self == .four3 ? 6 : 8 }
-  /// What a tile has in inputs beyond its outputs, along one axis.
+  /// Inputs of a tile minus its outputs, per axis.
   @inline(__always) var border: Int { taps - 1 }
 
-  /// Calls `body` with a constant, so that each form has code of its own.
+  /// Calls `body` with a constant, so that each form gets specialised code.
   @inline(__always) func specialised(_ body: (WinogradForm) -> Void) {
     switch self {
     case .four3: body(.four3)
@@ -30,10 +29,11 @@ enum WinogradForm {
     }
   }
 
-  /// What is transformed before the products: pixels of the input, or gradients of the output.
+  /// The operand that is transformed before the products: pixels of the input, or gradients of the
+  /// output.
   enum Side { case input, gradient }
 
-  /// Constants too, the side among them.
+  /// The same, with the side as a constant too.
   @inline(__always) func specialised(_ side: Side, _ body: (WinogradForm, Side) -> Void) {
     specialised { form in
       switch side {
@@ -43,10 +43,10 @@ enum WinogradForm {
     }
   }
 
-  /// What a transform makes of one column of a tile: eight numbers at most, the first ones count.
+  /// The transform of one column of a tile: at most eight values, of which the first ones are used.
   typealias Column = (Vector, Vector, Vector, Vector, Vector, Vector, Vector, Vector)
 
-  /// Bᵀ d along one axis, of the tile's numbers at p, p + stride, …
+  /// Bᵀ d along one axis, for the tile's values at p, p + stride, …
   @inline(__always) func input(_ p: UnsafePointer<Float>, stride: Int) -> Column {
     let (d0, d1, d2) = (load(p), load(p + stride), load(p + 2 * stride))
     let (d3, d4, d5) = (load(p + 3 * stride), load(p + 4 * stride), load(p + 5 * stride))
@@ -82,8 +82,8 @@ enum WinogradForm {
     )
   }
 
-  /// A g along one axis, of the gradients of a tile's outputs at p, p + stride, …: the adjoint
-  /// of ``output(_:stride:)``.
+  /// A g along one axis, for the gradients of a tile's outputs at p, p + stride, …: the adjoint of
+  /// ``output(_:stride:)``.
   @inline(__always) func gradient(_ p: UnsafePointer<Float>, stride: Int) -> Column {
     let (g0, g1) = (load(p), load(p + stride))
     let (g2, g3) = (load(p + 2 * stride), load(p + 3 * stride))
@@ -106,7 +106,7 @@ enum WinogradForm {
     _ side: Side, _ p: UnsafePointer<Float>, stride: Int
   ) -> Column { side == .input ? input(p, stride: stride) : gradient(p, stride: stride) }
 
-  /// G: point p has a row of scale·(1, p, p², …), ∞ the last tap.
+  /// G: the row of point p is scale·(1, p, p², …), that of ∞ the last tap.
   var weights: [[Double]] {
     var points: [(point: Double, scale: Double)]
     if tile == 6 {

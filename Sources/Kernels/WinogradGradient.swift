@@ -1,6 +1,6 @@
 extension Winograd {
-  /// dW[o][i][k][k] (and, when asked, db[o]) of a convolution of `input` whose output's
-  /// gradient is `gradient`. Overwrites its outputs.
+  /// dW[o][i][k][k] and, if wanted, db[o] of a convolution of `input`, where `gradient` is the
+  /// gradient of its output. Overwrites its outputs.
   static func weightGradient(
     _ input: ImageOperand, gradient: ImageOperand, form: WinogradForm, padding: Int,
     dw: UnsafeMutablePointer<Float>, db: UnsafeMutablePointer<Float>?
@@ -120,7 +120,7 @@ extension Winograd {
     let plane = depth * lanes
     let (tile, taps) = (form.tile, form.taps)
     let g = form.weights.map { $0.map(Float.init) }
-    // Which seen channel a lane of the gradient holds, −1 for padding.
+    // The seen channel of each lane of the gradient, −1 for padding.
     var channel = [Int](repeating: -1, count: lanes)
     for o in 0..<gradient.seenChannels { channel[gradient.lane(of: o)] = o }
     ThreadPool.shared.run(inputs) { i in
@@ -155,8 +155,8 @@ extension Winograd {
   }
 }
 
-/// Into how many partial sums a gradient by weights is cut: a number that depends on the
-/// shape alone, so that the sum's order does too.
+/// How many partial sums a weight gradient is split into. The number depends on the shape alone, so
+/// the order of the sum does too.
 func weightGradientParts(tasks: Int, bytes: Int) -> Int {
   min(tasks, max(2, min(8, (64 << 20) / max(bytes, 1))))
 }

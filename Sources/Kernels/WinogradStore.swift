@@ -1,9 +1,9 @@
-/// Takes the tiles of a task back along y and, bias added and activated, to the image.
+/// Transforms the tiles of a task back along y, adds the bias, applies the activation and stores.
 ///
-/// A pixel of `shuffle` s lies in s rows of memory, in each of them `run` floats long; the
-/// pixels of a tile's row follow one another there. Results that go past the caches are
-/// gathered in a buffer first, so that whole lines leave at once: the processor would write
-/// half lines twice. So are those that an activation changes.
+/// A pixel of `shuffle` s occupies s rows of memory, `run` floats in each; the pixels of a tile's
+/// row are adjacent there. Results that are stored past the caches are first gathered in a buffer,
+/// so that whole cache lines are written: the processor would write half lines twice. Results with
+/// an activation go through the buffer too.
 struct TileStore {
   private let output: ImageTarget
   private let form: WinogradForm
@@ -13,10 +13,10 @@ struct TileStore {
   private let pitch: Int, bufferPitch: Int
   private let buffer: UnsafeMutablePointer<Float>?
   private let streaming: Bool
-  /// Where a planar image's pixels are taken apart.
+  /// Where a planar image's pixels are split into channels.
   private let column: UnsafeMutablePointer<Float>
 
-  /// `bias` has a value for each lane, and a vector's worth of memory behind.
+  /// `bias` has a value for each lane, followed by a vector's worth of memory.
   init(
     _ output: ImageTarget, form: WinogradForm, bias: UnsafePointer<Float>, _ scratch: Scratch
   ) {
@@ -32,10 +32,10 @@ struct TileStore {
     column = scratch.floats(form.outputs * vectorWidth)
   }
 
-  /// Before another thread reads what was stored.
+  /// Call before another thread reads the results.
   func finish() { finishStreaming(streaming) }
 
-  /// The tile whose first pixel is (y, x) of image `n`. `half` is the tile transformed back
+  /// Stores the tile whose first pixel is (y, x) of image `n`. `half` is the tile transformed back
   /// along x, [tile][outputs][lanes].
   func run(_ half: UnsafePointer<Float>, lanes: Int, n: Int, y: Int, x: Int) {
     let layout = output.layout
@@ -68,8 +68,8 @@ struct TileStore {
     }
   }
 
-  /// Pixel by pixel, so that each row is written in order: where the last vector of a pixel
-  /// may spill, the next pixel covers it.
+  /// Pixel by pixel, so that each row is written in order. If `spills`, the tail of a pixel's last
+  /// vector is overwritten by the next pixel.
   @inline(__always) private func channelsLast(
     _ half: UnsafePointer<Float>, lanes: Int, to out: UnsafeMutablePointer<Float>, pitch: Int,
     rows: Int, columns: Int, spills: Bool
@@ -97,7 +97,7 @@ struct TileStore {
     }
   }
 
-  /// All of a vector, or its first eight floats.
+  /// A whole vector, or its first eight floats.
   @inline(__always) private func store(
     _ v: Vector, _ q: UnsafeMutablePointer<Float>, whole: Bool
   ) {

@@ -1,12 +1,12 @@
 import CVector
 
-/// How an image of output pixels is cut: by its shape alone.
+/// How an image of output pixels is split: by its shape alone.
 struct TileGrid {
   let n: Int, height: Int, width: Int
   let tilesX: Int, tilesY: Int
-  /// Tile columns of a task, tile rows of a batch, batches of a task. `batch` tiles are a
-  /// batch: few enough that a row of their transforms fits the first-level cache, more for
-  /// gradients by weights, whose sums pass through it too.
+  /// Tile columns per task, tile rows per batch, batches per task. `batch` tiles are a batch: few
+  /// enough that a row of their transforms fits in the first-level cache, but more for weight
+  /// gradients, whose sums pass through it too.
   let columns: Int, batchRows: Int, batches: Int
   let blocksX: Int, blocksY: Int
 
@@ -18,7 +18,7 @@ struct TileGrid {
     columns = (tilesX + pieces - 1) / pieces
     batchRows = min(max(1, batch / columns), tilesY)
     blocksX = pieces
-    // Taller tasks recompute less of a computed input; short images still want tasks.
+    // Taller tasks recompute less of a computed input; short images still need enough tasks.
     var batches = most
     while batches > 1,
       blocksX * n * ((tilesY + batches * batchRows - 1) / (batches * batchRows)) < 32
@@ -40,27 +40,27 @@ struct TileGrid {
   }
 }
 
-/// Pixels as a task reads them, lanes together, row after row: where they lie, or packed into a
-/// window of rows, which stays in the second-level cache while it moves down the task.
+/// Pixels as a task reads them, lanes together, row by row: in place, or packed into a window of
+/// rows that stays in the second-level cache while it moves down the task.
 struct Region {
   let image: ImageOperand
   let n: Int, y: Int, rows: Int, x: Int, columns: Int
   private let pixels: UnsafePointer<Float>
   private let window: UnsafeMutablePointer<Float>?
-  /// Rows that the window has room for, its first row, and where the packed ones end.
+  /// The window's capacity in rows, its first row, and the end of the packed ones.
   private let capacity: Int
   private var top = 0, filled = 0
   /// Floats from row to row.
   let pitch: Int
 
-  /// `span`: how many rows are wanted at once.
+  /// - Parameter span: how many rows are needed at once.
   init(
     _ image: ImageOperand, n: Int, y: Int, rows: Int, x: Int, columns: Int, span: Int,
     _ scratch: Scratch
   ) {
     self.image = image
     (self.n, self.y, self.rows, self.x, self.columns) = (n, y, rows, x, columns)
-    // Twice the span: what is still wanted moves to the top every other time.
+    // Twice the span: the rows still needed move to the top every other time.
     capacity = min(rows, 2 * span)
     if let (pixels, pitch) = image.inPlace(n: n, y0: y, rows: rows, x0: x, columns: columns) {
       (self.pixels, self.pitch, window) = (pixels, pitch, nil)
@@ -72,7 +72,7 @@ struct Region {
     pixels = UnsafePointer(window)
   }
 
-  /// Makes sure that the rows `wanted` are there; those before are gone.
+  /// Makes sure that the rows `wanted` are packed; earlier ones are dropped.
   mutating func fill(_ wanted: Range<Int>) {
     guard let window, wanted.upperBound > filled else { return }
     if wanted.upperBound - top > capacity {
@@ -89,7 +89,7 @@ struct Region {
 
   func row(_ y: Int) -> UnsafePointer<Float> { pixels + (y - top) * pitch }
 
-  /// What the rows `range` will be read from.
+  /// The memory that the rows `range` will be read from.
   func stretches(_ range: Range<Int>, _ body: (UnsafePointer<Float>, Int) -> Void) {
     for row in range.clamped(to: 0..<rows) {
       image.forEachStretch(n: n, y: y + row, x0: x, columns: columns, body)
@@ -97,7 +97,7 @@ struct Region {
   }
 }
 
-/// Memory that the next batch will read, fetched little by little while this one computes.
+/// Memory that the next batch will read, prefetched bit by bit while this one computes.
 struct Ahead {
   private static let most = 96
   private let first: UnsafeMutablePointer<UnsafePointer<Float>>
@@ -124,7 +124,7 @@ struct Ahead {
 
   /// Part `k` of `parts`.
   @inline(__always) func fetch(_ k: Int, of parts: Int) {
-    // One division, in place of two for each stretch.
+    // One division instead of two per range.
     let (from, to) = ((k << 20) / parts, k + 1 == parts ? 1 << 20 : ((k + 1) << 20) / parts)
     for s in 0..<count {
       for line in ((lines[s] * from) >> 20)..<((lines[s] * to) >> 20) {
@@ -134,8 +134,8 @@ struct Ahead {
   }
 }
 
-/// Calls `body` for every vector of `count` floats, `count` a multiple of eight; the last
-/// may overlap the one before. At least one vector's worth of memory lies behind each side.
+/// Calls `body` for every vector of `count` floats, `count` a multiple of eight; the last may
+/// overlap the one before. Each side has at least one vector's worth of memory after its end.
 @inline(__always) func forEachVector(_ count: Int, _ body: (Int) -> Void) {
   var i = 0
   while i + vectorWidth <= count {
@@ -147,7 +147,7 @@ struct Ahead {
 
 // MARK: - Transforms of a batch
 
-/// Both transforms of a batch, the second left to the caller row by row.
+/// Both transforms of a batch; the caller runs the second row by row.
 struct Lines {
   let memory: UnsafeMutablePointer<Float>
   /// Floats of one line, and of the lines of all tile rows.
@@ -179,8 +179,8 @@ extension WinogradForm {
     }
   }
 
-  /// Along x: V[tile][tiles][vLanes] of one line. `vLanes` is `lanes` in whole vectors: what
-  /// lies beyond `lanes` belongs to the next pixel, and no product uses it.
+  /// Along x: V[tile][tiles][vLanes] of one line. `vLanes` is `lanes` rounded up to whole vectors:
+  /// the surplus belongs to the next pixel, and no product uses it.
   @inline(never) func columns(
     _ side: Side, _ line: UnsafePointer<Float>, lanes: Int, columns: Int,
     into v: UnsafeMutablePointer<Float>, plane: Int
@@ -197,8 +197,8 @@ extension WinogradForm {
     }
   }
 
-  /// Back along x: of each tile one row, [outputs][lanes], from the products [tile][tiles][width];
-  /// all rows of a tile lie together.
+  /// Back along x: for each tile one row, [outputs][lanes], from the products [tile][tiles][width];
+  /// all rows of a tile are stored together.
   @inline(never) func outputColumns(
     _ m: UnsafePointer<Float>, width: Int, tiles: Int, into half: UnsafeMutablePointer<Float>,
     lanes: Int

@@ -1,14 +1,14 @@
 import CVector
 
 extension WinogradForm {
-  /// Floats of transformed weights: [tile²][panel][depth][panel width], the last panel as
-  /// ``lastIsHalved(lanes:)`` says.
+  /// Floats of transformed weights: [tile²][panel][depth][panel width], with the last panel as in
+  /// ``lastIsHalved(lanes:)``.
   func weightCount(input: ImageLayout, output: ImageLayout) -> Int {
     tile * tile * input.depth * roundUp(output.lanes, vectorWidth)
   }
 
-  /// G k Gᵀ of every kernel, in f64 and eight at a time: those of neighbouring lanes of the output,
-  /// which are neighbours in each of the matrices.
+  /// G k Gᵀ of every kernel, in f64, eight at a time: the kernels of adjacent output lanes, which
+  /// are adjacent in each of the matrices.
   func transform(
     _ w: WeightView, input: ImageLayout, output: ImageLayout, into u: UnsafeMutablePointer<Float>
   ) {
@@ -16,7 +16,7 @@ extension WinogradForm {
     let matrix = depth * lanes
     let halved = lastIsHalved(lanes: output.lanes)
     let groups = LaneGroup.all(of: output, rows: depth, halved: halved)
-    // Rows of padding are nobody's.
+    // No kernel writes the rows of padding.
     if depth != w.inputs || halved && depth % 2 == 1 {
       u.update(repeating: 0, count: tile * tile * matrix)
     }
@@ -73,7 +73,7 @@ extension WinogradForm {
     }
   }
 
-  /// A row of G with `taps` eights of numbers, `stride` eights apart.
+  /// A row of G times the `taps` vectors of eight at `p`, `stride` vectors apart.
   @inline(__always) private func product(
     _ row: UnsafePointer<Double>, _ p: UnsafePointer<Double>, stride: Int
   ) -> SIMD8<Double> {

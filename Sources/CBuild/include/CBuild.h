@@ -1,6 +1,6 @@
 #pragma once
 
-/// What the build was told: the instruction set that it is for, and the commit ("" where nobody
-/// said, see scripts/install). One small file, so that a new commit compiles nothing else.
+/// What the build knows about itself: its instruction set, and its commit ("" if none was given, see
+/// scripts/install). A small file of its own, so that a new commit recompiles nothing else.
 const char *_Nonnull lunerv_build_march(void);
 const char *_Nonnull lunerv_build_commit(void);

@@ -4,8 +4,8 @@
 void *_Nullable lunerv_thread_session(void);
 void lunerv_set_thread_session(void *_Nullable pointer);
 
-/// Eight or sixteen floats at any address. Swift's own unaligned loads are generic functions that
-/// large callers do not always inline; these always are.
+/// Loads and stores of eight or sixteen floats at any address. Swift's own unaligned loads are
+/// generic functions that are not always inlined into large callers; these always are.
 typedef float lunerv_float8 __attribute__((vector_size(32)));
 typedef float lunerv_float8_unaligned __attribute__((vector_size(32), aligned(4)));
 
@@ -17,8 +17,8 @@ static inline __attribute__((always_inline)) void lunerv_store8(lunerv_float8 v,
   *(lunerv_float8_unaligned *)p = v;
 }
 
-/// Past the caches, to an address that is a multiple of 32 bytes; `lunerv_fence` before
-/// another thread may read it.
+/// A store past the caches, to an address that is a multiple of 32 bytes. Call `lunerv_fence`
+/// before another thread reads it.
 static inline __attribute__((always_inline)) void lunerv_stream8(lunerv_float8 v, float *p) {
   __builtin_nontemporal_store(v, (lunerv_float8 *)p);
 }
@@ -29,7 +29,7 @@ static inline __attribute__((always_inline)) void lunerv_fence(void) {
 #endif
 }
 
-/// Eight doubles, where sums of weights want them.
+/// Eight doubles, for sums of weights.
 typedef double lunerv_double8 __attribute__((vector_size(64)));
 typedef double lunerv_double8_unaligned __attribute__((vector_size(64), aligned(8)));
 
@@ -54,8 +54,8 @@ lunerv_narrow_double8(lunerv_double8 v) {
   return __builtin_convertvector(v, lunerv_float8);
 }
 
-// Selections. Swift's own (`replacing(with:where:)`, operators on masks) fall apart into
-// lanes in functions that are large already.
+// Selections. Swift's own (`replacing(with:where:)`, operators on masks) are split into lanes in
+// functions that are already large.
 #define LUNERV_SELECTIONS(width, bytes)                                                         \
   typedef int lunerv_int##width __attribute__((vector_size(bytes)));                            \
   static inline __attribute__((always_inline)) lunerv_float##width lunerv_select##width(        \
@@ -84,7 +84,7 @@ lunerv_narrow_double8(lunerv_double8 v) {
 
 LUNERV_SELECTIONS(8, 32)
 
-/// Lane l of the result is lane places[l] of v, from 0 to 7.
+/// Lane l of the result is lane places[l] of v; places are 0 to 7.
 static inline __attribute__((always_inline)) lunerv_float8 lunerv_permute8(lunerv_float8 v,
                                                                            lunerv_int8 places) {
 #ifdef __AVX2__
@@ -96,7 +96,7 @@ static inline __attribute__((always_inline)) lunerv_float8 lunerv_permute8(luner
 #endif
 }
 
-/// Asks for the line at `p` to be brought into the second-level cache.
+/// Prefetches the cache line at `p` into the second-level cache.
 static inline __attribute__((always_inline)) void lunerv_prefetch(const float *p) {
   __builtin_prefetch(p, 0, 2);
 }
@@ -113,13 +113,13 @@ static inline __attribute__((always_inline)) void lunerv_store16(lunerv_float16 
   *(lunerv_float16_unaligned *)p = v;
 }
 
-/// Past the caches, to an address that is a multiple of 64 bytes.
+/// A store past the caches, to an address that is a multiple of 64 bytes.
 static inline __attribute__((always_inline)) void lunerv_stream16(lunerv_float16 v, float *p) {
   __builtin_nontemporal_store(v, (lunerv_float16 *)p);
 }
 
-/// The first eight, under a mask: taking them out of the vector first tempts the compiler into
-/// computing either half alone.
+/// The first eight, stored under a mask. If they were extracted first, the compiler might compute
+/// either half alone.
 static inline __attribute__((always_inline)) void lunerv_store_first8(lunerv_float16 v, float *p) {
   __builtin_ia32_storeups512_mask(p, v, 0xff);
 }
@@ -137,7 +137,7 @@ static inline __attribute__((always_inline)) lunerv_float16 lunerv_broadcast_pai
   return (lunerv_float16)(lunerv_double8){pair, pair, pair, pair, pair, pair, pair, pair};
 }
 
-/// The sums of neighbours, and eight zeros.
+/// The sums of adjacent floats, and eight zeros.
 static inline __attribute__((always_inline)) lunerv_float16 lunerv_add_pairs(lunerv_float16 v) {
   const lunerv_float16 zero = {0};
   const lunerv_float16 sums =
@@ -148,7 +148,7 @@ static inline __attribute__((always_inline)) lunerv_float16 lunerv_add_pairs(lun
 
 LUNERV_SELECTIONS(16, 64)
 
-/// Lane l of the result is lane places[l] of v, from 0 to 15.
+/// Lane l of the result is lane places[l] of v; places are 0 to 15.
 static inline __attribute__((always_inline)) lunerv_float16 lunerv_permute16(lunerv_float16 v,
                                                                              lunerv_int16 places) {
   return (lunerv_float16)__builtin_ia32_permvarsf512(v, places);
