@@ -21,11 +21,11 @@ struct lunerv_editor {
   const char *prompt;
   bool stopped;
   bool shown;
-  /// Signals that are let through while waiting.
+  /// Signals that are unblocked while waiting.
   sigset_t waiting;
 };
 
-// Signals that end a wait. All but the last two have handlers of the program's own.
+// Signals that end a wait. All but the last two have handlers in the program.
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT};
 static volatile sig_atomic_t resized, continued;
 
@@ -34,7 +34,7 @@ static void note(int signal) {
   if (signal == SIGCONT) continued = 1;
 }
 
-/// Holds the signals back outside of waits. `before` is the mask that was.
+/// Blocks the signals outside of waits. `before` receives the previous mask.
 static void hold(sigset_t *before) {
   sigset_t held;
   sigemptyset(&held);
@@ -42,14 +42,14 @@ static void hold(sigset_t *before) {
   pthread_sigmask(SIG_BLOCK, &held, before);
 }
 
-/// The mask of a wait: whatever was held before, a signal that asks to stop is seen.
+/// The mask of a wait: a signal that asks for a stop is always unblocked.
 static sigset_t wait_mask(const sigset_t *before) {
   sigset_t mask = *before;
   for (size_t i = 0; i < sizeof watched / sizeof *watched; i++) sigdelset(&mask, watched[i]);
   return mask;
 }
 
-/// The terminal as it is after another size or a pause.
+/// Refreshes the terminal after it was resized or the process was stopped.
 static void refresh(lunerv_editor *e) {
   if (continued) {
     continued = 0;
@@ -64,7 +64,7 @@ static void refresh(lunerv_editor *e) {
   }
 }
 
-/// One byte of standard input: 1, 0 at the end, -1 where a signal asks to stop.
+/// Reads one byte of standard input: 1, 0 at the end, −1 if a signal asks for a stop.
 static int next_byte(lunerv_editor *e, unsigned char *byte) {
   for (;;) {
     e->callbacks.claim_signals();
@@ -85,7 +85,7 @@ static int next_byte(lunerv_editor *e, unsigned char *byte) {
   }
 }
 
-/// A character of UTF-8; what is none becomes U+FFFD.
+/// Reads a character of UTF-8; invalid bytes become U+FFFD.
 static int next_character(EditLine *edit, wchar_t *character) {
   lunerv_editor *e = NULL;
   el_get(edit, EL_CLIENTDATA, &e);
@@ -117,7 +117,7 @@ static char *show_prompt(EditLine *edit) {
   return (char *)e->prompt;
 }
 
-/// Tab: two spaces where a line begins, so that code can be pasted.
+/// Tab: two spaces at the beginning of a line, so that code can be pasted.
 static unsigned char complete(EditLine *edit, int key) {
   (void)key;
   lunerv_editor *e = NULL;
@@ -160,7 +160,8 @@ lunerv_editor *lunerv_editor_open(
   el_set(e->edit, EL_ADDFN, "lunerv-complete", "Completes a name", complete);
   el_set(e->edit, EL_BIND, "^I", "lunerv-complete", NULL);
   el_set(e->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
-  // Ctrl and an arrow: a word; Home, End and Delete as terminals without keypad mode send them.
+  // Ctrl and an arrow move by a word; Home, End and Delete as sent by terminals without keypad
+  // mode.
   el_set(e->edit, EL_BIND, "\033[1;5C", "em-next-word", NULL);
   el_set(e->edit, EL_BIND, "\033[1;5D", "ed-prev-word", NULL);
   el_set(e->edit, EL_BIND, "\033[H", "ed-move-to-beg", NULL);
@@ -190,7 +191,7 @@ lunerv_line_status lunerv_editor_read(
   e->prompt = prompt;
   e->stopped = false;
   int length = 0;
-  // el_gets shows the prompt first: a Ctrl-D that came between would be lost.
+  // el_gets shows the prompt before it prepares the terminal: a Ctrl-D in between would be lost.
   el_set(e->edit, EL_PREP_TERM, 1);
   const char *text = el_gets(e->edit, &length);
   sigaction(SIGWINCH, &window, NULL);
@@ -236,14 +237,14 @@ lunerv_line_status lunerv_plain_read(
       status = lunerv_line_stopped;
       break;
     }
-    // What the stream has read already needs no wait. A terminal gives whole lines.
+    // Bytes that the stream has read already need no wait. A terminal delivers whole lines.
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     bool is_buffered = stdin->_IO_read_ptr < stdin->_IO_read_end;
     if (!is_buffered && ppoll(&input, 1, NULL, &waiting) < 0) {
       if (errno == EINTR) continue;
       break;
     }
-    // Half a line in a pipe may be long in coming.
+    // The rest of a line in a pipe may take long to arrive.
     pthread_sigmask(SIG_SETMASK, &waiting, NULL);
     ssize_t length = getline(line, capacity, stdin);
     int error = errno;

@@ -1,5 +1,5 @@
-// A bridge for a state that another program has made: a plain `lua5.4`, or any host that loads
-// lunerv as a module. The state keeps its allocator, behind ours, and its owner closes it.
+// A bridge for a state that another program made: a plain `lua5.4`, or any host that loads lunerv
+// as a module. Our allocator wraps the state's own, and the owner closes the state.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,13 +13,13 @@ bool lunerv_is_module;
 struct lunerv_attachment {
   lua_Alloc allocate;
   void *context;
-  /// What `lunerv_set_owner` was given.
+  /// The argument of `lunerv_set_owner`.
   void *owner;
-  /// Whether the state is closed but for its memory.
+  /// Whether the state is closed and only its memory remains.
   bool ended;
-  /// Whether Ctrl-C is ours.
+  /// Whether we handle Ctrl-C.
   bool is_interpreter;
-  /// Blocks that the state's own allocator refused while Swift was on the stack.
+  /// Blocks lent because the state's own allocator refused them while Swift was on the stack.
   void **lent;
   size_t lent_count, lent_capacity;
 };
@@ -32,7 +32,7 @@ static size_t place_of(const lunerv_attachment *a, const void *block) {
   return i;
 }
 
-/// A block of ours in the place of one that the state's allocator refused.
+/// Lends a block of ours where the state's allocator refused one.
 static void *lend(lunerv_bridge *b, void *block, size_t old, size_t size) {
   lunerv_attachment *a = b->attachment;
   b->overdrawn = true;
@@ -55,7 +55,7 @@ static void *lend(lunerv_bridge *b, void *block, size_t old, size_t size) {
   return fresh;
 }
 
-/// A lent block that grows, shrinks or goes: back to the state's allocator where that will.
+/// A lent block is resized or freed: it moves back to the state's allocator if that accepts it.
 static void *settle(lunerv_bridge *b, size_t place, size_t old, size_t size) {
   lunerv_attachment *a = b->attachment;
   void *block = a->lent[place];
@@ -89,7 +89,7 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
     if (!moved && size && b->swift_on_stack) moved = lend(b, block, old, size);
   }
   if (moved || !size) b->used += size - old;
-  // The block of the main thread, which begins with its extra space, is the last one to go.
+  // The block of the main thread, which begins with its extra space, is freed last.
   if (!size && block && block == lua_getextraspace(b->main)) {
     free(a->lent);
     free(b->reserve);
@@ -99,23 +99,23 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
   return moved;
 }
 
-// Beginning and end
+// Opening and closing
 
 lunerv_bridge *lunerv_find_bridge(lua_State *L) {
-  // Lua has room for one more value than a function may push.
+  // Lua guarantees one more slot than a function may push.
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
   lunerv_bridge *b = lua_touserdata(L, -1);
   lua_pop(L, 1);
   return b;
 }
 
-/// The finalizer of an object older than all of lunerv's, so that it is the last of theirs to run.
+/// The finalizer of an object older than any of lunerv's, so that it runs last.
 static int end(lua_State *L) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   lunerv_attachment *a = b->attachment;
   if (a->ended) return 0;
   b->closing = a->ended = true;
-  lunerv_release_all(b);  // what finalizers have made
+  lunerv_release_all(b);  // objects that finalizers have made
   b->swift_on_stack = true;
   if (a->owner && b->callbacks.release) b->callbacks.release(a->owner);
   b->swift_on_stack = false;
@@ -137,7 +137,7 @@ static lunerv_bridge *attach(lua_State *L) {
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, end);
   lua_setfield(L, -2, "__gc");
-  // Room for the bridge first: what may raise comes before what would leak.
+  // Makes room for the bridge first, so that whatever may raise comes before whatever could leak.
   lua_pushboolean(L, 0);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_bridge);
   lunerv_bridge *b = calloc(1, sizeof *b);
@@ -163,8 +163,8 @@ static lunerv_bridge *attach(lua_State *L) {
   return b;
 }
 
-/// Keeps the library where it is: closing a state unloads its modules before the last of its memory
-/// is given back, and threads of the kernels live on.
+/// Keeps the library loaded. Closing a state unloads its modules before the last of its memory is
+/// freed, and the kernels' threads keep running.
 static void pin(const void *address) {
   Dl_info info;
   if (dladdr(address, &info) && info.dli_fname) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
@@ -187,7 +187,7 @@ int lunerv_open_module(lua_State *L, bool (*start)(lunerv_bridge *bridge)) {
   } else if (b->attachment->ended || !b->host) {
     return luaL_error(L, "lunerv: it could not be started in this Lua state");
   }
-  // The library's own source is what `require` finds now.
+  // `require` now finds the library's own source.
   lua_getglobal(L, "require");
   lua_pushliteral(L, "lunerv");
   lua_call(L, 1, 1);

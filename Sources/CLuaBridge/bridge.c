@@ -14,7 +14,7 @@ const char lunerv_key_path, lunerv_key_method, lunerv_key_error_class, lunerv_ke
 
 static int call_swift(lua_State *L) {
   lunerv_bridge *b = lunerv_bridge_of(L);
-  // Enough for data nested as deep as Swift pushes or reads it, so that it never lacks room.
+  // Enough for data nested as deep as Swift pushes or reads it, so that the stack never overflows.
   luaL_checkstack(L, 300, "too many arguments");
   lunerv_bridge *previous = b->attachment ? lunerv_begin_attached(L, b) : NULL;
   lua_State *running = b->running;
@@ -24,7 +24,7 @@ static int call_swift(lua_State *L) {
   int status = b->callbacks.call(lua_touserdata(L, lua_upvalueindex(1)), L);
   b->swift_on_stack = outer;
   if (b->attachment) {
-    // A coroutine that was resumed by other means than ours may be gone when a signal comes.
+    // A coroutine resumed other than by our functions may be gone when a signal arrives.
     b->running = running;
     lunerv_end_attached(previous);
   }
@@ -88,7 +88,7 @@ int lunerv_call(lua_State *L, int arguments, int results, bool report) {
   return status;
 }
 
-/// The chunk that was loaded, or the error for one that cannot be.
+/// The loaded chunk, or the error if it cannot be loaded.
 static int finish_load(lua_State *L, int status) {
   if (status == LUA_OK) return 1;
   if (status != LUA_ERRMEM) lunerv_make_error(L, status == LUA_ERRFILE ? "io" : "data");
@@ -131,7 +131,7 @@ void lunerv_take_kept_error(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_kept);
 }
 
-// The allocator overdraws while Swift calls these, so that they cannot raise.
+// While Swift calls these, the allocator may exceed the limit, so they cannot raise.
 int lunerv_reference(lua_State *L) { return luaL_ref(L, LUA_REGISTRYINDEX); }
 void lunerv_push_reference(lua_State *L, int reference) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
@@ -159,7 +159,7 @@ int lunerv_prepend_path(lua_State *L, const char *folder) {
   return lunerv_call(L, 1, 0, false);
 }
 
-/// A searcher: asks its upvalue, a function name → (source, chunk name) or nil.
+/// A searcher: calls its upvalue, a function name → (source, chunk name) or nil.
 static int search_source(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -185,7 +185,7 @@ static int add_searcher(lua_State *L) {
   lua_getfield(L, -1, "searchers");
   int searchers = lua_gettop(L);
   luaL_checktype(L, searchers, LUA_TTABLE);
-  // The first searcher looks into package.preload; ours comes next, before any folder.
+  // The first searcher looks into package.preload; ours is next, before any folder.
   for (lua_Integer i = (lua_Integer)lua_rawlen(L, searchers); i >= 2; i--) {
     lua_rawgeti(L, searchers, i);
     lua_rawseti(L, searchers, i + 1);
@@ -223,10 +223,10 @@ int lunerv_preload(lua_State *L, const char *name) {
   return lunerv_call(L, 2, 0, false);
 }
 
-// The module "lunerv.bridge": what the stdlib needs from the host's machinery.
+// The module "lunerv.bridge": the functions of the host that the stdlib needs.
 
-/// set_error_path(path, method): path() gives the path of the module that computes, or nil;
-/// method(object, name) what is said when absent methods of its objects are called, or nil.
+/// set_error_path(path, method): path() gives the path of the module that is computing, or nil;
+/// method(object, name) gives the message for calling an absent method of an object, or nil.
 static int set_error_path(lua_State *L) {
   for (int i = 1; i <= 2; i++)
     if (!lua_isnoneornil(L, i)) luaL_checktype(L, i, LUA_TFUNCTION);
@@ -241,7 +241,7 @@ static int interrupted(lua_State *L) {
   return 1;
 }
 
-/// Asks for a stop where standard output has lost its reader.
+/// Asks for a stop if standard output has lost its reader.
 static int stop_if_unread(lua_State *L) {
   lunerv_interrupt_unread();
   if (lunerv_interrupt_requested()) lunerv_arm(L);
@@ -249,7 +249,7 @@ static int stop_if_unread(lua_State *L) {
 }
 
 /// new_error(kind, message, data): an error object. Kinds are those of LunervError.Kind; data is a
-/// table of facts or nil.
+/// table of details or nil.
 static int new_error(lua_State *L) {
   const char *kind = luaL_checkstring(L, 1);
   lua_settop(L, 3);
@@ -266,8 +266,8 @@ static int is_error(lua_State *L) {
   return 1;
 }
 
-/// error_of(raised): the error object that a raised text stands for, which may know more; what is
-/// anything else as it is.
+/// error_of(raised): the error object that a raised text came from, which may hold more; any other
+/// value is returned unchanged.
 static int error_of(lua_State *L) {
   lua_settop(L, 1);
   if (lua_type(L, 1) == LUA_TSTRING && lunerv_is_noted(L, 1)) lunerv_adopt(L, L, 1);
@@ -285,7 +285,7 @@ static int finish_shield(lua_State *L, int status) {
   return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
 }
 
-/// shield(f, ...): f's results; Ctrl-C waits until it is done.
+/// shield(f, ...): f's results; Ctrl-C is deferred until it is done.
 static int shield(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_pushcfunction(L, note_origin);
@@ -294,22 +294,22 @@ static int shield(lua_State *L) {
   return finish_shield(L, lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1));
 }
 
-/// Stack: handler of messages, cleanup, results or error.
+/// Stack: message handler, cleanup, results or error.
 static int finish_on_error(lua_State *L, int status, lua_KContext context) {
   (void)context;
   if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 2;
   lunerv_shield(1);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, -2);
-  lua_pcall(L, 1, 0, 0);  // the first error is the one to report
+  lua_pcall(L, 1, 0, 0);  // the first error is the one that is reported
   lunerv_shield(-1);
   if (lunerv_interrupt_requested()) lunerv_arm(L);
   lua_settop(L, 3);
   return lua_error(L);
 }
 
-/// on_error(f, cleanup, ...): f's results. After an error, Ctrl-C included, cleanup(error)
-/// runs shielded, and the error goes on.
+/// on_error(f, cleanup, ...): f's results. After an error, Ctrl-C included, cleanup(error) runs
+/// shielded, and the error is raised again.
 static int on_error(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   luaL_checktype(L, 2, LUA_TFUNCTION);
@@ -328,8 +328,8 @@ static int finish_nested(lua_State *L, int status, lua_KContext context) {
   return status == LUA_OK || status == LUA_YIELD ? lua_gettop(L) - 1 : lua_error(L);
 }
 
-/// nested(f, ...): f's results, with `depth` one higher until it returns or fails. The
-/// increment belongs to the coroutine: it is taken back while f has yielded.
+/// nested(f, ...): f's results, with `depth` one higher until it returns or fails. The increment
+/// belongs to the coroutine: it is undone while f has yielded.
 static int nested(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_pushcfunction(L, note_origin);
@@ -377,9 +377,10 @@ void lunerv_set_up(lua_State *L) {
   lua_setglobal(L, "error");
   lua_pushcfunction(L, lunerv_assert);
   lua_setglobal(L, "assert");
-  // Incremental: the generational mode of 5.4.4 is young. With the default pace (200, 100)
-  // userdata outrun it, because a finalized object is freed only one cycle later: two
-  // million of them left 48 MB and rising; this pace leaves 0.1 MB in the same time.
+  // Incremental: the generational mode of 5.4.4 is immature. At the default pace (200, 100)
+  // userdata are made faster than they are collected, because a finalized object is freed only one
+  // cycle later: after two million of them 48 MB were in use and rising. At this pace it is 0.1 MB
+  // in the same time.
   lua_gc(L, LUA_GCINC, 150, 400, 0);
 }
 
@@ -423,7 +424,7 @@ lunerv_bridge *lunerv_open(lunerv_callbacks callbacks, void *host) {
     return NULL;
   }
   lunerv_keep_reserve(b);
-  b->swift_on_stack = true;  // from here on Swift is outermost
+  b->swift_on_stack = true;  // from here on Swift is the outermost frame
   return b;
 }
 

@@ -1,10 +1,10 @@
-// coroutine.resume, wrap and close, which note which coroutine runs (a signal must hook
-// that one), who resumed it (an error may have to be placed there), and which share of
-// `depth` and which `site` are its own.
+// coroutine.resume, wrap and close. They record which coroutine runs (a signal must hook that one),
+// who resumed it (an error may have to be placed there), and its own share of `depth` and `site`.
 
 #include "internal.h"
 
-/// The number that a table of the registry holds for a coroutine, 0 where `stored` says none does.
+/// The number that a registry table holds for a coroutine, or 0; looked up only if `stored` says
+/// that some coroutine has one.
 static int64_t own(lua_State *L, lua_State *co, const void *table, bool stored) {
   if (!stored) return 0;
   lua_rawgetp(L, LUA_REGISTRYINDEX, table);
@@ -30,8 +30,8 @@ static void store(lua_State *L, lua_State *co, const void *table, bool *stored, 
   lua_pop(L, 1);
 }
 
-/// Moves `arguments` values over and resumes. Returns the number of results, moved to L,
-/// or -1 with the error value moved to L.
+/// Moves `arguments` values to the coroutine and resumes it. Returns the number of results, moved
+/// to L, or -1 with the error value moved to L.
 static int resume(lua_State *L, lua_State *co, int arguments) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   if (!lua_checkstack(co, arguments + 1)) {
@@ -49,7 +49,7 @@ static int resume(lua_State *L, lua_State *co, int arguments) {
   b->depth = depth + own_depth;
   if (own_site) b->site = own_site;
   b->running = co;
-  // A signal that came before the line above has hooked L.
+  // A signal that arrived before the line above has hooked L.
   if (lunerv_interrupt_requested()) lunerv_arm(co);
   int results = 0;
   int status = lua_resume(co, L, arguments, &results);
@@ -119,7 +119,7 @@ static int resume_wrapped(lua_State *L) {
     // A failing __close replaces the error.
     if (close_coroutine(L, co) != LUA_OK) lua_xmove(co, L, 1);
   }
-  // Unlike the original, no second position: messages already carry the user's line.
+  // Unlike the original, adds no second position: messages already have the user's line.
   return lua_error(L);
 }
 

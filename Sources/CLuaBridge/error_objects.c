@@ -1,5 +1,5 @@
-// What a failure is in Lua: a table with the fields kind, message, where, module and data, which
-// behaves as its text: tostring, `..`, `#`, `<`, string functions and methods, print and write.
+// Error objects in Lua: a table with the fields kind, message, where, module and data that behaves
+// as its text in tostring, `..`, `#`, `<`, string functions and methods, print and write.
 
 #include <string.h>
 
@@ -50,21 +50,21 @@ void lunerv_make_error(lua_State *L, const char *kind) {
 
 // Behaving as text
 
-/// Puts the text of an error in its place.
+/// Replaces an error by its text.
 static void become_text(lua_State *L, int index) {
   if (!lunerv_is_error(L, index)) return;
   lunerv_push_text(L, index);
   lua_replace(L, index);
 }
 
-/// A function of the standard library with errors among its arguments taken as text. It has no
-/// upvalues of its own, so it runs in this one's place.
+/// A function of the standard library that takes error arguments as their text. The original has no
+/// upvalues, so it runs in place of this one.
 static int with_text(lua_State *L) {
   for (int i = lua_gettop(L); i > 0; i--) become_text(L, i);
   return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
-/// Lets the functions of the table on top take errors as text: those named, or all.
+/// Makes the functions of the table on top, those named or all, accept errors as text.
 static void accept_errors(lua_State *L, const char *only) {
   for (lua_pushnil(L); lua_next(L, -2);) {
     bool named = lua_type(L, -2) == LUA_TSTRING &&
@@ -118,7 +118,7 @@ static int compare(lua_State *L, int operation) {
 static int less(lua_State *L) { return compare(L, LUA_OPLT); }
 static int less_or_equal(lua_State *L) { return compare(L, LUA_OPLE); }
 
-/// Like the original, for errors too; the host learns which error the text came of.
+/// As the original, but also for errors; the host can then tell which error the text came from.
 static int traceback(lua_State *L) {
   int message = lua_isthread(L, 1) ? 2 : 1;
   lua_State *thread = message == 2 ? lua_tothread(L, 1) : L;
@@ -176,7 +176,7 @@ void lunerv_open_errors(lua_State *L) {
     lua_pop(L, 1);
   }
 
-  // Made now: when it is needed, there is no memory for it.
+  // Made in advance: when it is needed, there is no memory to make it.
   lua_pushliteral(L, "not enough memory");
   lunerv_make_error(L, "memory");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &lunerv_key_memory);

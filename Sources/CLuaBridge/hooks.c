@@ -1,6 +1,6 @@
 // debug.sethook and debug.gethook, for debuggers and profilers written in Lua. A thread has one
-// hook, which Ctrl-C needs as well (interrupt.c): what a script sets is kept here, so that it
-// outlives an interrupt that was armed and is over, and is called by the one hook of the bridge.
+// hook, which Ctrl-C needs as well (interrupt.c). A script's hook is kept here, so that it survives
+// an interrupt that was armed and has ended. The bridge's one hook calls it.
 
 #include <string.h>
 
@@ -14,7 +14,7 @@ void lunerv_push_weak_table(lua_State *L) {
   lua_setmetatable(L, -2);
 }
 
-/// Pushes what was set for `co`: { function, mask, count }, or nil.
+/// Pushes the hook set for `co`: { function, mask, count }, or nil.
 static void push_entry(lua_State *L, lua_State *co) {
   luaL_checkstack(L, 4, NULL);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_hooks);
@@ -74,13 +74,13 @@ void lunerv_call_user_hook(lua_State *L, lua_Debug *event) {
   lua_call(L, 2, 0);
 }
 
-/// The thread that the first argument names, and where the others begin.
+/// The thread given as the first argument, and the index of the next argument.
 static lua_State *thread_of(lua_State *L, int *first) {
   *first = lua_isthread(L, 1) ? 2 : 1;
   return *first == 2 ? lua_tothread(L, 1) : L;
 }
 
-/// sethook([thread,] hook, mask [, count]); without a hook, takes it off.
+/// sethook([thread,] hook, mask [, count]); without a hook, removes it.
 static int debug_sethook(lua_State *L) {
   int first;
   lua_State *co = thread_of(L, &first);
@@ -117,7 +117,7 @@ static int debug_sethook(lua_State *L) {
   return 0;
 }
 
-/// gethook([thread]): function, mask, count as they were set; nil where nothing was.
+/// gethook([thread]): function, mask, count as they were set; nil if none is.
 static int debug_gethook(lua_State *L) {
   int first;
   push_entry(L, thread_of(L, &first));

@@ -1,5 +1,5 @@
-// Ctrl-C and its like: a flag that trampolines and kernels poll, and a hook on the running
-// coroutine for Lua code that calls neither. The hook that a script sets is hooks.c's.
+// Ctrl-C and other requests to stop: a flag that trampolines and kernels poll, and a hook on the
+// running coroutine for Lua code that calls neither. A script's own hook is in hooks.c.
 
 #include <errno.h>
 #include <poll.h>
@@ -12,28 +12,29 @@
 
 #include "stop.h"
 
-// What asks for a stop: Ctrl-C, the end of a job or of a container, a terminal that is gone, a
-// reader of standard output that is.
+// Signals that ask for a stop: Ctrl-C, the end of a job or container, a closed terminal, a closed
+// reader of standard output.
 static const int stops[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 enum { stop_count = sizeof stops / sizeof *stops };
 
 static atomic_bool requested;
 static atomic_int reason;
 static atomic_int shields;
-// Writes to a standard output that has lost its reader. The end of a step of training makes them a
-// request, since it keeps the work; so do more of them than a program says before it works.
+// Writes to a standard output that has lost its reader. They become a request at the end of a
+// training step, which keeps the work done; so does a number of them greater than what a program
+// prints before it starts work.
 static atomic_int lost_writes;
 enum { lost_writes_allowed = 8 };
 static struct sigaction before[stop_count];
 static bool handled[stop_count];
 static bool installed;
 
-// The state whose Lua code this thread is executing. A hook may be set only from that
-// thread, so a handler that finds itself elsewhere passes the signal on.
+// The state whose Lua code this thread runs. A hook may be set only from that thread, so a handler
+// that runs on another thread passes the signal on.
 static _Thread_local lunerv_bridge *volatile active;
 static atomic_bool owner_known;
 static _Atomic pthread_t owner;
-// Threads of a pool may block SIGINT; while one runs Lua it must not.
+// Threads of a pool may block SIGINT; while one runs Lua it must be unblocked.
 static _Thread_local sigset_t outer_mask;
 static _Thread_local bool unblocked;
 
@@ -103,8 +104,8 @@ void lunerv_hook(lua_State *L, lua_Debug *event) {
     lunerv_raise_interrupt(L);
     return;
   }
-  // Nobody asks for a stop any more, or a shield holds: the script's own hook goes on. Behind a
-  // shield, look again, but rarely.
+  // The request was withdrawn, or a shield is active: the script's own hook runs again. While
+  // shielded, check again, but rarely.
   bool shielded = lunerv_interrupt_requested();
   int mask = 0, count = 0;
   lunerv_user_hook(L, &mask, &count);
@@ -115,20 +116,20 @@ void lunerv_hook(lua_State *L, lua_Debug *event) {
   bool armed = lua_gethookmask(L) != mask || lua_gethookcount(L) != count;
   if (armed) {
     lua_sethook(L, mask ? lunerv_hook : NULL, mask, count);
-    // A signal may have come meanwhile, and its hook been overwritten.
+    // A signal may have arrived in between, and its hook been overwritten.
     if (!shielded && lunerv_interrupt_requested()) lunerv_arm(L);
     if (event->event == LUA_HOOKCOUNT) return;
   }
   lunerv_call_user_hook(L, event);
 }
 
-/// From the next instruction on, every instruction of a Lua function raises: so a `pcall`
-/// that caught the error has no time to go on, and a loop around it ends as well. C
-/// functions still run, among them the `__close` and `__gc` of objects.
+/// From the next instruction on, every instruction of a Lua function raises. So a `pcall` that
+/// caught the error cannot continue, and a loop around it ends too. C functions still run, among
+/// them the `__close` and `__gc` of objects.
 void lunerv_arm(lua_State *L) { lua_sethook(L, lunerv_hook, LUA_MASKCOUNT, 1); }
 
-/// Raised again and again on the way out, in a `__close` for one; what is told is where the
-/// script was the first time.
+/// Raised repeatedly while the stack unwinds, for example in a `__close`. The message gives the
+/// place where the script was the first time.
 int lunerv_raise_interrupt(lua_State *L) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   lunerv_arm(L);
@@ -153,7 +154,7 @@ static bool is_output_closed(void) {
 
 static void handle(int signal) {
   int error = errno;
-  // Another pipe's reader may go: who writes to it is told by the write.
+  // Another pipe may have lost its reader; its writer learns that from the write.
   if (signal == SIGPIPE && !is_output_closed()) {
     errno = error;
     return;
@@ -171,8 +172,9 @@ static void handle(int signal) {
     errno = error;
     return;
   }
-  // Only functions that POSIX and Lua allow in a handler from here on. The second Ctrl-C kills;
-  // other signals often come twice, and what the first one saves is not to be lost.
+  // From here on, only functions that POSIX and Lua allow in a handler. The second Ctrl-C kills.
+  // Other signals are often sent twice, and must not interrupt the saving that the first one
+  // started.
   if (signal == SIGINT) {
     struct sigaction standard;
     memset(&standard, 0, sizeof standard);
@@ -180,7 +182,7 @@ static void handle(int signal) {
     sigaction(signal, &standard, NULL);
   }
   if (b && b->running) lunerv_arm(b->running);
-  // A coroutine of a state that is not ours may run without our knowing.
+  // A coroutine of a state that is not ours may be running without our knowledge.
   if (b && b->attachment && b->main != b->running) lunerv_arm(b->main);
   errno = error;
 }
@@ -195,8 +197,9 @@ static void handle_stop(int signal, siginfo_t *info, void *context) {
 
 void (*const lunerv_stop_handler)(int, siginfo_t *, void *) = handle_stop;
 
-// The stand-alone interpreter sets a handler of its own before each of its calls, each line at its
-// prompt for one, and the standard one afterwards. Its own would stop neither kernels nor coroutines.
+// The stand-alone interpreter sets its own handler before each of its calls, such as each line at
+// its prompt, and restores the default afterwards. Its handler would stop neither kernels nor
+// coroutines.
 
 static void (*interpreter)(int);
 
@@ -248,18 +251,18 @@ bool lunerv_interrupt_renew(bool soon) {
 }
 
 void lunerv_interrupt_install(void) {
-  // A second call first puts back what was there before.
+  // A second call first restores the previous handlers.
   for (int i = 0; i < stop_count; i++)
     if (handled[i]) sigaction(stops[i], &before[i], NULL);
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = handle;
   sigemptyset(&action.sa_mask);
-  // No SA_RESTART: a script that waits for input is to notice.
+  // No SA_RESTART: a script that waits for input must notice.
   for (int i = 0; i < stop_count; i++) {
     handled[i] = sigaction(stops[i], &action, &before[i]) == 0;
-    // Whoever started this with nohup wants it to go on. SIGINT is ignored in the background of
-    // scripts, SIGPIPE below programs that did not mean to hand that down.
+    // A process started by nohup is meant to continue. SIGINT is ignored in background jobs of
+    // scripts, and SIGPIPE below programs that passed that on unintentionally.
     bool is_meant = stops[i] == SIGHUP || stops[i] == SIGTERM;
     if (handled[i] && is_meant && before[i].sa_handler == SIG_IGN) {
       sigaction(stops[i], &before[i], NULL);

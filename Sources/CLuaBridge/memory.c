@@ -1,7 +1,7 @@
-// The heap of a state of our own: its limit, and what happens when there is no more.
+// The heap of a state of our own: its limit, and what happens when memory runs out.
 //
-// A refusal would raise an error across the frames of Swift. So the allocator overdraws while Swift is
-// on the stack, and the trampoline raises when Swift has returned.
+// A refusal would raise an error across Swift frames. So the allocator exceeds the limit while
+// Swift is on the stack, and the trampoline raises when Swift has returned.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ bool lunerv_spend_reserve(lunerv_bridge *b) {
 }
 
 _Noreturn void lunerv_out_of_memory(void) {
-  // A jump across frames of Swift would be worse.
+  // Ending the process is better than a jump across Swift frames.
   fputs("lunerv: out of memory\n", stderr);
   abort();
 }
@@ -39,7 +39,7 @@ void *lunerv_allocate(void *context, void *block, size_t old_size, size_t size) 
     return NULL;
   void *moved = realloc(block, size);
   if (!moved) {
-    // The machine itself has no more.
+    // The machine itself has no memory left.
     if (!b->swift_on_stack) return NULL;
     b->overdrawn = true;
     if (lunerv_spend_reserve(b)) moved = realloc(block, size);
@@ -49,8 +49,8 @@ void *lunerv_allocate(void *context, void *block, size_t old_size, size_t size) 
   return moved;
 }
 
-/// Collects all garbage. The limit is lifted: a finalizer that finds no memory for its call is lost,
-/// and with it the object that it would release.
+/// Collects all garbage. The limit is lifted: a finalizer that cannot allocate memory for its call
+/// is lost, and with it the object that it would release.
 void lunerv_collect_all(lua_State *L, lunerv_bridge *b) {
   size_t limit = b->limit;
   b->limit = 0;
@@ -58,7 +58,7 @@ void lunerv_collect_all(lua_State *L, lunerv_bridge *b) {
   b->limit = limit;
 }
 
-/// After Swift has returned: whether what it overdrew remains after a full collection.
+/// After Swift has returned: whether memory still exceeds the limit after a full collection.
 bool lunerv_beyond_limit(lua_State *L, lunerv_bridge *b) {
   bool refused = b->overdrawn;
   b->overdrawn = false;
@@ -70,7 +70,7 @@ bool lunerv_beyond_limit(lua_State *L, lunerv_bridge *b) {
 
 int lunerv_raise_memory(lua_State *L) {
   lua_settop(L, 0);
-  lunerv_collect_all(L, lunerv_bridge_of(L));  // what Swift pushed is garbage now
+  lunerv_collect_all(L, lunerv_bridge_of(L));  // the values that Swift pushed are garbage now
   lunerv_keep_reserve(lunerv_bridge_of(L));
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_memory);
   return lua_error(L);
@@ -82,7 +82,8 @@ bool lunerv_would_overdraw(lua_State *L, size_t count) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   if (b->limit && (b->used > 2 * b->limit || count > 2 * b->limit - b->used)) return true;
   if (count < probed_size) return false;
-  // Large ones are tried, since the reserve would not do. Volatile, or it would be left out.
+  // Large sizes are tried, since the reserve would not suffice. Volatile, or the compiler would
+  // remove the trial.
   void *volatile probe = malloc(count + probed_size);
   bool found = probe != NULL;
   free(probe);

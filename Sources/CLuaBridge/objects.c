@@ -51,7 +51,7 @@ static void release(lua_State *L, lunerv_block *block) {
   block->object = NULL;
   if (!object) return;
   lunerv_bridge *b = lunerv_bridge_of(L);
-  if (b->attachment && b->closing) return;  // the end has released it
+  if (b->attachment && b->closing) return;  // already released at the state's end
   if (block->holding) drop(b, block->holding);
   block->holding = NULL;
   release_object(b, object);
@@ -75,7 +75,7 @@ void lunerv_push_object(lua_State *L, void *object, const void *info) {
   block->object = object;
   lua_setmetatable(L, -2);
   lunerv_bridge *b = lunerv_bridge_of(L);
-  // A finalizer's new object would have no finalizer of its own: it is born closed.
+  // An object made by a finalizer would itself have none: it is closed from the start.
   if (b->closing) {
     block->object = NULL;
     release_object(b, object);
@@ -84,7 +84,7 @@ void lunerv_push_object(lua_State *L, void *object, const void *info) {
   }
 }
 
-/// Also called by users with whatever they like: it only ever closes blocks of ours.
+/// Users may call this with any value: it only ever closes blocks of ours.
 static int collect_object(lua_State *L) {
   lunerv_block *block = any_block(L, 1);
   if (block) release(L, block);
@@ -92,7 +92,7 @@ static int collect_object(lua_State *L) {
 }
 
 /// __close with the class's own function as upvalue (or nil): runs that once, with the error that
-/// ends the scope or nil, then releases whatever it did.
+/// ends the scope or nil, then releases the object whatever the outcome.
 static int close_object(lua_State *L) {
   lunerv_block *block = any_block(L, 1);
   if (!block || !block->object) return 0;

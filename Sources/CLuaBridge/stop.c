@@ -1,6 +1,6 @@
-// Stopping one state from any thread, without a word to the others of the process. Native functions
-// and kernels look at a flag; Lua code that calls neither is stopped by a hook, which only the
-// thread that runs it may set: a signal has it do so.
+// Stops one state from any thread, without affecting the others of the process. Native functions
+// and kernels poll a flag. Lua code that calls neither is stopped by a hook, which only the thread
+// that runs it may set: a signal makes it do so.
 
 #include <pthread.h>
 #include <signal.h>
@@ -13,7 +13,7 @@
 struct lunerv_stop {
   atomic_int references;
   atomic_bool wanted;
-  pthread_mutex_t mutex;  // guards what follows
+  pthread_mutex_t mutex;  // guards the fields below
   bool runs;
   pthread_t thread;
 };
@@ -26,7 +26,7 @@ static void install(void) {
   memset(&action, 0, sizeof action);
   action.sa_sigaction = lunerv_stop_handler;
   sigemptyset(&action.sa_mask);
-  // No SA_RESTART: a script that waits for input is to notice.
+  // No SA_RESTART: a script that waits for input must notice.
   action.sa_flags = SA_SIGINFO;
   sigaction(LUNERV_STOP_SIGNAL, &action, &before);
 }

@@ -4,11 +4,11 @@
 
 #include "internal.h"
 
-/// Sent to the thread whose Lua code shall stop. By itself it does nothing, so that one that comes
-/// late does no harm.
+/// Sent to the thread whose Lua code is to stop. It has no effect by itself, so a late one is
+/// harmless.
 #define LUNERV_STOP_SIGNAL SIGURG
 
-/// What that thread does then: hooks the running coroutine.
+/// The signal handler of that thread: hooks the running coroutine.
 extern void (*const lunerv_stop_handler)(int, siginfo_t *, void *);
-/// Calls the handler that was there before.
+/// Calls the previous handler.
 void lunerv_stop_pass_on(int signal, siginfo_t *info, void *context);

@@ -1,4 +1,4 @@
-// The entry of liblunerv-lua.so. It may raise, so it is no Swift.
+// The entry point of liblunerv-lua.so. It is not written in Swift because it may raise.
 
 #include "CLunervModule.h"
 

@@ -9,7 +9,7 @@ public struct ByteWriter: Sendable {
   public mutating func byte(_ value: UInt8) { bytes.append(value) }
   public mutating func append(_ more: [UInt8]) { bytes.append(contentsOf: more) }
 
-  /// Seven bits a byte, the lowest first; the high bit says that more follow.
+  /// Seven bits per byte, the lowest first; the high bit means that more follow.
   public mutating func number(_ value: UInt64) {
     var rest = value
     while rest >= 0x80 {
@@ -30,8 +30,8 @@ public struct ByteWriter: Sendable {
   }
 }
 
-/// Takes the bytes of a section apart. Whatever they are, it reads no others and throws an
-/// error of kind `data` when they do not suffice.
+/// Parses the bytes of a section. Whatever they are, it reads no others, and throws an error of
+/// kind `data` if there are too few.
 public struct ByteReader: Sendable {
   private let bytes: ArraySlice<UInt8>
   public private(set) var position: Int
@@ -58,7 +58,7 @@ public struct ByteReader: Sendable {
     return bytes[position..<position + count]
   }
 
-  /// A number of at most `limit`, in as few bytes as it needs.
+  /// A number of at most `limit`, in as few bytes as possible.
   public mutating func number(limit: UInt64, _ what: String) throws -> UInt64 {
     var value: UInt64 = 0
     for shift in stride(from: UInt64(0), to: 64, by: 7) {
@@ -89,7 +89,7 @@ public struct ByteReader: Sendable {
     try take(count).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
-  /// Checks that nothing is left.
+  /// Checks that no bytes remain.
   public func finish() throws {
     guard remaining == 0 else {
       throw LunervError(.data, "\(remaining) bytes too many")

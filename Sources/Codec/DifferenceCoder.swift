@@ -1,25 +1,26 @@
 import Coder
 
-/// Codes frames of symbols by what has changed since the frame before, each of as many symbols.
+/// Codes frames of symbols by their differences from the previous frame; all frames have equally
+/// many.
 protocol ChangeCoder {
   mutating func encode(_ symbols: [Int32], after last: [Int32], into encoder: inout Encoder)
   mutating func decode(after last: [Int32], from decoder: inout Decoder) throws -> [Int32]
-  /// Takes note of a frame that is not told by its changes.
+  /// Resets the context after a frame that is not coded by differences.
   mutating func forget()
 }
 
-/// Codes what changes from one embedding to the next. Most of it does not, and what does comes in
-/// patches: how much has changed around a symbol (left of it, above, in the channel before, and at
-/// its place a frame ago) says which of nine learning models it is coded with.
+/// Codes the differences between consecutive embeddings. Most are 0, and the others are clustered.
+/// The amount of change around a symbol (left, above, in the previous channel, and at the same
+/// place in the previous frame) selects one of nine adaptive models.
 struct DifferenceCoder: ChangeCoder {
-  /// Sums of changes at which the next model begins.
+  /// Amounts of change at which the next model begins.
   private static let bounds: [Int64] = [1, 2, 3, 4, 6, 9, 14, 22]
 
   /// Rows and columns of a channel.
   private let rows: Int
   private let columns: Int
   private var models: [AdaptiveModel]
-  /// The changes of the frame before; nil where it was not told by its changes.
+  /// The differences of the previous frame; nil if it was not coded by differences.
   private var before: [Int32]?
 
   init(rows: Int, columns: Int) throws {

@@ -1,7 +1,7 @@
 import Coder
 
-/// Quantised tensors of which symbols have models that functions in the file choose: the third form
-/// of ``StoredTensors``.
+/// Quantised tensors whose symbols are coded with models that functions in the file select: the
+/// third form of ``StoredTensors``.
 ///
 ///     a byte             the number of bytes of a name; the name: the module of
 ///                        ``StoredProgram`` that returns the model

@@ -1,10 +1,10 @@
 import CZlib
 import Support
 
-/// Images as PNG files (ISO/IEC 15948), 8 bits a sample, without loss.
+/// Lossless images as PNG files (ISO/IEC 15948), 8 bits per sample.
 public enum PNG {
-  /// The file of an image whose samples lie row by row and pixel by pixel: 1 channel of grey, or 3 of
-  /// RGB. `pixels` holds height × width × channels bytes.
+  /// The file of an image whose samples are stored row by row and pixel by pixel: 1 channel of
+  /// grey, or 3 of RGB. `pixels` holds height × width × channels bytes.
   public static func encode(_ pixels: [UInt8], height: Int, width: Int, channels: Int) throws
     -> [UInt8]
   {
@@ -25,8 +25,8 @@ public enum PNG {
     return file
   }
 
-  /// Each row behind the number of its filter: of none, Sub, Up and Paeth the one that leaves the
-  /// least sum of absolute differences, as the standard recommends.
+  /// Each row, preceded by the number of its filter. Of None, Sub, Up and Paeth it is the one with
+  /// the least sum of absolute differences, as the standard recommends.
   private static func filtered(_ pixels: [UInt8], rowBytes: Int, step: Int) -> [UInt8] {
     var rows: [UInt8] = []
     rows.reserveCapacity(pixels.count + pixels.count / max(rowBytes, 1))

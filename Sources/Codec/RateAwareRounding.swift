@@ -1,22 +1,22 @@
 import Coder
 import Glibc
 
-/// Rounds numbers to what is worth its bits.
+/// Rounds numbers with regard to the bits they cost.
 ///
-/// Of the symbols between a number's nearest one and the most probable one it takes that with the
-/// least D + price·R: D = sensitivity·(error)², what the error does to the pictures when no other
-/// number errs, R its bits under the model of the tensor's symbols. A number that matters little
-/// goes to a cheap symbol, one that matters stays where it is. That changes what the model ought
-/// to be, so it is fitted anew, a few times. Steps stay as they are: parameters that were trained
-/// at a step do not bear another one, not even one that suits the symbols better.
+/// Of the symbols between a number's nearest one and the most probable one, it takes the one with
+/// the least D + price·R. D = sensitivity·(error)² is the effect of the error on the pictures if no
+/// other number has one, and R is the number of bits under the model of the tensor's symbols. A
+/// number of little effect moves to a cheap symbol, one of large effect keeps its own. That changes
+/// the best model, so the model is refitted a few times. Step sizes are unchanged: parameters
+/// trained at one step size do not tolerate another, even if it suits the symbols better.
 public enum RateAwareRounding {
   private static let rounds = 3
 
-  /// A tensor rounded to steps, one or one for each row.
+  /// Rounds a tensor to its steps: one, or one per row.
   ///
   /// - Parameters:
-  ///   - numbers: its elements.
-  ///   - sensitivity: what an error of 1 does, of each.
+  ///   - numbers: the tensor's elements.
+  ///   - sensitivity: for each element, the effect of an error of 1.
   ///   - price, families, draws: see ``symbols(_:nearest:sensitivity:price:among:draws:steps:)``.
   /// - Throws: see ``StoredStep/symbols(of:steps:offset:)``.
   public static func item(
@@ -38,15 +38,15 @@ public enum RateAwareRounding {
   }
 
   /// - Parameters:
-  ///   - codes: what is rounded: numbers in steps.
-  ///   - symbols: the nearest to each.
-  ///   - sensitivity: what an error of one step does, of each.
-  ///   - price: of a bit.
-  ///   - families: the models there are; what an adaptive one costs is put at what a fitted one
-  ///     does.
-  ///   - draws: what the tensor started from (``Origin``), as many as codes, or none. With them and
-  ///     the family `context` the most probable symbol is each one's own.
-  ///   - steps: one, or one for each row.
+  ///   - codes: the numbers to round, in steps.
+  ///   - symbols: the nearest symbol of each.
+  ///   - sensitivity: for each, the effect of an error of one step.
+  ///   - price: the price of a bit.
+  ///   - families: the available models. The cost of an adaptive one is estimated by that of a
+  ///     fitted one.
+  ///   - draws: the tensor's initial values (``Origin``), one per code, or none. With them and the
+  ///     family `context`, the most probable symbol is each element's own.
+  ///   - steps: one, or one per row.
   static func symbols(
     _ codes: [Float], nearest symbols: [Int32], sensitivity: [Float], price: Double,
     among families: [SymbolModel.Family], draws: [Int32] = [], steps: [Float] = [1]
@@ -68,8 +68,8 @@ public enum RateAwareRounding {
     return chosen
   }
 
-  /// Where symbols are told by what they started from: a deviation for all of them stands for those
-  /// of rows and columns.
+  /// Symbols that are coded by their initial values. One deviation for all of them approximates
+  /// those of rows and columns.
   private static func seeded(
     _ codes: [Float], _ symbols: [Int32], _ sensitivity: [Float], _ price: Double,
     _ draws: [Int32], _ steps: [Float]
@@ -92,7 +92,7 @@ public enum RateAwareRounding {
     return chosen
   }
 
-  /// What symbols cost under a distribution.
+  /// The cost of symbols under a distribution.
   private struct Costs {
     private static let reach: Int32 = 4096
     private let first: Int32
@@ -110,14 +110,14 @@ public enum RateAwareRounding {
       (first, self.mode) = (lowest, mode)
     }
 
-    /// The best symbol between `start` and the mode. What lies out of reach stays.
+    /// The best symbol between `start` and the mode. Symbols outside the table's reach are kept.
     func cheapest(_ code: Double, from start: Int32, weight: Double) -> Int32 {
       guard start >= first, Int(start) - Int(first) < costs.count else { return start }
       var (best, least, symbol) = (start, Double.infinity, start)
       while true {
         let error = code - Double(symbol)
         let distortion = weight * error * error
-        // It only grows from here.
+        // It only increases from here.
         if distortion >= least { break }
         let cost = distortion + costs[Int(symbol - first)]
         if cost < least { (best, least) = (symbol, cost) }

@@ -2,18 +2,18 @@ import Coder
 import Glibc
 import Support
 
-/// The model that one run of symbols is coded with, and how the model itself is coded.
+/// The model that one run of symbols is coded with, and the coding of the model itself.
 public enum SymbolModel: Hashable, Sendable {
   case distribution(Distribution)
-  /// Frequencies that are learned on the way, from as many symbols as follow `first`.
+  /// Adaptive frequencies of `count` symbols from `first` on.
   case adaptive(first: Int32, count: Int)
 
   /// The kinds of models a run may choose from.
   public enum Family: String, CaseIterable, Sendable {
     case gaussian, laplace, adaptive
-    /// Of weights alone: see ``SeededModel``. Elsewhere the gaussian takes its place.
+    /// For weights alone: see ``SeededModel``. Elsewhere the gaussian replaces it.
     case context
-    /// Of the coder's own users: no section of a file holds it.
+    /// For direct users of the coder: no section of a file holds it.
     case logistic
 
     /// Those that sections of files may hold.
@@ -43,8 +43,8 @@ public enum SymbolModel: Hashable, Sendable {
       switch family {
       case .context: continue
       case .gaussian, .laplace, .logistic:
-        // Rounding adds a twelfth to the variance; a Laplace distribution's is 2b², a logistic one's
-        // s²π²/3.
+        // Rounding adds a twelfth to the variance. The variance of a Laplace distribution is 2b²,
+        // that of a logistic one s²π²/3.
         let (kind, share): (Distribution.Family, Double) =
           switch family {
           case .laplace: (.laplace, 0.5)
@@ -65,7 +65,7 @@ public enum SymbolModel: Hashable, Sendable {
         else { continue }
         var encoder = Encoder()
         encoder.encode(symbols, with: &model)
-        // All but what a stream of its own would add.
+        // Excludes what a separate stream would add.
         offer(Double(8 * encoder.finish().count) - 40 + 18, .adaptive(first: lowest, count: count))
       }
     }
@@ -92,14 +92,14 @@ public enum SymbolModel: Hashable, Sendable {
 }
 
 extension FrequencyTable {
-  /// The information of a symbol in bits, of an escaped one with what follows it.
+  /// The information of a symbol in bits; for an escaped one, with the Elias code.
   public func information(of symbol: Int32) -> Double {
     let (frequency, bits) = code(of: symbol)
     return Double(FrequencyTable.precision) - log2(Double(frequency)) + Double(bits)
   }
 }
 
-/// How often each symbol comes.
+/// How often each symbol occurs.
 private struct Histogram {
   private var counts: [(symbol: Int32, count: Int)]
 
@@ -118,7 +118,7 @@ private struct Histogram {
     }
   }
 
-  /// The bits of all symbols; an escape and what follows it is put at 36.
+  /// The bits of all symbols; an escape and its Elias code are estimated at 36.
   func cost(_ table: FrequencyTable) -> Double {
     counts.reduce(0) { sum, entry in
       let bits = table.frequency(of: entry.symbol).map { 24 - log2($0) } ?? 36
@@ -127,8 +127,8 @@ private struct Histogram {
   }
 }
 
-/// Codes models one after another. What a model is told by is learned on the way; with
-/// `relative` means and scales are told as differences to the model before.
+/// Codes models one after another, with adaptive models of their parameters. With `relative`, means
+/// and scales are coded as differences from the previous model.
 struct ModelCoder {
   private var families: AdaptiveModel
   private var means: AdaptiveModel
@@ -183,15 +183,16 @@ struct ModelCoder {
   }
 }
 
-/// A positive number in 16 bits: 5 of exponent, 11 behind the leading one of the mantissa; from
-/// 2⁻²⁴ to just under 2⁸, exact to 1/4096.
+/// A positive step size in 16 bits: 5 of exponent, 11 after the leading one of the mantissa; from
+/// 2⁻²⁴ to just below 2⁸, exact to 1/4096.
 public enum StoredStep {
   /// The nearest number that can be stored.
   public static func rounded(_ step: Float) -> Float { value(of: code(of: step)) }
 
-  /// How many steps numbers lie from `offset`, to the nearest; there is one step, or one a row.
+  /// Distances of numbers from `offset`, in steps, rounded to the nearest; there is one step, or
+  /// one per row.
   ///
-  /// - Throws: an error of kind `numeric` where that is more than 2³⁰.
+  /// - Throws: an error of kind `numeric` if one is more than 2³⁰.
   public static func symbols(
     of numbers: [Float], steps: [Float], offset: Float = 0
   ) throws -> [Int32] {

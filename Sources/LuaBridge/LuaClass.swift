@@ -32,7 +32,7 @@ public final class LuaClass<T: LuaObject> {
       })
   }
 
-  /// Defines a property that can be read.
+  /// Defines a read-only property.
   public func property<R: LuaResult>(
     _ name: String, doc: String = "", get: @escaping (T) throws -> R
   ) {
@@ -54,9 +54,9 @@ public final class LuaClass<T: LuaObject> {
 
   /// Defines a metamethod: `"__add"`, `"__tostring"`, `"__len"`, `"__call"`.
   ///
-  /// Binary operators may get the object on either side. `"__index"` and `"__newindex"` see
-  /// only keys that are neither method nor property, and their messages begin with the class's
-  /// name; `"__close"` runs before the object is released.
+  /// Binary operators may get the object on either side. `"__index"` and `"__newindex"` see only
+  /// keys that are neither method nor property, and their messages begin with the class's name.
+  /// `"__close"` runs before the object is released.
   public func meta<each A: LuaArgument, R: LuaResult>(
     _ event: String, _ body: @escaping (repeat each A) throws -> R
   ) {
@@ -75,7 +75,7 @@ public final class LuaClass<T: LuaObject> {
   }
 }
 
-/// A metamethod's event as users write it: "__add" is '+', "__tostring" tostring.
+/// A metamethod's event as users write it: "__add" is '+', "__tostring" is tostring.
 private func operatorText(_ event: String) -> String {
   let symbols = [
     "__add": "'+'", "__sub": "'-'", "__mul": "'*'", "__div": "'/'", "__mod": "'%'",

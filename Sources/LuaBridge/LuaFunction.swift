@@ -2,14 +2,14 @@ import CLua
 import CLuaBridge
 import Support
 
-/// An error raised by Lua code that Swift called. Thrown on, it reaches Lua unchanged.
+/// An error raised by Lua code that Swift called. If it is thrown on, it reaches Lua unchanged.
 public struct LuaRaisedError: Error, CustomStringConvertible {
   public let error: LunervError
   let serial: Int
   public var description: String { error.description }
 }
 
-/// A Lua function that Swift may keep and call; it must not outlive its state's use.
+/// A Lua function that Swift may keep and call. It must not be used after its state has ended.
 public final class LuaFunction: LuaArgument, LuaResult {
   private let reference: Int32
   private weak var state: LuaState?
@@ -44,7 +44,7 @@ public final class LuaFunction: LuaArgument, LuaResult {
     lunerv_push_reference(stack.thread, reference)
   }
 
-  /// Calls the function in the coroutine that runs now. It cannot yield out of this call.
+  /// Calls the function in the running coroutine. It cannot yield out of this call.
   ///
   /// - Throws: ``LuaRaisedError``; leave it uncaught to pass the error on.
   @discardableResult
@@ -58,7 +58,7 @@ public final class LuaFunction: LuaArgument, LuaResult {
     try call(arguments, report: false)
   }
 
-  /// The same for a call that no Lua code waits for.
+  /// The same for a call made outside of any Lua code.
   ///
   /// - Throws: a `LunervError` with its place and the traceback.
   @discardableResult

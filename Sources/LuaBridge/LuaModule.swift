@@ -6,14 +6,14 @@
 ///   (x: Tensor, w: Tensor, b: Tensor?, options: ConvOptions) in try x.conv2d(w, b, options)
 /// }
 /// ```
-/// Arguments are checked before the body runs: it never sees a wrong type. The body may
-/// throw; the message reaches Lua as `file:line: name: message`.
+/// Arguments are checked before the body runs, so it never sees a wrong type. The body may throw;
+/// the message reaches Lua as `file:line: name: message`.
 public final class LuaModule {
   public let name: String
   private(set) var functions: [NativeFunction] = []
   private(set) var constants: [(name: String, value: LuaValue)] = []
 
-  /// Functions without an effect but their result, in the order of definition.
+  /// Functions whose only effect is their result, in the order of definition.
   public private(set) var pureNames: [String] = []
 
   /// Functions that users see as part of the API, in the order of definition.
@@ -21,18 +21,18 @@ public final class LuaModule {
 
   public init(_ name: String) { self.name = name }
 
-  /// Says that a function, defined already, is pure, and so public.
+  /// Declares that a function already defined is pure, and so public.
   public func markPure(_ name: String) {
     pureNames.append(name)
     publish(name)
   }
 
-  /// Says that functions, defined already, are part of the API.
+  /// Declares that functions already defined are part of the API.
   public func publish(_ names: String...) {
     publicNames += names.filter { !publicNames.contains($0) }
   }
 
-  /// Says what messages call a function, defined already, that users know by another name.
+  /// Sets the name in messages of a function already defined that users know by another name.
   public func show(_ name: String, as shown: String) {
     functions.last { $0.signature.name == name }?.shown = shown
   }
@@ -44,7 +44,7 @@ public final class LuaModule {
   ///
   /// - Parameters:
   ///   - params: the parameters' names for documentation.
-  ///   - polls: whether a pending Ctrl-C stops the script here. False for what must stay
+  ///   - polls: whether a pending Ctrl-C stops the script here. False for functions that must stay
   ///     callable then.
   public func define<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
@@ -53,7 +53,7 @@ public final class LuaModule {
     functions.append(NativeFunction(name, params: params, doc: doc, polls: polls, body))
   }
 
-  /// Defines a function without an effect but its result.
+  /// Defines a function whose only effect is its result.
   public func pure<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "",
     _ body: @escaping (repeat each A) throws -> R
@@ -62,8 +62,8 @@ public final class LuaModule {
     markPure(name)
   }
 
-  /// Defines a function without results. The parameters are those of the function with one: the
-  /// compiler prefers whichever has fewer, and drops the results of short closures in silence.
+  /// Defines a function without results. Its parameters match those of the overload with one: the
+  /// compiler would prefer an overload with fewer, and silently drop the results of short closures.
   public func define<each A: LuaArgument>(
     _ name: String, params: [String] = [], doc: String = "", polls: Bool = true,
     _ body: @escaping (repeat each A) throws -> Void

@@ -1,11 +1,11 @@
 import CLua
 import CLuaBridge
 
-/// A Swift class whose instances Lua holds as userdata, each by one retained reference.
+/// A Swift class whose instances Lua holds as userdata, with one retained reference each.
 public protocol LuaObject: AnyObject, LuaArgument, LuaResult {
   /// The type's name in messages: "tensor".
   static var luaName: String { get }
-  /// How many bytes the object keeps alive, for the collector's pressure.
+  /// The bytes that the object keeps alive, which drive the collector's pace.
   var luaByteCount: Int { get }
 }
 
@@ -15,7 +15,7 @@ extension LuaObject {
 
   /// The object of a userdata, recognised by its metatable.
   ///
-  /// - Throws: when the value is something else or a closed object.
+  /// - Throws: if the value is something else or a closed object.
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Self {
     guard let block = lunerv_to_block(stack.thread, index), let info = block.pointee.info,
       Unmanaged<LuaObjectInfo>.fromOpaque(info)._withUnsafeGuaranteedRef({
@@ -29,7 +29,7 @@ extension LuaObject {
 
   public func push(to stack: LuaStack) {
     stack.room()
-    // What a method returns of its own object is the same userdata: tables are keyed by it.
+    // A method that returns its own object returns the same userdata: tables are keyed by it.
     if let block = lunerv_to_block(stack.thread, 1), let held = block.pointee.object,
       held == Unmanaged.passUnretained(self as AnyObject).toOpaque()
     {
@@ -46,7 +46,7 @@ extension LuaObject {
   }
 }
 
-/// What is known of a registered class; its address names the metatable in the registry.
+/// The description of a registered class; its address names the metatable in the registry.
 final class LuaObjectInfo {
   let name: String
   let type: ObjectIdentifier

@@ -17,11 +17,11 @@ public protocol LuaOptions: LuaArgument {
   static var luaFields: [LuaField<Self>] { get }
 }
 
-/// An option as it is shown to people.
+/// An option as it is shown to users.
 public struct LuaOptionDescription: Sendable {
   public let name: String
   public let type: String
-  /// What holds where the option is left out; nil where nothing does.
+  /// The default as text; nil if there is none.
   public let defaultText: String?
   public let doc: String
 }
@@ -101,12 +101,12 @@ extension LuaOptions {
   }
 }
 
-/// A value of an option that is more than a number, text or flag, as Lua writes it.
+/// An option's value that is not just a number, text or flag, written as in Lua.
 public protocol LuaOptionText {
   var luaOptionText: String { get }
 }
 
-/// A default as Lua writes it; nil for what has no short form.
+/// A default as Lua writes it; nil if it has no short form.
 private func luaText(_ value: Any) -> String? {
   switch value {
   case let value as Bool: value ? "true" : "false"

@@ -1,7 +1,7 @@
 import Glibc
 
-/// How long the Lua interpreter itself has worked, native functions left out and the garbage
-/// collector included. Two readings of the clock for each native call while it runs.
+/// How long the Lua interpreter itself has worked, the garbage collector included and native
+/// functions excluded. While it runs, each native call reads the clock twice.
 public struct LuaStopwatch {
   private var isRunning = false
   private var entered = 0

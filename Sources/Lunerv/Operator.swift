@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// What an operator or a function of a ``Module`` takes at one place.
+/// The description of one parameter of an operator or of a function of a ``Module``.
 public struct Parameter: Sendable {
   enum Form: Sendable {
     case tensor([DType], [Int?]?)
@@ -26,17 +26,17 @@ public struct Parameter: Sendable {
   public static func integer(_ name: String) -> Parameter { .init(name: name, form: .integer) }
   public static func bool(_ name: String) -> Parameter { .init(name: name, form: .bool) }
   public static func string(_ name: String) -> Parameter { .init(name: name, form: .string) }
-  /// Whatever Lua has, nil too.
+  /// Any Lua value, nil included.
   public static func any(_ name: String) -> Parameter { .init(name: name, form: .any) }
 
-  /// The same, which may be left out or nil.
+  /// The same parameter, which may be omitted or nil.
   public var optional: Parameter {
     var parameter = self
     parameter.isOptional = true
     return parameter
   }
 
-  /// What is wrong with a value; nil where nothing is.
+  /// What is wrong with a value; nil if it is accepted.
   func problem(_ value: Value) -> String? {
     if isOptional, case .nil = value { return nil }
     switch (form, value) {
@@ -71,13 +71,13 @@ public struct Parameter: Sendable {
   }
 }
 
-/// The arguments of a call, each of which is as its ``Parameter`` says.
+/// The arguments of a call, each checked against its ``Parameter``.
 public struct Arguments {
   let values: [Value]
   fileprivate let names: [String]
   fileprivate let function: String
 
-  /// The value of a parameter; `.nil` where it was left out.
+  /// The value of a parameter; `.nil` if it was omitted.
   ///
   /// - Throws: `.argument` for a name that no parameter has.
   public subscript(_ name: String) -> Value {
@@ -105,10 +105,10 @@ public struct Arguments {
   public func bool(_ name: String) throws -> Bool { try value(name, "boolean") { $0.bool } }
 }
 
-/// What an operator made: its results, and how their gradients become those of its arguments.
+/// The result of an operator, and how gradients flow back to its arguments.
 public struct Outcome {
-  /// From the gradient of each result, in its shape and type, those of the tensors among the
-  /// arguments, in their order; nil for one that has none.
+  /// From the gradient of each result, in its shape and type, computes those of the tensors among
+  /// the arguments, in order; nil for one that has none.
   public typealias Backward = (_ gradients: [Tensor]) throws -> [Tensor?]
 
   let results: [Tensor]
@@ -119,15 +119,15 @@ public struct Outcome {
 
   /// Results with a gradient.
   ///
-  /// - Parameter backward: what it needs of the arguments or results it captures; those are kept
-  ///   until the graph is walked or dropped. It computes without recording, and its gradients are
-  ///   not differentiated again. A result that nothing was computed from has zeros as its gradient.
+  /// - Parameter backward: it captures the arguments or results that it needs; those are kept until
+  ///   the graph is traversed or dropped. It computes without recording, and its gradients are not
+  ///   differentiated again. The gradient of a result that was not used is zeros.
   public init(_ results: Tensor..., backward: @escaping Backward) {
     (self.results, self.backward) = (results, backward)
   }
 }
 
-/// A Lua module that is written in Swift: see ``Session/define(_:_:)``.
+/// A Lua module written in Swift: see ``Session/define(_:_:)``.
 public final class Module {
   let native: LuaModule
   private weak var core: Core?
@@ -137,9 +137,9 @@ public final class Module {
     self.core = core
   }
 
-  /// A function of plain values: what it returns are its results in Lua.
+  /// A function of plain values: its returned values are its results in Lua.
   ///
-  /// A `LunervError` thrown by it is raised at the line that called; any other error as its text.
+  /// A `LunervError` that it throws is raised at the line of the call; any other error as its text.
   public func function(
     _ name: String, _ parameters: [Parameter] = [], doc: String = "",
     _ body: @escaping (Arguments) throws -> [Value]
@@ -147,7 +147,7 @@ public final class Module {
     define(name, parameters, doc) { arguments, _ in try body(arguments).map(\.lua) }
   }
 
-  /// An operator: makes tensors of tensors, and may say how gradients flow back.
+  /// An operator: computes tensors from tensors, and may define how gradients flow back.
   ///
   /// ```swift
   /// module.operation("wave", [.tensor("x"), .number("omega")]) { call in
@@ -158,10 +158,11 @@ public final class Module {
   /// }
   /// ```
   ///
-  /// In Lua its results are tensors like any other: training, `lv.grad`, `lv.checkpoint` and
+  /// In Lua its results are ordinary tensors: training, `lv.grad`, `lv.checkpoint` and
   /// `lv.gradcheck` work through it. Arguments are checked before `forward` runs, and gradients
   /// after `backward`: a wrong one is an error at the line of Lua that called the operator, or
-  /// `backward`. `forward` computes without recording; of the tensors that it has from elsewhere than
+  /// `backward`. `forward` computes without recording, and tensors that are not among its arguments
+  /// get no gradient.
   /// its arguments no gradient is known.
   public func operation(
     _ name: String, _ parameters: [Parameter], doc: String = "",
@@ -171,7 +172,7 @@ public final class Module {
       let outcome = try core.numbers.unrecorded { try forward(arguments) }
       let inputs = arguments.values.compactMap(\.tensor)
       guard let backward = outcome.backward, !outcome.results.isEmpty else {
-        // Not the arguments themselves, which gradients may flow to.
+        // Detached, since gradients may flow to the arguments themselves.
         return outcome.results.map { .object($0.native.detach()) }
       }
       let results = try Tensors.Tensor.joint(
@@ -197,7 +198,7 @@ public final class Module {
     }
   }
 
-  /// Errors that are not ours, as ours.
+  /// Converts foreign errors to ours.
   private static func described<R>(_ name: String, _ body: () throws -> R) throws -> R {
     do {
       return try body()
@@ -246,10 +247,10 @@ extension Session {
   /// }
   /// try session.run("local filters = require 'filters' …")
   /// ```
-  /// A module that a script has loaded already stays what it is. The closures live as long as the
-  /// session; what of it they use they hold weakly, or the session never ends.
+  /// A module that a script has already loaded is unchanged. The closures live as long as the
+  /// session. They must hold the session and its tensors weakly, or it never ends.
   ///
-  /// - Throws: `.argument` for a name of lunerv's own.
+  /// - Throws: `.argument` for a name that lunerv itself uses.
   public func define(_ name: String, _ body: (Module) throws -> Void) throws {
     guard name != "lunerv", !name.hasPrefix("lunerv.") else {
       throw LunervError(.argument, "define: '\(name)' is a module of lunerv's own")

@@ -4,7 +4,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// A Lua state with all of lunerv in it, and the tensors that it computes with.
+/// A Lua state with all of lunerv in it, and its tensors.
 ///
 /// ```swift
 /// let session = try Session()
@@ -12,34 +12,34 @@ import Tensors
 /// print(results[0].number ?? 0)                     // 6.0
 /// ```
 ///
-/// What a session has is its own: globals, loaded modules, the tape, random numbers, the limit of
-/// memory. Several do not see each other. They share the kernels' threads and idle memory, and
-/// Ctrl-C, if the program asks for that (the library installs no handler of its own).
+/// A session has its own globals, loaded modules, tape, random numbers and memory limit. Sessions
+/// do not see each other. They share the kernels' threads and idle memory, and Ctrl-C if the
+/// program asks for that (the library installs no handler by itself).
 ///
-/// **Threads.** One thread at a time uses a session, its tensors and its functions; which one does
-/// not matter. A call while another thread is inside one throws. ``interrupter`` alone may be used
-/// from anywhere.
+/// **Threads.** A session, its tensors and its functions are used by one thread at a time; any
+/// thread will do. A call throws while another thread is inside one. Only ``interrupter`` may be
+/// used from anywhere.
 ///
-/// **Lifetime.** The session ends with its last reference, or with ``close()``. Tensors taken out of
-/// it can be read afterwards, but no longer be computed with.
+/// **Lifetime.** The session ends with its last reference, or with ``close()``. Tensors taken out
+/// of it can still be read afterwards, but not be computed with.
 public final class Session {
   private var core: Core?
 
-  /// What stops a call from another thread.
+  /// Stops a call from another thread.
   public let interrupter: Interrupter
 
   /// A new session.
   ///
   /// - Parameters:
-  ///   - stdlib: a folder to read lunerv's Lua library from, in place of the embedded copy: for those
-  ///     who work on it.
+  ///   - stdlib: a folder to read lunerv's Lua library from, instead of the embedded copy: for work
+  ///     on the library itself.
   ///   - memoryLimit: bytes that all tensors of the session may have together; nil for all that the
-  ///     machine, or the container, has. Memory that is borrowed (``tensor(borrowing:shape:dtype:release:)``)
+  ///     machine or the container has. Borrowed memory (``tensor(borrowing:shape:dtype:release:)``)
   ///     and the Lua heap do not count.
-  ///   - threads: how many threads share the work of an operator, 1 to 256; nil leaves what is set,
-  ///     at first all cores. The number is the process's, so the last one holds for all sessions.
-  ///     Results do not depend on it.
-  /// - Throws: `.argument` for a number out of range, `.io` for a folder that holds no library.
+  ///   - threads: how many threads share the work of an operator, 1 to 256; nil keeps the current
+  ///     number, initially all cores. It is one number per process, so the last one set applies to
+  ///     all sessions. Results do not depend on it.
+  /// - Throws: `.argument` for a number out of range, `.io` for a folder without the library.
   public init(stdlib: String? = nil, memoryLimit: Int? = nil, threads: Int? = nil) throws {
     if let stdlib, !Files.exists(stdlib + "/lunerv/init.lua") {
       throw LunervError(.io, "stdlib: '\(stdlib)' holds no lunerv/init.lua")
@@ -62,13 +62,13 @@ public final class Session {
   }
 
   /// Ends the session: Lua's objects are finalised, clips and writers closed, memory freed. Further
-  /// calls throw. Inside a function that Lua has called, it ends when that call is over.
+  /// calls throw. If Lua has called the current function, the session ends when that call is over.
   public func close() { core = nil }
 
   /// Whether it was closed.
   public var isClosed: Bool { core == nil }
 
-  /// Bytes of the session's living tensors, and how many there are.
+  /// Bytes of the session's live tensors, and their number.
   public var living: (bytes: Int, tensors: Int) {
     guard let living = core?.numbers.living else { return (0, 0) }
     return (living.bytes, living.blocks)
@@ -88,9 +88,10 @@ public final class Session {
   ///
   /// - Parameters:
   ///   - source: the code; `...` are the arguments.
-  ///   - name: what messages call it: "NAME:3: …".
+  ///   - name: the code's name in messages: "NAME:3: …".
   ///   - arguments: tensors are shared, tables copied.
-  /// - Throws: what the script raised, with the user's line; `.interrupted` after ``Interrupter/interrupt()``.
+  /// - Throws: the error that the script raised, with the user's line; `.interrupted` after
+  ///   ``Interrupter/interrupt()``.
   @discardableResult
   public func run(_ source: String, name: String = "script", arguments: [Value] = []) throws
     -> [Value]
@@ -101,23 +102,23 @@ public final class Session {
     }
   }
 
-  /// Runs a script as `lunerv run` does: with `arg` and `...`, and with modules beside it for
-  /// `require`.
+  /// Runs a script as `lunerv run` does: with `arg` and `...`, and with `require` finding modules
+  /// in its folder.
   ///
-  /// - Throws: `.io` for a file that cannot be read, and as ``run(_:name:arguments:)``.
+  /// - Throws: `.io` for a file that cannot be read, otherwise as ``run(_:name:arguments:)``.
   @discardableResult
   public func run(file path: String, arguments: [String] = []) throws -> [Value] {
     let core = try open()
     return try core.results { try core.lua.run(file: path, arguments: arguments) }
   }
 
-  /// Lua code as a function, to be called many times, as long as the session lives.
+  /// Compiles Lua code to a function that can be called many times, as long as the session lives.
   ///
   /// ```swift
   /// let step = try session.load("local frame, target = ... return train(frame, target)")
   /// let loss = try step(.tensor(frame), .tensor(target))[0].number
   /// ```
-  /// - Throws: `.data` for text that is no Lua.
+  /// - Throws: `.data` for text that is not Lua.
   public func load(_ source: String, name: String = "script") throws -> Function {
     let core = try open()
     return Function(self, try core.lua.load(source: source, chunkName: "@" + name))
@@ -137,7 +138,7 @@ public final class Session {
   }
 }
 
-/// Lua code that was loaded once. It uses the session that it was loaded in, and does not keep it.
+/// Compiled Lua code. It uses the session that compiled it, and does not keep it alive.
 public final class Function {
   private weak var session: Session?
   private let function: LuaFunction
@@ -156,26 +157,26 @@ public final class Function {
   }
 }
 
-/// Stops what a session is doing, from any thread.
+/// Stops the running call of a session, from any thread.
 public struct Interrupter: Sendable {
   private let stop: LuaStop
 
   package init(_ stop: LuaStop) { self.stop = stop }
 
-  /// Has the call that runs in the session end with an `.interrupted` error, soon: between two
-  /// kernels, or two instructions of Lua. `pcall` does not hold it back; what is shielded, such as
-  /// the writing of a checkpoint, comes first. Other sessions go on.
+  /// Makes the running call end soon with an `.interrupted` error: between two kernels, or two
+  /// instructions of Lua. `pcall` does not suppress it; shielded code, such as the writing of a
+  /// checkpoint, is finished first. Other sessions continue.
   ///
-  /// The thread that runs the call gets a SIGURG, which by itself does nothing; a handler that the
-  /// program has for that signal is still called.
+  /// The thread that runs the call gets a SIGURG, which has no effect by itself. If the program has
+  /// a handler for that signal, it is still called.
   ///
-  /// - Returns: false where no call runs: then nothing is stopped, not even a call that begins right
-  ///   afterwards.
+  /// - Returns: false if no call is running. Then nothing is stopped, not even a call that begins
+  ///   right afterwards.
   @discardableResult
   public func interrupt() -> Bool { stop.request() }
 }
 
-/// What a session holds; kept by calls under way, so that it does not go from under them.
+/// The contents of a session; calls that are running keep it alive.
 package final class Core {
   package let host: Host
   package let stop: LuaStop
@@ -196,8 +197,8 @@ package final class Core {
 
   func lua(_ values: [Value]) -> [(any LuaResult)?] { values.map { $0.lua } }
 
-  /// What Lua returned; an error of a native function, with the library's line for want of a user's,
-  /// goes without one.
+  /// The results of Lua code. An error of a native function that has the library's line because
+  /// there is no user's line gets none.
   package func results(_ body: () throws -> [LuaValue]) throws -> [Value] {
     do {
       return try body().map { Value($0, self) }

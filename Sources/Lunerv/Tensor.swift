@@ -3,10 +3,10 @@ import Tensors
 
 /// A tensor of a session: the same object that Lua sees, not a copy of it.
 ///
-/// Elements never change under a reader: who writes to a tensor in place gives it another value. What
-/// an operator returns may be pending, and is computed when it is first read.
+/// Elements never change while they are being read: writing to a tensor in place gives it a new
+/// value. The result of an operator may be pending, and is computed when it is first read.
 ///
-/// Use it on the thread that uses its session. It may be kept beyond the session, and read.
+/// Use it on the thread that uses its session. It may outlive the session, and can still be read.
 public struct Tensor {
   let native: Tensors.Tensor
   /// The owner of tape and memory.
@@ -17,14 +17,14 @@ public struct Tensor {
     (self.native, self.core, numbers) = (native, core, core.numbers)
   }
 
-  /// The sizes of the dimensions; a single number has none.
+  /// The sizes of the dimensions; empty for a scalar.
   public var shape: [Int] { native.shape }
   public var dtype: DType { native.dtype }
   /// The number of elements.
   public var count: Int { native.count }
-  /// Whether gradients flow to it.
+  /// Whether a gradient is computed for it.
   public var requiresGrad: Bool { native.requiresGrad }
-  /// What `backward` has added up so far.
+  /// The gradient accumulated by `backward` so far.
   public var grad: Tensor? {
     guard let core else { return nil }
     return native.grad.map { Tensor($0, core) }
@@ -34,12 +34,12 @@ public struct Tensor {
 
   /// Runs `body` over the elements in the order of their indices, the last one fastest.
   ///
-  /// Nothing is copied where they lie so: images, results of shape operators, everything that came
-  /// from Swift. Feature maps of more than four channels lie with the channels last, and are
-  /// rearranged into memory of the session. The buffer is valid until `body` returns, and not to be
-  /// written.
+  /// Nothing is copied if they are stored in that order, as are images, results of shape operators
+  /// and everything that came from Swift. Feature maps of more than four channels are stored
+  /// channels-last, and are rearranged into memory of the session. The buffer is valid until `body`
+  /// returns, and must not be written.
   ///
-  /// - Throws: what computing the elements throws, and what `body` throws.
+  /// - Throws: what the computation of the elements throws, and what `body` throws.
   public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
     try numbers.use { try native.withBytes(body) }
   }
@@ -57,7 +57,7 @@ public struct Tensor {
   /// The elements as numbers, whatever their type.
   public func values() throws -> [Double] { try numbers.use { try native.numbers() } }
 
-  /// The one element of a tensor that has one.
+  /// The element of a tensor that has exactly one.
   ///
   /// - Throws: `.argument` for any other number of elements.
   public func item() throws -> Double { try numbers.use { try native.item() } }
@@ -69,7 +69,7 @@ public struct Tensor {
   /// ```swift
   /// let y = try x.call("conv2d", .tensor(weight), nil, ["stride": 2, "padding": 1])
   /// ```
-  /// - Throws: `.argument` for wrong arguments, and where the result is no tensor.
+  /// - Throws: `.argument` for wrong arguments, and if the result is not a tensor.
   public func call(_ name: String, _ arguments: Value...) throws -> Tensor {
     let results = try invoke(name, arguments)
     guard let tensor = results.first?.tensor else {
@@ -80,7 +80,7 @@ public struct Tensor {
     return tensor
   }
 
-  /// Calls a method for all its results, or for what it does: `loss.invoke("backward")`.
+  /// Calls a method for all its results, or for its effect: `loss.invoke("backward")`.
   @discardableResult
   public func invoke(_ name: String, _ arguments: [Value] = []) throws -> [Value] {
     guard let core else { throw LunervError(.argument, "\(name): the tensor's session is closed") }
@@ -102,7 +102,7 @@ public struct Tensor {
 
   /// A function of the elements of two tensors of one shape and type, f32 or f64.
   ///
-  /// - Throws: `.argument` where shapes or types differ.
+  /// - Throws: `.argument` if shapes or types differ.
   public func map(with other: Tensor, _ f: (Double, Double) -> Double) throws -> Tensor {
     try made(of: other, "map") { _, a, b in f(a, b) }
   }
@@ -136,7 +136,7 @@ public struct Tensor {
     }
   }
 
-  /// Type and shape as messages give them: "f32 (1, 3, 720, 1280)".
+  /// Type and shape as shown in messages: "f32 (1, 3, 720, 1280)".
   var form: String { "\(dtype.rawValue) (\(shape.map(String.init).joined(separator: ", ")))" }
 
   public static func + (a: Tensor, b: Tensor) throws -> Tensor { try a.call("add", .tensor(b)) }
@@ -149,18 +149,18 @@ public struct Tensor {
 extension Session {
   // MARK: - Making tensors
 
-  /// A tensor over a copy of numbers, f32 unless said otherwise.
+  /// A tensor over a copy of numbers, f32 by default.
   ///
-  /// - Throws: `.argument` where the numbers do not fill the shape, `.memory` beyond the limit.
+  /// - Throws: `.argument` if the numbers do not fill the shape, `.memory` beyond the limit.
   public func tensor(_ numbers: [Double], shape: [Int], dtype: DType = .f32) throws -> Tensor {
     let core = try open()
     return try core.use { Tensor(try Tensors.Tensor.from(numbers, shape, dtype), core) }
   }
 
-  /// A tensor whose elements `fill` writes where they will stay, all of them, in the order of their
-  /// indices. The buffer is valid until `fill` returns.
+  /// A tensor whose elements `fill` writes in place, all of them, in the order of their indices.
+  /// The buffer is valid until `fill` returns.
   ///
-  /// - Throws: `.argument` for a shape that is none, `.memory` beyond the limit, what `fill` throws.
+  /// - Throws: `.argument` for an invalid shape, `.memory` beyond the limit, what `fill` throws.
   public func tensor(
     shape: [Int], dtype: DType = .f32, fill: (UnsafeMutableRawBufferPointer) throws -> Void
   ) throws -> Tensor {
@@ -170,17 +170,17 @@ extension Session {
 
   /// A tensor over the program's own memory, without a copy.
   ///
-  /// The memory stays the program's. It must hold the elements in the order of their indices, and
-  /// stay there, unchanged, until `release` is called: once, when the last tensor that reads it is
-  /// gone, by whichever thread gives that up. That may be long after the variable went out of scope:
-  /// Lua's collector is in no hurry, and a graph keeps what its gradients need. lunerv only reads
-  /// it: who writes to the tensor in place gives it memory of its own first.
+  /// The program keeps ownership. The memory must hold the elements in the order of their indices,
+  /// and stay in place, unchanged, until `release` is called. That happens once, after the last
+  /// tensor that reads it is gone, on whichever thread dropped it. It may be long after the
+  /// variable went out of scope: Lua's collector runs late, and a graph keeps what its gradients
+  /// need. lunerv only reads the memory: a tensor that is written in place first gets a copy.
   ///
   /// - Parameters:
-  ///   - bytes: as many as the shape has, at a multiple of an element's size; it need not be aligned
-  ///     otherwise, nor be followed by anything.
-  ///   - release: called with nothing; must not use the session.
-  /// - Throws: `.argument` where the bytes do not fill the shape, or begin within an element; then
+  ///   - bytes: as many as the shape needs, at a multiple of an element's size. No other alignment
+  ///     and no slack after them is needed.
+  ///   - release: called without arguments; must not use the session.
+  /// - Throws: `.argument` if the bytes do not fill the shape, or begin within an element; then
   ///   `release` is not called.
   public func tensor(
     borrowing bytes: UnsafeRawBufferPointer, shape: [Int], dtype: DType = .f32,
@@ -192,8 +192,8 @@ extension Session {
     }
   }
 
-  /// An image (1, 3, height, width) over the program's planar f32 numbers, red before green before
-  /// blue, each row after row without gaps, in [0, 1]: ``tensor(borrowing:shape:dtype:release:)``.
+  /// An image (1, 3, height, width) over the program's planar f32 numbers in [0, 1]: red, then
+  /// green, then blue, each row by row without gaps. As ``tensor(borrowing:shape:dtype:release:)``.
   public func image(
     borrowing planes: UnsafeBufferPointer<Float>, width: Int, height: Int,
     release: @escaping () -> Void
@@ -226,11 +226,10 @@ extension Session {
 
 extension Tensor {
   /// Writes an image (1, 3, height, width) of f32 as pixels of three bytes, red, green, blue: each
-  /// value times 255, rounded to the nearest even, and cut off outside of [0, 1]. The file that
-  /// `lunerv decompress` writes has these levels.
+  /// value times 255, rounded to nearest with ties to even, and clamped to [0, 255]. These are the
+  /// levels in the file that `lunerv decompress` writes.
   ///
-  /// - Throws: `.argument` for another shape or type, a buffer of another size, or values that are
-  ///   no numbers.
+  /// - Throws: `.argument` for another shape or type, a buffer of another size, or NaN.
   public func copyRGB8(to pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     guard dtype == .f32, shape.count == 4, shape[0] == 1, shape[1] == 3 else {
       throw LunervError(.argument, "copyRGB8: expected f32 (1, 3, height, width), got \(form)")

@@ -14,26 +14,26 @@ public enum Value {
   case bool(Bool)
   case integer(Int)
   case number(Double)
-  /// Text; what is not UTF-8 was replaced by U+FFFD.
+  /// Text; invalid UTF-8 is replaced by U+FFFD.
   case string(String)
-  /// A table with the keys 1…n, and the empty one.
+  /// A table with the keys 1…n; also the empty table.
   case list([Value])
   /// Any other table, in no particular order.
   case table([(key: Value, value: Value)])
   case tensor(Tensor)
-  /// A clip, a writer, an optimiser: shared, to be handed back to Lua.
+  /// A clip, a writer, an optimiser: shared, so that it can be passed back to Lua.
   case object(Object)
-  /// A function or a coroutine, which stays in Lua; handed back it is nil.
+  /// A function or a coroutine, which stays in Lua; passed back it is nil.
   case function
 
-  /// An object of Lua's that Swift can only hand back.
+  /// A Lua object that Swift can only pass back.
   public struct Object {
     let object: any LuaObject
-    /// What Lua calls its type: "clip".
+    /// The name of its type in Lua: "clip".
     public var typeName: String { type(of: object).luaName }
   }
 
-  /// The number that this is, an integer or not.
+  /// The value as a number, integer or not.
   public var number: Double? {
     switch self {
     case .number(let number): number
@@ -42,7 +42,7 @@ public enum Value {
     }
   }
 
-  /// The integer that this is, also as a number without a fraction.
+  /// The value as an integer, also if it is a number without a fraction.
   public var integer: Int? {
     switch self {
     case .integer(let number): number
@@ -56,13 +56,13 @@ public enum Value {
   public var tensor: Tensor? { if case .tensor(let tensor) = self { tensor } else { nil } }
   public var list: [Value]? { if case .list(let values) = self { values } else { nil } }
 
-  /// A field of a table; nil where it has none, or this is none.
+  /// A field of a table; nil if it has none, or if this is no table.
   public subscript(_ name: String) -> Value? {
     guard case .table(let pairs) = self else { return nil }
     return pairs.first { $0.key.string == name }?.value
   }
 
-  /// What Lua calls its type: "number", "tensor".
+  /// The name of its type in Lua: "number", "tensor".
   public var typeName: String {
     switch self {
     case .nil: "nil"

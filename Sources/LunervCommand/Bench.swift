@@ -4,7 +4,7 @@ import Bindings
 import LuaBridge
 import Support
 
-/// A front over `require("lunerv.bench").main`, which checks the values.
+/// A front end of `require("lunerv.bench").main`, which checks the values.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures this machine: training, decoding, kernels, quality, beside PyTorch.",
@@ -147,7 +147,7 @@ struct Bench: ParsableCommand {
     if case .string(let problem) = results.first { throw LunervError(.usage, problem) }
   }
 
-  /// The command as it was typed, for those who want to repeat it; files are left out.
+  /// The command as it was typed, so that it can be repeated; files are omitted.
   private var command: String {
     var words = ["lunerv"]
     var isFile = false

@@ -3,7 +3,7 @@ import Bindings
 @preconcurrency import Glibc
 import LuaBridge
 
-/// A front over a function of `lunerv.commands`, which reads the words itself: options are
+/// A front end of a function of `lunerv.commands`, which parses the arguments itself: options are
 /// described once, in options/catalogue.lua.
 protocol CodecCommand: ParsableCommand {
   var words: [String] { get }

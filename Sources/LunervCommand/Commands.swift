@@ -47,10 +47,9 @@ struct Completion: ParsableCommand {
   }
 }
 
-/// What the Lua library knows of the command line.
+/// The Lua library's help for the command line.
 enum CommandHelp {
-  /// What is wrong with the words of a command line that the parser refused; nil where Lua does not
-  /// know either.
+  /// What is wrong with a command line that the parser rejected; nil if Lua does not know either.
   static func problem(_ words: [String]) -> String? {
     ask("problem", [Lunerv._dumpHelp()] + words)
   }

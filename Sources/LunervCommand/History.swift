@@ -1,8 +1,8 @@
 @preconcurrency import Glibc
 import Support
 
-/// What was typed at the prompt, kept from one session to the next. A file that cannot be read or
-/// written is done without.
+/// The lines typed at the prompt, kept across sessions. A file that cannot be read or written is
+/// ignored.
 struct History {
   static let limit = 1000
   /// Longer lines are not kept.
@@ -22,7 +22,7 @@ struct History {
     }
   }
 
-  /// The lines, oldest first. Cuts the file where it has become long.
+  /// The lines, oldest first. Trims the file if it has become long.
   func read() -> [String] {
     guard let path, let text = try? Files.readText(path, limit: 1 << 24) else { return [] }
     let lines = text.split(separator: "\n").map(String.init)
@@ -34,11 +34,11 @@ struct History {
     return kept
   }
 
-  /// Adds a line at once: a session may be killed.
+  /// Appends a line at once, since a session may be killed.
   func add(_ line: String) {
     guard let path, line.utf8.count <= History.longest else { return }
     try? Files.makeDirectories(Files.split(path).folder)
-    // Others have no business with what was typed.
+    // Readable by the user alone.
     let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0o600)
     guard file >= 0 else { return }
     defer { close(file) }

@@ -2,24 +2,24 @@ import CLineEditor
 @preconcurrency import Glibc
 import LuaBridge
 
-/// Lines of standard input: edited at a terminal that can, plain where it cannot or there is none.
+/// Reads lines of standard input: with editing at a terminal that supports it, otherwise plain.
 final class LineEditor {
   enum Line {
     case text(String)
     case end
-    /// A signal asks to stop.
+    /// A signal asks for a stop.
     case stopped
   }
 
-  /// What Tab adds behind the cursor, and what it shows below the line.
+  /// What Tab inserts at the cursor, and what it shows below the line.
   struct Completion {
     var insertion = ""
     var list = ""
   }
 
-  /// Whether somebody types.
+  /// Whether standard input is a terminal.
   let isInteractive = isatty(0) == 1
-  /// Asked with what stands before the cursor.
+  /// Called with the text before the cursor.
   var completer: (_ text: String) -> Completion = { _ in Completion() }
 
   private var editor: OpaquePointer?
@@ -50,7 +50,7 @@ final class LineEditor {
     return !["", "dumb"].contains(terminal)
   }
 
-  /// libedit measures and writes characters by the locale, which may know ASCII alone.
+  /// libedit measures and writes characters by the locale, which may be plain ASCII.
   private static func useUTF8() {
     setlocale(LC_CTYPE, "")
     guard nl_langinfo(Int32(CODESET)).map({ String(cString: $0) }) != "UTF-8" else { return }
@@ -87,7 +87,7 @@ final class LineEditor {
     }
   }
 
-  /// Adds to what the arrow keys bring back.
+  /// Adds a line to the history of the arrow keys.
   func remember(_ line: String) {
     if let editor { lunerv_editor_remember(editor, line) }
   }

@@ -16,7 +16,7 @@ struct ProfileOptions: ParsableArguments {
   )
   var json: String?
 
-  /// What `--profile=FILE` is read as: an option cannot also be a flag.
+  /// What `--profile=FILE` is rewritten to: an option cannot also be a flag.
   @Option(name: .customLong("profile-to"), help: .hidden)
   var file: String?
 
@@ -27,7 +27,8 @@ struct ProfileOptions: ParsableArguments {
     try host.profiled(file: file, json: json, body)
   }
 
-  /// The words of the command line, with `--profile=FILE` before the script as it can be parsed.
+  /// The arguments of the command line, with a `--profile=FILE` before the script rewritten so that
+  /// it can be parsed.
   static func readable(_ words: [String]) -> [String] {
     guard words.first == "run" else { return words }
     var words = words

@@ -25,10 +25,10 @@ struct Repl: ParsableCommand {
   }
 }
 
-/// What was wrong has been told of already; the exit code is 1.
+/// A failure that has already been reported; the exit code is 1.
 struct ToldFailure: Error {}
 
-/// Reads lines and has `lunerv.repl.session` run them.
+/// Reads lines and runs them by `lunerv.repl.session`.
 final class Prompt {
   private let host: Host
   private let editor = LineEditor(historyLimit: History.limit)
@@ -36,16 +36,16 @@ final class Prompt {
   private var isContinued = false
   private var hasFailed: Bool
 
-  /// - Parameter hasFailed: whether something went wrong before that lines from a pipe cannot mend.
+  /// - Parameter hasFailed: whether something failed earlier that lines from a pipe cannot repair.
   init(_ host: Host, hasFailed: Bool = false) throws {
     self.host = host
     self.hasFailed = hasFailed
     editor.completer = { [weak self] text in self?.complete(text) ?? LineEditor.Completion() }
   }
 
-  /// Runs until the lines end.
+  /// Runs until the input ends.
   ///
-  /// - Throws: what ends the program: a signal, or ``ToldFailure`` where a line from a pipe failed.
+  /// - Throws: what ends the program: a signal, or ``ToldFailure`` if a line from a pipe failed.
   func run() throws {
     try session("begin", [editor.isInteractive ? "prompt" : "stdin"])
     if editor.isInteractive {
@@ -93,7 +93,7 @@ final class Prompt {
     }
   }
 
-  /// Goes on after Ctrl-C; any other signal, and Ctrl-C where nobody types, ends the program.
+  /// Continues after Ctrl-C. Any other signal, and Ctrl-C without a terminal, ends the program.
   private func settle(_ error: LunervError?) throws {
     guard editor.isInteractive, LuaInterrupt.signal == SIGINT else {
       throw error ?? LunervError(.interrupted, "interrupted")

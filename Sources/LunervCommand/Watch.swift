@@ -3,16 +3,16 @@ import Bindings
 import LuaBridge
 import Support
 
-/// Runs a script again and again: after each change of what it is made of.
+/// Runs a script again after each change of the files that it uses.
 ///
-/// Each run is a process of its own, which lists the files that it reads (`lunerv.watch`): a line
-/// "code" or "data", what tells its content from another, and its path.
+/// Each run is a process of its own, which lists the files that it reads (`lunerv.watch`), one per
+/// line: "code" or "data", a fingerprint of its content, and its path.
 struct Watch {
   let script: String
   let arguments: [String]
   private static let variable = "LUNERV_WATCHED"
   private static let pause: UInt32 = 100_000
-  /// Seconds that a run gets to save its work.
+  /// Seconds that a run has to save its work.
   private static let patience = 10.0
 
   private struct File {
@@ -25,7 +25,7 @@ struct Watch {
     self.arguments = arguments
   }
 
-  /// In the process of a run: has the files that the script reads listed.
+  /// In the process of a run: makes the host list the files that the script reads.
   static func reportReads(of host: Host) throws {
     guard let list = getenv(variable).map({ String(cString: $0) }) else { return }
     unsetenv(variable)
@@ -34,7 +34,7 @@ struct Watch {
       arguments: [list])
   }
 
-  /// - Throws: when a signal asks to stop.
+  /// - Throws: if a signal asks for a stop.
   func run() throws {
     LuaInterrupt.install()
     var template = Array("/tmp/lunerv-watch-XXXXXX".utf8CString)
@@ -78,7 +78,7 @@ struct Watch {
     return child
   }
 
-  /// Waits until a run has ended, and returns its exit code; nil where a change of code ended it.
+  /// Waits until a run has ended, and returns its exit code; nil if a change of code ended it.
   private func wait(for child: pid_t, _ list: String, _ files: inout [String: File]) throws
     -> Int32?
   {
@@ -122,7 +122,7 @@ struct Watch {
     }
   }
 
-  /// A file that is there and is another than it was. An editor may take one away for a moment.
+  /// A file that exists and differs from before. An editor may remove one for a moment.
   private func changed(_ files: [String: File], codeOnly: Bool) -> String? {
     files.first { path, file in
       guard file.isCode || !codeOnly, let stamp = Files.stamp(path) else { return false }

@@ -4,9 +4,9 @@ import Glibc
 import LuaBridge
 import Support
 
-/// Makes a host of a state that a plain Lua has made. It lives until that state is closed.
+/// Makes a host of a state that a plain Lua created. The host lives until that state is closed.
 ///
-/// - Returns: whether it could; else a text that says why not is on top of the state's stack.
+/// - Returns: whether it succeeded; if not, a text with the reason is on top of the state's stack.
 @_cdecl("lunerv_module_start")
 func startModule(_ bridge: UnsafeMutablePointer<lunerv_bridge>) -> Bool {
   let lua = LuaState(attachedTo: bridge)

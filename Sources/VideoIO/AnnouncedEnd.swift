@@ -1,9 +1,10 @@
 @preconcurrency import Glibc
 import Support
 
-/// Where a file should end, told from its own bytes: a recording that was cut off ends elsewhere.
+/// Where a file should end according to its own headers: a recording that was cut off ends
+/// elsewhere.
 enum AnnouncedEnd {
-  /// In bytes from the file's beginning; nil where its format, or this file, does not tell.
+  /// In bytes from the file's beginning; nil if its format, or this file, does not say.
   static func of(_ input: InputFile) -> Int? {
     guard let size = input.size else { return nil }
     guard let file = try? Descriptor.open(input.path, O_RDONLY) else { return nil }
@@ -14,7 +15,7 @@ enum AnnouncedEnd {
     return nil
   }
 
-  /// A window on a file, read as it moves.
+  /// A sliding window on a file.
   private final class Bytes {
     private let file: Descriptor
     let size: Int
@@ -26,7 +27,7 @@ enum AnnouncedEnd {
       self.size = size
     }
 
-    /// The byte at a position; nil behind the end.
+    /// The byte at a position; nil past the end.
     func at(_ position: Int) -> UInt8? {
       guard position >= 0, position < size else { return nil }
       if position < start || position >= start + window.count {
@@ -50,8 +51,8 @@ enum AnnouncedEnd {
     return length == 0 || length == 0xffff_ffff ? nil : 8 + length
   }
 
-  /// Transport streams are whole packets, of 188 bytes or with 4 or 16 more, each with a mark at its
-  /// beginning; a capture may begin within one.
+  /// Transport streams are whole packets of 188 bytes, or of 4 or 16 more, each with a sync byte at
+  /// its beginning. A capture may begin within one.
   private static func packets(_ bytes: Bytes) -> Int? {
     for size in [188, 192, 204] {
       let start = (0..<size).first { at in
@@ -59,7 +60,7 @@ enum AnnouncedEnd {
       }
       guard let start else { continue }
       let rest = (bytes.size - start) % size
-      // With more bytes than 188 the mark is not the first of them.
+      // With more than 188 bytes the sync byte is not the first of them.
       return rest == 0 || size != 188 ? nil : bytes.size + size - rest
     }
     return nil
@@ -73,8 +74,8 @@ enum AnnouncedEnd {
     static let cluster = 0x1F43_B675
   }
 
-  /// An EBML number: leading zero bits of the first byte say how many bytes follow. `value` is nil
-  /// where all its bits are set, which stands for "unknown" in lengths.
+  /// An EBML number: the leading zero bits of the first byte say how many bytes follow. `value` is
+  /// nil if all its bits are set, which stands for "unknown" in lengths.
   private static func number(
     _ bytes: Bytes, _ at: Int, keepingMarker: Bool
   ) -> (value: Int?, next: Int)? {
@@ -89,7 +90,7 @@ enum AnnouncedEnd {
     return (isUnknown ? nil : value, at + length)
   }
 
-  /// An element's identifier, where its content begins and how long that is.
+  /// An element's identifier, the position of its content and the content's length.
   private static func element(_ bytes: Bytes, _ at: Int) -> (id: Int, start: Int, length: Int?)? {
     guard let id = number(bytes, at, keepingMarker: true), let name = id.value,
       let length = number(bytes, id.next, keepingMarker: false)
@@ -97,8 +98,8 @@ enum AnnouncedEnd {
     return (name, length.next, length.value)
   }
 
-  /// The EBML header, then the segment; of one without a length (a browser's recording, a live
-  /// stream) the end of the element in which the file ends.
+  /// The EBML header, then the segment. For a segment without a length (a browser's recording, a
+  /// live stream), the end of the element in which the file ends.
   private static func segment(_ bytes: Bytes) -> Int? {
     guard let header = element(bytes, 0), header.id == Element.header, let length = header.length,
       length < bytes.size, let segment = element(bytes, header.start + length),
@@ -110,14 +111,14 @@ enum AnnouncedEnd {
     }
     var at = segment.start
     while at < bytes.size {
-      // Less than an identifier and a length is left.
+      // Too few bytes remain for an identifier and a length.
       guard let next = element(bytes, at) else { return bytes.size - at < 12 ? at + 12 : nil }
       if let length = next.length {
         let (end, overflows) = next.start.addingReportingOverflow(length)
         if overflows { return nil }
         at = end
       } else {
-        // A cluster without a length ends where the next one begins: its parts come in a row.
+        // A cluster without a length ends where the next one begins: its parts follow each other.
         guard next.id == Element.cluster else { return nil }
         at = next.start
       }

@@ -4,23 +4,23 @@ import Synchronization
 
 /// A video whose frames are decoded once and then read in any order.
 ///
-/// Frames are planar RGB bytes (3, height, width) and count from 0. They stay in memory up to
-/// `cacheBytes`; beyond that they live in an unlinked temporary file that is mapped, of which
-/// few frames are resident. Safe to use from several threads.
+/// Frames are planar RGB bytes (3, height, width) and count from 0. Up to `cacheBytes` of them stay
+/// in memory. The others are spilled to an unlinked temporary file that is mapped, of which few
+/// frames are resident. Safe to use from several threads.
 public final class Clip: Sendable {
   public let path: String
   public let width: Int
   public let height: Int
   /// Number of frames, at least 1.
   public let count: Int
-  /// When each frame is shown, counted from the first, exactly and in increasing order.
+  /// When each frame is shown, relative to the first: exact and increasing.
   public let times: [FrameTime]
-  /// Frames per second; of variable rates the average.
+  /// Frames per second; the average if the rate varies.
   public let frameRate: Rational
   /// The unit of the exact times, in seconds.
   public let timeBase: Rational
   public let hasAudio: Bool
-  /// What the user should know: "audio dropped" and the like.
+  /// Warnings for the user: "audio dropped" and the like.
   public let warnings: [String]
 
   /// When each frame is shown, in seconds.
@@ -29,7 +29,7 @@ public final class Clip: Sendable {
   private struct State: @unchecked Sendable {
     var store: FrameStore?
     var isClosed = false
-    /// Bodies of ``withFrame(_:_:)`` that are running.
+    /// How many bodies of ``withFrame(_:_:)`` are running.
     var readers = 0
   }
   private let state: Mutex<State>
@@ -38,10 +38,9 @@ public final class Clip: Sendable {
   ///
   /// - Parameters:
   ///   - cacheBytes: memory for frames; nil is a quarter of the machine's.
-  ///   - cacheDirectory: where frames beyond that go; nil is `TMPDIR` or `/var/tmp`.
+  ///   - cacheDirectory: where frames beyond that are spilled; nil is `TMPDIR` or `/var/tmp`.
   ///
-  /// Throws what ``VideoReader`` throws, and `.io` when the cache cannot be written (a full
-  /// disk).
+  /// Throws what ``VideoReader`` throws, and `.io` if the cache cannot be written (a full disk).
   public init(
     path: String, options: VideoOptions = VideoOptions(), cacheBytes: Int? = nil,
     cacheDirectory: String? = nil
@@ -95,15 +94,15 @@ public final class Clip: Sendable {
     return try body(block)
   }
 
-  /// Starts fetching a frame that will be wanted soon. Does nothing for a frame that does not
-  /// exist, is in memory already, or belongs to a closed clip.
+  /// Starts fetching a frame that will be needed soon. Does nothing for a frame that does not exist
+  /// or is already in memory, or if the clip is closed.
   public func prefetch(_ index: Int) {
     guard index >= 0, index < count else { return }
     state.withLock { if !$0.isClosed { $0.store?.prefetch(index) } }
   }
 
-  /// Gives back memory and disk. A frame being read by another thread stays valid until that
-  /// ends. Closing again does nothing.
+  /// Frees memory and disk. A frame that another thread is reading stays valid until that thread is
+  /// done. Closing again does nothing.
   public func close() {
     state.withLock {
       $0.isClosed = true

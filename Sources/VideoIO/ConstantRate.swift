@@ -1,7 +1,7 @@
-/// Whether frames come at a constant rate, told from times that a container has rounded to its
-/// ticks (Matroska and FLV to milliseconds, MPEG-TS to 1/90000 s).
+/// Detects a constant frame rate from times that a container has rounded to its ticks (milliseconds
+/// in Matroska and FLV, 1/90000 s in MPEG-TS).
 enum ConstantRate {
-  /// Rates that cameras and encoders use. Of two that fit equally well, the first is meant.
+  /// Rates that cameras and encoders use. Of two that fit equally well, the first wins.
   private static let usual: [Rational] = [
     Rational(25), Rational(30000, 1001), Rational(24000, 1001), Rational(30), Rational(24),
     Rational(50), Rational(60000, 1001), Rational(60), Rational(48), Rational(120),
@@ -9,17 +9,17 @@ enum ConstantRate {
     Rational(240), Rational(1),
   ]
 
-  /// The rate at which frame i comes at i / rate after the first, within a tick; nil where there
-  /// is none.
+  /// The rate at which frame i is shown at i / rate after the first, within a tick; nil if there is
+  /// none.
   ///
   /// - Parameters:
   ///   - times: at least one, of one time base, increasing.
-  ///   - declared: what the file says; it wins where it fits.
+  ///   - declared: the rate in the file's header; it wins if it fits.
   static func fit(_ times: [FrameTime], declared: Rational) -> Rational? {
     guard let first = times.first, times.count > 1 else { return declared }
     let tick = first.timeBase.value
     let elapsed = times.map { Double($0.pts &- first.pts) * tick }
-    // The first time is rounded as well as the other one: together they err by a tick at most.
+    // The first time is rounded like the others: together the two are off by at most a tick.
     var (shortest, longest) = (0.0, Double.infinity)
     for (i, time) in elapsed.enumerated().dropFirst() {
       shortest = max(shortest, (time - 1.001 * tick) / Double(i))
@@ -30,9 +30,9 @@ enum ConstantRate {
       (shortest...longest).contains(rate.inverse.value)
     }
     if declared.isPositive, fits(declared) { return declared }
-    // Ticks nearly as long as a frame let any rate fit.
+    // If ticks are nearly as long as a frame, any rate fits.
     guard tick <= longest / 4, shortest > 0 else { return nil }
-    // How far a rate's times lie from the given ones, the first one's own rounding aside.
+    // How far a rate's times are from the given ones, not counting the rounding of the first.
     func spread(_ rate: Rational) -> Double {
       let errors = elapsed.enumerated().map { $1 - Double($0) * rate.inverse.value }
       return (errors.max() ?? 0) - (errors.min() ?? 0)
@@ -42,11 +42,11 @@ enum ConstantRate {
     return simplest(from: 1 / longest, to: 1 / shortest)
   }
 
-  /// The fraction of smallest terms in a closed interval of positive numbers (the Stern-Brocot
-  /// tree, by continued fractions); nil where its terms are too large.
+  /// The fraction with the smallest terms in a closed interval of positive numbers (the
+  /// Stern-Brocot tree, by continued fractions); nil if its terms are too large.
   static func simplest(from low: Double, to high: Double) -> Rational? {
     var (a, b) = (low, high)
-    // Convergents of what the two ends share.
+    // The convergents that both ends share.
     var (n0, d0, n1, d1) = (0.0, 1.0, 1.0, 0.0)
     for _ in 0..<40 {
       let whole = a.rounded(.down)
@@ -63,16 +63,16 @@ enum ConstantRate {
 
 /// When the frames of a clip are shown.
 public struct ClipTiming: Sendable {
-  /// Counted from the first frame; exact multiples of a frame where the rate is constant.
+  /// Relative to the first frame; exact multiples of a frame if the rate is constant.
   public let times: [FrameTime]
-  /// Frames per second; of variable rates the average.
+  /// Frames per second; the average if the rate varies.
   public let rate: Rational
   /// The unit of the times, in seconds.
   public let timeBase: Rational
 
   /// - Parameters:
   ///   - times: as they were read.
-  ///   - declared: the rate that the file says, or that was asked for.
+  ///   - declared: the rate in the file's header, or the one requested.
   public init(_ times: [FrameTime], declared: Rational) {
     guard let first = times.first else {
       (self.times, rate, timeBase) = ([], declared, declared.inverse)

@@ -2,8 +2,8 @@ import CFFmpeg
 @preconcurrency import Glibc
 import Support
 
-/// libavfilter, loaded when a video needs it: most do not, and systems without it read those all
-/// the same.
+/// libavfilter, loaded when a video needs it. Most do not, and systems without it can still read
+/// those.
 struct FilterLibrary: @unchecked Sendable {
   typealias Graph = OpaquePointer
   typealias Filter = OpaquePointer
@@ -22,11 +22,11 @@ struct FilterLibrary: @unchecked Sendable {
   let pull: @convention(c) (Filter?, UnsafeMutablePointer<AVFrame>?) -> Int32
   let timeBase: @convention(c) (Filter?) -> AVRational
 
-  /// nil where it is not installed, or not the one that goes with the libavutil in use.
+  /// nil if it is not installed, or does not match the libavutil in use.
   static let shared = try? FilterLibrary()
 
   private init() throws {
-    // Their major versions have risen together since libavutil 56.
+    // The major versions of both have been incremented together since libavutil 56.
     let name = "libavfilter.so.\((avutil_version() >> 16) - 49)"
     let library = dlopen(name, RTLD_NOW | RTLD_LOCAL)
     func symbol<F>(_ symbol: String) throws -> F {
@@ -46,7 +46,7 @@ struct FilterLibrary: @unchecked Sendable {
     timeBase = try symbol("av_buffersink_get_time_base")
   }
 
-  /// Whether it has a filter of this name: `zscale` needs a library of its own.
+  /// Whether it has a filter of this name: `zscale`, for example, needs another library.
   func has(_ filter: String) -> Bool { find(filter) != nil }
 }
 
@@ -68,7 +68,7 @@ final class FilterChain {
   private var sink: FilterLibrary.Filter?
 
   /// - Parameters:
-  ///   - frame: what the frames will be like.
+  ///   - frame: an example of the frames that will follow.
   ///   - timeBase: of their `pts`.
   init(
     _ steps: [FilterStep], for frame: UnsafePointer<AVFrame>, timeBase: Rational,
@@ -112,7 +112,7 @@ final class FilterChain {
     if code < 0 { throw LunervError(.data, "the filter '\(name)' failed: \(Libav.text(code))") }
   }
 
-  /// Hands over a frame, which stays the caller's; nil says that no more come.
+  /// Hands over a frame, which remains the caller's; nil marks the end.
   func push(_ frame: UnsafeMutablePointer<AVFrame>?) throws {
     let keepReference: Int32 = 8
     let result = Libav.listening { library.push(source, frame, keepReference) }
@@ -121,7 +121,7 @@ final class FilterChain {
     }
   }
 
-  /// Takes a finished frame; false where the chain wants more first, or is empty at the end.
+  /// Gets a finished frame; false if the chain needs more input first, or is empty at the end.
   func pull(into frame: UnsafeMutablePointer<AVFrame>) throws -> Bool {
     av_frame_unref(frame)
     let result = Libav.listening { library.pull(sink, frame) }

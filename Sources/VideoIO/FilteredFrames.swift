@@ -1,9 +1,9 @@
 import CFFmpeg
 import Support
 
-/// A source's pictures made fit for what follows, which knows nothing but progressive BT.709-like
-/// RGB: high dynamic range is tone-mapped, wide gamut narrowed, fields made frames if asked for.
-/// What needs none of that passes as it is.
+/// Converts a source's pictures for the later stages, which handle nothing but progressive
+/// BT.709-like RGB: high dynamic range is tone-mapped, wide gamut is narrowed, and fields are
+/// deinterlaced if asked for. Pictures that need none of it pass unchanged.
 final class FilteredFrames: FrameSource {
   private let source: any FrameSource
   private let deinterlaces: Bool
@@ -53,7 +53,7 @@ final class FilteredFrames: FrameSource {
     }
   }
 
-  /// Decides at the first picture what has to be done to all.
+  /// Decides at the first picture what is applied to all.
   private func look(_ time: FrameTime) throws {
     if source.frame.pointee.interlaced_frame != 0, !deinterlaces {
       warn("the video is interlaced; --deinterlace makes whole frames of its fields")
@@ -91,11 +91,11 @@ final class FilteredFrames: FrameSource {
       || frame.pointee.color_trc == AVCOL_TRC_ARIB_STD_B67
   }
 
-  /// What brings a picture's colours to BT.709; nothing where they are near it.
+  /// The filters that convert a picture's colours to BT.709; none if they are close to it.
   private func colourSteps(for frame: UnsafePointer<AVFrame>) -> [FilterStep] {
     let isWide = frame.pointee.color_primaries == AVCOL_PRI_BT2020
     guard isHighRange(frame) || isWide else { return [] }
-    // Of what a stream leaves open, that which goes with the rest.
+    // A property that the stream leaves open is assumed to match the others.
     let isRGB = frame.pointee.colorspace == AVCOL_SPC_RGB
     let matrix =
       isRGB || frame.pointee.colorspace == AVCOL_SPC_BT2020_CL
@@ -106,7 +106,7 @@ final class FilteredFrames: FrameSource {
       "primariesin=\(AVCOL_PRI_BT2020.rawValue):transferin=\(transfer.rawValue)"
       + ":matrixin=\(matrix.rawValue):rangein=\(full ? "full" : "limited")"
     let toLight = [
-      // Light in units of 100 cd/m², which is the white of SDR.
+      // Light in units of 100 cd/m², the white of SDR.
       FilterStep(
         "zscale", coded + ":transfer=linear" + (isHighRange(frame) ? ":npl=100" : "")),
       FilterStep("format", "pix_fmts=gbrpf32le"), FilterStep("zscale", "primaries=bt709"),

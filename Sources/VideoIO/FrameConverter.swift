@@ -31,15 +31,16 @@ final class Planes {
   }
 }
 
-/// How a stored picture is turned to stand upright: one of the eight right-angle motions.
+/// How a stored picture is rotated or mirrored to stand upright: one of the eight right-angle
+/// motions.
 struct Orientation: Equatable {
   /// Rows become columns.
   var transposed = false
-  /// The upright x axis runs against the stored axis it comes from; y likewise.
+  /// The upright x axis is opposite to the stored axis that it comes from; y likewise.
   var flippedX = false
   var flippedY = false
 
-  /// Reads a display matrix; nil where it is no right-angle motion.
+  /// Reads a display matrix; nil if it is no right-angle motion.
   init?(displayMatrix m: UnsafePointer<Int32>) {
     // (x', y') = (m0·x + m3·y, m1·x + m4·y); only signs matter.
     if m[0] != 0, m[4] != 0, m[1] == 0, m[3] == 0 {
@@ -58,12 +59,12 @@ struct Orientation: Equatable {
   }
 }
 
-/// Turns libav's pictures into planar RGB.
+/// Converts libav's pictures to planar RGB.
 ///
-/// RGB, palette and grey pictures are unpacked here: 8-bit values come out as they are,
-/// deeper ones rounded to 8 bits. YUV goes through swscale with its matrix and range stated,
-/// exact rounding, interpolated chroma and no processor-dependent shortcuts. Chroma is taken
-/// as sited between its luma samples, which is what the ffmpeg command does too.
+/// RGB, palette and grey pictures are unpacked here: 8-bit values are unchanged, deeper ones
+/// rounded to 8 bits. YUV is converted by swscale, with explicit matrix and range, exact rounding,
+/// interpolated chroma and no processor-dependent shortcuts. Chroma is assumed to be sited between
+/// its luma samples, as in the ffmpeg command.
 final class FrameConverter {
   private var planes: Planes?
   private var cropped: Planes?
@@ -199,7 +200,7 @@ final class FrameConverter {
     }
   }
 
-  /// Any integer depth from 1 to 16, any bit and byte order, rounded to 8 bits.
+  /// Unpacks any integer depth from 1 to 16, any bit and byte order, rounded to 8 bits.
   private func unpackDeep(
     _ frame: UnsafePointer<AVFrame>, _ description: UnsafePointer<AVPixFmtDescriptor>,
     grey: Bool, limited: Bool, inverted: Bool, into target: Planes
@@ -252,7 +253,7 @@ final class FrameConverter {
           "pictures of format \(name), \(frame.pointee.width)x\(frame.pointee.height), "
             + "cannot be converted to RGB")
       }
-      // Refused (-1) where there is no matrix to choose, as with floating point RGB.
+      // Fails (-1) if there is no matrix to choose, as for floating-point RGB.
       sws_setColorspaceDetails(
         toRGB, sws_getCoefficients(colour.matrix), colour.fullRange ? 1 : 0,
         sws_getCoefficients(colour.matrix), 1, 0, 1 << 16, 1 << 16)
@@ -305,7 +306,7 @@ final class FrameConverter {
     if key != scalerKey {
       sws_freeContext(scaler)
       scalerKey = []
-      // Each plane for itself, as grey: swscale would take RGB through YUV and back.
+      // Each plane separately, as grey: swscale would convert RGB to YUV and back.
       scaler = sws_getContext(
         key[0], key[1], AV_PIX_FMT_GRAY8, key[2], key[3], AV_PIX_FMT_GRAY8, Self.flags, nil, nil,
         nil)
@@ -329,15 +330,15 @@ final class FrameConverter {
   }
 }
 
-/// The matrix and range that a YUV frame is read with.
+/// The matrix and range that a YUV frame is converted with.
 struct Colour {
   /// One of swscale's matrices.
   let matrix: Int32
   let fullRange: Bool
-  /// The frame names a matrix that swscale does not have; a standard one stands in.
+  /// Whether the frame names a matrix that swscale lacks, so that a standard one replaces it.
   let isApproximate: Bool
 
-  /// What untagged video of a height means: BT.709 from 720 lines on, else BT.601.
+  /// The matrix of untagged video by height: BT.709 from 720 lines on, otherwise BT.601.
   static func assumedMatrix(height: Int) -> Int32 {
     height >= 720 ? SWS_CS_ITU709 : SWS_CS_ITU601
   }
@@ -351,7 +352,7 @@ struct Colour {
     case AVCOL_SPC_SMPTE240M: matrix = SWS_CS_SMPTE240M
     case AVCOL_SPC_BT2020_NCL: matrix = SWS_CS_BT2020
     case let other:
-      // Image formats that hold YUV (JPEG, WebP) mean BT.601 at every size.
+      // Image formats that hold YUV (JPEG, WebP) use BT.601 at every size.
       matrix = isImage ? SWS_CS_ITU601 : Self.assumedMatrix(height: Int(frame.pointee.height))
       approximate =
         other == AVCOL_SPC_BT2020_CL || other == AVCOL_SPC_YCGCO || other == AVCOL_SPC_ICTCP

@@ -13,7 +13,7 @@ final class ImageFolder: FrameSource {
   private let files: [String]
   private let options: VideoOptions
   private var position = 0
-  /// Owns the current picture.
+  /// Holds the current picture.
   private var current: StreamDecoder
 
   static let extensions: Set<String> = [
@@ -47,7 +47,7 @@ final class ImageFolder: FrameSource {
   var frame: UnsafeMutablePointer<AVFrame> { current.frame }
   var timeBase: Rational { frameRate.inverse }
   var decoded: Int { position }
-  /// An image that cannot be read throws at once, so there is nothing to collect.
+  /// An unreadable image throws at once, so no damage is collected.
   var damage: Damage? { nil }
 
   func next() throws -> FrameTime? {
@@ -78,7 +78,7 @@ final class ImageFolder: FrameSource {
   ) throws -> StreamDecoder {
     var options = options
     options.raw = nil
-    // One picture at a time: threads would only cost their start.
+    // One picture at a time: threads would only cost the time to start them.
     options.threads = 1
     return try StreamDecoder(
       path: folder.hasSuffix("/") ? folder + name : folder + "/" + name, options: options)

@@ -7,7 +7,7 @@ public enum Inventory {
     av_version_info().map { String(cString: $0) } ?? "unknown"
   }
 
-  /// Whether libavfilter, which is loaded when a video needs it, can be found.
+  /// Whether libavfilter, which is loaded when a video needs it, is installed.
   public static var hasFilters: Bool { FilterLibrary.shared != nil }
 
   /// Whether there is an encoder of that name: "libx264".

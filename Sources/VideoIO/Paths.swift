@@ -1,7 +1,7 @@
 @preconcurrency import Glibc
 import Support
 
-/// What a path names, as far as reading and writing video cares.
+/// The kind of file at a path, as far as reading and writing video needs it.
 enum PathKind: Equatable {
   case absent
   case file(size: Int)
@@ -29,7 +29,7 @@ enum PathKind: Equatable {
   }
 }
 
-/// An `.io` error with the system's words: "PATH: No space left on device".
+/// An `.io` error with the system's message: "PATH: No space left on device".
 func systemError(_ what: String, _ code: Int32 = errno) -> LunervError {
   LunervError(.io, "\(what): \(String(cString: strerror(code)))")
 }
@@ -44,14 +44,14 @@ func names(in folder: String) throws -> [String] {
   return names
 }
 
-/// What follows the last dot of the last component, in lower case; "" where there is none.
+/// The text after the last dot of the last component, in lower case; "" if there is none.
 func fileExtension(_ path: String) -> String {
   let name = Files.split(path).name
   guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return "" }
   return name[name.index(after: dot)...].lowercased()
 }
 
-/// Orders names as people number them: runs of digits compare as numbers, of any length.
+/// Natural order of names: runs of digits compare as numbers, of any length.
 func naturallyBefore(_ left: String, _ right: String) -> Bool {
   let a = Array(left.utf8)
   let b = Array(right.utf8)
@@ -79,6 +79,6 @@ func naturallyBefore(_ left: String, _ right: String) -> Bool {
     }
   }
   if i < a.count || j < b.count { return i >= a.count }
-  // Equal as numbers ("01" and "1"): any fixed order will do.
+  // Equal as numbers ("01" and "1"): any fixed order is fine.
   return a.lexicographicallyPrecedes(b)
 }

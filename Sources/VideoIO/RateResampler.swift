@@ -3,9 +3,9 @@ import Support
 
 /// Gives a source a constant frame rate by repeating and dropping pictures.
 ///
-/// A picture belongs to the output instant nearest its time, counted from the first picture.
-/// Of several that share one, the last is shown; an instant without any repeats the one
-/// before. The output lasts as long as the source, the last picture's own time included.
+/// A picture belongs to the output time nearest its own, counted from the first picture. Of several
+/// that share one, the last is shown; an output time without any repeats the picture before. The
+/// output is as long as the source, including the last picture's duration.
 final class RateResampler {
   private let source: any FrameSource
   private let rate: Rational
@@ -13,7 +13,7 @@ final class RateResampler {
   private let held: UnsafeMutablePointer<AVFrame>
   private var heldOrientation = Orientation()
   private var start: FrameTime?
-  /// The instant of the source's newest picture, which is shown from there on.
+  /// The output time of the source's newest picture, which is shown from then on.
   private var pending: Int64?
   private var nextInstant: Int64 = 0
   private var endInstant: Int64?
@@ -52,7 +52,7 @@ final class RateResampler {
       pts: first.addingReportingOverflow(instant).partialValue, timeBase: rate.inverse)
   }
 
-  /// Decodes the next picture and finds its instant; false at the end.
+  /// Decodes the next picture and finds its output time; false at the end.
   private func advance() throws -> Bool {
     pending = nil
     guard let time = try source.next() else {
@@ -65,7 +65,7 @@ final class RateResampler {
     if start == nil { start = time }
     pending = try instant(time.pts, since: start ?? time)
     last = time
-    // Without a stated duration a picture lasts one frame of the nominal rate.
+    // Without a stated duration, a picture lasts one frame of the nominal rate.
     let stated = source.frame.pointee.pkt_duration
     let nominal = FrameTime(pts: 1, timeBase: source.frameRate.inverse).ticks(of: time.timeBase)
     lastDuration = stated > 0 && !source.isImage ? stated : nominal ?? 0
@@ -80,7 +80,7 @@ final class RateResampler {
     return instant
   }
 
-  /// Takes over the source's picture.
+  /// Takes the source's picture as the one being shown.
   private func show() throws {
     av_frame_unref(held)
     guard av_frame_ref(held, source.frame) >= 0 else { throw Libav.noMemory("a frame") }

@@ -1,10 +1,9 @@
-/// How much each frame differs from those before it, for finding cuts between scenes.
+/// How much each frame differs from the previous ones, for finding scene cuts.
 ///
 /// The difference of two frames is the mean absolute difference of their pixels' luma, from 0 to
 /// 255.
 public struct SceneMeter {
-  /// Differences of a frame from the one before it and from the one before that; 0 where there is
-  /// none.
+  /// Differences of a frame from the previous one and from the one before that; 0 if there is none.
   public struct Change: Sendable, Equatable {
     public var fromLast: Double
     public var fromSecondLast: Double
@@ -15,7 +14,7 @@ public struct SceneMeter {
 
   public init() {}
 
-  /// Adds a frame: planar RGB, 3 × height × width bytes, as many as the frames before had.
+  /// Adds a frame: planar RGB, 3 × height × width bytes, of the same size as the previous ones.
   public mutating func add(_ pixels: UnsafeBufferPointer<UInt8>) -> Change {
     let count = pixels.count / 3
     let luma = [UInt8](unsafeUninitializedCapacity: count) { buffer, written in

@@ -13,7 +13,7 @@ final class StreamDecoder: FrameSource {
   private(set) var hasAudio = false
   private(set) var warnings: [String] = []
   private var found: Damage?
-  /// How many pictures came, or will come, before the first that is damaged.
+  /// The index of the first damaged picture, whether or not it has been decoded yet.
   private var sound = Int.max
   private var concealed = 0
   private(set) var decoded = 0
@@ -27,16 +27,16 @@ final class StreamDecoder: FrameSource {
   private var isAtEnd = false
   private var packets = 0
   private var failures = 0
-  /// A picture that stands alone has come: what precedes it in a capture cannot be decoded.
+  /// An intra picture has come. Pictures before it in a capture cannot be decoded.
   private var hasBegun = false
-  /// The decoder conceals damage and tells of it in the log alone.
+  /// The decoder conceals damage and reports it only in the log.
   private var tellsByLog = false
   private var nextIsConcealed = false
   private var lastPTS: Int64?
   private var lastStep: Int64?
   private var tail = PacketTail()
 
-  /// Where the last two packets lay in the file, to notice a partial one behind them.
+  /// The positions of the last two packets in the file, to notice a partial one after them.
   private struct PacketTail {
     var position: Int64 = -1
     var size: Int64 = 0
@@ -56,7 +56,7 @@ final class StreamDecoder: FrameSource {
       av_packet_free(&packet)
       throw error
     }
-    // From here on deinit frees whatever exists, also when opening throws.
+    // From here on deinit frees whatever exists, even if opening throws.
     try openCodec()
     describe()
   }
@@ -116,10 +116,10 @@ final class StreamDecoder: FrameSource {
     codec.pointee.max_pixels = Int64(options.maxPixels)
     codec.pointee.thread_count = Int32(options.threads)
     codec.pointee.err_recognition |= AV_EF_CRCCHECK
-    // Pictures that stand alone have nothing to conceal errors with.
+    // Images have no other picture to conceal errors with.
     if isImage { codec.pointee.err_recognition |= AV_EF_EXPLODE }
     if id == AV_CODEC_ID_FFV1 {
-      // Checksum errors are logged, on this thread unless whole frames are threaded.
+      // Checksum errors are logged, on this thread unless threads decode whole frames.
       tellsByLog = true
       codec.pointee.thread_type = FF_THREAD_SLICE
     }
@@ -132,17 +132,17 @@ final class StreamDecoder: FrameSource {
     }
   }
 
-  /// Reads rate, time base, orientation and what deserves a warning.
+  /// Reads rate, time base and orientation, and adds warnings.
   private func describe() {
     guard let format = input.format, let stream else { return }
     timeBase = Rational(stream.pointee.time_base)
     if !timeBase.isPositive { timeBase = Rational(1, 25) }
-    // H.264 in AVI counts fields; what AVI's own header says is frames.
+    // H.264 in AVI counts fields; AVI's own header counts frames.
     let nominal =
       input.isFormat("avi") && stream.pointee.r_frame_rate.num > 0
       ? Rational(stream.pointee.r_frame_rate) : Rational(av_guess_frame_rate(format, stream, nil))
     let average = Rational(stream.pointee.avg_frame_rate)
-    // The nominal rate is the cleaner ratio, but of variable rates it is only the finest.
+    // The nominal rate is the cleaner ratio, but if the rate varies it is only the finest.
     if nominal.isPositive,
       !average.isPositive || input.isFormat("avi")
         || abs(nominal.value - average.value) < 0.01 * average.value
@@ -206,10 +206,10 @@ final class StreamDecoder: FrameSource {
     }
   }
 
-  /// Hands the decoder one more packet, or the end of the stream.
+  /// Passes the next packet to the decoder, or the end of the stream.
   private func feed(_ codec: UnsafeMutablePointer<AVCodecContext>) throws {
     guard let format = input.format, let stream, !isDraining else {
-      // A decoder that wants more after the end has nothing left to say.
+      // A decoder that asks for more after the end has nothing left.
       isAtEnd = isDraining
       return
     }
@@ -230,11 +230,11 @@ final class StreamDecoder: FrameSource {
       defer { av_packet_unref(packet) }
       guard packet.pointee.stream_index == stream.pointee.index else { continue }
       if packet.pointee.flags & AV_PKT_FLAG_CORRUPT != 0 {
-        // Cut short by the end of the file, or damaged on its way.
+        // Cut off by the end of the file, or damaged in transit.
         if format.pointee.pb?.pointee.eof_reached != 0 {
           record("the file ends early", atEnd: true)
         } else {
-          // Pictures come in another order than packets, but no further apart than this.
+          // Pictures are in another order than packets, but at most this far apart.
           let before = max(decoded, packets - Int(codec.pointee.has_b_frames))
           if hasBegun || decoded > 0 { record("a packet is corrupt", atLeast: before) }
           packets += 1
@@ -242,7 +242,7 @@ final class StreamDecoder: FrameSource {
         continue
       }
       if packet.pointee.size == 0, packet.pointee.side_data_elems == 0 {
-        // To a decoder it would mean the end.
+        // The decoder would take it for the end.
         warn("empty samples (dropped frames) are skipped")
         continue
       }
@@ -269,21 +269,21 @@ final class StreamDecoder: FrameSource {
 
   private func note(failure: String) throws {
     failures += 1
-    // A decoder that only ever fails must not keep us here for ever.
+    // A decoder that only fails must not keep us in this loop forever.
     if failures > 100_000 {
       throw LunervError(.data, "\(path): too many decoding errors: \(failure)")
     }
     if hasBegun || decoded > 0 { record(failure) }
   }
 
-  /// Takes note of what a call that did not fail had to say all the same.
+  /// Records what a successful call logged nevertheless.
   private func listen(_ result: (code: Int32, line: String)) {
     guard tellsByLog, result.code >= 0, !result.line.isEmpty else { return }
     record(result.line)
     nextIsConcealed = true
   }
 
-  /// - Parameter atLeast: how many pictures are sound before this, where more than have come.
+  /// - Parameter atLeast: the number of sound pictures; nil is all that have been decoded.
   private func record(
     _ what: String, promised: Int? = nil, atEnd: Bool = false, atLeast: Int? = nil
   ) {
@@ -292,7 +292,7 @@ final class StreamDecoder: FrameSource {
     if let promised { found?.promised = promised }
   }
 
-  /// What was found wrong with the file so far.
+  /// The damage found in the file so far.
   var damage: Damage? {
     var damage = found
     damage?.isBehind = decoded <= sound
@@ -300,7 +300,7 @@ final class StreamDecoder: FrameSource {
     return damage
   }
 
-  /// Looks at what a decoded frame says about itself.
+  /// Checks the metadata of a decoded frame.
   private func inspect() {
     if frame.pointee.decode_error_flags != 0 || frame.pointee.flags & AV_FRAME_FLAG_CORRUPT != 0 {
       record("a picture is damaged")
@@ -309,7 +309,7 @@ final class StreamDecoder: FrameSource {
     if nextIsConcealed { concealed += 1 }
     nextIsConcealed = false
     if let stream, av_stream_get_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, nil) == nil {
-      // Image formats and some streams carry the rotation per frame.
+      // Image formats and some streams store the rotation per frame.
       if let side = av_frame_get_side_data(frame, AV_FRAME_DATA_DISPLAYMATRIX),
         side.pointee.size >= 36, let data = side.pointee.data
       {
@@ -330,11 +330,11 @@ final class StreamDecoder: FrameSource {
     }
   }
 
-  /// The frame's time: what the file says, made strictly increasing.
+  /// The frame's time: the one in the file, made strictly increasing.
   private func time() -> FrameTime {
     var pts = frame.pointee.best_effort_timestamp
     if let last = lastPTS {
-      // A picture without a time comes as long after the last as that did after the one before.
+      // A picture without a time follows after the same interval as the previous one did.
       let nominal = FrameTime(pts: 1, timeBase: frameRate.inverse).ticks(of: timeBase) ?? 1
       let step = max(1, lastStep ?? nominal)
       if pts == Libav.noTimestamp {
@@ -352,9 +352,9 @@ final class StreamDecoder: FrameSource {
     return FrameTime(pts: pts, timeBase: timeBase)
   }
 
-  // MARK: Promises
+  // MARK: Announced lengths
 
-  /// Compares what came with what the container announced.
+  /// Compares what was read with what the container announced.
   private func endOfPackets(
     _ read: (code: Int32, line: String), _ format: UnsafeMutablePointer<AVFormatContext>,
     _ stream: UnsafeMutablePointer<AVStream>
@@ -364,8 +364,8 @@ final class StreamDecoder: FrameSource {
       record(Libav.text(code), atEnd: true)
     }
     if input.isFormat("mov") {
-      // The index knows every packet, and unlike `nb_frames` nothing that edit lists cut. Some
-      // demuxers pass over empty ones in silence.
+      // The index lists every packet, and unlike `nb_frames` none that edit lists cut. Some
+      // demuxers skip empty ones silently.
       let entries = avformat_index_get_entries_count(stream)
       let promised = (0..<entries).count { avformat_index_get_entry(stream, $0).pointee.size > 0 }
       if promised < entries { warn("empty samples (dropped frames) are skipped") }
@@ -375,8 +375,8 @@ final class StreamDecoder: FrameSource {
       record("the file ends early", promised: promisedByDuration, atEnd: true)
     }
     if input.isFormat("yuv4mpegpipe"), let io = format.pointee.pb {
-      // This demuxer drops a partial last frame in silence. Frame headers may carry
-      // parameters, so the distance of two frames is surer than a frame's size.
+      // This demuxer silently drops a partial last frame. Frame headers may have parameters, so the
+      // distance between two frames is more reliable than a frame's size.
       let end = avio_tell(io)
       let expected = tail.position + (tail.pitch ?? tail.size + 6)
       if packets > 0, end > expected {
@@ -385,7 +385,7 @@ final class StreamDecoder: FrameSource {
     }
   }
 
-  /// How many frames the container's duration holds; nil where sound may be what lasts.
+  /// How many frames the container's duration holds; nil if the sound may be what is longer.
   private var promisedByDuration: Int? {
     guard let duration = input.format?.pointee.duration, duration > 0, !hasAudio else { return nil }
     return FrameTime(pts: duration, timeBase: Rational(1, 1_000_000))

@@ -1,10 +1,10 @@
 import CFFmpeg
 import Support
 
-/// What to read of a video, and how much may be spent on it.
+/// What to read of a video, and the limits on it.
 ///
-/// The steps, in this order: turn upright (rotation metadata) → ``crop`` → ``size``; and on
-/// the time axis: ``rate`` → ``first``…``last`` → ``every``. Positions count from 0.
+/// The steps, in this order: rotate upright (rotation metadata) → ``crop`` → ``size``; and on the
+/// time axis: ``rate`` → ``first``…``last`` → ``every``. Positions count from 0.
 public struct VideoOptions: Sendable {
   /// Height and width in pixels.
   public struct Size: Sendable, Hashable {
@@ -30,7 +30,7 @@ public struct VideoOptions: Sendable {
     }
   }
 
-  /// How headerless video is laid out: libav's pixel format name ("rgb24", "yuv420p", …).
+  /// The layout of headerless video: libav's pixel format name ("rgb24", "yuv420p", …).
   public struct Raw: Sendable, Hashable {
     public var width: Int
     public var height: Int
@@ -42,7 +42,8 @@ public struct VideoOptions: Sendable {
     }
   }
 
-  /// Scale every frame to this, bicubically, each of R, G and B for itself. nil keeps the size.
+  /// Scale every frame to this size, bicubically, each of R, G and B separately. nil keeps the
+  /// size.
   public var size: Size?
   /// Keep only this part of every frame.
   public var crop: Crop?
@@ -50,23 +51,23 @@ public struct VideoOptions: Sendable {
   public var first: Int?
   /// The last frame that is kept; nil reads to the end.
   public var last: Int?
-  /// Keep each n-th frame, beginning with `first`.
+  /// Keep every n-th frame, beginning with `first`.
   public var every = 1
-  /// Repeat and drop frames so that they come at this constant rate, in frames per second.
+  /// Repeat and drop frames to get this constant rate, in frames per second.
   public var rate: Rational?
-  /// Make whole frames of the fields of interlaced video, one of each two.
+  /// Deinterlace: one whole frame of every two fields.
   public var deinterlace = false
-  /// Set for headerless video in a file or on a pipe; everything else says it itself.
+  /// Needed for headerless video in a file or on a pipe; all other formats describe themselves.
   public var raw: Raw?
-  /// The rate of frames that carry no times: headerless video, image folders. nil is 25.
+  /// The rate of frames without times: headerless video, image folders. nil is 25.
   public var inputRate: Rational?
-  /// Read what can be read of a damaged or truncated file: a warning instead of an error.
+  /// Read as much as possible of a damaged or truncated file, with a warning instead of an error.
   public var allowTruncated = false
-  /// Larger pictures are refused before they are decoded.
+  /// Larger pictures are rejected before they are decoded.
   public var maxPixels = 1 << 26
-  /// More frames than this, after selection, are refused.
+  /// More frames than this, after selection, are rejected.
   public var maxFrames = 1 << 20
-  /// The bound of width × height × frames, after selection.
+  /// The limit of width × height × frames, after selection.
   public var maxTotalPixels = 1 << 36
   /// Decoder threads; 0 lets libav choose.
   public var threads = 0
@@ -75,7 +76,7 @@ public struct VideoOptions: Sendable {
 
   public init() {}
 
-  /// Throws `.argument` or `.memory` for values that no video could fulfil.
+  /// Throws `.argument` or `.memory` for values that are impossible for any video.
   public func validate() throws {
     if let size { try check(size.height, size.width, "size") }
     if let crop {

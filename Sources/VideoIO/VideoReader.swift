@@ -1,27 +1,27 @@
 import CFFmpeg
 import Support
 
-/// Reads a video from its beginning to its end as planar RGB.
+/// Reads a video from beginning to end as planar RGB.
 ///
-/// Opens every file that libavformat opens (except playlists and other formats that refer to
-/// further files), folders of images in natural order, Y4M and headerless video, also from
-/// standard input (`-`). Errors are one line and begin with the path.
+/// Reads every file that libavformat opens (except playlists and other formats that refer to
+/// further files), folders of images in natural order, Y4M and headerless video, also from standard
+/// input (`-`). Errors are one line and begin with the path.
 ///
-/// Colour: RGB sources come out bit for bit. YUV is converted with the matrix and range that
-/// the stream names (BT.601, BT.709, BT.2020 and kin); untagged video is BT.709 from 720 lines
-/// on, else BT.601, limited range. More than 8 bits are rounded, alpha is dropped, both with
-/// a warning. High dynamic range (PQ, HLG) is tone-mapped and BT.2020 narrowed to BT.709, with a
-/// note, where libavfilter can. Rotation metadata is applied.
+/// Colour: RGB sources are read bit-exactly. YUV is converted with the matrix and range that the
+/// stream names (BT.601, BT.709, BT.2020 and similar); untagged video is taken as limited-range
+/// BT.709 from 720 lines on, otherwise BT.601. More than 8 bits are rounded and alpha is dropped,
+/// both with a warning. High dynamic range (PQ, HLG) is tone-mapped and BT.2020 narrowed to BT.709,
+/// with a note, if libavfilter is available. Rotation metadata is applied.
 public final class VideoReader {
   public let path: String
   /// Size of the frames that ``next()`` returns.
   public let width: Int
   public let height: Int
-  /// Frames per second after `rate` and `every`; of variable rates the average.
+  /// Frames per second after `rate` and `every`; the average if the rate varies.
   public let frameRate: Rational
   /// The unit of the timestamps, in seconds.
   public let timeBase: Rational
-  /// The file has sound, which is not read.
+  /// Whether the file has audio, which is not read.
   public var hasAudio: Bool { source.hasAudio }
   /// Frames returned so far.
   public private(set) var framesRead = 0
@@ -32,19 +32,19 @@ public final class VideoReader {
   private let converter = FrameConverter()
   private let crop: VideoOptions.Crop
   private let size: VideoOptions.Size
-  /// Upright size of the first picture: all others must have it.
+  /// Upright size of the first picture: all others must have the same.
   private let uprightSize: VideoOptions.Size
-  /// The first picture is decoded on opening, to learn its size.
+  /// The time of the first picture, which is decoded on opening to learn its size.
   private var firstTime: FrameTime?
   private var ownWarnings: [String] = []
-  /// Index, before selection, of the picture that comes next.
+  /// Index, before selection, of the next picture.
   private var position = 0
   private var isAtEnd = false
 
   /// Opens a video and decodes its first picture.
   ///
-  /// Throws `.io` for what cannot be opened, `.data` for what is no video or holds no frame,
-  /// `.argument` and `.usage` for options that do not fit, `.memory` beyond the limits.
+  /// Throws `.io` for a file that cannot be opened, `.data` for one that is no video or holds no
+  /// frame, `.argument` and `.usage` for options that do not apply, `.memory` beyond the limits.
   public init(path: String, options: VideoOptions = VideoOptions()) throws {
     try options.validate()
     self.path = path
@@ -93,8 +93,7 @@ public final class VideoReader {
     return kind != .other
   }
 
-  /// What the caller should know and may go on with: "audio dropped" and the like. Grows
-  /// while reading.
+  /// Warnings that do not prevent reading: "audio dropped" and the like. Grows while reading.
   public var warnings: [String] { source.warnings + ownWarnings }
 
   /// Bytes of one frame: 3 × height × width.
@@ -112,8 +111,8 @@ public final class VideoReader {
 
   /// Reads the next selected frame into ``frameBytes`` bytes; nil after the last.
   ///
-  /// At the end of a damaged or truncated file this throws `.data`, saying how many frames
-  /// could be read, unless `allowTruncated` made it a warning.
+  /// At the end of a damaged or truncated file this throws `.data` with the number of frames read,
+  /// unless `allowTruncated` makes it a warning.
   public func next(into output: UnsafeMutableBufferPointer<UInt8>) throws -> FrameTime? {
     guard let target = output.baseAddress, output.count >= frameBytes else {
       throw LunervError(
@@ -154,7 +153,7 @@ public final class VideoReader {
     return if let resampler { try resampler.next() } else { try source.next() }
   }
 
-  /// Judges, at the end, what was found on the way.
+  /// Decides, at the end, whether the damage found is an error or a warning.
   private func finish(stoppedEarly: Bool) throws {
     if let damage = source.damage, !(stoppedEarly && damage.isBehind) {
       let sound = max(0, source.decoded - damage.concealed)

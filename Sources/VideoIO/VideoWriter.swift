@@ -1,25 +1,26 @@
 import CFFmpeg
 import Support
 
-/// What a video is written as.
+/// The output format of a video.
 public enum VideoFormat: String, Sendable, CaseIterable {
   /// Lossless RGB: FFV1 in Matroska. Exact.
   case ffv1
-  /// H.264 by libx264 in MP4, MOV or Matroska, or bare. Lossy.
+  /// H.264 by libx264 in MP4, MOV or Matroska, or as a bare stream. Lossy.
   case x264
-  /// H.265 by libx265, bare. Lossy.
+  /// H.265 by libx265, as a bare stream. Lossy.
   case x265
-  /// Uncompressed YUV in YUV4MPEG2, 4:4:4 unless told otherwise. Lossy by the colour
-  /// conversion, see ``VideoWriter``.
+  /// Uncompressed YUV in YUV4MPEG2, 4:4:4 by default. Lossy because of the colour conversion, see
+  /// ``VideoWriter``.
   case y4m
   /// A folder of PNG images. Exact.
   case png
   /// Headerless interleaved RGB, 8 bits. Exact.
   case raw
 
-  /// The format that a path means: `-` is raw RGB on standard output; `.mkv` FFV1; `.mp4`,
-  /// `.m4v` and `.mov` H.264; `.264` and `.265` bare H.264 and H.265; `.y4m`; `.rgb` and `.raw` headerless RGB; a name that ends in
-  /// "/", has no extension or is an existing folder is a folder of PNGs.
+  /// The format that a path stands for: `-` is raw RGB on standard output; `.mkv` FFV1; `.mp4`,
+  /// `.m4v` and `.mov` H.264; `.264` and `.265` bare H.264 and H.265; `.y4m`; `.rgb` and `.raw`
+  /// headerless RGB. A name that ends in "/", has no extension or is an existing folder is a folder
+  /// of PNGs.
   ///
   /// Throws `.usage` for another extension.
   public static func inferred(from path: String) throws -> VideoFormat {
@@ -40,7 +41,7 @@ public enum VideoFormat: String, Sendable, CaseIterable {
     }
   }
 
-  /// Reading the output gives back the bytes that were written.
+  /// Whether reading the output gives back the bytes that were written.
   public var isExact: Bool { self != .x264 && self != .x265 && self != .y4m }
 }
 
@@ -54,12 +55,12 @@ public struct WriterOptions: Sendable {
     case yuv444 = "444"
   }
 
-  /// nil lets the path decide.
+  /// nil derives it from the path.
   public var format: VideoFormat?
-  /// Frames per second: the step of frames that are written without a time.
+  /// Frames per second: the interval of frames that are written without a time.
   public var frameRate = Rational(25)
-  /// The clock of the timestamps; nil ticks once per frame. For variable rates give the
-  /// source's. Matroska stores milliseconds whatever is asked.
+  /// The clock of the timestamps; nil ticks once per frame. If the rate varies, pass the source's.
+  /// Matroska always stores milliseconds.
   public var timeBase: Rational?
   /// x264's and x265's constant quality, 0 (best) to 51.
   public var crf = 18.0
@@ -67,9 +68,10 @@ public struct WriterOptions: Sendable {
   public var preset = "medium"
   /// x264's and x265's tuning: "psnr", "ssim", ….
   public var tune: String?
-  /// Only the first frame can be decoded by itself, which is the smallest.
+  /// Makes the whole stream one group of pictures, which is smallest: only the first frame can be
+  /// decoded by itself.
   public var oneGroup = false
-  /// nil is 4:2:0 for x264 (4:4:4 where a side is odd) and 4:4:4 for Y4M.
+  /// nil is 4:2:0 for x264 (4:4:4 if a side is odd) and 4:4:4 for Y4M.
   public var chroma: Chroma?
   /// Encoder threads; 0 lets libav choose.
   public var threads = 0
@@ -79,17 +81,17 @@ public struct WriterOptions: Sendable {
 
 /// Writes planar RGB frames as a video.
 ///
-/// The output appears under its name when ``close()`` returns, complete; until then it lies
-/// under a hidden name beside it. ``cancel()``, and dropping the writer unclosed, remove it.
-/// Only standard output (`-`) receives bytes at once.
+/// The output appears under its name, complete, when ``close()`` returns. Until then it has a
+/// hidden name in the same folder. ``cancel()``, and dropping the writer unclosed, remove it. Only
+/// standard output (`-`) receives bytes immediately.
 ///
-/// `ffv1`, `png` and `raw` give back every byte. The YUV formats convert with BT.709 from 720
-/// lines on, else BT.601, to limited range at 8 bits (about 2.7 of 16.8 million colours remain
-/// distinct), so that even 4:4:4 moves R, G and B by up to a few levels; 4:2:0 also blurs
-/// colour. H.264 and Matroska carry that description, Y4M relies on readers assuming the same.
+/// `ffv1`, `png` and `raw` are lossless. The YUV formats convert with BT.709 from 720 lines on,
+/// otherwise BT.601, to limited range at 8 bits (about 2.7 of 16.8 million colours remain
+/// distinct), so even 4:4:4 changes R, G and B by up to a few levels; 4:2:0 also blurs colour.
+/// H.264 and Matroska store that description; Y4M relies on readers assuming the same.
 ///
-/// Timestamps survive in MP4 (exactly, where the clock fits 32 bits) and Matroska (to the
-/// millisecond). Times that fall on one tick of such a clock are moved to the next, with a
+/// Timestamps are kept in MP4 (exactly, if the clock fits in 32 bits) and Matroska (to the
+/// millisecond). Times that fall on the same tick of such a clock are moved to the next, with a
 /// warning. Y4M, PNG and raw have none: they keep the frame rate or nothing.
 public final class VideoWriter {
   public let path: String
@@ -97,7 +99,7 @@ public final class VideoWriter {
   public let width: Int
   public let height: Int
   public private(set) var framesWritten = 0
-  /// What the user should know: that the format is lossy, that times are not kept.
+  /// Warnings for the user: that the format is lossy, that times are not kept.
   public private(set) var warnings: [String] = []
 
   private let timeBase: Rational
@@ -108,9 +110,8 @@ public final class VideoWriter {
 
   /// Begins a video of `width` × `height` pixels.
   ///
-  /// Throws `.usage` for formats and extensions that do not go together, `.argument` for
-  /// impossible sizes and rates, `.io` for an encoder that is missing and a path that cannot
-  /// be written.
+  /// Throws `.usage` for formats and extensions that do not match, `.argument` for impossible sizes
+  /// and rates, `.io` if an encoder is missing or a path cannot be written.
   public init(
     path: String, width: Int, height: Int, options: WriterOptions = WriterOptions()
   ) throws {
@@ -127,7 +128,7 @@ public final class VideoWriter {
     guard options.threads >= 0, options.threads <= 1024 else {
       throw LunervError(.argument, "\(path): threads must be 0 to 1024")
     }
-    // Refuses empty names and zero bytes in every format.
+    // Rejects empty names and zero bytes for every format.
     if path != "-" { _ = try PathKind(path) }
     self.path = path
     self.width = width
@@ -196,7 +197,7 @@ public final class VideoWriter {
     settings.privateOptions = [("preset", options.preset), ("crf", "\(options.crf)")]
     if let tune = options.tune { settings.privateOptions.append(("tune", tune)) }
     if name == "libx265" {
-      // x265 would write about itself, on stderr and into the stream.
+      // By default x265 writes about itself, to stderr and into the stream.
       let quiet = "log-level=none:info=0"
       settings.privateOptions.append(
         ("x265-params", options.oneGroup ? quiet + ":keyint=-1" : quiet))
@@ -214,8 +215,9 @@ public final class VideoWriter {
       threads: options.threads)
   }
 
-  /// FFV1 3 checks its slices, but libavcodec splits pictures at least 2×2 unless told not to,
-  /// and cannot beyond CIF: slices one pixel thin come out wrong. Version 1 has no slices.
+  /// FFV1 3 has checksums for its slices, but libavcodec splits pictures at least 2×2 unless told
+  /// not to, and cannot avoid it beyond CIF: slices one pixel thin are decoded wrong. Version 1 has
+  /// no slices.
   private func slicing() -> [(String, String)] {
     let side = min(width, height)
     if side < 2 || side < 32 && max(width, height) > 288 { return [("level", "1")] }
@@ -234,12 +236,12 @@ public final class VideoWriter {
 
   /// Adds a frame of 3 × height × width bytes: all of R, then G, then B, rows from the top.
   ///
-  /// - Parameter time: when it is shown, later than the frame before; nil is the frame's
-  ///   number over the frame rate, or one frame after the last where that has passed.
+  /// - Parameter time: when it is shown, later than the previous frame; nil is the frame's number
+  ///   over the frame rate, or one frame after the last if that is already past.
   ///
-  /// Throws `.argument` for a wrong count of bytes, times that do not increase and a writer
-  /// that is closed, `.io` when writing fails (full disk, closed pipe); the output is then
-  /// removed and the writer closed.
+  /// Throws `.argument` for a wrong number of bytes, times that do not increase and a closed
+  /// writer, `.io` if writing fails (full disk, closed pipe); the output is then removed and the
+  /// writer closed.
   public func write(_ planarRGB: UnsafeBufferPointer<UInt8>, at time: FrameTime? = nil) throws {
     guard let sink else { throw LunervError(.argument, "\(path): the writer is closed") }
     let rgb = try Self.checked(planarRGB, width: width, height: height, path: path)
@@ -265,14 +267,14 @@ public final class VideoWriter {
     if let time {
       pts = time.ticks(of: timeBase)
     } else {
-      // By count, so that rounding to the clock does not add up.
+      // By frame count, so that rounding errors do not accumulate.
       pts = FrameTime(pts: Int64(framesWritten), timeBase: frameStep).ticks(of: timeBase)
       if let last = lastPTS, pts ?? 0 <= last {
         let step = FrameTime(pts: 1, timeBase: frameStep).ticks(of: timeBase) ?? 1
         pts = last + max(1, min(step, 1 << 53))
       }
     }
-    // Far from the ends of the range, so that muxers may add and scale.
+    // Far from the ends of the range, so that muxers can add and scale.
     guard let pts, pts.magnitude < 1 << 53 else {
       throw LunervError(.argument, "\(path): a timestamp is out of range")
     }
@@ -294,10 +296,9 @@ public final class VideoWriter {
     return max(lastPTS + 1, next ?? 0)
   }
 
-  /// Completes the output and gives it its name. Closing again does nothing.
+  /// Completes the output and renames it to its final name. Closing again does nothing.
   ///
-  /// Throws `.argument` when no frame was written and `.io` when writing fails; nothing is
-  /// left behind then.
+  /// Throws `.argument` if no frame was written and `.io` if writing fails; no file remains then.
   public func close() throws {
     guard let sink else { return }
     self.sink = nil
@@ -312,7 +313,7 @@ public final class VideoWriter {
     }
   }
 
-  /// Removes what was written. Does nothing after ``close()``.
+  /// Removes the output. Does nothing after ``close()``.
   public func cancel() {
     sink?.abandon()
     sink = nil
@@ -320,7 +321,7 @@ public final class VideoWriter {
 
   public var isClosed: Bool { sink == nil }
 
-  /// The address of a frame whose size is right.
+  /// The address of a frame, after its size has been checked.
   private static func checked(
     _ planarRGB: UnsafeBufferPointer<UInt8>, width: Int, height: Int, path: String
   ) throws -> UnsafePointer<UInt8> {
