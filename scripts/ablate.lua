@@ -1,4 +1,5 @@
--- lunerv run scripts/ablate.lua CLIP --plan NAME --out DIR …: what each part of a model is worth.
+-- lunerv run scripts/ablate.lua CLIP --plan NAME --out DIR …: measures what each part of a model
+-- contributes.
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {

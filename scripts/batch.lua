@@ -1,10 +1,10 @@
 -- lunerv run scripts/batch.lua INPUT --out DIR [--jobs N] [--resume] [options of lunerv compress]
 --
 -- Compresses many clips, each in a process of its own, N at once. INPUT is a folder of clips
--- (files, or folders of images), a pattern ('clips/*.mp4'), or a text file with a path in each
--- line. DIR gets a .lnv and a .log for each clip, and manifest.csv and manifest.json. A clip that
--- fails is reported and skipped; the exit code is 1 then. With --resume, clips that are done stay
--- as they are, and those that were interrupted go on.
+-- (files, or folders of images), a pattern ('clips/*.mp4'), or a text file with a path per line.
+-- DIR gets a .lnv and a .log for each clip, and manifest.csv and manifest.json. A clip that fails is
+-- reported and skipped; the exit code is then 1. With --resume, finished clips are kept and
+-- interrupted ones continue.
 local commands <const> = require "lunerv.commands"
 local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"

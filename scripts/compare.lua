@@ -1,9 +1,9 @@
--- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]: a file beside x264.
+-- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]: compares a file with x264.
 --
--- DECODED is what `lunerv decompress FILE.lnv -o DECODED` wrote, in an exact format (.mkv or a
+-- DECODED is the output of `lunerv decompress FILE.lnv -o DECODED`, in a lossless format (.mkv or a
 -- folder of PNGs). Its frames are compared with the clip's, and so are those of the x264 stream
--- (preset veryslow, tune psnr, 4:2:0, one group of pictures) that takes as many bytes. Both points
--- are written to CURVES.json, for the page of lunerv report, as rd_curve.lua writes its own.
+-- (preset veryslow, tune psnr, 4:2:0, one group of pictures) of the same number of bytes. Both
+-- points are written to CURVES.json, for the page of lunerv report, in the format of rd_curve.lua.
 local lv <const> = require "lunerv"
 
 if #arg < 3 or #arg > 4 or arg[1]:match "^%-" then

@@ -1,4 +1,4 @@
--- lunerv run scripts/compress.lua CLIP --out DIR …: the whole pipeline, written out to be copied.
+-- lunerv run scripts/compress.lua CLIP --out DIR …: the whole pipeline as a script, to be copied.
 -- `lunerv compress CLIP -o FILE.lnv` does the same.
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
@@ -19,7 +19,7 @@ lv.seed(o.seed)
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 
--- 1. A model whose size fits the bits one wants to spend.
+-- 1. A model sized for the bit budget.
 local settings <const> = lv.compress.model_options(o)
 settings.clip = clip
 local model <const> = lv.models[o.model](settings)
@@ -27,13 +27,13 @@ print(model:summary())
 native.work_folder(o.out)
 local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
 
--- 2. Learn the clip by heart. With --resume this goes on where it was, or is done at once.
+-- 2. Fit the clip. With --resume this continues, or has nothing left to do.
 local fitting <const> = lv.compress.train_options(o)
 fitting.model, fitting.clip, fitting.out = model, clip, o.out .. "/fit"
 local fitted <const> = lv.train(fitting)
 print(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
--- 3. Learn again, now with the parameters rounded and their bits priced.
+-- 3. Fine-tune, now with rounded parameters and their bits priced.
 local small <const>, training <const> = lv.compress.plan(model, o)
 training.clip, training.out = clip, o.out .. "/small"
 local on_epoch <const> = training.on_epoch
@@ -46,7 +46,7 @@ end
 local run <const> = lv.train(training)
 print(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 
--- 4. Write the file. The quality it reports is that of its own bytes, decoded.
+-- 4. Write the file. The reported quality is that of the decoded file.
 local file <const> = assert(lv.codec.write(o.out .. "/clip.lnv", small, {
   clip = clip, on_frame = function(frame, output) videos:write(frame, output) end,
 }))
@@ -55,11 +55,11 @@ for _, section in ipairs(file.sections) do
 end
 print(file)
 
--- 5. What came of it.
+-- 5. The results.
 local record <const> = run.record
 record.steps, record.seconds = fitted.steps + run.steps, fitted.seconds + run.seconds
 record.seconds_per_step = record.seconds / math.max(record.steps, 1)
 record.psnr, record.ms_ssim, record.psnr_8bit = file.psnr, file.ms_ssim, file.psnr_8bit
 record.bytes, record.bpp = file.bytes, file.bpp
 assert(lv.write_file(o.out .. "/metrics.json", lv.json.encode(record) .. "\n"))
-videos:close() -- a video that could not be written is told of here, when all else is on disk
+videos:close() -- a failure to write a video is raised here, when everything else is on disk

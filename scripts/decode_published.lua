@@ -1,4 +1,4 @@
--- lunerv run scripts/decode_published.lua FILE.safetensors OUT …: makes the frames of a network
+-- lunerv run scripts/decode_published.lua FILE.safetensors OUT …: decodes the frames of a network
 -- that another program trained.
 local lv <const> = require "lunerv"
 local Progress <const> = require "lunerv.progress"

@@ -1,5 +1,5 @@
--- lunerv run scripts/diagnose.lua CLIP RUN --out DIR …: what a fitted decoder is made of and costs,
--- and what its feature maps look like.
+-- lunerv run scripts/diagnose.lua CLIP RUN --out DIR …: the parts of a fitted decoder, their cost,
+-- and images of its feature maps.
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {

@@ -1,5 +1,5 @@
--- lunerv run scripts/inpaint.lua CLIP --mask centre --out DIR …: a model learns what a mask leaves
--- of a clip, and fills in the rest.
+-- lunerv run scripts/inpaint.lua CLIP --mask centre --out DIR …: a model is fitted to the unmasked
+-- part of a clip, and fills in the rest.
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {

@@ -1,5 +1,5 @@
--- lunerv run scripts/interpolate.lua CLIP --out DIR …: every other frame is learned, those between
--- are made up and compared with the real ones.
+-- lunerv run scripts/interpolate.lua CLIP --out DIR …: a model is fitted to every other frame; the
+-- frames between are interpolated and compared with the real ones.
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {

@@ -1,4 +1,5 @@
--- lunerv run scripts/rd_curve.lua CLIP --out DIR …: rate against quality, beside x264 and x265.
+-- lunerv run scripts/rd_curve.lua CLIP --out DIR …: rate–distortion curves of lunerv, x264 and
+-- x265.
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
@@ -25,7 +26,7 @@ table.sort(o.rates)
 
 -- Points -------------------------------------------------------------------------------------
 
--- What was measured before under a name, or else measure(), kept for another time.
+-- An earlier result under a name, or that of measure(), which is then stored.
 local function remembered(name, measure)
   local path = ("%s/%s.json"):format(o.out, name)
   local text = o.resume and lv.read_file(path)
@@ -58,7 +59,7 @@ local function worst_of(points)
   return worst
 end
 
--- Rates below ours at most, each half of the one before.
+-- At most this many rates below ours, each half of the one before.
 local most_lower <const> = 4
 
 for _, codec in ipairs(lv.reference.codecs) do
@@ -75,8 +76,8 @@ for _, codec in ipairs(lv.reference.codecs) do
     print(("%s: %.4f bpp, %.2f dB"):format(codec, point.bpp, point.psnr))
   end
   for _, rate in ipairs(o.rates) do add(rate) end
-  -- Lower ones, until it is as bad as our worst point: a BD-rate says something of decibels that
-  -- both curves have.
+  -- Lower rates, until the quality is as low as our worst point: a BD-rate is defined only over
+  -- decibels that both curves cover.
   for k = 1, most_lower do
     if worst_of(curve.points) <= worst_of(curves[1].points) then break end
     add(o.rates[1] / 2 ^ k)
@@ -93,7 +94,7 @@ local notes <const> = {
     or ("%d epochs, then %d of %s"):format(o.epochs, o.compress_epochs, o.method), o.seed),
 }
 local bd_rates <const> = {}
--- Decibels that curves must share.
+-- The range in decibels that curves must share.
 local enough <const> = 4
 for k = 2, #curves do
   local name = curves[k].name

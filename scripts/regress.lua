@@ -1,4 +1,5 @@
--- lunerv run scripts/regress.lua CLIP --out DIR …: fits a model to a clip, and shows how well.
+-- lunerv run scripts/regress.lua CLIP --out DIR …: fits a model to a clip, and measures the
+-- quality.
 local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {

@@ -1,5 +1,5 @@
--- lunerv run scripts/verify.lua FILE.safetensors: compares our model with numbers measured on the
--- authors' program. Prints each comparison; fails when one disagrees.
+-- lunerv run scripts/verify.lua FILE.safetensors: compares our model with figures measured on the
+-- authors' program. Prints each comparison; fails if one disagrees.
 local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"
 

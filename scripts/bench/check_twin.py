@@ -1,4 +1,4 @@
-"""Holds the PyTorch twin to a golden file: python3 check_twin.py GOLDEN.safetensors
+"""Checks the PyTorch twin against a golden file: python3 check_twin.py GOLDEN.safetensors
 
 Prints each comparison as `ok` or `FAIL` with its worst deviation and the tolerance; exits 1 on any
 disagreement. Goldens come from the authors' published programs with random weights: parameters,

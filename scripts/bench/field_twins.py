@@ -2,10 +2,11 @@
 
     python3 field_twins.py [FOLDER]
 
-FOLDER is Tests/lua/files unless given. A file field_NAME.safetensors holds parameters, by names
-that count from 1; `frame.N`, what the network makes of frame N; `image`, and `grad.PARAMETER`, the
-gradients of mean((frame.3 - image)²). Where latents have a price it holds `bits`, those of frame 3,
-and the gradients are of bits/1000 besides. The metadata says what the network was constructed with.
+FOLDER is Tests/lua/files by default. A file field_NAME.safetensors holds parameters, whose names
+count from 1; `frame.N`, the network's output for frame N; `image`; and `grad.PARAMETER`, the
+gradients of mean((frame.3 - image)²). If latents have a price, it also holds `bits`, those of frame
+3, and the gradients are those of the sum with bits/1000. The metadata holds the constructor's
+arguments.
 """
 
 import json
@@ -168,7 +169,7 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(Block(c_out, o) for _ in range(o["blocks"]))
 
     def forward(self, x, moment):
-        # As the paper has it: interpolation first, the convolution on what it made.
+        # As in the paper: interpolation first, then the convolution on its result.
         rows, columns = x.shape[-2:]
         x = self.reduce(F.interpolate(self.act(x), scale_factor=self.up, mode="bilinear"))
         x = x + self.place(self.places(moment)).repeat(1, 1, rows, columns)
@@ -203,7 +204,7 @@ class HiNeRV(nn.Module):
 
 
 class Motion(nn.Module):
-    """A frame from the one before, which gets no gradient."""
+    """A frame from the previous one, which gets no gradient."""
 
     def __init__(self, height, width, frames, o):
         super().__init__()
@@ -245,7 +246,7 @@ class Motion(nn.Module):
 
 
 class Context(nn.Module):
-    """What codes the latents of CoolChic: a mean, and the logarithm of a scale, for each."""
+    """The context network of CoolChic: a mean and the logarithm of a scale for each latent."""
 
     NEIGHBOURS = [(0, -1, -1), (0, -1, 0), (0, -1, 1),
                   (1, 0, 0), (1, 0, -1), (1, 0, 1), (1, -1, 0), (1, 1, 0)]
@@ -273,7 +274,7 @@ class Context(nn.Module):
         hidden = (self.hidden @ inputs + self.hidden_bias).clamp(0, 255 / 16)
         mean, scale = self.out @ hidden + self.skip @ inputs + self.out_bias
         law = torch.distributions.Laplace(0.0, torch.exp2(scale.clamp(-3, 6).double()))
-        # Below the mean a small mass keeps its digits.
+        # Below the mean, so that a small mass keeps its digits.
         distance = (now.reshape(-1) - mean).abs().double()
         return -(law.cdf(0.5 - distance) - law.cdf(-0.5 - distance)).log2().sum()
 
@@ -318,7 +319,7 @@ class CoolChic(nn.Module):
             for k, m in enumerate(now))
 
 
-# No multiples of what the strides make of a cell.
+# Not multiples of the total stride.
 HEIGHT, WIDTH, FRAMES = 22, 34, 6
 CASES = dict(
     ffnerv=(FFNeRV, dict(

@@ -1,8 +1,8 @@
 """Fixtures of operators: cases that Tests/TensorsTests checks kernels and gradients against.
 
 Every value is computed in Double from inputs that are exact in fp32, then rounded to fp32, so a
-fixture is the true result and what separates an implementation from it is its own rounding.
-Inputs and `gout` that are exact in fp16 are stored so (F16), to keep the file small.
+fixture is the true result, and an implementation differs from it only by its own rounding. Inputs
+and `gout` that are exact in fp16 are stored as F16, to keep the file small.
 
 Tensor names, for each case:
 
@@ -13,7 +13,7 @@ Tensor names, for each case:
                           (with option `grad_row_step` n only its rows 0, n, 2n, ...)
 
 Metadata `cases` is a JSON object: case -> {"op": ..., "options": {...}}, options as used below.
-Optimiser cases hold `in.param`, `in.grads` (one row a step) and `out`, the parameter after each
+Optimiser cases hold `in.param`, `in.grads` (one row per step) and `out`, the parameter after each
 step; `clip_grad_norm` holds gradients in and out, and the norm before clipping.
 """
 

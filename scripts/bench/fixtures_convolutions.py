@@ -1,4 +1,4 @@
-"""Cases of convolutions with numbers for each axis, dilation, groups, transposed and over frames.
+"""Cases of convolutions: options per axis, dilation, groups, transposed and over frames.
 
 Written to Tests/TensorsTests/fixtures/convolutions.safetensors by make_fixtures.py.
 """

@@ -39,7 +39,7 @@ def indexing(f):
               lambda x: x.gather(dim, places), **options)
         f.add(f"scatter_add_{case}", "scatter_add", dict(x=f.normal(*full), y=f.normal(*small)),
               lambda x, y: x.scatter_add(dim, places, y), **options)
-        # No place comes twice: PyTorch does not say what stays.
+        # No place occurs twice: PyTorch leaves open which value then stays.
         lines = torch.argsort(torch.rand(full, generator=f.random), dim)
         places = lines[tuple(slice(min(a, b)) for a, b in zip(small, full))]
         options = dict(dim=dim, index=listed(places), shape=list(places.shape))
@@ -139,7 +139,7 @@ def algebra(f):
     def positive(x):
         return x @ x.mT + 3 * torch.eye(x.shape[-1], dtype=x.dtype)
     for case, shape in (("one", (5, 5)), ("batch", (2, 3, 4, 4))):
-        # Signs of the vectors are free: their squares and the values are not.
+        # The signs of the vectors are arbitrary: their squares and the values are not.
         def values_and_squares(x):
             values, vectors = torch.linalg.eigh(symmetric(x))
             return torch.cat([values.unsqueeze(-2), vectors.square()], -2)

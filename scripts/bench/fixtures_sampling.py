@@ -1,4 +1,4 @@
-"""Cases of operators that read maps at other places: samples, resizing, pooling, padding."""
+"""Cases of operators that resample maps: grid samples, resizing, pooling, padding."""
 
 from torch.nn import functional as F
 

@@ -2,7 +2,7 @@
 
     python3 make_fixtures.py [FOLDER]
 
-FOLDER is Tests/TensorsTests/fixtures unless given. A file NAME.safetensors holds the cases of the
+FOLDER is Tests/TensorsTests/fixtures by default. A file NAME.safetensors holds the cases of the
 functions in FILES[NAME].
 """
 
@@ -59,7 +59,7 @@ def shapes_and_pools(f):
     for case, h, w, padding in (
             ("avg_pool2d", 6, 8, (0, 0)), ("avg_pool2d_odd", 7, 9, (1, 1)),
             ("avg_pool2d_odd_height", 5, 8, (1, 0)), ("avg_pool2d_dropped", 5, 7, (0, 0))):
-        # Zeros of the padding count in the mean; an incomplete last window is dropped.
+        # The zeros of the padding count in the mean; an incomplete last window is dropped.
         f.add(case, "avg_pool2d", dict(x=f.normal(2, 3, h, w)),
               lambda x, padding=padding: F.avg_pool2d(x, 2, padding=padding),
               kernel=2, stride=2, padding=list(padding))

@@ -1,11 +1,11 @@
-"""Writes a golden file of our PyTorch twin, for kinds whose published numbers are not at hand:
+"""Writes a golden file of our PyTorch twin, for kinds whose published figures are not available:
 
     python3 make_golden.py KIND OUT.safetensors [--height 180 --width 320]
     python3 make_golden.py all FOLDER
 
 The file has what scripts/verify.lua compares: random parameters under the published names, five
-smooth random frames, one forward pass, losses, gradients and twenty optimiser steps. It says that
-two programs of ours agree, written apart from one another; not that either is the authors'.
+smooth random frames, one forward pass, losses, gradients and twenty optimiser steps. It shows that
+two independently written programs of ours agree, not that either agrees with the authors'.
 """
 
 import argparse
@@ -35,7 +35,7 @@ COMMON = {
 
 
 def smooth_frames(count, height, width):
-    """Random low frequencies as 8-bit images: something a similarity can be measured on."""
+    """Random low frequencies as 8-bit images, on which a similarity can be measured."""
     y = torch.linspace(0, 1, height)[None, None, :, None]
     x = torch.linspace(0, 1, width)[None, None, None, :]
     image = torch.full((count, 3, height, width), 0.5)
@@ -55,7 +55,7 @@ def make(kind, out, height, width):
     tensors = {}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            # Not all the same, not at rest: every entry must show.
+            # Not all equal, and not at their initial values: every entry must matter.
             parameter.add_(0.05 * torch.randn_like(parameter))
             tensors["param/" + name] = parameter.numpy().copy()
     frames = smooth_frames(5, height, width)

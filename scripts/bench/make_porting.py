@@ -2,7 +2,7 @@
 
     python3 make_porting.py [FOLDER]
 
-FOLDER is Tests/lua/files/porting unless given: decoder.pth, its weights as decoder.safetensors
+FOLDER is Tests/lua/files/porting by default: decoder.pth, its weights as decoder.safetensors
 (scripts/pth2safetensors.py) and expected.safetensors. Needs torch and safetensors.
 """
 

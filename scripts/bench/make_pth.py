@@ -1,8 +1,8 @@
-"""Writes the small checkpoints of Tests/python, and what PyTorch says they hold.
+"""Writes the small checkpoints of Tests/python, and their content as PyTorch reads it.
 
     python3 make_pth.py [FOLDER]
 
-FOLDER is Tests/python/files unless given. `NAME.pth` is a checkpoint, and `expected.json` has the
+FOLDER is Tests/python/files by default. `NAME.pth` is a checkpoint, and `expected.json` has the
 tensors of each: name -> [dtype, shape, values].
 """
 
@@ -23,7 +23,7 @@ def values(count, dtype=torch.float32, first=0.0):
 
 
 def views():
-    """Tensors that lie in one storage, in every order."""
+    """Tensors that share one storage, in every order."""
     base = values(24)
     grid = base.view(4, 6)
     return OrderedDict(
@@ -45,7 +45,7 @@ def types():
 
 
 def trained():
-    """A checkpoint as training programs write it, with what is no tensor."""
+    """A checkpoint as training programs write it, with entries that are no tensors."""
     torch.manual_seed(1)
     model = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3))
     optimiser = torch.optim.Adam(model.parameters())

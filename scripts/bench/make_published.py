@@ -1,12 +1,12 @@
-"""Writes small files as NeRV's and E-NeRV's own programs do, with the frames that these decode:
+"""Writes small files as NeRV's and E-NeRV's own programs do, with the frames that those decode:
 
     python3 make_published.py FOLDER
 
 FOLDER/published_nerv.safetensors and published_enerv.safetensors hold random parameters under those
-programs' names, heads of lower resolutions included, and every frame as `frames`. What is computed
+programs' names, heads of lower resolutions included, and every frame as `frames`. The computation
 follows the programs' descriptions: encodings are sin, cos, sin, cos, ..., their products are formed
-in 32 bits, times begin at 0 and end below 1 (NeRV) or at 1 (E-NeRV). `make_fixtures.py` and the
-twin have no part in it.
+in 32 bits, times begin at 0 and end below 1 (NeRV) or at 1 (E-NeRV). It shares no code with
+`make_fixtures.py` and the twin.
 """
 
 import math
@@ -32,7 +32,7 @@ def encoding(v):
 
 
 class Parameters(dict):
-    """Random tensors by name, of 16 bits' precision, made when they are first asked for."""
+    """Random tensors by name, of 16 bits' precision, made on first use."""
 
     def layer(self, name, *shape, bias=True):
         if name + ".weight" not in self:

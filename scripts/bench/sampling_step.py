@@ -1,8 +1,8 @@
-"""A step of training through a block of one's own in PyTorch: the twin of sampling_step.lua.
+"""A training step through a custom block in PyTorch: the twin of sampling_step.lua.
 
     python3 sampling_step.py [WIDTH HEIGHT [STEPS]]
 
-Prints the median seconds of a step. OMP_NUM_THREADS says how many threads.
+Prints the median seconds per step. OMP_NUM_THREADS sets the number of threads.
 """
 
 import sys

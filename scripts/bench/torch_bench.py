@@ -4,7 +4,7 @@
 
 Prints one JSON object. `seconds_per_step` is the median over `steps` after the warm-up steps; a
 training step is encode, decode, loss, backward and optimiser step on one random frame (fp32,
-batch 1), a decoding step makes one frame from a ready embedding, a loss step is the model's loss
+batch 1), a decoding step makes one frame from a given embedding, a loss step is the model's loss
 of two random images and its gradient. Variants:
 
   eager              PyTorch as installed
@@ -14,9 +14,9 @@ of two random images and its gradient. Variants:
   compiled_jemalloc  both
 Where a variant cannot run, the object holds `skipped` with the reason in place of the figures.
 
-With `--turns` the program whose child this is takes turns with it, so that what drifts meets both:
-after the warm-up it prints `{"ready": true}`; for each number n read from standard input it does n
-steps and prints the list of their seconds; after anything else, the object of all those steps.
+With `--turns` it alternates with its parent program, so that drift affects both alike. After the
+warm-up it prints `{"ready": true}`; for each number n read from standard input it does n steps and
+prints the list of their seconds; after any other input it prints the object of all those steps.
 """
 
 import argparse
@@ -31,8 +31,8 @@ import statistics
 import sys
 import time
 
-# The clip's shape and, for the paper's 1.5M models (720p) and proportionally smaller ones, the
-# width budget (millions) of each kind; fc_dim given by kind overrides the budget.
+# The clip's shape and each kind's width budget (in millions), for the paper's 1.5M models (720p)
+# and for proportionally smaller ones; a kind's fc_dim overrides the budget.
 SIZES = {
     "180p": dict(height=180, width=320, strides=[5, 2, 2], enc_dim="64_8", dec_blks=[1, 1, 2],
                  steps=10, budget=dict(hnerv_boost=0.35, nerv_boost=0.2, enerv_boost=0.3, hnerv=0.4,
@@ -72,7 +72,7 @@ def parse():
 
 
 def find_jemalloc(given):
-    """A path or soname LD_PRELOAD accepts, or None."""
+    """A path or soname that LD_PRELOAD accepts, or None."""
     if given:
         return given
     folders = ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
@@ -81,7 +81,7 @@ def find_jemalloc(given):
 
 
 def retain_pages(options):
-    """Starts this program anew under a page-retaining allocator; returns its name when inside."""
+    """Restarts this program under a page-retaining allocator; returns its name if already inside."""
     if MARK in os.environ:
         return os.environ[MARK]
     environment, library = dict(os.environ), find_jemalloc(options.jemalloc)
@@ -90,7 +90,8 @@ def retain_pages(options):
         environment["LD_PRELOAD"] = " ".join(filter(None, [library, os.environ.get("LD_PRELOAD")]))
         environment["MALLOC_CONF"] = "background_thread:false,dirty_decay_ms:-1,muzzy_decay_ms:-1"
     else:
-        # One arena on the break, nothing mapped or trimmed: freed pages stay for the next step.
+        # One arena that grows by brk, with nothing mapped or trimmed: freed pages stay for the next
+        # step.
         environment[MARK] = "glibc_retain"
         environment.update(
             MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 46), MALLOC_ARENA_MAX="1",
@@ -105,7 +106,7 @@ def jemalloc_loaded():
 
 
 def peak_rss():
-    """Bytes. Linux keeps the process's own mark; the usage figure may include a parent's."""
+    """Bytes. Linux keeps the process's own peak; the usage figure may include a parent's."""
     try:
         with open("/proc/self/status") as status:
             for line in status:
@@ -174,14 +175,14 @@ def make_step(torch, twin, options, model, shape):
 
 
 def end_with_parent():
-    """Has Linux end this process when the one that talks to it is gone, however it went."""
+    """Makes Linux end this process when its parent ends, for whatever reason."""
     if sys.platform.startswith("linux"):
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
 
 
 def turns():
-    """How many steps to do next, as told by standard input."""
+    """How many steps to do next, read from standard input."""
     print(json.dumps({"ready": True}), flush=True)
     for line in iter(sys.stdin.readline, ""):
         if not line.strip().isdigit():
@@ -190,7 +191,7 @@ def turns():
 
 
 def measure(options):
-    """The JSON object's fields beyond the request's own."""
+    """The fields of the JSON object that are not part of the request."""
     allocator = "default"
     if options.variant.endswith("jemalloc"):
         if not sys.platform.startswith("linux"):

@@ -1,19 +1,19 @@
-"""Trains the PyTorch twin on a clip, by the published recipe and a whole schedule, and says how
-good it became and how long that took.
+"""Trains the PyTorch twin on a clip, by the published recipe and its full schedule, and prints the
+quality and the time.
 
     python3 torch_quality.py FRAMES --height 180 --width 320 --model hnerv_boost --fc-dim 34 \\
         --strides 5,2,2 --enc-dim 64,8 --passes 10
 
 FRAMES holds the frames as bytes, RGB RGB ..., as `lunerv decompress FILE -o -` writes them: both
 sides of `lunerv bench --quality` see the same pixels. The recipe is the kind's own optimiser at its
-full rate, warm-up, half a cosine down to 0, frames one by one in random order, the kind's loss;
-parameters begin with the distributions of the published program.
+full learning rate, warm-up, half a cosine down to 0, frames one by one in random order, the kind's
+loss; parameters are initialised as in the published program.
 
 Prints a JSON object for each pass, {pass, psnr, seconds} (the mean over its frames as training saw
 them), and at the end {passes, psnr, seconds, parameters, ...}: the evaluation's mean over the
 frames, and seconds since this process began, imports, reading and evaluation included. It runs
 under an allocator that keeps freed pages, which is PyTorch at its best (see torch_bench.py);
-`--variant eager` leaves that out. `--check` says only whether PyTorch is there.
+`--variant eager` does not use it. `--check` only reports whether PyTorch is installed.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def numbers(text):
 
 
 def since_start():
-    """Seconds since this process began, before Python's first line; elsewhere than on Linux, since
+    """Seconds since this process began, before Python's first line; on other systems than Linux, since
     this file was read."""
     try:
         with open("/proc/self/stat") as stat:

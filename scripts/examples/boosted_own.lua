@@ -1,5 +1,5 @@
--- lunerv run scripts/examples/boosted_own.lua CLIP [EPOCHS]: a decoder of one's own, which knows
--- nothing of boosting, trained as it is and boosted, at about the same number of parameters.
+-- lunerv run scripts/examples/boosted_own.lua CLIP [EPOCHS]: trains a custom decoder, which knows
+-- nothing of boosting, as it is and boosted, at about the same number of parameters.
 local lv <const> = require "lunerv"
 local Ladder <const> = require "ladder"
 

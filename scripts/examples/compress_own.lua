@@ -1,6 +1,6 @@
--- lunerv run scripts/examples/compress_own.lua CLIP OUT.lnv [EPOCHS [MODULE]]: a file that brings
--- its decoder along, the one in phase.lua or in another module. `lunerv decompress OUT.lnv -o
--- OUT.mkv` needs no more than the file.
+-- lunerv run scripts/examples/compress_own.lua CLIP OUT.lnv [EPOCHS [MODULE]]: writes a file that
+-- contains its decoder, the one in phase.lua or in another module. `lunerv decompress OUT.lnv -o
+-- OUT.mkv` needs only the file.
 local lv <const> = require "lunerv"
 local Decoder <const> = require(arg[4] or "phase")
 

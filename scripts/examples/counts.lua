@@ -1,9 +1,9 @@
 -- counts.lua: a probability model of weights, for lv.codec.write { model = }. It counts the codes
--- as they come, and a tensor begins with what the one before of its rank has taught. All of it is
--- integers, so that every machine arrives at the same frequencies.
+-- so far, and a tensor starts with the counts of the previous one of its rank. Everything is an
+-- integer, so that every machine gets the same frequencies.
 local reach <const>, unit <const> = 40, 24
 
--- What was counted, scaled to the weight of twenty codes; without it, a peak at 0.
+-- The previous counts, scaled to the weight of twenty codes; without them, a peak at 0.
 local function start(before)
   local counts, sum = {}, 0
   for at = 1, 2 * reach + 1 do
@@ -18,7 +18,7 @@ end
 
 local known = {}
 
--- Asked for each tensor, in order.
+-- Called for each tensor, in order.
 return function(_, shape, index)
   if index == 1 then known = {} end
   if #shape == 1 then return nil end -- biases are few: lunerv finds their distribution
@@ -26,7 +26,7 @@ return function(_, shape, index)
   known[#shape] = counts
   return {
     family = "own", first = -reach,
-    -- Frequencies are made of the counts once for each context: after four codes, later after 64.
+    -- Frequencies are computed from the counts once per context: after four codes, later after 64.
     context = function(seen, i)
       local at = (seen[i - 1] or reach + 1) + reach + 1
       if counts[at] then counts[at] = counts[at] + unit end

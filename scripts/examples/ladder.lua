@@ -1,8 +1,8 @@
--- ladder.lua: a decoder of one's own, which knows nothing of boosting.
+-- ladder.lua: a custom decoder, which knows nothing of boosting.
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
 
--- A rung makes the map larger and lets a gate decide what of it passes.
+-- A rung enlarges the map, and a gate decides how much of it passes.
 local Rung = nn.class "Rung"
 
 function Rung:init(c_in, c_out, up)
@@ -17,7 +17,7 @@ function Rung:forward(x)
   return x * self.gate(x):sigmoid()
 end
 
--- Ladder(height, width, channels): a moment from 0 to 1 → the image, (1, 3, height, width).
+-- Ladder(height, width, channels): a time from 0 to 1 → the image, (1, 3, height, width).
 local Ladder = nn.class "Ladder"
 
 function Ladder:init(height, width, channels)

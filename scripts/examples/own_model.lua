@@ -1,6 +1,6 @@
 -- lunerv run scripts/examples/own_model.lua scripts/sample/bunny.mp4 OUT.lnv [EPOCHS]: weights
--- coded by a probability model of one's own, counts.lua, which travels in the file: `lunerv
--- decompress OUT.lnv -o OUT.mkv` needs no more than the file.
+-- coded with a custom probability model, counts.lua, which is stored in the file: `lunerv
+-- decompress OUT.lnv -o OUT.mkv` needs only the file.
 local lv <const> = require "lunerv"
 
 lv.seed(1)
@@ -12,7 +12,7 @@ local small <const> = lv.compress.cem(model,
   { target_bpp = 0.05, lambda = 0.5, families = { "gaussian", "laplace", "adaptive" } })
 lv.train { model = small, clip = clip, recipe = "fast", epochs = math.max(1, epochs // 2) }
 
--- The bytes of weights alone, and of the program that decodes them.
+-- The bytes of the weights, and of the program that decodes them.
 local function told(name, sections)
   local sum = { weights = 0, ["decoder program"] = 0 }
   for _, section in ipairs(sections) do sum[section.name] = section.bytes end

@@ -1,11 +1,9 @@
 -- lunerv run scripts/examples/own_penalty.lua scripts/sample/bunny.mp4 OUT.lnv [EPOCHS]: entropy
--- minimisation with a penalty of one's own. Bits are counted as if codes had a Laplace
--- distribution, whose scale is their mean magnitude: it forgives outliers that a normal
--- distribution does not.
+-- minimisation with a custom penalty. Bits are estimated by a Laplace distribution of the codes,
+-- whose scale is their mean magnitude: it tolerates outliers that a normal distribution does not.
 local lv <const> = require "lunerv"
 
--- −log₂ of e^(−|c|/b)/2b, summed. No code costs less than nothing: narrow ones are counted by b
--- of ⅓.
+-- −log₂ of e^(−|c|/b)/2b, summed. No code costs less than nothing: b is at least ⅓.
 local function laplace_bits(codes)
   local size = (codes + lv.quant.noise(codes)):abs()
   local scale = size:mean() + 1 / 3
@@ -21,7 +19,7 @@ lv.train { model = model, clip = clip, epochs = epochs }
 local small <const> = lv.compress.cem(model, {
   target_bpp = 0.05, families = { "laplace", "adaptive" },
   penalty = function(codes, name)
-    -- Biases are few, and each moves a whole channel: they go free.
+    -- Biases are few, and each shifts a whole channel: they are not priced.
     return laplace_bits(codes) * (name:match "bias$" and 0 or 1)
   end,
 })

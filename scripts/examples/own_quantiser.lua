@@ -1,7 +1,6 @@
--- lunerv run scripts/examples/own_quantiser.lua scripts/sample/bunny.mp4 OUT.lnv [EPOCHS]:
--- entropy minimisation with a quantiser of one's own. It learns the logarithm of its step, and
--- rounds with a dead zone: a code goes to zero up to 0.6 steps away, as zeros are what costs
--- least.
+-- lunerv run scripts/examples/own_quantiser.lua scripts/sample/bunny.mp4 OUT.lnv [EPOCHS]: entropy
+-- minimisation with a custom quantiser. It learns the logarithm of its step size, and rounds with a
+-- dead zone: numbers up to 0.6 steps from zero become zero, since zeros cost least.
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
 

@@ -1,9 +1,9 @@
--- phase.lua: a decoder that lunerv does not know. Time does not change its filters, it shifts the
+-- phase.lua: a decoder that lunerv does not know. Time does not change its filters; it shifts the
 -- phase of their sines.
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
 
--- Upsampling, sines with one phase per channel and moment, and a residual that starts at nothing.
+-- Upsampling, sines with one phase per channel and time, and a residual that starts at zero.
 local PhaseBlock = nn.class "PhaseBlock"
 
 function PhaseBlock:init(c_in, c_out, options)
@@ -21,7 +21,7 @@ function PhaseBlock:forward(x, z)
   return x + self.refine(x):gelu() * self.gain
 end
 
--- PhaseDecoder(height, width): a moment from 0 to 1 → the image, (1, 3, height, width).
+-- PhaseDecoder(height, width): a time from 0 to 1 → the image, (1, 3, height, width).
 local Decoder = nn.class "PhaseDecoder"
 
 local ups <const> = { 5, 2, 2 }

@@ -1,6 +1,6 @@
 -- plain.lua: lunerv as a module of a plain Lua 5.4, here to fit a picture.
 --
---   scripts/install --library     # once; then Lua finds it where it looks anyway
+--   scripts/install --library     # once; installs it where Lua looks by default
 --   lua5.4 scripts/examples/plain.lua [STEPS]
 --
 -- In a checkout: lua5.4 -e 'package.cpath = "…/liblunerv-lua.so"' scripts/examples/plain.lua
@@ -10,7 +10,7 @@ local nn <const> = lv.nn
 local steps <const> = tonumber(arg[1]) or 200
 lv.seed(1)
 
--- A picture of rings, (1, 3, 48, 64), and the place of each pixel, (1, 2, 48, 64).
+-- A picture of rings, (1, 3, 48, 64), and the position of each pixel, (1, 2, 48, 64).
 local y <const> = lv.linspace(-1, 1, 48):view(1, 1, 48, 1) + lv.zeros(1, 1, 48, 64)
 local x <const> = lv.linspace(-1, 1, 64):view(1, 1, 1, 64) + lv.zeros(1, 1, 48, 64)
 local radius <const> = (x * x + y * y):sqrt()

@@ -1,5 +1,5 @@
--- lunerv run scripts/examples/train_phase.lua CLIP [EPOCHS]: the training loop written out.
--- lv.train { model =, clip =, … } is the same loop with checkpoints, reports and resume.
+-- lunerv run scripts/examples/train_phase.lua CLIP [EPOCHS]: the training loop as a script.
+-- lv.train { model =, clip =, … } is the same loop with checkpoints, reports and resuming.
 local lv <const> = require "lunerv"
 local Decoder <const> = require "phase"
 

@@ -1,11 +1,11 @@
 -- coolchic.lua: Cool-chic (arXiv 2212.05458, 2307.12706) and C3 (2312.02753) for a clip. Each frame
--- has latents on six grids; an autoregressive network tells what to expect of them
--- (coolchic_model.lua), and a small one makes the frame.
+-- has latents on six grids. An autoregressive network predicts their distribution
+-- (coolchic_model.lua), and a small network synthesises the frame.
 local lv <const> = require "lunerv"
 local context <const> = require "coolchic_context"
 local nn <const> = lv.nn
 
--- The weights of the network that codes latents; the decoder itself does not compute with them.
+-- The weights of the network that codes latents; the decoder itself does not use them.
 local Context <const> = nn.class "Context"
 function Context:init()
   local inputs, hidden = context.inputs, context.hidden
@@ -18,7 +18,7 @@ end
 
 local CoolChic <const> = nn.class "CoolChic"
 
--- Frames are in groups of so many; the first of a group is coded without the frame before.
+-- Frames per group; the first frame of a group is coded without the previous frame.
 function CoolChic:init(height, width, frames, given)
   local o = lv.options(given, { channels = 16, length = 33 })
   self.height, self.width, self.frames = height, width, frames
@@ -28,7 +28,7 @@ function CoolChic:init(height, width, frames, given)
   self.spread = nn.Conv2d(#context.grids, o.channels, 3, { padding = 1 })
   self.mix = nn.Conv2d(o.channels, o.channels, 1)
   self.head = nn.Conv2d(o.channels, 12, 3, { padding = 1 })
-  -- A grid's context is in the file before it.
+  -- A grid's context comes before it in the file.
   for _, index in ipairs { 4, 3, 2, 1, 5, 6 } do
     local grid = context.grids[index]
     self[grid.name] = nn.parameter(lv.zeros(self.length, (height + grid.cell - 1) // grid.cell,
@@ -36,7 +36,7 @@ function CoolChic:init(height, width, frames, given)
   end
 end
 
--- The frame that latents stand for: one map (h, w) for each grid.
+-- The frame of given latents: one map (h, w) for each grid.
 function CoolChic:synthesise(latents)
   local h, w = latents[1]:size(1), latents[1]:size(2)
   local maps = {}

@@ -1,6 +1,6 @@
--- coolchic_encoder.lua: fits coolchic.lua to a clip. Each step looks at one frame: its latents, at
--- first softly rounded and with noise, later rounded (C3, section 3.2), and both networks. Latents
--- cost what a file takes for them, and their price follows the bytes that there are.
+-- coolchic_encoder.lua: fits coolchic.lua to a clip. Each step trains one frame's latents, at first
+-- with soft rounding and noise, later rounded (C3, section 3.2), and both networks. Latents are
+-- priced by their bits in the file, and the price follows the byte budget.
 local lv <const> = require "lunerv"
 local CoolChic <const> = require "coolchic"
 local bits_of <const> = require "coolchic_rate"
@@ -9,13 +9,13 @@ local nn <const> = lv.nn
 
 local parts <const> = { "hidden", "hidden_bias", "out", "skip", "out_bias" }
 
--- Weights of the context's network count sixteenths, those of the other 64ths.
+-- Weights of the context network are in units of 1/16, those of the other in units of 1/64.
 local function unit_of(name) return name:match "^context" and context.unit or 1 / 64 end
 
 local function rounded(x, unit) return ((x / unit):round() * unit):straight_through(x) end
 
--- Latents to begin with, maps (h, w): of luma what each grid shows beyond the next coarser one, and
--- chroma. A twelfth of the range is a symbol.
+-- Initial latents, maps (h, w): for luma the difference of each grid from the next coarser one, and
+-- chroma. A symbol is a twelfth of the range.
 local function first_latents(image)
   local r, g, b = image:slice(2, 1, 1), image:slice(2, 2, 2), image:slice(2, 3, 3)
   local luma, maps = r * 0.3 + g * 0.59 + b * 0.11 - 0.5, nn.List {}
@@ -51,7 +51,7 @@ function Trainer:latents(i)
   return list
 end
 
--- The networks' weights as a file has them, by name.
+-- The networks' weights as the file stores them, by name.
 function Trainer:quantised()
   local list = {}
   for name, parameter in self.decoder:named_parameters() do
@@ -60,7 +60,7 @@ function Trainer:quantised()
   return list
 end
 
--- Latents as training computes with them.
+-- The latents as training uses them.
 function Trainer:rounded(latents)
   local soft, list = 1 - self.share / 0.5, {}
   for k, y in ipairs(latents) do
@@ -81,7 +81,7 @@ function Trainer:reconstruct(frame)
   return nn.with_parameters(self.decoder, weights, self.decoder.synthesise, self.decoder, latents)
 end
 
--- What the frame's latents cost, beside the squared error.
+-- The bits of the frame's latents, added to the squared error.
 function Trainer:penalty(frame)
   local latents, weights = table.unpack(self.seen)
   local net, total, i = {}, 0, frame.index
@@ -95,8 +95,9 @@ function Trainer:penalty(frame)
   return total * (self.price / self.pixels)
 end
 
--- After a step: the price follows the bytes of a file, by what its frames took when last seen. It
--- answers at once by their square, and what it answers from moves slowly: latents take passes.
+-- After a step: the price follows the size of the file, estimated from what each frame took when it
+-- was last trained. It responds to the square of the excess at once, but its base moves slowly,
+-- since latents take passes to adapt.
 function Trainer:updated()
   local sum, count = 0, 0
   for _, bits in pairs(self.bits) do sum, count = sum + bits, count + 1 end
@@ -105,7 +106,7 @@ function Trainer:updated()
   self.price = self.base * ratio ^ 2
 end
 
--- What lv.codec.write asks for.
+-- Called by lv.codec.write.
 function Trainer:stored()
   local weights, steps, quantised = {}, {}, self:quantised()
   for name, parameter in self.decoder:named_parameters() do

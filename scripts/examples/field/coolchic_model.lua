@@ -1,9 +1,9 @@
--- coolchic_model.lua: the probability model of coolchic.lua's latents, row by row of all groups of
--- frames at once. It travels in the file.
+-- coolchic_model.lua: the probability model of coolchic.lua's latents, row by row for all groups of
+-- frames at once. It is stored in the file.
 local lv <const> = require "lunerv"
 local context <const> = require "coolchic_context"
 
--- Where neighbours lie in four rows one behind another, each padded by a column on both sides: of
+-- The positions of neighbours in four consecutive rows, each padded by a column on both sides: for
 -- `groups` rows of w latents, a list of positions.
 local function positions(groups, w)
   local order <const> = { { [-1] = 0 }, { [0] = 1, [-1] = 2, [1] = 3 } }
@@ -18,8 +18,8 @@ local function positions(groups, w)
   return lv.tensor(list, { dtype = "i32" })
 end
 
--- The model of a grid (frames of a group, h, groups, w); `coarser` holds the codes of another, or
--- nil.
+-- The model of a grid (frames of a group, h, groups, w); `coarser` holds the codes of another grid,
+-- or nil.
 local function of_grid(net, index, shape, coarser)
   local length, h, groups, w = table.unpack(shape)
   local where <const>, n <const> = positions(groups, w), groups * w
@@ -52,7 +52,8 @@ local function of_grid(net, index, shape, coarser)
   end }
 end
 
--- The model of each tensor of the file, in order; of the networks' weights lunerv finds it.
+-- The model of each tensor of the file, in order; nil for the networks' weights, so that lunerv
+-- fits it.
 return function(name, shape, _, codes)
   for index, grid in ipairs(context.grids) do
     if grid.name == name then

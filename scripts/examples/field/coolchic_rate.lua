@@ -1,9 +1,9 @@
--- coolchic_rate.lua: what latents of coolchic.lua cost while it learns.
+-- coolchic_rate.lua: the cost of coolchic.lua's latents during training.
 local lv <const> = require "lunerv"
 local context <const> = require "coolchic_context"
 
--- Where the inputs of the context's network lie under a kernel of 3×3 over three maps, a frame's,
--- the one before and the coarser grid's: (inputs − 1, 3 · 3 · 3).
+-- The positions of the context network's inputs under a 3×3 kernel over three maps, those of the
+-- frame, the previous frame and the coarser grid: (inputs − 1, 3 · 3 · 3).
 local function taps()
   local rows = {}
   for k = 1, context.inputs - 1 do
@@ -15,8 +15,8 @@ local function taps()
 end
 local places <const> = taps()
 
--- The bits of a grid's latents `now` (h, w): what coolchic_context computes, in real numbers and
--- for all of them at once.
+-- The bits of a grid's latents `now` (h, w): the computation of coolchic_context, in real numbers
+-- and for all latents at once.
 return function(net, index, now, before, coarser)
   local h, w = now:size(1), now:size(2)
   local above = coarser and coarser:view(1, 1, coarser:size(1), coarser:size(2))

@@ -1,18 +1,18 @@
 -- lunerv run scripts/examples/field/encode.lua CLIP OUT.lnv --codec NAME --minutes 5 --bpp 0.1:
--- fits a codec of this folder to a clip, makes it small, and writes a file that brings its decoder
--- along: `lunerv decompress OUT.lnv -o OUT.mkv` needs no more than the file.
+-- fits a codec of this folder to a clip, compresses it, and writes a file that contains its
+-- decoder: `lunerv decompress OUT.lnv -o OUT.mkv` needs only the file.
 --
--- A codec is a module that returns a class, the decoder, called with the time. Fields it may have:
---   for_clip(clip, parameters)  the model for a clip, of at most so many parameters; without it
---            Codec(height, width, frames, { width = … }), the widest that has no more
---   bits     what a file has for each parameter, which decides how many there are (3.3)
---   grids    a pattern: parameters of such names are each seen by few frames, and left to Adam
+-- A codec is a module that returns a class, the decoder, called with the time. Optional fields:
+--   for_clip(clip, parameters)  the model for a clip, with at most that many parameters; default:
+--            Codec(height, width, frames, { width = … }), as wide as possible
+--   bits     stored bits per parameter, which determine the number of parameters (3.3)
+--   grids    a pattern: parameters of such names are each used by few frames, and trained by Adam
 --   options  options of lv.train: loss, patch, lr, …
 --   cem      options of lv.compress.cem: lambda, families, …
--- Modules beside it, which a file's decoder does not need:
---   NAME_model    the probability model of the weights, which travels in the file for itself
---   NAME_encoder  a function (clip, o) that makes the object for lv.codec.write, of a codec whose
---            training is its own; o has bytes, bpp, deadline and seed, and the functions say,
+-- Modules next to it, which a file's decoder does not need:
+--   NAME_model    the probability model of the weights, which is stored in the file separately
+--   NAME_encoder  a function (clip, o) that returns the object for lv.codec.write, for a codec
+--            with its own training; o has bytes, bpp, deadline and seed, and the functions say,
 --            build(parameters) and clocked(model, stop, given): options of lv.train until a time
 local lv <const> = require "lunerv"
 
@@ -47,7 +47,7 @@ local function clocked(model, stop, given)
     { clip = clip, seed = o.seed, label = o.codec }, given))
 end
 
--- The widest model of at most so many parameters.
+-- The widest model with at most this many parameters.
 local function build(parameters)
   local function of(width)
     lv.seed(o.seed)
@@ -63,7 +63,7 @@ local function build(parameters)
   return of(low)
 end
 
--- Seconds of a step, and of the end: the file is decoded by a process and here, and compared.
+-- Seconds per step, and for the end: the file is decoded by a process and here, and compared.
 local function seconds_of(model)
   local step = math.huge
   lv.train(clocked(model, math.huge, { steps = 6, on_step = function(e)
@@ -74,8 +74,9 @@ local function seconds_of(model)
   return 1.1 * step, 1 + 0.75 * #clip * (lv.time() - start)
 end
 
--- A model for the bytes, when its training is to end, and the bits of a parameter. Few passes leave
--- more bits in each: the bytes pay for fewer of them, which a step takes less time for in turn.
+-- A model for the byte budget, the time when its training ends, and the bits per parameter. After
+-- few passes each parameter takes more bits, so the budget allows fewer of them, which in turn
+-- makes a step faster.
 local function sized()
   local bits, step, ending, passes = Codec.bits or 3.3, nil, nil, nil
   for _ = 1, 2 do
@@ -93,7 +94,7 @@ local function size_of(object)
   return #lv.codec.encode(object, { clip = clip, model = probabilities })
 end
 
--- Fits a model, then goes on with its parameters rounded and their bits priced.
+-- Fits a model, then continues with rounded parameters and their bits priced.
 local function fit()
   local model, stop, bits = sized()
   local run = lv.train(clocked(model, lv.time() + 0.06 * (stop - lv.time())))
@@ -103,7 +104,7 @@ local function fit()
     lambda = 0.5, rate_every = 4, steerable = true }, Codec.cem))
   small.probes, small.pace = 8, 5
   small:steer(math.min(1, (4 / bits) ^ 4))
-  -- What a file takes says how far the estimate is off.
+  -- The size of a file shows how far off the estimate is.
   local function on_epoch(e)
     if e.epoch % 2 == 0 then small:aim(0.99 * bytes / size_of(small) * small:estimated_bpp()) end
   end
@@ -112,8 +113,8 @@ local function fit()
   return small, run
 end
 
--- The object for lv.codec.write whose file fits: weights are rounded to what is worth its bits,
--- more strongly until it does, then to larger steps.
+-- The object for lv.codec.write whose file fits: rate-aware rounding of the weights, at increasing
+-- strength until it fits, then larger step sizes.
 local function fitting(small)
   local stored = small:stored(clip)
   local object = { stored = function() return stored end }

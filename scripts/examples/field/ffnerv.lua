@@ -1,12 +1,12 @@
--- ffnerv.lua: FFNeRV (Lee et al., arXiv 2212.12294). A network of time makes an independent frame,
--- and how its neighbours flow into it: their independent frames, warped and weighted, are blended
--- with its own.
+-- ffnerv.lua: FFNeRV (Lee et al., arXiv 2212.12294). A network of time makes an independent frame
+-- and the flow from its neighbours. Their independent frames, warped and weighted, are blended with
+-- its own.
 local lv <const> = require "lunerv"
 local Grids <const> = require "grids"
 local nn <const> = lv.nn
 
--- The compact block: a convolution of each channel adds what is around a cell, one of 1×1 mixes the
--- channels, which PixelShuffle makes pixels of.
+-- The compact block: a depthwise convolution gathers the surroundings of a cell, and a 1×1
+-- convolution mixes the channels, which PixelShuffle turns into pixels.
 local CompactBlock = nn.class "CompactBlock"
 
 function CompactBlock:init(c_in, c_out, up, act)
@@ -20,9 +20,9 @@ function CompactBlock:forward(x)
   return self.act(self.mix(x + self.look(x)):pixel_shuffle(self.up))
 end
 
--- The network: a moment from 0 to 1 → its image, and the motion towards `neighbours` others on the
--- map of the first block: two numbers of flow and a weight for each, and one that tells how far
--- they are to be trusted.
+-- The network: a time from 0 to 1 → its image, and the motion towards `neighbours` other frames on
+-- the map of the first block: two numbers of flow and a weight for each, and one for how far they
+-- are to be trusted.
 local Network = nn.class "Network"
 
 function Network:init(frames, rows, columns, neighbours, o)
@@ -53,7 +53,7 @@ function Network:forward(moment)
   return nn.out_image(self.head(x):pixel_shuffle(self.last)), motion
 end
 
--- FFNeRV(height, width, frames): a moment from 1/frames to 1 → the image, (1, 3, height, width).
+-- FFNeRV(height, width, frames): a time from 1/frames to 1 → the image, (1, 3, height, width).
 local FFNeRV = nn.class "FFNeRV"
 
 FFNeRV.grids, FFNeRV.takes_batches, FFNeRV.bits = "entries$", false, 4.5
@@ -67,8 +67,8 @@ function FFNeRV:init(height, width, frames, options)
   for _, up in ipairs(o.strides) do unit = unit * up end
   self.network = Network(frames, math.ceil(height / unit), math.ceil(width / unit), #o.neighbours,
     o)
-  -- Where pixels lie, in the coordinates of grid_sample, and how large a cell of the motion's map
-  -- is.
+  -- The positions of pixels, in the coordinates of grid_sample, and the size of a cell of the
+  -- motion map.
   local y, x = lv.meshgrid { (lv.arange(1, height) * 2 - 1) / height - 1,
     (lv.arange(1, width) * 2 - 1) / width - 1 }
   self.places = lv.stack({ x, y }, -1):unsqueeze(1)
@@ -83,8 +83,8 @@ local function crop(x, height, width)
   return x
 end
 
--- What the network makes of frame `index` alone: { image, motion }. Where parameters are fixed, as
--- a decoder's are, the last ones are kept: a frame takes one pass, its neighbours' have been made.
+-- The network's output for frame `index` alone: { image, motion }. If parameters are fixed, as in a
+-- decoder, the last ones are cached: a frame then takes one pass, since its neighbours are done.
 function FFNeRV:alone(index)
   local weight, made = self.network.head.weight, self.made
   local is_fixed = not weight.requires_grad
@@ -108,8 +108,9 @@ function FFNeRV:alone(index)
   return frame
 end
 
--- The independent frames of the neighbours of frame `index`, (neighbours, 3, height, width). While
--- learning they are as they were last seen, and get no gradient: a step takes one pass, too.
+-- The independent frames of the neighbours of frame `index`, (neighbours, 3, height, width). In
+-- training they are the latest ones computed, and get no gradient, so that a step also takes one
+-- pass.
 function FFNeRV:around(index, own)
   local is_learning, images = own.image.requires_grad, {}
   if is_learning then self.seen[index] = own.image:detach():evaluate() end
@@ -120,7 +121,7 @@ function FFNeRV:around(index, own)
   return lv.cat(images, 1)
 end
 
--- A map of the motion's, as fine as the frame.
+-- The motion map, enlarged to the size of the frame.
 function FFNeRV:enlarged(x)
   x = x:interpolate { scale = self.finer, mode = "bilinear" }
   return crop(x, self.height, self.width)

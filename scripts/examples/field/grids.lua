@@ -1,6 +1,6 @@
--- grids.lua: what decoders of the field begin with in place of a code of time: learned maps in
--- several resolutions of time, { frames between entries, channels } each. A moment lies between two
--- entries of each, and the channels of all resolutions stand side by side.
+-- grids.lua: the inputs of published decoders that replace an encoding of time: learned maps at
+-- several temporal resolutions, { frames between entries, channels } each. A time lies between two
+-- entries of each, and the channels of all resolutions are concatenated.
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
 
@@ -19,7 +19,7 @@ function Grid:forward(moment)
     + self.entries:slice(1, before + 2, before + 2) * share
 end
 
--- TemporalGrids({ { 6, 8 }, { 1, 2 } }, frames, rows, columns): a moment from 0 to 1 → a map of ten
+-- TemporalGrids({ { 6, 8 }, { 1, 2 } }, frames, rows, columns): a time from 0 to 1 → a map of ten
 -- channels, (1, 10, rows, columns).
 local Grids = nn.class "TemporalGrids"
 

@@ -1,6 +1,6 @@
 -- hinerv.lua: HiNeRV (Kwan et al., arXiv 2306.09818). Maps are enlarged by interpolation, not by
--- PixelShuffle; what a pixel is within its cell a small grid of each stage says, and ConvNeXt
--- blocks do the rest. Any window of a frame can be made alone, so that patches are learned.
+-- PixelShuffle. A small grid per stage encodes a pixel's position within its cell, and ConvNeXt
+-- blocks do the rest. Any window of a frame can be computed alone, so training uses patches.
 local lv <const> = require "lunerv"
 local Grids <const> = require "grids"
 local nn <const> = lv.nn
@@ -20,30 +20,30 @@ function Block:forward(x)
   return x + self.narrow(self.act(self.widen(self.norm(self.look(x)))))
 end
 
--- Regions { top, bottom, left, right } of a map, from 1, both ends included.
+-- Regions { top, bottom, left, right } of a map, from 1, inclusive.
 local function grown(region, margin, size)
   return { math.max(region[1] - margin, 1), math.min(region[2] + margin, size[1]),
     math.max(region[3] - margin, 1), math.min(region[4] + margin, size[2]) }
 end
 
--- The cells of a map that become `region` of one `up` times as large.
+-- The cells of a map that are enlarged to `region` of one `up` times as large.
 local function cells(region, up)
   return { (region[1] - 1) // up + 1, (region[2] - 1) // up + 1,
     (region[3] - 1) // up + 1, (region[4] - 1) // up + 1 }
 end
 
--- `region` of a map that begins at `top` and `left`.
+-- Crops `region` from a map that begins at `top` and `left`.
 local function cut(x, top, left, region)
   return x:slice(3, region[1] - top + 1, region[2] - top + 1)
     :slice(4, region[3] - left + 1, region[4] - left + 1)
 end
 
--- A stage: a map `up` times as large, told where pixels lie in their cells, and blocks.
+-- A stage: a map `up` times as large, an encoding of the positions within cells, and blocks.
 local Stage = nn.class "Stage"
 
 function Stage:init(c_in, c_out, up, frames, o)
   self.up, self.margin, self.act = up, o.blocks * (o.kernel // 2), nn.activation(o.act)
-  -- A 1×1 convolution and interpolation may change places: this way round it is cheaper.
+  -- A 1×1 convolution and interpolation commute: this order is cheaper.
   self.reduce = nn.Conv2d(c_in, c_out, 1)
   self.places = Grids({ o.places }, frames, up, up)
   self.place = nn.Conv2d(o.places[2], c_out, 1, { bias = false })
@@ -51,14 +51,14 @@ function Stage:init(c_in, c_out, up, frames, o)
   for _ = 1, o.blocks do self.blocks:append(Block(c_out, o)) end
 end
 
--- What of the map before must be known for `region`; `size` is that of the map before.
+-- The region of the previous map that `region` depends on; `size` is that of the previous map.
 function Stage:needs(region, size)
   local up = self.up
   local seen = grown(region, self.margin, { size[1] * up, size[2] * up })
   return grown(cells(seen, up), 1, size), seen
 end
 
--- `x` is the region `given` of the map before.
+-- `x` is the region `given` of the previous map.
 function Stage:forward(x, moment, given, region, size)
   local up = self.up
   local _, seen = self:needs(region, size)
@@ -72,7 +72,7 @@ function Stage:forward(x, moment, given, region, size)
   return cut(x, seen[1], seen[3], region)
 end
 
--- HiNeRV(height, width, frames): a moment from 1/frames to 1 → the image, (1, 3, height, width).
+-- HiNeRV(height, width, frames): a time from 1/frames to 1 → the image, (1, 3, height, width).
 local HiNeRV = nn.class "HiNeRV"
 
 HiNeRV.grids, HiNeRV.takes_batches, HiNeRV.options = "entries$", false, { lr = 0.024 }
@@ -97,7 +97,7 @@ function HiNeRV:init(height, width, frames, options)
 end
 
 -- The part { y, x, height, width } of the frame at `t`. From the last stage to the first, regions
--- grow by what convolutions and interpolation see; maps are cut to them on the way back.
+-- grow by the reach of convolutions and interpolation; maps are cropped to them on the way back.
 function HiNeRV:part(t, window)
   local moment = math.max(t * self.frames - 1, 0) / math.max(self.frames - 1, 1)
   local sizes, regions, n = { self.size }, {}, #self.stages
@@ -119,7 +119,7 @@ end
 
 function HiNeRV:forward(t) return self:part(t, { 1, 1, self.height, self.width }) end
 
--- What lv.train asks for: with `patch`, the frame's window alone.
+-- Called by lv.train: with `patch`, only the frame's window.
 function HiNeRV:reconstruct(frame)
   return self:part(frame.t, frame.window or { 1, 1, self.height, self.width })
 end

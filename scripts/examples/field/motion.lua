@@ -1,13 +1,13 @@
--- motion.lua: a decoder with motion, as hybrid codecs have it. A network of time makes an image, a
--- flow and a mask: the frame before, warped by the flow, shows through the mask. A group of frames
--- begins with one that needs no other.
+-- motion.lua: a decoder with motion compensation, as in hybrid codecs. A network of time makes an
+-- image, a flow and a mask. The previous frame, warped by the flow, is blended in through the mask.
+-- The first frame of a group needs no other.
 local lv <const> = require "lunerv"
 local Grids <const> = require "grids"
 local nn <const> = lv.nn
 
 local Motion <const> = nn.class "Motion"
 
--- Parameters that few frames see; frames are taken one by one.
+-- Parameters that few frames use; frames are processed one by one.
 Motion.grids, Motion.takes_batches = "entries$", false
 
 function Motion:init(height, width, frames, options)
@@ -30,14 +30,15 @@ function Motion:init(height, width, frames, options)
   self.image = nn.Conv2d(c, 3 * last ^ 2 // 1 | 0, 3, { padding = 1 })
   self.motion = nn.Conv2d(c, 3, 3, { padding = 1 })
   self.last = last
-  -- Where pixels lie, in the coordinates of grid_sample.
+  -- The positions of pixels, in the coordinates of grid_sample.
   local y, x = lv.meshgrid { (lv.arange(1, height) * 2 - 1) / height - 1,
     (lv.arange(1, width) * 2 - 1) / width - 1 }
   self.places = lv.stack({ x, y }, -1):unsqueeze(1)
   self.seen = {}
 end
 
--- The frames that frame i is made from: lunerv makes them first, and gives them to `forward`.
+-- The frames that frame i is predicted from: lunerv decodes them first, and passes them to
+-- `forward`.
 function Motion:references(i)
   if (i - 1) % self.group == 0 then return {} end
   return { i - 1 }
@@ -53,14 +54,14 @@ function Motion:forward(t, _, images)
   local image = whole(nn.out_image(self.image(x):pixel_shuffle(self.last)))
   local before = images and images[1]
   if not before then return image end
-  -- Flow in eighths of the frame at most.
+  -- The flow is at most an eighth of the frame.
   local motion = whole(self.motion(x):interpolate { scale = self.last, mode = "bilinear" })
   local flow = motion:slice(2, 1, 2):tanh() * 0.25
   local warped = before:grid_sample(flow:permute(1, 3, 4, 2) + self.places, { padding = "border" })
   return image + (warped - image) * (motion:slice(2, 3, 3) + 1):sigmoid()
 end
 
--- While learning the frame before is as it was last seen, in bytes.
+-- In training, the previous frame is its last reconstruction, stored as bytes.
 function Motion:reconstruct(frame)
   local before = self:references(frame.index)[1]
   local known = before and self.seen[before]

@@ -1,16 +1,16 @@
--- training.lua: what the driver has lv.train do, by the clock rather than by a number of steps.
+-- training.lua: options of lv.train for training by the clock rather than for a number of steps.
 local lv <const> = require "lunerv"
 
 local training <const> = {}
 
--- `given` with the fields of `others` besides, or in the place of its own.
+-- `given`, with the fields of `others` added or replaced.
 function training.with(given, others)
   for name, value in pairs(others or {}) do given[name] = value end
   return given
 end
 
--- Muon for matrices, Adam for grids, whose names match `pattern`, and for quantisers' steps, Adan
--- for the rest.
+-- Muon for matrices, Adam for grids, whose names match `pattern`, and for quantisers' step sizes,
+-- Adan for the rest.
 function training.optimiser(pattern)
   return function(model, given)
     local matrices, grids, steps, others = {}, {}, {}, {}
@@ -29,8 +29,8 @@ function training.optimiser(pattern)
   end
 end
 
--- Options of lv.train for `model` of a codec until the time `stop`: the learning rate falls in a
--- straight line, and what changes in the course of a training goes by the clock too.
+-- Options of lv.train for `model` of a codec until the time `stop`: the learning rate decays
+-- linearly, and everything else that changes during training follows the clock too.
 function training.clocked(Codec, model, stop, given)
   local start, last = lv.time(), 0
   local function share() return math.min((lv.time() - start) / (stop - start), 1) end
