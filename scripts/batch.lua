@@ -2,8 +2,8 @@
 --
 -- Compresses many clips, each in a process of its own, N at once. INPUT is a folder of clips
 -- (files, or folders of images), a pattern ('clips/*.mp4'), or a text file with a path per line.
--- DIR gets a .lnv and a .log for each clip, and manifest.csv and manifest.json. A clip that fails is
--- reported and skipped; the exit code is then 1. With --resume, finished clips are kept and
+-- DIR gets a .lnv and a .log for each clip, and manifest.csv and manifest.json. A clip that fails
+-- is reported and skipped; the exit code is then 1. With --resume, finished clips are kept and
 -- interrupted ones continue.
 local commands <const> = require "lunerv.commands"
 local errors <const> = require "lunerv.errors"

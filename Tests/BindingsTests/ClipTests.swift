@@ -1,15 +1,15 @@
-// Clips of every sort through `regress`: odd sizes, few frames, ten bits, images, other folders.
+// All kinds of clips through `regress`: odd sizes, few frames, ten bits, images, other folders.
 import Glibc
 import Testing
 
 extension RobustnessTests {
-  /// Odd clips, through regress.lua from end to end.
+  /// Unusual clips, through regress.lua from end to end.
   @Suite(.needsProgram) struct ClipTests {
     let scratch: Scratch
     init() throws { scratch = try Scratch() }
 
-    /// Trains a step a frame and checks that the reconstruction has the source's size, frames
-    /// and times.
+    /// Trains one step per frame and checks that the reconstruction has the source's size, number
+    /// of frames and times.
     @discardableResult
     func regress(_ clip: String, _ size: String, frames: Int, model: [String] = tiny) throws
       -> Outcome
@@ -97,7 +97,7 @@ extension RobustnessTests {
       }
     }
 
-    /// A frame is continued by its last row and column, and what comes back is cropped.
+    /// A frame is padded by repeating its last row and column, and the result is cropped.
     @Test func paddingRepeatsTheEdge() throws {
       let script = try scratch.file(
         "pad.lua",
@@ -123,8 +123,8 @@ extension RobustnessTests {
       #expect(outcome.code == 0, "\(outcome.err)")
     }
 
-    /// From another folder, with nothing set: the library is inside the program, and a script's
-    /// own folder is where its modules are found.
+    /// From another folder, without any settings: the library is embedded in the program, and a
+    /// script's own folder is searched for its modules.
     @Test func anywhere() throws {
       #expect(mkdir(scratch["scripts"], 0o700) == 0 && mkdir(scratch["elsewhere"], 0o700) == 0)
       try scratch.file("scripts/mine.lua", "return { answer = 42 }")

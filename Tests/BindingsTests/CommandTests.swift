@@ -1,4 +1,4 @@
-// The commands around scripts: versions, doctor, wrong words, completion, -e and --watch.
+// The commands around scripts: versions, doctor, wrong arguments, completion, -e and --watch.
 import Glibc
 import Testing
 
@@ -97,7 +97,7 @@ extension RobustnessTests {
 
     // MARK: - Watching
 
-    /// A file that is never half written, as editors do it.
+    /// Replaces a file atomically, as editors do.
     func replace(_ name: String, _ text: String) throws {
       let new = try scratch.file("new", text)
       #expect(rename(new, scratch[name]) == 0)

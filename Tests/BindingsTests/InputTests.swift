@@ -1,9 +1,9 @@
-// What the program says to bad input, and what a full disk leaves.
+// Messages for bad input, and the files left by a full disk.
 import Glibc
 import Testing
 
 extension RobustnessTests {
-  /// Whatever is wrong: one clear line, the right exit code, nothing half written.
+  /// Every mistake gives one clear line and the right exit code, and leaves no partial file.
   @Suite(.needsProgram) struct InputTests {
     let scratch: Scratch
     let out: String
@@ -21,8 +21,8 @@ extension RobustnessTests {
         fileBlocks: fileBlocks)
     }
 
-    /// Expects one line that begins with the program's name and holds each of `texts`. It names no
-    /// line of a script, unless that is a user's own.
+    /// Expects one line that begins with the program's name and contains each of `texts`. It names
+    /// no line of a script, unless that script is the user's own.
     func expectOneLine(
       _ outcome: Outcome, code: Int32, _ texts: String..., script: String = "",
       at location: SourceLocation = #_sourceLocation
@@ -165,7 +165,7 @@ extension RobustnessTests {
       #expect(folder.code == 1 && folder.errorLines.count == 1, "\(folder.err)")
     }
 
-    /// A mistake in a script is told with its line, the module's path and a traceback.
+    /// A mistake in a script is reported with its line, the module's path and a traceback.
     @Test func mistakesInScripts() throws {
       let script = try scratch.file(
         "t.lua",
@@ -199,12 +199,12 @@ extension RobustnessTests {
       #expect(typo.errorLines.first?.contains("u.lua:2: ") == true, "\(typo.err)")
       #expect(typo.errorLines.dropFirst().first == "stack traceback:")
 
-      // What is not the script's fault has no traceback.
+      // Failures that are not the script's fault have no traceback.
       let io = try lunerv(
         scratch,
         ["run", try scratch.file("v.lua", "assert(require('lunerv').video.open('/no/clip.mkv'))")])
       expectOneLine(io, code: 1, "/no/clip.mkv: there is no such file", script: "v.lua")
-      // More memory than there is: an error, before anything is touched.
+      // More memory than the machine has: an error before anything is allocated.
       let memory = try lunerv(
         scratch,
         ["run", try scratch.file("w.lua", "require('lunerv').zeros(1000000, 100000)")])
@@ -242,12 +242,12 @@ extension RobustnessTests {
 
     // MARK: Full disks
 
-    /// Whether a folder holds no more than the events and the record of a run.
+    /// Whether a folder contains only the events and the record of a run.
     private func isWithoutCheckpoint(_ names: [String]) -> Bool {
       names.allSatisfy { $0.hasPrefix("events.") || $0 == "run.json" }
     }
 
-    /// A file that may not grow stands for a disk that is full; the kernel refuses both alike.
+    /// A limit on the file size stands for a full disk; the kernel refuses both in the same way.
     @Test func fullDisk() throws {
       // A checkpoint needs about 300 kB, events less than 2 kB.
       let checkpoint = try regress(try clip(), fileBlocks: 32)
@@ -277,7 +277,7 @@ extension RobustnessTests {
       }
     }
 
-    /// A real file system without room, where the tests may mount one.
+    /// A real full file system, if the tests are allowed to mount one.
     @Test func fullFileSystem() throws {
       #expect(mkdir(out, 0o700) == 0)
       guard mount("none", out, "tmpfs", 0, "size=64k") == 0 else {

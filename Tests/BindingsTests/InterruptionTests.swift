@@ -1,4 +1,4 @@
-// Ctrl-C and its like: how soon a run stops, and what it keeps.
+// Ctrl-C and similar signals: how soon a run stops, and what it keeps.
 import Glibc
 import Testing
 
@@ -8,7 +8,7 @@ extension RobustnessTests {
     let scratch: Scratch
     init() throws { scratch = try Scratch() }
 
-    /// A second, and as much again for a machine that does other things meanwhile.
+    /// A second, doubled for a machine that is busy with other work.
     static let limit = 2.0
 
     func interrupt(
@@ -60,7 +60,7 @@ extension RobustnessTests {
       #expect(outcome.seconds < 1, "it took \(outcome.seconds) s")
     }
 
-    /// Lua that a backward pass calls: a gradient of one's own, a hook, a part computed again.
+    /// Lua code called by a backward pass: a custom gradient, a hook, a checkpointed part.
     @Test(arguments: [
       "lv.func { forward = function(_, x) return x * 2 end, backward = spin }(w)",
       "hooked(w * 2)",
@@ -97,7 +97,7 @@ extension RobustnessTests {
       #expect(outcome.err.contains("callback.lua:6"), "\(outcome.err)")
     }
 
-    /// So is the first read of what convolutions have only promised.
+    /// The first read of pending convolutions stops too.
     @Test func pendingConvolutionsStop() throws {
       let script = try scratch.file(
         "pending.lua",
@@ -115,7 +115,7 @@ extension RobustnessTests {
       _ = try interrupt(["run", script, ready]) { run in run.wait { exists(ready) } }
     }
 
-    /// What is told is where the script was, not what was cleaned up on the way out.
+    /// The message names where the script was, not the clean-up while it was unwinding.
     @Test func theFirstPlaceIsTold() throws {
       let script = try scratch.file(
         "close.lua",
@@ -147,15 +147,15 @@ extension RobustnessTests {
         local clip <close> = assert(lv.video.open(arg[1], { size = { 2000, 2000 } }))
         print("decoded")
         """)
-      // Enlarging so many frames takes many seconds.
+      // Enlarging that many frames takes many seconds.
       let outcome = try interrupt(["run", script, clip, begun]) { run in
         run.wait { exists(begun) } && usleep(300_000) == 0
       }
       #expect(outcome.out.isEmpty, "\(outcome.out)")
     }
 
-    /// During the evaluation at the end: the training is on disk, no video is left half done,
-    /// and resuming makes what is missing.
+    /// During the final evaluation: the training is on disk, no partial video remains, and resuming
+    /// makes the missing files.
     @Test func evaluationStops() throws {
       let clip = try scratch.file("clip.y4m", y4m(64, 48, 200))
       let out = scratch["out"]

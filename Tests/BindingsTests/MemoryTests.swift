@@ -4,8 +4,8 @@ import Testing
 
 extension RobustnessTests {
   @Suite(.needsProgram) struct MemoryTests {
-    /// Resident memory stays flat. Ten thousand steps of this take half a minute, so here are
-    /// two thousand; LUNERV_TEST_STEPS asks for another number.
+    /// Resident memory stays constant. Ten thousand of these steps take half a minute, so this runs
+    /// two thousand; LUNERV_TEST_STEPS sets another number.
     @Test func trainingStaysFlat() throws {
       let steps = getenv("LUNERV_TEST_STEPS").flatMap { Int(String(cString: $0)) } ?? 2000
       let scratch = try Scratch()
@@ -22,7 +22,7 @@ extension RobustnessTests {
           end
         end
         lv.seed(1)
-        lv.set_threads(1) -- steps too small to share
+        lv.set_threads(1) -- steps too small to split
         local clip <close> = assert(lv.video.open(arg[1]))
         lv.train {
           model = lv.models.hnerv_boost {

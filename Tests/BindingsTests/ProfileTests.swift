@@ -1,4 +1,4 @@
-// lunerv run --profile: the report comes however the script ends.
+// lunerv run --profile: the report is printed however the script ends.
 import Glibc
 import Testing
 
@@ -44,7 +44,7 @@ extension RobustnessTests {
       let second = scratch["second.json"]
       #expect(try lunerv(scratch, ["run", "--profile=\(second)", script]).code == 0)
       #expect(try text(of: second).contains("\"MyBlock.conv\""))
-      // Before the script runs, not after hours of it.
+      // Before the script runs, rather than hours later.
       let refused = try lunerv(scratch, ["run", "--profile=flame.png", script])
       #expect(refused.code == 2)
       #expect(

@@ -1,11 +1,11 @@
 import Glibc
 import Testing
 
-/// What starts processes runs one test after the other: times and memory are measured.
+/// Tests that start processes run one after another: they measure time and memory.
 @Suite(.serialized) struct RobustnessTests {}
 
 extension RobustnessTests {
-  /// A run that was stopped and resumed equals one that never was, bit for bit.
+  /// A run that was stopped and resumed equals an uninterrupted one, bit for bit.
   @Suite(.needsProgram) struct ResumeTests {
     let scratch: Scratch
     let clip: String
@@ -14,7 +14,7 @@ extension RobustnessTests {
     init() throws {
       scratch = try Scratch()
       clip = try scratch.file("clip.y4m", y4m(32, 24, 4))
-      // Every loss as it is, to the last bit, written at once.
+      // Every loss exactly, to the last bit, written immediately.
       script = try scratch.file(
         "train.lua",
         """
@@ -40,7 +40,7 @@ extension RobustnessTests {
       ["run", script, clip, scratch[out], "\(threads)"] + (resume ? ["resume"] : [])
     }
 
-    /// Losses by step. A step made again after a kill must lose the same.
+    /// Losses by step. A step repeated after a kill must have the same loss.
     func losses(_ out: String) throws -> [Int: String] {
       var losses: [Int: String] = [:]
       for line in lines(of: try text(of: scratch[out] + ".losses")) {
@@ -52,7 +52,7 @@ extension RobustnessTests {
       return losses
     }
 
-    /// How many steps have been logged by now.
+    /// How many steps have been logged so far.
     func steps(_ out: String) -> Int {
       exists(scratch[out] + ".losses") ? (try? losses(out).count) ?? 0 : 0
     }
@@ -71,7 +71,7 @@ extension RobustnessTests {
       return Array(all[(8 + length)...])
     }
 
-    /// The numbers of metrics.json that do not tell the time.
+    /// The values of metrics.json that do not measure time.
     func metrics(_ out: String) throws -> [String] {
       let all = try text(of: scratch[out] + "/metrics.json")
       return all.split { "{},\n".contains($0) }.map(String.init).filter { field in
@@ -88,8 +88,8 @@ extension RobustnessTests {
       #expect(expected.count == 48)
       #expect(try metrics("whole").count == 6)
 
-      // Ctrl-C, the end of a job, a terminal that is gone: what was done is on disk, whatever step
-      // it was.
+      // Ctrl-C, the end of a job, a closed terminal: the work done so far is on disk, at whatever
+      // step the run stopped.
       for (out, step, signal) in [
         ("early", 2, SIGINT), ("late", 23, SIGINT), ("ended", 7, SIGTERM), ("left", 11, SIGHUP),
       ] {
@@ -109,7 +109,7 @@ extension RobustnessTests {
         let padded = String(repeating: "0", count: 6 - "\(made)".count) + "\(made)"
         #expect(checkpoints(out).last == "checkpoint-\(padded).safetensors")
       }
-      // kill -9: what was done after the last checkpoint is done again.
+      // kill -9: the work after the last checkpoint is repeated.
       let run = try start(scratch, arguments("killed"))
       #expect(run.wait { steps("killed") >= 18 })
       run.send(SIGKILL)
@@ -124,8 +124,8 @@ extension RobustnessTests {
       }
     }
 
-    /// A resumed run passes over the segments that are done, and draws what an undisturbed one draws
-    /// for the others: also for a segment that starts from nothing.
+    /// A resumed run skips the finished segments, and draws the same random numbers as an
+    /// undisturbed one for the others, even for a segment that starts from scratch.
     @Test func aSegmentIsResumedAsIfNothingHadHappened() throws {
       let long = try scratch.file("long.y4m", y4m(32, 24, 10))
       func words(_ name: String) -> [String] {
@@ -172,8 +172,8 @@ extension RobustnessTests {
       #expect(checkpoints("talk").count == 1)
     }
 
-    /// Killed while a checkpoint is being written: the one before it still loads, nothing half
-    /// written is taken for one, and what was left is cleared away.
+    /// Killed while a checkpoint is being written: the previous one still loads, no partial file is
+    /// taken for one, and leftover files are removed.
     @Test func killedDuringACheckpoint() throws {
       // Six million numbers take long enough to write.
       let script = try scratch.file(
@@ -241,7 +241,7 @@ extension RobustnessTests {
       }
     }
 
-    /// The script that users run: the same from its command line.
+    /// The script that users run: the same through its command line.
     @Test func regressResumes() throws {
       func arguments(_ out: String, _ rest: String...) -> [String] {
         ["run", Program.regress, clip, "--out", scratch[out], "--epochs", "12"] + tiny + rest
@@ -260,7 +260,7 @@ extension RobustnessTests {
       let video = "/reconstruction.mkv"
       #expect(try bytes(of: scratch["stopped"] + video) == bytes(of: scratch["whole"] + video))
 
-      // Resuming with other options is refused, by name.
+      // Resuming with other options is rejected, and the message names them.
       let other = try lunerv(scratch, arguments("stopped", "--resume", "--lr", "1e-4"))
       #expect(other.code == 2)
       #expect(other.errorLines.count == 1 && other.err.contains("'lr'"), "\(other.err)")

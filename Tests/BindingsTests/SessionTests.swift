@@ -5,7 +5,8 @@ import Testing
 
 @testable import Bindings
 
-/// Hosts of one process do not see each other: each has its tape, gate, memory, work and numbers.
+/// Hosts in one process do not see each other: each has its own tape, gate, memory, work and random
+/// numbers.
 @Suite struct SessionTests {
   /// A few steps of training, with pending values, a recurring `no_grad` and random numbers.
   private static let training = """

@@ -1,21 +1,22 @@
 import Glibc
 import Testing
 
-/// lunerv at a terminal of its own, as somebody who types sees it.
+/// Runs lunerv in a pseudo-terminal, as an interactive user sees it.
 final class Terminal {
   private var pid: pid_t = 0
   private var master: Int32 = -1
-  /// All that was shown, as it came.
+  /// All output so far, unchanged.
   private(set) var bytes: [UInt8] = []
-  /// Where the next ``expect(_:)`` begins to look, in the text without escape sequences.
+  /// The position at which the next ``expect(_:)`` starts searching, in the text without escape
+  /// sequences.
   private var seen = 0
 
-  /// - Parameter shell: a line for sh in place of the program's words.
+  /// - Parameter shell: a command line for sh instead of the program's arguments.
   init(
     _ scratch: Scratch, _ words: [String] = ["repl"], shell: String? = nil, columns: UInt16 = 80,
     environment: [String: String] = [:]
   ) throws {
-    // What posix_openpt, unlockpt and ptsname do, which Swift does not see.
+    // The work of posix_openpt, unlockpt and ptsname, which Swift does not import.
     master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
     var lock: Int32 = 0
     var number: UInt32 = 0
@@ -31,11 +32,11 @@ final class Terminal {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    // The first terminal that the leader of a new session opens is its own.
+    // The first terminal that the leader of a new session opens becomes its controlling terminal.
     posix_spawn_file_actions_addopen(&actions, 0, name, O_RDWR, 0)
     posix_spawn_file_actions_adddup2(&actions, 0, 1)
     posix_spawn_file_actions_adddup2(&actions, 0, 2)
-    let newSession: Int32 = 0x80  // POSIX_SPAWN_SETSID, which Swift does not see
+    let newSession: Int32 = 0x80  // POSIX_SPAWN_SETSID, which Swift does not import
     var attributes = standardSignals(newSession)
     defer { posix_spawnattr_destroy(&attributes) }
 
@@ -66,7 +67,7 @@ final class Terminal {
     #expect(write(master, bytes, bytes.count) == bytes.count)
   }
 
-  /// What was shown, without escape sequences and returns.
+  /// The output without escape sequences and carriage returns.
   var text: String {
     var out: [UInt8] = []
     var i = 0
@@ -84,7 +85,7 @@ final class Terminal {
     return String(decoding: out, as: UTF8.self)
   }
 
-  /// Reads what comes; false at the end, or when nothing came in time.
+  /// Reads output; false at the end, or if nothing arrived in time.
   private func read(until end: Double) -> Bool {
     var input = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
     guard poll(&input, 1, Int32(max(1000 * (end - now()), 0))) > 0 else { return false }
@@ -95,7 +96,7 @@ final class Terminal {
     return true
   }
 
-  /// Waits until a text is shown behind what was waited for before.
+  /// Waits until a text is shown after the previous match.
   @discardableResult
   func expect(_ wanted: String, within limit: Double = 30) -> Bool {
     let end = now() + limit
@@ -113,7 +114,7 @@ final class Terminal {
     }
   }
 
-  /// Waits until the program has taken a Ctrl-C, after which it catches no other.
+  /// Waits until the program has handled a Ctrl-C, after which it no longer catches one.
   func expectInterruptTaken(within limit: Double = 30) throws {
     let end = now() + limit
     while now() < end {
@@ -124,13 +125,13 @@ final class Terminal {
     Issue.record("Ctrl-C was not taken")
   }
 
-  /// A line typed at the prompt.
+  /// Types a line at the prompt.
   func enter(_ line: String) {
     expect("lv> ")
     type(line + "\n")
   }
 
-  /// Waits for the end; the exit code, or 128 and a signal.
+  /// Waits for the end. Returns the exit code, or 128 plus a signal.
   func exitCode(within limit: Double = 30) -> Int32 {
     let end = now() + limit
     while read(until: end) {}

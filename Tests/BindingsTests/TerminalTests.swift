@@ -1,4 +1,4 @@
-// The prompt, driven through a terminal; and what it does where there is none.
+// The prompt, driven through a terminal, and its behaviour without one.
 import Glibc
 import Testing
 
@@ -55,7 +55,7 @@ extension RobustnessTests {
       prompt.expect("\n\"of nn\"\n")
       prompt.enter("lv.read_file('\(scratch.path)/a l\t')")
       prompt.expect("\n\"text\"\n")
-      // Several names are listed, and the line is shown again.
+      // Several completions are listed, and the line is shown again.
       prompt.expect("lv> ")
       prompt.type("nn.Conv\t")
       prompt.expect("ConvNeXtBlock")
@@ -73,7 +73,7 @@ extension RobustnessTests {
       prompt.expect("prompt:2: interrupted")
       prompt.enter("kept")
       prompt.expect("\n42\n")
-      // In a module's forward; the path of the module is not named by later errors.
+      // An error in a module's forward; later errors do not name that module's path.
       prompt.enter("Block = nn.class 'Block'")
       prompt.enter("function Block:forward() print('in' .. 'side') while true do end end")
       prompt.enter("Block()()")
@@ -84,7 +84,7 @@ extension RobustnessTests {
       prompt.expect("\nprompt:7: plain\n")
       prompt.enter("nn.Linear(1, 1):foward(2)")
       prompt.expect("\nprompt:8: Linear has no method 'foward': did you mean 'forward'?")
-      // At the prompt it clears the line, and what was typed of a longer chunk.
+      // At the prompt it clears the line, and the lines typed so far of a longer chunk.
       prompt.expect("lv> ")
       prompt.type("error('never')")
       prompt.expect("never')")
@@ -99,7 +99,8 @@ extension RobustnessTests {
       #expect(prompt.exitCode() == 0)
     }
 
-    /// Where a step of training is saved the first Ctrl-C waits; a second one is heard.
+    /// While a training step is being saved, the first Ctrl-C is deferred; a second one takes
+    /// effect.
     @Test func theSecondInterruptOfARunKills() throws {
       let prompt = try Terminal(scratch)
       prompt.enter("shield = require('lunerv.bridge').shield")
@@ -152,7 +153,7 @@ extension RobustnessTests {
       #expect(!prompt.bytes.contains(0x1b))
     }
 
-    /// The line about a tensor is grey, unless somebody does not want that.
+    /// The description of a tensor is grey, unless the user has disabled that.
     @Test(arguments: [
       (["TERM": "xterm"], true), (["TERM": "xterm", "NO_COLOR": "1"], false),
       (["TERM": "dumb"], false),
@@ -166,7 +167,7 @@ extension RobustnessTests {
       if environment["TERM"] == "dumb" { #expect(!prompt.bytes.contains(0x1b)) }
     }
 
-    /// Results go where standard output goes, and hold nothing else.
+    /// Results are written to standard output alone, with nothing else.
     @Test func logFiles() throws {
       let log = scratch["log"]
       let prompt = try Terminal(scratch, shell: "exec '\(Program.path)' repl > '\(log)'")

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Codec
 
-/// Numbers that look random, of a seed and a counter, from −2²⁴ to 2²⁴ − 1.
+/// Pseudo-random numbers from a seed and a counter, from −2²⁴ to 2²⁴ − 1.
 private func draw(_ from: Origin, _ count: Int) -> [Int32] {
   (0..<count).map { i in
     var x = (from.counter &+ UInt64(i / 4)) &* 4 &+ UInt64(i % 4) &+ from.seed &* 0x9e37_79b9
@@ -14,7 +14,7 @@ private func draw(_ from: Origin, _ count: Int) -> [Int32] {
   }
 }
 
-/// Symbols that have not gone far from `share` times their draws.
+/// Symbols close to `share` times their draws.
 private func trained(_ count: Int, from origin: Origin, share: Int64, far: Int32 = 1) -> [Int32] {
   let moved = draw(Origin(seed: 99, counter: origin.counter), count)
   return zip(draw(origin, count), moved).map { start, move in
@@ -56,7 +56,7 @@ private func trained(_ count: Int, from origin: Origin, share: Int64, far: Int32
     }
   }
 
-  /// What lies around its first value takes a fraction of the bytes.
+  /// Weights close to their initial values take a fraction of the bytes.
   @Test func originsPay() throws {
     let all = SymbolModel.Family.allCases
     let plain = try StoredTensors.encode(items, among: all).count
@@ -92,7 +92,7 @@ private func trained(_ count: Int, from origin: Origin, share: Int64, far: Int32
     #expect(origin.after(5).counter == 2)
   }
 
-  /// Whatever the bytes, reading them ends in an error of kind `data`, or in numbers.
+  /// Reading any bytes ends in an error of kind `data`, or in numbers.
   @Test func hostileBytes() throws {
     let good = try SeededTensors.encode(
       items, shapes: shapes, origins: origins, draw: draw, among: SymbolModel.Family.allCases)
@@ -116,7 +116,7 @@ private func trained(_ count: Int, from origin: Origin, share: Int64, far: Int32
     }
   }
 
-  /// Rounding goes towards where a symbol started, not towards 0.
+  /// Rounding moves symbols towards their initial values, not towards 0.
   @Test func rounding() {
     let origin = Origin(seed: 4, counter: 1)
     let draws = draw(origin, 2000)
@@ -137,7 +137,7 @@ private func trained(_ count: Int, from origin: Origin, share: Int64, far: Int32
 }
 
 @Suite struct MixedEmbeddingsTests {
-  /// Frames of which now and then a patch changes, by as much as can be at the end.
+  /// Frames in which a patch changes now and then, at the end by the largest possible amount.
   private var frames: [[Int32]] {
     var frame = draw(Origin(seed: 2, counter: 0), 72).map { $0 >> 20 }
     return (0..<9).map { t in

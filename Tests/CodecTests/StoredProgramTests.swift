@@ -1,4 +1,4 @@
-// Decoder programs as they are stored.
+// Stored decoder programs.
 import CZlib
 import Support
 import Testing
@@ -35,7 +35,7 @@ import Testing
     }
   }
 
-  /// Any bytes as the stream of a section, which claims to have so many.
+  /// A section whose stream holds any bytes, with a claimed length.
   private func section(_ plain: [UInt8], claimed: UInt64? = nil) -> [UInt8] {
     var deflated = [UInt8](repeating: 0, count: Int(compressBound(uLong(plain.count))))
     var count = uLongf(deflated.count)
@@ -55,14 +55,14 @@ import Testing
     for at in good.indices {
       var changed = good
       changed[at] ^= 1 << UInt8(at % 8)
-      // Bits of the stream's header say nothing that matters.
+      // Some bits of the stream's header do not matter.
       if let read = try? StoredProgram.decode(changed) { #expect(read == modules) }
     }
   }
 
   @Test func hostileLengths() throws {
     let zeros = [UInt8](repeating: 0, count: 1 << 24)
-    // A stream that grows a thousandfold, whatever it claims.
+    // A stream that expands a thousandfold, whatever length it claims.
     for claimed: UInt64 in [1, 1 << 20, 1 << 24, 1 << 63, .max] {
       #expect(throws: LunervError.self) {
         try StoredProgram.decode(section(zeros, claimed: claimed))

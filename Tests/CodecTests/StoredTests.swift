@@ -4,7 +4,7 @@ import Testing
 
 @testable import Codec
 
-/// Numbers that look random and are the same on every run.
+/// Pseudo-random numbers that are the same on every run.
 private func noise(_ count: Int, seed: UInt64) -> [UInt64] {
   var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
   return (0..<count).map { _ in
@@ -15,7 +15,7 @@ private func noise(_ count: Int, seed: UInt64) -> [UInt64] {
   }
 }
 
-/// The sum of a few uniform numbers: a bell.
+/// The sum of a few uniform numbers, which is bell-shaped.
 private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0) -> [Int32] {
   noise(count * 4, seed: seed).withUnsafeBufferPointer { raw in
     (0..<count).map { i in
@@ -51,7 +51,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
   }
   private let shapes = [[20, 10, 3, 3], [3, 4], [0, 7], [], [500], [4]]
 
-  /// The coder's logistic distribution is in no section: readers of these levels do not know it.
+  /// No section holds the coder's logistic distribution: readers of these levels do not know it.
   @Test func noSectionHoldsALogistic() throws {
     var encoder = Encoder()
     var told = try ModelCoder(relative: false)
@@ -76,7 +76,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     }
   }
 
-  /// Tensors that functions code, and those for which they have no model, in one stream.
+  /// Tensors coded by functions, and tensors without a model, in one stream.
   @Test func modelledTensors() throws {
     let table = try FrequencyTable(first: -20, weights: (0..<41).map { 1 + UInt32($0 % 21) })
     var writer = try ModelledTensors.Writer()
@@ -114,7 +114,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     }
   }
 
-  /// Choosing among more models costs no more than a few bytes, and pays where they fit.
+  /// A choice of more models costs at most a few bytes, and pays off where they fit.
   @Test func theBestModelIsChosen() throws {
     var symbols = [Int32](repeating: 0, count: 3000)
     for i in stride(from: 0, to: 3000, by: 3) { symbols[i] = i % 2 == 0 ? 9 : -9 }
@@ -126,7 +126,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
 
   @Test func embeddings() throws {
     var frames = (0..<11).map { bell(96, seed: UInt64($0) + 5, width: 9, mean: 120) }
-    // Two frames that resemble the one before.
+    // Two frames similar to the previous ones.
     frames[2] = zip(frames[1], bell(96, seed: 70, width: 1)).map { $0 + $1 / 3 }
     frames[3] = frames[2]
     let bytes = try StoredEmbeddings.encode(
@@ -141,7 +141,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     }
   }
 
-  /// A picture that hardly changes costs what changes.
+  /// A picture that hardly changes costs only its changes.
   @Test func stillEmbeddings() throws {
     let first = bell(1152, seed: 3, width: 12)
     let frames = (0..<8).map { i in
@@ -158,7 +158,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     #expect(try 5 * size(true) < size(false))
   }
 
-  /// Whatever the bytes, reading them ends in an error of kind `data`, or in numbers.
+  /// Reading any bytes ends in an error of kind `data`, or in numbers.
   @Test func hostileBytes() throws {
     let good = try StoredTensors.encode(items, among: SymbolModel.Family.allCases)
     var frames = (0..<5).map { bell(40, seed: UInt64($0) + 5) }
@@ -211,7 +211,8 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     #expect(symbols != nearest)
   }
 
-  /// What no one sees takes the cheapest symbol, however far away; what cannot be reached stays.
+  /// A number without any effect takes the cheapest symbol, however far away. One out of reach is
+  /// kept.
   @Test func extremes() {
     #expect(rounded(0, price: 1).allSatisfy { $0 == 0 })
     let far = RateAwareRounding.symbols(

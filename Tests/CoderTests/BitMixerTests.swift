@@ -1,4 +1,4 @@
-// The mixing of predictions, bit for bit.
+// The mixing of predictions, bit-exact.
 import Glibc
 import Testing
 
@@ -9,14 +9,14 @@ import Testing
     for x in stride(from: -2047, through: 2047, by: 23) {
       let exact = 65536 / (1 + Glibc.exp(-Double(x) / 256))
       #expect(abs(Double(Logistic.squash(x)) - exact) < 2)
-      // Steep in the middle, where the inverse comes back to its place.
+      // In the steep middle, the inverse is exact.
       if abs(x) < 1024 { #expect(abs(Logistic.stretch(Logistic.squash(x)) - x) < 8) }
     }
     #expect(Logistic.squash(.max) == 65513 && Logistic.squash(.min) == 23)
     #expect(Logistic.stretch(65535) == 2047 && Logistic.stretch(0) == -2047)
   }
 
-  /// Bits whose probability two of three contexts tell of together.
+  /// Bits whose probability depends on two of three contexts together.
   private var bits: [(bit: Bool, a: Int, b: Int, c: Int)] {
     var draws = Draws(4)
     return (0..<20000).map { _ in
@@ -52,7 +52,7 @@ import Testing
     try decoder.finish()
   }
 
-  /// Within some per cent of what the bits' own probabilities would cost.
+  /// Within a few per cent of the cost under the bits' own probabilities.
   @Test func learns() {
     let ideal = bits.reduce(0.0) { sum, entry in
       let p = 1 / (1 + Glibc.exp(-2.0 * Double(entry.a + entry.b - 3)))

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Coder
 
-/// Random numbers that are the same in every run.
+/// Random numbers that are the same on every run.
 struct Draws {
   var state: UInt64
   init(_ seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
@@ -29,7 +29,7 @@ struct Draws {
   mutating func integer(below n: UInt64) -> UInt64 { bits() % n }
 }
 
-/// What a distribution's bell says a symbol ought to cost, by the library's functions.
+/// The ideal cost of symbols under a distribution, by the library's functions.
 private func ideal(_ d: Distribution, _ symbols: [Int32]) -> Double {
   let mean = Double(d.mean) / 256, scale = exp2(Double(d.scale) / 16 - 4)
   func below(_ x: Double) -> Double {
@@ -37,7 +37,7 @@ private func ideal(_ d: Distribution, _ symbols: [Int32]) -> Double {
     switch d.family {
     case .gaussian: return 0.5 * erfc(-z / 2.0.squareRoot())
     case .laplace: return z < 0 ? 0.5 * exp(z) : 1 - 0.5 * exp(-z)
-    // Of both tails the one that does not lose its digits beside 1.
+    // Of the two tails, the one that does not lose its digits next to 1.
     case .logistic: return 1 / (1 + exp(-z))
     }
   }
@@ -101,7 +101,7 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
       encoder.finish() == [218, 50, 147, 236, 216, 232, 182, 3, 176, 204, 25, 78, 0, 48, 55, 13])
   }
 
-  /// The information of symbols is what their bytes come to, escapes and low bits included.
+  /// The information of symbols equals the length of their bytes, including escapes and low bits.
   @Test func codesTellTheirLength() throws {
     let table = FrequencyTable(Distribution(.logistic, mean: 0, scale: 200))
     let symbols = (0..<4000).map { Int32(truncatingIfNeeded: ($0 * 7919) % 30_001 - 15_000) }
@@ -178,8 +178,8 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
     #expect(throws: CoderError.tooManySymbols) { try AdaptiveModel(first: 0, count: -1) }
   }
 
-  /// The adaptive model learns a distribution that nobody told it, at little more than it costs
-  /// those who know it.
+  /// The adaptive model learns an unknown distribution, at little more than the cost with that
+  /// distribution known.
   @Test func learning() throws {
     var draws = Draws(5)
     let d = Distribution(.gaussian, mean: 0, scale: 110)
@@ -196,8 +196,8 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
     #expect(Double(8 * bytes.count) < 1.005 * ideal(d, symbols))
   }
 
-  /// 466 thousand symbols under a new table for every 2,000 of them: what a small model holds.
-  /// The bound is twice what is asked for, since others may be using the machine.
+  /// 466 thousand symbols with a new table for every 2,000 of them, as in a small model. The limit
+  /// is twice the requirement, since the machine may be busy.
   @Test func decodesQuickly() throws {
     var draws = Draws(9)
     let runs = (0..<233).map { i -> (Distribution, [Int32]) in
@@ -225,7 +225,7 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
   }
 }
 
-/// Whatever the bytes, the decoder ends, with symbols or with an error.
+/// Whatever the bytes, the decoder terminates, with symbols or with an error.
 @Suite struct HostileTests {
   private func decodeAll(_ bytes: [UInt8], _ draws: inout Draws) {
     do throws(CoderError) {
@@ -265,7 +265,7 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
     }
   }
 
-  /// A stream that is cut, extended or changed anywhere does not pass for the whole one.
+  /// A stream that is truncated, extended or changed anywhere is detected.
   @Test func damageIsNoticed() throws {
     var draws = Draws(4)
     let table = FrequencyTable(Distribution(.gaussian, mean: 0, scale: 100))

@@ -1,4 +1,4 @@
-// Integer arithmetic of the coder, against doubles.
+// The coder's integer arithmetic, compared with doubles.
 import Glibc
 import Testing
 
@@ -52,7 +52,7 @@ import Testing
     #expect(FixedPoint.logistic(1 << 50) == 1 << 40 && FixedPoint.logistic(-1 << 50) == 0)
   }
 
-  /// The listed roots are what their definition says: k-fold products come to powers of 2.
+  /// The tabulated roots match their definition: k-th powers are powers of 2.
   @Test func rootsOfTwo() {
     for k in 1..<16 {
       var product = 1.0

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Kernels
 
-/// How an image lies in memory on one side of a convolution.
+/// The memory layout of an image on one side of a convolution.
 private struct Side: CustomStringConvertible {
   var planar = false
   var shuffle = 1
@@ -105,8 +105,8 @@ private struct Case: CustomTestStringConvertible {
   }
 }
 
-/// What the largest error may be, as a part of the largest result: winograd's transforms
-/// cost two digits, its gradient by weights a third.
+/// The largest error allowed, relative to the largest result: winograd's transforms cost two
+/// digits, its weight gradient a third.
 private struct Bounds {
   var image: Double
   var weights: Double
@@ -120,7 +120,7 @@ private struct Bounds {
   }
 }
 
-/// The three products and the bias' gradient in Double, from the same single numbers.
+/// The three products and the bias gradient in Double, from the same floats.
 private struct Exact {
   var y: [Double], dx: [Double], dw: [Double], db: [Double]
 
@@ -142,7 +142,7 @@ extension ConvolutionShape {
   fileprivate var outCount: Int { n * outputs * outHeight * outWidth }
 }
 
-/// Runs all products of a case by all algorithms that serve it and compares.
+/// Runs all products of a case with every applicable algorithm and compares.
 private func check(_ c: Case, seed: Int) {
   var noise = Noise(seed)
   let s = c.shape
@@ -205,7 +205,7 @@ private func check(_ c: Case, seed: Int) {
 
 extension KernelsTests {
   @Suite struct ConvolutionTests {
-    /// Channel counts on both sides of whole vectors, alone and in pairs.
+    /// Channel counts around multiples of the vector width, alone and in pairs.
     @Test(arguments: [3, 5, 8, 16, 17, 24, 35, 40, 72, 86])
     func channels(_ channels: Int) {
       check(Case(channels, channels, 9, 16), seed: channels)
@@ -242,7 +242,7 @@ extension KernelsTests {
       check(Case(9, 9, 12, 11, k: 3, kw: 5, pad: 1, groups: 9), seed: 3)
     }
 
-    /// The result written, and its gradient read, as PixelShuffle lays them out.
+    /// The result is written, and its gradient read, in PixelShuffle's order.
     @Test(arguments: [2, 3, 5], [true, false])
     func shuffledResult(_ s: Int, _ planar: Bool) {
       for (channels, k) in [(3, 3), (8, 3), (12, 1), (17, 5)] {
@@ -256,7 +256,7 @@ extension KernelsTests {
           y: Side(planar: planar, shuffle: s)), seed: s)
     }
 
-    /// The input read as PixelUnshuffle sees it.
+    /// The input is read in PixelUnshuffle's order.
     @Test(arguments: [2, 3, 5], [true, false])
     func unshuffledInput(_ s: Int, _ planar: Bool) {
       for (channels, k) in [(3, 3), (9, 3), (2, 1)] {
@@ -267,7 +267,7 @@ extension KernelsTests {
       }
     }
 
-    /// Whatever comes to mind: shapes that nobody chose.
+    /// Random shapes.
     @Test(arguments: 0..<48) func anyShape(_ seed: Int) {
       var noise = Noise(seed + 1000)
       let k = noise.pick([1, 2, 3, 3, 3, 4, 5, 7])
@@ -309,7 +309,7 @@ extension KernelsTests {
         }, seed: seed)
     }
 
-    /// Taps and steps so far apart that most of what is between is not read.
+    /// Taps and strides so large that most pixels between them are not read.
     @Test(arguments: [1, 5, 34]) func farApart(_ channels: Int) {
       for groups in [1, channels == 34 ? 2 : channels] {
         check(
@@ -323,7 +323,7 @@ extension KernelsTests {
       }
     }
 
-    /// Operands computed on the way give what the same operands give from memory.
+    /// Operands computed by a program give the same result as operands in memory.
     @Test(arguments: [3, 16, 35], [true, false])
     func computedOperands(_ channels: Int, _ planar: Bool) {
       var noise = Noise(channels)
@@ -395,7 +395,7 @@ extension KernelsTests {
       #expect(algorithm(Case(35, 35, 720, 1280) { $0.padX = 2 }) == .direct)
       #expect(algorithm(Case(35, 35, 720, 1280) { $0.padEndY = 0 }) == .direct)
       #expect(algorithm(Case(64, 64, 90, 160, groups: 64) { $0.dilationY = 2 }) == .grouped)
-      // What working memory could not hold is left to the definition.
+      // Shapes that would exceed the working memory use the reference path.
       #expect(algorithm(Case(1, 1, 1 << 21, 1, k: 1 << 21, kw: 1, pad: 0)) == nil)
     }
 

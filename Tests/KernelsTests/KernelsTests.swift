@@ -2,11 +2,11 @@ import Testing
 
 @testable import Kernels
 
-/// Every test of the kernels, one at a time: some set the number of threads, and a kernel
-/// that finds the pool occupied would run on its caller's thread alone.
+/// Every test of the kernels, one at a time: some set the number of threads, and a kernel that
+/// finds the pool busy would run on its caller's thread alone.
 @Suite(.serialized) struct KernelsTests {}
 
-/// Numbers that look random and are the same on every run (xorshift).
+/// Pseudo-random numbers that are the same on every run (xorshift).
 struct Noise {
   private var state: UInt64
 
@@ -26,14 +26,14 @@ struct Noise {
   mutating func pick<T>(_ from: [T]) -> T { from[below(from.count)] }
 }
 
-/// Memory between two walls of not-a-numbers: a read beyond it shows in the result, a write
-/// in `isIntact`.
+/// Memory between two guards of NaNs: a read past the end shows in the result, a write in
+/// `isIntact`.
 final class Guarded<T: BinaryFloatingPoint> {
   private static var wall: Int { 512 }
   let count: Int
   private let base: UnsafeMutablePointer<T>
 
-  /// `count` elements, all not-a-number until somebody writes them.
+  /// `count` elements, all NaN until they are written.
   init(_ count: Int) {
     self.count = count
     base = .allocate(capacity: count + 2 * Guarded.wall)
@@ -56,8 +56,8 @@ final class Guarded<T: BinaryFloatingPoint> {
 
 func areIntact<T>(_ memory: [Guarded<T>]) -> Bool { memory.allSatisfy { $0.isIntact } }
 
-/// The largest difference, as a part of the largest magnitude expected; infinite when a
-/// value is missing or not a number.
+/// The largest difference, relative to the largest magnitude expected; infinite if a value is
+/// missing or NaN.
 func relativeError<A: BinaryFloatingPoint>(_ got: [A], _ expected: [Double]) -> Double {
   guard got.count == expected.count else { return .infinity }
   var (worst, largest) = (0.0, 0.0)

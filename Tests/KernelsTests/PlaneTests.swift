@@ -9,7 +9,7 @@ extension KernelsTests {
 
   /// Kernels over whole planes: copies, products, windows, means, transforms.
   @Suite struct PlaneTests {
-    /// Σ a·b, by which an adjoint is known: ⟨f(x), y⟩ = ⟨x, f*(y)⟩.
+    /// Σ a·b, which verifies an adjoint: ⟨f(x), y⟩ = ⟨x, f*(y)⟩.
     private func dot(_ a: Guarded<Double>, _ b: Guarded<Double>) -> Double {
       zip(a.values, b.values).reduce(0) { $0 + $1.0 * $1.1 }
     }
@@ -175,7 +175,7 @@ extension KernelsTests {
       let mean = FourierTransform.absoluteMean(
         planes: 2, h: h, w: w, program, gradient: gradient.p)
       #expect(abs(mean - total / Double(4 * h * w)) < 1e-12 * max(1, total))
-      // The mean is linear along its argument: its gradient there gives it back.
+      // The mean is linear in its argument: the scalar product with its gradient gives it back.
       #expect(abs(dot(gradient, x) - mean) < 1e-11 && gradient.isIntact)
     }
   }
@@ -190,7 +190,7 @@ extension KernelsTests {
       #expect(Philox.block(seed: 0, index: 1 << 40) != zero)
     }
 
-    /// A generator is its seed and counter: it goes on where a copy stopped.
+    /// A generator is its seed and counter: it continues where a copy stopped.
     @Test func stateIsSeedAndCounter() {
       var a = Philox(seed: 42)
       var numbers = [Float](repeating: 0, count: 10), again = numbers
@@ -229,11 +229,11 @@ extension KernelsTests {
       random.normal(&draws, count: n, mean: 0, deviation: 1, bound: 2)
       #expect(draws.allSatisfy { abs($0) <= 2 })
       let narrow = draws.reduce(0) { $0 + $1 * $1 } / Double(n)
-      // The variance of a normal cut at two deviations.
+      // The variance of a normal distribution truncated at two deviations.
       #expect(abs(narrow - 0.7737) < 0.01)
     }
 
-    /// All 24 orders of four come equally often; long ones are permutations.
+    /// All 24 orders of four are equally frequent; long ones are permutations.
     @Test func permutations() {
       var random = Philox(seed: 9)
       var counts: [[Int]: Int] = [:]

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Kernels
 
-/// All operators, with the constants that those with constants get.
+/// All operators, with constants for those that have some.
 private let operators: [PointwiseOperator] = (0..<UInt8.max).compactMap(PointwiseOperator.init)
 
 private func apply<T: PointwiseScalar>(
@@ -16,7 +16,7 @@ private func apply<T: PointwiseScalar>(
 
 extension KernelsTests {
   @Suite struct PointwiseTests {
-    /// Each operator in f32 against f64, for counts that do not fill a vector.
+    /// Each operator in f32 against f64, for counts that are not whole vectors.
     @Test func singleAgreesWithDouble() {
       #expect(operators.count > 40)
       var noise = Noise(1)
@@ -55,8 +55,8 @@ extension KernelsTests {
       #expect(values(.isPositive) == [0, 1, 0, 0, 1, 0, 1, 0, 1])
     }
 
-    /// Programs with every kind of leaf, over lanes with and without padding, against the
-    /// same expression element by element; begun anywhere, in pieces of any size.
+    /// Programs with every kind of leaf, over lanes with and without padding, against the same
+    /// expression element by element; started anywhere, in pieces of any size.
     @Test(arguments: [(1, 1), (8, 5), (24, 24), (40, 35), (1032, 1027)])
     func programs(_ lanes: Int, _ channels: Int) {
       let pixels = lanes > 1000 ? 7 : 613
@@ -131,8 +131,8 @@ extension KernelsTests {
       #expect(areIntact([x, y, z, out]))
     }
 
-    /// Sums and extrema of every cut, with padding lanes that the expression does not keep
-    /// zero by itself.
+    /// Sums and extrema along every dimension, with padding lanes that the expression by itself
+    /// does not keep zero.
     @Test func reductions() {
       var noise = Noise(3)
       for (outer, length, inner, valid) in [

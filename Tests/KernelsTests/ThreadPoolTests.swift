@@ -4,7 +4,7 @@ import Testing
 
 @testable import Kernels
 
-/// Runs `body` with 1, 2 and 8 threads and says whether all results are the same.
+/// Runs `body` with 1, 2 and 8 threads and returns whether all results are equal.
 private func sameForAllThreads<R: Equatable>(_ body: () -> R) -> Bool {
   let before = ThreadPool.shared.threads
   defer { ThreadPool.shared.threads = before }
@@ -62,7 +62,7 @@ extension KernelsTests {
       #expect(total.load(ordering: .relaxed) == 2 * 400 * 399 / 2)
     }
 
-    /// Several threads that all call: one gets the pool, the others work alone.
+    /// Several threads call at once: one gets the pool, the others work alone.
     @Test func callersFromManyThreads() {
       final class Sums: Sendable { let total = Atomic<Int>(0) }
       let sums = Sums()

@@ -10,7 +10,7 @@ private struct Measured {
   var absolute = 0.0
   var at: Float = 0
 
-  /// Over all of `inputs`; an error no larger than `floor` counts for nothing in `ulps`.
+  /// Over all of `inputs`; an error of at most `floor` does not count in `ulps`.
   init(
     _ inputs: [Float], floor: Double = 0, _ f: (Vector) -> Vector,
     _ exact: (Double) -> Double
@@ -62,7 +62,8 @@ extension KernelsTests {
     }
 
     @Test func sineAndCosine() {
-      // Near a multiple of π the result is small: its absolute error stays that of 1.
+      // Near a multiple of π the result is small: the absolute error is bounded as for a result of
+      // 1.
       for (name, f, exact) in [
         ("sin", vsin as (Vector) -> Vector, sin as (Double) -> Double),
         ("cos", vcos, cos),
@@ -106,7 +107,7 @@ extension KernelsTests {
       let silu = Measured(inputs, floor: 1e-35, vsilu) { $0 * sigmoid($0) }
       #expect(silu.ulps < 5, "at \(silu.at)")
       let rise = Measured(inputs, vsiluGradient) { sigmoid($0) * (1 + $0 * (1 - sigmoid($0))) }
-      // 1 − σ cancels: a unit of it, times x.
+      // 1 − σ cancels: an error of one unit, times x.
       #expect(rise.absolute < 1.5e-6, "at \(rise.at)")
     }
 
@@ -175,7 +176,7 @@ extension KernelsTests {
         ("expm1", vexpm1, .infinity, -1), ("softplus", vsoftplus, .infinity, 0),
       ]
       for (name, f, above, below) in functions {
-        // The other lanes must not suffer from their neighbours.
+        // Special values must not affect the other lanes.
         var v = Vector(repeating: 0.5)
         (v[0], v[2], v[4], v[6]) = (.infinity, -.infinity, .nan, -0.0)
         let r = f(v), calm = f(Vector(repeating: 0.5))

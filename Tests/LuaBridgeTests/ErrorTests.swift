@@ -4,7 +4,7 @@ import Testing
 
 @testable import LuaBridge
 
-/// Where an error is said to be, what it says, and what the host learns of it.
+/// The place and the message of an error, and what the host receives.
 @Suite struct ErrorTests {
   @Test func errorsAreObjectsThatBehaveAsTheirText() throws {
     let state = makeState()
@@ -83,7 +83,7 @@ import Testing
     #expect(failure(of: "error('x')")?.text == "train.lua:2: x")
     #expect(failure(of: "error('x', 0)")?.text == "x")
     #expect(failure(of: "error({})")?.text == "(error object is a table value)")
-    // As the first error of a state too, when none is noted.
+    // Also as the first error of a state, when none has been recorded.
     #expect(failure(of: "error()")?.text == "(error object is a nil value)")
     #expect(failure(of: "pcall(error, 'x') error()")?.text == "(error object is a nil value)")
     #expect(
@@ -212,7 +212,7 @@ import Testing
       try result(
         of: "return select('#', require('lunerv.bridge').on_error(select, print, 2, 1, 2, 3))")
         == "2")
-    // The traceback is that of the place where the error arose.
+    // The traceback is that of the place where the error was raised.
     let error = failure(
       of: """
         local function deep() error('x') end

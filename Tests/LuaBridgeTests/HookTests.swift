@@ -4,7 +4,7 @@ import Testing
 
 @testable import LuaBridge
 
-/// A debugger's hook and Ctrl-C share the one hook that a thread has.
+/// A debugger's hook and Ctrl-C share the only hook of a thread.
 @Suite struct HookTests {
   private func results(of source: String) throws -> [LuaValue] {
     try makeState().run(source: source, chunkName: "@debugger.lua")
@@ -88,7 +88,7 @@ import Testing
     "'l'", "'c'", "'r'", "'', 3", "'lcr', 1000",
   ])
   func ctrlCStopsWhatIsHooked(_ mask: String) async {
-    // Exit tests capture nothing: one for each case.
+    // Exit tests capture nothing, so there is one per case.
     switch mask {
     case "'l'":
       await #expect(processExitsWith: .exitCode(130)) { HookTests.interrupt("'l'") }
@@ -119,7 +119,7 @@ import Testing
     }
   }
 
-  /// A request arms another hook; once it is over, the script's own goes on.
+  /// A request arms another hook; when it is over, the script's own is active again.
   @Test func theHookSurvivesAnInterrupt() async {
     await #expect(processExitsWith: .exitCode(0)) {
       let state = makeState()
@@ -145,7 +145,7 @@ import Testing
         assert(g == f and mask == "l")
         """
       guard run(check) == nil else { exit(92) }
-      // Behind a shield, too.
+      // Under a shield, too.
       let shielded = """
         local bridge = require "lunerv.bridge"
         local before = lines

@@ -4,10 +4,10 @@ import Testing
 
 @testable import LuaBridge
 
-/// Ctrl-C. The flag belongs to the process, so each test has one of its own.
+/// Ctrl-C. The flag belongs to the process, so each test runs in its own process.
 @Suite struct InterruptTests {
-  /// Runs a script, sends SIGINT after 0.2 s, and exits with the code of what comes out of
-  /// it: 130 when it was interrupted within a second, 99 when that took longer.
+  /// Runs a script, sends SIGINT after 0.2 s, and exits with the code of the outcome: 130 if it was
+  /// interrupted within a second, 99 if that took longer.
   static func interrupt(_ source: String) -> Never {
     let state = makeState()
     let module = LuaModule("kernel")
@@ -17,7 +17,7 @@ import Testing
     }
     state.register(module)
     LuaInterrupt.install()
-    alarm(20)  // a test that fails must end too
+    alarm(20)  // a failing test must end too
     var thread = pthread_t()
     pthread_create(
       &thread, nil,
@@ -38,7 +38,7 @@ import Testing
       exit(98)
     }
     guard error.traceback?.contains("train.lua:") == true else { exit(97) }
-    // Cleared, the state is as good as new.
+    // After clearing, the state is fully usable.
     LuaInterrupt.clear()
     guard failure(of: "for i = 1, 1000 do m.integer(i) end", in: state) == nil else { exit(96) }
     exit(error.exitCode)

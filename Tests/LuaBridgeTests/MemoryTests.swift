@@ -3,7 +3,7 @@ import Testing
 
 @testable import LuaBridge
 
-/// The life of objects, and the memory limit on both sides of the bridge.
+/// The lifetime of objects, and the memory limit on both sides of the bridge.
 @Suite struct MemoryTests {
   private let counter = Box.Counter()
   private var state: LuaState { makeState(counter: counter) }

@@ -4,9 +4,10 @@ import Testing
 
 @testable import LuaBridge
 
-/// Running files: arguments, neighbours, sources from the host, faults in the file itself.
+/// Running files: arguments, modules in the same folder, sources from the host, errors in the file
+/// itself.
 @Suite struct RunTests {
-  /// Writes files into a fresh folder and removes it afterwards.
+  /// Writes files into a new folder and removes it afterwards.
   private func withFolder(_ files: [String: String], _ body: (String) throws -> Void) throws {
     var template = Array("/tmp/lunerv-bridge-XXXXXX".utf8CString)
     let folder = try #require(mkdtemp(&template).map { String(cString: $0) })
@@ -46,17 +47,17 @@ import Testing
     try Files.writeAtomically(folder + "/near.lua", text: "return { name = 'near' }")
     try Files.writeAtomically(folder + "/deep/inner/init.lua", text: "return { name = 'init' }")
     try LuaState().run(file: folder + "/main.lua", arguments: [])
-    // Through a link, from beside its end.
+    // Through a link, from the target's folder.
     let elsewhere = folder.replacing("a;b?", with: "link")
     try Files.makeDirectories(elsewhere)
     #expect(symlink(folder + "/main.lua", elsewhere + "/start.lua") == 0)
     try LuaState().run(file: elsewhere + "/start.lua", arguments: [])
-    // What lies beside the link comes first.
+    // The link's own folder comes first.
     try Files.writeAtomically(elsewhere + "/near.lua", text: "return { name = 'other' }")
     #expect(throws: LunervError.self) {
       try LuaState().run(file: elsewhere + "/start.lua", arguments: [])
     }
-    // A mistake in such a module is at its own line.
+    // A mistake in such a module is reported at its own line.
     try Files.writeAtomically(folder + "/near.lua", text: "\nerror('wrong')")
     unlink(elsewhere + "/near.lua")
     #expect {

@@ -22,12 +22,12 @@ final class Box: LuaObject {
   var luaByteCount: Int { 1000 }
 }
 
-/// A second class, to be told apart from the first.
+/// A second class, which must be distinguished from the first.
 final class Crate: LuaObject {
   static let luaName = "crate"
 }
 
-/// Number or box, as operators take.
+/// A number or a box, as operators accept.
 enum Operand: LuaArgument {
   case number(Double)
   case box(Box)
@@ -72,7 +72,7 @@ func makeState(memoryLimit: Int? = nil, counter: Box.Counter = .init()) -> LuaSt
     Box(x.value * w.value + (b?.value ?? 0) + Double(options.stride), counter)
   }
   module.define("fail") { (x: Box?, message: String) throws in
-    // Objects that a jump over this frame would leak.
+    // Objects that would leak if an error jumped over this frame.
     let local = Box(1, counter)
     defer { local.value = 2 }
     throw LunervError(.argument, message)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import LuaBridge
 
-/// What goes in and comes out: types, deep copies, argument messages, options.
+/// Conversion in both directions: types, deep copies, argument messages, options.
 @Suite struct ValueTests {
   @Test(arguments: [
     ("m.integer(3)", "3"), ("m.integer(3.0)", "3"), ("m.sum{1, 2.5}", "3.5"), ("m.sum{}", "0.0"),
@@ -130,7 +130,7 @@ import Testing
   }
 
   @Test func sharedTablesDoNotMultiplyWithoutEnd() {
-    // Thirty levels that each hold the one below twice: 2³⁰ values if copied.
+    // Thirty levels, each holding the next one twice: 2³⁰ values if copied.
     let error = failure(of: "local t = {}; for i = 1, 30 do t = {t, t} end m.echo(t)")
     #expect(error?.text.contains("holds more than") == true)
   }

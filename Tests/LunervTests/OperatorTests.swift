@@ -2,7 +2,7 @@ import Glibc
 import Lunerv
 import Testing
 
-/// Operators that a host writes in Swift: like any other for Lua, and checked on both sides.
+/// Operators that a host writes in Swift: ordinary operators for Lua, and checked on both sides.
 @Suite struct OperatorTests {
   private func session() throws -> Session {
     let session = try Session()
@@ -14,7 +14,7 @@ import Testing
           [try gradients[0].map(with: x) { $0 * omega * cos(omega * $1) }]
         }
       }
-      // Two results, of two tensors.
+      // Two results, from two tensors.
       module.operation("polar", [.tensor("x"), .tensor("y")]) { call in
         let (x, y) = (try call.tensor("x"), try call.tensor("y"))
         let r = try x.map(with: y) { ($0 * $0 + $1 * $1).squareRoot() }

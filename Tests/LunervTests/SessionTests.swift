@@ -2,7 +2,7 @@ import Glibc
 import Lunerv
 import Testing
 
-/// The public face: what a host reads in the documentation holds.
+/// The public API behaves as documented.
 @Suite struct SessionTests {
   @Test func resultsAndArgumentsPassBothWays() throws {
     let session = try Session()
@@ -171,7 +171,7 @@ import Testing
     let error = try stopped(session, script)
     #expect(error?.kind == .interrupted)
     #expect(Self.clock() - begun < 10)
-    // The session goes on, and others have noticed nothing.
+    // The session still works, and others were not affected.
     #expect(try session.run("return require('lunerv').ones(2):sum():item()")[0].number == 2)
     #expect(try other.run("return 1")[0].integer == 1)
     #expect(session.interrupter.interrupt() == false)
@@ -234,7 +234,7 @@ import Testing
   }
 }
 
-/// Runs `body` on a thread of its own, which is to be joined.
+/// Runs `body` on a thread of its own, which the caller must join.
 func background(_ body: @escaping @Sendable () -> Void) throws -> pthread_t {
   final class Job { let body: () -> Void; init(_ body: @escaping () -> Void) { self.body = body } }
   var thread = pthread_t()

@@ -2,9 +2,9 @@ import Glibc
 import Lunerv
 import Testing
 
-/// What is shared with the host: whose memory it is, and for how long.
+/// Memory shared with the host: who owns it, and for how long.
 @Suite struct SharingTests {
-  /// Memory that ends where a page ends that cannot be touched, and begins after such a page.
+  /// Memory between two inaccessible pages, aligned to its end or to its beginning.
   private final class Guarded {
     let base: UnsafeMutableRawPointer
     let bytes: UnsafeMutableRawBufferPointer
@@ -46,7 +46,7 @@ import Testing
 
   @Test func operatorsReadOnlyWhatIsThere() throws {
     let session = try Session()
-    // Sizes that no vector divides, at both ends, and at odd places.
+    // Sizes that are no multiple of a vector, aligned to both ends, and at odd offsets.
     for (width, height) in [(37, 23), (64, 48), (17, 16), (9, 8)] {
       for atEnd in [true, false] {
         let memory = try floats(3 * width * height, atEnd: atEnd)

@@ -1,4 +1,4 @@
-// JSON: what is read and refused, numbers, depth, positions in messages.
+// JSON: valid and rejected texts, numbers, depth, positions in messages.
 import Testing
 
 @testable import Support
@@ -114,7 +114,7 @@ import Testing
     #expect(failure { _ = try JSON.parse("[123]", limits: small) }.message.contains("5 bytes"))
   }
 
-  /// Every one-byte change of a text must either parse or be refused, never trap.
+  /// Every one-byte change of a text must either parse or be rejected, never trap.
   @Test func survivesDamage() {
     let good = Array(#"{"a":[1.5e-3,"\ud83d\ude00\n",{"b":null}],"c":-0,"d":false}"#.utf8)
     var parsed = 0

@@ -1,10 +1,10 @@
-// Safetensors: round trips, and files that are not what they claim.
+// Safetensors: round trips, and invalid files.
 import Testing
 
 @testable import Support
 
 @Suite struct SafetensorsTests {
-  /// A file image from a header text and the bytes behind it.
+  /// The bytes of a file with a given header and data.
   private func image(_ header: String, _ data: [UInt8] = [], length: UInt64? = nil) -> [UInt8] {
     let length = length ?? UInt64(header.utf8.count)
     return withUnsafeBytes(of: length.littleEndian) { Array($0) } + Array(header.utf8) + data
@@ -69,7 +69,7 @@ import Testing
     let header = try read(described("b", "F32", 4..<12), described("a", "I16", 0..<4))
     #expect(header.foreign == [.init(name: "a", typeName: "I16")])
     #expect(header.entries.map(\.name) == ["b"])
-    // Their places are checked as those of all others, and no type is refused by default.
+    // Their offsets are checked like all others, and no type is rejected by default.
     let short = described("a", "I16", 0..<3)
     let long = described("a", "I16", 0..<5)
     #expect(failure { _ = try read(short, described("b", "F32", 4..<12)) }.kind == .data)
@@ -132,7 +132,7 @@ import Testing
     #expect(StoredType.u8.byteCount(shape: [0, -1]) == nil)
   }
 
-  /// Headers that must be refused, each with a part of the message it must give.
+  /// Headers that must be rejected, each with a part of the expected message.
   @Test(arguments: [
     ("[]", "no JSON object"),
     (" {}", "no JSON object"),
@@ -210,8 +210,8 @@ import Testing
     }
   }
 
-  /// Every shortened file is refused; every one-byte change is refused or yields entries
-  /// that lie within the file.
+  /// Every truncated file is rejected; every one-byte change is rejected or yields entries that lie
+  /// within the file.
   @Test func survivesDamage() throws {
     let good = image(
       #"{"__metadata__":{"k":"v"},"a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},"#

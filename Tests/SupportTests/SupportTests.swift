@@ -3,7 +3,7 @@ import Testing
 
 @testable import Support
 
-/// A folder of its own for a test, removed with its content afterwards.
+/// A temporary folder for a test, removed with its content afterwards.
 func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {
   let base = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
   let folder = "\(base)/lunerv-test-\(UInt64.random(in: 0 ... .max))"

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Tensors
 
-/// Bytes of memory that the process occupies now.
+/// The process's resident memory in bytes.
 private func residentBytes() -> Int {
   guard let file = fopen("/proc/self/statm", "r") else { return 0 }
   defer { fclose(file) }
@@ -30,7 +30,7 @@ extension TensorsTests {
       let idle = Arena.idleBytes
       #expect(Session.current.living == before)
       #expect(idle >= 4000)
-      // The block is handed out again.
+      // The block is reused.
       tensor = try Tensor.full(2, [1000])
       #expect(Arena.idleBytes == idle - (during.bytes - before.bytes))
       tensor = nil
@@ -74,8 +74,8 @@ extension TensorsTests {
       #expect(try Tensor.full(1, [1000]).count == 1000)
     }
 
-    /// Ten thousand training steps hold no more than the first few hundred. In a process of
-    /// its own, whose memory no other test changes.
+    /// Ten thousand training steps use no more memory than the first few hundred. In a process of
+    /// its own, so that no other test changes its memory.
     @Test func stepsDoNotGrow() async {
       await #expect(processExitsWith: .success) { try ArenaTests.train() }
     }
@@ -157,7 +157,7 @@ extension TensorsTests {
       let odd = try Tensor.from([-2_147_483_648, -1.7, 2.9, 300], [4])
       #expect(try odd.cast(to: .i32).numbers() == [-2_147_483_648, -1, 2, 300])
       #expect(try Tensor.from([-0.7, 2.9, 255.5], [3]).cast(to: .u8).numbers() == [0, 2, 255])
-      // What an integer cannot hold is said, not bent.
+      // A number that the integer type cannot hold is an error, and is not clamped.
       for number in [-1e30, 2_147_483_648, .nan, .infinity] {
         #expect(throws: LunervError.self) {
           try Tensor.from([number], [1]).cast(to: .i32).numbers()

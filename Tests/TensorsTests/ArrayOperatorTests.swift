@@ -1,12 +1,12 @@
-// Operators that order, index, arrange and contract, further functions and norms, linear algebra:
-// against PyTorch, against finite differences, and at their edges.
+// Operators that sort, index, rearrange and contract, further functions and norms, and linear
+// algebra: against PyTorch, against finite differences, and for edge cases.
 import Kernels
 import Support
 import Testing
 
 @testable import Tensors
 
-/// Runs the operator that a case of the file names.
+/// Runs the operator that a case of the fixture file names.
 private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -> Tensor {
   func input(_ name: String) throws -> Tensor { try #require(inputs[name], "input \(name)") }
   func integers(_ key: String) throws -> [Int] { try o.list(key).map(Int.init) }
@@ -307,7 +307,7 @@ extension TensorsTests {
       }
     }
 
-    /// The same bits whatever the number of threads.
+    /// The same bits for any number of threads.
     @Test func threadsDoNotMatter() throws {
       let pool = ThreadPool.shared, threads = pool.threads
       defer { pool.threads = threads }
@@ -336,7 +336,7 @@ extension TensorsTests {
       #expect(try all() == one)
     }
 
-    /// Of a place that is written twice only what stays has a gradient.
+    /// If a place is written twice, only the value that stays has a gradient.
     @Test func lastOneStays() throws {
       let x = try Tensor.leaf([1, 1, 1], [3]), y = try Tensor.leaf([5, 6, 7, 8], [4])
       let out = try x.scattered(0, list([2, 2, 1, 2], .i32), y)
@@ -398,13 +398,13 @@ extension TensorsTests {
           mean: nil, variance: nil, nil, nil, epsilon: 1
         ).shape == [0, 4])
       #expect(try Tensor.full(1, [2, 4, 0]).groupNorm(2, nil, nil, epsilon: 1).shape == [2, 4, 0])
-      // Sizes that would take for ever to walk through.
+      // Sizes that would take forever to traverse.
       let vast = try Tensor.full(0, [1 << 40, 1, 0])
       #expect(try vast.selected(1, [0, 0]).shape == [1 << 40, 2, 0])
       #expect(try vast.runningSum(0).flipped([0]).rolled([1], [0]).shape == vast.shape)
       #expect(try vast.sorted(1, descending: true).values.shape == vast.shape)
       #expect(try vast.triangle(0, lower: true).shape == vast.shape)
-      // Tensors without dimensions are lists of one number.
+      // Tensors without dimensions are treated as lists of one element.
       let number = try Tensor.full(4, [])
       #expect(try number.runningSum(0).item() == 4)
       #expect(try number.sorted(0, descending: true).values.shape == [])
@@ -430,7 +430,7 @@ extension TensorsTests {
       #expect(
         try relativeError(scaled.matmul(mirrored(vectors)).numbers(), symmetric.numbers()) < 1e-12)
       #expect(try values.numbers()[0..<6].sorted() == Array(values.numbers()[0..<6]))
-      // Nothing above the diagonal is read.
+      // Only the lower triangle is read.
       let lower = try symmetric.triangle(0, lower: true)
       #expect(try lower.eigenvectors().values.numbers() == values.numbers())
       let (q, r) = try x.orthogonalTriangular()
@@ -443,7 +443,7 @@ extension TensorsTests {
         try relativeError(
           x.matmul(y.viewed([3, 6, 1])).numbers(), (0..<3).flatMap { _ in try b.numbers() }) < 1e-10
       )
-      // Values that are equal have gradients.
+      // Equal values have gradients too.
       let unit = try Tensor.leaf([2, 0, 0, 2], [2, 2], .f64)
       try unit.eigenvectors().values.sum().backward()
       #expect(try unit.grad?.numbers() == [1, 0, 0, 1])
@@ -554,7 +554,7 @@ extension TensorsTests {
           try f().materialise()
           Issue.record("argument \(i): \(name) raised no error")
         } catch let error as LunervError {
-          // Pointwise operators get their name where Lua calls them.
+          // Pointwise operators are named when Lua calls them.
           #expect(error.message.hasPrefix(name), "argument \(i): \(error.message)")
         }
       }

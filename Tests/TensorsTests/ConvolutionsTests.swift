@@ -1,4 +1,4 @@
-// Convolutions with numbers for each axis, dilation and groups, transposed and over frames.
+// Convolutions with options per axis, dilation and groups, transposed and over frames.
 import Support
 import Testing
 
@@ -6,7 +6,7 @@ import Testing
 @testable import Tensors
 
 extension JSON {
-  /// An option that is one number or a list of them.
+  /// An option that is one number or a list of numbers.
   fileprivate func numbers(_ key: String, _ otherwise: Int) throws -> [Int] {
     guard let value = self[key] else { return [otherwise] }
     if let number = value.intValue { return [number] }
@@ -115,7 +115,7 @@ extension TensorsTests {
       }
     }
 
-    /// Groups add as their definition does: to the bit, on every processor.
+    /// Groups add in the order of their definition: bit-exact, on every processor.
     @Test(arguments: [
       ([1, 9, 40, 70], [9, 1, 3, 3], 2, 9), ([2, 24, 17, 35], [24, 1, 5, 3], 3, 24),
       ([1, 12, 9, 33], [24, 4, 3, 3], 1, 3), ([1, 30, 9, 10], [20, 3, 3, 3], 1, 10),
@@ -137,7 +137,7 @@ extension TensorsTests {
       #expect(try y.numbers() == wanted.map(Double.init))
     }
 
-    /// What no step, kernel or padding may end in is a trap.
+    /// No stride, kernel or padding may trap.
     @Test func absurdGeometries() throws {
       let x = try Tensor.leaf([1, 5, 6, 7], seed: 1), w = try Tensor.leaf([3, 5, 3, 3], seed: 2)
       let most = 1 << 20
@@ -197,7 +197,7 @@ extension TensorsTests {
       }
     }
 
-    /// A program's work is charged before it is done.
+    /// A program's work is charged before it runs.
     @Test func workIsCharged() throws {
       let x = try Tensor.full(1, [1, 4, 32, 32]), w = try Tensor.full(1, [4, 4, 3, 3])
       let frames = try Tensor.full(1, [1, 4, 8, 32, 32]),

@@ -104,7 +104,8 @@ extension TensorsTests {
         try parameter.multiplied(by: g).sum().backward()
         try optimiser.update()
         let wanted = Array(expected.numbers[(step * n)..<((step + 1) * n)])
-        // What a step changes is small beside the parameter, whose rounding it carries.
+        // The change in a step is small compared with the parameter, and has the parameter's
+        // rounding error.
         let got = try parameter.numbers()
         for i in 0..<n {
           let error = abs(got[i] - wanted[i])

@@ -8,7 +8,7 @@ struct Fixtures {
   let file: SafetensorsFile
   let cases: [JSON.Member]
 
-  /// - Parameter name: of a file in the folder fixtures.
+  /// - Parameter name: the name of a file in the folder fixtures.
   init(_ name: String) throws {
     let here = "\(#filePath)"
     let folder = here[..<(here.lastIndex(of: "/") ?? here.startIndex)]
@@ -50,14 +50,14 @@ struct Fixtures {
     return half >> 15 == 1 ? -size : size
   }
 
-  /// The names of a case's entries of a kind ("in", "out", "grad"), in the file's order.
+  /// The names of a case's entries of one kind ("in", "out", "grad"), in the file's order.
   func names(_ name: String, _ kind: String) -> [String] {
     let prefix = "\(name)/\(kind)."
     return file.entries.map(\.name).filter { $0.hasPrefix(prefix) }
       .map { String($0.dropFirst(prefix.count)) }
   }
 
-  /// Checks a case's result and gradients, in every layout, against what the file says.
+  /// Checks a case's result and gradients, in every layout, against the file.
   ///
   /// - Parameter bound: the largest error in f32, relative to the largest number expected.
   func check(
@@ -87,7 +87,7 @@ struct Fixtures {
           got = try got.selected(2, Array(stride(from: 0, to: got.shape[2], by: step)))
         }
         #expect(got.shape == gradient.shape)
-        // Gradients of images are small: only their own size says what is large.
+        // Gradients of images are small, so errors are relative to their own magnitude alone.
         let error = relativeError(try got.numbers(), gradient.numbers)
         #expect(
           error < bound, "\(name): gradient of \(input) in \(dtype), channels-last \(lasts)")

@@ -1,5 +1,5 @@
-// What is asked of the tape beyond backward of a scalar: seeds, gradients of chosen entries, hooks,
-// operators with several results, and parts that are computed twice.
+// The tape beyond backward of a scalar: seeds, gradients of chosen entries, hooks, operators with
+// several results, and checkpointed parts.
 import Support
 import Testing
 
@@ -59,7 +59,7 @@ extension TensorsTests {
         let y = try Tensor.joint([x.detach()], of: [x], name: "wrong") { _ in [wrong] }
         #expect(throws: LunervError.self) { try y[0].sum().backward() }
       }
-      // One that is missing is none.
+      // A missing gradient counts as none.
       let y = try Tensor.joint([x.detach()], of: [x], name: "none") { _ in [] }
       try y[0].sum().backward()
       #expect(x.grad == nil)
@@ -78,7 +78,8 @@ extension TensorsTests {
       #expect(throws: LunervError.self) { try y.backward(.from([1, 1], [2])) }
     }
 
-    /// Entries on the way are targets like leaves; what leads to none is neither walked nor freed.
+    /// Intermediate entries are targets like leaves; entries that lead to no target are neither
+    /// traversed nor freed.
     @Test func gradientsOfChosenEntries() throws {
       let x = try Tensor.leaf([1, 2], [2]), w = try Tensor.leaf([3, 4], [2])
       var visits = 0
@@ -95,7 +96,7 @@ extension TensorsTests {
       #expect(visits == 0)
       let all = try Tensor.gradients(of: [loss], [nil], by: [w]).map { try $0?.numbers() }
       #expect(all == [[1, 4]] && visits == 1)
-      // Below the loss itself only `aside` was walked.
+      // Below the loss itself only `aside` was traversed.
       #expect(try Tensor.gradients(of: [hidden.sum()], [nil], by: [x])[0]?.numbers() == [2, 4])
       #expect(try Tensor.gradients(of: [x.sum()], [nil], by: [w])[0] == nil)
     }
@@ -123,7 +124,7 @@ extension TensorsTests {
       #expect(throws: LunervError.self) { try x.sum().backward() }
     }
 
-    /// A walk that fails leaves nothing of its graph, nor what hooks of it hold.
+    /// A failed traversal leaves nothing of its graph, nor the objects held by its hooks.
     @Test func aFailedWalkFreesTheGraph() throws {
       let entries = Session.current.tapeEntries
       let blocks = Session.current.living.blocks
@@ -131,7 +132,7 @@ extension TensorsTests {
         let x = try Tensor.leaf([1, 4, 32, 32], seed: 1)
         let w = try Tensor.leaf([8, 4, 3, 3], seed: 2)
         let y = try x.conv2d(w, nil, padding: 1).gelu()
-        // Never reached, and it holds its own tensor.
+        // Never reached, and it holds a tensor of its own.
         _ = try y.addHook { _ in y }
         let bad = try Tensor.joint([y.detach()], of: [y], name: "bad") { _ in throw Refusal() }[0]
         let loss = try bad.squared().mean()
@@ -153,8 +154,8 @@ extension TensorsTests {
       #expect(throws: LunervError.self) { try Tensor.full(1, [2], .f64).straightThrough(x) }
     }
 
-    /// Gradients through a part that is computed twice are those of the part itself, whatever it
-    /// has from elsewhere; only its results are kept.
+    /// Gradients through a checkpointed part are those of the part itself, wherever its inputs come
+    /// from; only its results are kept.
     @Test func partsAreComputedTwice() throws {
       let x = try Tensor.leaf([1, 2], [2]), w = try Tensor.leaf([3, 4], [2])
       let far = try w.squared()
@@ -184,7 +185,7 @@ extension TensorsTests {
       #expect(try gradients(out) == expected && runs == 4)
     }
 
-    /// Walking to one entry of a long chain does not recurse either.
+    /// Traversing to one entry of a long chain does not recurse either.
     @Test func longChain() throws {
       let entries = Session.current.tapeEntries
       do {

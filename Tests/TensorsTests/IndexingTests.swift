@@ -1,4 +1,5 @@
-// Blocks and masks: their gradients against finite differences, and what writing leaves alone.
+// Blocks and masks: their gradients against finite differences, and the elements that writing
+// leaves alone.
 import Support
 import Testing
 
@@ -7,7 +8,7 @@ import Testing
 private let image = [2, 5, 3, 4]
 
 private enum Catalogue {
-  /// Elements by their place, read and written.
+  /// Reads and writes elements by their position.
   static let all: [Operator] = {
     var all: [Operator] = []
     func dim(_ first: Int, _ count: Int, step: Int = 1, dropped: Bool = false) -> Block.Entries {
@@ -23,7 +24,7 @@ private enum Catalogue {
     ]
     for (name, block) in blocks {
       all.append(Operator("picked: \(name)", image) { try $0[0].picked(block).cos() })
-      // The whole block, one number a column, one number, more dimensions than needed.
+      // The whole block, one number per column, one number, more dimensions than needed.
       var sources = [block.shape, [], [1, 1, 1, 1, 1]]
       if let last = block.shape.last { sources.append([last]) }
       for source in sources {
@@ -77,7 +78,7 @@ extension TensorsTests {
       }
     }
 
-    /// Memory that nobody else holds is written where it lies; what others hold is copied first.
+    /// Memory that is not shared is written in place; shared memory is copied first.
     @Test func writesCopyOnlyWhatIsShared() throws {
       let x = try Tensor.full(0, [4, 3])
       let block = Block([.init(first: 1, count: 1, isDropped: true), .init(first: 0, count: 3)])

@@ -11,7 +11,7 @@ struct Operator: Sendable, CustomTestStringConvertible {
 
   var name: String
   var inputs: [Input]
-  /// Relative error allowed to f32 against f64, of the result and of every gradient.
+  /// The relative error allowed for f32 against f64, in the result and every gradient.
   var tolerance = 3e-6
   /// Whether finite differences make sense at every point.
   var smooth = true
@@ -33,12 +33,12 @@ struct Operator: Sendable, CustomTestStringConvertible {
     name + " of " + inputs.map { Shape.describe($0.shape) }.joined(separator: ", ")
   }
 
-  /// How the inputs lie in memory.
+  /// The memory layouts of the inputs.
   enum Variant: CaseIterable {
     case planar, channelsLast
     /// Every other input channels-last.
     case mixed
-    /// Inputs that are expressions nobody has computed yet.
+    /// Inputs that are pending expressions.
     case pending
   }
 
@@ -46,8 +46,7 @@ struct Operator: Sendable, CustomTestStringConvertible {
     inputs.enumerated().map { noise(elements($1.shape), seed: 7 * $0 + 1, $1.lo, $1.hi) }
   }
 
-  /// What the result is multiplied by before it is summed to the scalar that backward
-  /// starts from.
+  /// The factor of the result before it is summed to the scalar that backward starts from.
   private func weights(_ shape: [Int], _ dtype: DType, channelsLast: Bool) throws -> Tensor {
     try .leaf(shape, seed: 99, dtype, channelsLast: channelsLast, gradient: false)
   }
@@ -80,7 +79,7 @@ struct Operator: Sendable, CustomTestStringConvertible {
         && leaves.allSatisfy { try $0.grad?.paddingIsZero() ?? true })
   }
 
-  /// Compares gradients in f64 with central differences, at some places of each input.
+  /// Compares gradients in f64 with central differences, at some positions of each input.
   func checkGradients() throws {
     let numbers = numbers
     let exact = try run(.f64, .planar)
@@ -94,7 +93,7 @@ struct Operator: Sendable, CustomTestStringConvertible {
       }
       return zip(try apply(leaves).numbers(), weights).reduce(0) { $0 + $1.0 * $1.1 }
     }
-    // Rounding of the loss itself, divided by the step.
+    // The rounding of the loss itself, divided by the step.
     let noise = zip(exact.result, weights).reduce(0) { $0 + abs($1.0 * $1.1) } * 1e-9
     for (i, values) in numbers.enumerated() {
       let largest = exact.gradients[i].map(abs).max() ?? 0
@@ -118,7 +117,7 @@ struct Operator: Sendable, CustomTestStringConvertible {
     }
   }
 
-  /// Compares results and gradients in f32, however the inputs lie, with those in f64.
+  /// Compares results and gradients in f32, for every layout of the inputs, with those in f64.
   func checkSingle() throws {
     let exact = try run(.f64, .planar)
     let images = inputs.contains { $0.shape.count == 4 }

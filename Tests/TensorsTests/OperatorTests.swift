@@ -40,7 +40,7 @@ private enum Catalogue {
     unary("clamp") { try $0.clamped(-0.7, 0.9) }
     unary("add number") { try $0.adding(0.3) }
     unary("multiply by number") { try $0.multiplied(by: -1.3) }
-    // Expressions whose padding lanes would not stay zero by themselves.
+    // Expressions that do not keep their padding lanes zero by themselves.
     unary("cos chain") { try $0.adding(1).cos().adding(-0.5).sigmoid() }
 
     let shapes: [([Int], [Int])] = [
@@ -86,7 +86,7 @@ private enum Catalogue {
     ] {
       all.append(Operator("expand to \(to)", from) { try $0[0].expanded(to: to) })
     }
-    // Longer chains than an expression may be deep, over operands of several layouts.
+    // Chains longer than the depth limit of expressions, over operands of several layouts.
     all.append(
       Operator("deep chain", [1, 17, 3, 3], [17, 1, 1], [1, 1, 3, 3], tolerance: 2e-5) { t in
         var y = t[0]
@@ -115,7 +115,7 @@ private enum Catalogue {
 
   static let reductions: [Operator] = {
     var all: [Operator] = []
-    // Every subset of the dimensions, on both sides of a whole vector of channels.
+    // Every subset of the dimensions, with channel counts around a multiple of the vector width.
     for shape in [image, [1, 17, 2, 3], [3, 8, 1, 2]] {
       for subset in 0..<16 {
         let dims = (0..<4).filter { subset >> $0 & 1 == 1 }
@@ -148,7 +148,7 @@ private enum Catalogue {
     all.append(Operator("mean of rows", [7, 9]) { try $0[0].mean([1], keep: true) })
     all.append(Operator("sum of columns", [7, 9]) { try $0[0].sum([0]) })
     all.append(Operator("amax of all", [2, 3, 4]) { try $0[0].extremum(.maximum) })
-    // More values than one piece of a reduction, lanes that do not divide a piece.
+    // More values than one piece of a reduction, with lanes that do not divide a piece.
     all.append(
       Operator("sum of exp of many", [1, 35, 40, 50], tolerance: 1e-5) { try $0[0].exp().sum() })
     all.append(
@@ -266,7 +266,7 @@ private enum Catalogue {
     conv([1, 8, 5, 4], [8, 1, 3, 3], padding: 1, groups: 8, shuffle: 2)
     conv([1, 6, 5, 4], [12, 2, 3, 3], padding: 1, groups: 3, shuffle: 2)
 
-    // The pieces a decoder is made of, where layouts and fusions meet.
+    // The parts of a decoder, where layouts and fusions meet.
     all.append(
       Operator(
         "block", [1, 5, 6, 7], [20, 5, 3, 3], [20], [1, 5, 1, 1], [3, 5, 1, 1], tolerance: 1e-5
@@ -343,7 +343,7 @@ private enum Catalogue {
       Operator("freq_loss 9×15", [2, 1, 9, 15], [2, 1, 9, 15], tolerance: 2e-5) {
         try $0[0].frequencyLoss($0[1])
       })
-    // Images that resemble each other, or contrast terms would be cut off at 0.
+    // Similar images, since contrast terms would otherwise be clamped at 0.
     func similar(
       _ name: String, _ shape: [Int], _ f: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
     ) {
@@ -386,7 +386,7 @@ extension TensorsTests {
       }
     }
 
-    /// Where a slope does not exist, what is promised instead.
+    /// The values promised where a derivative does not exist.
     @Test func gradientsAtKinks() throws {
       func gradient(_ x: [Double], _ f: (Tensor) throws -> Tensor) throws -> [Double]? {
         let leaf = try Tensor.leaf(x, [x.count])
@@ -400,7 +400,7 @@ extension TensorsTests {
       #expect(try gradient([1, 1]) { try $0.maximum(.from([1, 0], [2])) } == [0.5, 1])
       #expect(try gradient([1, 1]) { try $0.minimum(.from([1, 0], [2])) } == [0.5, 0])
       #expect(try gradient([3, 1, 3, 2]) { try $0.extremum(.maximum) } == [0.5, 0, 0.5, 0])
-      // An infinite gradient above a cut-off input stays out.
+      // An infinite gradient does not pass a clamped input.
       #expect(try gradient([0, 4]) { try $0.relu().squareRoot() } == [0, 0.25])
     }
 
@@ -417,7 +417,7 @@ extension TensorsTests {
       }
     }
 
-    /// Sizes of zero are shapes like any other.
+    /// Sizes of zero are valid shapes.
     @Test func emptyTensors() throws {
       let none = try Tensor.full(1, [3, 0])
       #expect(try none.adding(Tensor.full(1, [0])).numbers() == [])

@@ -1,4 +1,4 @@
-// Optimisers against plain loops, their state, groups and the clipping of gradients.
+// Optimisers against plain loops, their state, groups and gradient clipping.
 import Kernels
 import Support
 import Testing
@@ -16,7 +16,7 @@ extension TensorsTests {
       ]
     }
 
-    /// Parameters stay where they are: a training writes the same memory over and over.
+    /// Parameters stay in place: training writes the same memory over and over.
     @Test func memoryStaysInPlace() throws {
       for method in methods() {
         let parameters = [
@@ -43,13 +43,13 @@ extension TensorsTests {
       }
     }
 
-    /// A step does not change what was promised from the parameter before it.
+    /// A step does not change a pending value computed from the parameter before it.
     @Test func stepsDoNotReachBack() throws {
       for method in methods() {
         let p = try Tensor.leaf([1, 2], [1, 2])
         let optimiser = try Optimiser([p], method, lr: 0.5)
         try p.squared().sum().backward()
-        // SOAP's first step moves nothing.
+        // SOAP's first step changes no parameter.
         try optimiser.update()
         let before = try p.numbers()
         let pending = try p.detach().multiplied(by: 1), alias = p.detach()
@@ -61,7 +61,7 @@ extension TensorsTests {
       }
     }
 
-    /// Saved and loaded, an optimiser goes on as if nothing had happened.
+    /// Saved and loaded, an optimiser continues as if uninterrupted.
     @Test func resumingEqualsNeverStopping() throws {
       for method in methods() {
         func step(_ p: Tensor, _ o: Optimiser) throws {
@@ -88,7 +88,7 @@ extension TensorsTests {
       }
     }
 
-    /// A parameter without a gradient is left alone.
+    /// A parameter without a gradient is unchanged.
     @Test func parametersWithoutGradient() throws {
       let (p, q) = (try Tensor.leaf([1], [1]), try Tensor.leaf([2], [1]))
       let optimiser = try Optimiser([p, q], methods()[0], lr: 0.1)
@@ -130,7 +130,7 @@ extension TensorsTests {
       return u
     }
 
-    /// Wide, tall and square matrices, more than one piece of work long, of both ranks.
+    /// Wide, tall and square matrices of both ranks, longer than one piece of work.
     @Test(arguments: [[5, 7, 3, 3], [40, 3, 1, 1], [6, 6], [3, 140, 3, 3], [700, 4]])
     func muonIsThePublishedIteration(_ shape: [Int]) throws {
       let p = try Tensor.leaf(shape, seed: 1)
@@ -154,7 +154,7 @@ extension TensorsTests {
       }
     }
 
-    /// The same bits whatever the number of threads, and whatever the layout.
+    /// The same bits for any number of threads and any layout.
     @Test func muonIsReproducible() throws {
       let pool = ThreadPool.shared, threads = pool.threads
       defer { pool.threads = threads }
@@ -177,7 +177,8 @@ extension TensorsTests {
       #expect(results[0].allSatisfy { $0.isFinite })
     }
 
-    /// Groups have methods and rates of their own, which keep their ratio to the first one's.
+    /// Groups have their own methods and learning rates, which keep their ratio to the first
+    /// group's.
     @Test func groups() throws {
       func leaves() throws -> [Tensor] {
         [try Tensor.leaf([3, 4], seed: 5), try Tensor.leaf([4], seed: 6)]
@@ -210,7 +211,7 @@ extension TensorsTests {
       }
     }
 
-    /// A step takes lr · weight_decay of a value off it, whatever the gradient does.
+    /// A step subtracts lr · weight_decay times the value, whatever the gradient does.
     @Test func weightDecay() throws {
       for method in methods() {
         let (p, q) = (try Tensor.leaf([4, 3], seed: 7), try Tensor.leaf([4, 3], seed: 7))

@@ -1,4 +1,4 @@
-// The profiler: who is charged for what is evaluated later, and that nothing is counted without it.
+// The profiler: which module is charged for deferred work, and that nothing is recorded without it.
 import Kernels
 import Testing
 
@@ -138,7 +138,7 @@ extension TensorsTests {
       }
     }
 
-    /// Values and entries of the tape that are older, or of another profile, belong to their reader.
+    /// Values and tape entries that are older, or of another profile, are charged to their reader.
     @Test func whatIsOlderBelongsToItsReader() throws {
       let first = Profiled()
       try first.session.use {

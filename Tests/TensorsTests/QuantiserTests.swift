@@ -6,7 +6,7 @@ import Testing
 
 private let image = [2, 5, 3, 4]
 
-/// Noise within ±½ that no rounding boundary is near.
+/// Noise within ±½ that is not near any rounding boundary.
 private func noiseTensor(_ like: Tensor) throws -> Tensor {
   try Tensor.from(noise(elements(like.shape), seed: 41, -0.5, 0.5), like.shape, like.dtype)
 }
@@ -31,7 +31,7 @@ private let relaxed: [Operator] = [
   },
 ]
 
-/// Of several pieces; finite differences drown in the rounding of so long a sum.
+/// Several pieces long; finite differences would drown in the rounding of such a long sum.
 private let many = Operator("bits of many", [40_000], lo: -3, hi: 9, tolerance: 2e-5) {
   try $0[0].gaussianBits(noise: noiseTensor($0[0]))
 }
@@ -43,7 +43,7 @@ extension TensorsTests {
   @Test(arguments: relaxed + [many])
   func relaxedQuantisersInSingle(_ op: Operator) throws { try op.checkSingle() }
 
-  /// Rounding passes gradients on as if it were not there.
+  /// Rounding passes gradients unchanged.
   @Test func straightThrough() throws {
     let x = try Tensor.leaf([-1.4, 0.26, 2.5, 3.5], [4], .f64)
     let (s, b) = (try Tensor.leaf([0.5], [1], .f64), try Tensor.leaf([0.25], [], .f64))
@@ -64,7 +64,7 @@ extension TensorsTests {
     #expect(try z.grad?.numbers() == [1, 1])
   }
 
-  /// A constant tensor costs nothing and pushes nothing away; a single code has no deviation.
+  /// A constant tensor costs nothing and has no gradient; a single code has no deviation.
   @Test func bitsOfConstants() throws {
     for numbers in [[Double](repeating: 7, count: 100), [3], []] {
       let codes = try Tensor.leaf(numbers, [numbers.count])
@@ -75,7 +75,7 @@ extension TensorsTests {
     }
   }
 
-  /// Below the bound of 0 bits only a gradient that asks for more passes.
+  /// Below the bound of 0 bits, only a gradient that asks for more bits passes.
   @Test func bitsAtTheirBound() throws {
     for (factor, moves) in [(1.0, false), (-1.0, true)] {
       let codes = try Tensor.leaf([0, 0.02], [2], .f64)

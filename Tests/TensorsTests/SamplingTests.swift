@@ -97,7 +97,7 @@ private let operators: [Operator] = {
         })
     }
   }
-  // Wide enough for several tiles, high enough for several pieces.
+  // Wide enough for several tiles, and high enough for several pieces.
   all.append(
     Operator("interpolate of a wide map", [1, 17, 3, 300], tolerance: 1e-5) {
       try $0[0].interpolated(.bilinear, size: nil, scale: [25, 2])
@@ -158,7 +158,7 @@ extension TensorsTests {
         let op = try #require(member.value["op"]?.stringValue)
         let options = try #require(member.value["options"])
         do {
-          // In f32 a place near an element's border has a position with a rounding of its own.
+          // In f32, a place near an element's border is rounded to a position of its own.
           try fixtures.check(member.key, options, bound: op == "grid_sample" ? 2e-5 : 3e-6) {
             try apply(op, options, $0)
           }
@@ -178,7 +178,7 @@ extension TensorsTests {
       }
     }
 
-    /// Places in no order, so that every band of the map's gradient sees every segment.
+    /// Places in random order, so that every band of the map's gradient sees every segment.
     @Test func resultsDoNotDependOnThreads() throws {
       defer { ThreadPool.shared.threads = ThreadPool.availableCores }
       func run(_ threads: Int, _ channelsLast: Bool, _ rank: Int) throws -> [[Double]] {
@@ -231,11 +231,11 @@ extension TensorsTests {
         let gradient = try #require(try x.grad?.numbers())
         #expect(gradient.allSatisfy { $0.isFinite })
       }
-      // What is no number is -1, the outermost element with corners.
+      // NaN counts as -1, which is the outermost element if corners are aligned.
       let x = try Tensor.from([1, 2, 3, 4], [1, 1, 2, 2])
       let grid = try Tensor.from([.nan, .nan, 1, .nan], [1, 1, 2, 2])
       #expect(try x.gridSampled(grid, alignCorners: true).numbers() == [1, 2])
-      // A place outside of a map reads nothing of it.
+      // A place outside of a map reads none of it.
       let endless = try Tensor.full(.infinity, [1, 1, 2, 2])
       #expect(try endless.gridSampled(.full(3, [1, 1, 1, 2])).numbers() == [0])
     }
@@ -257,7 +257,7 @@ extension TensorsTests {
       }
     }
 
-    /// Programs in files have always had the sums of 2×2 pixels in this order.
+    /// Programs in files have always summed 2×2 pixels in this order.
     @Test func meansOfPairsKeepTheirBits() throws {
       for channelsLast in [false, true] {
         let x = try Tensor.leaf([2, 9, 9, 7], seed: 4, channelsLast: channelsLast, gradient: false)

@@ -52,7 +52,7 @@ private struct Matrix {
     return c
   }
 
-  /// Q of the QR, by Gram and Schmidt, twice for accuracy.
+  /// The Q of a QR decomposition, by Gram–Schmidt, twice for accuracy.
   var orthonormal: Matrix {
     var q = transposed
     for i in 0..<q.rows {
@@ -71,7 +71,7 @@ private struct Matrix {
   var largest: Double { x.reduce(0) { max($0, abs($1)) } }
 }
 
-/// SOAP as published, in doubles, step by step; a dimension without basis has the identity.
+/// SOAP as published, in doubles, step by step; a dimension without a basis has the identity.
 private struct Reference {
   let options: SoapOptions
   let phase: Int
@@ -141,7 +141,7 @@ extension TensorsTests {
       try o.update()
     }
 
-    /// Wide, tall, square, with one basis and with none, over several refreshes; two parameters,
+    /// Wide, tall and square, with one basis and with none, over several refreshes; two parameters,
     /// which are refreshed at different steps.
     @Test(arguments: [
       ([4, 7], 1024), ([7, 4], 1024), ([6, 6], 1024), ([5, 3, 2, 2], 1024), ([4, 7], 5),
@@ -165,7 +165,8 @@ extension TensorsTests {
           references[k].step(Matrix(rows, columns, g[k]), number: number)
           if number == 1 {
             #expect(try p[k].numbers() == references[k].w.x)
-            // Eigenvectors are known up to their signs, and to any turn where values are equal.
+            // Eigenvectors are unique up to their signs, and up to rotations where eigenvalues are
+            // equal.
             if let q = try state(optimiser, "ql.\(k + 1)", rows) {
               references[k].ql = q.transposed
               checkEigenbasis(references[k].l, q.transposed)
@@ -195,8 +196,8 @@ extension TensorsTests {
       #expect((1..<max(n, 1)).allSatisfy { values[$0, $0] <= values[$0 - 1, $0 - 1] + 1e-5 })
     }
 
-    /// The same bits whatever the number of threads and the layout, and after a resumption at any
-    /// step between two refreshes.
+    /// The same bits for any number of threads and any layout, and after resuming at any step
+    /// between two refreshes.
     @Test func soapIsReproducible() throws {
       let shapes = [[17, 30, 3, 3], [300, 9], [64, 64], [12, 5, 3, 3]]
       let options = SoapOptions(frequency: 3, largest: 280)
@@ -239,7 +240,7 @@ extension TensorsTests {
       }
     }
 
-    /// A parameter whose gradients come late begins when they do.
+    /// A parameter whose first gradient comes late starts then.
     @Test func lateGradients() throws {
       let method = Optimiser.Method.soap(SoapOptions(frequency: 100))
       let (p, late, alone) = (
@@ -257,7 +258,7 @@ extension TensorsTests {
       #expect(try late.numbers() != Tensor.leaf([4, 5], seed: 2).numbers())
     }
 
-    /// Gradients that are zero or no numbers neither trap nor hang.
+    /// Gradients that are zero or NaN neither trap nor hang.
     @Test(arguments: [0, Double.nan, .infinity])
     func oddGradients(_ value: Double) throws {
       let p = try Tensor.leaf([4, 9], seed: 1)

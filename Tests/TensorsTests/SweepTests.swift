@@ -1,13 +1,13 @@
-// Sums that wait for company: the same numbers as when each is computed alone.
+// Deferred sums: the same numbers as when each is computed alone.
 import Kernels
 import Testing
 
 @testable import Tensors
 
 extension TensorsTests {
-  /// Sums that wait for company, and weights that are prepared once.
+  /// Deferred sums, and weights that are prepared once.
   @Suite struct SweepTests {
-    /// A map of this shape is large enough for its sums to wait.
+    /// A map of this shape is large enough to defer its sums.
     private static let map = [1, 5, 40, 72]
 
     private struct Block {
@@ -45,14 +45,14 @@ extension TensorsTests {
     /// Gradients through the deferred sums equal those of f64, which defers nothing.
     @Test func gradientsAgreeWithDouble() throws {
       try compare("one block") { try $0.residual($0.f).squared().mean() }
-      // The affine's parameters collect from both blocks, and the second hears from the first.
+      // The affine's parameters get gradients from both blocks, which are chained.
       try compare("two blocks") { try $0.residual($0.residual($0.f)).squared().mean() }
-      // No map is ever stored that the sums could join.
+      // No map is ever stored that the sums could be fused with.
       try compare("alone") { b in
         try b.f.sin().multiplied(by: b.gamma).adding(b.beta).squared().mean()
           .adding(b.w.squared().sum())
       }
-      // A parameter behind the sum has a graph of its own, and joins later.
+      // A parameter after the sum has a graph of its own, and is fused later.
       try compare("parameter with a graph") { b in
         let g = try b.gamma.tanh().multiplied(by: b.beta)
         let y = try b.f.multiplied(by: g).conv2d(b.w, nil, padding: 1)
@@ -67,7 +67,7 @@ extension TensorsTests {
       let sums = try #require(try product.channelSums())
       let plain = try #require(try g.channelSums())
       #expect(sums.isWaiting && plain.isWaiting)
-      // Storing a map of the same operands brings both along.
+      // Storing a map of the same operands computes both sums too.
       let map = try Value.pointwise(.add, [g, product])
       try map.materialise()
       #expect(!sums.isWaiting && !plain.isWaiting)
@@ -81,12 +81,12 @@ extension TensorsTests {
       }
       #expect(relativeError(try map.numbers(), zip(gs, fs).map { $0 + $0 * $1 }) < 1e-6)
       #expect(try Tensor(map).paddingIsZero())
-      // Maps of another shape, and small ones, do not wait.
+      // Maps of another shape, and small ones, are not deferred.
       let small = try Tensor.leaf([1, 5, 4, 4], seed: 7, channelsLast: true, gradient: false)
       #expect(try small.value.channelSums() == nil)
     }
 
-    /// The same bits whatever the number of threads.
+    /// The same bits for any number of threads.
     @Test func sumsDoNotDependOnThreads() throws {
       let block = try Block(.f32)
       let pool = ThreadPool.shared, threads = pool.threads
@@ -99,8 +99,8 @@ extension TensorsTests {
       #expect(seen[0] == seen[1] && seen[0] == seen[2])
     }
 
-    /// An activation that alone reads a convolution is computed while that is written: with the
-    /// same result, and only then.
+    /// An activation that is a convolution's only reader is computed while the convolution is
+    /// written: with the same result, and only in that case.
     @Test(arguments: [1, 2]) func activationsOfConvolutions(shuffle: Int) throws {
       let x = try Tensor.leaf([1, 9, 24, 32], seed: 8, channelsLast: true, gradient: false)
       let w = try Tensor.leaf([20, 9, 3, 3], seed: 9)
@@ -128,7 +128,7 @@ extension TensorsTests {
       #expect(try convolution().exp().numbers() == recorded.exp().numbers())
     }
 
-    /// What was prepared from weights is forgotten when they change, in place or not.
+    /// Weights prepared by an algorithm are dropped when they change, in place or not.
     @Test func preparedWeightsFollowTheWeights() throws {
       let x = try Tensor.leaf([1, 9, 24, 32], seed: 8, channelsLast: true, gradient: false)
       let w = try Tensor.leaf([9, 9, 3, 3], seed: 9)

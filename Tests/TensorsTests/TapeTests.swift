@@ -1,4 +1,4 @@
-// The tape: what is recorded, walked and freed, and what is refused.
+// The tape: recording, traversal, freeing, and rejected uses.
 import Kernels
 import Support
 import Testing
@@ -7,7 +7,7 @@ import Testing
 
 extension TensorsTests {
   @Suite struct TapeTests {
-    /// A chain of a million operations is recorded, walked and freed without recursion.
+    /// A chain of a million operations is recorded, traversed and freed without recursion.
     @Test func longChain() throws {
       let entries = Session.current.tapeEntries
       do {
@@ -22,7 +22,7 @@ extension TensorsTests {
       #expect(Session.current.tapeEntries == entries)
     }
 
-    /// The same with a graph that is dropped instead of walked.
+    /// The same with a graph that is dropped instead of traversed.
     @Test func longChainUnread() throws {
       let entries = Session.current.tapeEntries
       do {
@@ -34,7 +34,7 @@ extension TensorsTests {
       #expect(Session.current.tapeEntries == entries)
     }
 
-    /// Convolutions wait for their reader too: a long chain of them must not nest.
+    /// Convolutions are pending too: a long chain of them must not nest.
     @Test func longChainOfConvolutions() throws {
       let entries = Session.current.tapeEntries
       for recording in [true, false] {
@@ -60,7 +60,7 @@ extension TensorsTests {
         let loss = try shared.sum()
         try loss.backward()
         #expect(throws: LunervError.self) { try loss.backward() }
-        // A new loss over a part that was walked is an error too.
+        // A new loss over a part that was already traversed is an error too.
         #expect(throws: LunervError.self) { try shared.sin().sum().backward() }
         // From the leaf on, everything is new.
         try x.sum().backward()
@@ -111,7 +111,7 @@ extension TensorsTests {
       #expect(try !x.sin().requiresGrad && Session.current.tapeEntries == entries)
     }
 
-    /// Graphs of every operator that saves something leave nothing behind.
+    /// Graphs of every operator that saves values leave nothing behind.
     @Test func nothingLeaks() throws {
       let entries = Session.current.tapeEntries
       let blocks = Session.current.living.blocks
@@ -134,7 +134,7 @@ extension TensorsTests {
       #expect(Session.current.living.blocks == blocks)
     }
 
-    /// What was computed, or promised, from a tensor does not see it written later.
+    /// A value computed from a tensor, even if still pending, is not affected by later writes.
     @Test func writesInPlaceDoNotReachBack() throws {
       let x = try Tensor.leaf([1, 2], [2], gradient: false)
       let pending = try x.multiplied(by: 10)

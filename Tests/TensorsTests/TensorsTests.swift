@@ -5,7 +5,7 @@ import Testing
 /// Every test of tensors, one at a time: tape and arena belong to one thread.
 @Suite(.serialized) struct TensorsTests {}
 
-/// Numbers that look random and are the same on every run, exact in f32.
+/// Pseudo-random numbers that are the same on every run, exact in f32.
 func noise(_ count: Int, seed: Int, _ lo: Double = -1.5, _ hi: Double = 1.5) -> [Double] {
   var state = UInt64(truncatingIfNeeded: seed) &* 0x9E37_79B9_7F4A_7C15 | 1
   return (0..<count).map { _ in
@@ -19,7 +19,7 @@ func noise(_ count: Int, seed: Int, _ lo: Double = -1.5, _ hi: Double = 1.5) -> 
 func elements(_ shape: [Int]) -> Int { shape.reduce(1, *) }
 
 extension Tensor {
-  /// A leaf with these numbers, channels-last when asked and possible.
+  /// A leaf with these numbers, channels-last if asked for and possible.
   static func leaf(
     _ numbers: [Double], _ shape: [Int], _ dtype: DType = .f32, channelsLast: Bool = false,
     gradient: Bool = true
@@ -41,7 +41,7 @@ extension Tensor {
       gradient: gradient)
   }
 
-  /// Whether the lanes beyond the channels are zero, as every reader relies on.
+  /// Whether the lanes after the channels are zero, as every reader requires.
   func paddingIsZero() throws -> Bool {
     guard value.layout == .channelsLast else { return true }
     try value.materialise()
@@ -53,8 +53,8 @@ extension Tensor {
   }
 }
 
-/// The largest difference, as a part of the largest magnitude expected (at least `least`);
-/// infinite when a value is missing or not a number.
+/// The largest difference, relative to the largest magnitude expected (at least `least`); infinite
+/// if a value is missing or NaN.
 func relativeError(_ got: [Double], _ expected: [Double], least: Double = 1e-30) -> Double {
   guard got.count == expected.count else { return .infinity }
   var (worst, largest) = (0.0, least)

@@ -5,9 +5,9 @@ import Testing
 
 @testable import VideoIO
 
-/// Video as cameras, browsers and capture programs leave it.
+/// Video as written by cameras, browsers and capture programs.
 @Suite struct CaptureTests {
-  /// H.264 pictures in a row, without B-frames.
+  /// Consecutive H.264 pictures, without B-frames.
   private func h264(_ path: String, _ count: Int, first: Int = 0) throws {
     try writeVideo(path, 64, 48, (first..<(first + count)).map { picture(64, 48, $0) }) {
       $0.preset = "ultrafast"
@@ -16,11 +16,11 @@ import Testing
 
   // MARK: Empty samples
 
-  /// Adds an empty sample behind the first three of an MP4's only track.
+  /// Adds an empty sample after the first three of an MP4's only track.
   private func withEmptySample(_ file: [UInt8]) -> [UInt8] {
     func number(_ bytes: ArraySlice<UInt8>) -> Int { bytes.reduce(0) { $0 << 8 | Int($1) } }
     func big(_ value: Int) -> [UInt8] { (0..<4).map { UInt8(value >> (24 - 8 * $0) & 255) } }
-    /// - Parameter shift: how much further back the samples lie than before.
+    /// - Parameter shift: how far the samples have moved towards the end.
     func edited(_ bytes: ArraySlice<UInt8>, shift: Int) -> [UInt8] {
       var (out, at) = ([UInt8](), bytes.startIndex)
       while at + 8 <= bytes.endIndex {
@@ -29,7 +29,7 @@ import Testing
         var body = Array(bytes[(at + 8)..<(at + size)])
         switch name {
         case "moov", "trak", "mdia", "minf", "stbl": body = edited(body[...], shift: shift)
-        case "edts": name = "free"  // it would cut off what is longer than before
+        case "edts": name = "free"  // it would cut off the added length
         case "stsz":
           let (size, count) = (number(body[4..<8]), number(body[8..<12]))
           var sizes = size > 0 ? [[UInt8]](repeating: big(size), count: count).flatMap { $0 } : []
@@ -114,7 +114,7 @@ import Testing
     let scratch = try Scratch()
     try writeVideo(scratch["a.mkv"], 32, 24, (0..<6).map { picture(32, 24, $0) })
     var bytes = try load(scratch["a.mkv"])
-    // As a browser's recorder leaves it: neither the segment nor its clusters say how long.
+    // As a browser's recorder writes it: neither the segment nor its clusters have a length.
     for id in [[0x18, 0x53, 0x80, 0x67], [0x1f, 0x43, 0xb6, 0x75]] as [[UInt8]] {
       for i in 0..<(bytes.count - 12) where Array(bytes[i..<(i + 4)]) == id {
         let length = bytes[i + 4].leadingZeroBitCount + 1
@@ -163,12 +163,12 @@ import Testing
         #expect(times == micros.map(\.seconds))
       }
     }
-    // A clock of whole frames, as a writer has without times of its own.
+    // A clock of whole frames, as for a writer without explicit times.
     let writer = try VideoWriter(path: scratch["b.mkv"], width: 16, height: 16)
     for (frame, time) in zip(frames, micros) { try writer.write(frame, at: time) }
     try writer.close()
     #expect(try readAll(scratch["b.mkv"]).frames.count == 5)
-    // Time that goes back is still a mistake.
+    // Decreasing times are still a mistake.
     let other = try VideoWriter(path: scratch["c.mkv"], width: 16, height: 16)
     try other.write(frames[0], at: micros[3])
     #expect(failure { try other.write(frames[1], at: micros[2]) }.message.contains("increase"))
@@ -187,10 +187,10 @@ import Testing
   }
 }
 
-/// Colours and fields that libavfilter makes ordinary.
+/// Colours and fields that libavfilter converts to ordinary ones.
 @Suite(.enabled(if: FilterLibrary.shared != nil, "libavfilter is not installed"))
 struct FilterTests {
-  /// Pictures of one colour, described as a stream would.
+  /// Pictures of one colour, with the metadata of a stream.
   private final class Source: FrameSource {
     let frame: UnsafeMutablePointer<AVFrame>
     let orientation = Orientation()
@@ -237,7 +237,7 @@ struct FilterTests {
     }
   }
 
-  /// The grey level of the frames that come out, and the warnings.
+  /// The grey level of the output frames, and the warnings.
   private func pass(
     _ source: Source, deinterlaces: Bool = false
   ) throws -> (levels: [UInt8], times: [Double], warnings: [String]) {
@@ -276,7 +276,7 @@ struct FilterTests {
     let peak = try pass(Source(2, level: 200, pq))
     #expect(white.warnings.contains { $0.contains("tone-mapped") })
     #expect(white.times == [0, 0.04])
-    // Light that SDR cannot show needs room above its white.
+    // Light that SDR cannot show needs headroom above its white.
     #expect((150...235).contains(white.levels[0]), "\(white.levels)")
     #expect(peak.levels[0] > white.levels[0])
     let black = try pass(Source(1, level: 16, pq))

@@ -5,7 +5,7 @@ import Testing
 
 @testable import VideoIO
 
-/// A folder that exists while a test runs.
+/// A temporary folder that exists while a test runs.
 final class Scratch {
   let path: String
 
@@ -19,7 +19,7 @@ final class Scratch {
 
   subscript(_ name: String) -> String { path + "/" + name }
 
-  /// What lies in the folder, hidden files included.
+  /// The content of the folder, including hidden files.
   var contents: [String] { get throws { try names(in: path).sorted() } }
 
   private static func remove(_ path: String) {
@@ -97,7 +97,7 @@ func readAll(
   return (frames, reader)
 }
 
-/// The error that `body` throws; a failed expectation where it throws none.
+/// The error that `body` throws; a failed expectation if it throws none.
 func failure(_ body: () throws -> Void) -> LunervError {
   do {
     try body()
@@ -115,7 +115,7 @@ func largestDifference(_ a: [UInt8], _ b: [UInt8]) -> Int {
   return zip(a, b).map { abs(Int($0) - Int($1)) }.max() ?? 0
 }
 
-/// A video in any codec and pixel format that libav has, through the library's own muxer.
+/// A video in any codec and pixel format of libav, written by the library's own muxer.
 func writeVideo(
   _ path: String, container: String, codec: String, _ pixelFormat: AVPixelFormat, _ width: Int,
   _ height: Int, _ frames: [[UInt8]]

@@ -2,7 +2,7 @@ import Testing
 
 @testable import VideoIO
 
-/// Constant rates are told from rounded times.
+/// Constant rates are recognised from rounded times.
 @Suite struct TimingTests {
   /// Times of `count` frames at `rate`, rounded to ticks of a clock, the first at `start` ticks.
   private func times(
@@ -24,7 +24,7 @@ import Testing
       for start in [0, 83, 126_000.4] {
         for truncated in [false, true] {
           let given = times(120, rate, clock: clock, start: start, truncated: truncated)
-          // What the file says may be wrong: an average that a late end has bent.
+          // The file's own rate may be wrong: an average distorted by a late end.
           for declared in [rate, Rational(293, 12)] {
             let timing = ClipTiming(given, declared: declared)
             #expect(timing.rate == rate, "\(rate) on \(clock) from \(start)")
@@ -46,7 +46,7 @@ import Testing
   }
 
   @Test func ticksAsLongAsFramesTellNoRate() {
-    // 2000 frames a second on a clock of milliseconds: only what the file says can be right.
+    // 2000 frames per second on a clock of milliseconds: only the file's own rate can be right.
     let given = [0, 1, 2, 3, 4, 5].map { FrameTime(pts: $0, timeBase: Rational(1, 1000)) }
     #expect(ClipTiming(given, declared: Rational(900)).rate == Rational(900))
     #expect(ClipTiming(given, declared: Rational(25)).rate == Rational(25))

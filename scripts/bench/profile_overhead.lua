@@ -1,6 +1,6 @@
--- lunerv run scripts/bench/profile_overhead.lua [MODEL] [ROUNDS]: what `--profile` costs. Steps of
--- training at 320x180 with the profiler and without it, in turns, on a machine that does nothing
--- else.
+-- lunerv run scripts/bench/profile_overhead.lua [MODEL] [ROUNDS]: measures the cost of
+-- `--profile`. Alternates training steps at 320x180 with and without the profiler, on an idle
+-- machine.
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local sizes <const>, steps <const> = require "lunerv.bench.sizes", require "lunerv.bench.steps"

@@ -1,10 +1,10 @@
--- A step of training through a block of one's own, sampling_step.py's twin: two frames of features
--- at half size are made larger (bilinear), the previous one is warped by a flow that a convolution
--- makes, and both are merged into an image.
+-- A training step through a custom block, the twin of sampling_step.py: two frames of features at
+-- half size are enlarged (bilinear), the previous one is warped by a flow that a convolution
+-- computes, and both are merged into an image.
 --
 --   lunerv run scripts/bench/sampling_step.lua [WIDTH HEIGHT [STEPS]] [--threads N]
 --
--- Prints the median seconds of a step.
+-- Prints the median seconds per step.
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
 

@@ -81,7 +81,7 @@ def find_jemalloc(given):
 
 
 def retain_pages(options):
-    """Restarts this program under a page-retaining allocator; returns its name if already inside."""
+    """Restarts this program under a page-retaining allocator; returns its name if already so."""
     if MARK in os.environ:
         return os.environ[MARK]
     environment, library = dict(os.environ), find_jemalloc(options.jemalloc)

@@ -59,8 +59,8 @@ def numbers(text):
 
 
 def since_start():
-    """Seconds since this process began, before Python's first line; on other systems than Linux, since
-    this file was read."""
+    """Seconds since this process began, before Python's first line; on systems other than Linux,
+    since this file was read."""
     try:
         with open("/proc/self/stat") as stat:
             ticks = int(stat.read().rsplit(")", 1)[1].split()[19])
