@@ -99,13 +99,13 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
     var free: [Int] = []
     var used = 0
     for (i, ins) in instructions.enumerated() {
-      func giveBack(_ r: Int) {
+      func release(_ r: Int) {
         guard r >= leaves.count, last[r] == i else { return }
         free.append(slots[r - leaves.count])
       }
-      giveBack(ins.a)
-      if ins.b != ins.a { giveBack(ins.b) }
-      if ins.c != ins.a, ins.c != ins.b { giveBack(ins.c) }
+      release(ins.a)
+      if ins.b != ins.a { release(ins.b) }
+      if ins.c != ins.a, ins.c != ins.b { release(ins.c) }
       // The result may overwrite an operand that is not read again: every operator is elementwise.
       slots[i] = free.popLast() ?? used
       used = max(used, slots[i] + 1)

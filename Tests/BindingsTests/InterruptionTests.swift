@@ -116,7 +116,7 @@ extension RobustnessTests {
     }
 
     /// The message names where the script was, not the clean-up while it was unwinding.
-    @Test func theFirstPlaceIsTold() throws {
+    @Test func theFirstPlaceIsReported() throws {
       let script = try scratch.file(
         "close.lua",
         """

@@ -166,9 +166,9 @@ extension RobustnessTests {
         + " | head -n 1 >'\(scratch["first"])'"
       #expect(run(shell: line) == 0)
       #expect(try text(of: scratch["first"]) == "1\n")
-      let told = try text(of: scratch["err"])
-      #expect(try text(of: scratch["code"]) == "1\n", "\(told)")
-      #expect(told.contains("nobody reads standard output"), "\(told)")
+      let errors = try text(of: scratch["err"])
+      #expect(try text(of: scratch["code"]) == "1\n", "\(errors)")
+      #expect(errors.contains("nobody reads standard output"), "\(errors)")
       #expect(checkpoints("talk").count == 1)
     }
 

@@ -210,14 +210,14 @@ extension RobustnessTests {
       #expect(outcome.code == 0)
     }
 
-    @Test func aFailingLineIsToldOfAndTheRestRuns() throws {
+    @Test func aFailingLineIsReportedAndTheRestRuns() throws {
       let outcome = try piped("local x <const> = 1\nerror 'no'\nx + 1\ny = = 1\nif x then\n")
       #expect(outcome.out == "2\n")
-      let told = lines(of: outcome.err)
-      #expect(told.count == 3, "\(told)")
-      #expect(told.first == "stdin:2: no")
-      #expect(told.dropFirst().first?.hasPrefix("stdin:4: ") == true)
-      #expect(told.last?.hasPrefix("stdin:5: ") == true)
+      let errors = lines(of: outcome.err)
+      #expect(errors.count == 3, "\(errors)")
+      #expect(errors.first == "stdin:2: no")
+      #expect(errors.dropFirst().first?.hasPrefix("stdin:4: ") == true)
+      #expect(errors.last?.hasPrefix("stdin:5: ") == true)
       #expect(outcome.code == 1)
     }
   }

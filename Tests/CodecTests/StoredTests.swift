@@ -54,15 +54,15 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
   /// No section holds the coder's logistic distribution: readers of these levels do not know it.
   @Test func noSectionHoldsALogistic() throws {
     var encoder = Encoder()
-    var told = try ModelCoder(relative: false)
-    told.encode(.distribution(Distribution(.laplace, mean: 16, scale: 70)), into: &encoder)
-    told.encode(.distribution(Distribution(.logistic, mean: 16, scale: 70)), into: &encoder)
+    var writer = try ModelCoder(relative: false)
+    writer.encode(.distribution(Distribution(.laplace, mean: 16, scale: 70)), into: &encoder)
+    writer.encode(.distribution(Distribution(.logistic, mean: 16, scale: 70)), into: &encoder)
     var decoder = try Decoder(encoder.finish())
-    var heard = try ModelCoder(relative: false)
+    var reader = try ModelCoder(relative: false)
     #expect(
-      try heard.decode(from: &decoder)
+      try reader.decode(from: &decoder)
         == .distribution(Distribution(.laplace, mean: 16, scale: 70)))
-    #expect(throws: CoderError.damaged) { try heard.decode(from: &decoder) }
+    #expect(throws: CoderError.damaged) { try reader.decode(from: &decoder) }
     #expect(!SymbolModel.Family.allCases.contains(.logistic))
   }
 

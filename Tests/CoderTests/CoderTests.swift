@@ -102,7 +102,7 @@ private func roundTrip(_ symbols: [Int32], _ table: FrequencyTable) throws -> In
   }
 
   /// The information of symbols equals the length of their bytes, including escapes and low bits.
-  @Test func codesTellTheirLength() throws {
+  @Test func codesHaveTheirLength() throws {
     let table = FrequencyTable(Distribution(.logistic, mean: 0, scale: 200))
     let symbols = (0..<4000).map { Int32(truncatingIfNeeded: ($0 * 7919) % 30_001 - 15_000) }
     let more = symbols + [Int32.max, Int32.min, 2_000_000]

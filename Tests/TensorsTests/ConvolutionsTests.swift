@@ -99,12 +99,12 @@ extension TensorsTests {
       let fixtures = try Fixtures("convolutions")
       #expect(fixtures.cases.count == 29)
       for member in fixtures.cases {
-        let (name, told) = (member.key, member.value)
-        let options = told["options"] ?? .object([])
+        let (name, entry) = (member.key, member.value)
+        let options = entry["options"] ?? .object([])
         let geometry = try options.geometry()
         try fixtures.check(name, options, bound: 3e-6) { inputs in
           let x = try #require(inputs["x"]), w = try #require(inputs["w"])
-          switch told["op"]?.stringValue {
+          switch entry["op"]?.stringValue {
           case "conv2d": return try x.conv2d(w, inputs["b"], geometry)
           case "conv3d": return try x.conv3d(w, inputs["b"], geometry)
           default:

@@ -13,7 +13,7 @@ local small <const> = lv.compress.cem(model,
 lv.train { model = small, clip = clip, recipe = "fast", epochs = math.max(1, epochs // 2) }
 
 -- The bytes of the weights, and of the program that decodes them.
-local function told(name, sections)
+local function report(name, sections)
   local sum = { weights = 0, ["decoder program"] = 0 }
   for _, section in ipairs(sections) do sum[section.name] = section.bytes end
   print(("%-9s %7d bytes of weights, %4d of program"):format(name, sum.weights,
@@ -23,9 +23,9 @@ end
 for _, family in ipairs { "gaussian", "laplace", "adaptive" } do
   local file = assert(lv.codec.write(arg[2], small,
     { clip = clip, families = { family }, verify = false }))
-  told(family, file.sections)
+  report(family, file.sections)
 end
 local file <const> = assert(lv.codec.write(arg[2], small,
   { clip = clip, model = require "counts" }))
-told("counts", file.sections)
+report("counts", file.sections)
 print(file)

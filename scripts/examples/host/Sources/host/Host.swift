@@ -2,8 +2,8 @@
 import Lunerv
 import LunervCodec
 
-/// A program of one's own with lunerv inside: an operator written in Swift that Lua trains with, a
-/// frame that passes in and out without a copy, and a `.lnv` decoded.
+/// A program that embeds lunerv: an operator written in Swift that Lua trains with, a frame that is
+/// passed in and out without a copy, and the decoding of a `.lnv`.
 ///
 ///     swift run -c release host FILE.lnv
 @main struct HostProgram {
@@ -40,7 +40,7 @@ import LunervCodec
     }
   }
 
-  /// Fits a network whose activation is that operator, and checks its gradient on the way.
+  /// Fits a network whose activation is that operator, and also checks its gradient.
   static func train(_ session: Session) throws {
     let results = try session.run(
       """
