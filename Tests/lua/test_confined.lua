@@ -266,6 +266,26 @@ test("embeddings of large groups are decoded one by one, in any order", function
     "numbers are more than 40 bytes can hold")
 end)
 
+test("an embedding has the shape that its decoder says, up to what its bytes hold", function()
+  local function file(shape, frames)
+    local list = {}
+    for i = 1, frames do list[i] = lv.full(i, table.unpack(shape)) end
+    local bytes, kind = native.encode_embeddings(list, 1, 0, {})
+    return native.lnv_pack({ "clip", "decoder", "decoder program", "weights", kind }, {
+      native.lnv_clip(12, 20, frames, 25, {}),
+      "program@1" .. native.json_encode { model = { ["@"] = "own", with = {} }, embedding = shape },
+      native.lnv_program({ "own" }, { 'local lv = require "lunerv"\nlocal C = lv.nn.class "C"\n'
+        .. "function C:decode(e) return lv.zeros(1, 3, 12, 20) + e:mean() end\nreturn C\n" }),
+      nothing, bytes,
+    })
+  end
+  for _, shape in ipairs { { 1, 16, 2, 4 }, { 3, 5, 7, 9 }, { 40 }, { 2, 2, 2, 2, 2, 2, 2, 2 } } do
+    local video <close> = lv.codec.decode(file(shape, 2))
+    equal({ video:frame(2):amin():item(), video:frame(1):amax():item() }, { 2, 1 })
+  end
+  refused(file({ 1, 1 << 21 }, 1), "numbers are more than", nil, { 1 })
+end)
+
 test("the command's words", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/own.lnv"
