@@ -2,7 +2,9 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
+local modelled <const> = require "lunerv.codec.modelled"
 local shop <const> = require "workshop"
+local slots <const> = require "lunerv.compress.slots"
 
 local equal <const>, raises <const> = harness.equal, harness.raises
 local test <const> = harness.test
@@ -88,6 +90,54 @@ test("garbage is no want of memory", function()
   equal(trouble(file_of(garbage .. image), { max_memory = 1 << 23 }), nil)
   local kept = "self.all = {} for i = 1, 200 do self.all[i] = lv.ones(1 << 18):evaluate() end "
   refused(file_of(kept .. image), "not enough memory", { max_memory = 1 << 23 })
+end)
+
+-- Decoding goes on behind the symbols that were read: a call that is made once more, when garbage
+-- has been collected, must not read those that follow.
+test("symbols are read once, wherever memory runs short", function()
+  local decoder = [[
+local lv = require "lunerv"
+local C = lv.nn.class "C"
+function C:init(count)
+  self.list = lv.nn.List {}
+  for i = 1, count do self.list:append(lv.nn.Linear(8, 8)) end
+end
+function C:forward(t)
+  local x = lv.full(t, 1, 8)
+  for _, linear in ipairs(self.list) do x = linear(x):sin() end
+  return lv.zeros(1, 3, 12, 20) + x:sum()
+end
+return C]]
+  local chooser = "return function(name, shape, index) "
+    .. "return { family = 'gaussian', mean = 0, scale = 60 + index % 40 } end"
+  local folder <close> = shop.modules { own = decoder, chooser = chooser }
+  lv.seed(8)
+  local count = 120
+  local model = require "own"(count)
+  local list, steps, weights = slots.of(model), {}, {}
+  for i, slot in ipairs(list) do
+    steps[i] = lv.tensor { 0.0625 }
+    weights[i] = ((slot.tensor * 16):round() / 16):detach()
+  end
+  local kind, bytes = modelled.encode("chooser", require "chooser", list, weights, steps)
+  local file = native.lnv_pack({ "clip", "decoder", "decoder program", kind }, {
+    native.lnv_clip(12, 20, 2, 25, {}),
+    "program@1" .. native.json_encode { model = { ["@"] = "own", with = { count } } },
+    native.lnv_program({ "own", "chooser" }, { decoder, chooser }), bytes,
+  })
+  local wide <close> = lv.codec.decode(file)
+  local expected = wide:frame(2):tolist()
+  local refusals = 0
+  for kilobytes = 90, 260, 10 do
+    local ok, problem = pcall(function()
+      local narrow <close> = lv.codec.decode(file, { max_memory = kilobytes << 10 })
+      equal(narrow:frame(2):tolist(), expected)
+    end)
+    refusals = refusals + (ok and 0 or 1)
+    assert(ok or problem.message:find("not enough memory", 1, true), problem)
+  end
+  assert(refusals < 10, refusals)
+  assert(folder)
 end)
 
 test("frames that memory cannot hold are refused at once", function()
