@@ -40,7 +40,7 @@ enum BenchModule {
     }
   }
 
-  static func define(_ m: LuaModule, _ lua: LuaState) {
+  static func define(_ m: LuaModule, _ lua: LuaState, _ session: Session) {
     m.define(
       "fma_roof",
       doc: "GFLOP/s of all threads doing nothing but fused multiply-adds; takes about 0.2 s."
@@ -75,6 +75,20 @@ enum BenchModule {
         throw LunervError(.argument, "unknown algorithm '\(name)' (known: \(known))")
       }
       Convolution.forced = algorithm
+    }
+    m.define(
+      "work_charged", params: ["f", "limit", "memory"],
+      doc:
+        "The units of Work that a function charges. They end in an error at `limit`, as tensors do at `memory` bytes."
+    ) { (f: LuaFunction, limit: Int?, memory: Int?) -> Int in
+      let before = (work: session.workLeft, memory: session.memoryLimit)
+      // All units are counted but where there is no end to them.
+      let allowed = min(max(limit ?? .max - 1, 0), .max - 1)
+      session.workLeft = allowed
+      if let memory { session.memoryLimit = max(memory, 0) }
+      defer { (session.workLeft, session.memoryLimit) = before }
+      try f.call()
+      return allowed - session.workLeft
     }
     m.define("executable", doc: "The path of the running program where that is lunerv, or nil.") {
       () -> String? in

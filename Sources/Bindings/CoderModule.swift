@@ -43,7 +43,9 @@ enum CoderModule {
     }
 
     private func distribution(_ kind: Distribution.Family) throws -> Known {
-      .fixed(
+      // A table of some thousand frequencies.
+      try Work.charge(1 << 15)
+      return .fixed(
         FrequencyTable(
           Distribution(
             kind, mean: try integer(mean, "mean", Int32.self),
@@ -56,6 +58,7 @@ enum CoderModule {
       case "laplace": return try distribution(.laplace)
       case "logistic": return try distribution(.logistic)
       case "adaptive":
+        try Work.charge(max(0, min(count ?? 0, 1 << 16)), 16)
         return .learning(
           try AdaptiveModel(
             first: try integer(first, "first", Int32.self),
@@ -65,6 +68,7 @@ enum CoderModule {
           throw LunervError(
             .argument, "table: weights: expected a list of integers, got none")
         }
+        try Work.charge(weights.count, 16)
         return .fixed(
           try FrequencyTable(
             first: try integer(first, "first", Int32.self),
@@ -132,6 +136,12 @@ enum CoderModule {
 
   static func tensor(_ symbols: [Int32], _ shape: [Int]) throws -> Tensor {
     try symbols.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .i32) }
+  }
+
+  /// Symbols are about to be decoded into a list of their own.
+  private static func charge(_ symbols: Int) throws {
+    try Work.charge(symbols, 64)
+    try Session.current.checkRoom(for: 12 * symbols)
   }
 
   static func define(_ m: LuaModule, _ lua: LuaState) {

@@ -41,7 +41,7 @@ public final class Host {
         "clip_grad_norm", "save_safetensors", "load_safetensors", "threads", "set_threads",
         "time", "stats", "list_dir", "exists", "make_dirs", "read_file", "write_file",
         "event_writer")
-      BenchModule.define(module, lua)
+      BenchModule.define(module, lua, host.session)
       SystemModule.define(module)
       ProfileModule.define(module, lua, host.session)
     }
@@ -69,12 +69,14 @@ public final class Host {
     lua.copyLimit = copying
     lua.onCopy = { [session] count in
       session.use { () -> String? in
-        do { try Work.charge(count) } catch { return (error as? LunervError)?.message }
+        // About what reading a value and making a list of it takes.
+        do { try Work.charge(64 + 16 * min(count, 1 << 40)) } catch { return (error as? LunervError)?.message }
         return nil
       }
     }
     // Tensors that nobody holds any more are no want of memory, unless work is what was refused.
     lua.isWorthCollecting = { [session] in session.workLeft >= 0 && session.living.bytes > 0 }
+    WorkingMemory.keep(64 << 20)
   }
 
   private init(

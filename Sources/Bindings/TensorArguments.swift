@@ -44,6 +44,16 @@ struct TypeName: LuaArgument {
   }
 }
 
+/// Whether anything is a tensor. It is not copied to be looked at.
+struct IsTensor: LuaArgument {
+  let holds: Bool
+  static var luaTypeName: String { "any" }
+  static var luaMayBeAbsent: Bool { true }
+  static func read(_ L: LuaStack, at index: Int32) -> IsTensor {
+    IsTensor(holds: L.type(at: index) == .userdata && (try? Tensor.read(L, at: index)) != nil)
+  }
+}
+
 /// One dimension or a list of them, as Lua counts.
 struct Dimensions: LuaArgument {
   var list: [Int]
@@ -172,33 +182,55 @@ struct Numbers: LuaArgument {
   static var luaTypeName: String { "number or table" }
 
   static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Numbers {
-    let value = try LuaValue.read(L, at: index)
     var out = Numbers()
-    try out.collect(value, depth: 0)
+    try out.collect(L, at: index, depth: 0)
     return out
   }
 
-  private mutating func collect(_ value: LuaValue, depth: Int) throws(LuaTypeMismatch) {
-    switch value {
-    case .int(let n): try leaf(Double(n), depth)
-    case .number(let n): try leaf(n, depth)
-    case .bool(let b): try leaf(b ? 1 : 0, depth)
-    case .array(let elements):
-      if depth == 8 { throw LuaTypeMismatch("a tensor has at most 8 dimensions") }
-      if shape.count == depth {
-        guard numbers.isEmpty else { throw LuaTypeMismatch("rows of different depth") }
-        shape.append(elements.count)
+  private mutating func collect(_ L: LuaStack, at index: Int32, depth: Int)
+    throws(LuaTypeMismatch)
+  {
+    if let n = L.number(at: index) { return try leaf(n, depth) }
+    if let b = L.bool(at: index) { return try leaf(b ? 1 : 0, depth) }
+    guard L.type(at: index) == .table else {
+      if L.isNil(at: index), depth == 0 {
+        throw LuaTypeMismatch(expected: "numbers in nested tables")
       }
-      guard shape.count > depth, shape[depth] == elements.count else {
-        throw LuaTypeMismatch(
-          "rows of different length: \(elements.count) where \(shape.count > depth ? shape[depth] : 0) stood before"
-        )
-      }
-      for element in elements { try collect(element, depth: depth + 1) }
-    case .nil_ where depth == 0: throw LuaTypeMismatch(expected: "numbers in nested tables")
-    default:
-      throw LuaTypeMismatch("expected numbers in nested tables, got a \(value.typeName)")
+      throw LuaTypeMismatch(
+        "expected numbers in nested tables, got a \(L.typeName(at: index))")
     }
+    if depth == 8 { throw LuaTypeMismatch("a tensor has at most 8 dimensions") }
+    let count = try length(L, at: index)
+    if shape.count == depth {
+      guard numbers.isEmpty else { throw LuaTypeMismatch("rows of different depth") }
+      shape.append(count)
+    }
+    guard shape.count > depth, shape[depth] == count else {
+      throw LuaTypeMismatch(
+        "rows of different length: \(count) where \(shape.count > depth ? shape[depth] : 0) stood before"
+      )
+    }
+    // The same row may stand in many places.
+    try L.willCopy(count)
+    guard numbers.count + count <= LuaValue.maximumCount else {
+      throw LuaTypeMismatch("table holds more than \(LuaValue.maximumCount) values")
+    }
+    for position in 0..<count {
+      try L.withElement(position + 1, of: index) { (at: Int32) throws(LuaTypeMismatch) in
+        try collect(L, at: at, depth: depth + 1)
+      }
+    }
+  }
+
+  /// The length of a list, which has no other keys.
+  private func length(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
+    let length = L.length(at: index)
+    try L.forEachPair(of: index) { (key: Int32, _: Int32) throws(LuaTypeMismatch) in
+      guard L.isInteger(at: key), let i = L.integer(at: key), i >= 1, i <= length else {
+        throw LuaTypeMismatch("expected numbers in nested tables, got a table")
+      }
+    }
+    return length
   }
 
   private mutating func leaf(_ n: Double, _ depth: Int) throws(LuaTypeMismatch) {
@@ -269,7 +301,10 @@ struct TensorSurface {
     _ body: @escaping (Tensor, repeat each A) throws -> R
   ) {
     module.define(name, params: ["x"] + params, doc: doc) {
-      (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
+      (x: Tensor, rest: repeat each A) in
+      // However little it does: some only look at a shape.
+      try Work.charge(Work.call)
+      return try body(x, repeat each rest)
     }
     module.publish(name)
     method(name, params: params, doc: doc, body)
@@ -282,7 +317,9 @@ struct TensorSurface {
   ) {
     names.all.append(name)
     tensors.method(name, params: params, doc: doc) {
-      (x: Tensor, rest: repeat each A) in try body(x, repeat each rest)
+      (x: Tensor, rest: repeat each A) in
+      try Work.charge(Work.call)
+      return try body(x, repeat each rest)
     }
   }
 
@@ -290,7 +327,10 @@ struct TensorSurface {
     _ name: String, doc: String, get: @escaping (Tensor) throws -> R
   ) {
     names.all.append(name)
-    tensors.property(name, doc: doc, get: get)
+    tensors.property(name, doc: doc) { (x: Tensor) in
+      try Work.charge(Work.call)
+      return try get(x)
+    }
   }
 
   func property<R: LuaResult & LuaArgument>(
@@ -298,7 +338,11 @@ struct TensorSurface {
     set: @escaping (Tensor, R) throws -> Void
   ) {
     names.all.append(name)
-    tensors.property(name, doc: doc, get: get, set: set)
+    let charged = { (x: Tensor) -> R in
+      try Work.charge(Work.call)
+      return try get(x)
+    }
+    tensors.property(name, doc: doc, get: charged, set: set)
   }
 }
 

@@ -102,8 +102,10 @@ enum TensorModule {
       guard count < 1e9, count * 8 <= Double(session.memoryLimit) else {
         throw LunervError(.memory, "arange: \(count) numbers are too many")
       }
-      try Work.charge(max(0, Int(count)))
-      let numbers = (0..<max(0, Int(count))).map { first + Double($0) * step }
+      // A span that no number holds is −inf on the way down.
+      let whole = Int(max(0, count))
+      try Work.charge(whole)
+      let numbers = (0..<whole).map { first + Double($0) * step }
       return try o.finish(Tensor.from(numbers, [numbers.count], o.dtype ?? .f32))
     }
     m.pure(
@@ -157,10 +159,7 @@ enum TensorModule {
 
         @param x any  anything
         """
-    ) { (v: LuaValue) -> Bool in
-      if case .object(let object) = v { return object is Tensor }
-      return false
-    }
+    ) { (x: IsTensor) -> Bool in x.holds }
   }
 
   /// Tensors in the shape and type of another.

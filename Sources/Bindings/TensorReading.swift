@@ -5,19 +5,37 @@ import Tensors
 // What a tensor tells of itself: properties, sizes, its numbers, its text.
 
 extension TensorModule {
-  private static func nested(
-    _ shape: ArraySlice<Int>, _ numbers: ArraySlice<Double>, integral: Bool
-  ) -> LuaValue {
-    guard let n = shape.first else {
-      let v = numbers.first ?? 0
-      return integral ? .int(Int(v)) : .number(v)
+  /// Elements as nested tables, which are pushed as they are read.
+  private struct Nested: LuaResult {
+    let shape: [Int]
+    let elements: TensorElements
+    let integral: Bool
+
+    init(_ x: Tensor) throws {
+      // A table's element takes as long as many numbers of a tensor.
+      try Work.charge(x.count, 32)
+      (shape, elements) = (x.shape, try x.elements())
+      integral = x.dtype != .f32 && x.dtype != .f64
     }
-    let inner = n == 0 ? 0 : numbers.count / n
-    return .array(
-      (0..<n).map {
-        let from = numbers.startIndex + $0 * inner
-        return nested(shape.dropFirst(), numbers[from..<from + inner], integral: integral)
-      })
+
+    func push(to stack: LuaStack) {
+      var next = 0
+      push(to: stack, 0, &next)
+    }
+
+    private func push(to stack: LuaStack, _ depth: Int, _ next: inout Int) {
+      if depth == shape.count {
+        if integral { stack.push(Int(elements[next])) } else { stack.push(elements[next]) }
+        next += 1
+        return
+      }
+      guard stack.pushTable(elements: shape[depth]) else { return }
+      for position in 0..<shape[depth] {
+        if stack.isOverdrawn { break }
+        push(to: stack, depth + 1, &next)
+        stack.setElement(position + 1)
+      }
+    }
   }
 
   private static func preview(_ t: Tensor) throws -> String {
@@ -37,7 +55,10 @@ extension TensorModule {
 
   static func reading(_ s: TensorSurface) {
     properties(s)
-    s.tensors.meta("__len") { (x: Tensor) -> Int in x.shape.first ?? 0 }
+    s.tensors.meta("__len") { (x: Tensor) -> Int in
+      try Work.charge(Work.call)
+      return x.shape.first ?? 0
+    }
     s.tensors.meta("__tostring") { (x: Tensor) -> String in try preview(x) }
     s.pure(
       "size", params: ["dim"],
@@ -93,10 +114,7 @@ extension TensorModule {
 
         @return table|number  integers for i32, u8 and bool
         """
-    ) { (x: Tensor) -> LuaValue in
-      let integral = x.dtype != .f32 && x.dtype != .f64
-      return nested(x.shape[...], try x.numbers()[...], integral: integral)
-    }
+    ) { (x: Tensor) -> Nested in try Nested(x) }
     s.pure(
       "to", params: ["dtype"],
       doc: """

@@ -4,6 +4,10 @@
 
 #include "internal.h"
 
+/// Frames that are searched for a user's: finding one walks over all above it, and a recursion without
+/// end has hundreds of thousands.
+enum { most_levels = 1000 };
+
 static bool is_stdlib(const lua_Debug *frame) {
   return strncmp(frame->source, LUNERV_STDLIB_PREFIX, strlen(LUNERV_STDLIB_PREFIX)) == 0;
 }
@@ -16,7 +20,7 @@ static void push_where(lua_State *L, lua_State *thread, int level) {
   int fallback_line = -1;
   lunerv_resumer *resumer = lunerv_bridge_of(L)->resumers;
   for (;;) {
-    for (; lua_getstack(thread, level, &frame); level++) {
+    for (int end = level + most_levels; level < end && lua_getstack(thread, level, &frame); level++) {
       lua_getinfo(thread, "Sl", &frame);
       if (frame.currentline <= 0) continue;
       if (!is_stdlib(&frame)) {
@@ -193,7 +197,7 @@ static void describe(lua_State *L) {
 /// level where it was raised, or -1.
 static int split_place(lua_State *L, lua_State *from, int level) {
   lua_Debug frame;
-  for (; lua_getstack(from, level, &frame); level++) {
+  for (int end = level + most_levels; level < end && lua_getstack(from, level, &frame); level++) {
     lua_getinfo(from, "Sl", &frame);
     if (frame.currentline <= 0) continue;
     const char *place = lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
@@ -287,7 +291,7 @@ static void name_function(lua_State *L, lua_State *from, int level) {
   if (strncmp(text, "attempt to ", 11) != 0 && strncmp(text, "bad argument ", 13) != 0) return;
   lua_Debug frame, inner;
   bool is_inner = false;  // whether `inner` is a function of the library
-  for (; lua_getstack(from, level, &frame); level++) {
+  for (int end = level + most_levels; level < end && lua_getstack(from, level, &frame); level++) {
     lua_getinfo(from, "Sln", &frame);
     bool is_own = is_stdlib(&frame);
     if (frame.currentline > 0 && !is_own) break;

@@ -8,18 +8,55 @@ public enum FourierTransform {
     var h: Int, w: Int
     var double: Bool, inverse: Bool
   }
-  nonisolated(unsafe) private static var plans: [Key: OpaquePointer] = [:]
+  /// A plan of FFTW's. Whoever computes holds one: it may be forgotten meanwhile.
+  private final class Plan {
+    let pointer: OpaquePointer
+    private let double: Bool
+
+    init(_ pointer: OpaquePointer, double: Bool) {
+      (self.pointer, self.double) = (pointer, double)
+    }
+
+    deinit {
+      locked { double ? fftw_destroy_plan(pointer) : fftwf_destroy_plan(pointer) }
+    }
+  }
+
+  /// Plans are kept for so many numbers in all: those of large primes take as much memory as what
+  /// they transform.
+  private static let mostKept = 1 << 24
+  nonisolated(unsafe) private static var plans: [Key: Plan] = [:]
+  nonisolated(unsafe) private static var kept = 0
   nonisolated(unsafe) private static let mutex: UnsafeMutablePointer<pthread_mutex_t> = {
     let m = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     pthread_mutex_init(m, nil)
     return m
   }()
 
-  /// A plan over 64-byte aligned buffers of its shape. FFTW's planner is not reentrant.
-  private static func plan(_ key: Key) -> OpaquePointer? {
+  /// FFTW's planner is not reentrant.
+  private static func locked<R>(_ body: () -> R) -> R {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    if let plan = plans[key] { return plan }
+    return body()
+  }
+
+  /// A plan over 64-byte aligned buffers of its shape.
+  private static func plan(_ key: Key) -> Plan? {
+    // Goes when the lock is free again.
+    var forgotten: [Key: Plan] = [:]
+    defer { withExtendedLifetime(forgotten) {} }
+    return locked {
+      if let plan = plans[key] { return plan }
+      if kept > mostKept { (forgotten, plans, kept) = (plans, [:], 0) }
+      guard let made = made(key) else { return nil }
+      let plan = Plan(made, double: key.double)
+      plans[key] = plan
+      kept += key.h * key.w + 1 << 14
+      return plan
+    }
+  }
+
+  private static func made(_ key: Key) -> OpaquePointer? {
     let (h, w) = (Int32(key.h), Int32(key.w))
     let half = key.h * (key.w / 2 + 1)
     return withScratch { scratch in
@@ -40,7 +77,6 @@ public enum FourierTransform {
           ? fftwf_plan_dft_c2r_2d(h, w, c, r, FFTW_ESTIMATE | FFTW_DESTROY_INPUT)
           : fftwf_plan_dft_r2c_2d(h, w, r, c, FFTW_ESTIMATE)
       }
-      plans[key] = made
       return made
     }
   }
@@ -57,11 +93,11 @@ public enum FourierTransform {
     let (r, c) = (UnsafeMutableRawPointer(plane), UnsafeMutableRawPointer(spectrum))
     if double {
       fftw_execute_dft_r2c(
-        plan, r.assumingMemoryBound(to: Double.self),
+        plan.pointer, r.assumingMemoryBound(to: Double.self),
         c.assumingMemoryBound(to: fftw_complex.self))
     } else {
       fftwf_execute_dft_r2c(
-        plan, r.assumingMemoryBound(to: Float.self),
+        plan.pointer, r.assumingMemoryBound(to: Float.self),
         c.assumingMemoryBound(to: fftwf_complex.self))
     }
   }
@@ -75,11 +111,11 @@ public enum FourierTransform {
     let (r, c) = (UnsafeMutableRawPointer(plane), UnsafeMutableRawPointer(spectrum))
     if double {
       fftw_execute_dft_c2r(
-        plan, c.assumingMemoryBound(to: fftw_complex.self),
+        plan.pointer, c.assumingMemoryBound(to: fftw_complex.self),
         r.assumingMemoryBound(to: Double.self))
     } else {
       fftwf_execute_dft_c2r(
-        plan, c.assumingMemoryBound(to: fftwf_complex.self),
+        plan.pointer, c.assumingMemoryBound(to: fftwf_complex.self),
         r.assumingMemoryBound(to: Float.self))
     }
   }

@@ -34,7 +34,19 @@ final class Scratch {
 
   func mark() -> Mark { Mark(block: block, used: used) }
 
-  func release(to mark: Mark) { (block, used) = (mark.block, mark.used) }
+  func release(to mark: Mark) {
+    (block, used) = (mark.block, mark.used)
+    if Scratch.mostKept != .max, mark.block == 0, mark.used == 0 { trim() }
+  }
+
+  /// What each thread keeps.
+  nonisolated(unsafe) fileprivate static var mostKept = Int.max
+
+  private func trim() {
+    while blocks.reduce(0, { $0 + $1.size }) > Scratch.mostKept, let last = blocks.popLast() {
+      free(last.base)
+    }
+  }
 
   /// Uninitialised memory, 64-byte aligned, valid until `release(to:)` of an earlier mark.
   func take<T>(_ count: Int, of type: T.Type) -> UnsafeMutablePointer<T> {
@@ -61,6 +73,12 @@ final class Scratch {
   }
 
   func floats(_ count: Int) -> UnsafeMutablePointer<Float> { take(count, of: Float.self) }
+}
+
+public enum WorkingMemory {
+  /// Has each thread keep at most so many bytes for the next kernel: all it ever took unless this is
+  /// called, before kernels run.
+  public static func keep(_ bytes: Int) { Scratch.mostKept = bytes }
 }
 
 /// Runs `body` with the calling thread's scratch and frees what it took.

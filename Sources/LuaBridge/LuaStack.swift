@@ -118,7 +118,9 @@ public struct LuaStack {
 
   /// Pushes an error object.
   func push(_ error: LunervError) {
-    pushTable(fields: 5)
+    // However short memory is: what failed has to be told.
+    room()
+    lua_createtable(thread, 0, 5)
     let fields = [
       ("kind", error.kind.rawValue), ("message", error.description), ("where", error.place),
       ("module", error.module), ("traceback", error.traceback),
@@ -203,9 +205,9 @@ public struct LuaStack {
   @discardableResult
   public func pushTable(elements: Int = 0, fields: Int = 0) -> Bool {
     room()
-    // What Lua takes for an element, and for a field. Small ones are never refused.
+    // What Lua takes for an element, and for a field. Many small ones are as much as a large one.
     let size = 16 * elements + 40 * fields
-    guard size < 1 << 16 || !lunerv_would_overdraw(thread, size) else {
+    guard !lunerv_would_overdraw(thread, size) else {
       lunerv_bridge_of(thread).pointee.overdrawn = true
       lua_pushnil(thread)
       return false

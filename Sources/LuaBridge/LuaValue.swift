@@ -151,6 +151,7 @@ private struct LuaValueReader {
     defer { lua_settop(thread, top) }
     var elements: [LuaValue] = []
     let length = stack.length(at: index)
+    // Few elements may make a long table, whose border is where one is followed by none.
     try stack.willCopy(length)
     elements.reserveCapacity(Swift.min(length, 1 << 12))
     for position in 0..<length {

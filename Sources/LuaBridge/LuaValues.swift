@@ -154,7 +154,7 @@ extension Array: LuaArgument where Element: LuaArgument {
           ? "expected list, got an object" : "expected list, got a table with the key '\(name)'")
     }
     var result: [Element] = []
-    // A table of a few entries may say that it has any length.
+    // A table with few elements may have any length: its border is where one is followed by none.
     result.reserveCapacity(Swift.min(count, 1 << 12))
     for position in 0..<count {
       let element = try stack.withElement(position + 1, of: table) {
@@ -273,7 +273,7 @@ extension LuaStack {
   }
 
   /// Counts values that are about to be read from a table.
-  func willCopy(_ count: Int) throws(LuaTypeMismatch) {
+  public func willCopy(_ count: Int) throws(LuaTypeMismatch) {
     guard count <= state.copyLimit - state.copied else {
       throw LuaTypeMismatch("expected at most \(state.copyLimit) values in tables")
     }

@@ -146,6 +146,16 @@ final class MemoryAccount {
     live -= size
     count -= 1
   }
+
+  /// - Throws: where so many bytes, which are no tensor's and are wanted for a moment, would exceed
+  ///   what tensors may take.
+  func checkRoom(for bytes: Int) throws {
+    let taken = Arena.living(self).bytes
+    guard bytes <= largestBlock, taken <= limit - min(bytes, limit) else {
+      throw LunervError(
+        .memory, "not enough memory: \(bytes) bytes more would exceed \(limit) in all")
+    }
+  }
 }
 
 /// One block of the arena, freed with its last owner; or memory of somebody else's, which is given

@@ -143,6 +143,7 @@ extension Tensor {
           + "\(Shape.describe(shape)) to \(Shape.describe(out))")
     }
     try Work.charge(most, 8)
+    try Session.current.checkRoom(for: 24 * most)
     let map = asFeatureMap && count > 0 ? try value.asFeatureMap() : value
     let (full, layout, dtype) = (shape, map.layout, dtype)
     if Shape.count(out) == 0 || count == 0 {

@@ -114,8 +114,9 @@ extension Value {
 extension Value {
   /// Where a mask of zeros and ones has its ones, in logical order.
   func places() throws -> [Int] {
-    try Work.charge(count, 1)
+    try Work.charge(count, 4)
     let source = try contiguous()
+    try Session.current.memory.checkRoom(for: try Shape.product(count, 8))
     func find<T: Numeric>(_: T.Type) throws -> [Int] {
       let p = try source.memory(T.self)
       var places: [Int] = []

@@ -29,6 +29,13 @@ extension Tensor {
   /// The sum of products that an equation such as "bij,bjk->bik" names; `...` stands for dimensions
   /// without a letter, which broadcast. More than two tensors are contracted from left to right.
   public static func einsum(_ equation: String, _ operands: [Tensor]) throws -> Tensor {
+    guard equation.utf8.count <= 4096 else {
+      throw LunervError(
+        .argument,
+        "einsum: expected an equation of at most 4096 letters, got \(equation.utf8.count)")
+    }
+    // What is left of each operand is known by looking at all others.
+    try Work.charge(operands.count, operands.count, 64)
     let plan = try Equation(equation, operands.map(\.shape))
     for t in operands where !t.isFloating || t.dtype != operands[0].dtype {
       throw LunervError(

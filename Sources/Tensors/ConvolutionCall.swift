@@ -69,6 +69,7 @@ struct ConvolutionCall {
 
   private func compute(shape out: [Int], layout: Layout) throws -> Value {
     try Work.charge(Shape.count(out), shape.inputs / shape.groups, shape.kh, shape.kw)
+    try ConvolutionProducts.checkRoom(shape)
     let result = try Value.allocate(out, x.dtype, layout)
     let w = try self.w.contiguous()
     let b = try self.b?.contiguous()
@@ -200,17 +201,23 @@ extension Value {
         .argument, "pixel_unshuffle: \(Shape.describe(shape)) is not divisible by \(s) in space")
     }
     if s == 1 { return self }
+    try Work.charge(Work.call)
+    let out = try Shape.checked([
+      shape[0], Shape.product(shape[1], s, s), shape[2] / s, shape[3] / s,
+    ])
+    let layout = Value.imageLayout(channels: out[1], dtype: dtype)
+    // Nothing can be divided for ever.
+    if count == 0 { return try Value.allocate(out, dtype, layout) }
+    try keepShallow()
     readers += 1
-    let out = [shape[0], shape[1] * s * s, shape[2] / s, shape[3] / s]
-    return Value(
-      shape: try Shape.checked(out), dtype: dtype,
-      layout: Value.imageLayout(channels: out[1], dtype: dtype), state: .unshuffled(self, s))
+    return Value(shape: out, dtype: dtype, layout: layout, state: .unshuffled(self, s))
   }
 
   fileprivate func shuffledCopy(_ s: Int) throws -> Value {
     let (n, c, h, w) = (shape[0], shape[1] / (s * s), shape[2], shape[3])
     let out = try Value.allocate(
-      [n, c, h * s, w * s], dtype, Value.imageLayout(channels: c, dtype: dtype))
+      [n, c, Shape.product(h, s), Shape.product(w, s)], dtype,
+      Value.imageLayout(channels: c, dtype: dtype))
     let (from, to) = (strides, out.strides)
     try rearrange(
       out, sizes: [n, h, s, w, s, c],

@@ -9,6 +9,18 @@ enum ConvolutionProducts {
     dtype == .f32 ? Convolution.algorithm(for: s) : nil
   }
 
+  /// Refuses, where memory is limited, weights whose packed or transformed form would not find any:
+  /// working memory is no tensor's. Transforms take four times the weights at most, and channels come
+  /// in lanes.
+  static func checkRoom(_ s: ConvolutionShape) throws {
+    let session = Session.current
+    if session.workLeft == .max { return }
+    let inputs = s.groups == 1 ? (s.inputs + 15) / 16 * 16 : s.inputs / s.groups
+    let weights = try Shape.product(inputs, (s.outputs + 15) / 16 * 16, s.kh, s.kw)
+    if weights < 1 << 20 { return }
+    try session.memory.checkRoom(for: try Shape.product(weights, 16))
+  }
+
   /// An operand as the algorithm can read it. Convolution in groups wants the channels of both
   /// sides in the same lanes, so no view as PixelShuffle left it.
   static func operand(_ v: Value, _ algorithm: ConvolutionAlgorithm) throws -> ImageOperand {
@@ -34,6 +46,7 @@ enum ConvolutionProducts {
   static func dataGradient(_ s: ConvolutionShape, _ g: Value, _ w: Value, bias: Value?) throws
     -> Value
   {
+    try checkRoom(s)
     let (w, bias) = (try w.contiguous(), try bias?.contiguous())
     let shape = [s.n, s.inputs, s.height, s.width]
     var algorithm = algorithm(s, w.dtype)

@@ -176,6 +176,7 @@ extension Tensor {
     let full = shape
     let out = [shape[0], shape[1], h - window.count + 1, w - window.count + 1]
     let narrow = window.map(Float.init)
+    try Work.charge(count, 2 * window.count)
     let y = try value.mapPlanes(to: out) { x, y in
       WindowFilter.forward(planes: planes, h: h, w: w, window: narrow, x, y)
     } f64: { x, y in
@@ -202,6 +203,7 @@ extension Tensor {
     let (h, w) = (shape[shape.count - 2], shape[shape.count - 1])
     let planes = Shape.count(Array(shape.dropLast(2)))
     let out = Array(shape.dropLast(2)) + [h, w / 2 + 1, 2]
+    try checkTransform("rfft2", planes, h, w)
     let y = try value.mapPlanes(to: out) { x, y in
       FourierTransform.forwardAll(planes: planes, h: h, w: w, x, y)
     } f64: { x, y in

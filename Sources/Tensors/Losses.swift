@@ -38,6 +38,7 @@ extension Tensor {
     let d = try difference.value.contiguous()
     let (h, w) = (shape[shape.count - 2], shape[shape.count - 1])
     let planes = Shape.count(Array(shape.dropLast(2)))
+    try checkTransform("freq_loss", planes, h, w)
     let gradient =
       Session.current.isRecording && difference.node >= 0 ? try Value.allocate(shape, dtype) : nil
     let loss: Double

@@ -153,7 +153,9 @@ extension Value {
 
   static func concatenated(_ values: [Value], _ dim: Int) throws -> Value {
     var out = values[0].shape
-    out[dim] = values.reduce(0) { $0 + $1.shape[dim] }
+    out[dim] = try Shape.sum(values.map { $0.shape[dim] })
+    // Each is copied by itself.
+    try Work.charge(values.count, Work.call / 2)
     let dtype = values[0].dtype
     let layout =
       out.count == 4 && values.contains { $0.layout == .channelsLast }

@@ -120,6 +120,20 @@ extension Tensor {
     return Tensor.result(y, of: [self]) { [try Value.pointwise(.multiply, [$0, mask])] }
   }
 
+  /// Charges for the transforms of planes, and checks that there is memory to work in.
+  func checkTransform(_ name: String, _ planes: Int, _ h: Int, _ w: Int) throws {
+    // FFTW counts in 32 bits.
+    guard h <= Int(Int32.max), w <= Int(Int32.max) else {
+      throw LunervError(.argument, "\(name): \(Shape.describe(shape)) is too large")
+    }
+    // A plan, which may have to be made. Each plane is copied twice; large primes cost four times as
+    // much as powers of two.
+    try Work.charge(1 << 15)
+    try Work.charge(planes, try Shape.product(h, w / 2 + 1) + 64, 32)
+    // A plan, and for each of a few threads a plane and its spectrum.
+    try Session.current.memory.checkRoom(for: try Shape.product(h, w / 2 + 1, 64))
+  }
+
   /// The image (…, h, w) of a half spectrum (…, h, w/2 + 1, 2), divided by h·w: the inverse of
   /// ``fourierTransformed()``. The width is even unless it is given.
   public func inverseFourierTransformed(width: Int?) throws -> Tensor {
@@ -135,12 +149,9 @@ extension Tensor {
         .argument,
         "irfft2: expected a width of \(max(1, 2 * (columns - 1))) or \(2 * columns - 1), got \(w)")
     }
-    guard h <= Int(Int32.max), w <= Int(Int32.max) else {
-      throw LunervError(.argument, "irfft2: \(Shape.describe(shape)) is too large")
-    }
     let (full, leading) = (shape, Array(shape.dropLast(3)))
     let planes = Shape.count(leading)
-    try Work.charge(planes, h, w, 16)
+    try checkTransform("irfft2", planes, h, w)
     let y = try value.mapPlanes(to: leading + [h, w]) { y, x in
       FourierTransform.inverseAll(planes: planes, h: h, w: w, y, x)
     } f64: { y, x in

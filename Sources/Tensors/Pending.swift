@@ -7,12 +7,21 @@ import Support
 /// Longer chains are cut by storing an intermediate value.
 private let deepest = 64
 private let deepestNesting = 64
+/// What one program computes and reads at most: each may want a buffer, and trees are wider than they
+/// are deep. What is left of a larger expression is stored by programs of its own.
+private let mostRegisters = 2048
 
 extension Value {
   private var depth: Int {
-    if case .pointwise(let node) = state { return node.depth }
-    return 0
+    switch state {
+    case .pointwise(let node): node.depth
+    case .unshuffled(let source, _): source.depth + 1
+    case .stored, .convolution, .channelSums: 0
+    }
   }
+
+  /// Computes this value now if what is pending below it is as deep as may be.
+  func keepShallow() throws { if depth >= deepest { try materialise() } }
 
   /// Pending convolutions that computing this value would run inside one another.
   private var nesting: Int {
@@ -62,7 +71,7 @@ extension Value {
     try Work.charge(Work.call)
     var (depth, nesting) = (0, 0)
     for v in operands {
-      if v.depth >= deepest { try v.materialise() }
+      try v.keepShallow()
       v.readers += 1
       depth = max(depth, v.depth)
       nesting = max(nesting, v.nesting)
@@ -93,7 +102,7 @@ extension Value {
   func program<T: PointwiseScalar>(of type: T.Type) throws -> PointwiseProgramOf<T> {
     var compiler = Compiler<T>(root: self)
     let result = try compiler.register(for: self)
-    try Work.charge(physicalCount, compiler.code.count)
+    try compiler.charge()
     Session.current.profiler?.runs(compiler.code.count, over: count)
     return compiler.finish([result])
   }
@@ -102,7 +111,7 @@ extension Value {
   static func program(of values: [Value]) throws -> PointwiseProgram {
     var compiler = Compiler<Float>(root: values[0])
     let results = try values.map { try compiler.register(for: $0) }
-    try Work.charge(values[0].physicalCount, compiler.code.count)
+    try compiler.charge()
     Session.current.profiler?.runs(compiler.code.count, over: values[0].count)
     return compiler.finish(results)
   }
@@ -138,11 +147,21 @@ extension Value {
 
     init(root: Value) { self.root = root }
 
+    private var registers: Int { leaves.count + code.count }
+
+    /// For making the program, each time that somebody reads the value, and for what it computes.
+    func charge() throws {
+      try Work.charge(registers, Work.call / 2)
+      try Work.charge(root.physicalCount, code.count)
+    }
+
     mutating func register(for v: Value) throws -> Register {
       if let r = known[ObjectIdentifier(v)] { return r }
       try v.absorb()
       let r: Register
-      if v.shape == root.shape, v.layout == root.layout, case .pointwise(let node) = v.state {
+      if v.shape == root.shape, v.layout == root.layout, registers < mostRegisters,
+        case .pointwise(let node) = v.state
+      {
         var operands: [Register] = []
         for o in node.operands { operands.append(try register(for: o)) }
         code.append((.init(node.op, -1, p: node.p, q: node.q), operands))

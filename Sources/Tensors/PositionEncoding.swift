@@ -12,12 +12,13 @@ public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) th
   }
   let b = try bases.numbers()
   try Work.charge(values.count, b.count, 64)
-  var out: [Double] = []
-  out.reserveCapacity(values.count * b.count * 2)
-  for v in values {
-    let v = narrow ? Double(Float(v)) : v
-    for base in b { out.append(Glibc.sin(v * base)) }
-    for base in b { out.append(Glibc.cos(v * base)) }
+  return try Tensor.made([values.count, Shape.product(2, b.count)], .f32) { memory in
+    var out = memory.bindMemory(to: Float.self)[...]
+    func put(_ number: Double) { out[out.startIndex] = Float(number); out = out.dropFirst() }
+    for v in values {
+      let v = narrow ? Double(Float(v)) : v
+      for base in b { put(Glibc.sin(v * base)) }
+      for base in b { put(Glibc.cos(v * base)) }
+    }
   }
-  return try Tensor.from(out, [values.count, 2 * b.count])
 }

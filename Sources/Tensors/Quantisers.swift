@@ -93,6 +93,7 @@ extension Tensor {
       throw LunervError(
         .argument, "gaussian_bits: expected f32 or f64 codes, and noise of their shape and type")
     }
+    try Work.charge(count, 16)
     let codes = try value.contiguous()
     let values = try (noise.map { try apply(.add, codes, $0.value) } ?? apply(.round, codes))
       .contiguous()

@@ -91,6 +91,9 @@ public final class Session {
     defer { Arena.giveBack(bytes, of: memory) }
     return try body()
   }
+  /// - Throws: where so many bytes, which are no tensor's and are wanted for a moment, would exceed what
+  ///   tensors may take.
+  public func checkRoom(for bytes: Int) throws { try memory.checkRoom(for: bytes) }
 
   /// No single tensor may ask for more than this many bytes (2⁴⁰ unless set lower).
   public var largestBlock: Int {

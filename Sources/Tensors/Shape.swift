@@ -23,6 +23,28 @@ enum Shape {
 
   static func count(_ shape: [Int]) -> Int { shape.reduce(1, *) }
 
+  /// A size that is a product of others.
+  static func product(_ sizes: Int...) throws -> Int {
+    try combined(sizes, 1) { $0.multipliedReportingOverflow(by: $1) }
+  }
+
+  /// A size that is the sum of others.
+  static func sum(_ sizes: [Int]) throws -> Int {
+    try combined(sizes, 0) { $0.addingReportingOverflow($1) }
+  }
+
+  private static func combined(
+    _ sizes: [Int], _ start: Int, _ step: (Int, Int) -> (partialValue: Int, overflow: Bool)
+  ) throws -> Int {
+    var all = start
+    for size in sizes {
+      let (next, overflows) = step(all, size)
+      if overflows { throw LunervError(.memory, "a tensor of such sizes is too large") }
+      all = next
+    }
+    return all
+  }
+
   static func describe(_ shape: [Int]) -> String {
     "(" + shape.map(String.init).joined(separator: ", ") + ")"
   }
@@ -49,7 +71,8 @@ enum Shape {
       }
       out[d] = x == 1 ? y : x
     }
-    return out
+    // Both may be views that stand for more numbers than there is memory.
+    return try checked(out)
   }
 
   static func padded(_ shape: [Int], rank: Int) -> [Int] {

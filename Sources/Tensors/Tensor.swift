@@ -217,6 +217,12 @@ public final class Tensor {
   /// Every element in logical order.
   public func numbers() throws -> [Double] { try value.numbers() }
 
+  /// The elements, to be read one by one.
+  public func elements() throws -> TensorElements {
+    try Work.charge(count, 2)
+    return try TensorElements(value.contiguous())
+  }
+
   /// The first elements in logical order, at most `count`, read where they lie.
   public func first(_ count: Int) throws -> [Double] {
     try value.materialise()
@@ -391,7 +397,8 @@ public final class Tensor {
       throw LunervError(
         .argument, "normal_: the deviation must be at least 0 and the bound reachable")
     }
-    try refill("normal_") { p, n in
+    // What lies beyond the bound is drawn again: of a wide deviation nearly all.
+    try refill("normal_", draws: 1 + 2 * deviation / bound) { p, n in
       random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)
     } f64: { p, n in
       random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)
@@ -399,11 +406,11 @@ public final class Tensor {
   }
 
   private func refill(
-    _ name: String, f32: (UnsafeMutablePointer<Float>, Int) -> Void,
+    _ name: String, draws: Double = 1, f32: (UnsafeMutablePointer<Float>, Int) -> Void,
     f64: (UnsafeMutablePointer<Double>, Int) -> Void
   ) throws {
     try checkWritable(name)
-    try Work.charge(count, 8)
+    try Work.charge(count, Int(8 * draws))
     let fresh = try Value.allocate(shape, dtype)
     switch dtype {
     case .f32: f32(try fresh.memory(Float.self), fresh.count)
@@ -411,5 +418,25 @@ public final class Tensor {
     default: throw LunervError(.argument, "\(name): expected f32 or f64, got \(dtype.rawValue)")
     }
     value = try fresh.converted(to: value.layout)
+  }
+}
+
+/// Contiguous elements in logical order, as f64, read where they lie.
+public struct TensorElements {
+  private let value: Value
+  private let memory: UnsafeMutableRawPointer
+
+  fileprivate init(_ value: Value) throws {
+    self.value = value
+    memory = UnsafeMutableRawPointer(try value.memory(UInt8.self))
+  }
+
+  public subscript(i: Int) -> Double {
+    switch value.dtype {
+    case .f32: Double(memory.assumingMemoryBound(to: Float.self)[i])
+    case .f64: memory.assumingMemoryBound(to: Double.self)[i]
+    case .i32: Double(memory.assumingMemoryBound(to: Int32.self)[i])
+    case .u8, .bool: Double(memory.assumingMemoryBound(to: UInt8.self)[i])
+    }
   }
 }

@@ -238,8 +238,9 @@ public final class Value {
 
   /// Every element in logical order, as f64.
   func numbers() throws -> [Double] {
-    try Work.charge(count, 1)
+    try Work.charge(count, 4)
     let source = try contiguous()
+    try Session.current.memory.checkRoom(for: try Shape.product(count, 8))
     let n = count
     switch dtype {
     case .f32:
@@ -260,9 +261,30 @@ public final class Value {
   /// The same numbers in another type. Floating to integer truncates and saturates.
   func cast(to target: DType) throws -> Value {
     if target == dtype { return self }
+    // What may not fit is looked at one by one.
+    try Work.charge(count, target == .f32 || target == .f64 ? 1 : 4)
     let source = try contiguous()
     let out = try Value.allocate(shape, target)
     let n = count
+    func convert<S: BinaryInteger>(integers p: UnsafePointer<S>) throws {
+      switch target {
+      case .f32:
+        let q = try out.memory(Float.self)
+        for i in 0..<n { q[i] = Float(p[i]) }
+      case .f64:
+        let q = try out.memory(Double.self)
+        for i in 0..<n { q[i] = Double(p[i]) }
+      case .i32:
+        let q = try out.memory(Int32.self)
+        for i in 0..<n { q[i] = try Self.integer(Double(p[i])) }
+      case .u8:
+        let q = try out.memory(UInt8.self)
+        for i in 0..<n { q[i] = try Self.integer(Double(p[i])) }
+      case .bool:
+        let q = try out.memory(UInt8.self)
+        for i in 0..<n { q[i] = p[i] != 0 ? 1 : 0 }
+      }
+    }
     func convert<S: BinaryFloatingPoint>(_ p: UnsafePointer<S>) throws {
       switch target {
       case .f32:
@@ -285,27 +307,8 @@ public final class Value {
     switch dtype {
     case .f32: try convert(UnsafePointer(source.memory(Float.self)))
     case .f64: try convert(UnsafePointer(source.memory(Double.self)))
-    case .i32:
-      let p = try source.memory(Int32.self)
-      if target == .f64 {
-        let q = try out.memory(Double.self)
-        for i in 0..<n { q[i] = Double(p[i]) }
-      } else {
-        let wide = (0..<n).map { Double(p[$0]) }
-        try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }
-      }
-    case .u8, .bool:
-      let p = try source.memory(UInt8.self)
-      if target == .f32 {
-        let q = try out.memory(Float.self)
-        for i in 0..<n { q[i] = Float(p[i]) }
-      } else if target == .f64 {
-        let q = try out.memory(Double.self)
-        for i in 0..<n { q[i] = Double(p[i]) }
-      } else {
-        let wide = (0..<n).map { Double(p[$0]) }
-        try wide.withUnsafeBufferPointer { if let b = $0.baseAddress { try convert(b) } }
-      }
+    case .i32: try convert(integers: UnsafePointer(source.memory(Int32.self)))
+    case .u8, .bool: try convert(integers: UnsafePointer(source.memory(UInt8.self)))
     }
     return out
   }

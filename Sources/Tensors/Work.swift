@@ -3,8 +3,8 @@ import Support
 /// What a program that came with a file may still compute (``Session/workLeft``). Operators charge for elements, and for
 /// multiplications and additions, before they run.
 public enum Work {
-  /// What an operator costs however small it is.
-  static let call = 64
+  /// What an operator costs however small it is: about two microseconds.
+  public static let call = 1000
 
   /// - Throws: an error of kind `memory` where less is left; from then on whatever is charged.
   public static func charge(_ units: Int) throws {
@@ -34,15 +34,14 @@ public enum Work {
   /// One symbol that Lua asks for.
   public static func decodingSymbol() throws { try charge(call) }
 
-  /// A product, however large.
-  static func charge(_ a: Int, _ b: Int, _ c: Int = 1, _ d: Int = 1) throws {
+  /// A call and a product, however large.
+  public static func charge(_ a: Int, _ b: Int, _ c: Int = 1, _ d: Int = 1) throws {
     if Session.current.workLeft == .max { return }
-    var product = call
-    for factor in [a, b, c, d] {
+    var product = max(a, 1)
+    for factor in [b, c, d] {
       let (next, overflows) = product.multipliedReportingOverflow(by: max(factor, 1))
-      product = overflows ? .max - 1 : next
-      if overflows { break }
+      product = overflows ? .max : next
     }
-    try charge(product == .max - 1 ? product : product / call + call)
+    try charge(min(product, .max - 1 - call) + call)
   }
 }

@@ -123,6 +123,7 @@ function tree.path(module)
     if not field then return module.class_name .. path end
     path, module = field .. path, parent
   end
+  return "…" .. path
 end
 
 -- What nobody would train --------------------------------------------------------------------
