@@ -207,7 +207,7 @@ extension LuaStack {
   fileprivate func fail(with error: any Error, in function: NativeFunction) -> Int32 {
     switch error {
     case let bad as BadArgument:
-      let detail = bad.mismatch.text(self, at: bad.index)
+      let detail = bad.mismatch.text(self, at: bad.index).brief
       switch function.role {
       case .function, .verbatim:
         bridge.pointee.argument = bad.index

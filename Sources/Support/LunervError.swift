@@ -23,8 +23,8 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
   }
 
   public var kind: Kind
-  /// Invisible characters, as a file may hold them, are escaped; more than ``longest`` bytes are cut.
-  public var message: String { didSet { message = LunervError.told(message) } }
+  /// Invisible characters, as a file may hold them, are escaped, and what is very long is cut.
+  public var message: String { didSet { message = message.brief.harmless } }
   /// Where in the data: a tensor, an element, a file; innermost first.
   public var context: [String] { didSet { context = context.map(\.harmless) } }
   /// "file:line" of the user's script.
@@ -36,16 +36,8 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
 
   public init(_ kind: Kind, _ message: String, context: [String] = []) {
     self.kind = kind
-    self.message = LunervError.told(message)
+    self.message = message.brief.harmless
     self.context = context.map(\.harmless)
-  }
-
-  /// A script's names and texts may be of any size, and each that passes a message on reads all of it.
-  public static let longest = 1 << 14
-
-  private static func told(_ text: String) -> String {
-    guard text.utf8.count > longest else { return text.harmless }
-    return String(decoding: text.utf8.prefix(longest), as: UTF8.self).harmless + "…"
   }
 
   /// The same error with one more line of context, outermost last.

@@ -47,6 +47,12 @@ extension String {
     }
     return out
   }
+
+  /// The text, or its first 16 KB: a script's names may be of any size, and each that passes a message
+  /// on reads all of it.
+  public var brief: String {
+    utf8.count <= 1 << 14 ? self : String(decoding: utf8.prefix(1 << 14), as: UTF8.self) + "…"
+  }
 }
 
 /// Bytes that are no UTF-8, as a file's name may be, in a form for messages: `caf\xE9.png`.
