@@ -138,12 +138,6 @@ enum CoderModule {
     try symbols.withUnsafeBytes { try Tensor.from(bytes: $0, shape, .i32) }
   }
 
-  /// Symbols are about to be decoded into a list of their own.
-  private static func charge(_ symbols: Int) throws {
-    try Work.charge(symbols, 64)
-    try Session.current.checkRoom(for: 12 * symbols)
-  }
-
   static func define(_ m: LuaModule, _ lua: LuaState) {
     functions(m)
     lua.register(tables(m))

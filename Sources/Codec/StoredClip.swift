@@ -124,7 +124,7 @@ public struct StoredClip: Sendable, Equatable {
     }
     guard kind == 1 else { throw LunervError(.data, "times of kind \(kind)") }
     let first = try reader.signed("the first time")
-    guard abs(first) < 1 << 50 else { throw LunervError(.data, "times out of range") }
+    guard first.magnitude < 1 << 50 else { throw LunervError(.data, "times out of range") }
     guard frames <= StoredClip.mostTimes else {
       throw LunervError(
         .data,

@@ -20,7 +20,7 @@ public final class EventFile {
     // TensorBoard reads the files of a folder in the order of their names and never returns
     // to an earlier one, so a clock set back must not put this file before the others.
     let last = try Files.list(folder).compactMap(EventFile.timestamp).max()
-    let stamp = max(Int(time(nil)), last.map { $0 + 1 } ?? 0)
+    let stamp = max(Int(time(nil)), last.map { min($0, .max - 1) + 1 } ?? 0)
     let digits = String(stamp)
     let padded = String(repeating: "0", count: max(0, 10 - digits.count)) + digits
     path = "\(folder)/\(EventFile.prefix)\(padded).\(getpid()).lunerv"

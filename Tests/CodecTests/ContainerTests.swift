@@ -258,5 +258,11 @@ import Testing
     writer.byte(1)
     writer.signed(1 << 49)
     #expect(throws: LunervError.self) { try StoredClip(writer.bytes) }
+    // The least of all numbers, which has no magnitude of its own type.
+    writer = ByteWriter()
+    for field in [4, 4, 1, 25, 1] { writer.number(UInt64(field)) }
+    writer.byte(1)
+    writer.signed(.min)
+    #expect(throws: LunervError.self) { try StoredClip(writer.bytes) }
   }
 }

@@ -41,6 +41,17 @@ import Testing
     }
   }
 
+  @Test func namesWithTimesThatNoClockShows() throws {
+    try withTemporaryFolder { folder in
+      for time in ["9223372036854775807", "9223372036854775808", "-1", ""] {
+        try Files.writeAtomically(folder + "/events.out.tfevents.\(time).1.other", bytes: [])
+      }
+      let events = try EventFile(folder: folder)
+      try events.close()
+      #expect(try readEvents(events.path).count == 1)
+    }
+  }
+
   @Test func imagesAndHistogramsAreReadBack() throws {
     try withTemporaryFolder { folder in
       let events = try EventFile(folder: folder)
