@@ -287,12 +287,17 @@ struct TensorSurface {
   let names = NameList()
 
   /// The same for a pure operator: one that decoder programs in files may use, and that may
-  /// therefore never change or go. It has no effect but its result.
+  /// therefore never change or go. It has no effect but its result, which is another tensor than x
+  /// where nothing is to do as well: what is written to one later does not reach the other.
   func pure<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "",
     _ body: @escaping (Tensor, repeat each A) throws -> R
   ) {
-    op(name, params: params, doc: doc, body)
+    op(name, params: params, doc: doc) { (x: Tensor, rest: repeat each A) -> R in
+      let result = try body(x, repeat each rest)
+      if let same = result as? Tensor, same === x, let other = x.another() as? R { return other }
+      return result
+    }
     module.markPure(name)
   }
 

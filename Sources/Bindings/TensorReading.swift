@@ -115,7 +115,8 @@ extension TensorModule {
         @return table|number  integers for i32, u8 and bool
         """
     ) { (x: Tensor) -> Nested in try Nested(x) }
-    s.pure(
+    // A parameter stays one where there is nothing to do.
+    s.op(
       "to", params: ["dtype"],
       doc: """
         The same numbers in another dtype: f32, f64, i32, u8 or bool.
@@ -126,6 +127,7 @@ extension TensorModule {
             local pixels = clip:frame_u8(1):to("f32") / 255
         """
     ) { (x: Tensor, d: DType) in try x.cast(to: d) }
+    s.module.markPure("to")
     s.pure(
       "detach",
       doc: """
@@ -153,7 +155,7 @@ extension TensorModule {
             x:transpose(1, 2):contiguous():view(-1)
         """
     ) { (x: Tensor) -> Tensor in x }
-    s.pure(
+    s.op(
       "evaluate",
       doc: """
         Computes the value now, and returns the tensor.
@@ -166,6 +168,7 @@ extension TensorModule {
       try x.materialise()
       return x
     }
+    s.module.markPure("evaluate")
     s.pure(
       "is_finite",
       doc: """

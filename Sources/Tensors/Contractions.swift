@@ -55,7 +55,9 @@ extension Tensor {
       let later = terms[(i + 1)...].flatMap(\.labels)
       sum = try sum.contracted(terms[i], keeping: Set(plan.output).union(later))
     }
-    return try sum.ordered(plan.output)
+    let result = try sum.ordered(plan.output)
+    // "ij->ij" has nothing to do.
+    return operands.contains { $0 === result } ? result.another() : result
   }
 
   /// An equation read: the labels of each operand's dimensions, and of the result's.

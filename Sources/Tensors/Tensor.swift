@@ -280,10 +280,16 @@ public final class Tensor {
 
   // MARK: - In place
 
-  /// `part`, made of this tensor's elements by `op`, as users write it after the tensor;
-  /// ``takenBy`` where it is another tensor.
+  /// Another tensor of the same value, through which gradients flow: what is written to one does not
+  /// reach the other.
+  public func another() -> Tensor { Tensor.result(value, of: [self]) { [$0] } }
+
+  /// `part`, made of this tensor's elements by `op`, as users write it after the tensor. Where it has
+  /// all of them as they are it is another tensor, too, so that whether writing to it is an error does
+  /// not depend on shapes.
   public func giving(_ part: Tensor, as op: String) -> Tensor {
-    if part !== self { part.takenBy = op }
+    let part = part === self ? another() : part
+    part.takenBy = op
     return part
   }
 

@@ -99,10 +99,56 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
   } do
     raises(write, "what :" .. name .. " gives is a value of its own", ":clone()")
   end
+  -- Whether it is a part or all of it.
+  for name, write in pairs {
+    slice = function() x:slice(1, 1, -1):fill_(7) end,
+    view = function() x:view(2, 3):add_(1) end,
+    reshape = function() x:reshape(2, -1):add_(1) end,
+    permute = function() x:permute(1, 2):mul_(2) end,
+    expand = function() x:expand(2, 3):uniform_(0, 1) end,
+    flatten = function() x:flatten(2):fill_(1) end,
+    ["x[…]"] = function() x[{ {}, {} }]:fill_(1) end,
+  } do
+    local given = name == "x[…]" and name or ":" .. name
+    raises(write, "what " .. given .. " gives is a value of its own", ":clone()")
+  end
   equal(x:sum():item(), 0)
-  -- A copy is one's own, and so is what an operator made; all of a tensor is the tensor.
+  -- A copy is one's own, and so is what an operator made.
   equal(x:select(1, 1):clone():fill_(7):sum():item(), 21)
   equal((x:view(-1) + 1):fill_(2):sum():item(), 12)
+end)
+
+test("what an operator gives is another tensor, where it has nothing to do as well", function()
+  for name, f in pairs {
+    view = function(x) return x:view(1, 1, 2, 2) end,
+    slice = function(x) return x:slice(3, 1, 2) end,
+    index = function(x) return x[{}] end,
+    pad = function(x) return x:pad { left = 0 } end,
+    pad_list = function(x) return x:pad { 0, 0 } end,
+    roll = function(x) return x:roll(0, 3) end,
+    flip = function(x) return x:flip {} end,
+    shuffle = function(x) return x:pixel_shuffle(1):pixel_unshuffle(1) end,
+    size = function(x) return x:interpolate { size = { 2, 2 } } end,
+    linear = function(x) return x:interpolate { size = { 2, 2 }, mode = "bilinear" } end,
+    einsum = function(x) return lv.einsum("...->...", x) end,
+    cat = function(x) return lv.cat({ x }, 1) end,
+    clamp = function(x) return x:clamp() end,
+    meshgrid = function(x) return lv.meshgrid { x:view(-1) }:view(1, 1, 2, 2) end,
+    tril = function(x) return x:tril(9) end,
+    index_select = function(x) return x:index_select(3, { 1, 2 }) end,
+  } do
+    local x = lv.ones(1, 1, 2, 2)
+    local y = f(x)
+    assert(not rawequal(x, y), name)
+    x:fill_(7)
+    if y:sum():item() ~= 4 then error(name .. ": what was written to x reaches what it gave") end
+    -- Gradients flow as through any other.
+    x.requires_grad = true
+    f(x):sum():backward()
+    equal(x.grad:tolist(), { { { { 1, 1 }, { 1, 1 } } } })
+  end
+  local x = lv.ones(2)
+  assert(rawequal(x:evaluate(), x) and rawequal(x:contiguous(), x) and rawequal(x:to "f32", x))
 end)
 
 test("a name that does not exist is an error that points the way", function()
