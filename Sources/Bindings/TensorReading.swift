@@ -14,7 +14,7 @@ extension TensorModule {
     init(_ x: Tensor) throws {
       // A table's element takes as long as many numbers of a tensor.
       try Work.charge(x.count, 32)
-      (shape, elements) = (x.shape, try x.elements())
+      (shape, elements) = (x.shape, try x.readElements())
       integral = x.dtype != .f32 && x.dtype != .f64
     }
 

@@ -218,7 +218,7 @@ public final class Tensor {
   public func numbers() throws -> [Double] { try value.numbers() }
 
   /// The elements, to be read one by one.
-  public func elements() throws -> TensorElements {
+  public func readElements() throws -> TensorElements {
     try Work.charge(count, 2)
     return try TensorElements(value.contiguous())
   }
