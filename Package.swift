@@ -68,6 +68,18 @@ func mpiFlags() -> (compile: [String], link: [String]) {
 }
 let mpi = mpiFlags()
 
+// The fuzzer's program is built only where it is asked for, by scripts/fuzz and scripts/test: it is
+// no part of what others build.
+let fuzzing: [Target] =
+  Context.environment["LUNERV_FUZZ"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "Fuzz",
+      dependencies: ["Support", "Coder", "Codec", "Kernels", "Tensors", "LuaBridge", "Bindings"],
+      path: "Tests/Fuzz", exclude: ["README.md", "corpus"], swiftSettings: swift)
+  ]
+
 let package = Package(
   name: "lunerv",
   products: [
@@ -161,5 +173,5 @@ let package = Package(
     .testTarget(
       name: "LunervTests", dependencies: ["Lunerv", "LunervCodec", "Tensors"],
       swiftSettings: swift),
-  ]
+  ] + fuzzing
 )

@@ -50,7 +50,8 @@ final class Scratch {
 
   /// Uninitialised memory, 64-byte aligned, valid until `release(to:)` of an earlier mark.
   func take<T>(_ count: Int, of type: T.Type) -> UnsafeMutablePointer<T> {
-    let bytes = roundUp(max(count, 1) * MemoryLayout<T>.stride, 64)
+    let own = roundUp(max(count, 1) * MemoryLayout<T>.stride, 64)
+    let bytes = own + Scratch.gap
     while block < blocks.count, used + bytes > blocks[block].size {
       block += 1
       used = 0
@@ -69,8 +70,19 @@ final class Scratch {
     }
     let p = (blocks[block].base + used).assumingMemoryBound(to: T.self)
     used += bytes
+    #if FUZZ
+      unpoison(p, own)
+      poison(UnsafeMutableRawPointer(p) + own, Scratch.gap)
+    #endif
     return p
   }
+
+  /// Bytes behind each piece of memory that nobody may touch.
+  #if FUZZ
+    private static let gap = 64
+  #else
+    private static let gap = 0
+  #endif
 
   func floats(_ count: Int) -> UnsafeMutablePointer<Float> { take(count, of: Float.self) }
 }
@@ -80,6 +92,14 @@ public enum WorkingMemory {
   /// called, before kernels run.
   public static func keep(_ bytes: Int) { Scratch.mostKept = bytes }
 }
+
+#if FUZZ
+  // The sanitizer's own: which memory may be touched.
+  @_silgen_name("__asan_poison_memory_region")
+  private func poison(_ start: UnsafeMutableRawPointer, _ count: Int)
+  @_silgen_name("__asan_unpoison_memory_region")
+  private func unpoison(_ start: UnsafeMutableRawPointer, _ count: Int)
+#endif
 
 /// Runs `body` with the calling thread's scratch and frees what it took.
 @inline(__always) func withScratch<R>(_ body: (Scratch) -> R) -> R {
