@@ -74,10 +74,14 @@ let fuzzing: [Target] =
   Context.environment["LUNERV_FUZZ"] == nil
   ? []
   : [
+    .target(
+      name: "CFuzz", dependencies: ["CLua"], path: "Tests/Fuzz/CFuzz", cSettings: c),
     .executableTarget(
       name: "Fuzz",
-      dependencies: ["Support", "Coder", "Codec", "Kernels", "Tensors", "LuaBridge", "Bindings"],
-      path: "Tests/Fuzz", exclude: ["README.md", "corpus"], swiftSettings: swift)
+      dependencies: [
+        "Support", "Coder", "Codec", "Kernels", "Tensors", "LuaBridge", "Bindings", "CFuzz",
+      ],
+      path: "Tests/Fuzz", exclude: ["README.md", "corpus", "CFuzz"], swiftSettings: swift),
   ]
 
 let package = Package(

@@ -1,4 +1,6 @@
+import CFuzz
 @preconcurrency import Glibc
+@testable import LuaBridge
 import Support
 
 #if FUZZ
@@ -35,6 +37,13 @@ enum Fuzzing {
 
   /// Whether programs that inputs stand for are printed.
   static let shows = getenv("LUNERV_FUZZ_SHOW") != nil
+
+  /// Lets the fuzzer see which lines of the library a state runs.
+  static func watch(_ lua: LuaState) {
+    #if FUZZ
+      lunerv_fuzz_watch(lua.main)
+    #endif
+  }
 
   static func main() {
     setvbuf(stdout, nil, _IOLBF, 0)

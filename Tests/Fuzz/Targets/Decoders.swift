@@ -38,6 +38,7 @@ enum Confined {
 
     init() throws {
       host = try Host(confinedTo: heapLimit) { _ in }
+      Fuzzing.watch(host.lua)
       host.session.memoryLimit = memoryLimit
       decode = try host.lua.load(
         source: """
@@ -96,6 +97,7 @@ enum Confined {
         require(count == 12 * clip.height * clip.width, "a frame of \(count) bytes")
       }
     }
+    Fuzzing.watch(host.lua)
     host.session.memoryLimit = memoryLimit
     host.session.workLeft = 50_000_000
     defer {

@@ -24,6 +24,7 @@ private final class LibraryFuzz {
   init() throws {
     ThreadPool.shared.threads = 2
     host = try Host()
+    Fuzzing.watch(host.lua)
     host.session.memoryLimit = memoryLimit
     build = try host.lua.load(
       source: """

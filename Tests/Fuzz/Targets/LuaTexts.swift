@@ -33,6 +33,7 @@ private final class LuaTexts {
 
   init() throws {
     host = try Host()
+    Fuzzing.watch(host.lua)
     // Help goes nowhere.
     parse = try host.lua.load(
       source: """
