@@ -111,6 +111,7 @@ enum ProcessModule {
       var done = 0
       while done < bytes.count {
         let n = write(2, bytes.baseAddress.map { $0 + done }, bytes.count - done)
+        if n < 0, errno == EINTR { continue }
         if n <= 0 { break }
         done += n
       }

@@ -21,6 +21,7 @@ struct Lunerv: ParsableCommand {
   static func main() {
     // A file that may not grow is an error like a full disk, not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
+    nameSuddenEnds()
     DecoderProgram.declareCommand()
     if CommandLine.arguments.dropFirst().first == ConfinedDecoder.command {
       Glibc.exit(ConfinedDecoder.run(Array(CommandLine.arguments.dropFirst(2))))
@@ -50,6 +51,34 @@ struct Lunerv: ParsableCommand {
       print(fullMessage(for: error))
     }
     Glibc.exit(0)
+  }
+
+  /// The runtime and the libraries abort where the system has no more memory, and a file that cannot
+  /// be read while it is mapped is a signal. Both end in a line that says so, whatever stands above.
+  private static func nameSuddenEnds() {
+    func name(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
+      var action = sigaction()
+      action.__sigaction_handler.sa_handler = handler
+      // What the handler raises anew then ends the process as if there were none.
+      action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND))
+      sigaction(signal, &action, nil)
+    }
+    name(SIGABRT) { _ in
+      let line: StaticString = """
+        lunerv: aborted, as libraries do where the system has no more memory; files are whole, and \
+        --resume goes on\n
+        """
+      _ = write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
+      raise(SIGABRT)
+    }
+    name(SIGBUS) { _ in
+      let line: StaticString = """
+        lunerv: a file could not be read where it is mapped into memory: its disk failed, or another \
+        program cut it short\n
+        """
+      _ = write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
+      raise(SIGBUS)
+    }
   }
 
   /// Answers `lunerv help NAME`, unless the name is a command's; whether it did.
@@ -110,8 +139,7 @@ struct Lunerv: ParsableCommand {
     var message = error.text
     var traceback = error.traceback
     switch error.kind {
-    case .memory: traceback = nil
-    case .usage, .io, .data, .numeric:
+    case .usage, .io, .data, .numeric, .memory:
       let place = error.place.flatMap { $0.hasPrefix("lunerv:") ? nil : $0 }
       message = [place, error.module, error.description].compactMap { $0 }.joined(separator: ": ")
       traceback = nil

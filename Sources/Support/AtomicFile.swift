@@ -60,15 +60,14 @@ public final class AtomicFile {
       throw LunervError(.io, "'\(path.printable)' is written and closed already")
     }
     try orDiscard {
-      try descriptor.sync()
-      try descriptor.close()
       if let temporary {
-        guard rename(temporary.path, target) == 0 else { throw Files.failure(path, "write") }
-        temporary.keep()
+        try temporary.publish(as: target)
+      } else {
+        try descriptor.sync()
+        try descriptor.close()
       }
       isOpen = false
     }
-    if temporary != nil { try Files.syncFolder(Files.split(target).folder) }
   }
 
   /// Removes the temporary and leaves what was at `path` as it was. Harmless after

@@ -169,8 +169,13 @@ public enum Files {
     return (index == 0 ? "/" : String(decoding: bytes[..<index], as: UTF8.self), name)
   }
 
+  /// Waits until the content of a file is on the disk.
+  public static func sync(_ path: String) throws {
+    try Descriptor.open(path, O_RDONLY).sync()
+  }
+
   /// Makes creations, renames and removals in a folder survive a power cut.
-  static func syncFolder(_ folder: String) throws {
+  public static func syncFolder(_ folder: String) throws {
     // A folder one may write but not read cannot be opened: nothing to be done.
     guard let handle = try? Descriptor.open(folder, O_RDONLY | O_DIRECTORY) else { return }
     try handle.sync()
@@ -217,7 +222,8 @@ public final class Descriptor {
   let path: String
   public private(set) var number: Int32
 
-  init(path: String, number: Int32) {
+  /// Takes over an open descriptor; errors speak of `path`.
+  public init(path: String, number: Int32) {
     self.path = path
     self.number = number
   }
@@ -226,15 +232,26 @@ public final class Descriptor {
     if number >= 0 { Glibc.close(number) }
   }
 
-  public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o666) throws -> Descriptor
-  {
+  /// Opens a file; errors speak of `shownAs`, where that is another.
+  public static func open(
+    _ path: String, _ flags: Int32, mode: mode_t = 0o666, shownAs name: String? = nil
+  ) throws -> Descriptor {
     try Files.checkPath(path)
     let action = flags & O_CREAT != 0 ? "create" : "open"
     while true {
       let number = Glibc.open(path, flags | O_CLOEXEC, mode)
-      if number >= 0 { return Descriptor(path: path, number: number) }
-      if errno != EINTR { throw Files.failure(path, action) }
+      if number >= 0 { return Descriptor(path: name ?? path, number: number) }
+      if errno != EINTR { throw Files.failure(name ?? path, action) }
     }
+  }
+
+  /// A new file without a name, which is gone with the process; nil where the file system has none
+  /// or refuses.
+  public static func unnamed(
+    in folder: String, _ flags: Int32, mode: mode_t, shownAs name: String
+  ) -> Descriptor? {
+    // O_TMPFILE, a macro that Swift does not see.
+    try? open(folder, 0o20000000 | O_DIRECTORY | flags, mode: mode, shownAs: name)
   }
 
   func status() throws -> stat {
@@ -253,7 +270,7 @@ public final class Descriptor {
   }
 
   /// All the bytes, however many calls that takes.
-  func write(_ bytes: UnsafeRawBufferPointer) throws {
+  public func write(_ bytes: UnsafeRawBufferPointer) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
       let piece = UnsafeRawBufferPointer(rebasing: rest.prefix(1 << 30))
@@ -265,6 +282,13 @@ public final class Descriptor {
       } else if errno != EINTR {
         throw Files.failure(path, "write")
       }
+    }
+  }
+
+  /// Makes a file as long as that; what is added is zero.
+  public func resize(_ bytes: Int) throws {
+    while ftruncate(number, bytes) != 0 {
+      if errno != EINTR { throw Files.failure(path, "write") }
     }
   }
 
@@ -280,7 +304,7 @@ public final class Descriptor {
   }
 
   /// Closes and reports what the kernel had put off until now.
-  func close() throws {
+  public func close() throws {
     guard number >= 0 else { return }
     defer { number = -1 }
     if Glibc.close(number) != 0, errno != EINTR { throw Files.failure(path, "write") }

@@ -1,12 +1,11 @@
 import Glibc
-import Synchronization
 
 /// A file or folder under a hidden name beside the place where it will be moved when it is
 /// complete.
 ///
 /// It is locked as long as this object lives, so that no other process takes it for one that a
 /// killed process left. ``remove()``, the end of this object's life and the end of the process
-/// (`os.exit` too) remove it, unless ``keep()`` has said that it was moved.
+/// (`os.exit` too) remove it, unless ``publish(as:)`` has moved it.
 public final class Temporary {
   public enum Kind: Sendable { case file, folder }
 
@@ -14,12 +13,18 @@ public final class Temporary {
   public let kind: Kind
   /// Open for writing, where it is a file.
   let descriptor: Descriptor
+  private let folder: String
+  private let name: String
   private var isOurs = true
 
-  /// Makes one in the folder of `target`; errors speak of `shownAs`.
+  /// Makes one in a folder; errors speak of `shownAs`. The first one in a folder clears that of what
+  /// killed processes left there.
   public init(_ kind: Kind, in folder: String, shownAs name: String) throws {
     self.kind = kind
+    self.folder = folder
+    self.name = name
     Self.removeAllAtExit
+    if Self.visited.withLock({ $0.insert(folder).inserted }) { Self.removeStale(in: folder) }
     let made: (descriptor: Descriptor, path: String)
     if kind == .file, let unnamed = try Self.makeUnnamed(in: folder, shownAs: name) {
       made = unnamed
@@ -35,13 +40,12 @@ public final class Temporary {
   private static func makeUnnamed(in folder: String, shownAs name: String) throws -> (
     Descriptor, String
   )? {
-    // O_TMPFILE, a macro that Swift does not see.
-    let number = open(folder, 0o20000000 | O_DIRECTORY | O_WRONLY | O_CLOEXEC, 0o666)
-    guard number >= 0 else { return nil }
-    let made = Descriptor(path: name, number: number)
-    flock(number, LOCK_EX | LOCK_NB)
+    guard let made = Descriptor.unnamed(in: folder, O_WRONLY, mode: 0o666, shownAs: name) else {
+      return nil
+    }
+    flock(made.number, LOCK_EX | LOCK_NB)
     let path = folder + "/" + Self.name(of: try made.status())
-    let own = "/proc/self/fd/\(number)"
+    let own = "/proc/self/fd/\(made.number)"
     guard linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 else { return nil }
     return (made, path)
   }
@@ -55,18 +59,16 @@ public final class Temporary {
       let number: Int32
       switch kind {
       case .file: number = open(first, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      case .folder:
-        number =
-          mkdir(first, 0o777) == 0
-          ? open(first, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1
+      case .folder: number = makeFolder(first)
       }
       if number >= 0 {
         flock(number, LOCK_EX | LOCK_NB)
         let made = Descriptor(path: name, number: number)
         let path = folder + "/" + Self.name(of: try made.status())
         guard rename(first, path) == 0 else {
+          let failure = Files.failure(name, "create")
           Self.remove(first, kind)
-          throw Files.failure(name, "create")
+          throw failure
         }
         return (made, path)
       }
@@ -74,15 +76,34 @@ public final class Temporary {
     }
   }
 
-  deinit { remove() }
-
-  /// Says that it has its own name now.
-  public func keep() {
-    isOurs = false
-    Self.forget(path)
+  /// Makes a folder and opens it; −1 and `errno` where either fails, and no folder then.
+  private static func makeFolder(_ path: String) -> Int32 {
+    guard mkdir(path, 0o777) == 0 else { return -1 }
+    while true {
+      let number = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+      let code = errno
+      if number >= 0 { return number }
+      if code == EINTR { continue }
+      rmdir(path)
+      errno = code
+      return -1
+    }
   }
 
-  /// Removes it with all that is in it. Harmless after ``keep()`` and when called twice.
+  deinit { remove() }
+
+  /// Writes it through to the disk, gives it the name `target` in its folder, and makes that survive a
+  /// power cut. A disk that fails when it is asked to keep the bytes leaves what was at `target`.
+  public func publish(as target: String) throws {
+    try descriptor.sync()
+    try descriptor.close()
+    guard rename(path, target) == 0 else { throw Files.failure(name, "write") }
+    isOurs = false
+    Self.forget(path)
+    try Files.syncFolder(folder)
+  }
+
+  /// Removes it with all that is in it. Harmless after ``publish(as:)`` and when called twice.
   public func remove() {
     guard isOurs else { return }
     isOurs = false
@@ -94,7 +115,8 @@ public final class Temporary {
 
   private static let prefix = ".lunerv-"
   private static let suffix = ".tmp"
-  private static let unfinished = Mutex<[String: Kind]>([:])
+  private static let unfinished = Guarded<[String: Kind]>([:])
+  private static let visited = Guarded<Set<String>>([])
   private static let removeAllAtExit: Void = {
     atexit {
       for (path, kind) in Temporary.unfinished.withLock({ $0 }) {
@@ -163,7 +185,7 @@ public final class Temporary {
 /// Folders in which this process names every file that it writes. A link in one of them was not
 /// made by it: writing replaces the link and leaves what it leads to alone.
 public enum WorkFolders {
-  private static let known = Mutex<Set<[UInt]>>([])
+  private static let known = Guarded<Set<[UInt]>>([])
 
   /// Makes a folder, and those above it, one of them, and clears it of what killed processes left.
   ///

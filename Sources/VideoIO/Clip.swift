@@ -1,6 +1,5 @@
 @preconcurrency import Glibc
 import Support
-import Synchronization
 
 /// A video whose frames are decoded once and then read in any order.
 ///
@@ -32,7 +31,7 @@ public final class Clip: Sendable {
     /// How many bodies of ``withFrame(_:_:)`` are running.
     var readers = 0
   }
-  private let state: Mutex<State>
+  private let state: Guarded<State>
 
   /// Opens and decodes a video.
   ///
@@ -65,7 +64,7 @@ public final class Clip: Sendable {
     timeBase = timing.timeBase
     hasAudio = reader.hasAudio
     warnings = reader.warnings
-    state = Mutex(State(store: store))
+    state = Guarded(State(store: store))
   }
 
   /// Calls `body` with the bytes of frame `index`, valid during the call.

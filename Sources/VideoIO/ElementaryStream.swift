@@ -24,12 +24,12 @@ final class ElementarySink: FrameSink {
 
   func finish() throws {
     try encoder.encode(nil, pts: 0, put)
-    sink.close()
+    try sink.close()
     try file.publish()
   }
 
   func abandon() {
-    sink.close()
+    try? sink.close()
     file.discard()
   }
 

@@ -48,11 +48,13 @@ final class MuxedSink: FrameSink {
     stream.pointee.r_frame_rate = settings.frameRate.av
     stream.pointee.sample_aspect_ratio = AVRational(num: 1, den: 1)
     try check(Int32(avcodec_parameters_from_context(stream.pointee.codecpar, encoder.context)))
-    try check { avio_open2(&format.pointee.pb, url, AVIO_FLAG_WRITE, nil, nil) }
+    try check {
+      Libav.uninterrupted { avio_open2(&format.pointee.pb, url, AVIO_FLAG_WRITE, nil, nil) }
+    }
     var options: OpaquePointer?
     defer { av_dict_free(&options) }
     // The index in front: a cut-off copy can still be read.
-    if container != "matroska" { av_dict_set(&options, "movflags", "faststart", 0) }
+    if container != "matroska" { try Libav.set(&options, "movflags", "faststart") }
     try check { avformat_write_header(format, &options) }
   }
 
@@ -71,7 +73,11 @@ final class MuxedSink: FrameSink {
     try check { av_write_trailer(format) }
     avio_flush(format.pointee.pb)
     try check(format.pointee.pb?.pointee.error ?? 0)
-    try check { avio_closep(&format.pointee.pb) }
+    // What is closed is closed, though a signal came.
+    try check {
+      let code = avio_closep(&format.pointee.pb)
+      return code == Libav.interrupted ? 0 : code
+    }
     closeFormat()
     try file.publish()
   }
@@ -127,7 +133,6 @@ final class PlainSink: FrameSink {
   private let width: Int
   private let height: Int
   private var row: [UInt8] = []
-  private var isOpen = true
 
   init(path: String, layout: Layout, width: Int, height: Int, frameRate: Rational) throws {
     self.layout = layout
@@ -182,18 +187,13 @@ final class PlainSink: FrameSink {
   }
 
   func finish() throws {
-    closeSink()
+    try sink.close()
     try file?.publish()
   }
 
   func abandon() {
-    closeSink()
+    try? sink.close()
     file?.discard()
-  }
-
-  private func closeSink() {
-    if isOpen { sink.close() }
-    isOpen = false
   }
 }
 
@@ -224,13 +224,10 @@ final class FolderSink: FrameSink {
     let name = "\(pending.temporary)/frame_\(padded).png"
     var written = false
     try encoder.encode(rgb, pts: pts) { packet in
-      let file = Glibc.open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-      guard file >= 0 else { throw systemError("\(path)/frame_\(padded).png") }
-      Glibc.close(file)
-      let sink = try ByteSink(path: name, name: "\(path)/frame_\(padded).png")
-      defer { sink.close() }
+      let sink = try ByteSink(path: name, name: "\(path)/frame_\(padded).png", isNew: true)
       try sink.write(
         UnsafeRawBufferPointer(start: packet.pointee.data, count: Int(packet.pointee.size)))
+      try sink.close()
       written = true
     }
     guard written else { throw LunervError(.io, "\(path): the PNG encoder gave no image") }

@@ -17,7 +17,7 @@ final class FrameStore {
   private var inMemory: [UnsafeMutableRawPointer] = []
   /// Where the next block is written by the caller; handed to `inMemory` or to the file.
   private var scratch: UnsafeMutableRawPointer?
-  private var file: Int32 = -1
+  private var file: Descriptor?
   private var mapping: UnsafeMutableRawPointer?
   /// Mapped blocks that may be resident, least recently used first.
   private var recent: [Int] = []
@@ -37,7 +37,6 @@ final class FrameStore {
     for block in inMemory { free(block) }
     free(scratch)
     if let mapping { munmap(mapping, mappedBytes) }
-    if file >= 0 { close(file) }
   }
 
   /// Blocks in the file begin on pages, so that each can be dropped for itself.
@@ -63,13 +62,14 @@ final class FrameStore {
       inMemory.append(block)
       scratch = nil
     } else {
-      if file < 0 { file = try Self.anonymousFile(in: folder) }
-      try write(block, at: (count - inMemory.count) * pitch)
+      let file = try self.file ?? Self.anonymousFile(in: folder)
+      self.file = file
+      try write(block, at: (count - inMemory.count) * pitch, of: file.number)
     }
     count += 1
   }
 
-  private func write(_ block: UnsafeMutableRawPointer, at offset: Int) throws {
+  private func write(_ block: UnsafeMutableRawPointer, at offset: Int, of file: Int32) throws {
     var done = 0
     while done < blockBytes {
       let written = pwrite(file, block + done, blockBytes - done, off_t(offset + done))
@@ -86,10 +86,11 @@ final class FrameStore {
   func seal() throws {
     free(scratch)
     scratch = nil
-    guard file >= 0 else { return }
+    guard let file else { return }
     // The last block ends on a page too: what is mapped must exist.
-    guard ftruncate(file, off_t(mappedBytes)) == 0,
-      let memory = mmap(nil, mappedBytes, PROT_READ, MAP_SHARED, file, 0), memory != MAP_FAILED
+    try file.resize(mappedBytes)
+    guard let memory = mmap(nil, mappedBytes, PROT_READ, MAP_SHARED, file.number, 0),
+      memory != MAP_FAILED
     else { throw systemError("\(folder): the frame cache cannot be mapped") }
     mapping = memory
   }
@@ -124,12 +125,14 @@ final class FrameStore {
     madvise(mapping + (old - inMemory.count) * pitch, pitch, Int32(MADV_DONTNEED))
   }
 
-  private static func anonymousFile(in folder: String) throws -> Int32 {
+  private static func anonymousFile(in folder: String) throws -> Descriptor {
+    let name = folder + "/frame cache"
+    if let file = Descriptor.unnamed(in: folder, O_RDWR, mode: 0o600, shownAs: name) { return file }
     var template = Array((folder + "/lunerv-cache-XXXXXX").utf8CString)
     let file = mkstemp(&template)
     guard file >= 0 else { throw systemError("\(folder): the frame cache cannot be made") }
     _ = fcntl(file, F_SETFD, FD_CLOEXEC)
     unlink(template)
-    return file
+    return Descriptor(path: name, number: file)
   }
 }

@@ -93,9 +93,9 @@ final class InputFile {
     var callback = interruption.callback
     var settings: OpaquePointer?
     defer { av_dict_free(&settings) }
-    av_dict_set(&settings, "protocol_whitelist", "file,pipe", 0)
+    try Libav.set(&settings, "protocol_whitelist", "file,pipe")
     let opened = Libav.listening {
-      avio_open2(&io, url, AVIO_FLAG_READ, &callback, &settings)
+      Libav.uninterrupted { avio_open2(&io, url, AVIO_FLAG_READ, &callback, &settings) }
     }
     guard opened.code >= 0 else {
       try stopIfInterrupted()
@@ -123,11 +123,11 @@ final class InputFile {
     context.pointee.interrupt_callback = callback
     lunerv_forbid_other_files(context)
     av_dict_free(&settings)
-    av_dict_set(&settings, "protocol_whitelist", "file,pipe", 0)
+    try Libav.set(&settings, "protocol_whitelist", "file,pipe")
     if let raw = options.raw {
-      av_dict_set(&settings, "video_size", "\(raw.width)x\(raw.height)", 0)
-      av_dict_set(&settings, "pixel_format", raw.pixelFormat, 0)
-      av_dict_set(&settings, "framerate", (options.inputRate ?? Rational(25)).description, 0)
+      try Libav.set(&settings, "video_size", "\(raw.width)x\(raw.height)")
+      try Libav.set(&settings, "pixel_format", raw.pixelFormat)
+      try Libav.set(&settings, "framerate", (options.inputRate ?? Rational(25)).description)
     }
     let read = Libav.listening { avformat_open_input(&format, url, input, &settings) }
     guard read.code >= 0, let format else {
@@ -183,8 +183,8 @@ final class InputFile {
       settings.deallocate()
     }
     for index in 0..<count {
-      av_dict_set(&settings[index], "max_pixels", "\(options.maxPixels)", 0)
-      av_dict_set(&settings[index], "threads", "1", 0)
+      try Libav.set(&settings[index], "max_pixels", "\(options.maxPixels)")
+      try Libav.set(&settings[index], "threads", "1")
     }
     let found = Libav.listening {
       avformat_find_stream_info(format, count > 0 ? settings : nil)

@@ -1,7 +1,6 @@
 import CFFmpeg
 @preconcurrency import Glibc
 import Support
-import Synchronization
 
 /// What every file here needs of libav: quiet logs, texts for codes, owned frames.
 enum Libav {
@@ -25,7 +24,7 @@ enum Libav {
   }()
 
   /// The last error line of each thread that is inside ``listening(_:)``.
-  private static let lines = Mutex<[pthread_t: String]>([:])
+  private static let lines = Guarded<[pthread_t: String]>([:])
 
   /// Runs libav calls and returns what they returned with the last error line that they
   /// logged from this thread, or "".
@@ -35,6 +34,20 @@ enum Libav {
     let code = body()
     let line = lines.withLock { $0.removeValue(forKey: thread) } ?? ""
     return (code, line)
+  }
+
+  /// Calls again what a signal cut short: libav gives up where a file is opened then.
+  static func uninterrupted(_ body: () -> Int32) -> Int32 {
+    while true {
+      let code = body()
+      if code != interrupted { return code }
+    }
+  }
+
+  /// Sets an option. One that is missing for want of memory would go unnoticed: other bytes would be
+  /// written, or files opened that must not be.
+  static func set(_ options: inout OpaquePointer?, _ key: String, _ value: String) throws {
+    guard av_dict_set(&options, key, value, 0) >= 0 else { throw noMemory("an option of libav") }
   }
 
   /// libav's text for a negative return value.
@@ -62,6 +75,7 @@ enum Libav {
 
   static let endOfFile = lunerv_averror_eof()
   static let tryAgain = lunerv_averror(EAGAIN)
+  static let interrupted = lunerv_averror(EINTR)
   static let outOfMemory = lunerv_averror(ENOMEM)
   static let noTimestamp = lunerv_no_pts()
 

@@ -34,6 +34,7 @@ final class PendingFile {
   init(folder target: String, isOurs: (String) -> Bool) throws {
     switch try PathKind(target) {
     case .folder:
+      Temporary.removeStale(in: target, olderThan: 0)
       stale = try names(in: target)
       if let other = stale.first(where: { !isOurs($0) }) {
         throw LunervError(
@@ -56,26 +57,35 @@ final class PendingFile {
   /// Writes through to the disk and gives the file its name.
   func publish() throws {
     guard isPending else { return }
-    if made.kind == .file {
-      try Self.sync(temporary)
-      guard rename(temporary, target) == 0 else { throw systemError(target) }
-      made.keep()
-    } else if try PathKind(target) == .folder {
-      // An existing folder stays: it may be a mount point or someone's current directory.
-      for name in stale where unlink(target + "/" + name) != 0 && errno != ENOENT {
+    if made.kind == .folder {
+      let new = try names(in: temporary)
+      for name in new { try Files.sync(temporary + "/" + name) }
+      if try PathKind(target) == .folder {
+        try replaceContent(by: new)
+        isPending = false
+        return
+      }
+    }
+    try made.publish(as: target)
+    isPending = false
+  }
+
+  /// An existing folder stays: it may be a mount point or someone's current directory. Its files are
+  /// replaced one by one, so that each is an old or a new one whatever happens on the way.
+  private func replaceContent(by new: [String]) throws {
+    for name in new {
+      guard rename(temporary + "/" + name, target + "/" + name) == 0 else {
         throw systemError(target + "/" + name)
       }
-      for name in try names(in: temporary) {
-        guard rename(temporary + "/" + name, target + "/" + name) == 0 else {
-          throw systemError(target + "/" + name)
-        }
-      }
-      made.remove()
-    } else {
-      guard rename(temporary, target) == 0 else { throw systemError(target) }
-      made.keep()
     }
-    isPending = false
+    let kept = Set(new)
+    for name in stale where !kept.contains(name) {
+      guard unlink(target + "/" + name) == 0 || errno == ENOENT else {
+        throw systemError(target + "/" + name)
+      }
+    }
+    made.remove()
+    try Files.syncFolder(target)
   }
 
   /// Removes what was written. Does nothing after ``publish()``.
@@ -85,47 +95,28 @@ final class PendingFile {
     made.remove()
   }
 
-  private static func sync(_ path: String) throws {
-    let file = Glibc.open(path, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { throw systemError(path) }
-    defer { Glibc.close(file) }
-    guard fsync(file) == 0 else { throw systemError(path) }
-  }
 }
 
-/// Writes bytes to a descriptor; on standard output a closed pipe is an error, not a signal.
+/// Writes bytes to a file, or to standard output, where a closed pipe is an error and not a signal.
 struct ByteSink {
-  private let descriptor: Int32
-  private let name: String
-  private let ownsDescriptor: Bool
+  /// nil is standard output.
+  private let file: Descriptor?
 
   /// Standard output.
-  init() {
-    descriptor = STDOUT_FILENO
-    name = "standard output"
-    ownsDescriptor = false
-  }
+  init() { file = nil }
 
-  /// An existing file, written from its beginning; errors speak of `name`.
-  init(path: String, name: String) throws {
-    descriptor = Glibc.open(path, O_WRONLY | O_TRUNC | O_CLOEXEC)
-    self.name = name
-    ownsDescriptor = true
-    guard descriptor >= 0 else { throw systemError(name) }
+  /// A file, written from its beginning; errors speak of `name`.
+  init(path: String, name: String, isNew: Bool = false) throws {
+    let flags = O_WRONLY | (isNew ? O_CREAT | O_EXCL : O_TRUNC)
+    file = try Descriptor.open(path, flags, shownAs: name)
   }
 
   func write(_ bytes: UnsafeRawBufferPointer) throws {
+    if let file { return try file.write(bytes) }
     guard let base = bytes.baseAddress else { return }
-    let code =
-      ownsDescriptor
-      ? Self.writeAll(descriptor, base, bytes.count)
-      : withoutSIGPIPE {
-        Self.writeAll(descriptor, base, bytes.count)
-      }
-    if code == EPIPE {
-      throw LunervError(.io, "\(name): the reader closed the pipe")
-    }
-    if code != 0 { throw systemError(name, code) }
+    let code = withoutSIGPIPE { Self.writeAll(STDOUT_FILENO, base, bytes.count) }
+    if code == EPIPE { throw LunervError(.io, "standard output: the reader closed the pipe") }
+    if code != 0 { throw systemError("standard output", code) }
   }
 
   func write(_ text: String) throws {
@@ -133,9 +124,8 @@ struct ByteSink {
     try text.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
   }
 
-  func close() {
-    if ownsDescriptor { Glibc.close(descriptor) }
-  }
+  /// Closes a file, and reports what the system had put off until now. Harmless when called twice.
+  func close() throws { try file?.close() }
 
   /// 0, or the `errno` of the write that failed.
   private static func writeAll(_ file: Int32, _ base: UnsafeRawPointer, _ count: Int) -> Int32 {

@@ -42,7 +42,7 @@ final class StreamEncoder {
       PictureMaker.tag(context, settings.pixelFormat, height: height)
       var dictionary: OpaquePointer?
       defer { av_dict_free(&dictionary) }
-      for (key, value) in settings.privateOptions { av_dict_set(&dictionary, key, value, 0) }
+      for (key, value) in settings.privateOptions { try Libav.set(&dictionary, key, value) }
       let opened = Libav.listening { avcodec_open2(made, codec, &dictionary) }
       guard opened.code >= 0 else {
         throw LunervError(
@@ -115,6 +115,7 @@ final class PictureMaker {
   private let height: Int
 
   init(_ format: AVPixelFormat, width: Int, height: Int) throws {
+    Libav.start()
     self.width = width
     self.height = height
     frame = try Self.picture(format, width, height)

@@ -104,6 +104,31 @@ extension RobustnessTests {
       #expect(names(in: scratch["out"]).isEmpty, "\(names(in: scratch["out"]))")
     }
 
+    /// What ends the process at once has a line, too: a mapped file that can be read no more, a
+    /// library that aborts.
+    @Test func suddenEndsAreNamed() throws {
+      let script = try scratch.file(
+        "cut.lua",
+        """
+        local lv = require "lunerv"
+        local clip = assert(lv.video.open(arg[1], { cache = 1 }))
+        os.execute([[for file in /proc/$PPID/fd/*; do
+          case $(readlink "$file") in *'(deleted)') : >"$file" ;; esac
+        done]])
+        print(clip:frame(3):sum():item())
+        """)
+      let cut = try lunerv(scratch, ["run", script, clip])
+      #expect(cut.code == 128 + SIGBUS, "\(cut.out)")
+      #expect(cut.errorLines.count == 1 && cut.err.hasPrefix("lunerv: a file could not be read"))
+      let loop = try scratch.file("loop.lua", "print 'here'; io.stdout:flush(); while true do end")
+      let run = try start(scratch, ["run", loop])
+      #expect(run.wait { (try? text(of: run.outPath)) == "here\n" })
+      run.send(SIGABRT)
+      let aborted = try run.outcome()
+      #expect(aborted.code == 128 + SIGABRT)
+      #expect(aborted.errorLines.count == 1 && aborted.err.contains("no more memory"))
+    }
+
     /// A link in a work folder is nothing that this program made.
     @Test func linksInAWorkFolderLeadNowhere() throws {
       let folder = scratch["fit"]

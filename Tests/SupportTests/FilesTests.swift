@@ -110,6 +110,18 @@ import Testing
     }
   }
 
+  /// Also where the folder is the user's: by the next one that writes there, a minute later.
+  @Test func whatAKilledProcessLeftGoesWithTheNextFile() throws {
+    try withTemporaryFolder { folder in
+      let stale = try leftOver(in: folder)
+      let minuteAgo = timeval(tv_sec: time(nil) - 61, tv_usec: 0)
+      #expect(utimes(stale, [minuteAgo, minuteAgo]) == 0)
+      // Another spelling of the folder, in which nothing has been written yet.
+      try Files.writeAtomically(folder + "/./state", text: "new")
+      #expect(try Files.list(folder) == ["state"])
+    }
+  }
+
   @Test func whatOthersMadeIsNotCleanedAway() throws {
     try withTemporaryFolder { folder in
       let precious = folder + "/precious"

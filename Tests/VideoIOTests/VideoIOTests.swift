@@ -48,6 +48,21 @@ import Testing
     #expect(try scratch.contents == ["out"])
   }
 
+  /// A frame that cannot be replaced ends the writing, and leaves every other one whole.
+  @Test func aFolderOfFramesIsReplacedFrameByFrame() throws {
+    let scratch = try Scratch()
+    let frames = (0..<4).map { picture(33, 17, $0) }
+    try writeVideo(scratch["out"], 33, 17, frames)
+    let before = try load(scratch["out/frame_00004.png"])
+    #expect(unlink(scratch["out/frame_00002.png"]) == 0)
+    #expect(mkdir(scratch["out/frame_00002.png"], 0o777) == 0)
+    let others = Array(frames.reversed().prefix(3))
+    let error = failure { try writeVideo(scratch["out"], 33, 17, others) }
+    #expect(error.kind == .io && error.message.contains("frame_00002.png"))
+    #expect(try names(in: scratch["out"]).sorted() == (1...4).map { "frame_0000\($0).png" })
+    #expect(try load(scratch["out/frame_00004.png"]) == before)
+  }
+
   @Test func rawIsExact() throws {
     let scratch = try Scratch()
     let frames = (0..<3).map { picture(7, 5, $0) }
