@@ -18,10 +18,10 @@ local best_crf <const>, worst_crf <const> = 0, 51
 -- Encodes the clip into `path`, frames of odd sizes continued by a row or column.
 local function write(path, clip, o)
   local bottom, right = clip.height % 2, clip.width % 2
-  local writer <close> = native.open_writer(path, {
+  local writer <close> = errors.must(native.open_writer(path, {
     width = clip.width + right, height = clip.height + bottom, fps = clip.fps or 25,
     format = o.codec, crf = o.crf, preset = o.preset, tune = "psnr", one_group = true, threads = 1,
-  })
+  }))
   for index = 1, #clip do
     local frame = clip:frame(index)
     if bottom + right > 0 then

@@ -116,22 +116,34 @@ local dropped <const> = { ["--watch"] = true, ["--profile"] = true, ["-i"] = tru
   ["--interactive"] = true }
 local function is_dropped(word) return dropped[word:match "^[^=]*"] end
 
+-- Starts a command of the shell; the stream of what it prints.
+local function popen(what, command)
+  local pipe, told = io.popen(command)
+  if pipe then return pipe end
+  -- It begins with the command, which tells a user nothing.
+  return errors.fail("io", "%s: no process can be started: %s", what, told:sub(#command + 3))
+end
+
 -- What a command of the shell prints. `$PPID` is this process there: a file opened here would
 -- count as read for `lunerv run --watch`.
-local function printed(command)
-  local pipe <close> = assert(io.popen(command))
-  return pipe:read "a"
+local function printed(what, command)
+  local pipe <close> = popen(what, command)
+  local text = pipe:read "a"
+  if not text then errors.fail("io", "%s: what a process printed cannot be read", what) end
+  return text
 end
 
 -- The command that runs this script again, as the shell reads it.
 local function command(what)
   local words, list = {}, {}
-  for word in printed "cat /proc/$PPID/cmdline":gmatch "([^\0]*)\0" do words[#words + 1] = word end
+  for word in printed(what, "cat /proc/$PPID/cmdline"):gmatch "([^\0]*)\0" do
+    words[#words + 1] = word
+  end
   if words[2] ~= "run" then
     errors.raise("%s: processes run a script again: expected to be called from one that "
       .. "`lunerv run` runs", what)
   end
-  list[1] = quoted((printed "readlink /proc/$PPID/exe":gsub("\n$", "")))
+  list[1] = quoted((printed(what, "readlink /proc/$PPID/exe"):gsub("\n$", "")))
   local in_front = true
   for i = 2, #words do
     in_front = in_front and (i == 2 or words[i]:match "^%-" ~= nil)
@@ -142,14 +154,14 @@ end
 
 -- Starts the tasks `indices`, `o.jobs` at once, in a process group of their own; report(index,
 -- code) is called as each ends.
-local function start(call, o, indices, report)
+local function start(what, call, o, indices, report)
   local list, items = o.folder .. "/list", {}
   for k, index in ipairs(indices) do
     os.remove(o.logs[index]) -- the shell would write through a link
     os.remove(("%s/result-%d.json"):format(o.folder, index))
     items[k] = ("%d\0%s\0"):format(index, o.logs[index])
   end
-  assert(native.write_file(list, table.concat(items)))
+  errors.must(native.write_file(list, table.concat(items)))
   -- $1 is the number of a task, $2 the folder.
   local task = ('export LUNERV_JOB="$$ %d $1 $2"; exec %s'):format(call, o.command)
   -- $1 is the number of a task, $2 what gets what it prints.
@@ -160,8 +172,9 @@ local function start(call, o, indices, report)
     (trap '' PIPE; while sleep 1; do echo || { kill -INT -$$; exit; }; done) 2>/dev/null &
     xargs -0 -n 2 -P %d -a %s sh -c %s sh
     kill $! 2>/dev/null]]):format(o.jobs, quoted(list), quoted(one))
-  local processes = assert(io.popen("exec setsid sh -c " .. quoted(script)))
+  local processes = popen(what, "exec setsid sh -c " .. quoted(script))
   local group = processes:read "l"
+  if not group then errors.fail("io", "%s: its processes did not start", what) end
   local ended = 0
   local function clean()
     -- Ctrl-C reaches this process alone; the others keep what they have computed, too.
@@ -205,6 +218,13 @@ local function outcome_of(o, index)
   return { error = workers.error(told) }
 end
 
+-- Removes a folder of files, as far as that goes.
+local function remove_folder(path)
+  local ok, list = pcall(native.list_dir, path)
+  for _, name in ipairs(ok and list or {}) do os.remove(path .. "/" .. name) end
+  os.remove(path)
+end
+
 local function check_integer(what, name, value, least, most)
   if math.type(value) ~= "integer" or value < least or value > most then
     errors.raise("%s: %s: expected an integer from %d to %d, got %s", what, name, least, most,
@@ -236,14 +256,14 @@ function workers.run(what, call, o, indices, report)
   local progress, settled, failed = Progress.new(), 0, 0
   local function clean()
     progress:clear()
-    os.execute("rm -rf " .. quoted(o.folder))
+    remove_folder(o.folder)
   end
   bridge.on_error(function()
     write_json(o.folder .. "/tasks.json",
       { items = o.items, threads = o.threads, finished = finished })
     for round = 0, o.retries do
       local again = {}
-      start(call, o, indices, function(index)
+      start(what, call, o, indices, function(index)
         local outcome = outcome_of(o, index)
         if outcome.error and round < o.retries then
           again[#again + 1] = index

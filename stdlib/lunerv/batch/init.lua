@@ -71,9 +71,10 @@ end
 local function write_manifest(o, jobs)
   local rows = {}
   for i, job in ipairs(jobs) do rows[i] = job.row end
-  if o.columns then errors.must(csv.write(o.out .. "/manifest.csv", rows, o.columns)) end
+  -- First what says that the folder is a batch's.
   errors.must(native.write_file(o.out .. "/manifest.json",
     native.json_encode { clips = rows } .. "\n"))
+  if o.columns then errors.must(csv.write(o.out .. "/manifest.csv", rows, o.columns)) end
 end
 
 local plain <const> = { number = true, string = true, boolean = true }

@@ -42,8 +42,11 @@ end
 
 local function from_file(path)
   local text, unread = native.read_file(path)
-  local chunk, problem = load(text or "", "@" .. path, "t")
-  if not text or not chunk then errors.fail("usage", "recipe: %s", unread or problem) end
+  if not text then
+    errors.fail(native.exists(path) and "io" or "usage", "recipe: %s", unread)
+  end
+  local chunk, problem = load(text, "@" .. path, "t")
+  if not chunk then errors.fail("usage", "recipe: %s", problem) end
   return chunk(), ("%s (%s)"):format(path:match "[^/]+$", fingerprint(text))
 end
 

@@ -55,10 +55,18 @@ function Frames:see(index, source, decoded)
     errors.reason(problem)))
 end
 
+-- Says that a page does without what is at `path`.
+function frames.left_out(path, problem)
+  native.stderr(("warning: the page leaves out %s: %s\n"):format(native.printable(path),
+    errors.reason(problem)))
+end
+
 -- The frames kept in the folder of a run: a list of { index, source, decoded }, paths, by index.
 function frames.list(out)
   local folder, list = out .. "/frames", {}
-  local ok, names = pcall(native.list_dir, folder)
+  if not native.exists(folder) then return list end
+  local ok, names = errors.attempt(native.list_dir, folder)
+  if not ok then frames.left_out(folder, names) end
   for _, name in ipairs(ok and names or {}) do
     local index = name:match "^(%d+)%-source%.png$"
     local decoded = index and ("%s/%s-decoded.png"):format(folder, index)

@@ -1,5 +1,6 @@
 -- The text of a page: what runs have in common first, then each by itself.
 local errors <const> = require "lunerv.errors"
+local frames <const> = require "lunerv.report.frames"
 local html <const> = require "lunerv.report.html"
 local native <const> = require "lunerv.native"
 local pictures <const> = require "lunerv.report.pictures"
@@ -41,7 +42,11 @@ local function pictures_of(runs)
       local frame = run.frames[count == 1 and (#run.frames + 1) // 2 or i]
       -- Frames that cannot be read are no reason to have no page.
       local ok, picture = errors.attempt(pictures.of, frame, picture_bytes / (shown * each))
-      if ok and picture then table.insert(result[run], picture) end
+      if not ok then
+        frames.left_out(frame.decoded, picture)
+      elseif picture then
+        table.insert(result[run], picture)
+      end
     end
   end
   return result

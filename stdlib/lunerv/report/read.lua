@@ -1,5 +1,5 @@
 -- What lies in the folders of runs, as plain data for a page. Nothing in them is trusted: what is
--- damaged or of another type than it ought to be is left out.
+-- of another type than it ought to be is left out, and so is what cannot be read, which is said.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local frames <const> = require "lunerv.report.frames"
@@ -13,10 +13,11 @@ read.most = most
 
 local function joined(folder, name) return folder .. "/" .. name end
 
-local function is_folder(path) return pcall(native.list_dir, path) end
+local function is_folder(path) return native.exists(path .. "/.") end
 
 local function names_in(folder)
-  local ok, names = pcall(native.list_dir, folder)
+  local ok, names = errors.attempt(native.list_dir, folder)
+  if not ok then frames.left_out(folder, names) end
   local list = {}
   for _, name in ipairs(ok and names or {}) do list[#list + 1] = name end
   table.sort(list)
@@ -26,9 +27,11 @@ end
 -- The table that a file of JSON holds; nil where there is none.
 local function json(path)
   if not native.exists(path) then return nil end
-  local text = native.read_file(path)
-  local ok, data = pcall(native.json_decode, text or "")
-  return ok and type(data) == "table" and data or nil
+  local text, problem = native.read_file(path)
+  if not text then return frames.left_out(path, problem) end
+  local ok, data = errors.attempt(native.json_decode, text)
+  if not ok then return frames.left_out(path, data) end
+  return type(data) == "table" and data or nil
 end
 
 local function number(value)
