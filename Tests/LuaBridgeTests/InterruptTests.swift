@@ -26,6 +26,7 @@ import Testing
         kill(getpid(), SIGINT)
         return nil
       }, nil)
+    pthread_detach(thread)
     var start = timespec()
     clock_gettime(CLOCK_MONOTONIC, &start)
     let error = failure(of: source, in: state)
