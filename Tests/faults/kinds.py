@@ -1,0 +1,98 @@
+"""The kinds of faults that faults.c knows, and what a run may say of each."""
+
+import re
+import signal
+import struct
+
+
+class Kind:
+    """always: a point tried besides the sample ("1:on"); stays: from the point on all calls fail;
+    harmless: the run goes on as if nothing had happened; ends: signals by which a library may end the
+    process (files stay whole, and resuming works); leaves: what cannot be removed stays; reason: what
+    the line must name."""
+
+    def __init__(self, name, reason, always=None, stays=False, harmless=False, ends=(), leaves=False):
+        self.name, self.reason = name, re.compile(reason, re.IGNORECASE)
+        self.always, self.stays = always, stays
+        self.harmless, self.ends, self.leaves = harmless, ends, leaves
+
+
+# What any error of reading and writing may be told as.
+broken = r"input/output error|I/O error|cannot|could not|not all could be written"
+
+kinds = {k.name: k for k in (
+    Kind("write-full", r"no space left|not all could be written", stays=True),
+    Kind("write-error", broken),
+    Kind("write-short", "", always="1:on", harmless=True),
+    Kind("read-error", broken),
+    Kind("read-short", "", always="1:on", harmless=True),
+    Kind("interrupt", "", always="2:every", harmless=True),
+    Kind("sync-error", broken),
+    Kind("close-error", broken),
+    Kind("rename-error", broken),
+    # Where files cannot be linked there is another way.
+    Kind("link-error", "", always="1:on", harmless=True),
+    Kind("open-error", r"too many open files|cannot", always="1:on"),
+    Kind("folder-error", r"cannot|too many open files|no space left|input/output error", leaves=True),
+    Kind("clock-back", "", always="1", harmless=True),
+    Kind("clock-forward", "", always="1", harmless=True),
+    Kind("random", "", always="1:on", harmless=True),
+    # One thread does the work of many.
+    Kind("thread", r"thread|resource temporarily|not enough memory|cannot", always="1:on"),
+    Kind("process", r"process|resource temporarily|cannot|popen", always="1:on"),
+    Kind("memory-own", r"memory"),
+    # Swift's runtime ends a process that finds no memory, and writes through null in places.
+    Kind("memory-swift", r"memory", ends=(-signal.SIGABRT, -signal.SIGSEGV)),
+    Kind("memory-video", r"memory|cannot"),
+    # FFTW asserts, C++ throws; x264 says so itself before it fails.
+    Kind("memory-math", r"memory|cannot", ends=(-signal.SIGABRT,)),
+    Kind("memory-other", r"memory|cannot|refuses", ends=(-signal.SIGABRT,)),
+)}
+
+# Where this line is not a run's last word on why it ended.
+aside = re.compile(r"^(warning|note): ")
+
+
+def unclear(kind, told, plan):
+    """Why what a run said on stderr is not one clear line; None where it is."""
+    code, stderr = told.returncode, told.stderr.decode(errors="replace")
+    lines = [line for line in stderr.splitlines() if line and not aside.match(line)]
+    lines = [line for line in lines if not plan.is_progress(line)]
+    if code == 0:
+        return f"it ended well and said {lines}" if lines else None
+    if code == -signal.SIGSEGV and code in kind.ends:
+        return None
+    if code != 1 and code not in kind.ends:
+        return f"exit code {code}, not 1: {lines}" if isinstance(code, int) and code > 0 else None
+    if kind.name.startswith("memory-"):
+        lines = lines[-1:]  # after what the library says
+    lines = plan.errors(lines)
+    if len(lines) != 1:
+        return f"{len(lines)} lines: {lines}"
+    if not lines[0].startswith(plan.begins):
+        return f"not the program's own words: {lines}"
+    if not kind.reason.search(plan.reason(lines[0], told)):
+        return f"no reason: {lines}"
+    return None
+
+
+# The layout of `struct state` in faults.c.
+def counts(state):
+    number, = struct.unpack_from("<Q", state)
+    found = {}
+    for i in range(number):
+        name, count = struct.unpack_from("<24sQ", state, 8 + 32 * i)
+        found[name.rstrip(b"\0").decode()] = count
+    return found
+
+
+def told(state):
+    """How many calls failed, where the first did, and the temporary files made by mkstemp."""
+    number, = struct.unpack_from("<Q", state)
+    at = 8 + 32 * number
+    hits, where, made = struct.unpack_from("<Q256sQ", state, at)
+    names = [struct.unpack_from("<128s", state, at + 272 + 128 * i)[0] for i in range(min(made, 16))]
+
+    def text(b):
+        return b.split(b"\0")[0].decode(errors="replace")
+    return hits, text(where), [text(n) for n in names]
