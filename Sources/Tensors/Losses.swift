@@ -14,6 +14,14 @@ extension Tensor {
     }
   }
 
+  /// What computes in f32 and f64 alone reads memory as one of them.
+  private func checkFloats(_ other: Tensor, _ name: String) throws {
+    for t in [self, other] where !t.isFloating {
+      throw LunervError(
+        .argument, "\(name): expected f32 or f64, got \(t.dtype.rawValue) (use :to)")
+    }
+  }
+
   /// Mean |x − y|.
   public func l1Loss(_ y: Tensor) throws -> Tensor {
     try checkSame(y, "l1_loss")
@@ -31,6 +39,7 @@ extension Tensor {
   /// the way.
   public func frequencyLoss(_ y: Tensor) throws -> Tensor {
     try checkSame(y, "freq_loss")
+    try checkFloats(y, "freq_loss")
     guard shape.count >= 2, count > 0 else {
       throw LunervError(.argument, "freq_loss: expected (…, H, W), got \(Shape.describe(shape))")
     }
@@ -114,6 +123,7 @@ extension Tensor {
 
   private func checkImages(_ y: Tensor, _ name: String) throws {
     try checkSame(y, name)
+    try checkFloats(y, name)
     guard shape.count == 4, value.isFloating, count > 0 else {
       throw LunervError(
         .argument, "\(name): expected images (N, C, H, W), got \(Shape.describe(shape))")

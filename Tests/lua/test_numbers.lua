@@ -118,6 +118,15 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
   equal((x:view(-1) + 1):fill_(2):sum():item(), 12)
 end)
 
+test("losses of spectra and of structure are of floating point", function()
+  for _, dtype in ipairs { "bool", "u8", "i32" } do
+    local x = lv.ones(1, 1, 16, 16, { dtype = dtype })
+    for _, name in ipairs { "freq_loss", "ssim", "ms_ssim" } do
+      raises(function() x[name](x, x) end, name .. ": expected f32 or f64, got " .. dtype)
+    end
+  end
+end)
+
 test("what an operator gives is another tensor, where it has nothing to do as well", function()
   for name, f in pairs {
     view = function(x) return x:view(1, 1, 2, 2) end,
