@@ -81,6 +81,12 @@ class Several(Plan):
         return line + "\n" + told.stdout.decode(errors="replace")
 
 
+class Page(Plan):
+    def reason(self, line, told):
+        # What a page leaves out, and why, is said in warnings; the last line is that nothing is left.
+        return told.stderr.decode(errors="replace")
+
+
 class Prompt(Plan):
     """Each line that is read is a program of its own, and has an error of its own."""
     begins = "stdin:", "lunerv: "
@@ -199,7 +205,7 @@ plans = {
         ["run", script("batch"), "clips", "--out", "out", *short, *model], two_clips,
         ["run", script("batch"), "clips", "--out", "out", "--resume", *short, *model],
         ["out/*.lnv"], in_children=True),
-    "report": Plan(["report", "run1", "run2", "-o", "page.html"], two_runs, results=["page.html"],
+    "report": Page(["report", "run1", "run2", "-o", "page.html"], two_runs, results=["page.html"],
                    tolerated=["page.html"]),
     "repl": Prompt(["repl"], stdin=lines, output=True, results=["note.txt", "x.safetensors"]),
     "doctor": Plan(["doctor", "--json", "--no-timing"]),
