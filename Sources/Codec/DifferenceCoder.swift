@@ -1,7 +1,6 @@
 import Coder
 
-/// Codes frames of symbols by their differences from the previous frame; all frames have equally
-/// many.
+/// Codes frames of symbols, all of one size, by their differences from the previous frame.
 protocol ChangeCoder {
   mutating func encode(_ symbols: [Int32], after last: [Int32], into encoder: inout Encoder)
   mutating func decode(after last: [Int32], from decoder: inout Decoder) throws -> [Int32]

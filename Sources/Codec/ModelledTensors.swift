@@ -5,16 +5,16 @@ import Coder
 ///
 ///     a byte             the number of bytes of a name; the name: the module of
 ///                        ``StoredProgram`` that returns the model
-///     stream             of each tensor its steps as in the first form, then its symbols, by the
-///                        model that the module gives it; where it gives none, a model as in the
-///                        first form, and the symbols by that
+///     stream             for each tensor its steps as in the first form, then its symbols, coded
+///                        with the model that the module returns; if it returns none, a model as in
+///                        the first form, and the symbols coded with that
 ///
-/// The functions are Lua, so tensors pass one by one, and symbols one by one where a model looks at
-/// those before: stdlib/lunerv/codec/modelled.lua.
+/// The functions are Lua, so tensors are passed one by one, and symbols too if a model depends on
+/// the previous ones: stdlib/lunerv/codec/modelled.lua.
 public enum ModelledTensors {
   /// Makes the stream.
   public struct Writer: Sendable {
-    /// Takes symbols that have a model.
+    /// Encodes the symbols that have a model.
     public var encoder = Encoder()
     private var models: ModelCoder
 
@@ -24,7 +24,7 @@ public enum ModelledTensors {
       StoredTensors.encodeSteps(steps, into: &encoder)
     }
 
-    /// Symbols without a model: the best of these families becomes theirs.
+    /// Encodes symbols without a model, with the best model of these families.
     public mutating func encode(_ symbols: [Int32], among families: [SymbolModel.Family]) throws {
       let model = SymbolModel.best(for: symbols, among: families)
       models.encode(model, into: &encoder)
