@@ -24,7 +24,7 @@ protocol FrameSource: AnyObject {
 struct Damage {
   /// The first finding, as text.
   var what: String
-  /// How many frames the container says it has, if it says so.
+  /// The number of frames according to the container, if it has one.
   var promised: Int?
   /// The damage comes after the pictures so far, which are sound.
   var isBehind = false

@@ -385,7 +385,7 @@ final class StreamDecoder: FrameSource {
     }
   }
 
-  /// How many frames the container's duration holds; nil if the sound may be what is longer.
+  /// How many frames the container's duration holds; nil if the audio may be longer.
   private var promisedByDuration: Int? {
     guard let duration = input.format?.pointee.duration, duration > 0, !hasAudio else { return nil }
     return FrameTime(pts: duration, timeBase: Rational(1, 1_000_000))
