@@ -187,7 +187,7 @@ plans = {
     "decompress-folder": decoded("frames"),
     "decompress-raw": Plan(["decompress", "file.lnv", "-o", "-"], file, output=True),
     "info": Plan(["info", "file.lnv", "--json"], file, output=True),
-    "eval": Plan(["eval", "file.lnv", "clip.y4m", "--json"], file, output=True, quick=True),
+    "eval": Plan(["eval", "file.lnv", "clip.y4m", "--json"], file, output=True),
     "spill": Plan(["eval", "file.lnv", "clip.y4m", "--json", "--cache", "4000"], file, output=True),
     "join": Plan(["run", "join.lua"], two_files, results=["out.lnv"]),
     "regress": task("regress", "--epochs", "2", "--checkpoint-steps", "3", quick=True),
