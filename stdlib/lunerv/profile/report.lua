@@ -136,10 +136,10 @@ function Report:__tostring()
     function(row) return row.bytes > 0 and bytes_text(row.bytes) or "" end)
   table_text(self, lines, "by operator", self.operators, operator_text, "calls",
     function(row) return ("%d"):format(row.calls) end)
-  lines[#lines + 1] = "Time is charged to the module that called an operator, wherever its result is\n"
-    .. "read. A chain of pointwise operators is charged where its last one was called;\n"
+  lines[#lines + 1] = "Time is charged to the module that called an operator, wherever its "
+    .. "result is\nread. A chain of pointwise operators is charged where its last one was called;\n"
     .. "intermediate steps of a convolution or a sum are part of it.\n"
-    .. "held: the peak size of the module's results in bytes."
+    .. "held: the peak size of the module's results."
   return table.concat(lines, "\n")
 end
 

@@ -24,8 +24,8 @@ return function(commands)
     ('.TH LUNERV 1 "" "lunerv %s"'):format(native.versions().lunerv),
     ".SH NAME\nlunerv \\- a neural video codec and research host, scripted in Lua",
     ".SH SYNOPSIS\n.B lunerv\n.I command\n.RI [ options ]",
-    ".SH DESCRIPTION\nlunerv overfits a small network to a video; the network is the file. Lua scripts "
-      .. "choose the architecture, the training and the loss.\n"
+    ".SH DESCRIPTION\nlunerv overfits a small network to a video; the network is the file. "
+      .. "Lua scripts choose the architecture, the training and the loss.\n"
       .. plain "`lunerv help NAME` describes a name of the Lua library.",
     ".SH COMMANDS",
   }
