@@ -11,7 +11,7 @@ local subject <const> = require "lunerv.compress.subject"
 local with_parameters <const> = require "lunerv.nn.with_parameters"
 
 --- Compresses a model in three independent steps: pruning with fine-tuning; quantisation between
---- minimum and maximum; coding with adaptive frequencies.
+--- minimum and maximum; coding with learned frequencies.
 --- It is the baseline for entropy minimisation. Unlike in the published method, zero is always
 --- among the quantised values, so that pruned weights stay 0.
 ---

@@ -50,9 +50,9 @@ end
 ---
 ---     local weight = lv.interop.reshaped(theirs, { 64, 160 }, "stem.0.weight")
 ---
----@param name string  its name in errors
+---@param tensor lunerv.Tensor
 ---@param shape integer[]
----@param name string  what an error calls it
+---@param name string  its name in errors
 ---@return lunerv.Tensor
 local function reshaped(tensor, shape, name)
   local function without_ones(sizes)
