@@ -44,7 +44,7 @@ function training.on_epoch(e)
   if on_epoch then on_epoch(e) end
 end
 local run <const> = lv.train(training)
-print(("made small in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+print(("compressed in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
 
 -- 4. Write the file. The reported quality is that of the decoded file.
 local file <const> = assert(lv.codec.write(o.out .. "/clip.lnv", small, {

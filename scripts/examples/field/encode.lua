@@ -109,7 +109,7 @@ local function fit()
     if e.epoch % 2 == 0 then small:aim(0.99 * bytes / size_of(small) * small:estimated_bpp()) end
   end
   run = lv.train(clocked(small, stop, { on_epoch = on_epoch }))
-  say(("made small in %.0f s, %d steps: %s"):format(run.seconds, run.steps, run.metrics))
+  say(("compressed in %.0f s, %d steps: %s"):format(run.seconds, run.steps, run.metrics))
   return small, run
 end
 

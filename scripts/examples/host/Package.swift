@@ -5,7 +5,13 @@ import PackageDescription
 // a revision, not by a version.
 let package = Package(
   name: "host",
-  dependencies: [.package(name: "lunerv", path: "../../..")],
+  // Only so that scripts/test can build lunerv with MPI here too: a program of yours needs neither.
+  traits: [.trait(name: "MPI"), .default(enabledTraits: [])],
+  dependencies: [
+    .package(
+      name: "lunerv", path: "../../..",
+      traits: [.trait(name: "MPI", condition: .when(traits: ["MPI"]))])
+  ],
   targets: [
     .executableTarget(
       name: "host",
