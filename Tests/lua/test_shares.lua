@@ -139,7 +139,6 @@ test("parts of a batch are merged", function()
   local folder <close> = harness.folder()
   several(2, batch, folder, "part")
   equal(#made(folder), 4)
-  equal(lv.exists(folder.path .. "/out/manifest.json"), false)
   local merged = several(1, batch, folder, "merge")[1]
   assert(merged:find("4 done, 1 failed", 1, true), merged)
   equal(#made(folder), 4)

@@ -230,7 +230,9 @@ local function batch(given)
   if not o.share or rank == 0 then
     own_folder(o, jobs)
     native.work_folder(o.out)
-    if not o.part and not o.merge then share.forgive(jobs) end
+    -- What failed is tried again by a batch of its own, which a process that joins others has not.
+    local is_new = not o.share or select(2, native.ranks()) > 1
+    if is_new and not o.part and not o.merge then share.forgive(jobs) end
   end
   if o.share then native.ranks_gather("", "batch") end
 
@@ -257,7 +259,8 @@ local function batch(given)
   if o.merge then share.forgive(jobs) end
   -- What is written is the whole batch's.
   local writes = not o.part and rank == 0
-  if writes then write_manifest(o, jobs) end
+  -- One that is there says that the folder is a batch's.
+  if writes or not native.exists(o.out .. "/manifest.json") then write_manifest(o, jobs) end
   if o.on_start then
     o.on_start { waiting = #waiting, done = before, left_out = left_out, unreadable = unreadable }
   end
