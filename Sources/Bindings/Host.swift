@@ -70,8 +70,12 @@ public final class Host {
     lua.onCopy = { [session] count in
       session.use { () -> String? in
         // About what reading a value and making a list of it takes.
-        do { try Work.charge(64 + 16 * min(count, 1 << 40)) } catch { return (error as? LunervError)?.message }
-        return nil
+        do {
+          try Work.charge(64 + 16 * min(count, 1 << 40))
+          return nil
+        } catch {
+          return (error as? LunervError)?.message
+        }
       }
     }
     // Tensors that nobody holds any more are no want of memory, unless work is what was refused.

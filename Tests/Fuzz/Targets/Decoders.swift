@@ -37,7 +37,7 @@ enum Confined {
     let decode: LuaFunction
 
     init() throws {
-      host = try Host(confinedTo: heapLimit) { _ in }
+      host = try Host(confinedTo: heapLimit, copying: 1 << 22) { _, _ in }
       Fuzzing.watch(host.lua)
       host.session.memoryLimit = memoryLimit
       decode = try host.lua.load(
@@ -87,9 +87,10 @@ enum Confined {
     }
     var wanted = [1, clip.frames, (clip.frames + 1) / 2]
     var isReady = false
-    let host = try Host(confinedTo: heapLimit) { m in
+    let host = try Host(confinedTo: heapLimit, copying: 1 << 22) { m, _ in
       m.define("confined_file") { () -> LuaBytes in LuaBytes(file) }
       m.define("confined_ready") { isReady = true }
+      m.define("confined_begin", params: ["what"]) { (_: String) in }
       m.define("confined_request") { () -> Int? in wanted.popLast() }
       m.define("confined_answer", params: ["frame"]) { (frame: Tensor) in
         require(isReady, "a frame before the decoder was ready")
@@ -119,7 +120,9 @@ struct DecoderSource {
   private var functions: [String] = []
 
   private static let operators: [LuaSignature] = {
-    guard let host = try? Host(confinedTo: 64 << 20, { _ in }) else { return [] }
+    guard let host = try? Host(confinedTo: 64 << 20, copying: 1 << 22, { _, _ in }) else {
+      return []
+    }
     let pure = Set(
       (try? host.lua.run(
         source: "return require('lunerv.native').pure_operators", chunkName: "@pure.lua"))

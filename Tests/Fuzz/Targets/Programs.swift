@@ -22,7 +22,7 @@ private final class ProgramFuzz {
 
   init() throws {
     ThreadPool.shared.threads = 2
-    host = try Host(confinedTo: 256 << 20) { _ in }
+    host = try Host(confinedTo: 256 << 20, copying: 1 << 22) { _, _ in }
     let lua = host.lua
     host.session.recordingGate = { [weak lua] in lua?.nestedDepth == 0 }
     prepare = try lua.load(

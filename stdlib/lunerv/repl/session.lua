@@ -38,9 +38,9 @@ local function compile(source)
   local padding = ("\n"):rep(before)
   local chunk = load(padding .. "return " .. source, "=" .. name, "t")
   if chunk then return chunk end
-  local parsed, message = load(padding .. globalised(source), "=" .. name, "t")
+  local parsed, complaint = load(padding .. globalised(source), "=" .. name, "t")
   if parsed then return parsed end
-  return nil, message, tostring(message):sub(-5) == "<eof>"
+  return nil, complaint, tostring(complaint):sub(-5) == "<eof>"
 end
 
 -- The lines of a traceback that are the user's own.
