@@ -117,8 +117,8 @@ local longest_path <const> = 64
 -- "Decoder.body[2].conv": where a module is, from the outermost one that holds it.
 function tree.path(module)
   local path = ""
-  for depth = 1, math.huge do
-    local parent = depth <= longest_path and owners[module]
+  for _ = 1, longest_path do
+    local parent = owners[module]
     local field = parent and field_of(parent, module)
     if not field then return module.class_name .. path end
     path, module = field .. path, parent
