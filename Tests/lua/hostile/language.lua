@@ -2,7 +2,8 @@
 return {
   { class = "metatables", programs = {
     { "local t = setmetatable({}, { __len = function() return 1 << 40 end }) table.insert(t, 1) "
-      .. "error(#t .. ' of ' .. select('#', table.unpack(t)))", "__len: expected an integer from 0 to 65536" },
+      .. "error(#t .. ' of ' .. select('#', table.unpack(t)))",
+      "__len: expected an integer from 0 to 65536" },
     { "setmetatable({}, { __pairs = function() end })", "'__pairs'" },
     { "setmetatable({}, { __tostring = function() end })", "'__tostring'" },
     { "setmetatable({}, { __metatable = false })", "'__metatable'" },

@@ -53,7 +53,7 @@ return {
     { "local r = {} for i = 1, 99 do r[i] = 1 end for k = 1, 7 do local n = {} for i = 1, 99 do "
       .. "n[i] = r end r = n end lv.tensor(r)", "section '" },
     { "local r = {} for i = 1, 999 do r[i] = 1 end local n = {} for i = 1, 9999 do n[i] = r end "
-      .. "lv.tensor(n)", "(max_work" },
+      .. "lv.tensor(n)", "values in tables" },
     { "local t = {} for i = 0, 61 do t[1 << i] = 1 end lv.zeros(t)", "section '" },
     { "local t = {} for i = 0, 61 do t[1 << i] = 1 end lv.tensor(t)", "section '" },
     { "local t = {} for i = 0, 40 do t[1 << i] = lv.zeros(1) end lv.cat(t)", "section '" },
