@@ -67,17 +67,6 @@ public final class Host {
     try self.init(lua: LuaState(memoryLimit: heapLimit), stdlib: nil) { define($1, $0) }
     session.recordingGate = { false }
     lua.copyLimit = copying
-    lua.onCopy = { [session] count in
-      session.use { () -> String? in
-        // About what reading a value and making a list of it takes.
-        do {
-          try Work.charge(64 + 16 * min(count, 1 << 40))
-          return nil
-        } catch {
-          return (error as? LunervError)?.message
-        }
-      }
-    }
     // Tensors that nobody holds any more are no want of memory, unless work is what was refused.
     lua.isWorthCollecting = { [session] in session.workLeft >= 0 && session.living.bytes > 0 }
     WorkingMemory.keep(64 << 20)
@@ -89,6 +78,17 @@ public final class Host {
     self.lua = lua
     pressure = Pressure(lua, session)
     lua.onEnter = { [session] in session.enter() }
+    lua.onCopy = { [session] count in
+      session.use { () -> String? in
+        // About what reading a value and making a list of it takes.
+        do {
+          try Work.charge(64 + 16 * min(count, 1 << 40))
+          return nil
+        } catch {
+          return (error as? LunervError)?.message
+        }
+      }
+    }
     let module = LuaModule("lunerv.native")
     let tensors = LuaClass<Tensor>()
     let surface = TensorSurface(module: module, tensors: tensors)

@@ -171,7 +171,7 @@ test("the layout of headerless video is read off its name", function()
     ["clip_422_64x48_25fps"] = "'422' may be a counter or a format",
     ["a_64x48_v210"] = "'v210' is not understood",
     ["a_64x48_yuv411p"] = "'yuv411p' is not understood",
-    ["a_64x48_420_444"] = "'444' is at odds",
+    ["a_64x48_420_444"] = "'444' contradicts",
     ["a_64x48_rgba_10bit"] = "10 bits in that format",
   } do
     local found, message = lv.video.layout(name .. ".yuv")
