@@ -249,16 +249,26 @@ final class DecoderProcess: LuaObject {
     var done = 0
     while done < bytes.count {
       try wait(for: Int16(POLLOUT))
-      let n = Glibc.send(
-        socket, bytes.baseAddress.map { $0 + done }, bytes.count - done,
-        Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      let n = uninterrupted {
+        Glibc.send(
+          socket, bytes.baseAddress.map { $0 + done }, bytes.count - done,
+          Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      }
       if n > 0 {
         done += n
-      } else if errno != EINTR && errno != EAGAIN {
+      } else if errno != EAGAIN {
         // It may have said why, before it ended.
         try receiveHead(expecting: -1)
         throw silence()
       }
+    }
+  }
+
+  /// Calls again what a signal cut short: waiting anew first could be cut short for ever.
+  private func uninterrupted(_ call: () -> Int) -> Int {
+    while true {
+      let n = call()
+      if n >= 0 || errno != EINTR { return n }
     }
   }
 
@@ -270,10 +280,12 @@ final class DecoderProcess: LuaObject {
     var done = 0
     while done < bytes.count {
       try wait(for: Int16(POLLIN))
-      let n = recv(socket, bytes.baseAddress.map { $0 + done }, bytes.count - done, 0)
+      let n = uninterrupted {
+        recv(socket, bytes.baseAddress.map { $0 + done }, bytes.count - done, 0)
+      }
       if n > 0 {
         done += n
-      } else if n == 0 || errno != EINTR && errno != EAGAIN {
+      } else if n == 0 || errno != EAGAIN {
         throw silence()
       }
     }
