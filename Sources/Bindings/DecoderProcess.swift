@@ -178,7 +178,7 @@ final class DecoderProcess: LuaObject {
         withCStrings(settings) { settings in
           posix_spawn(&process, program, &actions, &attributes, words, settings)
         }
-      }
+      } ?? ENOMEM
     }
     guard status == 0 else {
       process = 0
@@ -435,10 +435,13 @@ private final class Starter: @unchecked Sendable {
 
 /// Calls `body` with a null-terminated list of C strings.
 private func withCStrings<R>(
-  _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> R
-) -> R {
-  var pointers: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) } + [nil]
+  _ strings: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> R?
+) -> R? {
+  var pointers: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) }
   defer { for p in pointers { free(p) } }
+  // One that is missing would end the list.
+  guard pointers.allSatisfy({ $0 != nil }) else { return nil }
+  pointers.append(nil)
   return pointers.withUnsafeMutableBufferPointer { list in
     guard let base = list.baseAddress else { fatalError("an empty list of strings") }
     return body(base)
