@@ -2,6 +2,8 @@ import ArgumentParser
 import Bindings
 @preconcurrency import Glibc
 import LuaBridge
+import Ranks
+import Support
 
 /// A front end of a function of `lunerv.commands`, which parses the arguments itself: options are
 /// described once, in options/catalogue.lua.
@@ -11,6 +13,13 @@ protocol CodecCommand: ParsableCommand {
 
 extension CodecCommand {
   func run() throws {
+    // Each of them would do all the work, and write the same file.
+    guard Ranks.announced == 1 else {
+      throw LunervError(
+        .usage,
+        "started as one of \(Ranks.announced) ranks: expected a script that shares work out, such as lunerv run scripts/batch.lua"
+      )
+    }
     let host = try Host.forCommand()
     let name = Self._commandName
     _ = try host.lua.run(
