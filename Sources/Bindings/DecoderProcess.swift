@@ -158,8 +158,12 @@ final class DecoderProcess: LuaObject {
     sigfillset(&every)
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setsigdefault(&attributes, &every)
+    // A group of its own: a signal to the group of the parent (Ctrl-C, a scheduler's warning) is for
+    // the parent, which may ignore it. The kernel kills this process when the parent ends.
+    posix_spawnattr_setpgroup(&attributes, 0)
     posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETSIGMASK) | Int16(POSIX_SPAWN_SETSIGDEF))
+      &attributes,
+      Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
 
     let numbers = [
       ThreadPool.shared.threads, limits.memory, limits.start.work, limits.start.seconds,
