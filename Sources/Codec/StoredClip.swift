@@ -22,6 +22,8 @@ public struct StoredClip: Sendable, Equatable {
   /// No clip has more frames with times of their own, which may take next to no bytes: twelve hours
   /// at 24 a second.
   public static let mostTimes = 1 << 20
+  /// No clip lasts as long, in seconds.
+  static let longest = 1e9
   /// Times this close to a constant rate's, in microseconds, are taken for them: containers
   /// round to milliseconds.
   static let tolerance = 1000
@@ -40,7 +42,8 @@ public struct StoredClip: Sendable, Equatable {
     self.width = width
     self.frames = frames
     self.rate = rate
-    guard seconds.allSatisfy({ abs($0) < 1e9 }) else {
+    try check()
+    guard seconds.allSatisfy({ abs($0) < StoredClip.longest }) else {
       throw LunervError(.argument, "expected timestamps of less than 10⁹ seconds")
     }
     guard seconds.isEmpty || seconds.count == frames else {
@@ -60,11 +63,10 @@ public struct StoredClip: Sendable, Equatable {
         .argument,
         "timestamps: expected at most \(StoredClip.mostTimes) that vary, got \(frames)")
     }
-    try check()
   }
 
   private static func time(_ i: Int, _ rate: (numerator: Int, denominator: Int)) -> Int {
-    Int((Double(i) * Double(rate.denominator) / Double(max(rate.numerator, 1)) * 1e6).rounded())
+    Int((Double(i) * Double(rate.denominator) / Double(rate.numerator) * 1e6).rounded())
   }
 
   /// When frame i, from 0, begins, in seconds.
@@ -81,6 +83,12 @@ public struct StoredClip: Sendable, Equatable {
       rate.denominator < 1 << 31
     else {
       throw LunervError(.data, "a frame rate of \(rate.numerator)/\(rate.denominator)")
+    }
+    guard Double(frames) * Double(rate.denominator) < StoredClip.longest * Double(rate.numerator)
+    else {
+      let rate = "\(rate.numerator)/\(rate.denominator)"
+      throw LunervError(
+        .data, "\(frames) frames at \(rate) a second last 10⁹ seconds or longer")
     }
   }
 

@@ -245,12 +245,15 @@ import Testing
     #expect(throws: LunervError.self) { try StoredClip(good + [0]) }
     for fields in [
       [0, 1, 1, 1, 1], [1, 65537, 1, 1, 1], [65536, 65536, 17, 1, 1], [1, 1, 1, 0, 1],
-      [1, 1, 1 << 62, 1, 1],
+      [1, 1, 1 << 62, 1, 1], [1, 1, 1 << 35, 1, 1 << 30],
     ] {
       var writer = ByteWriter()
       for field in fields { writer.number(UInt64(field)) }
       writer.byte(0)
       #expect(throws: LunervError.self) { try StoredClip(writer.bytes) }
+    }
+    #expect(throws: LunervError.self) {
+      try StoredClip(height: 1, width: 1, frames: 1 << 35, rate: (1, 1 << 30), seconds: [])
     }
     // Times that rush beyond every bound.
     var writer = ByteWriter()
