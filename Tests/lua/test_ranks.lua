@@ -221,6 +221,18 @@ test("the cost of ranks is measured beside processes alone", function()
   equal({ result.ranks, result.model, result.size }, { 2, "hnerv", "180p" })
   -- Each of two ranks sends about half of the gradients, and half of the parameters.
   assert(result.share > 0 and result.bytes_per_step > 1e5 and result.latency > 0, text)
+  equal({ #result.scale, result.scale[1].ranks, result.scale[8].ranks }, { 8, 2, 256 })
+  assert(result.scale[1].share < 1 and result.scale[8].share < result.scale[1].share, text)
+end)
+
+test("a step of many ranks is modelled from one exchange, bytes and bandwidth", function()
+  local model <const> = require("lunerv.bench.ranks").model
+  -- Two ranks sent 3 MB each, so all of it is 6 MB.
+  local measured = { ranks = 2, seconds_alone = 1, latency = 0.001, bytes_per_step = 3e6,
+    bandwidth = 1e6 }
+  equal(model(measured, 1), 1.0)
+  harness.near(model(measured, 2), 1 + 0.002 + 3)
+  harness.near(model(measured, 4), 1 + 0.006 + 4.5)
 end)
 
 test("fewer frames than ranks, and threads that differ, change nothing", function()

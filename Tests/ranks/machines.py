@@ -78,8 +78,9 @@ class Machines:
             call("ip", "-n", name, "addr", "add", f"10.77.0.{k}/24", "dev", device)
             call("ip", "-n", name, "link", "set", device, "up")
             if self.rate:
-                call("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", device, "root", "tbf",
-                     "rate", f"{self.rate:.0f}bit", "burst", f"{max(65536, self.rate / 2000):.0f}",
+                burst = max(65536, self.rate / 2000)
+                call("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", device, "root",
+                     "tbf", "rate", f"{self.rate:.0f}bit", "burst", f"{burst:.0f}",
                      "latency", "100ms")
 
     def __exit__(self, *_):
@@ -118,8 +119,9 @@ class Machines:
                 "--map-by", "node", "--mca", "plm_rsh_agent", self.agent, "--mca", "pml", "ob1",
                 "--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", network,
                 "--mca", "oob_tcp_if_include", network, "--mca", "mpi_yield_when_idle", "1"]
-        # Without these mpirun takes minutes until it believes that a machine is gone.
-        for name, value in (("time", 2), ("intvl", 1), ("probes", 3)):
+        # How often mpirun checks that the other machine is there. It must notice before the ranks do:
+        # their error makes it send orders, and unanswered orders stop these checks for minutes.
+        for name, value in (("time", 1), ("intvl", 1), ("probes", 2)):
             line += ["--mca", f"oob_tcp_keepalive_{name}", str(value)]
         line += words
         inside = f"hostname {self.names[0]}; exec \"$@\""

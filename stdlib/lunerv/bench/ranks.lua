@@ -14,6 +14,12 @@ local ranks <const> = {}
 
 local quoted <const>, median <const> = process.quoted, steps.median
 
+-- Sizes of frames; the largest is too large for the other benchmarks.
+local geometries <const> = setmetatable({
+  ["1080p"] = { height = 1080, width = 1920, strides = { 5, 3, 2, 2, 2 }, enc_dim = { 64, 16 },
+    steps = 3, kinds = { hnerv_boost = { 3 }, hnerv = { 3 } } },
+}, { __index = sizes })
+
 -- Times both sides take turns so often.
 local rounds <const> = 3
 
@@ -24,7 +30,7 @@ local rounds <const> = 3
 function ranks.work(model, size, count)
   native.set_threads(1)
   local rank, width = native.ranks()
-  local net, frame = steps.build { model = model, geometry = sizes[size] }
+  local net, frame = steps.build { model = model, geometry = geometries[size] }
   local rate = options.default("lr", model)
   local optimiser = optim.by_name(options.default("optimiser", model))(net:parameters(),
     { lr = rate })
@@ -68,6 +74,43 @@ function ranks.work(model, size, count)
     result.bandwidth = 5 * (1 << 24) / (native.time() - began)
   end
   print(native.json_encode(result))
+end
+
+-- The model ---------------------------------------------------------------------------------
+
+-- Exchanges of a few numbers in a step of lv.train: the losses, and who wants to stop.
+local exchanges <const> = 2
+
+--- Seconds of a step on `count` ranks, each of which computes one frame on a machine of its own,
+--- from what ranks.measure found:
+---
+---     T(n) = t + 2·(n − 1)·l + (n − 1)/n · b / B
+---
+--- t is a step of one process, l an exchange with one other rank, b the bytes of all gradients and
+--- all values, which a rank sends but for its own n-th part, and B the bandwidth from one rank to
+--- another. It assumes that a rank's messages to others follow one another, that nothing is hidden
+--- behind computing, and that a network carries every rank's B at the same time.
+---
+---@param measured table  a result of ranks.measure
+---@param count integer
+---@return number
+function ranks.model(measured, count)
+  local bytes = measured.bytes_per_step * measured.ranks / (measured.ranks - 1)
+  local l = measured.latency / (measured.ranks - 1)
+  return measured.seconds_alone + exchanges * (count - 1) * l
+    + (count - 1) / count * bytes / measured.bandwidth
+end
+
+-- The model for 2, 4 … 256 ranks.
+local function modelled(measured)
+  local list = {}
+  for k = 1, 8 do
+    local count = 1 << k
+    local seconds = ranks.model(measured, count)
+    list[k] = { ranks = count, seconds_per_step = seconds, frames_per_second = count / seconds,
+      share = measured.seconds_alone / seconds }
+  end
+  return list
 end
 
 -- Both sides ----------------------------------------------------------------------------------
@@ -117,7 +160,8 @@ local function together(o)
 end
 
 --- What `lunerv bench --ranks` measures: frames per second of both sides, medians of three rounds,
---- and of a step on ranks the share spent waiting, and the bytes that a rank sends.
+--- and of a step on ranks the share spent waiting, and the bytes that a rank sends; `scale` is what
+--- ranks.model makes of it.
 ---
 ---@param o table  ranks, model, size, steps
 ---@return table
@@ -132,13 +176,16 @@ function ranks.measure(o)
     lists.waited[round], lists.seconds[round] = last[1].waited, last[1].seconds
   end
   local separate, joint = median(lists.alone), median(lists.together)
-  return {
+  local result = {
     ranks = o.ranks, model = o.model, size = o.size, steps = o.steps,
-    alone_frames_per_second = separate, ranks_frames_per_second = joint, share = joint / separate,
+    seconds_alone = o.ranks / separate, alone_frames_per_second = separate,
+    ranks_frames_per_second = joint, share = joint / separate,
     seconds_per_step = median(lists.seconds), waiting_share = median(lists.waited)
       / median(lists.seconds), bytes_per_step = last[1].bytes, latency = last[1].latency,
     bandwidth = last[1].bandwidth,
   }
+  result.scale = modelled(result)
+  return result
 end
 
 -- The command: prints it; what is wrong with the options, or nil.
@@ -151,14 +198,14 @@ function ranks.main(o)
       .. "release --traits MPI builds it in"
   end
   local model, size = o.model or options.default "model", o.size or "180p"
-  if not sizes[size] then return ("unknown size '%s'"):format(size) end
+  if not geometries[size] then return ("unknown size '%s'"):format(size) end
   local known = false
   for _, kind in ipairs(options.kinds) do known = known or kind == model end
   if not known then
     return ("unknown model '%s' (known: %s)"):format(model, errors.list(options.kinds))
   end
   local result = ranks.measure { ranks = o.ranks, model = model, size = size,
-    steps = o.steps or sizes[size].steps }
+    steps = o.steps or geometries[size].steps }
   if o.json then
     print(native.json_encode(result))
     return
@@ -172,6 +219,12 @@ function ranks.main(o)
     result.seconds_per_step, 100 * result.waiting_share, result.bytes_per_step / 1e6))
   print(("  an exchange       %8.1f µs; %.2f GB/s from one to another"):format(
     1e6 * result.latency, result.bandwidth / 1e9))
+  print "  on machines of their own, by latency and bandwidth alone:"
+  print "       ranks    s/step   frames/s   of the ideal"
+  for _, row in ipairs(result.scale) do
+    print(("    %8d %9.4f %10.2f %12.1f %%"):format(row.ranks, row.seconds_per_step,
+      row.frames_per_second, 100 * row.share))
+  end
 end
 
 return ranks
