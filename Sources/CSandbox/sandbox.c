@@ -98,6 +98,10 @@ static bool filter_calls(void) {
       // The C library's abort() signals its own process.
       ALLOW_ON(tgkill, (uint32_t)getpid()),
       ALLOW_OWN_TIME,
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+      // A sanitizer asks for it in every longjmp. Builds for use do without.
+      ALLOW(sigaltstack),
+#endif
       KILL(execve),
       KILL(execveat),
       KILL(ptrace),

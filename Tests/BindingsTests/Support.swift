@@ -123,6 +123,12 @@ struct Outcome {
   var errorLines: [String] { lines(of: err) }
 }
 
+/// How many times as long as elsewhere things may take: sanitizers are slow.
+let patience = getenv("LUNERV_TEST_PATIENCE").flatMap { Double(String(cString: $0)) } ?? 1
+
+/// Whether a sanitizer watches, whose own memory counts as the process's.
+let isSanitized = getenv("ASAN_OPTIONS") != nil || getenv("TSAN_OPTIONS") != nil
+
 /// A running lunerv, which ends with this object at the latest.
 final class Running {
   private let scratch: Scratch
@@ -200,7 +206,7 @@ final class Running {
   func outcome(within limit: Double = 60) throws -> Outcome {
     var status: Int32 = 0
     var usage = rusage()
-    let end = now() + limit
+    let end = now() + limit * patience
     while wait4(pid, &status, WNOHANG, &usage) == 0 {
       if now() > end {
         Issue.record("lunerv did not end within \(limit) seconds")
@@ -219,7 +225,7 @@ final class Running {
 
   /// Waits until a condition holds; false when the process ends first, or after `limit` seconds.
   func wait(within limit: Double = 30, until condition: () -> Bool) -> Bool {
-    let end = now() + limit
+    let end = now() + limit * patience
     while !condition() {
       var info = siginfo_t()
       let isOver =
