@@ -387,6 +387,11 @@ public final class Tensor {
 
   /// Uniform draws from [lo, hi).
   public func fillUniform(_ random: inout Philox, lo: Double, hi: Double) throws {
+    guard lo.isFinite, hi.isFinite, lo <= hi else {
+      throw LunervError(
+        .argument,
+        "uniform_: expected finite bounds, lo first, got \(lo.printable) and \(hi.printable)")
+    }
     try refill("uniform_") { p, n in
       random.uniform(p, count: n, lo: lo, hi: hi)
     } f64: { p, n in
@@ -398,10 +403,18 @@ public final class Tensor {
   public func fillNormal(
     _ random: inout Philox, mean: Double, deviation: Double, bound: Double = .infinity
   ) throws {
-    // Far too wide a deviation would draw for ever before one falls within the bound.
-    guard deviation >= 0, deviation <= 100 * bound, abs(mean) - 4 * deviation < bound else {
+    guard mean.isFinite, deviation.isFinite, deviation >= 0 else {
       throw LunervError(
-        .argument, "normal_: the deviation must be at least 0 and the bound reachable")
+        .argument,
+        "normal_: expected a finite mean and a finite std of at least 0, got \(mean.printable) and \(deviation.printable)"
+      )
+    }
+    // Far too wide a deviation would draw for ever before one falls within the bound.
+    guard deviation <= 100 * bound, abs(mean) - 4 * deviation < bound else {
+      throw LunervError(
+        .argument,
+        "normal_: expected a std of at most 100 times the bound of \(bound.printable), got \(deviation.printable)"
+      )
     }
     // What lies beyond the bound is drawn again: of a wide deviation nearly all.
     try refill("normal_", draws: 1 + 2 * deviation / bound) { p, n in

@@ -293,3 +293,20 @@ test("tensors that lunerv cannot hold are skipped on request, and named", functi
   local _, _, names, rest = lv.load_safetensors(stored(path, "a", "F32", { 1 }, "\0\0\0\0"))
   equal({ names, rest }, { { "a" }, {} })
 end)
+
+test("a distribution needs finite numbers in order", function()
+  local x <const>, inf <const> = lv.zeros(3), math.huge
+  for _, numbers in ipairs { { 5, inf }, { inf, 1 }, { 0 / 0, 1 }, { 0, 0 / 0 }, { 0, -1 } } do
+    harness.raises(function() x:normal_(numbers[1], numbers[2]) end,
+      "normal_: expected a finite mean")
+  end
+  for _, std in ipairs { inf, 201 } do
+    harness.raises(function() x:trunc_normal_(std) end, "normal_: expected a")
+  end
+  for _, numbers in ipairs { { 0, inf }, { -inf, 0 }, { 0 / 0, 1 }, { 1, 0 } } do
+    harness.raises(function() x:uniform_(numbers[1], numbers[2]) end,
+      "uniform_: expected finite bounds")
+  end
+  x:normal_(2, 0)
+  assert(x:eq(2):amin():item() == 1)
+end)
