@@ -12,7 +12,8 @@ extension RobustnessTests {
     static let limit = 2.0 * patience
 
     func interrupt(
-      _ arguments: [String], after condition: (Running) -> Bool = { _ in usleep(UInt32(300_000 * patience)) == 0 }
+      _ arguments: [String],
+      after condition: (Running) -> Bool = { _ in usleep(UInt32(300_000 * patience)) == 0 }
     ) throws -> Outcome {
       let run = try start(scratch, arguments)
       #expect(condition(run), "it ended before it could be interrupted")
