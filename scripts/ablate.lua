@@ -5,18 +5,21 @@ local lv <const> = require "lunerv"
 local o <const> = lv.options.parse(arg, {
   command = "ablate",
   usage = "lunerv run scripts/ablate.lua CLIP --plan NAME --out DIR [options]",
-  about = "Fits and compresses every variant of a plan and tables PSNR, what it gains, MS-SSIM,\n"
-    .. "parameters, bytes, bits per pixel and time: DIR/ablation.md, .csv, .json; curves.svg\n"
-    .. "where --eval-every asks for points on the way. --resume goes on where a run stopped.\n"
+  about = "Fits and compresses every variant of a plan, and compares quality, size and time.",
+  details = "Writes DIR/ablation.md, .csv and .json: PSNR and its gain, MS-SSIM, parameters, "
+    .. "bytes, bits per pixel and time; with --eval-every also curves.svg. Without --size, "
+    .. "--params and --fc-dim all variants have the same number of parameters.\n\n"
     .. "Plans:\n"
-    .. "  activation, conditioning, loss, compression   one part of --model, all values of it\n"
-    .. "  compression_parts   cem as published, and what lunerv adds to it, one by one\n"
-    .. "  together       every part alone, and all of them\n"
-    .. "  boost          every boosted kind against its baseline, each by its own recipe\n"
-    .. "  sine_in_nerv   SINE in place of GELU in NeRV\n"
-    .. "  tat_in_enerv   TAT in E-NeRV, with convergence curves\n"
-    .. "  cem_on_hnerv   entropy minimisation against three steps on HNeRV\n"
-    .. "Without --size, --params or --fc-dim all variants get equal parameters.",
+    .. "  activation         every activation in --model\n"
+    .. "  conditioning       every conditioning in --model\n"
+    .. "  loss               every loss with --model\n"
+    .. "  compression        entropy minimisation against three steps\n"
+    .. "  compression_parts  cem as published, and with each of lunerv's additions\n"
+    .. "  together           every part alone, and all of them\n"
+    .. "  boost              every boosted kind against its baseline, each with its own recipe\n"
+    .. "  sine_in_nerv       SINE instead of GELU in NeRV\n"
+    .. "  tat_in_enerv       TAT in E-NeRV, with convergence curves\n"
+    .. "  cem_on_hnerv       entropy minimisation against three steps on HNeRV",
   positional = { "clip" },
   required = { "plan", "out" },
   any_model = true,

@@ -11,89 +11,47 @@ local lv <const> = require "lunerv"
 local printable <const> = require("lunerv.native").printable
 local say_aside <const> = require("lunerv.native").stderr
 
-local usage <const> = "lunerv run scripts/batch.lua INPUT --out DIR [--jobs N] [--retries N] "
-  .. "[--resume] [options of lunerv compress]"
-local about <const> = [[
-Compresses the clips of a folder, of a pattern such as 'clips/*.mp4', or of a text file with a
-path in each line, each in a process of its own.
-
-  --out DIR                     gets a .lnv and a .log for each clip, manifest.csv and .json
-  --jobs N                      how many clips at once [1]
-  --retries N                   how many times a clip that fails is tried again [0]
-  --resume                      leaves clips that are done, goes on with interrupted ones
-  --share                       other processes are given DIR too: each takes what nobody has
-  --part K/N                    every N-th clip from the K-th on; --merge makes them one batch
-  --merge                       writes the manifest of what the parts have made
-  --deadline S                  seconds after which a process that stands still has lost its clip
-                                [60]
-
-Options of lunerv compress, for every clip:]]
-
 local usage_error <const> = errors.usage
 
 -- The command line ---------------------------------------------------------------------------
 
-local spec <const> = { command = "compress_file", usage = usage, about = about,
-  positional = { "clip" } }
-
--- What compress says of itself, but for what is the batch's own to say.
-local function help()
-  local shown = true
-  for line in lv.options.help(spec):gmatch "([^\n]*)\n" do
-    if line:match "^  %-" and not about:find(line, 1, true) then
-      local name = line:match "%-%-%[?([%w%-]+)"
-      shown = not (line:find("--output", 1, true) or name == "out" or name == "json"
-        or line:find("--[no-]json", 1, true) or line:find("--[no-]resume", 1, true))
-    end
-    if shown then print(line) end
-  end
-end
-
--- Whether a word follows that belongs to this option.
-local function takes_value(word)
-  local wanted = word:gsub("^%-+", ""):gsub("-", "_")
-  for _, option in ipairs(lv.options.catalogue) do
-    if option.name == wanted then return option.type ~= "boolean" end
-  end
-  return false
-end
+local own <const> = {
+  { name = "out", type = "string", placeholder = "DIR", group = "Input and output",
+    doc = "folder for a .lnv and a .log of each clip, and manifests" },
+  { name = "resume", type = "boolean", default = false, group = "Input and output",
+    doc = "skip finished clips, continue interrupted ones" },
+  { name = "jobs", type = "integer", most = 256, default = 1, group = "Batch",
+    doc = "number of clips at the same time" },
+  { name = "retries", type = "integer", least = 0, most = 256, default = 0, group = "Batch",
+    common = false, doc = "how often a clip that fails is tried again" },
+  { name = "share", type = "boolean", group = "Batch", common = false,
+    doc = "share DIR with other processes: each takes clips that no other has" },
+  { name = "part", type = "string", placeholder = "K/N", group = "Batch", common = false,
+    doc = "every N-th clip from the K-th; --merge joins the parts" },
+  { name = "merge", type = "boolean", default = false, group = "Batch", common = false,
+    doc = "write the manifest of all parts" },
+  { name = "deadline", type = "number", above = 0, most = 1e9, default = 60, group = "Batch",
+    common = false,
+    doc = "seconds after which a process that makes no progress loses its clip" },
+}
+local compress_spec <const> = { command = "compress_file", usage = "", positional = { "clip" } }
 
 local function read()
-  local o, passed = { jobs = "1", retries = "0", deadline = "60", resume = false }, {}
-  local i = 1
-  while i <= #arg do
-    local word = arg[i]
-    local name, value = word:match "^(%-%-?[%w-]+)=(.*)$"
-    name = name or word
-    if name == "--help" or name == "-h" then
-      return nil
-    elseif name == "--out" or name == "--jobs" or name == "--retries" or name == "--part"
-      or name == "--deadline"
-    then
-      if not value then
-        value = arg[i + 1] or usage_error("%s needs a value", name)
-        i = i + 1
-      end
-      o[name:sub(3)] = value
-    elseif name == "--resume" or name == "--share" or name == "--merge" then
-      o[name:sub(3)] = true
-    elseif name == "-o" or name == "--output" or name == "--json" then
-      usage_error("%s is batch.lua's own to say: files are DIR/NAME.lnv", name)
-    elseif word:match "^%-" then
-      passed[#passed + 1] = word
-      if not value and takes_value(word) and arg[i + 1] then
-        passed[#passed + 1] = arg[i + 1]
-        i = i + 1
-      end
-    elseif not o.input then
-      o.input = word
-    else
-      usage_error("unexpected argument '%s'", word)
+  for _, word in ipairs(arg) do
+    local name = word:match "^[^=]+"
+    if name == "-o" or name == "--output" or name == "--json" then
+      usage_error("%s is not an option of batch.lua: it writes DIR/NAME.lnv", name)
     end
-    i = i + 1
   end
-  if not o.input then usage_error("INPUT is missing: %s", usage) end
-  if not o.out then usage_error "--out is missing" end
+  local o, typed = lv.options.parse(arg, {
+    command = "compress_file", without = { "output", "json" }, options = own,
+    usage = "lunerv run scripts/batch.lua INPUT --out DIR [options]",
+    about = "Compresses many clips, each in a process of its own, with the options of lunerv "
+      .. "compress. INPUT is a folder, a pattern such as 'clips/*.mp4', or a text file with a path "
+      .. "per line.",
+    positional = { "input" }, required = { "out" },
+  })
+  if not o then return nil end
   if o.part then
     local k, n = o.part:match "^(%d+)/(%d+)$"
     o.part = { math.tointeger(tonumber(k)) or 0, math.tointeger(tonumber(n)) or 0 }
@@ -101,18 +59,13 @@ local function read()
       usage_error("--part: expected K/N, K from 1 to N")
     end
   end
-  o.deadline = tonumber(o.deadline)
-  if not o.deadline or not (o.deadline > 0 and o.deadline < math.huge) then
-    usage_error("--deadline: expected seconds above 0")
-  end
   if (o.share and 1 or 0) + (o.part and 1 or 0) + (o.merge and 1 or 0) > 1 then
     usage_error("expected one of --share, --part and --merge, got several")
   end
-  for name, least in pairs { jobs = 1, retries = 0 } do
-    o[name] = math.tointeger(tonumber(o[name])) or -1
-    if o[name] < least or o[name] > 256 then
-      usage_error("--%s: expected an integer from %d to 256", name, least)
-    end
+  local is_own, passed = {}, {}
+  for _, option in ipairs(own) do is_own[option.name] = true end
+  for _, words in ipairs(typed) do
+    if not is_own[words.name] then table.move(words, 1, #words, #passed + 1, passed) end
   end
   return o, passed
 end
@@ -134,13 +87,13 @@ end
 -- The work -----------------------------------------------------------------------------------
 
 local o <const>, passed <const> = read()
-if not o then return help() end
+if not o then return end
 
--- What compress is told of a clip: what it would refuse for every clip is refused once.
+-- The options of compress for a clip, and the words that give them.
 local function options_of(clip, output)
   local words = table.move(passed, 1, #passed, 1, { nil })
   table.move({ "--output=" .. output, "--", clip }, 1, 3, #words + 1, words)
-  return lv.options.parse(words, spec), words
+  return (lv.options.parse(words, compress_spec)), words
 end
 local threads <const> = options_of("clip", "clip.lnv").threads
 

@@ -1,21 +1,21 @@
 -- lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]: compares a file with x264.
---
--- DECODED is the output of `lunerv decompress FILE.lnv -o DECODED`, in a lossless format (.mkv or a
--- folder of PNGs). Its frames are compared with the clip's, and so are those of the x264 stream
--- (preset veryslow, tune psnr, 4:2:0, one group of pictures) of the same number of bytes. Both
--- points are written to CURVES.json, for the page of lunerv report, in the format of rd_curve.lua.
 local lv <const> = require "lunerv"
 
-if #arg < 3 or #arg > 4 or arg[1]:match "^%-" then
-  io.stderr:write "usage: lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]\n"
-  os.exit(2)
-end
-local info <const> = assert(lv.codec.info(arg[2]))
-local clip <close> = assert(lv.video.open(arg[1],
+local o <const> = lv.options.parse(arg, {
+  usage = "lunerv run scripts/compare.lua CLIP FILE.lnv DECODED [CURVES.json]",
+  about = "Compares a .lnv file with an x264 stream of the same number of bytes. DECODED is the "
+    .. "output of lunerv decompress FILE.lnv in an exact format: .mkv, or a folder of PNGs.",
+  details = "x264 has preset veryslow, tune psnr, 4:2:0 and one group of pictures. CURVES.json "
+    .. "gets both points, for the page of lunerv report, in the format of rd_curve.lua.",
+  positional = { "clip", "file", "decoded" }, optional = { "curves" },
+})
+if not o then return end
+local info <const> = assert(lv.codec.info(o.file))
+local clip <close> = assert(lv.video.open(o.clip,
   { first = 1, last = info.frames, size = { info.height, info.width } }))
-local decoded <close> = assert(lv.video.open(arg[3]))
+local decoded <close> = assert(lv.video.open(o.decoded))
 if #decoded ~= #clip or decoded.width ~= clip.width or decoded.height ~= clip.height then
-  error(("%s has %d frames of %dx%d, the clip %d of %dx%d"):format(arg[3], #decoded,
+  error(("%s has %d frames of %dx%d, the clip %d of %dx%d"):format(o.decoded, #decoded,
     decoded.width, decoded.height, #clip, clip.width, clip.height), 0)
 end
 
@@ -28,11 +28,11 @@ end
 
 local x264 <const> = lv.reference.at_bytes(clip, info.bytes)
 
-if arg[4] then
+if o.curves then
   local function curve(name, of)
     return { name = name, points = { { bytes = of.bytes, bpp = of.bpp, psnr = of.psnr_8bit } } }
   end
-  assert(lv.write_file(arg[4], lv.json.encode { curves = {
+  assert(lv.write_file(o.curves, lv.json.encode { curves = {
     curve("lunerv", { bytes = info.bytes, bpp = info.bpp, psnr_8bit = psnr }),
     curve("x264 veryslow", x264),
   } } .. "\n"))

@@ -7,8 +7,8 @@ local Progress <const> = require "lunerv.progress"
 local o <const> = lv.options.parse(arg, {
   command = "compress",
   usage = "lunerv run scripts/compress.lua CLIP --out DIR [options]",
-  about = "Fits a model to a clip, makes it small, and writes DIR/clip.lnv, decoded.mkv (exact),\n"
-    .. "a side-by-side video and metrics.json. Ctrl-C keeps what was computed; --resume goes on.",
+  about = "Fits a model to a clip, compresses it, and writes DIR/clip.lnv, decoded.mkv (exact), a "
+    .. "side-by-side video and metrics.json. After Ctrl-C, --resume continues.",
   positional = { "clip" },
   required = { "out" },
 })

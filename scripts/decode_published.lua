@@ -6,9 +6,8 @@ local Progress <const> = require "lunerv.progress"
 local o <const> = lv.options.parse(arg, {
   command = "decode_published",
   usage = "lunerv run scripts/decode_published.lua FILE OUT [options]",
-  about = "Decodes a network under the published programs' names (NeRV, E-NeRV, HNeRV, the\n"
-    .. "boosted kinds), plain or quantised, to a video (OUT.mkv exact, OUT.mp4) or a folder of\n"
-    .. "PNGs.",
+  about = "Decodes a network that a published program trained (NeRV, E-NeRV, HNeRV or a boosted "
+    .. "kind), quantised or not, to a video (OUT.mkv is exact) or a folder of PNGs.",
   positional = { "file", "out" },
   any_model = true,
 })

@@ -4,12 +4,12 @@ local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {
   command = "diagnose",
-  usage = "lunerv run scripts/diagnose.lua CLIP RUN --out DIR [--against RUN] [options]",
-  about = "Parameters and multiply-adds of every part of a decoder, frames a second it decodes,\n"
-    .. "how many of its channels differ, and pictures of them. RUN is the folder of a run on\n"
-    .. "CLIP (regress.lua's --out, compress.lua's --out with /fit), --against another, such as\n"
-    .. "one with GELU beside one with SINE. Writes report.md, report.json, parts-N.svg, PNG\n"
-    .. "images of the parts' feature maps, maps-N-PART.png, and of two runs diversity.svg.",
+  usage = "lunerv run scripts/diagnose.lua CLIP RUN --out DIR [options]",
+  about = "Measures every part of a fitted decoder: parameters, multiply-adds, speed, and how "
+    .. "diverse its channels are, with images of them. RUN is the folder of a run on CLIP: "
+    .. "regress.lua's --out, or compress.lua's with /fit.",
+  details = "Writes report.md, report.json, parts-N.svg, images of the feature maps of each part, "
+    .. "maps-N-PART.png, and with --against diversity.svg.",
   positional = { "clip", "run" },
   required = { "out" },
 })

@@ -4,12 +4,12 @@ local lv <const> = require "lunerv"
 
 local o <const> = lv.options.parse(arg, {
   command = "inpaint",
-  usage = "lunerv run scripts/inpaint.lua CLIP --out DIR [--mask M] [options]",
-  about = "Fits a model to the visible part of a clip and compares it with all of it. --mask is\n"
-    .. "the paper's centre or disperse, or an image or video of the frames' size (after --crop\n"
-    .. "and --resize), light where pixels are hidden. Writes metrics.json (psnr of whole frames,\n"
-    .. "psnr_hidden), reconstruction.mkv (exact), a video of mask, result and original side by\n"
-    .. "side, events and checkpoints.",
+  usage = "lunerv run scripts/inpaint.lua CLIP --out DIR [options]",
+  about = "Fits a model to the visible pixels of a clip, and measures how well it fills in those "
+    .. "that --mask hides.",
+  details = "A file for --mask has the frames' size after --crop and --resize. Writes metrics.json "
+    .. "(psnr of whole frames, psnr_hidden), reconstruction.mkv (exact), a video of mask, result "
+    .. "and original side by side, TensorBoard events and checkpoints.",
   positional = { "clip" },
   required = { "out" },
 })

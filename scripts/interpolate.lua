@@ -5,9 +5,11 @@ local lv <const> = require "lunerv"
 local o <const> = lv.options.parse(arg, {
   command = "interpolate",
   usage = "lunerv run scripts/interpolate.lua CLIP --out DIR [options]",
-  about = "Fits a model to frames 1, 3, 5, … of a clip and makes up those between. Writes\n"
-    .. "metrics.json (psnr and ms_ssim of the frames not seen; …_seen of the others),\n"
-    .. "reconstruction.mkv (exact, all frames), a side-by-side video, events and checkpoints.",
+  about = "Fits a model to frames 1, 3, 5, … of a clip, and measures how well it interpolates "
+    .. "those between.",
+  details = "Writes metrics.json (psnr and ms_ssim of the interpolated frames, psnr_seen and "
+    .. "ms_ssim_seen of the others), reconstruction.mkv (exact, all frames), a side-by-side video, "
+    .. "TensorBoard events and checkpoints.",
   positional = { "clip" },
   required = { "out" },
 })

@@ -8,11 +8,12 @@ local pages <const> = require "lunerv.report.write"
 local o <const> = lv.options.parse(arg, {
   command = "rd_curve",
   usage = "lunerv run scripts/rd_curve.lua CLIP --out DIR [options]",
-  about = "Compresses a clip to several rates, and with x264 and x265 (4:2:0, tuned for PSNR, one\n"
-    .. "group of pictures, bytes of the bare stream) to the same and to lower ones, until the\n"
-    .. "curves share their decibels. Writes the files, curve.csv, curve.svg, curve.json with\n"
-    .. "BD-rates, and a page, report.html. --minutes is the time for each point; --resume keeps\n"
-    .. "points that are done.",
+  about = "Compresses a clip at several rates, with lunerv, x264 and x265, and draws their "
+    .. "rate–distortion curves.",
+  details = "x264 and x265 (4:2:0, tuned for PSNR, one group of pictures, bytes of the bare "
+    .. "stream) also get lower rates, until the curves overlap in PSNR. Writes the files, "
+    .. "curve.csv, curve.svg, curve.json with BD-rates, and a page, report.html. --minutes holds for each "
+    .. "point; --resume keeps the points that are finished.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end

@@ -5,9 +5,8 @@ local lv <const> = require "lunerv"
 local o <const> = lv.options.parse(arg, {
   command = "regress",
   usage = "lunerv run scripts/regress.lua CLIP --out DIR [options]",
-  about = "Fits a model to a clip. Writes metrics.json, reconstruction.mkv (exact), a\n"
-    .. "side-by-side video, TensorBoard events, checkpoints and a page, report.html, to\n"
-    .. "DIR.",
+  about = "Fits a model to a clip, and writes to DIR: metrics.json, reconstruction.mkv (exact), a "
+    .. "side-by-side video, TensorBoard events, checkpoints and a page, report.html.",
   positional = { "clip" },
   required = { "out" },
 })

@@ -464,6 +464,9 @@ END
 MODULE("lunerv.options.command_line")
 #embed "../../stdlib/lunerv/options/command_line.lua"
 END
+MODULE("lunerv.options.help_text")
+#embed "../../stdlib/lunerv/options/help_text.lua"
+END
 MODULE("lunerv.options.takes")
 #embed "../../stdlib/lunerv/options/takes.lua"
 END

@@ -7,21 +7,20 @@ import Support
 /// A front end of `require("lunerv.bench").main`, which checks the values.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measures this machine: training, decoding, kernels, quality, beside PyTorch.",
+    abstract: "Measures training, decoding, kernels and quality on this machine.",
     discussion: """
-      Alone, it measures what fits into ten minutes, and says what it leaves out. --train, \
-      --decode, --loss and --kernels, alone or together, choose. Steps are those of models of \
-      the published size on random frames, in turns with PyTorch doing the same \
-      (scripts/bench/torch_bench.py under `python3`, where that has torch). Ratios are \
-      PyTorch's time over lunerv's: above 1, lunerv is the faster.
+      Without a mode, measures what fits into ten minutes, and lists what it leaves out. Training \
+      and decoding use models of the published sizes on random frames, in turns with PyTorch \
+      (scripts/bench/torch_bench.py under `python3`, if that has torch). Ratios are PyTorch's time \
+      divided by lunerv's: above 1, lunerv is faster.
 
-      --quality CLIP --to 26.5, alone, asks how long a clip takes to learn: for lunerv's recipe \
-      fast, for the published one, and for PyTorch with the published one \
-      (scripts/bench/torch_quality.py), it seeks the shortest whole schedule, with a warm-up and a \
-      decay of its own, whose mean PSNR over the frames reaches the figure. Every schedule runs in \
-      a process of its own; seconds are those from its start to its end. All that was tried is \
-      listed, --svg draws PSNR against seconds. It begins with 3 passes of fast and 10 of \
-      published over 132 frames, with more over fewer, and takes half an hour at 320x180.
+      --quality CLIP --to 26.5, without another mode, measures how long it takes to fit a clip: with \
+      lunerv's recipe fast, with the published one, and with PyTorch and the published one \
+      (scripts/bench/torch_quality.py). It searches the shortest complete schedule, with its own \
+      warm-up and decay, whose mean PSNR over the frames reaches the figure. Each schedule runs in \
+      its own process, and its time is that of the process. All attempts are listed; --svg draws \
+      PSNR against seconds. The search begins with 3 passes of fast and 10 of published for 132 \
+      frames, more for fewer frames, and takes half an hour at 320x180.
       """)
 
   enum Mode: String, EnumerableFlag {
@@ -29,118 +28,136 @@ struct Bench: ParsableCommand {
 
     static func help(for mode: Mode) -> ArgumentHelp? {
       switch mode {
-      case .train: "Training steps: frame, encode, decode, loss, backward, optimiser."
-      case .decode: "Decoding a frame from its embedding, without gradients."
-      case .loss: "The kind's loss of two images and its gradient."
-      case .kernels: "Convolutions and operators against their roofs; with --model, its own."
-      case .quality: "How long it takes to learn CLIP until its PSNR reaches --to."
+      case .train: "training steps, from the frame to the update"
+      case .decode: "decoding of frames, without gradients"
+      case .loss: "the loss of the model and its gradient"
+      case .kernels: "operators, compared with the machine's limits"
+      case .quality: "time to fit CLIP until its PSNR reaches --to"
       }
     }
   }
 
-  @Flag var modes: [Mode] = []
+  struct Measuring: ParsableArguments {
+    @Flag var modes: [Mode] = []
 
-  @Argument(help: "With --quality: the video (scripts/sample/bunny.mp4).")
+    @Option(
+      help: ArgumentHelp(
+        "timed steps (by size: lunerv 20, 10, 6; PyTorch 9, 6, 3)", visibility: .hidden,
+        valueName: "N"))
+    var steps: Int?
+
+    @Option(
+      help: ArgumentHelp(
+        "start nothing after this time (10 without a mode)", valueName: "X"))
+    var minutes: Double?
+
+    @Flag(
+      help: ArgumentHelp(
+        "time kernels with every algorithm, and list where another than the chosen one is faster",
+        visibility: .hidden))
+    var algorithms = false
+
+    @Flag(name: [.customLong("no-torch"), .customLong("no_torch")], help: "do not measure PyTorch")
+    var noTorch = false
+
+    @Flag(
+      help: ArgumentHelp(
+        "also measure compiled PyTorch; compiling takes minutes", visibility: .hidden))
+    var compiled = false
+
+    @Option(
+      help: ArgumentHelp(
+        "folder of torch_bench.py and torch_quality.py (LUNERV_BENCH_SCRIPTS, or scripts/bench)",
+        visibility: .hidden, valueName: "DIR"))
+    var scripts: String?
+  }
+
+  struct Output: ParsableArguments {
+    @Flag(help: "print one JSON object")
+    var json = false
+
+    @Flag(help: "print tables in Markdown")
+    var markdown = false
+
+    @Option(help: ArgumentHelp("write the result as JSON", valueName: "FILE"))
+    var save: String?
+
+    @Option(
+      help: ArgumentHelp("show the result that --save wrote", valueName: "FILE"))
+    var from: String?
+
+    @Option(
+      help: ArgumentHelp(
+        "draw the roofline; with --quality, PSNR against seconds", visibility: .hidden,
+        valueName: "FILE.svg"))
+    var svg: String?
+  }
+
+  struct Quality: ParsableArguments {
+    @Option(help: ArgumentHelp("PSNR in dB to reach with --quality (26.5)", valueName: "X"))
+    var to: Double?
+
+    @Option(
+      help: ArgumentHelp(
+        "frame sizes: 180p, 360p, 720p, a list, or all (720p)", valueName: "SIZES"))
+    var size: String?
+  }
+
+  struct Network: ParsableArguments {
+    @Option(
+      help: ArgumentHelp("kinds of model, a list, or all (hnerv_boost)", valueName: "KINDS"))
+    var model: String?
+
+    @Option(
+      name: [.customLong("head-scale"), .customLong("head_scale")],
+      help: ArgumentHelp(
+        "head_scale of the recipe fast with --quality (the recipe's)", visibility: .hidden,
+        valueName: "N"))
+    var headScale: Int?
+  }
+
+  struct Machine: ParsableArguments {
+    @Option(help: ArgumentHelp("threads of both sides, or a list (all cores)", valueName: "N"))
+    var threads: String?
+
+    @Option(
+      help: ArgumentHelp(
+        "train with N ranks of one thread, compared with N single processes (MPI)",
+        visibility: .hidden, valueName: "N"))
+    var ranks: Int?
+  }
+
+  @OptionGroup(title: "Measuring") var measuring: Measuring
+  @OptionGroup(title: "Input and output") var output: Output
+  @OptionGroup(title: "Quality and size") var quality: Quality
+  @OptionGroup(title: "Model") var network: Network
+  @OptionGroup(title: "Machine") var machine: Machine
+
+  @Argument(help: "the video for --quality (scripts/sample/bunny.mp4)")
   var clip: String?
-
-  @Option(help: ArgumentHelp("With --quality: PSNR to reach (26.5).", valueName: "dB"))
-  var to: Double?
-
-  @Option(
-    help: ArgumentHelp(
-      "Train with so many ranks of one thread, beside as many processes alone (MPI).",
-      valueName: "n"))
-  var ranks: Int?
-
-  @Option(
-    name: [.customLong("head-scale"), .customLong("head_scale")],
-    help: ArgumentHelp(
-      "With --quality: the head's scale on the side of fast (its recipe's).", valueName: "n"))
-  var headScale: Int?
-
-  @Option(
-    help: ArgumentHelp(
-      "Kinds of model, with commas between them, or all (hnerv_boost; alone all).",
-      valueName: "kinds"))
-  var model: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "180p, 360p, 720p, with commas between them, or all (720p; --quality: nearest to the clip).",
-      valueName: "sizes"))
-  var size: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Timed steps (by size: lunerv 20, 10, 6; PyTorch 9, 6, 3).", valueName: "n"))
-  var steps: Int?
-
-  @Option(
-    help: ArgumentHelp(
-      "Threads, for both sides; several with commas (all cores).", valueName: "n"))
-  var threads: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Begin nothing after that long (alone 10; with --train and the like no limit).",
-      valueName: "minutes"))
-  var minutes: Double?
-
-  @Flag(help: "Time kernels by every algorithm, and say where the table chose another.")
-  var algorithms = false
-
-  @Flag(
-    name: [.customLong("no-torch"), .customLong("no_torch")], help: "Leave PyTorch out.")
-  var noTorch = false
-
-  @Flag(help: "Also time PyTorch compiled; compiling takes minutes.")
-  var compiled = false
-
-  @Option(
-    help: ArgumentHelp(
-      "The folder of torch_bench.py and torch_quality.py (LUNERV_BENCH_SCRIPTS, or scripts/bench).",
-      valueName: "dir"))
-  var scripts: String?
-
-  @Flag(help: "Print one JSON object.")
-  var json = false
-
-  @Flag(help: "Print tables in Markdown.")
-  var markdown = false
-
-  @Option(help: ArgumentHelp("Write the result there, as JSON.", valueName: "file"))
-  var save: String?
-
-  @Option(
-    help: ArgumentHelp(
-      "Draw the roofline there; with --quality the PSNR by seconds.", valueName: "file.svg"))
-  var svg: String?
-
-  @Option(
-    help: ArgumentHelp("Show what --save wrote, in place of measuring.", valueName: "file"))
-  var from: String?
 
   func run() throws {
     let host = try Host.forCommand()
     var options: [JSON.Member] = [
-      JSON.Member("torch", .bool(!noTorch)), JSON.Member("json", .bool(json)),
-      JSON.Member("markdown", .bool(markdown)), JSON.Member("compiled", .bool(compiled)),
-      JSON.Member("algorithms", .bool(algorithms)), JSON.Member("command", .string(command)),
+      JSON.Member("torch", .bool(!measuring.noTorch)), JSON.Member("json", .bool(output.json)),
+      JSON.Member("markdown", .bool(output.markdown)), JSON.Member("compiled", .bool(measuring.compiled)),
+      JSON.Member("algorithms", .bool(measuring.algorithms)), JSON.Member("command", .string(command)),
     ]
-    if !modes.isEmpty {
-      options.append(JSON.Member("modes", .array(modes.map { .string($0.rawValue) })))
+    if !measuring.modes.isEmpty {
+      options.append(JSON.Member("modes", .array(measuring.modes.map { .string($0.rawValue) })))
     }
     for (name, text) in [
-      ("model", model), ("size", size), ("threads", threads), ("scripts", scripts),
-      ("save", save), ("svg", svg), ("from", from), ("clip", clip),
+      ("model", network.model), ("size", quality.size), ("threads", machine.threads),
+      ("scripts", measuring.scripts), ("save", output.save), ("svg", output.svg),
+      ("from", output.from), ("clip", clip),
     ] {
       if let text { options.append(JSON.Member(name, .string(text))) }
     }
-    if let steps { options.append(JSON.Member("steps", .int(Int64(steps)))) }
-    if let ranks { options.append(JSON.Member("ranks", .int(Int64(ranks)))) }
-    if let minutes { options.append(JSON.Member("minutes", .number(minutes))) }
-    if let to { options.append(JSON.Member("to", .number(to))) }
-    if let headScale { options.append(JSON.Member("head_scale", .int(Int64(headScale)))) }
+    if let steps = measuring.steps { options.append(JSON.Member("steps", .int(Int64(steps)))) }
+    if let ranks = machine.ranks { options.append(JSON.Member("ranks", .int(Int64(ranks)))) }
+    if let minutes = measuring.minutes { options.append(JSON.Member("minutes", .number(minutes))) }
+    if let to = quality.to { options.append(JSON.Member("to", .number(to))) }
+    if let headScale = network.headScale { options.append(JSON.Member("head_scale", .int(Int64(headScale)))) }
     let results = try host.lua.run(
       source: "return require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
       chunkName: "@lunerv:command.lua", arguments: [JSON.object(options).text()])

@@ -31,9 +31,9 @@ extension CodecCommand {
 struct Compress: CodecCommand {
   static let configuration = CommandConfiguration(
     abstract: "Compresses a clip into a .lnv file.",
-    discussion: "lunerv compress CLIP -o FILE.lnv; 'lunerv compress --help' lists the options.")
+    discussion: "lunerv compress CLIP -o FILE.lnv")
 
-  @Argument(parsing: .captureForPassthrough, help: "The clip, and options.")
+  @Argument(parsing: .captureForPassthrough, help: "the clip, and options")
   var words: [String] = []
 }
 
@@ -42,16 +42,16 @@ struct Decompress: CodecCommand {
     abstract: "Decodes a .lnv file.",
     discussion: "lunerv decompress FILE.lnv -o OUT.(mkv|mp4|y4m), a folder, or - for raw RGB.")
 
-  @Argument(parsing: .captureForPassthrough, help: "The file, and options.")
+  @Argument(parsing: .captureForPassthrough, help: "the file, and options")
   var words: [String] = []
 }
 
 struct Info: CodecCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Says where the bytes of a .lnv file go.",
+    abstract: "Shows where the bytes of a .lnv file go.",
     discussion: "lunerv info FILE.lnv [--json]")
 
-  @Argument(parsing: .captureForPassthrough, help: "The file, and options.")
+  @Argument(parsing: .captureForPassthrough, help: "the file, and options")
   var words: [String] = []
 }
 
@@ -60,15 +60,15 @@ struct Eval: CodecCommand {
     abstract: "Compares a .lnv file with the clip it was made from.",
     discussion: "lunerv eval FILE.lnv CLIP [--json]")
 
-  @Argument(parsing: .captureForPassthrough, help: "The file, the clip, and options.")
+  @Argument(parsing: .captureForPassthrough, help: "the file, the clip, and options")
   var words: [String] = []
 }
 
 struct Report: CodecCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Writes a page about runs.",
+    abstract: "Writes a page about one or several runs.",
     discussion: "lunerv report RUN… -o PAGE.html; a RUN is a folder of a run, or a .lnv file.")
 
-  @Argument(parsing: .captureForPassthrough, help: "The runs, and options.")
+  @Argument(parsing: .captureForPassthrough, help: "the runs, and options")
   var words: [String] = []
 }

@@ -28,7 +28,7 @@ struct Lunerv: ParsableCommand {
     }
     do {
       try checkArguments()
-      if try help() { Glibc.exit(0) }
+      help()
       var command = try parseAsRoot(
         ProfileOptions.readable(Array(CommandLine.arguments.dropFirst())))
       try command.run()
@@ -45,10 +45,15 @@ struct Lunerv: ParsableCommand {
       fflush(stdout)
       Glibc.exit(1)
     } catch {
-      // Help leaves by this way too, with code 0.
-      let isHelp = exitCode(for: error) == .success
-      if !isHelp { fail(LunervError(.usage, usageMessage(for: error))) }
-      print(fullMessage(for: error))
+      // Help and the version leave by this way too, with code 0.
+      let isAnswer = exitCode(for: error) == .success
+      if !isAnswer { fail(LunervError(.usage, usageMessage(for: error))) }
+      let words = Array(CommandLine.arguments.dropFirst())
+      if words.isEmpty || words.contains(where: CommandHelp.isFlag) {
+        showHelp("show", words)
+      } else {
+        print(fullMessage(for: error))
+      }
     }
     Glibc.exit(0)
   }
@@ -81,17 +86,26 @@ struct Lunerv: ParsableCommand {
     }
   }
 
-  /// Answers `lunerv help NAME`, unless the name is a command's; whether it did.
-  private static func help() throws -> Bool {
-    let words = CommandLine.arguments.dropFirst()
-    guard words.first == "help", let name = words.dropFirst().first,
-      !configuration.subcommands.contains(where: { $0._commandName == name })
-    else { return false }
-    let host = try Host.forCommand()
-    try host.lua.run(
-      source: "require('lunerv.help').main({...})", chunkName: "@lunerv:command.lua",
-      arguments: Array(words.dropFirst()))
-    return true
+  /// Answers `lunerv help …`, and `lunerv run --help`, whose parser would take the words for a
+  /// script's.
+  private static func help() {
+    let words = Array(CommandLine.arguments.dropFirst())
+    if words.first == "help" { showHelp("help", Array(words.dropFirst())) }
+    if words.first == "run", ProfileOptions.beforeScript(words).contains(where: CommandHelp.isFlag) {
+      showHelp("show", words)
+    }
+  }
+
+  private static func showHelp(_ function: String, _ words: [String]) -> Never {
+    do {
+      try CommandHelp.show(function, words)
+    } catch let error as LunervError {
+      fail(error)
+    } catch {
+      fail(LunervError(.script, "\(error)"))
+    }
+    fflush(stdout)
+    Glibc.exit(0)
   }
 
   /// Swift would repair bytes that are no UTF-8, and then name another file.

@@ -5,19 +5,20 @@ import Bindings
 struct ProfileOptions: ParsableArguments {
   @Flag(
     name: .customLong("profile"),
-    help: ArgumentHelp(
-      "Tells on standard error where time and memory went, by module and by operator.",
-      discussion: "--profile=FILE.svg also draws a flame graph; --profile=FILE.json writes all."))
+    help: """
+      print time and memory by module and by operator; --profile=FILE.svg also draws a flame graph, \
+      --profile=FILE.json writes all measurements
+      """)
   var isOn = false
 
   @Option(
     name: .customLong("profile-json"),
-    help: ArgumentHelp("As --profile, and writes all that was measured to FILE.", valueName: "file")
-  )
+    help: ArgumentHelp(
+      "like --profile, and write all measurements to FILE", valueName: "FILE"))
   var json: String?
 
   /// What `--profile=FILE` is rewritten to: an option cannot also be a flag.
-  @Option(name: .customLong("profile-to"), help: .hidden)
+  @Option(name: .customLong("profile-to"), help: .private)
   var file: String?
 
   var isWanted: Bool { isOn || json != nil || file != nil }
@@ -27,17 +28,28 @@ struct ProfileOptions: ParsableArguments {
     try host.profiled(file: file, json: json, body)
   }
 
+  /// The words of a command line of `run` that are its own options: those before the script.
+  static func beforeScript(_ words: [String]) -> [String] {
+    var own: [String] = []
+    for (i, word) in words.enumerated().dropFirst() {
+      let isValue = takesValue(words[i - 1])
+      if word == "--" || !word.hasPrefix("-") && !isValue { break }
+      own.append(isValue ? "" : word)
+    }
+    return own
+  }
+
+  private static func takesValue(_ word: String) -> Bool {
+    ["-e", "--code", "--profile-json", "--profile-to"].contains(word)
+  }
+
   /// The arguments of the command line, with a `--profile=FILE` before the script rewritten so that
   /// it can be parsed.
   static func readable(_ words: [String]) -> [String] {
     guard words.first == "run" else { return words }
     var words = words
-    for i in words.indices.dropFirst() {
-      let isValue = ["-e", "--code", "--profile-json", "--profile-to"].contains(words[i - 1])
-      if words[i] == "--" || !words[i].hasPrefix("-") && !isValue { break }
-      if words[i].hasPrefix("--profile="), !isValue {
-        words[i] = "--profile-to=" + words[i].dropFirst("--profile=".count)
-      }
+    for (i, word) in beforeScript(words).enumerated() where word.hasPrefix("--profile=") {
+      words[i + 1] = "--profile-to=" + word.dropFirst("--profile=".count)
     }
     return words
   }

@@ -6,18 +6,16 @@ import Support
 
 struct Repl: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Opens a prompt: Lua, line by line.",
+    abstract: "Opens a prompt for Lua.",
     discussion: """
-      What a line is worth is printed; a line that is not complete goes on. `lv`, `nn` and \
-      `help` are there, and what begins with `local` is kept like a global, since Lua would forget \
-      it at the end of the line. Tab completes names, methods, options and files; Ctrl-C \
-      stops what runs, or clears the line; Ctrl-D leaves. `lv.reload "block"` reads a module's \
-      changed file again, objects in use included.
+      Prints the value of each line; an incomplete line continues on the next. `lv`, `nn` and `help` \
+      are defined, and a `local` lasts as long as the prompt. Tab completes names, methods, options \
+      and files; Ctrl-C stops the running line, or clears the one being typed; Ctrl-D leaves. \
+      `lv.reload "block"` reads a module's changed file again, also for objects in use.
 
-      Lines from a pipe are run without a prompt; one that fails is told of on the error stream, \
-      and the exit code is 1 in the end. What was typed is kept in \
-      $XDG_STATE_HOME/lunerv/history (~/.local/state/lunerv/history; LUNERV_HISTORY names another \
-      file, or none).
+      Lines from a pipe run without a prompt; an error is printed, the next lines run, and the exit \
+      code is 1. The history is in $XDG_STATE_HOME/lunerv/history \
+      (~/.local/state/lunerv/history); LUNERV_HISTORY names another file, or none if it is empty.
       """)
 
   func run() throws {

@@ -7,39 +7,37 @@ import Support
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs a Lua script.",
+    abstract: "Runs a Lua script; the words after it are the script's arguments.",
     discussion: """
-      What follows SCRIPT goes to the script as `arg`; options of lunerv's own stand before it. \
-      With -e all words go to the code, which finds `lv` and `nn` as at the prompt; those that begin \
-      with a dash stand behind `--`.
+      Options of `lunerv run` stand before the script, which finds its arguments in `arg`. With -e \
+      all words are arguments of the code, which has `lv` and `nn` as the prompt does; `--` stands \
+      before words that begin with a dash.
       """)
 
   @Flag(
     name: [.customShort("i"), .long],
-    help: "Open a prompt afterwards, after an error too; the script's globals are there.")
+    help: "open a prompt afterwards, also after an error, with the script's globals")
   var interactive = false
 
   @Option(
     name: [.customShort("e"), .customLong("code")],
-    help: ArgumentHelp("Run this text in place of a script.", valueName: "code"))
+    help: ArgumentHelp("run this text instead of a script", valueName: "CODE"))
   var code: String?
 
   @Flag(
-    help: ArgumentHelp(
-      "Run again, in a new process, whenever the script or a module it required changes.",
-      discussion: """
-        A file of data that it read counts too, unless the run itself changed it. A script \
-        that still runs is stopped for a change of code. Ctrl-C ends.
-        """))
+    help: """
+      run again when the script, a module or a data file that it read changes; a change of code \
+      stops a run; Ctrl-C ends
+      """)
   var watch = false
 
   @OptionGroup(title: "Measuring")
   var profile: ProfileOptions
 
-  @Argument(help: "The script.")
+  @Argument(help: "the script; - for standard input")
   var script: String?
 
-  @Argument(parsing: .captureForPassthrough, help: "The script's own arguments.")
+  @Argument(parsing: .captureForPassthrough, help: "its arguments")
   var arguments: [String] = []
 
   func run() throws {

@@ -120,7 +120,9 @@ extension RobustnessTests {
       let help = try lunerv(scratch, ["--help"])
       #expect(help.code == 0 && help.err.isEmpty && help.out.contains("run"))
       let regressHelp = try lunerv(scratch, ["run", Program.regress, "--help"])
-      #expect(regressHelp.code == 0 && regressHelp.out.contains("--enc-dim"))
+      #expect(regressHelp.code == 0 && !regressHelp.out.contains("--enc-dim"))
+      let all = try lunerv(scratch, ["run", Program.regress, "--help", "--all"])
+      #expect(all.code == 0 && all.out.contains("--enc-dim"))
     }
 
     @Test(arguments: [

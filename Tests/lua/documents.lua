@@ -195,7 +195,7 @@ local subcommands
 local function known_subcommands()
   if subcommands then return subcommands end
   subcommands = {}
-  local help = lunerv { "help" }:match "SUBCOMMANDS:\n(.*)" or ""
+  local help = lunerv { "help" }:match "Commands:\n(.-)\n\n" or ""
   for name in ("\n" .. help):gmatch "\n  (%l[%w-]*)%f[%s]" do subcommands[name] = true end
   return subcommands
 end
@@ -218,7 +218,7 @@ function documents.check(words, root, folder)
   elseif commands[name] and rest[1] then
     read_only(commands[name], rest)
   elseif name ~= "run" and name ~= "help" then
-    local help = lunerv { name, "--help" } .. " "
+    local help = lunerv { name, "--help", "--all" } .. " "
     for _, word in ipairs(rest) do
       local option = word:match "^%-%-[%w-]+"
       if option and not help:find(option:gsub("%-", "%%-") .. "%f[^%w-]") then

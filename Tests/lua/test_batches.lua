@@ -78,7 +78,7 @@ test("a batch skips the clip that fails, says so, and resumes", function()
 end)
 
 test("the help of a batch lists its options and those of compress", function()
-  local text, code = script("batch.lua", "--help")
+  local text, code = script("batch.lua", "--help --all")
   equal(code, 0)
   for _, option in ipairs(lv.options.catalogue) do
     for _, command in ipairs(option.commands or {}) do
@@ -90,7 +90,7 @@ test("the help of a batch lists its options and those of compress", function()
       end
     end
   end
-  for _, flag in ipairs { "--jobs N", "--retries N", "--resume", "--out DIR" } do
+  for _, flag in ipairs { "--jobs N", "--retries N", "--[no-]resume", "--out DIR" } do
     assert(text:find(flag, 1, true), flag)
   end
   equal(select(2, script("batch.lua", "clips")), 2)

@@ -72,11 +72,12 @@ function commands.compress(words)
   local o = options.parse(words, {
     command = "compress_file",
     usage = "lunerv compress CLIP -o FILE.lnv [options]",
-    about = "Compresses a clip: fits a model to it, makes that small, and writes a file whose\n"
-      .. "quality is measured by decoding it. Checkpoints are kept in FILE.lnv.work, unless\n"
-      .. "--out names another folder; --resume goes on from there. Long clips are done in\n"
-      .. "segments, by --gop or --scene-cuts: what is asked for holds for all of them together,\n"
-      .. "--psnr, --size and --params for each.",
+    about = "Fits a model to a clip, compresses it, and writes a file, whose quality is measured "
+      .. "by decoding it. Set a target with --bpp, --bytes or --psnr.",
+    details = "Checkpoints are in FILE.lnv.work, unless --out names another folder; --resume "
+      .. "continues from there. --gop and --scene-cuts split a long clip into segments: --bpp, "
+      .. "--bytes and --minutes hold for all segments together, --psnr, --size and --params for "
+      .. "each one.",
     positional = { "clip" }, required = { "output" },
   })
   if not o then return end
@@ -90,10 +91,9 @@ function commands.report(words)
   local o = options.parse(words, {
     command = "report",
     usage = "lunerv report RUN… -o PAGE.html [options]",
-    about = "Writes one page about runs, to be opened in a browser: their curves, frames,\n"
-      .. "parameters, bytes and commands. RUN is a folder that regress, compress, rd_curve or\n"
-      .. "batch wrote, a .lnv file, or a folder of such; several are compared. The page holds\n"
-      .. "all it shows.",
+    about = "Writes a page for a browser about one or several runs: curves, frames, parameters, "
+      .. "bytes and commands, in a single file. RUN is a folder that regress, compress, rd_curve "
+      .. "or batch wrote, a .lnv file, or a folder of those.",
     positional = { "run" }, rest = "runs", required = { "output" }, any_model = true,
   })
   if not o then return end
@@ -107,8 +107,8 @@ function commands.decompress(words)
   local o = options.parse(words, {
     command = "decompress",
     usage = "lunerv decompress FILE.lnv -o OUT [options]",
-    about = "Decodes a file. OUT.mkv (FFV1), a folder of PNGs and '-' (raw RGB on stdout) are\n"
-      .. "exact; OUT.mp4 and OUT.y4m are not.",
+    about = "Decodes a file. OUT.mkv (FFV1), a folder of PNGs and '-' (raw RGB on stdout) are "
+      .. "exact; OUT.mp4 and OUT.y4m are lossy.",
     positional = { "file" }, required = { "output" },
   })
   if not o then return end
@@ -156,7 +156,7 @@ function commands.info(words)
   local o = options.parse(words, {
     command = "info",
     usage = "lunerv info FILE.lnv [options]",
-    about = "Says what a file holds and where its bytes go, without decoding it.",
+    about = "Shows what a file contains and where its bytes go, without decoding it.",
     positional = { "file" },
   })
   if not o then return end

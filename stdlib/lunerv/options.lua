@@ -43,7 +43,7 @@ function options.describe(of, option_names, extras, kind)
     if not replaced[name] then
       local option = catalogue.by_name[name]
       local doc = option.doc
-      if option.type == "choice" then doc = doc .. ": " .. table.concat(option.choices, ", ") end
+      if option.type == "choice" then doc = values.with_choices(doc, option.choices) end
       list[#list + 1] = { name, options.default(name, kind), doc, type = option.type }
     end
   end

@@ -1,8 +1,9 @@
 -- The command line as a whole. Its commands and options come from the parser's own description
 -- (JSON, by Sources/LunervCommand) and from the catalogue of options. Completion, the man page and
 -- messages about wrong words use them.
-local catalogue <const> = require "lunerv.options.catalogue"
+local command_line <const> = require "lunerv.options.command_line"
 local errors <const> = require "lunerv.errors"
+local help_text <const> = require "lunerv.options.help_text"
 local names <const> = require "lunerv.names"
 local native <const> = require "lunerv.native"
 local values <const> = require "lunerv.options.values"
@@ -13,50 +14,60 @@ local shell <const> = {}
 local by_catalogue <const> = { compress = "compress_file", decompress = "decompress", info = "info",
   eval = "eval", report = "report" }
 
--- The options of the catalogue for a command or a script: a list of { names, value, choices, doc }.
--- `value` is the name of the value, nil for flags.
-function shell.catalogue_options(command)
-  local list = {}
-  for _, option in ipairs(catalogue.list) do
-    if values.contains(option.commands, command) then
-      local long = option.name:gsub("_", "-")
-      local entry = { names = { "--" .. long }, doc = option.doc, choices = option.choices }
-      if option.short then table.insert(entry.names, 1, "-" .. option.short) end
-      if option.type == "boolean" then
-        entry.names[#entry.names + 1] = "--no-" .. long
-      else
-        entry.value = values.placeholder(option)
-      end
-      list[#list + 1] = entry
-    end
+-- The options of the catalogue for a command or a script, as command_line.entries gives them.
+function shell.catalogue_options(command) return command_line.entries { command = command } end
+
+-- An option of the parser. Its section is its group, and help that hides it shows it with --all
+-- alone. One without a text is internal: nil.
+local function option_of(argument)
+  if not argument.abstract then return nil end
+  local entry = { names = {}, doc = argument.abstract, choices = argument.allValues,
+    value = argument.kind == "option" and argument.valueName or nil,
+    group = argument.sectionTitle or "Options", common = argument.shouldDisplay }
+  for _, name in ipairs(argument.names) do
+    entry.names[#entry.names + 1] = (name.kind == "long" and "--" or "-") .. name.name
   end
-  list[#list + 1] = { names = { "--help" }, doc = "what it does, and these options" }
-  return list
+  -- Spellings with underscores are accepted, but not offered.
+  for i = #entry.names, 2, -1 do
+    if entry.names[i]:find("_", 1, true) then table.remove(entry.names, i) end
+  end
+  local last = entry.names[#entry.names]
+  if last == "--help" then entry.doc = command_line.help_entry.doc end
+  if last == "--help" or last == "--version" then entry.group, entry.common = "Help", false end
+  return entry
 end
 
 local function described(arguments)
   local options, positional = {}, {}
   for _, argument in ipairs(arguments or {}) do
     if argument.kind == "positional" then
-      positional[#positional + 1] = { name = argument.valueName, doc = argument.abstract }
-    elseif argument.shouldDisplay then
-      local entry = { names = {}, doc = argument.abstract, choices = argument.allValues,
-        value = argument.kind == "option" and argument.valueName or nil }
-      for _, name in ipairs(argument.names) do
-        local dashes = name.kind == "long" and "--" or "-"
-        entry.names[#entry.names + 1] = dashes .. name.name
-      end
-      -- Spellings with underscores are accepted, but not offered.
-      for i = #entry.names, 2, -1 do
-        if entry.names[i]:find("_", 1, true) then table.remove(entry.names, i) end
-      end
-      options[#options + 1] = entry
+      positional[#positional + 1] = { name = argument.valueName, doc = argument.abstract,
+        is_optional = argument.isOptional, is_list = argument.isRepeating }
+    else
+      options[#options + 1] = option_of(argument)
     end
   end
   return options, positional
 end
 
 local function plain(text) return type(text) == "string" and text or "" end
+
+-- What the parser's own help command is described as.
+local help_command <const> = {
+  name = "help", abstract = "Shows help on a command, or on a name of the Lua library.",
+  discussion = "lunerv help compress is lunerv compress --help. A name is one such as conv2d, "
+    .. "nn.Linear or Tensor; without one, the commands are listed.",
+  positional = {
+    { name = "name", doc = "a command, or a name of the library", is_optional = true },
+  },
+  options = {
+    { names = { "--annotations" }, value = "DIR", group = "Input and output", common = true,
+      doc = "write annotations of the library for editors" },
+    { names = { "--reference" }, value = "DIR", group = "Input and output", common = true,
+      doc = "write the reference of the library in Markdown" },
+    command_line.help_entry,
+  },
+}
 
 --- All commands in the order of the help: { name, abstract, discussion, options, positional, defers
 --- }. `defers` says that Lua reads the words, so the parser knows none of the options.
@@ -69,9 +80,9 @@ function shell.commands(dump)
     local name = command.commandName
     local options, positional = described(command.arguments)
     if by_catalogue[name] then options = shell.catalogue_options(by_catalogue[name]) end
-    list[#list + 1] = { name = name, abstract = plain(command.abstract),
-      discussion = plain(command.discussion), options = options, positional = positional,
-      defers = by_catalogue[name] ~= nil }
+    list[#list + 1] = name == "help" and help_command or { name = name,
+      abstract = plain(command.abstract), discussion = plain(command.discussion),
+      options = options, positional = positional, defers = by_catalogue[name] ~= nil }
   end
   return list
 end
@@ -132,10 +143,79 @@ function shell.problem(dump, ...)
   end
 end
 
+-- The arguments of a command as its usage line and its help show them.
+local function arguments_of(command)
+  local words, entries = { "lunerv", command.name }, {}
+  if #command.options > 2 then words[#words + 1] = "[options]" end
+  for _, argument in ipairs(command.positional) do
+    local name = argument.name:upper() .. (argument.is_list and "…" or "")
+    words[#words + 1] = argument.is_optional and "[" .. name .. "]" or name
+    entries[#entries + 1] = { value = name, doc = argument.doc, group = "Arguments" }
+  end
+  return table.concat(words, " "), entries
+end
+
+local function help_of(command, all)
+  local usage, entries = arguments_of(command)
+  for _, option in ipairs(command.options) do
+    -- The version is asked of lunerv.
+    if option.names[1] ~= "--version" then entries[#entries + 1] = option end
+  end
+  return help_text.of({ usage = usage, about = command.abstract, details = command.discussion,
+    entries = entries, order = command_line.groups }, all)
+end
+
+local function root_help(dump, commands, all)
+  local entries = {}
+  for _, command in ipairs(commands) do
+    entries[#entries + 1] = { value = command.name, doc = command.abstract, group = "Commands" }
+  end
+  local root = native.json_decode(dump).command
+  table.move((described(root.arguments)), 1, 2, #entries + 1, entries)
+  return help_text.of({ usage = "lunerv COMMAND [options]", about = plain(root.abstract),
+    details = "lunerv COMMAND --help shows the options of a command, lunerv help NAME describes a "
+      .. "name of the Lua library, such as conv2d.",
+    entries = entries, order = command_line.groups }, all)
+end
+
+-- Answers a command line that asks for help on a command or, with no command, on lunerv.
+function shell.show(dump, ...)
+  local words, commands = { ... }, shell.commands(dump)
+  local command, all = shell.find(commands, words[1]), values.contains(words, "--all")
+  if not command then
+    io.write(root_help(dump, commands, all))
+  elseif command.defers then
+    require("lunerv.commands")[command.name] { "--help", all and "--all" or nil }
+  else
+    io.write(help_of(command, all))
+  end
+end
+
+-- lunerv help [COMMAND|NAME].
+function shell.help(dump, ...)
+  local words <const> = { ... }
+  local first = words[1]
+  if values.contains(words, "--help") or values.contains(words, "-h") then
+    return shell.show(dump, "help")
+  end
+  for _, word in ipairs(words) do
+    if word ~= "--all" then
+      if shell.find(shell.commands(dump), word) then return shell.show(dump, word, ...) end
+      break
+    end
+  end
+  if not first or first == "--all" then return shell.show(dump, "", ...) end
+  require("lunerv.help").main(words)
+end
+
 -- lunerv completion SHELL.
 function shell.main(dump, what, ...)
   local completion <const> = require "lunerv.shell.completion"
-  if what == "words" then
+  if what ~= "words" and (values.contains({ what, ... }, "--help")
+    or values.contains({ what, ... }, "-h"))
+  then
+    shell.show(dump, "completion", what, ...)
+  elseif what == "words" then
     local words = { ... }
     if words[1] == "--" then table.remove(words, 1) end
     for _, line in ipairs(completion.candidates(shell.commands(dump), words)) do print(line) end
@@ -143,10 +223,6 @@ function shell.main(dump, what, ...)
     io.write(require "lunerv.shell.manual"(shell.commands(dump)))
   elseif completion.scripts[what] then
     io.write(completion.scripts[what])
-  elseif what == "--help" or what == "-h" then
-    local command = shell.find(shell.commands(dump), "completion")
-    print(command.abstract .. "\n\n" .. command.discussion
-      .. "\n\nusage: lunerv completion bash|zsh|fish|man")
   else
     errors.fail("usage", "completion: expected bash, zsh, fish or man, got '%s'", what or "nothing")
   end

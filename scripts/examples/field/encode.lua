@@ -19,7 +19,7 @@ local lv <const> = require "lunerv"
 local o <const> = lv.options.parse(arg, {
   command = "encode_field",
   usage = "lunerv run scripts/examples/field/encode.lua CLIP OUT.lnv --codec NAME [options]",
-  about = "Fits a codec written in Lua to a clip and writes a file that carries its decoder.",
+  about = "Fits a codec written in Lua to a clip, and writes a file that contains its decoder.",
   positional = { "clip", "output" }, required = { "codec" }, any_model = true,
 })
 if not o then return end

@@ -1,6 +1,7 @@
 -- Parsing of command lines, and their help, from the catalogue of options.
 local catalogue <const> = require "lunerv.options.catalogue"
 local errors <const> = require "lunerv.errors"
+local help_text <const> = require "lunerv.options.help_text"
 local names <const> = require "lunerv.names"
 local values <const> = require "lunerv.options.values"
 
@@ -16,7 +17,7 @@ local function flag(name) return "--" .. name:gsub("_", "-") end
 local function read(option, text)
   local value, expected = values.read(option, text)
   if not expected then return value end
-  if option.name == "model" then
+  if option.name == "model" and option.choices then
     usage_error("unknown model '%s'%s (known: %s)", text, names.meant(text, option.choices),
       errors.list(option.choices))
   end
@@ -25,7 +26,8 @@ end
 
 -- "0.1", or each value with the kinds that have it: "0.1; 0.2 for nerv, enerv".
 local function default_text(option, command)
-  if option.type == "boolean" then return nil end
+  if option.type == "boolean" then return option.default and "yes" or nil end
+  if option.is_own then return option.default ~= nil and values.show(option.default) or nil end
   local texts, kinds_of, total = {}, {}, 0
   for _, kind in ipairs(option.models or catalogue.kinds) do
     local value = catalogue.with_recipe(option.name, kind, command)
@@ -51,50 +53,136 @@ local function default_text(option, command)
   return #texts > 0 and table.concat(texts, "; ") or nil
 end
 
---- The --help text of a script.
+-- The default with the model that is fitted unless --model names another.
+local function usual_default(option, command)
+  local kind = catalogue.default "model"
+  if option.is_own or not (option.varies and values.contains(option.models or { kind }, kind)) then
+    return nil
+  end
+  local value = catalogue.with_recipe(option.name, kind, command)
+  return (type(value) == "number" or type(value) == "string") and values.show(value) or nil
+end
+
+-- An option that a script declares itself, checked.
+local function own_option(given)
+  local option = {}
+  for key, value in pairs(given) do option[key] = value end
+  option.is_own, option.group = true, option.group or "Options"
+  if option.common == nil then option.common = true end
+  if type(option.name) ~= "string" or not option.name:match "^%l[%w_]*$" then
+    errors.raise("options.parse: options: expected a name such as 'width', got %s",
+      errors.show(option.name))
+  end
+  if not values.is_type(option.type) then
+    errors.raise("options.parse: option '%s': expected a type (%s), got %s", option.name,
+      errors.list(values.types), errors.show(option.type))
+  end
+  return option
+end
+
+-- The options of a script: those of the catalogue for `spec.command` that it does not leave out,
+-- and its own, which replace others of the same name.
+local function options_of(spec)
+  local list, replaced = {}, {}
+  for _, option in ipairs(spec.options or {}) do
+    list[#list + 1], replaced[option.name] = own_option(option), true
+  end
+  for _, option in ipairs(catalogue.list) do
+    local is_wanted = spec.command and values.contains(option.commands, spec.command)
+    if is_wanted and not replaced[option.name] and not values.contains(spec.without, option.name)
+    then
+      list[#list + 1] = option
+    end
+  end
+  return list
+end
+
+local function is_common(option, command)
+  local common = option.common
+  return type(common) == "table" and values.contains(common, command) or common == true
+end
+
+--- The options of a script as --help, completion and the man page show them: a list of { names,
+--- value, choices, doc, group, common, default, usual }. `value` is the name of the value, nil for
+--- flags; `usual` is the default with the usual model, where it depends on that.
+---
+---@param spec table  as for options.parse
+---@param with_defaults? boolean
+---@return table[]
+function command_line.entries(spec, with_defaults)
+  local list = {}
+  for _, option in ipairs(options_of(spec)) do
+    local long = flag(option.name)
+    local entry = { names = { long }, doc = option.doc, choices = option.choices,
+      group = option.group, common = is_common(option, spec.command),
+      default = with_defaults and default_text(option, spec.command) or nil,
+      usual = with_defaults and usual_default(option, spec.command) or nil }
+    if option.short then table.insert(entry.names, 1, "-" .. option.short) end
+    if option.type == "boolean" then
+      entry.names[#entry.names + 1] = "--no-" .. long:sub(3)
+    else
+      entry.value = values.placeholder(option)
+    end
+    list[#list + 1] = entry
+  end
+  list[#list + 1] = command_line.help_entry
+  return list
+end
+
+-- The entry for --help itself.
+command_line.help_entry = { names = { "-h", "--help" }, group = "Help", common = false,
+  doc = "show the common options; with --all, all of them" }
+
+-- The titles of the groups, in the order of every help.
+command_line.groups = table.move(catalogue.groups, 1, #catalogue.groups, 1, {})
+table.insert(command_line.groups, "Help")
+
+--- The text that --help prints: the common options, which fit a screen; with `all`, as --help --all
+--- prints it, every option by group.
 ---
 ---     io.write(lv.options.help { command = "regress", usage = "…", about = "Fits a model." })
 ---
 ---@param spec table  as for options.parse
+---@param all? boolean
 ---@return string
-function command_line.help(spec)
-  local lines = { "usage: " .. spec.usage, "", spec.about, "" }
-  for _, option in ipairs(catalogue.list) do
-    if values.contains(option.commands, spec.command) then
-      local left = (option.short and "-" .. option.short .. ", " or "") .. flag(option.name)
-      if option.type == "boolean" then
-        left = "--[no-]" .. left:sub(3)
-      else
-        left = left .. " " .. values.placeholder(option)
-      end
-      if #left > 28 then
-        lines[#lines + 1] = "  " .. left
-        left = ""
-      end
-      local default = default_text(option, spec.command)
-      lines[#lines + 1] = ("  %-28s  %s%s"):format(
-        left, option.doc, default and " [" .. default .. "]" or "")
-    end
-  end
-  return table.concat(lines, "\n") .. "\n"
+function command_line.help(spec, all)
+  return help_text.of({ usage = spec.usage, about = spec.about, details = spec.details,
+    entries = command_line.entries(spec, true), order = command_line.groups }, all)
 end
 
 -- The options of a script by name, and the long forms of the short ones.
-local function options_of(command)
+local function by_name(spec)
   local known, shorts = {}, {}
-  for _, option in ipairs(catalogue.list) do
-    if values.contains(option.commands, command) then
-      known[option.name] = option
-      if option.short then shorts["-" .. option.short] = flag(option.name) end
-    end
+  for _, option in ipairs(options_of(spec)) do
+    known[option.name] = option
+    if option.short then shorts["-" .. option.short] = flag(option.name) end
   end
   return known, shorts
 end
 
--- Parses the arguments: values of options by name, and the positional words; nil if they ask for
--- help.
+-- Whether one of `words` from the i-th to the last, or to "--", is in the list.
+local function names_any(words, i, list)
+  while words[i] and words[i] ~= "--" do
+    if values.contains(list, words[i]) then return true end
+    i = i + 1
+  end
+  return false
+end
+
+local help_flags <const> = { "--help", "-h" }
+
+-- An option that a script does not have is an error, with the known ones where they are few.
+local function unknown(word, known)
+  local flags = { "--help" }
+  for name in pairs(known) do flags[#flags + 1] = flag(name) end
+  usage_error("unknown option '%s'%s (%s)", word, names.meant(word, flags),
+    #flags > 16 and "see --help --all" or "known: " .. errors.list(flags))
+end
+
+-- Parses the arguments: values of options by name, the positional words, and the words of each
+-- option as they were typed; nil if they ask for help.
 local function scan(arguments, known, shorts)
-  local given, positional = {}, {}
+  local given, positional, typed = {}, {}, {}
   local i, only_positional = 1, false
   while i <= #arguments do
     local argument = arguments[i]
@@ -103,18 +191,15 @@ local function scan(arguments, known, shorts)
       positional[#positional + 1] = argument
     elseif argument == "--" then
       only_positional = true
-    elseif argument == "--help" or argument == "-h" then
+    elseif values.contains(help_flags, argument) then
       return nil
-    else
+    elseif argument ~= "--all" or known.all or not names_any(arguments, i, help_flags) then
       local name, value = argument:match "^%-%-([%w_-]+)=(.*)$"
       name = (name or argument:match "^%-%-(.+)$" or argument):gsub("-", "_")
-      local negated = known[name:match "^no_(.+)$"]
+      local negated, first = known[name:match "^no_(.+)$"], i
       local option = known[name] or (negated and negated.type == "boolean" and negated)
       if not option then
-        local flags, word = {}, argument:match "^[^=]+"
-        for known_name in pairs(known) do flags[#flags + 1] = flag(known_name) end
-        usage_error("unknown option '%s'%s (known: %s)", word, names.meant(word, flags),
-          errors.list(flags))
+        unknown(argument:match "^[^=]+", known)
       end
       if option.type == "boolean" and not value then
         given[option.name] = option == known[name]
@@ -128,15 +213,19 @@ local function scan(arguments, known, shorts)
         end
         given[option.name] = read(option, value)
       end
+      typed[#typed + 1] = { name = option.name, table.unpack(arguments, first, i) }
     end
     i = i + 1
   end
-  return given, positional
+  return given, positional, typed
 end
 
 -- Sets the options that were left out to the defaults of the chosen kind of model.
 local function fill(given, known, spec)
-  local kind = not spec.any_model and (given.model or catalogue.default("model"))
+  local kind = nil
+  if spec.command and not spec.any_model and not (known.model and known.model.is_own) then
+    kind = given.model or catalogue.default("model")
+  end
   if kind then
     catalogue.apply_preset(given, kind)
     if known.recipe and given.recipe == nil then
@@ -148,7 +237,9 @@ local function fill(given, known, spec)
   end
   for name, option in pairs(known) do
     local applies = not (kind and option.models) or values.contains(option.models, kind)
-    if given[name] == nil then
+    if option.is_own then
+      if given[name] == nil then given[name] = catalogue.copy(option.default) end
+    elseif given[name] == nil then
       local wanted = applies
         and (kind or not option.models and not option.varies and name ~= "model")
       if wanted then given[name] = catalogue.default(name, kind, spec.command) end
@@ -159,37 +250,49 @@ local function fill(given, known, spec)
 end
 
 --- Parses a command line.
---- `spec` holds `command` (whose options of the catalogue apply), `usage`, `about`, `positional`
---- (names, all required), `rest` (the name of the list of these and any further words), `required`
---- (names of options), and `any_model` if the kind of model comes from elsewhere; options that
---- depend on it then have no default. Long options take hyphens or underscores, `--opt value` or
---- `--opt=value`, `--flag` or `--no-flag`; a mistake is a usage error.
+--- `spec` holds `usage`, `about` (a sentence or two) and `details` (the rest, for --help --all);
+--- `command`, whose options of the catalogue apply, except those in `without`; `options`, the
+--- script's own; `positional` (names, all required), `optional` (names of further words), `rest`
+--- (the name of the list of all these words); `required` (names of options); and `any_model` if the
+--- kind of model comes from elsewhere; options that depend on it then have no default.
+---
+--- An option of the script's own is { name, type, doc, default, group, common }, and may have
+--- `choices`, `short`, `placeholder`, and limits: `least`, `most`, `above`, `below`. The types are
+--- string, integer, number, boolean, choice, list, bytes, count and text_or_number. `group` is
+--- the heading under which --help --all shows it; --help shows it unless `common` is false.
+---
+--- Long options take hyphens or underscores, `--opt value` or `--opt=value`, `--flag` or
+--- `--no-flag`; a mistake is a usage error.
 ---
 ---     local o = lv.options.parse(arg, { command = "regress", usage = "CLIP --out DIR",
----       about = "Fits a model.", positional = { "clip" }, required = { "out" } })
+---       about = "Fits a model.", positional = { "clip" }, required = { "out" },
+---       options = { { name = "tries", type = "integer", default = 3, doc = "number of runs" } } })
 ---
 ---@param arguments string[]  the words, such as `arg`
 ---@param spec table
 ---@return table?  the values, with the defaults of the chosen model kind; nil after --help
+---@return table?  the options as typed, in order: a list of { name = NAME, WORD… }
 function command_line.parse(arguments, spec)
   command_line.is_used = true
-  local known, shorts = options_of(spec.command)
-  local given, positional = scan(arguments, known, shorts)
+  local known, shorts = by_name(spec)
+  local given, positional, typed = scan(arguments, known, shorts)
   if not given then
-    io.write(command_line.help(spec))
+    io.write(command_line.help(spec, names_any(arguments, 1, { "--all" })))
     return nil
   end
 
-  for index, name in ipairs(spec.positional) do
+  local wanted = table.move(spec.positional or {}, 1, #(spec.positional or {}), 1, {})
+  for index, name in ipairs(wanted) do
     if not positional[index] then
       usage_error("%s is missing: %s", name:upper(), spec.usage)
     end
-    given[name] = positional[index]
   end
+  table.move(spec.optional or {}, 1, #(spec.optional or {}), #wanted + 1, wanted)
+  for index, name in ipairs(wanted) do given[name] = positional[index] end
   if spec.rest then
     given[spec.rest] = positional
-  elseif #positional > #spec.positional then
-    usage_error("unexpected argument '%s'", positional[#spec.positional + 1])
+  elseif #positional > #wanted then
+    usage_error("unexpected argument '%s'", positional[#wanted + 1])
   end
 
   local ok, problem = errors.attempt(fill, given, known, spec)
@@ -201,7 +304,7 @@ function command_line.parse(arguments, spec)
   for _, name in ipairs(spec.required or {}) do
     if given[name] == nil then usage_error("%s is missing", flag(name)) end
   end
-  return given
+  return given, typed
 end
 
 return command_line

@@ -76,6 +76,12 @@ local checks <const> = {
   end,
 }
 
+values.types = { "boolean", "bytes", "choice", "count", "integer", "list", "number", "string",
+  "text_or_number" }
+
+-- Whether `name` is a type of options.
+function values.is_type(name) return values.contains(values.types, name) end
+
 -- The values that `option` expects instead of `value`; nil if `value` is valid.
 function values.wanted(option, value) return checks[option.type](value, option) or nil end
 
@@ -148,9 +154,20 @@ local placeholders <const> = {
 
 -- The placeholder for the value in a help text.
 function values.placeholder(option)
+  if option.placeholder then return option.placeholder end
   local is_choice = option.choices and option.type ~= "text_or_number"
-  if is_choice then return table.concat(option.choices, "|") end
-  return option.placeholder or placeholders[option.type]
+  return is_choice and table.concat(option.choices, "|") or placeholders[option.type]
+end
+
+-- The text of an option followed by its choices, unless it names all of them.
+function values.with_choices(text, choices)
+  for _, choice in ipairs(choices) do
+    local pattern = tostring(choice):gsub("%p", "%%%0")
+    if not text:find("%f[%w_]" .. pattern .. "%f[^%w_]") then
+      return text .. ": " .. table.concat(choices, ", ")
+    end
+  end
+  return text
 end
 
 return values
