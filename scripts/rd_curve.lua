@@ -12,8 +12,8 @@ local o <const> = lv.options.parse(arg, {
     .. "rate–distortion curves.",
   details = "x264 and x265 (4:2:0, tuned for PSNR, one group of pictures, bytes of the bare "
     .. "stream) also get lower rates, until the curves overlap in PSNR. Writes the files, "
-    .. "curve.csv, curve.svg, curve.json with BD-rates, and a page, report.html. --minutes holds for each "
-    .. "point; --resume keeps the points that are finished.",
+    .. "curve.csv, curve.svg, curve.json with BD-rates, and a page, report.html. --minutes holds "
+    .. "for each point; --resume keeps the points that are finished.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end

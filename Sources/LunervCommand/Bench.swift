@@ -140,8 +140,10 @@ struct Bench: ParsableCommand {
     let host = try Host.forCommand()
     var options: [JSON.Member] = [
       JSON.Member("torch", .bool(!measuring.noTorch)), JSON.Member("json", .bool(output.json)),
-      JSON.Member("markdown", .bool(output.markdown)), JSON.Member("compiled", .bool(measuring.compiled)),
-      JSON.Member("algorithms", .bool(measuring.algorithms)), JSON.Member("command", .string(command)),
+      JSON.Member("markdown", .bool(output.markdown)),
+      JSON.Member("compiled", .bool(measuring.compiled)),
+      JSON.Member("algorithms", .bool(measuring.algorithms)),
+      JSON.Member("command", .string(command)),
     ]
     if !measuring.modes.isEmpty {
       options.append(JSON.Member("modes", .array(measuring.modes.map { .string($0.rawValue) })))
@@ -157,7 +159,9 @@ struct Bench: ParsableCommand {
     if let ranks = machine.ranks { options.append(JSON.Member("ranks", .int(Int64(ranks)))) }
     if let minutes = measuring.minutes { options.append(JSON.Member("minutes", .number(minutes))) }
     if let to = quality.to { options.append(JSON.Member("to", .number(to))) }
-    if let headScale = network.headScale { options.append(JSON.Member("head_scale", .int(Int64(headScale)))) }
+    if let headScale = network.headScale {
+      options.append(JSON.Member("head_scale", .int(Int64(headScale))))
+    }
     let results = try host.lua.run(
       source: "return require('lunerv.bench').main(require('lunerv.native').json_decode(...))",
       chunkName: "@lunerv:command.lua", arguments: [JSON.object(options).text()])

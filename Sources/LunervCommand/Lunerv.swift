@@ -91,7 +91,8 @@ struct Lunerv: ParsableCommand {
   private static func help() {
     let words = Array(CommandLine.arguments.dropFirst())
     if words.first == "help" { showHelp("help", Array(words.dropFirst())) }
-    if words.first == "run", ProfileOptions.beforeScript(words).contains(where: CommandHelp.isFlag) {
+    if words.first == "run", ProfileOptions.beforeScript(words).contains(where: CommandHelp.isFlag)
+    {
       showHelp("show", words)
     }
   }

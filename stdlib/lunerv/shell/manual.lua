@@ -45,9 +45,9 @@ return function(commands)
     .. "a state on disk from which \\-\\-resume continues."
   out[#out + 1] = ".SH ENVIRONMENT"
   for _, entry in ipairs {
-    { "LUNERV_HISTORY", "The prompt's history; empty for none." },
-    { "LUNERV_STDLIB", "A folder to read the Lua library from in place of the one inside." },
-    { "NO_COLOR", "Where it is set, no colours." },
+    { "LUNERV_HISTORY", "The file of the prompt's history; empty for none." },
+    { "LUNERV_STDLIB", "A folder with the Lua library, used instead of the one inside." },
+    { "NO_COLOR", "If set, no colours." },
   } do
     out[#out + 1] = ".TP\n.B " .. entry[1] .. "\n" .. plain(entry[2])
   end
