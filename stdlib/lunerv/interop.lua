@@ -215,7 +215,7 @@ local open_takes <const> = options.takes("interop.open", {
     type = "clip" },
   { "interleaved", nil, "whether encodings are sin, cos, sin, cos, … (as in the program that the "
     .. "names are of)", type = "boolean" },
-  { "dtype", nil, "'f32' makes it of floating point of any width; a value out of its range is an "
+  { "dtype", nil, "'f32' converts floating point of any width; a value out of its range is an "
     .. "error", type = "string" },
   { "extra", "refuse", "'skip' leaves out entries that the model lacks" },
 })

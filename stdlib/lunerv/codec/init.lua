@@ -24,28 +24,28 @@ local videos <const> = require "lunerv.codec.video"
 local codec <const> = {}
 
 local takes_decode <const> = options.takes("codec.decode", {
-  { "max_work", nil, "elements, multiplications and additions for the start of a segment, and for "
-    .. "each frame; a second of processor time for every 5e8, and two more (by the size of frames "
-    .. "and of the file)", type = "number" },
-  { "max_memory", nil, "bytes of tensors (by the size of frames, at most half of what there is)",
+  { "max_work", nil, "limit of operations and elements, per frame and per start of a segment; "
+    .. "allows 2 s of processor time, and 1 s for every 5e8 (by the sizes of frames and file)",
     type = "number" },
-  { "confined", true, "whether the file is decoded in a process without rights: false, for those "
-    .. "who trust it, decodes with the library's decoders here, where `video.model` is the "
-    .. "network, and makes do with a system that cannot confine a process" },
-  { "build", nil, "fun(text, sections): the model of a decoder from the file, for those who trust "
-    .. "it", type = "function" },
-  { "models", nil, "fun(name, sections): the probability model of that name from the file, for "
-    .. "those who trust it", type = "function" },
+  { "max_memory", nil, "limit of the bytes of tensors (by the size of frames, at most half of the "
+    .. "memory)", type = "number" },
+  { "confined", true, "whether to decode in a process without rights; false, for trusted files, "
+    .. "decodes in this process, where `video.model` is the network, and does not need a system "
+    .. "that can confine a process" },
+  { "build", nil, "fun(text, sections): the model of a decoder in a trusted file",
+    type = "function" },
+  { "models", nil, "fun(name, sections): the probability model of that name in a trusted file",
+    type = "function" },
 })
 
 local coded <const> = {
   { "clip", nil, "the clip that the model was trained on", type = "clip" },
-  { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
-    .. "(what the model says, or all)", type = "table" },
+  { "families", nil, "probability models of the symbols: gaussian, laplace, adaptive, context "
+    .. "(those of the model, or all)", type = "table" },
   { "group", nil, "frames whose embeddings are decoded together", type = "integer" },
-  { "predict", true, "embeddings are told by what has changed since the frame before" },
-  { "model", nil, "the probability model of the weights, which travels in the file: what a module "
-    .. "returns, a model of lv.coder or fun(name, shape, index, codes) that gives one for a "
+  { "predict", true, "code embeddings as differences from the previous frame" },
+  { "model", nil, "the probability model of the weights, which is stored in the file: a module "
+    .. "that returns a model of lv.coder, or fun(name, shape, index, codes) that gives one for a "
     .. "tensor, or nil (families)", type = "table|function" },
 }
 
@@ -53,12 +53,13 @@ local function and_coded(list) return table.move(coded, 1, #coded, #list + 1, li
 
 local takes_encode <const> = options.takes("codec.encode", and_coded {})
 local takes_write <const> = options.takes("codec.write", and_coded {
-  { "verify", true, "decodes the file and measures it" },
-  { "on_frame", nil, "fun(frame, output, quality): sees each decoded frame", type = "function" },
+  { "verify", true, "decode the file and measure its quality" },
+  { "on_frame", nil, "fun(frame, output, quality): called with each decoded frame",
+    type = "function" },
 })
 local takes_join <const> = options.takes("codec.join", {
-  { "fps", nil, "frames a second of the whole (by the files)", type = "number" },
-  { "timestamps", nil, "seconds of every frame of the whole (by the files)", type = "list" },
+  { "fps", nil, "frames per second of the result (the files')", type = "number" },
+  { "timestamps", nil, "seconds of every frame of the result (the files')", type = "list" },
 })
 
 -- Reading -----------------------------------------------------------------------------------

@@ -64,27 +64,27 @@ end
 local known_families <const> = { adaptive = true, context = true, gaussian = true, laplace = true }
 
 local takes <const> = options.takes("compress.cem", {
-  { "bits", 8, "bits of the quantisers' first range" },
-  { "target_bpp", nil, "bits a pixel below which they cost nothing (4 for every stored parameter)",
+  { "bits", 8, "bits of the initial range of the quantisers" },
+  { "target_bpp", nil, "bits per pixel that are free (4 bits per stored parameter)",
     type = "number" },
-  { "lambda", nil, "what a bit per pixel costs beside the loss (the kind's own)", type = "number" },
-  { "clip", nil, "the clip, for a model that is none of lv.models", type = "clip" },
-  { "quantiser", nil, "fun(weight, options): the quantiser of a parameter, in place of "
+  { "lambda", nil, "weight of the bits per pixel in the loss (the kind's own)", type = "number" },
+  { "clip", nil, "the clip, for a model that is not from lv.models", type = "clip" },
+  { "quantiser", nil, "fun(weight, options): a custom quantiser of a parameter instead of "
     .. "lv.quant.Scale: a module that rounds, with `codes(x)` and `step` or `steps()`",
     type = "function" },
-  { "penalty", nil, "fun(codes, name): what codes cost in bits, a tensor of one number, in place "
-    .. "of what a normal distribution gives them", type = "function" },
-  { "channel", false, "a step for each row of a weight rather than one for all of it" },
-  { "seeded", true, "weights are told, and priced, by how they differ from the random numbers they "
-    .. "started from, where `families` has \"context\"" },
-  { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
+  { "penalty", nil, "fun(codes, name): the estimated bits of codes, a tensor of one number, "
+    .. "instead of those under a normal distribution", type = "function" },
+  { "channel", false, "a step size for each row of a weight instead of one for all rows" },
+  { "seeded", true, "code weights as differences from their random initial values, if `families` "
+    .. "has \"context\"" },
+  { "families", nil, "probability models of the symbols: gaussian, laplace, adaptive, context "
     .. "(all)", type = "table" },
-  { "predict", true, "embeddings are told by what has changed since the frame before" },
-  { "rdo", 0, "how strongly weights are rounded to what is worth its bits" },
-  { "rate_every", 1, "the weights' bits are priced every so many steps, as many times as dear" },
-  { "latents_after", 1, "when that share of a training is over, embeddings are parameters, and the "
-    .. "encoder rests" },
-  { "steerable", false, "the price and the target can be changed while it trains" },
+  { "predict", true, "code embeddings as differences from the previous frame" },
+  { "rdo", 0, "strength of rate-aware rounding of the weights" },
+  { "rate_every", 1, "include the bits of the weights in every n-th step's loss, n times" },
+  { "latents_after", 1, "share of the training after which embeddings are trained directly, "
+    .. "without the encoder" },
+  { "steerable", false, "whether the price and the target can change during training" },
 })
 
 -- The quantiser of a parameter. One of a user's own is a module: called it gives the rounded

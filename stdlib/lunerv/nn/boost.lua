@@ -99,13 +99,13 @@ local takes <const> = options.takes("nn.boost", {
     type = "list" },
   { "clip", nil, "the clip for one run of the decoder that finds its blocks and channels",
     type = "clip" },
-  { "sample", nil, "a frame { image, t, index } in the clip's place; a decoder of time alone needs "
+  { "sample", nil, "a frame { image, t, index } instead of the clip; a decoder of time alone needs "
     .. "neither", type = "table" },
-  { "act", "sin", "the activation that takes the place of the decoder's in what was called; "
-    .. "\"keep\" leaves them" },
+  { "act", "sin", "activation that replaces those of the modules that run; \"keep\": none is "
+    .. "replaced" },
   { "ch_t", 32, "width of the temporal embedding" },
-  { "pe_base", 1.25, "base of the time's encoding" },
-  { "pe_levels", 80, "levels of the time's encoding" },
+  { "pe_base", 1.25, "base of the positional encoding of the time" },
+  { "pe_levels", 80, "levels of the positional encoding of the time" },
   { "conditioning", "tat", "\"tat\", or \"adain\"" },
 })
 

@@ -95,7 +95,7 @@ end
 
 -- What load_state_dict and load take alike.
 local loading <const> = {
-  { "strict", true, "false: names that either side lacks are left out" },
+  { "strict", true, "false: names that only one side has are skipped" },
   { "extra", "refuse", "'skip' leaves out names that this module lacks, and no others" },
 }
 

@@ -48,7 +48,7 @@ local takes_videos <const> = options.takes("tasks.videos", {
   { "frames", nil, "how many frames are written (all)", type = "integer" },
   { "panels", nil, "(frame, output) → images that stand side by side", type = "function" },
   { "name", "reconstruction.mkv", "name of the exact video" },
-  { "source", nil, "another file that was read, which is not written over", type = "string" },
+  { "source", nil, "another input file, which is not overwritten", type = "string" },
 })
 
 --- Makes the videos of a run: the reconstruction, and source and output side by side.

@@ -8,24 +8,24 @@ local recipes <const> = require "lunerv.recipes"
 
 local settings <const> = {}
 
--- What training takes beside, or in more forms than, the options of options/catalogue.lua.
+-- What training takes in addition to, or in more forms than, the options of options/catalogue.lua.
 local extras <const> = {
-  { "model", nil, "what is trained; required", type = "module" },
-  { "clip", nil, "where the frames come from; required: a clip, or a function (pass) that begins "
+  { "model", nil, "the model to train; required", type = "module" },
+  { "clip", nil, "the source of the frames; required: a clip, or a function (pass) that begins "
     .. "a pass and returns an iterator of frames { image, t, index }",
     type = "lunerv.Clip|function" },
-  { "loss", "boosted", "what is minimised: a name of lv.loss, or (output, image, frame, share) → "
-    .. "scalar tensor; share is what has been done of the training, from 0 to below 1",
+  { "loss", "boosted", "loss function: a name of lv.loss, or (output, image, frame, share) → "
+    .. "scalar tensor; share is the completed share of the training, from 0 to below 1",
     type = "string|function" },
-  { "schedule", "warmup_cosine", "how the learning rate falls to 0: a name of lv.schedule, a "
+  { "schedule", "warmup_cosine", "decay of the learning rate: a name of lv.schedule, a "
     .. "schedule of it, or (step, steps, lr) → learning rate; lr is the peak rate",
     type = "string|function|table" },
-  { "optimiser", "adan", "how parameters are updated: adam, adan, muon, sgd, soap, an optimiser of "
+  { "optimiser", "adan", "optimiser: adam, adan, muon, sgd, soap, an optimiser of "
     .. "lv.optim, whose lr is the peak rate unless `lr` says another, or (model, { lr = }) → "
     .. "optimiser; lr is the peak rate", type = "string|function|lunerv.Optimiser" },
-  { "steps", nil, "how many steps there are, in place of epochs; required where the number of "
-    .. "frames is not known", type = "integer" },
-  { "patch", nil, "{ height, width } of the random window of each frame that is learned in a step; "
+  { "steps", nil, "number of steps, instead of epochs; required if the number of frames is not "
+    .. "known", type = "integer" },
+  { "patch", nil, "{ height, width } of a random window of each frame, on which a step trains; "
     .. "for models that read `frame.window`", type = "list" },
   { "on_step", nil, "called after each step with { step, steps, epoch, loss, psnr, seconds, "
     .. "seconds_per_step }; training ends when it returns false", type = "function" },
@@ -36,15 +36,15 @@ local extras <const> = {
   { "callbacks", nil, "a list of objects with any of the methods on_start, on_step, on_epoch, "
     .. "on_frame and on_end, which are called in this order after the functions above",
     type = "table[]" },
-  { "frames", true, "keeps three frames and their reconstructions in OUT/frames, for the page",
+  { "frames", true, "store three frames and their reconstructions in OUT/frames, for the page",
     type = "boolean" },
-  { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
-    .. "returns, psnr, ms_ssim and psnr_8bit among them, are recorded", type = "function" },
-  { "facts", nil, "plain data by name that a run must share with the one it continues",
+  { "evaluate", nil, "(model, clip, on_frame) instead of metrics.evaluate; the numbers it "
+    .. "returns, including psnr, ms_ssim and psnr_8bit, are recorded", type = "function" },
+  { "facts", nil, "plain data by name that must agree with the run that is resumed",
     type = "table" },
-  { "label", nil, "what progress lines begin with", type = "string" },
-  { "progress", nil, "(step, steps) → how many of the steps have been made, for the loss's share, "
-    .. "where a clock decides rather than the number of steps", type = "function" },
+  { "label", nil, "beginning of the progress lines", type = "string" },
+  { "progress", nil, "(step, steps) → number of completed steps, for the share that the loss gets, "
+    .. "if a clock ends the training instead of the number of steps", type = "function" },
   { "command", nil, "the command line, for the record of the run", type = "string" },
 }
 
