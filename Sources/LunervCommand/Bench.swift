@@ -7,7 +7,7 @@ import Support
 /// A front end of `require("lunerv.bench").main`, which checks the values.
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Measures training, decoding, kernels and quality on this machine.",
+    abstract: "Measures training, decoding, kernels and quality.",
     discussion: """
       Without a mode, measures what fits into ten minutes, and lists what it leaves out. Training \
       and decoding use models of the published sizes on random frames, in turns with PyTorch \
@@ -42,8 +42,8 @@ struct Bench: ParsableCommand {
 
     @Option(
       help: ArgumentHelp(
-        "timed steps (by size: lunerv 20, 10, 6; PyTorch 9, 6, 3)", visibility: .hidden,
-        valueName: "N"))
+        "timed steps (by size: lunerv 20, 10, 6; PyTorch 9, 6, 3)", valueName: "N",
+        visibility: .hidden))
     var steps: Int?
 
     @Option(
@@ -68,7 +68,7 @@ struct Bench: ParsableCommand {
     @Option(
       help: ArgumentHelp(
         "folder of torch_bench.py and torch_quality.py (LUNERV_BENCH_SCRIPTS, or scripts/bench)",
-        visibility: .hidden, valueName: "DIR"))
+        valueName: "DIR", visibility: .hidden))
     var scripts: String?
   }
 
@@ -88,8 +88,8 @@ struct Bench: ParsableCommand {
 
     @Option(
       help: ArgumentHelp(
-        "draw the roofline; with --quality, PSNR against seconds", visibility: .hidden,
-        valueName: "FILE.svg"))
+        "draw the roofline; with --quality, PSNR against seconds", valueName: "FILE.svg",
+        visibility: .hidden))
     var svg: String?
   }
 
@@ -111,8 +111,8 @@ struct Bench: ParsableCommand {
     @Option(
       name: [.customLong("head-scale"), .customLong("head_scale")],
       help: ArgumentHelp(
-        "head_scale of the recipe fast with --quality (the recipe's)", visibility: .hidden,
-        valueName: "N"))
+        "head_scale of the recipe fast with --quality (the recipe's)", valueName: "N",
+        visibility: .hidden))
     var headScale: Int?
   }
 
@@ -123,7 +123,7 @@ struct Bench: ParsableCommand {
     @Option(
       help: ArgumentHelp(
         "train with N ranks of one thread, compared with N single processes (MPI)",
-        visibility: .hidden, valueName: "N"))
+        valueName: "N", visibility: .hidden))
     var ranks: Int?
   }
 

@@ -16,7 +16,7 @@ struct DoctorMeasuring: ParsableArguments {
 
 struct Doctor: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Checks this machine, and says what to install or change.",
+    abstract: "Checks this machine, and says what is missing.",
     discussion: """
       Times the kernels for a few seconds, compared with the limits of the processor. The exit code \
       is 0 if lunerv can be used, even if something could be better.

@@ -7,7 +7,7 @@ import Support
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Runs a Lua script; the words after it are the script's arguments.",
+    abstract: "Runs a Lua script with its arguments.",
     discussion: """
       Options of `lunerv run` stand before the script, which finds its arguments in `arg`. With -e \
       all words are arguments of the code, which has `lv` and `nn` as the prompt does; `--` stands \
@@ -37,7 +37,9 @@ struct Run: ParsableCommand {
   @Argument(help: "the script; - for standard input")
   var script: String?
 
-  @Argument(parsing: .captureForPassthrough, help: "its arguments")
+  @Argument(
+    parsing: .captureForPassthrough,
+    help: ArgumentHelp("its arguments", valueName: "argument"))
   var arguments: [String] = []
 
   func run() throws {

@@ -33,8 +33,21 @@ local function option_of(argument)
   end
   local last = entry.names[#entry.names]
   if last == "--help" then entry.doc = command_line.help_entry.doc end
+  if last == "--version" then entry.doc = "show the version" end
   if last == "--help" or last == "--version" then entry.group, entry.common = "Help", false end
   return entry
+end
+
+-- Adds an option to a list; "--no-name" joins "--name".
+local function add_option(list, entry)
+  local last = list[#list]
+  local is_negation = entry and last
+    and entry.names[1] == last.names[#last.names]:gsub("^%-%-", "--no-")
+  if is_negation then
+    last.names[#last.names + 1] = entry.names[1]
+  else
+    list[#list + 1] = entry
+  end
 end
 
 local function described(arguments)
@@ -44,7 +57,7 @@ local function described(arguments)
       positional[#positional + 1] = { name = argument.valueName, doc = argument.abstract,
         is_optional = argument.isOptional, is_list = argument.isRepeating }
     else
-      options[#options + 1] = option_of(argument)
+      add_option(options, option_of(argument))
     end
   end
   return options, positional
@@ -54,9 +67,9 @@ local function plain(text) return type(text) == "string" and text or "" end
 
 -- What the parser's own help command is described as.
 local help_command <const> = {
-  name = "help", abstract = "Shows help on a command, or on a name of the Lua library.",
-  discussion = "lunerv help compress is lunerv compress --help. A name is one such as conv2d, "
-    .. "nn.Linear or Tensor; without one, the commands are listed.",
+  name = "help", abstract = "Shows help on a command or a name of the library.",
+  discussion = "lunerv help compress is lunerv compress --help. Names of the Lua library are such "
+    .. "as conv2d, nn.Linear and Tensor. Without a name, the commands are listed.",
   positional = {
     { name = "name", doc = "a command, or a name of the library", is_optional = true },
   },
@@ -143,6 +156,9 @@ function shell.problem(dump, ...)
   end
 end
 
+-- The usage of commands whose words the parser passes on.
+local usages <const> = { completion = "lunerv completion SHELL" }
+
 -- The arguments of a command as its usage line and its help show them.
 local function arguments_of(command)
   local words, entries = { "lunerv", command.name }, {}
@@ -152,7 +168,7 @@ local function arguments_of(command)
     words[#words + 1] = argument.is_optional and "[" .. name .. "]" or name
     entries[#entries + 1] = { value = name, doc = argument.doc, group = "Arguments" }
   end
-  return table.concat(words, " "), entries
+  return usages[command.name] or table.concat(words, " "), entries
 end
 
 local function help_of(command, all)
@@ -168,7 +184,8 @@ end
 local function root_help(dump, commands, all)
   local entries = {}
   for _, command in ipairs(commands) do
-    entries[#entries + 1] = { value = command.name, doc = command.abstract, group = "Commands" }
+    entries[#entries + 1] = { value = command.name, doc = command.abstract, group = "Commands",
+      common = true }
   end
   local root = native.json_decode(dump).command
   table.move((described(root.arguments)), 1, 2, #entries + 1, entries)
