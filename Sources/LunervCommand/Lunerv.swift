@@ -32,12 +32,12 @@ struct Lunerv: ParsableCommand {
       var command = try parseAsRoot(
         ProfileOptions.readable(Array(CommandLine.arguments.dropFirst())))
       try command.run()
-      let isWritten = fflush(stdout) == 0 && ferror(stdout) == 0
+      let isWritten = Self.isWritten()
       LuaInterrupt.requestIfUnread()
       if LuaInterrupt.wasRequested, LuaInterrupt.signal == SIGPIPE {
         fail(LunervError(.interrupted, ""))
       }
-      if !isWritten { fail(LunervError(.io, "standard output: not all could be written")) }
+      if !isWritten { fail(unwritten) }
       Ranks.shared.end(code: 0)
     } catch let error as LunervError {
       fail(error)
@@ -97,6 +97,10 @@ struct Lunerv: ParsableCommand {
     }
   }
 
+  private static let unwritten = LunervError(.io, "standard output: not all could be written")
+
+  private static func isWritten() -> Bool { fflush(stdout) == 0 && ferror(stdout) == 0 }
+
   private static func showHelp(_ function: String, _ words: [String]) -> Never {
     do {
       try CommandHelp.show(function, words)
@@ -105,7 +109,7 @@ struct Lunerv: ParsableCommand {
     } catch {
       fail(LunervError(.script, "\(error)"))
     }
-    fflush(stdout)
+    guard isWritten() else { fail(unwritten) }
     Glibc.exit(0)
   }
 

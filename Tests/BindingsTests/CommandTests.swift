@@ -39,7 +39,7 @@ extension RobustnessTests {
       (["run", "--wacth", "x.lua"], "unknown option '--wacth': did you mean '--watch'?"),
       (
         ["compress", "a", "--modl", "x"],
-        "unknown option '--modl': did you mean '--model'? (known"
+        "unknown option '--modl': did you mean '--model'? (see --help --all)"
       ),
       (
         ["compress", "a", "--model", "hnrev"],
