@@ -159,8 +159,8 @@ test("every command has a screen of help, and every option once with --all", fun
 end)
 
 test("the other scripts have a screen of help", function()
-  for _, name in ipairs { "faults", "fetch-samples", "figures", "fuzz", "install", "pth2safetensors.py",
-    "quickstart", "ranks", "setup", "soak", "test" } do
+  for _, name in ipairs { "faults", "fetch-samples", "figures", "fuzz", "install",
+    "pth2safetensors.py", "quickstart", "ranks", "setup", "soak", "test" } do
     local text, code = output("timeout 60 " .. quoted(root .. "/scripts/" .. name) .. " --help")
     equal({ name, code }, { name, 0 })
     check_screen(name, text)
