@@ -473,6 +473,9 @@ END
 MODULE("lunerv.parallel")
 #embed "../../stdlib/lunerv/parallel.lua"
 END
+MODULE("lunerv.pieces")
+#embed "../../stdlib/lunerv/pieces.lua"
+END
 MODULE("lunerv.plot")
 #embed "../../stdlib/lunerv/plot.lua"
 END

@@ -12,10 +12,10 @@
 --
 -- Every rank runs the whole script. lv.train does the above by itself. In a process of its own
 -- there is one rank, and everything here works, and does nothing.
-local claims <const> = require "lunerv.claims"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local pieces <const> = require "lunerv.pieces"
 
 local dist <const> = {}
 
@@ -162,13 +162,6 @@ local takes_queue <const> = options.takes("dist.queue", {
   { "deadline", 60, "seconds after which a process that does not move has lost its item" },
 })
 
--- Removes what a process has, however the loop ended.
-local function guard_of(state)
-  return setmetatable({}, { __close = function()
-    if state.claim then state.claim:release() end
-  end })
-end
-
 --- Gives each item of a list to one process of several: the next one that nobody has.
 --- An item is done when its process asks for the next; the loop ends when all are. What a process
 --- that died or stood still had is given to another. What is done stays done as long as the folder
@@ -196,38 +189,20 @@ function dist.queue(items, given)
     errors.raise("dist.queue: deadline: expected seconds above 0, got %s", errors.show(o.deadline))
   end
   native.make_dirs(o.folder)
-  local list <const>, done, state = claims.open(o.folder, o.deadline), {}, {}
-  local function path_of(i) return ("%s/%06d.done"):format(o.folder, i) end
-  local function is_done(i)
+  local names, done = {}, {}
+  for i in ipairs(items) do names[i] = ("%06d"):format(i) end
+  local function path_of(i) return ("%s/%s.done"):format(o.folder, names[i]) end
+  local shared <const> = pieces.open(o.folder, o.deadline, names, function(i)
     done[i] = done[i] or native.exists(path_of(i))
     return done[i]
-  end
-  local function finish()
-    if not state.claim then return end
-    errors.must(native.write_file(path_of(state.index), "done\n"))
-    state.claim:release()
-    state.claim = nil
-    list:clear(("%06d"):format(state.index))
-  end
-  local function next_item()
-    finish()
-    while true do
-      local left = 0
-      for i, item in ipairs(items) do
-        if not is_done(i) then
-          local claim = list:take(("%06d"):format(i))
-          if claim and not native.exists(path_of(i)) then
-            state.claim, state.index = claim, i
-            return item, i
-          end
-          if claim then claim:release() else left = left + 1 end
-        end
-      end
-      if left == 0 then return nil end
-      native.sleep(0.2)
-    end
-  end
-  return next_item, nil, nil, guard_of(state)
+  end)
+  local next_one, _, _, guard = shared:each(function(i)
+    errors.must(native.write_file(path_of(i), "done\n"))
+  end)
+  return function()
+    local i = next_one()
+    if i then return items[i], i end
+  end, nil, nil, guard
 end
 
 return errors.refuse_unknown(dist, "lv.dist")
