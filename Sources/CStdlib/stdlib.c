@@ -146,6 +146,9 @@ END
 MODULE("lunerv.compress.scenes")
 #embed "../../stdlib/lunerv/compress/scenes.lua"
 END
+MODULE("lunerv.compress.segment_files")
+#embed "../../stdlib/lunerv/compress/segment_files.lua"
+END
 MODULE("lunerv.compress.segments")
 #embed "../../stdlib/lunerv/compress/segments.lua"
 END

@@ -3,6 +3,7 @@
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
+local shared_clip <const> = require "shared_clip"
 
 local equal <const>, test <const> = harness.equal, harness.test
 
@@ -240,4 +241,46 @@ test("fewer frames than ranks, and threads that differ, change nothing", functio
   local text = training:gsub("lv.set_threads%(1%)", "lv.set_threads(1 + lv.dist.rank() %% 3)")
   equal(values((ranks(6, text, folder, "7 adam"))), values(alone(training, folder, "7 adam")))
   equal(values((ranks(3, text, folder, "1 adam"))), values(alone(training, folder, "1 adam")))
+end)
+
+-- `lunerv compress`; the rank that first is at the file of segment arg[1] fails.
+local compress <const> = [[
+local show, fails = print, table.remove(arg, 1)
+function print(line)
+  show(line)
+  if line:find("segment " .. fails .. " of %d+: %d+ bytes") then error("failed on purpose", 0) end
+end
+require("lunerv.commands").compress(arg)
+]]
+
+test("ranks share the segments of a clip, and resume with another number of them", function()
+  local folder <close> = harness.folder()
+  local words = shared_clip.words(folder, 8) .. "--gop 2 --chain 2 --bytes 12000 "
+  alone(compress, folder, "none " .. words .. "-o alone.lnv")
+  local whole = assert(lv.read_file(folder.path .. "/alone.lnv"))
+  local function expect_whole(name)
+    assert(lv.read_file(("%s/%s"):format(folder.path, name)) == whole, name .. " differs")
+  end
+  for _, count in ipairs { 2, 3 } do
+    local said, code = ranks(count, compress, folder, "none " .. words .. "-o ranks.lnv")
+    equal(code, 0)
+    assert(said:find("4 segments in 2 chains", 1, true), said)
+    expect_whole "ranks.lnv"
+    assert(os.remove(folder.path .. "/ranks.lnv"))
+  end
+  local said, code = ranks(2, compress, folder, "4 " .. words .. "-o parts.lnv")
+  assert(code == 1 and said:find("failed on purpose", 1, true), said)
+  equal(lv.exists(folder.path .. "/parts.lnv.work/segment-003.json"), true)
+  equal(lv.exists(folder.path .. "/parts.lnv"), false)
+  said, code = ranks(3, compress, folder, "none " .. words .. "-o parts.lnv --resume")
+  assert(code == 0 and said:find("segment 3 of 4: done before", 1, true), said)
+  expect_whole "parts.lnv"
+end)
+
+test("ranks have no use for a clip without segments", function()
+  local folder <close> = harness.folder()
+  local said, code = ranks(2, compress, folder, "none " .. shared_clip.words(folder, 4)
+    .. "-o a.lnv")
+  assert(code == 2 and said:find("expected --gop or --scene-cuts", 1, true), said)
+  equal(lv.exists(folder.path .. "/a.lnv"), false)
 end)

@@ -60,7 +60,7 @@ function commands.compress_file(o, say, words)
   errors.must(native.check_writable(o.output, request.bytes(o, clip)))
   say(tostring(clip))
   local file = errors.must(compress.file(o.output, clip, o, say))
-  pages.beside(o.out, o.out .. "/report.html")
+  if not file.elsewhere then pages.beside(o.out, o.out .. "/report.html") end
   return {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
     psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,

@@ -12,6 +12,13 @@ local optim <const> = require "lunerv.optim"
 local Team <const> = {}
 Team.__index = Team
 
+-- body(...), in which this process trains alone: the other ranks have work of their own.
+function Team.apart(body, ...)
+  local outer <const> = native.set_ranks_apart(true)
+  local _ <close> = setmetatable({}, { __close = function() native.set_ranks_apart(outer) end })
+  return body(...)
+end
+
 -- The rank that owns each parameter: those that take long to update first, each to whom has least
 -- to do. A matrix is multiplied with itself in its update.
 local function owners_of(parameters, size)
