@@ -103,6 +103,38 @@ test("any number of ranks trains to the bits of one process", function()
   end
 end)
 
+test("each rank judges its part of the frames, to the bits of one process", function()
+  local folder <close> = harness.folder()
+  local text = training:gsub("function Net:reconstruct%(frame%)", [[%0
+    if not lv.is_grad_enabled() then self.judged = (self.judged or 0) + 1 end]])
+    :gsub("out = arg%[3%]", "out = arg[3], eval_every = 1")
+    :gsub("frames = false", "frames = true") .. [[
+    text = ("%.17g %.17g"):format(run.metrics.ms_ssim, run.metrics.psnr_8bit)
+    for _, e in ipairs(run.record and run.record.history or {}) do
+      text = text .. (" %.17g"):format(e.psnr)
+    end
+    if lv.dist.rank() == 0 then print("all", text) end
+    print("judged", lv.dist.rank(), model.judged)
+  ]]
+  local function all(said) return said:match "all\t([^\n]*)" or error(said, 0) end
+  local whole = alone(text, folder, "4 sgd one")
+  assert(whole:find("judged\t0\t20", 1, true), whole)
+  for _, count in ipairs { 2, 3, 4 } do
+    local said = ranks(count, text, folder, ("4 sgd %d"):format(count))
+    equal({ all(said), values(said) }, { all(whole), values(whole) })
+    equal(#lv.list_dir(("%s/%d/frames"):format(folder.path, count)), 6)
+    -- Four evaluations of five frames, and three of them once more for the page.
+    if count == 3 then
+      for rank, judged in ipairs { 11, 8, 4 } do
+        assert(said:find(("judged\t%d\t%d"):format(rank - 1, judged), 1, true), said)
+      end
+    end
+  end
+  -- What draws random numbers while it is judged depends on the frames before.
+  local drawing = training:gsub("lv.nn.Dropout%(0.2%)", "lv.nn.Dropout(0.2, { training = true })")
+  equal(values((ranks(3, drawing, folder, "4 sgd"))), values(alone(drawing, folder, "4 sgd")))
+end)
+
 test("a run resumes with another number of ranks", function()
   local folder <close> = harness.folder()
   local whole = values(alone(training, folder, "3 soap"))

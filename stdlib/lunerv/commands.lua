@@ -80,8 +80,9 @@ function commands.compress(words)
     positional = { "clip" }, required = { "output" },
   })
   if not o then return end
-  local say = o.json and function(line) native.stderr(line .. "\n") end or print
-  local told, file = commands.compress_file(o, say, words)
+  local is_first <const> = native.ranks() == 0 -- the output of one rank is enough
+  local function report(line) if is_first then native.stderr(line .. "\n") end end
+  local told, file = commands.compress_file(o, o.json and report or print, words)
   if o.json then return print_json(told) end
   print(native.printable(("%s: %s"):format(o.output, file)))
 end

@@ -62,7 +62,8 @@ end
 --- folder o.out, from which o.resume continues. With o.bpp, o.bytes, o.psnr or o.minutes, it plans
 --- the size of the network and the number of passes; with o.gop or o.scene_cuts it works segment by
 --- segment, and shares the segments with the other ranks, or with o.share with all processes that
---- are given the same o.out. nil and an error if the file cannot be written.
+--- are given the same o.out; the result of those that did not write the file says `elsewhere`. nil
+--- and an error if the file cannot be written.
 ---
 ---     local o = lv.options.parse({ "clip.mp4", "-o", "clip.lnv", "--bpp", "0.1" },
 ---       { command = "compress_file", usage = "", positional = { "clip" } })
@@ -73,8 +74,7 @@ end
 ---@param clip lunerv.Clip
 ---@param o table
 ---@param say fun(line: string)  receives progress
----@return table?  the result of lv.codec.write, with seconds; for one segment, model; elsewhere =
----  true if another process wrote it
+---@return table?  the result of lv.codec.write, with seconds and, for one segment, model
 ---@return lunerv.Error?
 function compress.file(path, clip, o, say)
   request.check(o)

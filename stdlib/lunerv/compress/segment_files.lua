@@ -187,7 +187,11 @@ function files.is_joined(o, path)
   return info ~= nil and info ~= false and info.bytes == joined.bytes
 end
 
+-- Marks them as joined. What processes that stood still left goes.
 function files.mark_joined(o, path, bytes)
+  for _, name in ipairs(native.list_dir(o.out)) do
+    if name:match "^network%-%d+%.safetensors$" then remove(o.out .. "/" .. name) end
+  end
   write(o.out .. "/joined.json", { path = path, bytes = bytes })
 end
 
