@@ -164,12 +164,14 @@ test("a process that stood still for long has lost its piece", function()
   equal(lv.list_dir(folder.path), {})
 end)
 
--- `lunerv compress`, which the word "die" ends in the middle of a segment.
+-- `lunerv compress`, which the first word ends in the middle of a segment: "KILL" or "TERM".
 local compress <const> = [[
-local show, dies = print, table.remove(arg, 1) == "die"
+local show, signal = print, table.remove(arg, 1)
 function print(line)
   show(line)
-  if dies and line:find("fitted", 1, true) then os.execute "kill -9 $PPID" end
+  if signal ~= "live" and line:find("fitted", 1, true) then
+    os.execute("kill -" .. signal .. " $PPID")
+  end
 end
 arg[#arg] = nil -- the number of the process
 require("lunerv.commands").compress(arg)
@@ -181,9 +183,12 @@ test("processes that share a clip write the file of one, also where one dies", f
   local alone = several(1, compress, folder, "live " .. words .. "-o alone.lnv")[1]
   local whole = assert(lv.read_file(folder.path .. "/alone.lnv"), alone)
   local share = words .. "-o shared.lnv --share"
-  local died = several(1, compress, folder, "die " .. share)[1]
-  assert(died:find("segment 1 of 3: fitted", 1, true), died)
   local work = folder.path .. "/shared.lnv.work/"
+  local stopped = several(1, compress, folder, "TERM " .. share)[1]
+  assert(stopped:find("interrupted", 1, true), stopped)
+  equal(lv.exists(work .. "segment-001.claim-1"), false)
+  local died = several(1, compress, folder, "KILL " .. share)[1]
+  assert(died:find("segment 1 of 3: fitted", 1, true), died)
   equal(lv.exists(work .. "segment-001.claim-1"), true)
   equal(lv.exists(work .. "segment-001.json"), false)
   local did = {}

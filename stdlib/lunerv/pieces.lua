@@ -4,6 +4,7 @@
 --
 -- A process that takes pieces itself loops over `each`. One that starts processes for them lets
 -- those `take` theirs, and asks for what is `free` next.
+local bridge <const> = require "lunerv.bridge"
 local claims <const> = require "lunerv.claims"
 local native <const> = require "lunerv.native"
 
@@ -85,6 +86,11 @@ local function next_piece(self)
   end
 end
 
+local function give_up(self)
+  if self.claim then self.claim:release() end
+  self.claim = nil
+end
+
 -- An iterator over the pieces that this process gets, until all are done. finish(i) is called when
 -- the loop asks for the next one, before the claim is given up. A loop that is left gives up its
 -- claim.
@@ -98,11 +104,15 @@ function Pieces:each(finish)
     self.index, self.claim, self.number = next_piece(self)
     return self.index
   end
-  local guard = setmetatable({}, { __close = function()
-    if self.claim then self.claim:release() end
-    self.claim = nil
-  end })
-  return next_one, nil, nil, guard
+  return next_one, nil, nil, setmetatable({}, { __close = function() give_up(self) end })
+end
+
+-- body(i) for each of them. After Ctrl-C too, which a loop's own end does not outlast, the claim is
+-- given up.
+function Pieces:run(body)
+  bridge.on_error(function()
+    for i in self:each() do body(i) end
+  end, function() give_up(self) end)
 end
 
 -- Whether the piece that `each` gave is still this process's: not where it stood still for so long

@@ -204,9 +204,9 @@ local function work_together(run)
   function shared.on_wait(count)
     run.say(("waiting for other processes, which have %d of %d chains"):format(count, #chains))
   end
-  for c in shared:each() do
+  shared:run(function(c)
     work_chain(run, chains[c], function() return shared:is_held() end)
-  end
+  end)
 end
 
 -- The file ------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ local function once(run, path, name, is_done, body)
   local file
   local shared <const> = pieces.open(run.o.out, run.o.deadline, { name }, is_done)
   function shared.on_wait() run.say "waiting for another process, which writes the file" end
-  for _ in shared:each() do file = body() end
+  shared:run(function() file = body() end)
   if file then return file end
   file = errors.must(codec.info(path))
   file.path, file.elsewhere = path, true
