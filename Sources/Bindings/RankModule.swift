@@ -25,6 +25,16 @@ enum RankModule {
       Ranks.shared.isBroken
     }
     m.define(
+      "set_ranks_apart", params: ["is_apart"],
+      doc: "Whether this process counts as alone for now; what it was before."
+    ) { (isApart: Bool) -> Bool in
+      defer { Ranks.shared.isApart = isApart }
+      return Ranks.shared.isApart
+    }
+    m.define(
+      "ranks_rejoin", doc: "Says that all pieces of work that ranks took one by one are done."
+    ) { Ranks.shared.rejoin() }
+    m.define(
       "set_rank_deadline", params: ["seconds"],
       doc: "How much later than its own work makes it a rank may be."
     ) { (seconds: Double) in

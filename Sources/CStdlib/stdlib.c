@@ -146,6 +146,9 @@ END
 MODULE("lunerv.compress.scenes")
 #embed "../../stdlib/lunerv/compress/scenes.lua"
 END
+MODULE("lunerv.compress.segment_files")
+#embed "../../stdlib/lunerv/compress/segment_files.lua"
+END
 MODULE("lunerv.compress.segments")
 #embed "../../stdlib/lunerv/compress/segments.lua"
 END
@@ -475,6 +478,9 @@ MODULE("lunerv.options.values")
 END
 MODULE("lunerv.parallel")
 #embed "../../stdlib/lunerv/parallel.lua"
+END
+MODULE("lunerv.pieces")
+#embed "../../stdlib/lunerv/pieces.lua"
 END
 MODULE("lunerv.plot")
 #embed "../../stdlib/lunerv/plot.lua"

@@ -17,9 +17,13 @@ extension CodecCommand {
     guard Ranks.announced == 1 else {
       throw LunervError(
         .usage,
-        "started as one of \(Ranks.announced) ranks: expected a script that shares work out, such as lunerv run scripts/batch.lua"
+        "started as one of \(Ranks.announced) ranks: expected lunerv compress --gop, or a script that shares work out, such as lunerv run scripts/batch.lua"
       )
     }
+    try runInLua()
+  }
+
+  fileprivate func runInLua() throws {
     let host = try Host.forCommand()
     let name = Self._commandName
     _ = try host.lua.run(
@@ -35,6 +39,12 @@ struct Compress: CodecCommand {
 
   @Argument(parsing: .captureForPassthrough, help: "the clip, and options")
   var words: [String] = []
+
+  /// Ranks share the segments of a clip.
+  func run() throws {
+    try Ranks.shared.join()
+    try runInLua()
+  }
 }
 
 struct Decompress: CodecCommand {

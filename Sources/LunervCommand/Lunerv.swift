@@ -171,6 +171,19 @@ struct Lunerv: ParsableCommand {
   }
 }
 
+extension Ranks {
+  /// Joins the others where mpirun started this process. The output of the first one is enough.
+  func join() throws {
+    try start()
+    guard rank > 0, getenv("LUNERV_RANK_OUTPUT") == nil else { return }
+    let nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    guard nowhere >= 0, dup2(nowhere, 1) >= 0 else {
+      throw LunervError(.io, "/dev/null: \(String(cString: strerror(errno)))")
+    }
+    close(nowhere)
+  }
+}
+
 extension Host {
   /// The host of a command: Ctrl-C stops its script, and LUNERV_STDLIB names a folder to read the
   /// standard library from.

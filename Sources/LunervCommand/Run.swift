@@ -56,7 +56,7 @@ struct Run: ParsableCommand {
     guard code != nil || script != nil else {
       throw LunervError(.usage, "run: expected a script (see 'lunerv run --help')")
     }
-    try joinRanks()
+    try Ranks.shared.join()
     let host = try Host.forCommand()
     try Watch.reportReads(of: host)
     guard interactive else { return try measured(host) }
@@ -71,17 +71,6 @@ struct Run: ParsableCommand {
       LuaInterrupt.clear()
     }
     try Prompt(host, hasFailed: hasFailed).run()
-  }
-
-  /// Where mpirun started this process: joins the others. What the first of them prints is enough.
-  private func joinRanks() throws {
-    try Ranks.shared.start()
-    guard Ranks.shared.rank > 0, getenv("LUNERV_RANK_OUTPUT") == nil else { return }
-    let nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC)
-    guard nowhere >= 0, dup2(nowhere, 1) >= 0 else {
-      throw LunervError(.io, "/dev/null: \(String(cString: strerror(errno)))")
-    }
-    close(nowhere)
   }
 
   private func measured(_ host: Host) throws {

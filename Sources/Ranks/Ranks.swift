@@ -11,9 +11,12 @@ public final class Ranks {
   public nonisolated(unsafe) static let shared = Ranks()
 
   /// This process's number, from 0.
-  public private(set) var rank = 0
+  public var rank: Int { isApart ? 0 : joined.rank }
   /// How many there are.
-  public private(set) var size = 1
+  public var size: Int { isApart ? 1 : joined.size }
+  /// Whether this process has work of its own for now, and counts as alone.
+  public var isApart = false
+  private var joined = (rank: 0, size: 1)
   /// The machines that they run on.
   public private(set) var hosts: [String] = []
   /// Seconds that a rank may be later than its own work makes it.
@@ -67,17 +70,18 @@ public final class Ranks {
     var (rank, size) = (Int32(0), Int32(1))
     let error = lunerv_mpi_start(&rank, &size)
     guard error == 0 else { throw Ranks.failure("start", error) }
-    (self.rank, self.size) = (Int(rank), Int(size))
+    joined = (Int(rank), Int(size))
     setenv("LUNERV_RANKS", "off", 1)
     var name = [CChar](repeating: 0, count: 256)
     lunerv_mpi_host(&name, name.count)
     let own = name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    hosts = [String](repeating: "?", count: self.size)
+    hosts = [String](repeating: "?", count: joined.size)
     hosts = try gather(own, as: "start").map { String(decoding: $0, as: UTF8.self) }
   }
 
   /// Leaves the ranks: waits for the others where all went well, and ends them where it did not.
   public func end(code: Int32) {
+    isApart = false
     guard size > 1 else { return }
     do {
       if code != 0 || isBroken { throw LunervError(.io, "ranks") }
@@ -86,8 +90,12 @@ public final class Ranks {
     } catch {
       lunerv_mpi_abort(code == 0 ? 1 : code)
     }
-    size = 1
+    joined = (0, 1)
   }
+
+  /// Says that what this rank did since the last message was not waited for: how long it took is no
+  /// reason to wait as long for the others.
+  public func rejoin() { lastMessage = Environment.monotonicTime() }
 
   /// "rank 1 (host)".
   public func name(of rank: Int) -> String {

@@ -97,6 +97,26 @@ test("segments are of one length, and the last is no runt", function()
   end
 end)
 
+test("chains end where networks do not fit, or after so many segments", function()
+  local function chains(lengths_, o)
+    local list, first, found = {}, 1, {}
+    for i, length in ipairs(lengths_) do
+      list[i], first = { first = first, last = first + length - 1 }, first + length
+    end
+    for i, chain in ipairs(segments.chains(list, o)) do
+      found[i] = { chain.first, chain.last, chain.frames }
+    end
+    return found
+  end
+  equal(chains({ 16, 16, 15, 9 }, { warm_start = true }), { { 1, 3, 47 }, { 4, 4, 9 } })
+  equal(chains({ 16, 16, 15, 9 }, { warm_start = false }),
+    { { 1, 1, 16 }, { 2, 2, 16 }, { 3, 3, 15 }, { 4, 4, 9 } })
+  equal(chains({ 8, 8, 8, 8, 8 }, { warm_start = true, chain = 2 }),
+    { { 1, 2, 16 }, { 3, 4, 16 }, { 5, 5, 8 } })
+  -- By the length that the first network of a chain was sized for.
+  equal(chains({ 8, 10, 12, 10 }, { warm_start = true }), { { 1, 2, 18 }, { 3, 4, 22 } })
+end)
+
 test("scenes end at cuts, not at flashes, fades or in motion", function()
   local folder <close> = harness.folder()
   local function picture(i)

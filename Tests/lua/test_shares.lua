@@ -1,9 +1,11 @@
--- A batch and a queue that several processes share: every piece is done once, those of a process
--- that dies by another, and all end with the same manifest.
+-- A batch, a queue and a clip's segments that several processes share: every piece is done once,
+-- those of a process that dies by another, and all end with the same manifest or file.
 local claims <const> = require "lunerv.claims"
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
+local pieces <const> = require "lunerv.pieces"
+local shared_clip <const> = require "shared_clip"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
@@ -144,4 +146,90 @@ test("parts of a batch are merged", function()
   equal(#made(folder), 4)
   -- What failed may be tried again by the next part.
   equal(lv.exists(folder.path .. "/out/bad.failed.json"), false)
+end)
+
+test("a process that stood still for long has lost its piece", function()
+  local folder <close> = harness.folder()
+  local done, seen = {}, {}
+  local list = pieces.open(folder.path, 60, { "a", "b" }, function(i) return done[i] end, { 2, 1 })
+  for i in list:each(function(i) done[i] = true end) do
+    seen[#seen + 1] = i
+    equal(list:is_held(), true)
+    -- Another process has taken it meanwhile.
+    local path = ("%s/%s.claim-2"):format(folder.path, i == 2 and "b" or "a")
+    assert(lv.write_file(path, "elsewhere 1 1\n7\n"))
+    equal(list:is_held(), false)
+  end
+  equal(seen, { 2, 1 })
+  equal(lv.list_dir(folder.path), {})
+end)
+
+-- `lunerv compress`, which the first word ends in the middle of a segment: "KILL" or "TERM".
+local compress <const> = [[
+local show, signal = print, table.remove(arg, 1)
+function print(line)
+  show(line)
+  if signal ~= "live" and line:find("fitted", 1, true) then
+    os.execute("kill -" .. signal .. " $PPID")
+  end
+end
+arg[#arg] = nil -- the number of the process
+require("lunerv.commands").compress(arg)
+]]
+
+test("processes that share a clip write the file of one, also where one dies", function()
+  local folder <close> = harness.folder()
+  local words = shared_clip.words(folder, 5) .. "--gop 2 --no-warm-start --bytes 9000 "
+  local alone = several(1, compress, folder, "live " .. words .. "-o alone.lnv")[1]
+  local whole = assert(lv.read_file(folder.path .. "/alone.lnv"), alone)
+  local share = words .. "-o shared.lnv --share"
+  local work = folder.path .. "/shared.lnv.work/"
+  local stopped = several(1, compress, folder, "TERM " .. share)[1]
+  assert(stopped:find("interrupted", 1, true), stopped)
+  equal(lv.exists(work .. "segment-001.claim-1"), false)
+  local died = several(1, compress, folder, "KILL " .. share)[1]
+  assert(died:find("segment 1 of 3: fitted", 1, true), died)
+  equal(lv.exists(work .. "segment-001.claim-1"), true)
+  equal(lv.exists(work .. "segment-001.json"), false)
+  local did = {}
+  for _, said in ipairs(several(2, compress, folder, "live " .. share)) do
+    assert(said:find("3 segments in 3 chains", 1, true), said)
+    for text in said:gmatch "segment (%d) of 3: frames" do
+      local k = math.tointeger(tonumber(text))
+      did[k] = (did[k] or 0) + 1
+    end
+  end
+  equal(did, { 1, 1, 1 })
+  assert(lv.read_file(folder.path .. "/shared.lnv") == whole)
+  for _, name in ipairs(lv.list_dir(work)) do assert(not name:find "claim", name) end
+  -- Who comes too late finds all done.
+  local late = several(1, compress, folder, "live " .. share)[1]
+  assert(not late:find("frames 1", 1, true), late)
+  assert(lv.read_file(folder.path .. "/shared.lnv") == whole)
+  local other = several(1, compress, folder, "live " .. share .. " --gop 3")[1]
+  assert(other:find("cannot resume", 1, true) and other:find("'gop' is 2", 1, true), other)
+end)
+
+test("a clip of one segment is one process's", function()
+  local folder <close> = harness.folder()
+  local words = shared_clip.words(folder, 2) .. "--gop 2 "
+  several(1, compress, folder, "live " .. words .. "-o alone.lnv")
+  local whole = assert(lv.read_file(folder.path .. "/alone.lnv"))
+  local did = 0
+  for _, said in ipairs(several(2, compress, folder, "live " .. words .. "-o b.lnv --share")) do
+    assert(said:find("b.lnv: " .. #whole .. " bytes", 1, true), said)
+    if said:find("fitted", 1, true) then did = did + 1 end
+  end
+  equal(did, 1)
+  assert(lv.read_file(folder.path .. "/b.lnv") == whole)
+end)
+
+test("what processes cannot share is refused, with what to do", function()
+  local folder <close> = harness.folder()
+  local words = "live " .. shared_clip.words(folder, 4) .. "-o a.lnv --share "
+  local said = several(1, compress, folder, words)[1]
+  assert(said:find("expected --gop or --scene-cuts", 1, true), said)
+  said = several(1, compress, folder, words .. "--gop 2 --minutes 1")[1]
+  assert(said:find("no limit of time", 1, true) and said:find("--epochs", 1, true), said)
+  equal(lv.exists(folder.path .. "/a.lnv"), false)
 end)

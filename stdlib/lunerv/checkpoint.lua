@@ -32,7 +32,8 @@ function checkpoint.save(folder, step, tensors, state)
     { format = "lunerv checkpoint", state = native.json_encode(state) })
   errors.must(ok, problem, "the checkpoint could not be written")
   for i, entry in ipairs(present(folder)) do
-    if i > kept then native.remove(entry[2]) end
+    -- Another process that shares the run may have removed it.
+    if i > kept then errors.attempt(native.remove, entry[2]) end
   end
   return path
 end
@@ -105,7 +106,7 @@ end
 -- Removes the checkpoints in `folder`, including those of earlier runs: no run will resume there.
 function checkpoint.clear(folder)
   for _, place in ipairs { folder, join(folder, "previous") } do
-    for _, entry in ipairs(present(place)) do native.remove(entry[2]) end
+    for _, entry in ipairs(present(place)) do errors.attempt(native.remove, entry[2]) end
   end
 end
 

@@ -17,8 +17,8 @@ function claims.open(folder, deadline)
   return setmetatable({ folder = folder, deadline = deadline, seen = {} }, Claims)
 end
 
--- The newest claim for a piece: its number, 0 for none.
-local function newest(self, name)
+-- The number of the newest claim for a piece; 0 for none.
+function Claims:newest(name)
   local prefix, last = name .. ".claim-", 0
   for _, file in ipairs(native.list_dir(self.folder)) do
     if file:sub(1, #prefix) == prefix then
@@ -56,22 +56,23 @@ end
 
 -- Whether nobody is at a piece, as far as can be told, and the number of its newest claim.
 function Claims:is_free(name)
-  local last = newest(self, name)
+  local last = self:newest(name)
   return last == 0 or is_still(self, name, last), last
 end
 
--- The piece `name` for this process: a claim, which `release` gives up; nil where another has it.
--- `still` is the number of a claim that was seen to stand still before.
+-- The piece `name` for this process: a claim, which `release` gives up, and its number; nil where
+-- another has it. `still` is the number of a claim that was seen to stand still before.
 function Claims:take(name, still)
   local is_free, last = self:is_free(name)
   if not is_free and last ~= still then return nil end
   local host, pid, start = native.process_name()
-  return native.claim(path_of(self, name, last + 1), ("%s %d %d"):format(host, pid, start))
+  local claim = native.claim(path_of(self, name, last + 1), ("%s %d %d"):format(host, pid, start))
+  if claim then return claim, last + 1 end
 end
 
 -- Removes what processes that are gone left of a piece that is done.
 function Claims:clear(name)
-  for number = 1, newest(self, name) do
+  for number = 1, self:newest(name) do
     local path = path_of(self, name, number)
     if native.exists(path) then pcall(native.remove, path) end
   end

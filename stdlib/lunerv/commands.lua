@@ -60,7 +60,7 @@ function commands.compress_file(o, say, words)
   errors.must(native.check_writable(o.output, request.bytes(o, clip)))
   say(tostring(clip))
   local file = errors.must(compress.file(o.output, clip, o, say))
-  pages.beside(o.out, o.out .. "/report.html")
+  if not file.elsewhere then pages.beside(o.out, o.out .. "/report.html") end
   return {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
     psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
@@ -81,8 +81,9 @@ function commands.compress(words)
     positional = { "clip" }, required = { "output" },
   })
   if not o then return end
-  local say = o.json and function(line) native.stderr(line .. "\n") end or print
-  local told, file = commands.compress_file(o, say, words)
+  local is_first <const> = native.ranks() == 0 -- the output of one rank is enough
+  local function report(line) if is_first then native.stderr(line .. "\n") end end
+  local told, file = commands.compress_file(o, o.json and report or print, words)
   if o.json then return print_json(told) end
   print(native.printable(("%s: %s"):format(o.output, file)))
 end

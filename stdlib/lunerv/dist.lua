@@ -12,26 +12,37 @@
 --
 -- Every rank runs the whole script. lv.train does the above by itself. In a process of its own
 -- there is one rank, and everything here works, and does nothing.
-local claims <const> = require "lunerv.claims"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local pieces <const> = require "lunerv.pieces"
 
 local dist <const> = {}
+
+-- Also in a loop over a queue, where the rest of the library takes this process for alone.
+local own_rank <const>, own_size <const> = native.ranks()
+
+-- Raises where the other ranks are not at the same place.
+local function expect_all(what)
+  if own_size > 1 and select(2, native.ranks()) == 1 then
+    errors.raise("dist.%s: expected a call outside of a loop over dist.queue, in which each rank "
+      .. "has an item of its own", what)
+  end
+end
 
 --- This process's number, from 0.
 ---
 ---     if lv.dist.rank() == 0 then print "begun" end
 ---
 ---@return integer
-function dist.rank() return (native.ranks()) end
+function dist.rank() return own_rank end
 
 --- How many processes there are.
 ---
 ---     print(lv.dist.size())
 ---
 ---@return integer
-function dist.size() return (select(2, native.ranks())) end
+function dist.size() return own_size end
 
 --- Sets how many seconds a rank may be later than its own work makes it (60). What is later is an
 --- error that names it, and ends all ranks.
@@ -44,7 +55,10 @@ function dist.set_deadline(seconds) native.set_rank_deadline(seconds) end
 --- Waits until every rank is here. One that does not come within the deadline is an error.
 ---
 ---     lv.dist.barrier()
-function dist.barrier() native.ranks_gather("", "barrier") end
+function dist.barrier()
+  expect_all "barrier"
+  native.ranks_gather("", "barrier")
+end
 
 -- Values -----------------------------------------------------------------------------------
 
@@ -81,6 +95,7 @@ end
 ---@param value any  a tensor, a string, or plain data (nil, booleans, numbers and tables of them)
 ---@return table
 function dist.gather(value)
+  expect_all "gather"
   local rank, size = native.ranks()
   if size == 1 then return { value } end
   local text, tensor = pack("gather", value)
@@ -99,6 +114,7 @@ end
 ---@param root? integer  (0)
 ---@return any
 function dist.broadcast(value, root)
+  expect_all "broadcast"
   local rank, size = native.ranks()
   root = root or 0
   if math.type(root) ~= "integer" or root < 0 or root >= size then
@@ -123,6 +139,7 @@ end
 ---@param x number|lunerv.Tensor|lunerv.Tensor[]
 ---@return number|lunerv.Tensor|lunerv.Tensor[]
 function dist.sum(x)
+  expect_all "sum"
   if type(x) == "number" then
     local total = native.ranks_sum({ native.tensor({ x }, { dtype = "f64" }) }, "sum")[1]:item()
     return math.type(x) == "integer" and math.tointeger(total) or total
@@ -144,6 +161,7 @@ end
 ---
 ---@param parameters lunerv.Tensor[]
 function dist.sum_gradients(parameters)
+  expect_all "sum_gradients"
   local rank, size = native.ranks()
   if size == 1 then return end
   local owners = {}
@@ -162,17 +180,12 @@ local takes_queue <const> = options.takes("dist.queue", {
   { "deadline", 60, "seconds after which a process that does not move has lost its item" },
 })
 
--- Removes what a process has, however the loop ended.
-local function guard_of(state)
-  return setmetatable({}, { __close = function()
-    if state.claim then state.claim:release() end
-  end })
-end
-
 --- Gives each item of a list to one process of several: the next one that nobody has.
 --- An item is done when its process asks for the next; the loop ends when all are. What a process
 --- that died or stood still had is given to another. What is done stays done as long as the folder
 --- is there, so that processes may come and go: ranks of mpirun, and jobs of a scheduler.
+--- In the loop a rank is on its own: lv.train trains in this process alone, and what all ranks have
+--- to call together is an error.
 ---
 ---     for path in lv.dist.queue(paths, { folder = "runs/queue" }) do compress(path) end
 ---
@@ -196,38 +209,26 @@ function dist.queue(items, given)
     errors.raise("dist.queue: deadline: expected seconds above 0, got %s", errors.show(o.deadline))
   end
   native.make_dirs(o.folder)
-  local list <const>, done, state = claims.open(o.folder, o.deadline), {}, {}
-  local function path_of(i) return ("%s/%06d.done"):format(o.folder, i) end
-  local function is_done(i)
+  local names, done = {}, {}
+  for i in ipairs(items) do names[i] = ("%06d"):format(i) end
+  local function path_of(i) return ("%s/%s.done"):format(o.folder, names[i]) end
+  local shared <const> = pieces.open(o.folder, o.deadline, names, function(i)
     done[i] = done[i] or native.exists(path_of(i))
     return done[i]
-  end
-  local function finish()
-    if not state.claim then return end
-    errors.must(native.write_file(path_of(state.index), "done\n"))
-    state.claim:release()
-    state.claim = nil
-    list:clear(("%06d"):format(state.index))
-  end
-  local function next_item()
-    finish()
-    while true do
-      local left = 0
-      for i, item in ipairs(items) do
-        if not is_done(i) then
-          local claim = list:take(("%06d"):format(i))
-          if claim and not native.exists(path_of(i)) then
-            state.claim, state.index = claim, i
-            return item, i
-          end
-          if claim then claim:release() else left = left + 1 end
-        end
-      end
-      if left == 0 then return nil end
-      native.sleep(0.2)
-    end
-  end
-  return next_item, nil, nil, guard_of(state)
+  end)
+  local next_one, _, _, guard = shared:each(function(i)
+    errors.must(native.write_file(path_of(i), "done\n"))
+  end)
+  return function()
+    native.set_ranks_apart(false)
+    local i = next_one()
+    if not i then return nil end
+    native.set_ranks_apart(true)
+    return items[i], i
+  end, nil, nil, setmetatable({}, { __close = function()
+    local _ <close> = guard
+    native.set_ranks_apart(false)
+  end })
 end
 
 return errors.refuse_unknown(dist, "lv.dist")

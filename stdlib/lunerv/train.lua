@@ -10,6 +10,7 @@ local frames <const> = require "lunerv.report.frames"
 local errors <const> = require "lunerv.errors"
 local Guard <const> = require "lunerv.guard"
 local loss <const> = require "lunerv.loss"
+local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local Progress <const> = require "lunerv.progress"
@@ -69,7 +70,8 @@ local function start(o)
   return self
 end
 
--- What sees the frames of the last evaluation; nil for nobody.
+-- What sees the frames of the last evaluation, and the indices of those it has to see (all); nil
+-- for nobody.
 local function spectator(self)
   local callbacks = self.callbacks
   local keeps = self.out and self.o.frames and #self.clip > 0
@@ -78,7 +80,7 @@ local function spectator(self)
   return function(frame, output, quality)
     if kept then kept:see(frame.index, frame.original or frame.image, output) end
     callbacks:tell("on_frame", frame, output, quality)
-  end
+  end, not callbacks.on_frame and metrics.spread(#self.clip, frames.count) or nil
 end
 
 -- Whether a rank was asked to stop.

@@ -1,10 +1,10 @@
 -- lv.batch: a pipeline of one's own over many clips, in processes.
-local claims <const> = require "lunerv.claims"
 local clips <const> = require "lunerv.batch.clips"
 local csv <const> = require "lunerv.csv"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local pieces <const> = require "lunerv.pieces"
 local share <const> = require "lunerv.batch.share"
 local workers <const> = require "lunerv.workers"
 
@@ -132,42 +132,48 @@ local function check(o)
   if ways > 1 then errors.raise "batch: expected one of share, part and merge, got several" end
 end
 
+-- What the process of a clip that others may have returns where they do.
+local elsewhere <const> = "elsewhere"
+
+local function name_of(base) return base:match "[^/]*$" end
+
+-- Does work() for a clip of a shared batch, in its process, unless another has it.
+local function attempt(o, item, work)
+  local job = { base = item.base }
+  -- Who stands still was seen by the process that started this one.
+  local own <const> = pieces.open(o.out, math.huge, { name_of(item.base) }, function()
+    return result_of(o, job) ~= nil or share.failure(job) ~= nil
+  end)
+  local claim = own:take(1, item.still)
+  if not claim then return elsewhere end
+  local _ <close> = setmetatable({}, { __close = function() own:release(1, claim) end })
+  return work()
+end
+
 -- Runs the jobs `waiting`, of which other processes are at some; settle(index, outcome) is called
 -- as each is done, here or there.
 local function run_shared(call, o, jobs, waiting, settle)
-  local list, names = claims.open(o.out, o.deadline), {}
-  for i, job in ipairs(jobs) do names[i] = job.base:match "[^/]*$" end
-  local function is_settled(i)
+  local names = {}
+  for i, job in ipairs(jobs) do names[i] = name_of(job.base) end
+  local pending = share.longest_first(jobs, waiting)
+  local shared <const> = pieces.open(o.out, o.deadline, names, function(i)
     local result, failure = result_of(o, jobs[i]), nil
     if not result then failure = share.failure(jobs[i]) end
     if not result and not failure then return false end
     settle(i, result and { value = result } or { error = workers.error(failure) })
     return true
-  end
-  local pending = share.longest_first(jobs, waiting)
-  while #pending > 0 do
-    local elsewhere = {}
+  end, pending)
+  while pending do
     o.logs = nil -- a clip's own is that of the process that has it
     workers.run("batch", call, o, pending, function(i, outcome)
-      if outcome.value == "elsewhere" then
-        elsewhere[#elsewhere + 1] = i
-        return
-      end
+      if outcome.value == elsewhere then return end
       native.write_file(jobs[i].base .. ".log", native.read_file(o.logs[i]) or "")
       if outcome.error then share.write_failure(jobs[i], outcome.error) end
+      shared:settle(i)
       settle(i, outcome)
     end)
-    pending = {}
-    while #elsewhere > 0 and #pending == 0 do
-      local free
-      elsewhere, free = share.wait(list, names, elsewhere, is_settled)
-      for _, entry in ipairs(free) do
-        pending[#pending + 1] = entry[1]
-        o.items[entry[1]].still = entry[2]
-      end
-    end
-    -- Those that others are at are looked at again after these.
-    table.move(elsewhere, 1, #elsewhere, #pending + 1, pending)
+    pending = shared:free()
+    for _, i in ipairs(pending or {}) do o.items[i].still = shared.still[i] end
   end
 end
 
@@ -211,11 +217,8 @@ local function batch(given)
         errors.must(native.write_file(item.base .. ".json", text .. "\n"))
         return result
       end
-      if not item.shared then return work() end
-      local job = { base = item.base }
-      return share.attempt(o.out, item.base:match "[^/]*$", item.still, function()
-        return result_of(o, job) ~= nil or share.failure(job) ~= nil
-      end, work)
+      if item.shared then return attempt(o, item, work) end
+      return work()
     end)
   end
 

@@ -47,7 +47,7 @@ function ranks.work(model, size, count)
     value:backward()
     if width > 1 then
       team.exchange:take(rank + 1)
-      team:agree(function() return { value:item() } end)
+      team:agree(function() return { value:item() } end, "step")
       team.exchange:finish(false)
     end
     optimiser:step()

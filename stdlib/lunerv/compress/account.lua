@@ -12,10 +12,11 @@ local account <const> = {}
 
 local function path_of(o) return o.out .. "/metrics.json" end
 
--- Forgets what an earlier run in the folder became.
-function account.begin(clip, o)
+-- Forgets what an earlier run in the folder became; not where the run may be that of other
+-- processes.
+function account.begin(clip, o, shared)
   sources.keep(path_of(o), clip.source)
-  if native.exists(path_of(o)) then native.remove(path_of(o)) end
+  if not shared and native.exists(path_of(o)) then native.remove(path_of(o)) end
 end
 
 local function write(path, o, file)

@@ -44,7 +44,7 @@ local function hold_to_its_kind(o, clip)
   for _, record in ipairs(records) do
     local path, is_ours, name = o.out .. "/" .. record[1], record[2], record[3]
     if not is_ours and native.exists(path) then
-      if not o.resume then
+      if not o.resume and not o.share then
         native.remove(path)
       else
         local ok, found = pcall(native.json_decode, native.read_file(path) or "")
@@ -61,7 +61,9 @@ end
 --- `o` holds the options of that command, as lv.options.parse returns them. Checkpoints are in the
 --- folder o.out, from which o.resume continues. With o.bpp, o.bytes, o.psnr or o.minutes, it plans
 --- the size of the network and the number of passes; with o.gop or o.scene_cuts it works segment by
---- segment. nil and an error if the file cannot be written.
+--- segment, and shares the segments with the other ranks, or with o.share with all processes that
+--- are given the same o.out; the result of those that did not write the file says `elsewhere`. nil
+--- and an error if the file cannot be written.
 ---
 ---     local o = lv.options.parse({ "clip.mp4", "-o", "clip.lnv", "--bpp", "0.1" },
 ---       { command = "compress_file", usage = "", positional = { "clip" } })
@@ -76,17 +78,23 @@ end
 ---@return lunerv.Error?
 function compress.file(path, clip, o, say)
   request.check(o)
+  if segments.shared(o) and not segments.wanted(o) then
+    errors.fail("usage", "compress.file: expected --gop or --scene-cuts where processes share a "
+      .. "clip: they share its segments")
+  end
   if native.exists(o.out) then native.work_folder(o.out) end
-  hold_to_its_kind(o, clip)
-  account.begin(clip, o)
+  if native.ranks() == 0 then hold_to_its_kind(o, clip) end
+  account.begin(clip, o, segments.shared(o))
+  local function finish(file) account.finish(path, clip, o, file) end
   local file, problem
   if segments.wanted(o) then
-    file, problem = segments.file(path, clip, o, say, compress.segment)
+    file, problem = segments.file(path, clip, o, say, compress.segment, finish)
   else
     file, problem = compress.segment(path, clip, o, say)
+    if file then finish(file) end
   end
   if not file then return nil, problem end
-  account.finish(path, clip, o, file)
+  file.contents = nil
   return file
 end
 
@@ -120,7 +128,7 @@ function compress.segment(path, clip, o, say)
 
   local file, message = codec.write(path, small, { clip = clip })
   if not file then return nil, message end
-  file.seconds, file.model, file.warm = fitted.seconds + run.seconds, model, o.start ~= nil
+  file.seconds, file.model = fitted.seconds + run.seconds, model
   return file
 end
 

@@ -161,8 +161,8 @@ local function compress(model, clip, o, made, shelf)
 end
 
 -- Compresses `clip` into `path` with `o`, the options of the command line; see compress.file.
--- Returns the file: bytes, bpp, sections, psnr, psnr_8bit, ms_ssim, seconds, and its model; nil and
--- a message if the goal could not be met.
+-- Returns the file: bytes, bpp, sections, psnr, psnr_8bit, ms_ssim, seconds, its contents and its
+-- model; nil and a message if the goal could not be met.
 function rate.file(path, clip, o, say)
   local began, wanted = native.time(), goal.of(clip, o)
   local made = plan.settle(o, clip, wanted)
@@ -172,15 +172,15 @@ function rate.file(path, clip, o, say)
   -- A run stopped before its second stage must not continue with an earlier run's.
   if not o.resume then checkpoint.set_aside(o.out .. "/small") end
   native.seed(o.seed)
-  local model, warm = plan.build(made.settings, clip), o.start ~= nil and made.attempt == 1
-  if warm then model:load_state_dict(o.start.parameters) end
+  local model = plan.build(made.settings, clip)
+  if o.start and made.attempt == 1 then model:load_state_dict(o.start.parameters) end
   say(model:summary())
   local fitted = fit(model, clip, o, made, shelf)
   -- A network too small for the requested quality is doubled.
   while plan.may_grow(o, wanted) and made.attempt < 5 and fitted.metrics.psnr_8bit < wanted.psnr
     and goal.seconds_left(wanted) > 2 * fitted.seconds do
     local params = 2 * (made.settings.params or model:stored_parameters())
-    made.attempt, warm = made.attempt + 1, false
+    made.attempt = made.attempt + 1
     made.settings = request.model_options(o)
     made.settings.kind, made.settings.params = o.model, params
     native.seed(o.seed)
@@ -204,7 +204,7 @@ function rate.file(path, clip, o, say)
     say(("note: %d bytes were allowed, the model needs no more"):format(wanted.bytes))
   end
   file.seconds, file.path = native.time() - began, path
-  file.model, file.warm = model, warm
+  file.model, file.contents = model, shelf.contents
   return setmetatable(file, codec.File)
 end
 

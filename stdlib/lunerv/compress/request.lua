@@ -47,7 +47,7 @@ end
 
 -- Options that say how a run is done, and do not affect the result.
 local without_effect <const> = { "out", "output", "resume", "json", "threads", "cache", "minutes",
-  "eval_every", "checkpoint_every", "checkpoint_steps" }
+  "eval_every", "checkpoint_every", "checkpoint_steps", "share", "deadline" }
 
 -- The facts that a run shares with the one it continues: all options of the command line that
 -- affect the result, and the clip's size.

@@ -1,22 +1,21 @@
 -- Clips in segments: `lunerv compress --gop, --scene-cuts`. Each segment is a clip with its own
 -- network and file, so that memory holds only its frames and its network; the files are joined at
--- the end. Finished segments are kept. OUT.work holds
+-- the end. Finished segments are kept (segment_files.lua).
 --
---   segments.json         the split of the clip, and the options
---   segment-001/          checkpoints of the current segment, and its reports
---   segment-001.lnv       a file that plays by itself
---   segment-001.json      marks the segment as done, and describes it
---   network-001.safetensors  a starting point for the next segment; only the last one is kept
-local checkpoint <const> = require "lunerv.checkpoint"
+-- Segments that start from one another's networks are a chain. A chain depends on nothing but the
+-- clip and the options, its share of a budget included: processes that share a clip take one after
+-- another, and what they write is what one process writes.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
+local files <const> = require "lunerv.compress.segment_files"
 local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
-local parameter <const> = require "lunerv.nn.parameter"
+local pieces <const> = require "lunerv.pieces"
 local Progress <const> = require "lunerv.progress"
-local scenes <const> = require "lunerv.compress.scenes"
 local request <const> = require "lunerv.compress.request"
+local scenes <const> = require "lunerv.compress.scenes"
+local Team <const> = require "lunerv.train.team"
 
 local segments <const> = {}
 
@@ -26,6 +25,9 @@ local largest_change <const> = 0.25
 
 -- Whether the command line's options `o` ask for segments.
 function segments.wanted(o) return o.gop ~= nil or o.scene_cuts == true end
+
+-- Whether several processes share the segments, or may.
+function segments.shared(o) return o.share == true or select(2, native.ranks()) > 1 end
 
 -- The split ----------------------------------------------------------------------------------
 
@@ -63,119 +65,24 @@ function segments.split(clip, o)
   return list
 end
 
--- What is kept -------------------------------------------------------------------------------
-
-local function write(path, data)
-  errors.must(native.write_file(path, native.json_encode(data) .. "\n"))
-end
-
-local function read(path)
-  local text = native.exists(path) and native.read_file(path)
-  local ok, data = pcall(native.json_decode, text or "")
-  return ok and type(data) == "table" and data or nil
-end
-
-local function base(o, k) return ("%s/segment-%03d"):format(o.out, k) end
-
-local function network_path(o, k) return ("%s/network-%03d.safetensors"):format(o.out, k) end
-
--- Calls body(folder) for each training folder inside a segment's folder.
-local function each_run(folder, body)
-  for _, name in ipairs(native.exists(folder) and native.list_dir(folder) or {}) do
-    if name:match "^fit" or name == "small" then body(folder .. "/" .. name) end
-  end
-end
-
--- The split, stored so that a resumed run keeps it.
-local function settle(o, clip, asked)
-  local path = o.out .. "/segments.json"
-  local found = o.resume and read(path)
-  if found then
-    checkpoint.compare("compress.file", path, found.asked, asked)
-    for _, segment in ipairs(found.segments) do
-      segment.first, segment.last = math.tointeger(segment.first), math.tointeger(segment.last)
+-- The chains of a split: a list of { first, last, frames }, numbers of segments. A segment starts
+-- from the one before it unless their lengths differ too much; `o` holds warm_start and chain.
+function segments.chains(list, o)
+  local chains, chain, sized_for = {}, nil, nil
+  for k, segment in ipairs(list) do
+    local frames = segment.last - segment.first + 1
+    if not chain or not o.warm_start or o.chain and k - chain.first >= o.chain
+      or math.abs(frames - sized_for) > largest_change * sized_for
+    then
+      chain, sized_for = { first = k, frames = 0 }, frames
+      chains[#chains + 1] = chain
     end
-    return found.segments
+    chain.last, chain.frames = k, chain.frames + frames
   end
-  local list = segments.split(clip, o)
-  native.work_folder(o.out)
-  -- Removes the leftovers of an earlier run, so that this one does not continue from them.
-  for _, name in ipairs(native.list_dir(o.out)) do
-    local left = o.out .. "/" .. name
-    if name:match "^segment%-%d+%.json$" then native.remove(left) end
-    if name:match "^segment%-%d+$" then
-      each_run(left, checkpoint.set_aside)
-      for _, file in ipairs { left .. "/plan.json", left .. "/best.json" } do
-        if native.exists(file) then native.remove(file) end
-      end
-    end
-    if name:match "^network%-%d+%.safetensors$" then native.remove(left) end
-  end
-  write(path, { asked = asked, segments = list })
-  return list
-end
-
--- The result of a segment, if it is done.
-local function done(o, k)
-  local result = o.resume and read(base(o, k) .. ".json")
-  local info = result and codec.info(base(o, k) .. ".lnv")
-  if not info or info.bytes ~= result.bytes then return nil end
-  return result
-end
-
--- Removes what is no longer needed once segment `k` is done: its checkpoints, and the network it
--- may have started from.
-local function tidy(o, k)
-  each_run(base(o, k), checkpoint.clear)
-  local path = network_path(o, k - 1)
-  if native.exists(path) then native.remove(path) end
-end
-
--- Stores the network of segment `k` for the next one. `made_for`: the frames it was sized for.
-local function keep_network(o, k, model, made_for)
-  local settings = {}
-  for _, name in ipairs(options.model_names(o.model)) do settings[name] = model.config[name] end
-  settings.size, settings.params, settings.preset = nil, nil, nil -- the width replaces these
-  errors.must(native.save_safetensors(network_path(o, k), model:state_dict(), {
-    format = "lunerv network", settings = native.json_encode(settings), frames = tostring(made_for),
-    origins = native.json_encode(parameter.origins(model)),
-  }))
-end
-
--- The starting point of a segment of `frames` frames: { settings, parameters, frames }; nil for
--- none.
-local function start_from(o, k, frames)
-  local path = network_path(o, k)
-  if not o.warm_start or not native.exists(path) then return nil end
-  local tensors, metadata = native.load_safetensors(path)
-  if not tensors then errors.data("%s", metadata) end
-  local made_for = math.tointeger(tonumber(metadata.frames))
-  if math.abs(frames - made_for) > largest_change * made_for then return nil end
-  -- The weights of all segments derive from the first segment's random numbers.
-  parameter.take_origins(tensors, native.json_decode(metadata.origins or "{}"))
-  return { settings = native.json_decode(metadata.settings), parameters = tensors,
-    frames = made_for }
+  return chains
 end
 
 -- The work -----------------------------------------------------------------------------------
-
--- The budget of a segment of `frames` frames when `left` frames remain: its share of the remaining
--- bytes and time.
-local function share(o, part, left, budget)
-  local own = options.copy(o)
-  own.gop, own.scene_cuts, own.bpp, own.bytes = nil, false, nil, nil
-  local part_of = #part / left
-  if budget.bytes then
-    own.bytes = math.floor(budget.bytes * part_of) + layout.saved_bytes(part)
-    if own.bytes < 1 then
-      errors.data("%d bytes are too few for %d segments of this clip", budget.asked, budget.count)
-    end
-  end
-  if budget.deadline then
-    own.minutes = math.max(budget.deadline - native.time(), 0.1) * part_of / 60
-  end
-  return own
-end
 
 -- The bytes that a segment saves by sharing the decoder of the file at `stem`.
 local function decoder_bytes(stem)
@@ -185,76 +92,232 @@ end
 
 local sums <const> = { "psnr", "psnr_8bit", "ms_ssim" }
 
--- Compresses segment `k` by one(path, clip, o, say); returns its result.
-local function work(o, clip, k, list, left, budget, say, one)
-  local range, name = list[k], ("segment %d of %d"):format(k, #list)
-  local part <close> = clip:part(range.first, range.last)
-  -- Each segment has its own random numbers, so that a resumed run, which skips segments, draws the
-  -- same.
-  native.seed(o.seed + k - 1)
-  local own = share(o, part, left, budget)
-  own.out, own.label = base(o, k), name
-  own.start = k > 1 and start_from(o, k - 1, #part) or nil
-  -- It shares the previous segment's decoder, which the joined file stores once.
-  local shared = own.start and own.bytes and decoder_bytes(base(o, k - 1)) or 0
-  if own.bytes then own.bytes = own.bytes + shared end
-  say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
-    own.start and ", starting from the network before" or ""))
-  local file, problem = one(base(o, k) .. ".lnv", part, own,
-    function(line) say(name .. ": " .. line) end)
-  errors.must(file, problem, name)
-  say(("%s: %s"):format(name, file))
-  local result = { bytes = file.bytes, frames = #part, seconds = file.seconds,
-    cost = file.bytes - layout.saved_bytes(part) - shared }
+local function result_of(file, frames, cost)
+  local result = { bytes = file.bytes, frames = frames, seconds = file.seconds, cost = cost }
   for _, figure in ipairs(sums) do result[figure] = file[figure] end
-  if o.warm_start then
-    keep_network(o, k, file.model, own.start and file.warm and own.start.frames or #part)
-  end
-  write(base(o, k) .. ".json", result)
   return result
 end
 
--- Compresses `clip`, segment by segment, into `path`; see compress.file. A budget of bytes or
--- minutes is shared in proportion to frames, and what a segment leaves goes to the next ones.
--- one(path, clip, o, say) compresses one segment.
-function segments.file(path, clip, o, say, one)
-  local list = settle(o, clip, request.facts(o, clip))
-  if #list == 1 then
-    say "one segment: the clip has no cuts and fits the longest segment"
-    local own = options.copy(o)
-    own.gop, own.scene_cuts = nil, false
-    return one(path, clip, own, say)
-  end
-  say(("%d segments"):format(#list))
-  local asked = request.bytes(o, clip)
-  local budget = { asked = asked, count = #list,
-    bytes = asked and asked - layout.common_bytes(clip, #list),
-    deadline = o.minutes and native.time() + 60 * o.minutes }
-
-  local left, total, paths = #clip, { seconds = 0 }, {}
-  for _, figure in ipairs(sums) do total[figure] = 0 end
-  for k in ipairs(list) do
-    local result = done(o, k)
-    if result then
-      say(("segment %d of %d: done before"):format(k, #list))
-    else
-      result = work(o, clip, k, list, left, budget, say, one)
+-- The options of segment `k`, whose frames are `part`. `chain` has the frames and bytes that are
+-- left of its own.
+local function own_options(run, k, part, chain)
+  local o = run.o
+  local own = options.copy(o)
+  own.gop, own.scene_cuts, own.bpp, own.bytes = nil, false, nil, nil
+  own.out, own.label = files.base(o, k), ("segment %d of %d"):format(k, #run.list)
+  if k > chain.first then own.start = files.network(o, k - 1) end
+  local shared = 0
+  if chain.bytes_left then
+    -- It shares the previous segment's decoder, which the joined file stores once.
+    shared = own.start and decoder_bytes(files.base(o, k - 1)) or 0
+    own.bytes = math.floor(chain.bytes_left * (#part / chain.frames_left))
+      + layout.saved_bytes(part)
+    if own.bytes < 1 then
+      errors.data("%d bytes are too few for %d segments of this clip", run.asked, #run.list)
     end
-    tidy(o, k)
-    if budget.bytes then budget.bytes = budget.bytes - result.cost end
-    left = left - result.frames
+    own.bytes = own.bytes + shared
+  end
+  if run.deadline then
+    own.minutes = math.max(run.deadline - native.time(), 0.1) * #part / run.frames_left / 60
+  end
+  return own, shared
+end
+
+-- Compresses segment `k`; returns its result.
+local function work(run, k, chain)
+  local o, range = run.o, run.list[k]
+  local part <close> = run.clip:part(range.first, range.last)
+  -- Each segment has its own random numbers, so that a resumed run, which skips segments, draws the
+  -- same.
+  native.seed(o.seed + k - 1)
+  local own, shared = own_options(run, k, part, chain)
+  local name = own.label
+  run.say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
+    own.start and ", starting from the network before" or ""))
+  -- What is there before it is final is another file.
+  local draft, final = own.out .. "/segment.lnv", own.out .. ".lnv"
+  local file, problem = run.one(draft, part, own,
+    function(line) run.say(name .. ": " .. line) end)
+  errors.must(file, problem, name)
+  file.path = final
+  run.say(("%s: %s"):format(name, file))
+  if k < chain.last then files.keep_network(o, k, file.model) end
+  errors.must(native.write_file(final, file.contents or native.read_file(draft)))
+  local result = result_of(file, #part, file.bytes - layout.saved_bytes(part) - shared)
+  files.finish(o, k, result)
+  if native.exists(draft) then native.remove(draft) end
+  return result
+end
+
+-- Compresses the segments of a chain that are not done. What a segment leaves of the chain's bytes
+-- goes to the next ones. is_held() says whether the chain is still this process's.
+local function work_chain(run, chain, is_held)
+  chain.bytes_left = run.bytes and math.floor(run.bytes * chain.frames / #run.clip)
+  chain.frames_left = chain.frames
+  for k = chain.first, chain.last do
+    if not is_held() then
+      run.say(("segments from %d on: another process has them, as this one stood still"):format(k))
+      return
+    end
+    local result = files.done(run.o, k)
+    if result then
+      run.say(("segment %d of %d: done before"):format(k, #run.list))
+    else
+      result = work(run, k, chain)
+    end
+    files.tidy(run.o, k)
+    run.results[k] = result
+    if chain.bytes_left then chain.bytes_left = chain.bytes_left - result.cost end
+    chain.frames_left = chain.frames_left - result.frames
+    run.frames_left = run.frames_left - result.frames
+  end
+end
+
+local function work_alone(run)
+  for _, chain in ipairs(run.chains) do
+    work_chain(run, chain, function() return true end)
+  end
+end
+
+-- Numbers of chains, those first that are expected to take long: those of the most frames.
+local function longest_first(chains)
+  local order = {}
+  for c in ipairs(chains) do order[c] = c end
+  table.sort(order, function(a, b)
+    if chains[a].frames ~= chains[b].frames then return chains[a].frames > chains[b].frames end
+    return a < b
+  end)
+  return order
+end
+
+-- Takes chains until all are done, here or by other processes.
+local function work_together(run)
+  local chains, names = run.chains, {}
+  for c, chain in ipairs(chains) do names[c] = ("segment-%03d"):format(chain.first) end
+  local shared <const> = pieces.open(run.o.out, run.o.deadline, names, function(c)
+    for k = chains[c].first, chains[c].last do
+      run.results[k] = run.results[k] or files.done(run.o, k)
+      if not run.results[k] then return false end
+    end
+    return true
+  end, longest_first(chains))
+  function shared.on_wait(count)
+    run.say(("waiting for other processes, which have %d of %d chains"):format(count, #chains))
+  end
+  shared:run(function(c)
+    work_chain(run, chains[c], function() return shared:is_held() end)
+  end)
+end
+
+-- The file ------------------------------------------------------------------------------------
+
+-- Adds to `file` the figures of all segments.
+local function add_up(run, file)
+  local total = { seconds = 0 }
+  for _, figure in ipairs(sums) do total[figure] = 0 end
+  for _, result in ipairs(run.results) do
     total.seconds = total.seconds + result.seconds
     for _, figure in ipairs(sums) do
-      total[figure] = total[figure] + result[figure] * result.frames / #clip
+      total[figure] = total[figure] + result[figure] * result.frames / #run.clip
     end
-    paths[k] = base(o, k) .. ".lnv"
   end
+  for name, value in pairs(total) do file[name] = value end
+  return setmetatable(file, codec.File)
+end
 
+-- Joins the segments to `path`.
+local function join(run, path, finish)
+  local clip, paths = run.clip, {}
+  for k in ipairs(run.list) do paths[k] = files.base(run.o, k) .. ".lnv" end
   local file, message = codec.join(path, paths, { fps = clip.fps, timestamps = clip.timestamps })
   if not file then return nil, message end
-  for name, value in pairs(total) do file[name] = value end
-  say(("%d segments in %s"):format(#list, Progress.duration(total.seconds)))
-  return setmetatable(file, codec.File)
+  add_up(run, file)
+  finish(file)
+  run.say(("%d segments in %s"):format(#run.list, Progress.duration(file.seconds)))
+  return file
+end
+
+-- Does body(), which returns a file, in one of several processes, as a piece of that name. In the
+-- others the file is read, and is `elsewhere`.
+local function once(run, path, name, is_done, body)
+  local file
+  local shared <const> = pieces.open(run.o.out, run.o.deadline, { name }, is_done)
+  function shared.on_wait() run.say "waiting for another process, which writes the file" end
+  shared:run(function() file = body() end)
+  if file then return file end
+  file = errors.must(codec.info(path))
+  file.path, file.elsewhere = path, true
+  return add_up(run, file)
+end
+
+-- A clip that is one segment. It has the folder and the options of a clip without segments.
+local function single(run, path, finish)
+  run.say "one segment: the clip has no cuts and fits the longest segment"
+  local own = options.copy(run.o)
+  own.gop, own.scene_cuts = nil, false
+  if not run.shared then
+    local file, problem = run.one(path, run.clip, own, run.say)
+    if not file then return nil, problem end
+    finish(file)
+    return file
+  end
+  return once(run, path, "segment-001", function()
+    run.results[1] = files.done(own, 1, path)
+    return run.results[1] ~= nil
+  end, function()
+    local file = errors.must(run.one(path, run.clip, own, run.say))
+    finish(file)
+    files.finish(own, 1, result_of(file, #run.clip))
+    return file
+  end)
+end
+
+local function check_shared(o)
+  if o.minutes then
+    errors.fail("usage", "compress.file: minutes: expected no limit of time where processes share "
+      .. "a clip, as each would plan by its own clock: give --epochs and --compress-epochs")
+  end
+end
+
+-- Compresses `clip`, segment by segment, into `path`; see compress.file. A budget of bytes or
+-- minutes is shared in proportion to frames. one(path, clip, o, say) compresses one segment;
+-- finish(file) is called by the process that writes the file.
+function segments.file(path, clip, o, say, one, finish)
+  local shared, asked = segments.shared(o), request.facts(o, clip)
+  local function split() return segments.split(clip, o) end
+  local run = { clip = clip, say = say, one = one, shared = shared, results = {},
+    asked = request.bytes(o, clip), frames_left = #clip, o = options.copy(o) }
+  if shared then
+    check_shared(o)
+    run.o.deadline = o.deadline or 60
+    native.set_rank_deadline(run.o.deadline)
+    run.list = files.settle_together(run.o, asked, split)
+    -- A process goes on where another stopped.
+    run.o.resume = true
+  else
+    run.list = files.settle(o, asked, split)
+  end
+  if #run.list == 1 then return Team.apart(single, run, path, finish) end
+  run.chains = segments.chains(run.list, o)
+  local in_chains = shared or #run.chains > 1 and #run.chains < #run.list
+  say(("%d segments%s"):format(#run.list, in_chains and (" in %d chain%s"):format(#run.chains,
+    #run.chains > 1 and "s" or "") or ""))
+  if shared and #run.chains == 1 then
+    say("note: each segment starts from the one before, so that one process does all; --chain N "
+      .. "begins a new chain after N segments, --no-warm-start with each")
+  end
+  run.bytes = run.asked and run.asked - layout.common_bytes(clip, #run.list)
+  run.deadline = o.minutes and native.time() + 60 * o.minutes
+  if not shared then
+    work_alone(run)
+    return join(run, path, finish)
+  end
+  Team.apart(work_together, run)
+  return once(run, path, "joined", function() return files.is_joined(run.o, path) end, function()
+    local file = errors.must(join(run, path, finish))
+    files.mark_joined(run.o, path, file.bytes)
+    return file
+  end)
 end
 
 return segments

@@ -37,7 +37,7 @@ function Shelf.open(path, clip, wanted, o, say, hurried)
   local info = codec.info(path)
   if info and info.bytes == best.bytes then
     best.sections = info.sections
-    self.best = best
+    self.best, self.contents = best, native.read_file(path)
   end
   return self
 end
@@ -193,7 +193,7 @@ function Shelf:offer(compressed, stage, final)
   local too_large = self.goal.bytes and file.size > self.goal.bytes
   if not too_large and is_better(self.goal, file, self.best) then
     errors.must(native.write_file(self.path, file.data))
-    self.best = file
+    self.best, self.contents = file, file.data
     remember(self, file)
     self.say(("%s: %d bytes, %.4f bpp, psnr_8bit %s%.2f dB"):format(self.path, file.bytes, file.bpp,
       file.estimated and "about " or "", file.psnr_8bit))

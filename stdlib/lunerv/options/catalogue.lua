@@ -294,6 +294,10 @@ group("Segments", {
     doc = "minimum number of frames between scene cuts" },
   { name = "warm_start", type = "boolean", default = true, commands = to_file,
     doc = "start each network from the weights of the previous one" },
+  { name = "chain", type = "integer", commands = to_file,
+    doc = "maximum length of a chain of warm starts; processes share chains (all segments)" },
+  { name = "share", type = "boolean", default = false, commands = to_file,
+    doc = "share the segments with other processes that are given the same --out" },
 })
 
 group("Machine", {
@@ -301,8 +305,10 @@ group("Machine", {
     doc = "number of threads (all cores)" },
   { name = "cache", type = "bytes", commands = on_clips, common = { "eval" },
     doc = "memory for decoded frames, such as 2G (a quarter of RAM)" },
-  { name = "deadline", type = "number", above = 0, default = 60, commands = fitting,
-    doc = "seconds that a rank may be late before all ranks are stopped" },
+  { name = "deadline", type = "number", above = 0, default = 60,
+    commands = joined(fitting, "compress_file"),
+    doc = "seconds that a rank may be late before all are stopped, or a process before another "
+      .. "takes its segments" },
   { name = "max_work", type = "count", least = 1, commands = decoding, common = true,
     doc = "limit of operations and elements, per frame and per start of a segment" },
   { name = "max_memory", type = "bytes", commands = decoding, common = true,

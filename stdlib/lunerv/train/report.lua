@@ -19,11 +19,60 @@ function report.beginning(self)
     step = self.step, steps = self.steps, epoch = self.source:epoch(), lr = self.o.lr }
 end
 
--- Judges the weights that the run would end with now.
-function report.evaluate(self, on_frame)
-  local how = self.o.evaluate or metrics.evaluate
+local names <const> = { "psnr", "psnr_8bit", "ms_ssim" }
+
+-- The means over all frames, of which each rank judges its part; nil for a model that draws random
+-- numbers there, whose frames depend on those before them. The numbers are added in the order of
+-- the frames, as one process adds them.
+local function evaluate_together(self)
+  local team, count = self.team, #self.clip
+  local first, last = team:part(count)
+  local before = native.rng_state()
+  local all = team:agree(function()
+    local own, list = {}, {}
+    for i = first, last do own[#own + 1] = i end
+    if #own == 0 then return list end
+    metrics.evaluate(self.model, self.clip, function(_, _, quality)
+      for _, name in ipairs(names) do list[#list + 1] = quality[name] end
+      list[#list + 1] = native.rng_state().counter == before.counter and 0 or 1
+    end, own)
+    return list
+  end, "evaluation")
+  local sums, fields, draws = {}, #names + 1, false
+  for k, name in ipairs(names) do
+    sums[name] = 0
+    for i = 1, count do sums[name] = sums[name] + all[(i - 1) * fields + k] end
+    sums[name] = sums[name] / count
+  end
+  for i = 1, count do draws = draws or all[i * fields] ~= 0 end
+  if not draws then return metrics.result(sums) end
+  native.set_rng_state(before)
+  return nil
+end
+
+-- What judges the clip's frames: on_frame is told of those that `seen` lists, or of all.
+local function evaluate(self, on_frame, seen)
+  local clip = self.clip
+  local is_clip = type(clip) ~= "function" and not (type(clip) == "table" and clip.is_dataset)
+  if self.team.size == 1 or not is_clip or #clip == 0 then
+    return metrics.evaluate(self.model, clip, on_frame)
+  end
+  local result = evaluate_together(self)
+  if not result then return metrics.evaluate(self.model, clip, on_frame) end
+  if on_frame then metrics.evaluate(self.model, clip, on_frame, seen) end
+  return result
+end
+
+-- Judges the weights that the run would end with now. on_frame is told of the frames that `seen`
+-- lists, if not of more.
+function report.evaluate(self, on_frame, seen)
   local _ <close> = self.average and self.average:wear() or nil
-  local result = how(self.model, self.clip, on_frame)
+  local result
+  if self.o.evaluate then
+    result = self.o.evaluate(self.model, self.clip, on_frame)
+  else
+    result = evaluate(self, on_frame, seen)
+  end
   if type(result) ~= "table" then
     errors.raise("train: evaluate: expected the function to return numbers by name, got %s",
       errors.show(result))

@@ -155,7 +155,7 @@ local function shared(self, frames, units, first, last, together, share)
       numbers[#numbers + 1] = state.counter - base.counter
     end
     return numbers
-  end)
+  end, "step")
   if units > 1 then
     native.set_rng_state(base)
     native.rand(1) -- the next step draws others

@@ -12,6 +12,13 @@ local optim <const> = require "lunerv.optim"
 local Team <const> = {}
 Team.__index = Team
 
+-- body(...), in which this process trains alone: the other ranks have work of their own.
+function Team.apart(body, ...)
+  local outer <const> = native.set_ranks_apart(true)
+  local _ <close> = setmetatable({}, { __close = function() native.set_ranks_apart(outer) end })
+  return body(...)
+end
+
 -- The rank that owns each parameter: those that take long to update first, each to whom has least
 -- to do. A matrix is multiplied with itself in its update.
 local function owners_of(parameters, size)
@@ -80,6 +87,14 @@ function Team:begin(count)
   return self.exchange:begin(count)
 end
 
+-- The first and last of `count` things that are this rank's part; those of all ranks in order are
+-- all of them.
+function Team:part(count)
+  local least, rest = count // self.size, count % self.size
+  local first = self.rank * least + math.min(self.rank, rest) + 1
+  return first, first + least - (self.rank < rest and 0 or 1)
+end
+
 -- Whether a step of so many units adds gradients up.
 function Team:adds(count) return count > 1 or self.size > 1 end
 
@@ -92,8 +107,8 @@ end
 -- Agreement ---------------------------------------------------------------------------------
 
 -- body()'s list of numbers, and those of all ranks behind it, in order. A rank where it fails ends
--- all, in the same step: what was true before it can still be saved.
-function Team:agree(body)
+-- all, in the same step: what was true before it can still be saved. `what` names the collective.
+function Team:agree(body, what)
   local results = table.pack(pcall(body))
   local text
   if results[1] then
@@ -104,7 +119,7 @@ function Team:agree(body)
     text = string.pack("<I1s4s4", 1, kind, errors.reason(results[2]))
   end
   local all, failed = {}, nil
-  for i, bytes in ipairs(native.ranks_gather(text, "step")) do
+  for i, bytes in ipairs(native.ranks_gather(text, what)) do
     if bytes:byte(1) == 1 then
       local _, kind, message = string.unpack("<I1s4s4", bytes)
       failed = failed or { rank = i - 1, kind = kind, message = message }
