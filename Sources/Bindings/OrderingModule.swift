@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Order for Lua: sorting, the largest few, where the largest is, which numbers there are.
+/// Order for Lua: sorting, top k, arguments of extrema, unique numbers.
 enum OrderingModule {
   static func define(_ s: TensorSurface) {
     sorting(s)
@@ -27,12 +27,12 @@ enum OrderingModule {
     static var luaFields: [LuaField<Top>] {
       [
         LuaField("dim", \.dim, doc: "the dimension (-1)"),
-        LuaField("largest", \.largest, doc: "whether the largest are taken, or the smallest"),
+        LuaField("largest", \.largest, doc: "whether the largest are returned, or the smallest"),
       ]
     }
   }
 
-  /// A dimension, and options in its place or behind it.
+  /// A dimension, or options instead of it or after it.
   private static func settled<O: LuaOptions>(
     _ d: Form<Int, O>, _ given: O?, _ dim: (O) -> Int?, _ name: String
   ) throws -> (dim: Int?, options: O) {
@@ -122,7 +122,7 @@ enum OrderingModule {
     }
   }
 
-  /// A dimension, the last by default; a number without dimensions counts as a list of one.
+  /// A dimension, the last by default; a scalar counts as a list of one.
   private static func dimensionOrOnly(_ d: Int?, _ x: Tensor, _ name: String) throws -> Int {
     try dimension(d ?? -1, rank: max(1, x.shape.count), name)
   }
@@ -171,8 +171,8 @@ enum OrderingModule {
     static var luaFields: [LuaField<Distinct>] {
       [
         LuaField(
-          "inverse", \.inverse, doc: "whether the place of each element's number is returned"),
-        LuaField("counts", \.counts, doc: "whether it is returned how often each number occurs"),
+          "inverse", \.inverse, doc: "whether to return the position of each element's number"),
+        LuaField("counts", \.counts, doc: "whether to return how often each number occurs"),
       ]
     }
   }

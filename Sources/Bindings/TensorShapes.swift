@@ -2,8 +2,8 @@ import LuaBridge
 import Support
 import Tensors
 
-// Shapes: other sizes over the same elements, parts, and tensors joined. What is made of a tensor's
-// elements is a value of its own that gradients flow through; writing to it is an error.
+// Shapes: other sizes over the same elements, parts, and joined tensors. The result is a new value
+// through which gradients flow; writing to it is an error.
 
 extension TensorModule {
   static func shapes(_ s: TensorSurface) {

@@ -167,7 +167,7 @@ final class StreamDecoder: FrameSource {
     if let read {
       orientation = read
     } else {
-      warn("a rotation that is no right angle is ignored")
+      warn("a rotation that is not a right angle is ignored")
     }
   }
 

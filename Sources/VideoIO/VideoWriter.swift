@@ -36,7 +36,7 @@ public enum VideoFormat: String, Sendable, CaseIterable {
     case let other:
       throw LunervError(
         .usage,
-        "\(path): no video is written as '.\(other)'; use .mkv, .mp4, .264, .265, .y4m, "
+        "\(path): videos cannot be written as '.\(other)'; use .mkv, .mp4, .264, .265, .y4m, "
           + ".rgb, a folder or -")
     }
   }

@@ -87,7 +87,7 @@ extension RobustnessTests {
       let made = try lunerv(scratch, ["run", script, scratch.path])
       #expect(made.code == 0, "\(made.err)")
       expectOneLine(
-        try regress(scratch["mixed"]), code: 1, "after 2 frames of 32x24 comes one of 36x24")
+        try regress(scratch["mixed"]), code: 1, "after 2 frames of 32x24 follows one of 36x24")
       #expect(names(in: out).isEmpty)
     }
 
@@ -189,7 +189,7 @@ extension RobustnessTests {
       #expect(
         first.hasPrefix("lunerv: \(script):5: Decoder.body[2].conv: conv2d: weight (8, 4, 3, 3)"),
         "\(shapes.err)")
-      #expect(first.hasSuffix("wants 4 input channels in 1 group(s), x has 3"), "\(first)")
+      #expect(first.hasSuffix("expects 4 input channels in 1 group(s), x has 3"), "\(first)")
       #expect(shapes.errorLines.dropFirst().first == "stack traceback:")
       #expect(shapes.err.contains("t.lua:12: in main chunk"), "\(shapes.err)")
 

@@ -106,7 +106,7 @@ import Testing
     defer { unsetenv("LUNERV_DECODER") }
     let error = #expect(throws: LunervError.self) { try Video(path: Self.files + "v1-forms.lnv") }
     #expect(error?.kind == .io || error?.kind == .data)
-    #expect(error?.message.contains("LUNERV_DECODER: '/nowhere/lunerv' is no program") == true)
+    #expect(error?.message.contains("LUNERV_DECODER: '/nowhere/lunerv' is not a program") == true)
     // Anything else than a lunerv is no decoder process either.
     setenv("LUNERV_DECODER", "/bin/cat", 1)
     #expect(throws: LunervError.self) { try Video(path: Self.files + "v1-forms.lnv") }

@@ -119,7 +119,7 @@ test("what was made of a tensor before does not see it written, nor writes it", 
   equal(y[{ {}, 1 }]:tolist(), { { 13, 14, 15, 16 }, { 16, 14, 15, 16 } })
   y[{}] = y
   equal(y:sum():item(), cube()[2]:sum():item() * 2 + 9)
-  local own <const> = "what x[…] gives is a value of its own"
+  local own <const> = "x[…] returns a separate value"
   raises(function() x[{ { 1, 2 } }][1] = 5 end, own, ":clone()")
   raises(function() x[{ { 1, 2 } }]:fill_(5) end, "fill_: " .. own)
   raises(function() y[1][1][1] = 5 end, "tensor: " .. own, "x[{ … }] = y")
@@ -227,9 +227,9 @@ test("a bad index is an error that says what was expected", function()
   says(function() return x[{ {}, 4 }] end,
     "tensor: dimension 2: expected an index from 1 to 3 or -3 to -1, got 4")
   says(function() return x[{ { 3, 1 } }] end,
-    "tensor: dimension 1: expected a range that goes up in steps of at least 1, got {3, 1, 1}")
+    "tensor: dimension 1: expected an ascending range with a step of at least 1, got {3, 1, 1}")
   says(function() return x[{ { 1, 3, 0 } }] end,
-    "tensor: dimension 1: expected a range that goes up in steps of at least 1, got {1, 3, 0}")
+    "tensor: dimension 1: expected an ascending range with a step of at least 1, got {1, 3, 0}")
   local forms <const> = "expected a number, {}, {first, last} or {first, last, step}"
   says(function() return x[{ { 1 } }] end,
     "tensor: dimension 1: " .. forms .. ", got another table")
@@ -242,7 +242,7 @@ test("a bad index is an error that says what was expected", function()
   end
   says(function() return x[lv.zeros(3)] end,
     "tensor: expected a mask of shape (4, 3), got (3)")
-  raises(function() return x[lv.full(2, 4, 3)] end, "a mask holds zeros and ones, got 2.0")
+  raises(function() return x[lv.full(2, 4, 3)] end, "a mask must contain zeros and ones, got 2.0")
 end)
 
 test("what cannot be assigned is an error, and nothing is written", function()
@@ -435,7 +435,7 @@ test("masks are combined, and choose numbers of any type", function()
   equal({ (a * b):tolist(), lv.maximum(a, b):tolist(), (1 - a):tolist() },
     { { 1, 0, 0 }, { 1, 1, 1 }, { 0, 1, 0 } })
   says(function() return a + b end, "'+': 2 does not fit bool (use :to first)")
-  says(function() return a:eq(2) end, "eq: expected 0 or 1 beside a bool tensor, got 2.0")
+  says(function() return a:eq(2) end, "eq: expected 0 or 1 with a bool tensor, got 2.0")
   equal(lv.where(a, lv.tensor { 5, 6, 7 }, 0):tolist(), { 5, 0, 7 })
   equal({ lv.where(a, 0.5, f64(2)):tolist(), lv.where(a, 0.5, f64(2)).dtype },
     { { 0.5, 2, 0.5 }, "f64" })

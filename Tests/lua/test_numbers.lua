@@ -97,7 +97,7 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
     squeeze = function() x:slice(1, 1, 1):squeeze(1):normal_(0, 1) end,
     detach = function() x:detach():fill_(1) end,
   } do
-    raises(write, "what :" .. name .. " gives is a value of its own", ":clone()")
+    raises(write, ":" .. name .. " returns a separate value", ":clone()")
   end
   -- Whether it is a part or all of it.
   for name, write in pairs {
@@ -110,7 +110,7 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
     ["x[…]"] = function() x[{ {}, {} }]:fill_(1) end,
   } do
     local given = name == "x[…]" and name or ":" .. name
-    raises(write, "what " .. given .. " gives is a value of its own", ":clone()")
+    raises(write, given .. " returns a separate value", ":clone()")
   end
   equal(x:sum():item(), 0)
   -- A copy is one's own, and so is what an operator made.

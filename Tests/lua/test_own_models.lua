@@ -293,7 +293,7 @@ test("models that mean harm do none", function()
       .. "function() return 1 end }) }", "got an empty one" },
     { own .. "weights = { family = 'own' } }", "section 'decoder program'" },
     { own .. "context = function() return 1 end, weights = { { family = 'adaptive', first = 0, "
-      .. "count = 1 << 30 } } }", "does not learn, got adaptive" },
+      .. "count = 1 << 30 } } }", "does not adapt, got adaptive" },
     { "return { family = 'adaptive', first = 0, count = 1 << 30 }", "section 'decoder program'" },
     { "return { family = 'gaussian', mean = 1 << 40, scale = 0 }", "section 'decoder program'" },
     { "return { family = 'nonsense' }", "unknown family 'nonsense'" },
@@ -372,7 +372,7 @@ test("contexts may name models of other families", function()
   raises(function()
     lv.coder.bits(codes, { family = "own", context = function() return 1 end,
       weights = { learning } })
-  end, "weights of context 1: expected a model that does not learn, got adaptive")
+  end, "weights of context 1: expected a model that does not adapt, got adaptive")
   raises(function() lv.coder.bits({ 1 }, { family = "own", weights = { 1, 2 } }) end,
     "own: first: expected an integer, got nil")
 end)

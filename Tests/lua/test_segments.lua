@@ -316,7 +316,7 @@ test("corrupt tables of segments are refused by name", function()
     assert(tostring(message):find("bad.lnv", 1, true), tostring(message))
   end
   with("section 'segments': frames 4 to 4 are in no segment", "\2\2\5\1\4")
-  with("section 'segments': the segments have 5 frames together, but the clip 4", "\2\2\5\3\4")
+  with("section 'segments': the segments have 5 frames, but the clip has 4", "\2\2\5\3\4")
   with("section 'segments': there are no segments", "\0")
   with("section 'segments': segment 2 has no frames", "\2\4\5\0\4")
   with("section 'segments': the number of segments", ("\x80"):rep(9) .. "\1")

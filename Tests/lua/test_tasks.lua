@@ -63,7 +63,7 @@ test("a video that cannot be written does not take the results along", function(
   local clip, out = moving(folder.path .. "/clip.mkv", 2), folder.path .. "/run"
   lv.make_dirs(out .. "/reconstruction.mkv")
   assert(lv.write_file(out .. "/reconstruction.mkv/notes.txt", "not ours"))
-  raises(function() script("regress", clip, out, "--strides", "2,2") end, "holds other files")
+  raises(function() script("regress", clip, out, "--strides", "2,2") end, "contains other files")
   assert(lv.json.decode(assert(lv.read_file(out .. "/metrics.json"))).psnr)
   equal(lv.read_file(out .. "/reconstruction.mkv/notes.txt"), "not ours")
 end)

@@ -82,7 +82,7 @@ local Net = nn.class "Net"
 function Net:init() self.body = nn.List { Block(), Block() } end
 function Net:forward(x) return self.body[2](x) end
 Net()(lv.zeros(1, 4, 8, 8))]],
-    "wrong.lua:5: Net.body[2].conv: conv2d: weight (8, 3, 3, 3) wants 3 input channels in 1 "
+    "wrong.lua:5: Net.body[2].conv: conv2d: weight (8, 3, 3, 3) expects 3 input channels in 1 "
     .. "group(s), x has 4" },
   { lv .. "local a, b = lv.nn.Linear(2, 2), lv.nn.Linear(3, 2)\nb:load_state_dict(a:state_dict())",
     "wrong.lua:3: load_state_dict: weight: expected shape (2, 3), got (2, 2)" },
@@ -102,7 +102,7 @@ add("index", {
     "wrong.lua:2: call: expected a function, got a tensor (x[i] is a part of it, ipairs(x) goes "
     .. "through its rows)" },
   { lv .. "for i, row in pairs(lv.zeros(3)) do print(i) end",
-    "wrong.lua:2: pairs: expected a table, got a tensor (ipairs(x) goes through its rows)" },
+    "wrong.lua:2: pairs: expected a table, got a tensor (ipairs(x) iterates over its rows)" },
   { lv .. "if lv.zeros(1) < nil then print 'less' end",
     "wrong.lua:2: '<': expected numbers, got tensor and nil (x:lt(y) compares elements, x:item() "
     .. "is a number)" },
@@ -203,7 +203,7 @@ add("NaN", {
     "wrong.lua:2: optim.SGD: lr: expected a finite number of at least 0, got nan" },
   { lv .. "local w <close> = assert(lv.video.writer('x.mkv', { width = 8, height = 8 }))\n"
     .. "w:write(lv.zeros(1, 3, 8, 8) / 0)",
-    "wrong.lua:3: write: expected numbers, the frame holds nan" },
+    "wrong.lua:3: write: expected numbers, the frame contains nan" },
   { toy .. [[
 lv.train { model = Net(), clip = clip, epochs = 1, loss = function(output)
   return output:mean() * (0/0)
@@ -226,16 +226,16 @@ add("gradient", {
     "wrong.lua:4: backward: expected a scalar, got shape (3) (sum or mean first, or give a seed)" },
   { lv .. "local x = lv.ones(1, { requires_grad = true })\nlocal y = (x * x):sum()\ny:backward()\n"
     .. "y:backward()",
-    "wrong.lua:5: backward: this graph was already walked once and what it saved is freed; compute "
-    .. "the loss again, or keep it with { retain = true }" },
+    "wrong.lua:5: backward: the graph was already traversed and its saved values are freed; "
+    .. "compute the loss again, or keep it with { retain = true }" },
   { lv .. [[
 local x = lv.ones(1, { requires_grad = true })
 lv.no_grad(function()
   local y = x * 2
   y:backward()
 end)]],
-    "wrong.lua:5: backward: expected a value that gradients flow to, got one computed from nothing "
-    .. "that requires a gradient, or within no_grad (gradients are not differentiated again)" },
+    "wrong.lua:5: backward: expected a value that gradients flow to, got one that does not depend on a "
+    .. "tensor that requires a gradient, or within no_grad (gradients cannot be differentiated again)" },
   { lv .. "local x = lv.ones(2, { requires_grad = true })\nx:add_(1)",
     "wrong.lua:3: add_: a tensor that gradients flow through cannot be written in place (use "
     .. "no_grad or :detach():clone())" },
@@ -400,7 +400,7 @@ add("file", {
   { lv .. "lv.video.writer('x.mkv', { width = 8 })",
     "wrong.lua:2: video.writer: expected width and height, or a clip that has them" },
   { lv .. "assert(lv.video.writer('x.foo', { width = 8, height = 8, fps = 25 }))",
-    "wrong.lua:2: video.writer: x.foo: no video is written as '.foo'; use .mkv, .mp4, .264, .265, "
+    "wrong.lua:2: video.writer: x.foo: videos cannot be written as '.foo'; use .mkv, .mp4, .264, .265, "
     .. ".y4m, .rgb, a folder or -", code = 2 },
   { lv .. "local w <close> = assert(lv.video.writer('x.mkv', { width = 8, height = 8 }))\n"
     .. "w:write(lv.zeros(1, 3, 4, 4))",
@@ -417,7 +417,7 @@ add("file", {
     .. "module returns; put the class into a file of its own, which ends with 'return Net', and "
     .. "`require` that" },
   { lv .. "assert(lv.codec.open 'wrong.lua')",
-    "wrong.lua:2: wrong.lua: header: this is no .lnv file" },
+    "wrong.lua:2: wrong.lua: header: this is not an .lnv file" },
 })
 
 return programs

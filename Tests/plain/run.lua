@@ -288,7 +288,7 @@ print(video and #video or problem.kind, video and video:frame(1).shape[2] or pro
   local text = run(script)  -- beside the library, or in the bin of its prefix
   assert(text:find("^%d+\t3\n"), text)
   text = run(script, "LUNERV_DECODER=/nowhere/lunerv")
-  assert(text:find("LUNERV_DECODER: '/nowhere/lunerv' is no program", 1, true), text)
+  assert(text:find("LUNERV_DECODER: '/nowhere/lunerv' is not a program", 1, true), text)
 end)
 
 print(("plain Lua: %d tests passed, %d failed"):format(passed, failed))
