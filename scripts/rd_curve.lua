@@ -59,7 +59,7 @@ local function worst_of(points)
   return worst
 end
 
--- At most this many rates below ours, each half of the one before.
+-- At most this many rates below ours, each half of the previous one.
 local most_lower <const> = 4
 
 for _, codec in ipairs(lv.reference.codecs) do

@@ -128,7 +128,7 @@ enum ArrangingModule {
       doc: """
         The sum of products that an equation names.
         Unlike PyTorch, sizes of 1 stretch only where `...` stands for them. Letters name dimensions:
-        those missing behind the arrow are summed, a letter twice in one tensor is its diagonal.
+        those missing after the arrow are summed, a letter twice in one tensor is its diagonal.
         Without an arrow the result has what `...` stands for, then what occurs once, in the
         alphabet's order. Products are computed by matmul, of several tensors from left to right.
 

@@ -129,7 +129,7 @@ enum CompressionModule {
       doc: """
         step·round((x − offset)/step) + offset: what a file's integers give back.
         Gradients to x pass straight through the rounding (arXiv 1308.3432); that to step is what
-        rounding changed, that to offset is 0. With `noise` it is added to the codes in place of
+        rounding changed, that to offset is 0. With `noise` it is added to the codes instead of
         rounding.
 
             local rough = weight:quantise(step)

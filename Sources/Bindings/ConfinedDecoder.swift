@@ -96,7 +96,7 @@ public enum ConfinedDecoder {
     // Confined processes cannot start threads.
     ThreadPool.shared.threads = threads
     ThreadPool.shared.start()
-    lunerv_tell_crashes(0)
+    lunerv_report_crashes(0)
     guard lunerv_allow_seconds(UInt64(shares.start.seconds), false) else {
       throw LunervError(.io, "this system does not limit a process's time")
     }
@@ -123,7 +123,7 @@ public enum ConfinedDecoder {
     _ m: LuaModule, _ session: Session, _ file: [UInt8], _ shares: Shares
   ) {
     m.define("confined_file", doc: "The file to decode.") { () -> LuaBytes in LuaBytes(file) }
-    m.define("confined_ready", doc: "Tells the parent that frames can be requested.") {
+    m.define("confined_ready", doc: "Reports to the parent that frames can be requested.") {
       try answer(0, [])
     }
     m.define(

@@ -102,7 +102,7 @@ enum ConvolutionModule {
       doc: """
         The convolution of (n, inputs, h, w) with weight (outputs, inputs/groups, kh, kw).
         Unlike PyTorch, the bias may be nil. Stride, padding and dilation are a number or { y, x }.
-        The result is computed when somebody reads it.
+        The result is computed when it is first read.
 
             local y = lv.conv2d(x, weight, bias, { stride = 2, padding = 1 })
             local z = x:conv2d(weight, nil, { stride = { 2, 1 }, padding = { 1, 0 }, dilation = 2 })

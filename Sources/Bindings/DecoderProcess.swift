@@ -45,7 +45,7 @@ final class DecoderProcess: LuaObject {
   private var failure: (any Error)?
   /// When an answer is due, and how often that may still be extended.
   private var deadline = 0.0
-  private var respites = 0
+  private var extensions = 0
   private var isStarting = true
   /// Whether it has confirmed that it is confined.
   private var isConfined = false
@@ -124,7 +124,7 @@ final class DecoderProcess: LuaObject {
     private var survivors = 0
     private var isCollected = false
 
-    /// Whether so many run that garbage should be collected before another starts.
+    /// Whether enough processes run that garbage should be collected before another starts.
     func wantsCollection() -> Bool {
       let living = DecoderProcess.living.load(ordering: .relaxed)
       if isCollected { survivors = living }
@@ -299,7 +299,7 @@ final class DecoderProcess: LuaObject {
   /// Sets the deadline of an answer: the processor time that the process may use, on a core that it
   /// shares with three others.
   private func expectAnswer(_ share: DecoderLimits.Share) {
-    respites = DecoderLimits.mostFrames + 1
+    extensions = DecoderLimits.mostFrames + 1
     deadline = 0
     extendDeadline(share)
   }
@@ -336,8 +336,8 @@ final class DecoderProcess: LuaObject {
       case 2 where number <= 1:
         // It may report progress only as often as its limits allow.
         isStarting = number == 0
-        if respites > 0 { extendDeadline(isStarting ? limits.start : limits.frame) }
-        respites -= 1
+        if extensions > 0 { extendDeadline(isStarting ? limits.start : limits.frame) }
+        extensions -= 1
       case 3: throw silence(crash: number)
       default:
         close()

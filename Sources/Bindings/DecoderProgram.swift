@@ -9,20 +9,20 @@ public enum DecoderProgram {
   /// Names the program, for hosts that cannot be started again and find no `lunerv`.
   static let variable = "LUNERV_DECODER"
 
-  nonisolated(unsafe) private static var isUnderstood = false
+  nonisolated(unsafe) private static var canDecode = false
   /// Whether this program is `lunerv`.
   nonisolated(unsafe) private(set) static var isCommand = false
 
   /// Declares that this program is `lunerv`, which can be a decoder.
   public static func declareCommand() {
-    isUnderstood = true
+    canDecode = true
     isCommand = true
   }
 
   /// Call this first in a program that serves as its own decoder process. In a process that was
   /// started as a decoder, it decodes and exits; else it returns. No other threads may run yet.
-  public static func runIfAsked() {
-    isUnderstood = true
+  public static func runIfRequested() {
+    canDecode = true
     let words = CommandLine.arguments.dropFirst()
     var input = stat()
     guard words.first == ConfinedDecoder.command, fstat(0, &input) == 0,
@@ -33,7 +33,7 @@ public enum DecoderProgram {
 
   /// - Throws: if there is none.
   static func path() throws -> String {
-    if isUnderstood { return "/proc/self/exe" }
+    if canDecode { return "/proc/self/exe" }
     if let named = getenv(variable).map({ String(cString: $0) }), !named.isEmpty {
       guard isProgram(named) else {
         throw LunervError(.io, "\(variable): '\(named)' is not a program")

@@ -131,7 +131,7 @@ enum EventModule {
       doc: """
         How often the numbers of a tensor fall into bins of one width.
 
-        Unlike PyTorch's histc it returns the edges too. What lies beyond the range is not counted; \
+        Unlike PyTorch's histc it returns the edges too. Numbers outside the range are not counted; \
         the last bin holds its upper edge.
 
             local counts, edges = lv.histogram(weight, 50, { -1, 1 })
@@ -165,7 +165,7 @@ enum EventModule {
             events:scalar("psnr", 31.5, 100)
             events:close()
 
-        @param resumed_at? integer  the first step that is computed anew (none)
+        @param resumed_at? integer  the first step that is computed again (none)
         @return lunerv.Events
         """
     ) { (folder: String, step: Int?) in try EventFile(folder: folder, resumedAt: step) }

@@ -68,7 +68,7 @@ enum FunctionModule {
       "atan2", params: ["x"],
       doc: """
         The angle of the point (x, y) from −π to π, called as y:atan2(x).
-        At (0, 0) the gradient is no number, as in PyTorch.
+        At (0, 0) the gradient is NaN, as in PyTorch.
 
             local angle = dy:atan2(dx)
 

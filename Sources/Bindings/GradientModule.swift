@@ -55,18 +55,18 @@ enum GradientModule {
   static func define(
     _ s: TensorSurface, _ lua: LuaState, _ session: Session, _ pressure: Pressure
   ) -> LuaClass<GradientHook> {
-    asking(s, pressure)
+    gradients(s, pressure)
     own(s.module, lua, pressure)
     return hooks(s, session)
   }
 
-  private static func asking(_ s: TensorSurface, _ pressure: Pressure) {
+  private static func gradients(_ s: TensorSurface, _ pressure: Pressure) {
     s.op(
       "backward", params: ["seed", "options"],
       doc: """
         Adds the gradients of this tensor to the `grad` of the parameters it was computed from.
-        Unlike PyTorch, gradients cannot be differentiated again. A graph is walked once, unless
-        `retain` says otherwise: what it saved is freed, also where the walk fails. A scalar needs no
+        Unlike PyTorch, gradients cannot be differentiated again. A graph is traversed once, unless
+        `retain` says otherwise: its saved values are freed, even if the traversal fails. A scalar needs no
         seed; anything else has the gradient of each of its elements as one, in its shape and dtype.
 
             (model(x) - y):square():mean():backward()
@@ -143,10 +143,10 @@ enum GradientModule {
     s.method(
       "register_hook", params: ["f"],
       doc: """
-        Calls f with the gradient of x whenever one has been computed, before it goes on; a tensor that
-        f returns goes on in its place.
+        Calls f with the gradient of x whenever one has been computed, before it propagates; a tensor
+        that f returns replaces it.
         Returns a hook: `hook:remove()` ends it. x is a parameter or a result on the way, whose hooks
-        end with its graph: one that refers to x itself keeps it until the graph is walked. Several are
+        end with its graph: one that refers to x itself keeps it until the graph is traversed. Several are
         called in the order in which they were added.
 
             local hook = model.head.weight:register_hook(function(g) return g:clamp(-1, 1) end)

@@ -103,7 +103,7 @@ enum OptimiserModule {
     c.method(
       "state",
       doc: """
-        Its step and its tensors, by name: what goes on where it was, with load_state.
+        Its step and its tensors, by name: load_state continues from them.
 
             local state = optimiser:state()
             print(state.step)

@@ -74,7 +74,7 @@ enum ProfileModule {
   }
 
   private static func facts(_ profiler: Profiler) -> LuaValue {
-    let seconds = Double(profiler.settle()) * 1e-9
+    let seconds = Double(profiler.elapsed()) * 1e-9
     func table(_ fields: [(String, LuaValue)]) -> LuaValue {
       .table(fields.map { (.string($0.0), $0.1) })
     }

@@ -114,8 +114,8 @@ enum SamplingModule {
       doc: """
         What a grid of places sees in a map: (n, c, h, w) and a grid (n, H, W, 2) give (n, c, H, W).
         Unlike PyTorch, the option is `padding`, not `padding_mode`. Coordinates are in [-1, 1], x
-        before y; a volume (n, c, d, h, w) takes a grid (n, D, H, W, 3). A coordinate that is no
-        number is -1. Gradients flow to both.
+        before y; a volume (n, c, d, h, w) takes a grid (n, D, H, W, 3). A coordinate that is NaN counts as -1.
+        Gradients flow to both.
 
             local warped = lv.grid_sample(frame, grid, { padding = "border" })
 
@@ -275,14 +275,14 @@ enum SamplingModule {
       doc: """
         A tensor padded: the sides of the last two dimensions by name, or amounts of any dimensions.
         Unlike PyTorch, 'reflect', 'edge' and 'circular' pad any dimension. A list of amounts is in
-        its order: before and behind the last dimension, then those of the one before it. Negative
+        its order: before and after the last dimension, then those of the previous dimension. Negative
         amounts leave elements out.
 
             image:pad { left = 1, right = 1, mode = "edge" }
             x:pad({ 0, 0, 2, 2 }, { mode = "reflect" })   -- two rows above and below
 
         @param sides? table  sides by name with mode and value, or a list of amounts
-        @param options? table  mode and value beside a list
+        @param options? table  mode and value for a list
         """
     ) { (x: Tensor, sides: Sides, o: Pad) -> Tensor in
       let rank = x.shape.count

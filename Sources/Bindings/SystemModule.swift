@@ -15,7 +15,7 @@ enum SystemModule {
       "versions",
       doc: """
         The versions of the program and of what it is linked with, by name: lunerv, api, format, \
-        level, commit ("" where the build was not told), march, lua, openblas, fftw, libav, mpi ("" where \
+        level, commit ("" if unknown to the build), march, lua, openblas, fftw, libav, mpi ("" where \
         it was built without).
         """
     ) { () -> LuaValue in

@@ -111,7 +111,7 @@ enum TensorModule {
     m.pure(
       "linspace", params: ["first", "last", "count", "options"],
       doc: """
-        So many numbers from first to last, both included, evenly spaced.
+        `count` numbers from first to last, both included, evenly spaced.
         One number is `first`.
 
             lv.linspace(0, 1, 5)   -- 0 0.25 0.5 0.75 1
@@ -260,7 +260,7 @@ enum TensorModule {
     m.define(
       "seed", params: ["n"],
       doc: """
-        Starts the random numbers anew.
+        Restarts the random numbers.
         Tensors, initial weights and the order of frames are drawn from them.
 
             lv.seed(1)

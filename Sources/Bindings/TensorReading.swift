@@ -120,8 +120,8 @@ extension TensorModule {
       "to", params: ["dtype"],
       doc: """
         The same numbers in another dtype: f32, f64, i32, u8 or bool.
-        Unlike PyTorch, it is never done behind your back: operands of different dtypes are an error.
-        What is behind the point is cut off for an integer, a number beyond its range is an error;
+        Unlike PyTorch, it is never implicit: operands of different dtypes are an error.
+        The fraction is cut off for an integer, a number beyond its range is an error;
         bool is 1 where the number is not 0. Gradients pass between f32 and f64.
 
             local pixels = clip:frame_u8(1):to("f32") / 255
@@ -159,7 +159,7 @@ extension TensorModule {
       "evaluate",
       doc: """
         Computes the value now, and returns the tensor.
-        Unlike PyTorch, pointwise operators and convolutions wait until somebody reads their result,
+        Unlike PyTorch, pointwise operators and convolutions are deferred until their result is read,
         and are then computed together. Results do not depend on that; a stopwatch does.
 
             local y = model(x):evaluate()

@@ -103,7 +103,7 @@ extension TensorModule {
         "amax",
         """
         The largest element over some dimensions, or all; ties share the gradient.
-        No elements are an error; what is no number wins.
+        No elements are an error; NaN wins.
 
             x:amax(1)
         """, largest
@@ -112,7 +112,7 @@ extension TensorModule {
         "amin",
         """
         The smallest element over some dimensions, or all; ties share the gradient.
-        No elements are an error; what is no number wins.
+        No elements are an error; NaN wins.
 
             x:amin(1)
         """, smallest
@@ -121,8 +121,8 @@ extension TensorModule {
     for (name, doc, body) in all {
       s.pure(name, params: ["dims", "keep"], doc: doc + usage) {
         (x: Tensor, dims: Form<Dimensions, Reducing>, keep: Form<Bool, Reducing>) -> Tensor in
-        let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep)
+        let resolved = try resolve(x, name, dims, keep)
+        return try body(x, resolved.dims, resolved.keep)
       }
     }
     for (name, whole, body) in [("max", "amax", largest), ("min", "amin", smallest)] {
@@ -136,8 +136,8 @@ extension TensorModule {
               x:\(name)():item()
           """ + usage
       ) { (x: Tensor, dims: Form<Dimensions, Reducing>, keep: Form<Bool, Reducing>) -> Tensor in
-        let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep)
+        let resolved = try resolve(x, name, dims, keep)
+        return try body(x, resolved.dims, resolved.keep)
       }
     }
     spread(s)
@@ -173,8 +173,9 @@ extension TensorModule {
         (
           x: Tensor, dims: Form<Dimensions, Varying>, keep: Form<Bool, Varying>, o: Unbiased?
         ) -> Tensor in
-        let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep, asked.options.unbiased || o?.unbiased ?? false)
+        let resolved = try resolve(x, name, dims, keep)
+        return try body(
+          x, resolved.dims, resolved.keep, resolved.options.unbiased || o?.unbiased ?? false)
       }
     }
   }

@@ -183,7 +183,7 @@ enum VideoModule {
     }
   }
 
-  /// Differences of frames as two lists: from the previous frame, and from the one before that.
+  /// Differences of frames as two lists: from the previous frame, and from two frames before.
   private static func lists(_ changes: [SceneMeter.Change]) -> [[Double]] {
     [changes.map(\.fromLast), changes.map(\.fromSecondLast)]
   }
@@ -192,9 +192,9 @@ enum VideoModule {
     m.define(
       "scan_video", params: ["path", "options"],
       doc: """
-        Reads a video once and keeps no frame: width, height, frames a second, timestamps, \
+        Reads a video once and keeps no frame: width, height, frames per second, timestamps, \
         warnings, whether it has audio, and how much each frame differs in luma (0 to 255) from \
-        the one before and from the one before that; or nil and a message.
+        the previous frame and from two frames before; or nil and a message.
         """
     ) { (path: String, o: Open) in
       try reading(o) { options in
@@ -273,7 +273,7 @@ enum VideoModule {
       doc: """
         Adds a frame.
 
-        It is encoded while the script makes the next one; what fails is told by the next call.
+        It is encoded while the script makes the next one; the next call reports errors.
 
             writer:write(model(0.5))
 

@@ -256,7 +256,7 @@ static void crashed(int signal) {
   raise(signal);
 }
 
-void lunerv_tell_crashes(int descriptor) {
+void lunerv_report_crashes(int descriptor) {
   static char stack[1 << 16];
   crash_descriptor = descriptor;
   stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};

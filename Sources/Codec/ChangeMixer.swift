@@ -36,7 +36,7 @@ struct ChangeMixer: ChangeCoder {
     sums = [Int64](repeating: 0, count: self.rows * self.columns)
   }
 
-  mutating func forget() {
+  mutating func reset() {
     earlier = before
     for i in before.indices { before[i] = 0 }
   }
@@ -115,22 +115,22 @@ struct ChangeMixer: ChangeCoder {
     for i in changes.indices {
       let place = place(of: i, changes)
       sums[i % sums.count] += Int64(changes[i].magnitude)
-      func tell(_ bit: Int, _ value: Bool) {
+      func code(_ bit: Int, _ value: Bool) {
         encoder.encode(
           value, with: &mixer, contexts: { place.context($0, bit) },
           situations: ChangeMixer.situations(place, bit))
       }
       let size = Int64(changes[i].magnitude)
-      tell(0, size > 0)
+      code(0, size > 0)
       if size == 0 { continue }
-      tell(1, changes[i] < 0)
+      code(1, changes[i] < 0)
       var known: Int64 = 1
       while known < ChangeMixer.largest, size > known {
-        tell(ChangeMixer.bit(beyond: known), true)
+        code(ChangeMixer.bit(beyond: known), true)
         known += 1
       }
       if known < ChangeMixer.largest {
-        tell(ChangeMixer.bit(beyond: known), false)
+        code(ChangeMixer.bit(beyond: known), false)
       } else {
         encoder.encodeElias(UInt64(size - known + 1))
       }

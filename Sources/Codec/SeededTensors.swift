@@ -28,18 +28,18 @@ public enum SeededTensors {
       // The cost of each in a separate stream, without the tables' own cost.
       let origin = seeded.reaches(origins[index])
       let draws = origin.map { draw($0, item.symbols.count) } ?? []
-      let told = SeededModel(for: item.symbols, draws: draws, steps: item.steps)
+      let model = SeededModel(for: item.symbols, draws: draws, steps: item.steps)
       let simple = SymbolModel.best(for: item.symbols, among: others)
       var (first, second) = (Encoder(), Encoder())
       try simple.encode(item.symbols, into: &first)
-      told.encode(
+      model.encode(
         item.symbols, shape: shapes[index], draws: draws, steps: item.steps, into: &second)
       let isSeeded =
         others.isEmpty || second.finish().count + (origin == nil ? 0 : 3) < first.finish().count
       seeded.encode(isSeeded, into: &encoder)
       if isSeeded {
-        seeded.encode(told, from: origin, count: item.symbols.count, into: &encoder)
-        told.encode(
+        seeded.encode(model, from: origin, count: item.symbols.count, into: &encoder)
+        model.encode(
           item.symbols, shape: shapes[index], draws: draws, steps: item.steps, into: &encoder)
       } else {
         models.encode(simple, into: &encoder)

@@ -136,7 +136,7 @@ public struct StoredClip: Sendable, Equatable {
     guard frames <= StoredClip.mostTimes else {
       throw LunervError(
         .data,
-        "expected at most \(StoredClip.mostTimes) frames with times of their own, got \(frames)")
+        "expected at most \(StoredClip.mostTimes) frames with individual times, got \(frames)")
     }
     let stream = Array(try reader.take(reader.remaining))
     let frames = frames

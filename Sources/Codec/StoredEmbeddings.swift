@@ -63,7 +63,7 @@ public struct StoredEmbeddings: Sendable {
       var changes = try changeCoder(form, shape)
       for index in first..<min(first + size, frames.count) {
         let symbols = frames[index]
-        if predicting, index > first, areAkin(symbols, frames[index - 1]) {
+        if predicting, index > first, differencesAreSmaller(symbols, frames[index - 1]) {
           encoder.encodeBits(1, count: 1)
           changes.encode(symbols, after: frames[index - 1], into: &encoder)
           continue
@@ -72,7 +72,7 @@ public struct StoredEmbeddings: Sendable {
         let model = SymbolModel.best(for: symbols, among: families)
         models.encode(model, into: &encoder)
         try model.encode(symbols, into: &encoder)
-        changes.forget()
+        changes.reset()
       }
       return encoder.finish()
     }
@@ -94,7 +94,7 @@ public struct StoredEmbeddings: Sendable {
   }
 
   /// Whether a frame's differences carry less information than its symbols.
-  private static func areAkin(_ symbols: [Int32], _ last: [Int32]) -> Bool {
+  private static func differencesAreSmaller(_ symbols: [Int32], _ last: [Int32]) -> Bool {
     func information(_ values: [Int32]) -> Double {
       var counts: [Int32: Int] = [:]
       for value in values { counts[value, default: 0] += 1 }
@@ -164,7 +164,7 @@ public struct StoredEmbeddings: Sendable {
         } else {
           let count = stored.shape.reduce(1, *)
           last = try models.decode(from: &decoder).decode(count: count, from: &decoder)
-          changes.forget()
+          changes.reset()
         }
         next += 1
         if next == frames.upperBound { try decoder.finish() }

@@ -22,7 +22,7 @@ struct Doctor: ParsableCommand {
     let results = try host.lua.run(
       source: "return require('lunerv.doctor').main(...)", chunkName: "@lunerv:command.lua",
       arguments: [json ? "json" : "text", timing ? "timing" : "no-timing"])
-    if case .bool(false) = results.first { throw ToldFailure() }
+    if case .bool(false) = results.first { throw ReportedFailure() }
   }
 }
 

@@ -41,7 +41,7 @@ struct Lunerv: ParsableCommand {
       Ranks.shared.end(code: 0)
     } catch let error as LunervError {
       fail(error)
-    } catch is ToldFailure {
+    } catch is ReportedFailure {
       fflush(stdout)
       Glibc.exit(1)
     } catch {

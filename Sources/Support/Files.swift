@@ -96,7 +96,7 @@ public enum Files {
     return overflows ? Int.max : free
   }
 
-  /// A value that changes with a file's content: its time, size and number. Nil if there is no
+  /// A value that changes with a file's content: its time, size and number; nil without a file.
   /// file.
   public static func stamp(_ path: String) -> String? {
     guard let found = status(path) else { return nil }

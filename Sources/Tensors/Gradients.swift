@@ -177,18 +177,18 @@ extension Tensor {
   ) throws -> [Tensor] {
     let tape = Session.current.tape
     let results = recorded.results
-    let border = tape.border(of: results.filter { $0.tape === tape }.map(\.node), at: begin)
+    let boundary = tape.boundary(of: results.filter { $0.tape === tape }.map(\.node), at: begin)
     let forms = results.map { ($0.shape, $0.dtype) }
     // The present values of parameters: others would give other gradients. References prevent
     // writing in place.
-    let values = border.map { tape.entries[$0].leaf?.value }
+    let values = boundary.map { tape.entries[$0].leaf?.value }
     for r in results { try r.value.materialise() }
     let known = inputs.indices.filter { inputs[$0].tape === tape }
-    let slots = known.map { inputs[$0].node } + border
+    let slots = known.map { inputs[$0].node } + boundary
     let outs = joint(
       results, over: slots, "checkpoint", isConstant: { $0.tape !== tape }
     ) { [unowned tape] gradients in
-      for (slot, value) in zip(border, values) where tape.entries[slot].leaf?.value !== value {
+      for (slot, value) in zip(boundary, values) where tape.entries[slot].leaf?.value !== value {
         throw LunervError(
           .argument, "checkpoint: a parameter was changed between the function and backward")
       }
@@ -203,11 +203,11 @@ extension Tensor {
       }
       let own = known.map { second.inputs[$0].node }
       guard own.allSatisfy({ $0 >= 0 }),
-        Set(tape.border(of: roots.map(\.slot), at: begin)).isSubset(of: border)
+        Set(tape.boundary(of: roots.map(\.slot), at: begin)).isSubset(of: boundary)
       else { throw otherwise }
       // The graph lives as long as its results.
       return try withExtendedLifetime(second) {
-        try tape.gradients(of: own + border, from: roots, stopping: true)
+        try tape.gradients(of: own + boundary, from: roots, stopping: true)
       }
     }
     // Frees the first graph, even if its results are still referenced.

@@ -72,7 +72,7 @@ extension Tensor {
       // Both products read the gradient: computing it once is faster than computing it twice.
       if needX, needW { try g.settled() }
       // Sums that are still pending keep maps alive that nothing else needs.
-      try Value.settleSums()
+      try Value.computePendingSums()
       let dx = needX ? try call.dataGradient(g) : nil
       guard needW else { return inputs.count == 3 ? [dx, nil, nil] : [dx, nil] }
       let (dw, db) = try call.weightGradient(g)

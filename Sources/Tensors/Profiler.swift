@@ -147,7 +147,7 @@ public final class Profiler {
   }
 
   /// Nanoseconds since the start, all charged.
-  public func settle() -> Int {
+  public func elapsed() -> Int {
     charge()
     return last - start
   }
@@ -194,10 +194,10 @@ public final class Profiler {
   func begin(
     _ origin: Origin, as name: String? = nil, backward: Bool, counting: Counting, flops: Double = 0
   ) {
-    let asked = records[number(of: origin)]
+    let caller = records[number(of: origin)]
     let number = record(
-      asked.path, name.map { operation(named: $0) } ?? asked.operation,
-      backward: backward || asked.isBackward)
+      caller.path, name.map { operation(named: $0) } ?? caller.operation,
+      backward: backward || caller.isBackward)
     // The operator itself was counted when Lua called it.
     if name != nil { records[number].calls += 1 }
     records[number].flops += flops

@@ -33,7 +33,7 @@ extension Value {
   }
 
   /// Computes all pending sums, which would otherwise keep maps in memory.
-  static func settleSums() throws {
+  static func computePendingSums() throws {
     let session = Session.current
     while let next = session.waiting.last {
       if let sums = next.sums { try sums.materialise() } else { session.waiting.removeLast() }

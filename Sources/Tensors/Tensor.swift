@@ -13,7 +13,7 @@ public final class Tensor {
   private var wantsGrad = false
   /// The operator that took these elements from another tensor (":slice"), if any. They are a
   /// separate value: writing to them would not change that tensor.
-  private var takenBy: String?
+  private var takenFrom: String?
 
   init(_ value: Value) { self.value = value }
 
@@ -42,7 +42,7 @@ public final class Tensor {
     if on, node < 0 {
       try value.materialise()
       wantsGrad = true
-      takenBy = nil
+      takenFrom = nil
       put(on: Session.current.tape) { $0.leaf(self) }
     } else if !on, node >= 0 {
       wantsGrad = false
@@ -289,18 +289,18 @@ public final class Tensor {
   /// not depend on shapes.
   public func giving(_ part: Tensor, as op: String) -> Tensor {
     let part = part === self ? another() : part
-    part.takenBy = op
+    part.takenFrom = op
     return part
   }
 
   /// Makes it separate storage, whatever it was taken from: a parameter, or a module's state.
-  public func settle() { takenBy = nil }
+  public func settle() { takenFrom = nil }
 
   private func checkOwn(_ name: String) throws {
-    if let takenBy {
+    if let takenFrom {
       throw LunervError(
         .argument,
-        "\(name): \(takenBy) returns a separate value, so the original tensor would not "
+        "\(name): \(takenFrom) returns a separate value, so the original tensor would not "
           + "change (assign to that one, x[{ … }] = y, or change a :clone() of this)")
     }
   }

@@ -95,7 +95,7 @@ public final class Value {
   }
 
   func materialise() throws {
-    // A convolution measures itself, whoever computes it.
+    // A convolution measures itself, from any caller.
     guard let profiler = Session.current.profiler else { return try compute() }
     switch state {
     case .stored, .convolution: return try compute()

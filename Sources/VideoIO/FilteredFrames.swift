@@ -8,7 +8,7 @@ final class FilteredFrames: FrameSource {
   private let deinterlaces: Bool
   private let filtered: UnsafeMutablePointer<AVFrame>
   private var chain: FilterChain?
-  private var hasLooked = false
+  private var hasDecided = false
   private var sourceEnded = false
   private var ownWarnings: [String] = []
 
@@ -57,8 +57,8 @@ final class FilteredFrames: FrameSource {
     if source.frame.pointee.interlaced_frame != 0, !deinterlaces {
       warn("the video is interlaced; --deinterlace makes whole frames of its fields")
     }
-    guard !hasLooked else { return }
-    hasLooked = true
+    guard !hasDecided else { return }
+    hasDecided = true
     var steps: [FilterStep] = []
     if deinterlaces {
       guard FilterLibrary.shared?.has("bwdif") == true else {

@@ -207,9 +207,9 @@ extension RobustnessTests {
         """)
       func check(_ words: [String]) throws {
         let outcome = try lunerv(scratch, words)
-        let told = outcome.out + outcome.err
-        #expect(told.contains("[31m"), "\(words): \(told)")
-        #expect(!told.unicodeScalars.contains { $0 == "\u{1B}" || $0 == "\u{9B}" }, "\(words)")
+        let text = outcome.out + outcome.err
+        #expect(text.contains("[31m"), "\(words): \(text)")
+        #expect(!text.unicodeScalars.contains { $0 == "\u{1B}" || $0 == "\u{9B}" }, "\(words)")
       }
       let planted = scratch["planted.lnv"]
       for place in ["name", "option"] {

@@ -81,13 +81,13 @@ import Testing
     }
   }
 
-  /// What a killed process leaves: a temporary that nobody has locked.
+  /// The remains of a killed process: a temporary without a lock.
   private func leftOver(in folder: String, isFolder: Bool = false) throws -> String {
     let first = folder + "/first"
     if isFolder {
       try Files.makeDirectories(first)
     } else {
-      try Files.writeAtomically(first, text: "left over")
+      try Files.writeAtomically(first, text: "leftover")
     }
     let status = try #require(Files.status(first))
     let path = folder + "/" + Temporary.name(of: status)

@@ -159,7 +159,7 @@ import Testing
       "ascending"
     ),
     (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,4]}}"#, "takes 3 bytes"),
-    (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "1 bytes behind the last"),
+    (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "1 bytes after the last"),
     (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[1,4]}}"#, "leaves a gap"),
     (
       #"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"#

@@ -1,4 +1,4 @@
--- nn.boost: a conditional decoder around somebody's own.
+-- nn.boost: a conditional decoder around a user's own.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
@@ -145,7 +145,7 @@ test("observing lists the calls of a module's parts", function()
   raises(function() decoder:observe(function() error "stopped" end) end, "stopped")
   local last = decoder.head:observe(function() decoder(0.5) end)
   equal(#last, 1)
-  -- Nobody looks on afterwards: what a call made would stay in memory for ever.
+  -- Here nothing stops later: memory of a call would stay for ever.
   decoder(0.5)
   equal(#last, 1)
 end)

@@ -74,7 +74,7 @@ test("what is used up stays used up", function()
   equal(lv.zeros(1):item(), 0)
 end)
 
-test("memory for what is no tensor counts", function()
+test("memory outside tensors counts", function()
   local function refused(f, memory)
     local _, message = pcall(native.work_charged, f, nil, memory)
     assert(tostring(message):find("not enough memory", 1, true), tostring(message))

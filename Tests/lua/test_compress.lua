@@ -30,7 +30,7 @@ local function tiny(clip)
   }
 end
 
--- A fitted model, made small.
+-- A fitted model, compressed.
 local function small_model(clip, given)
   local model = tiny(clip)
   lv.train { model = model, clip = clip, epochs = 4 }
@@ -194,7 +194,7 @@ test("bits get dearer while there are more of them than should be by now", funct
   near(price_after(estimate, 2), math.exp(5 / 20 * math.max(excess(0.1), -1)), 0.02)
 end)
 
-test("weights are told by what they started from", function()
+test("weights are coded relative to their initial values", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local cem <const> = small_model(clip)
@@ -242,7 +242,7 @@ test("a parameter knows the random numbers it started from", function()
   equal(parameter.start(origin, layer.weight):tolist(), first:tolist())
   equal(lv.rng_state(), state)
   equal(parameter.origin(lv.ones(3)), nil)
-  -- Among them symbols take no bits to speak of; told by themselves they do.
+  -- Coded relative to them, symbols take almost no bits; coded independently they do.
   local origins <const> = { { origin.state.seed, origin.state.counter } }
   local step <const> = { lv.full(0.001, 1) }
   local told, kind = native.encode_tensors({ first }, step, { origins = origins })
@@ -480,7 +480,7 @@ test("sound checksums over hostile sections do not help", function()
   with { clip = ("\xff"):rep(30) }
 end)
 
-test("options of a decoder that are not its defaults travel", function()
+test("options of a decoder that are not its defaults are stored", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local model = lv.models.hnerv {
@@ -507,7 +507,7 @@ test("a head that makes several pixels of a cell needs a later version of its de
   local again = decoders.build(text, 16, 24, 2)
   equal({ again.config.head_scale, again.config.enc_strides }, { 2, { 2 } })
   raises(function() decoders.build(text:gsub("@2", "@1"), 16, 24, 2) end,
-    "an unknown option, 'head_scale'")
+    "unknown option 'head_scale'")
   raises(function() decoders.build(text:gsub('"head_scale":2', '"head_scale":3'), 16, 24, 2) end,
     "head_scale")
 end)

@@ -12,7 +12,7 @@ local lunerv <const> = shop.lunerv
 
 local nothing <const> = native.encode_tensors({}, {}, {})
 
--- The bytes of a file with a decoder of one's own that has no weights: `body` is that of its method
+-- The bytes of a file with a custom decoder without weights: `body` is that of its method
 -- `forward(t, i, images)`, `more` what else its module says, `o` has height, width, frames, group.
 local function file_of(body, more, o)
   o = o or {}
@@ -44,7 +44,7 @@ local function refused(bytes, expected, given, frames)
   assert(problem:find "^section '" and not problem:find "\n", problem)
 end
 
--- A line that does so many units of work, and a little more.
+-- A line of this many units of work, and a little more.
 local function work(units) return ("lv.zeros(%d):evaluate()"):format(units) end
 
 test("each frame may do what one may, and no frame what two may", function()
@@ -85,14 +85,14 @@ test("each segment may use what a start may", function()
   refused(bytes, "max_work", { max_work = 5e5 }, { 1 })
 end)
 
-test("garbage is no want of memory", function()
+test("garbage is not a lack of memory", function()
   local garbage = "for _ = 1, 200 do lv.ones(1 << 18):evaluate() end "
   equal(trouble(file_of(garbage .. image), { max_memory = 1 << 23 }), nil)
   local kept = "self.all = {} for i = 1, 200 do self.all[i] = lv.ones(1 << 18):evaluate() end "
   refused(file_of(kept .. image), "not enough memory", { max_memory = 1 << 23 })
 end)
 
--- Decoding goes on behind the symbols that were read: a call that is made once more, when garbage
+-- Decoding continues after the symbols that were read: a call that is repeated, when garbage
 -- has been collected, must not read those that follow.
 test("symbols are read once, wherever memory runs short", function()
   local decoder = [[
@@ -259,7 +259,7 @@ test("processes end with their videos", function()
   local video = lv.codec.decode(bytes)
   video:close()
   raises(function() video:frame(1) end, "has ended")
-  -- Those that nobody has closed do not pile up.
+  -- Unclosed ones do not accumulate.
   for _ = 1, 40 do lv.codec.decode(bytes):frame(1) end
   local left = #decoders_of_this()
   assert(left <= 16, left)

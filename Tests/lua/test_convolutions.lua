@@ -25,7 +25,7 @@ test("one number and one for each axis are the same", function()
   near(difference(row, turned:transpose(3, 4)), 0, 1e-4)
 end)
 
-test("what is no number for each axis is told", function()
+test("a value that is not a number for each axis is an error", function()
   local x, w = lv.zeros(1, 1, 4, 4), lv.zeros(1, 1, 3, 3)
   local function conv(options) return function() return x:conv2d(w, nil, options) end end
   raises(conv { stride = { 1, 2, 3 } }, "conv2d: stride: expected one number or { y, x }, got 3")

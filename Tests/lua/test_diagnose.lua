@@ -93,7 +93,7 @@ test("a picture has every channel, black to white", function()
   equal(lv.diagnose.maps.picture(lv.rand(1, 1, 16, 16)).shape, { 1, 3, 132, 6 * 132 })
 end)
 
-test("runs are told of and shown beside each other", function()
+test("runs are described and shown side by side", function()
   local folder <close> = harness.folder()
   local path = clip_in(folder)
   for _, act in ipairs { "sin", "gelu" } do

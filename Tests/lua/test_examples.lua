@@ -79,7 +79,7 @@ test("the example's file brings its decoder along", function()
   package.path = path
 end)
 
-test("the example's model travels in the file that it codes", function()
+test("the example's model is stored in the file that it codes", function()
   local folder <close> = harness.folder()
   local examples = root .. "/scripts/examples/"
   local path = package.path

@@ -124,7 +124,7 @@ test("what was made of a tensor before does not see it written, nor writes it", 
   raises(function() x[{ { 1, 2 } }]:fill_(5) end, "fill_: " .. own)
   raises(function() y[1][1][1] = 5 end, "tensor: " .. own, "x[{ … }] = y")
   raises(function() y:view(-1)[1] = 5 end, "what :view gives")
-  -- A copy is one's own.
+  -- A copy is separate storage.
   local copy = y[1]:clone()
   copy[1] = 0
   local chosen = x[x:gt(0)]
@@ -199,7 +199,7 @@ test("writing to a parameter is an error while gradients are recorded", function
   equal({ canvas.requires_grad, canvas:tolist() }, { false, { 2, 0 } })
 end)
 
-test("long chains of writes are walked, and what they saved is freed", function()
+test("long chains of writes are traversed, and their saved values are freed", function()
   local w, y = leaf { 1 }, lv.zeros(200, { dtype = "f64" })
   for i = 1, 200 do y[i] = w[1] * i end
   y:sum():backward()
@@ -303,7 +303,7 @@ test("tensors are made like others, spaced and as identities", function()
   raises(function() lv.linspace(0, 1, 1 << 40) end, "too many")
   equal(lv.eye(2):tolist(), { { 1, 0 }, { 0, 1 } })
   equal({ lv.eye(0).shape, lv.eye(3, { dtype = "u8" }):sum():item() }, { { 0, 0 }, 3 })
-  lv.eye(2)[1] = 5 -- one's own
+  lv.eye(2)[1] = 5 -- separate storage
   raises(function() lv.eye(-1) end, "eye: ", "must not be negative")
 end)
 

@@ -310,7 +310,7 @@ test("a refused budget says what would make it fit, and that is true", function(
     local ways = advised(problem.message)
     equal(#ways, case[3])
     for _, given in ipairs(ways) do assert(build(given):stored_parameters() <= limit) end
-    -- The least that is told is enough, one less is not.
+    -- The reported minimum is enough, one less is not.
     local least = problem.data.least_params
     assert(least > limit)
     limit = least

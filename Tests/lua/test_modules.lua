@@ -109,7 +109,7 @@ test("a module's time is that of computing, where it is asked for", function()
   local x = lv.rand(1, 16, 128, 128)
   local function run() return lv.no_grad(function() return deep(x) end) end
   equal(deep:observe(run)[1].seconds, nil)
-  -- A clock that tells memory: what is computed within a call has taken some by its end.
+  -- A clock that measures memory: results computed within a call take some by its end.
   local clock <const>, bytes <const> = native.time, 4 * 16 * 128 * 128
   local _ <close> = setmetatable({}, { __close = function() native.time = clock end })
   native.time = function() return native.stats().live_bytes end
@@ -399,7 +399,7 @@ test("what is loaded takes the module's types, and is never lost unsaid", functi
   equal(Counter():load_state_dict({ steps = lv.tensor { 7 } }).steps:item(), 7)
 end)
 
-test("what either side lacks is left out on request, and told", function()
+test("entries that either side lacks are skipped on request, and reported", function()
   local folder <close> = harness.folder()
   local path, pair = folder.path .. "/more.safetensors", Pair()
   local more = { ["a.step"] = lv.zeros(1), b = lv.zeros(2) }
@@ -521,7 +521,7 @@ test("steps stand in a row, or in a list, and activations are modules", function
     .. "(known: gelu, none, relu, sigmoid, silu, sin, tanh)")
 end)
 
-test("unknown names are told with those that are near, or all", function()
+test("unknown names are reported with similar ones, or all", function()
   raises(function() return nn.conv2d end, "lv.nn has no 'conv2d': did you mean 'Conv2d'?")
   raises(function() return nn.Layer_Norm end,
     "lv.nn has no 'Layer_Norm': did you mean 'LayerNorm'?")

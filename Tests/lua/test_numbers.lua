@@ -7,7 +7,7 @@ local test <const> = harness.test
 
 local nan <const> = 0 / 0
 
-test("what is no number passes through extrema, from either side, at any length", function()
+test("NaN passes through extrema, from either side, at any length", function()
   for _, dtype in ipairs { "f32", "f64" } do
     for _, length in ipairs { 1, 7, 8, 9, 16, 33, 1000, 40000 } do
       for _, place in ipairs { 1, (length + 1) // 2, length } do
@@ -113,7 +113,7 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
     raises(write, given .. " returns a separate value", ":clone()")
   end
   equal(x:sum():item(), 0)
-  -- A copy is one's own, and so is what an operator made.
+  -- A copy is separate storage, and so is an operator's result.
   equal(x:select(1, 1):clone():fill_(7):sum():item(), 21)
   equal((x:view(-1) + 1):fill_(2):sum():item(), 12)
 end)

@@ -36,7 +36,7 @@ local function step(optimiser, list)
   return loss:item()
 end
 
-test("matrices are told by their shapes, the rest goes to another optimiser", function()
+test("matrices are recognised by their shapes, the rest goes to another optimiser", function()
   local muon = lv.optim.Muon(parameters(), { rest = { optimiser = "adam" } })
   equal(state_names(muon), "m.1 m.2 m.3 m.4 m.5 m.6 v.3 v.4 v.5 v.6")
   local soap = lv.optim.SOAP(parameters(), { largest = 10, rest = { optimiser = "sgd" } })
@@ -100,7 +100,7 @@ test("weight decay is decoupled", function()
   near(q:tolist()[1], p:tolist()[1] * 0.75 / 0.8, 1e-6)
 end)
 
-test("a saved optimiser goes on to the bit", function()
+test("a saved optimiser continues to the bit", function()
   for _, name in ipairs { "muon", "soap", "sgd" } do
     local function make()
       local list = parameters()

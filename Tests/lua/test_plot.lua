@@ -78,7 +78,7 @@ test("equal ratios are equal distances on a logarithmic axis", function()
   assert(not pcall(at, list, "7")) -- out of the range
 end)
 
-test("ticks are round, and tell narrow ranges apart", function()
+test("ticks are round, and distinguish narrow ranges", function()
   local p = lv.plot { y = { from = 0, to = 1 } }
   p:line("x", { 1e6, 1e6 + 0.004 }, { 0, 1 })
   local list = elements(p:svg())
@@ -233,7 +233,7 @@ test("mistakes are named", function()
   fails(function() p:bars("b", { "u" }, { 1 }, { texts = {} }) end,
     "plot: series 'b': texts: expected at least one value, got none")
   fails(function() p:line("b", { 1 }, { 1 }) end,
-    "plot: series 'b': expected bars in a plot of their own, got line beside bars")
+    "plot: series 'b': expected bars in a plot of their own, got line with bars")
   equal(#p.series, 1)
   fails(function() p:save "x.pdf" end,
     "plot: save: expected a path that ends in .svg or .png, got 'x.pdf'")

@@ -170,7 +170,7 @@ test("what is not measured costs no record", function()
   for _, row in ipairs(report.modules) do equal(row.path, "(outside of modules)") end
 end)
 
-test("errors pass, and the next profile begins anew", function()
+test("errors pass, and the next profile starts empty", function()
   raises(function() lv.profile(function() error "on purpose" end) end, "on purpose")
   raises(function() lv.profile(3) end, "test_profile.lua:",
     "profile: expected a function, got number")

@@ -103,7 +103,7 @@ test("time to quality is that of the shortest whole schedule that reaches it", f
   assert(svg:find("fast, ", 1, true) and svg:find("12 dB", 1, true) and not svg:find "nan", svg)
 end)
 
-test("what was not reached, or not tried for want of time, is said", function()
+test("what was not reached, or not tried for lack of time, is reported", function()
   local folder <close> = harness.folder()
   local clip = grey_clip(folder)
   local result = bench.run {

@@ -224,7 +224,7 @@ test("the tree of a model counts what is trained", function()
   equal(tensors, #model:state_dict())
 end)
 
-test("a training records its epochs, and goes on with them", function()
+test("a training records its epochs, and resumes the record", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local function train(out, resume, stop_at)
@@ -331,7 +331,7 @@ test("compressed files are shown with their work, in stages and in segments", fu
     "segment 2, small" })
 end)
 
-test("a training of one's own keeps frames for its page, unless it is told not to", function()
+test("a custom training stores frames for its page by default", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local seen = 0
@@ -405,11 +405,13 @@ test("curves and batches have their pictures and tables", function()
 
   write(folder.path .. "/batch/manifest.json", { clips = {
     { clip = "in/one.mp4", status = "done", bytes = 12345, bpp = 0.1, psnr_8bit = 31, seconds = 3 },
-    { clip = "in/two.mp4", status = "failed", message = "it is no video" },
+    { clip = "in/two.mp4", status = "failed", message = "it is not a video" },
   } })
   text = report(folder, folder.path .. "/batch")
   check(text)
-  for _, part in ipairs { "1 of 2 clips done", ">one.mp4<", "12,345", "failed: it is no video" } do
+  for _, part in ipairs { "1 of 2 clips done", ">one.mp4<", "12,345",
+    "failed: it is not a video" }
+  do
     has(text, part)
   end
 end)

@@ -5,7 +5,7 @@ local native <const> = require "lunerv.native"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
--- A view that stands for so many numbers.
+-- A view of this many elements.
 local function view(...) return lv.zeros(1):expand(...) end
 
 test("views that stretch over each other have a size", function()
@@ -58,7 +58,7 @@ test("rows that are shared are counted wherever they stand", function()
   raises(function() native.work_charged(function() lv.tensor(rows) end, 1e8) end, "(max_work)")
   for _ = 1, 3 do rows = { rows, rows, rows, rows } end
   raises(function() lv.tensor(rows) end, "more than 16777216 values")
-  -- What is no tensor is not looked into.
+  -- Values other than tensors are not inspected.
   local tree = { 1 }
   for _ = 1, 40 do tree = { tree, tree } end
   equal(lv.is_tensor(tree), false)

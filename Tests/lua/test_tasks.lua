@@ -196,7 +196,7 @@ local function ablate(clip, out, plan, ...)
   return lines, lv.json.decode(assert(lv.read_file(out .. "/ablation.json"))).rows
 end
 
-test("an ablation tables every variant, and goes on where it stopped", function()
+test("an ablation tables every variant, and resumes", function()
   local folder <close> = harness.folder()
   local clip, out = moving(folder.path .. "/clip.mkv", 3), folder.path .. "/out"
   local lines, rows = ablate(clip, out, "together", "--enc-dim", "4,2", "--fc-dim", "6")
@@ -208,7 +208,7 @@ test("an ablation tables every variant, and goes on where it stopped", function(
     assert(lines[#lines]:find(("| %s | hnerv_boost | %d |"):format(name, rows[i].parameters), 1,
       true), lines[#lines])
   end
-  -- How it is made small does not change what was fitted; everything else does.
+  -- Options of compression do not change the fit; all others do.
   equal(rows[5].psnr, rows[1].psnr)
   equal(rows[2].psnr ~= rows[1].psnr, true)
   equal(rows[3].parameters > rows[1].parameters, true)
@@ -291,7 +291,7 @@ test("a plan that would change nothing is refused", function()
   equal(lv.exists(folder.path .. "/out"), false)
 end)
 
-test("a variant that cannot be is told of, and the others are computed", function()
+test("an impossible variant is reported, and the others are computed", function()
   local folder <close> = harness.folder()
   local clip = moving(folder.path .. "/clip.mkv", 2)
   raises(function()

@@ -136,7 +136,7 @@ test("a new run moves an old one's checkpoints aside", function()
   equal(checkpoints(out .. "/previous"), { "checkpoint-000005.safetensors" })
 end)
 
-test("a loss that is no number stops before the update", function()
+test("a NaN loss stops before the update", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local calls = 0

@@ -160,7 +160,7 @@ test("the best is kept across a resume, wherever the run stopped", function()
   end
 end)
 
-test("the last weights may be the best, and no number never is", function()
+test("the last weights may be the best, and NaN never is", function()
   local run, seen = best_run({}, { 20, 21, 22, 0 / 0, 26 })
   equal({ run.best.epoch, run.best.psnr }, { 5, 26 })
   equal(run.model.image:tolist(), seen[5])

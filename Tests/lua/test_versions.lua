@@ -56,7 +56,7 @@ end)
 
 -- What has no file ----------------------------------------------------------------------------
 
--- Fails for the first of `names` that no file has: whoever adds one runs pin.lua.
+-- Fails for the first of `names` that no file has: pin.lua adds one.
 local function all_held(what, names, has)
   for _, name in ipairs(names) do
     local found = false
@@ -118,11 +118,11 @@ test("every form within a section has a file", function()
     end
     return false
   end
-  has("a segment with the decoder of the one before", function(_, _, file)
+  has("a segment with the decoder of the one before", function(_, _, file) -- words: allow
     return has_part(file, 1, 0)
   end)
   has("a segment with constants", function(_, _, file) return has_part(file, 2, 2) end)
-  has("segments with embeddings beside some without", function(_, _, file)
+  has("segments with embeddings beside some without", function(_, _, file) -- words: allow
     return has_part(file, 4, 4) and has_part(file, 4, 0)
   end)
   for _, option in ipairs { "conditioning", "out_image", "act", "dec_blks", "ks", "reduce",
@@ -139,7 +139,7 @@ test("every form within a section has a file", function()
     end)
   end
   has("a module that requires another", function(_, _, file) return #file.sources > 1 end)
-  has("a boosted decoder of one's own", function(_, _, file)
+  has("a boosted decoder of one's own", function(_, _, file) -- words: allow
     return in_decoders(file, '"lunerv%.nn%.Boosted"') or in_decoders(file, '"lunerv%.nn%.boost"')
   end)
 end)
@@ -148,20 +148,20 @@ end)
 
 test("every name that programs may use says since which level", function()
   local function compare(what, names, lists)
-    local told = {}
+    local listed = {}
     for _, list in pairs(lists) do
       for _, name in ipairs(list) do
-        if told[name] then error(("since.lua has %s '%s' twice"):format(what, name)) end
-        told[name] = true
+        if listed[name] then error(("since.lua has %s '%s' twice"):format(what, name)) end
+        listed[name] = true
       end
     end
     for _, name in ipairs(names) do
-      if not told[name] then
+      if not listed[name] then
         error(("since.lua does not say of which level %s '%s' is"):format(what, name))
       end
-      told[name] = nil
+      listed[name] = nil
     end
-    local gone = next(told)
+    local gone = next(listed)
     if gone then error(("%s '%s' is gone"):format(what, gone)) end
   end
   local pure, of_tensors, classes, of_modules = { "options", "func", "checkpoint" }, {}, {}, {}
@@ -169,7 +169,7 @@ test("every name that programs may use says since which level", function()
   for _, name in ipairs(native.pure_operators) do
     pure[#pure + 1], is_pure[name] = name, true
   end
-  -- What a method gives besides is a field: no program could do without it.
+  -- Its further results are fields: no program could do without them.
   local fields = { shape = true, dtype = true, grad = true, requires_grad = true, is_leaf = true,
     pointer = true }
   for name in next, (bridge.class_members(lv.zeros(1))) do

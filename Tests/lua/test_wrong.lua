@@ -68,7 +68,7 @@ local function problem(entry, said, code)
   end
 end
 
-test("mistakes are told in one line, with the file, the line and the function", function()
+test("mistakes are reported in one line, with the file, the line and the function", function()
   local folder <close> = harness.folder()
   harness.bands(folder.path .. "/clip.mkv")
   run_all(folder.path)

@@ -234,8 +234,9 @@ lv.no_grad(function()
   local y = x * 2
   y:backward()
 end)]],
-    "wrong.lua:5: backward: expected a value that gradients flow to, got one that does not depend on a "
-    .. "tensor that requires a gradient, or within no_grad (gradients cannot be differentiated again)" },
+    "wrong.lua:5: backward: expected a value that gradients flow to, got one that does not "
+    .. "depend on a tensor that requires a gradient, or within no_grad (gradients cannot be "
+    .. "differentiated again)" },
   { lv .. "local x = lv.ones(2, { requires_grad = true })\nx:add_(1)",
     "wrong.lua:3: add_: a tensor that gradients flow through cannot be written in place (use "
     .. "no_grad or :detach():clone())" },
@@ -265,13 +266,13 @@ add("where it happens", {
   { lv .. "local Net = lv.nn.class 'Net'\nfunction Net:forward(x)\n  return self(x) + 1\nend\n"
     .. "Net()(lv.zeros(1))", "wrong.lua:4: Net: stack overflow in…" },
   { lv .. [[
-local walk = coroutine.wrap(function()
+local step = coroutine.wrap(function()
   coroutine.yield(1)
   lv.zeros(2):view(3)
 end)
-walk()
-walk()]], "wrong.lua:4: view: (2) has 2 elements, which do not fill (3)" },
-  { "local walk = coroutine.wrap(print)\nwalk()\nwalk()",
+step()
+step()]], "wrong.lua:4: view: (2) has 2 elements, which do not fill (3)" },
+  { "local step = coroutine.wrap(print)\nstep()\nstep()",
     "wrong.lua:3: cannot resume dead coroutine" },
   { lv .. "lv.no_grad(function()\n  lv.zeros(2):view(3)\nend)",
     "wrong.lua:3: view: (2) has 2 elements, which do not fill (3)" },
@@ -366,7 +367,7 @@ lv.train { model = Net(), clip = clip, epochs = 2, out = "run", resume = true }]
     .. "but 2 now", code = 2 },
 })
 
--- A recipe of one's own, `text`, in a training.
+-- A custom recipe, `text`, in a training.
 local function recipe(text)
   return toy .. ("lv.write_file('mine.lua', %q)\n"):format(text):gsub("\\\n", "\\n")
     .. "lv.train { model = Net(), clip = clip, epochs = 1, recipe = './mine.lua' }"
@@ -400,21 +401,21 @@ add("file", {
   { lv .. "lv.video.writer('x.mkv', { width = 8 })",
     "wrong.lua:2: video.writer: expected width and height, or a clip that has them" },
   { lv .. "assert(lv.video.writer('x.foo', { width = 8, height = 8, fps = 25 }))",
-    "wrong.lua:2: video.writer: x.foo: videos cannot be written as '.foo'; use .mkv, .mp4, .264, .265, "
-    .. ".y4m, .rgb, a folder or -", code = 2 },
+    "wrong.lua:2: video.writer: x.foo: videos cannot be written as '.foo'; use .mkv, .mp4, .264, "
+    .. ".265, .y4m, .rgb, a folder or -", code = 2 },
   { lv .. "local w <close> = assert(lv.video.writer('x.mkv', { width = 8, height = 8 }))\n"
     .. "w:write(lv.zeros(1, 3, 4, 4))",
     "wrong.lua:3: write: expected a frame of (1, 3, 8, 8), got (1, 3, 4, 4)" },
   { toy .. "assert(lv.codec.write('x.lnv', Net(), { clip = clip }))",
-    "wrong.lua:2: codec.write: expected a model that lv.compress made small, or an object with a "
+    "wrong.lua:2: codec.write: expected a model from lv.compress, or an object with a "
     .. "method `stored`, got Net" },
   { toy .. "lv.compress.cem(Net())",
     "wrong.lua:2: compress.cem: expected a model of lv.models, or the option `clip` for one of "
     .. "your own, got Net without it" },
   { toy .. "local small = lv.compress.cem(Net(), { clip = clip })\n"
     .. "lv.codec.write('x.lnv', small, { clip = clip })",
-    "wrong.lua:3: codec.write: no file can hold a decoder with class Net in it: it is not what a "
-    .. "module returns; put the class into a file of its own, which ends with 'return Net', and "
+    "wrong.lua:3: codec.write: a file cannot hold a decoder with class Net in it: no module "
+    .. "returns the class; put it into a separate file, which ends with 'return Net', and "
     .. "`require` that" },
   { lv .. "assert(lv.codec.open 'wrong.lua')",
     "wrong.lua:2: wrong.lua: header: this is not an .lnv file" },

@@ -61,14 +61,14 @@ class Judging(unittest.TestCase):
             self.assertIn(quantity, judging.TOLERANCES)
 
     def test_a_failure_is_in_the_report(self):
-        told = {"seconds": 1, "seed": 1, "program": "p", "rounds": {"train": 1}, "resumes": {},
+        facts = {"seconds": 1, "seed": 1, "program": "p", "rounds": {"train": 1}, "resumes": {},
                 "interruptions": {}, "comparisons": {}, "signals": {}, "prompt": {},
                 "resources": [judged("files", list(range(50)))], "failures": ["train: lost"]}
-        lines = report(told)
+        lines = report(facts)
         self.assertIn("FAILED train: lost", lines)
         self.assertEqual(lines[-1], "failed: 1")
         self.assertTrue(any(line.endswith("NOT FLAT") for line in lines))
-        self.assertEqual(report({**told, "failures": []})[-1], "passed")
+        self.assertEqual(report({**facts, "failures": []})[-1], "passed")
 
 
 class Disturbing(unittest.TestCase):

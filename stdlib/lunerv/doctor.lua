@@ -23,7 +23,7 @@ local function processor()
   return facts
 end
 
--- Instruction sets, best first, and what a processor must tell of itself to have them.
+-- Instruction sets, best first, and the processor flags that they need.
 local sets <const> = {
   { "x86-64-v4", "avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma bmi2" },
   { "x86-64-v3", "avx2 fma bmi2" },

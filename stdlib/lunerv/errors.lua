@@ -159,7 +159,7 @@ function errors.meant(name, known)
 end
 
 -- Makes the access to a missing key of `fields`, called `name`, an error with a suggestion. `more`
--- lists known names beside the keys.
+-- lists known names in addition to the keys.
 function errors.refuse_unknown(fields, name, more)
   local meta = getmetatable(fields) or {}
   meta.__index = function(_, key)

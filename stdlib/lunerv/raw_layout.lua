@@ -7,7 +7,7 @@
 local least_side <const> = 32
 local most_rate <const> = 1000
 
--- Screen shapes, which a name may give beside, or instead of, the size.
+-- Screen shapes, which a name may give with, or instead of, the size.
 local ratios <const> = { ["4x3"] = true, ["16x9"] = true, ["3x2"] = true, ["21x9"] = true,
   ["1x1"] = true, ["5x4"] = true, ["2x1"] = true, ["9x16"] = true, ["3x4"] = true }
 -- Words before a counter.

@@ -1,6 +1,6 @@
 -- The training loop. What it takes is in train/settings.lua, where its frames come from in
--- train/source.lua, a step in train/step.lua, what it can go on from in train/resume.lua, what it
--- tells in train/report.lua.
+-- train/source.lua, a step in train/step.lua, what it can resume in train/resume.lua, what it
+-- reports in train/report.lua.
 local Average <const> = require "lunerv.train.average"
 local best <const> = require "lunerv.train.best"
 local bridge <const> = require "lunerv.bridge"
@@ -69,7 +69,7 @@ local function start(o)
   return self
 end
 
--- What sees the frames of the last evaluation; nil for nobody.
+-- Receives the frames of the last evaluation, or nil.
 local function spectator(self)
   local callbacks = self.callbacks
   local keeps = self.out and self.o.frames and #self.clip > 0
@@ -77,7 +77,7 @@ local function spectator(self)
   local kept = keeps and frames.of(self.out, self.clip)
   return function(frame, output, quality)
     if kept then kept:see(frame.index, frame.original or frame.image, output) end
-    callbacks:tell("on_frame", frame, output, quality)
+    callbacks:notify("on_frame", frame, output, quality)
   end
 end
 
@@ -178,7 +178,7 @@ end
 --- output is that part of the frame alone; `image` is the whole one.
 ---
 --- The weights that a run with `ema` ends with, and is judged by, are means over its
---- steps; the training goes on with its own. Unlike PyTorch's averages, the first ones are short:
+--- steps; the training continues with its own. Unlike PyTorch's averages, the first ones are short:
 --- after n steps a mean keeps (1 + n)/(10 + n) of itself, `ema` at most. `keep_best` ends with the
 --- weights of the best psnr of all evaluations, which are in OUT/best.safetensors as well.
 ---
@@ -192,7 +192,7 @@ return function(given)
   local self = start(o)
   self.team:compare(self.identity)
   if o.out then open_folder(self) end
-  self.callbacks:tell("on_start", report.beginning(self))
+  self.callbacks:notify("on_start", report.beginning(self))
 
   local is_users = type(o.optimiser) ~= "string" and self.optimiser == o.optimiser
   bridge.on_error(loop, function()
@@ -214,6 +214,6 @@ return function(given)
     best = best.state(self.best), out = self.out, checkpoint = self.checkpoint,
     record = self.record,
   }
-  self.callbacks:tell("on_end", run)
+  self.callbacks:notify("on_end", run)
   return run
 end

@@ -23,7 +23,7 @@ bool lunerv_allow_seconds(uint64_t seconds, bool more);
 /// When the process crashes, sends nine bytes to a descriptor: 3, and a number of eight bytes,
 /// lowest first: the signal, plus 256 if less than an eighth of the address space is left. The
 /// calling thread gets a stack for that. Call it before `lunerv_confine`.
-void lunerv_tell_crashes(int descriptor);
+void lunerv_report_crashes(int descriptor);
 
 /// The file that this code was loaded from, a program or a library; null if unknown.
 const char *_Nullable lunerv_image_path(void);

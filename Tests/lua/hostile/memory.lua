@@ -1,4 +1,4 @@
--- One allocation, or many, of more than there is; shapes whose products have no number.
+-- One allocation, or many, beyond the memory; shapes whose products overflow.
 return {
   { class = "one huge allocation", programs = {
     { "lv.zeros(1 << 40)", "(max_work" }, { "lv.zeros(1 << 26)", "memory", work = 1 << 40 },

@@ -27,7 +27,7 @@ local began <const> = lv.time()
 local deadline <const> = began + 60 * o.minutes
 package.path = (arg[0]:match "^(.*/)" or "") .. "?.lua;" .. package.path
 if not package.searchpath(o.codec, package.path) then
-  io.stderr:write(("--codec: expected a module beside the script, got '%s'\n"):format(o.codec))
+  io.stderr:write(("--codec: expected a module next to the script, got '%s'\n"):format(o.codec))
   os.exit(2)
 end
 local Codec <const> = require(o.codec)

@@ -9,7 +9,7 @@ local shares <const> = { lunerv = 0.45, eager = 0.12, jemalloc = 0.25, compiled 
 local start <const>, compiling <const> = 7, 180
 local kernel_seconds <const>, algorithm_factor <const> = 45, 3
 
--- The work of a forward pass beside its convolutions, in GFLOP per megapixel: losses and
+-- The work of a forward pass outside its convolutions, in GFLOP per megapixel: losses and
 -- transforms.
 local beside <const> = 8
 

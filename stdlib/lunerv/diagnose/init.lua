@@ -13,7 +13,7 @@ local video <const> = require "lunerv.video"
 
 local diagnose <const> = { maps = maps, picture = maps.picture, diversity = maps.diversity }
 
--- Fields of a configuration beside the options of its kind.
+-- Fields of a configuration in addition to the options of its kind.
 local geometry <const> = { "kind", "height", "width", "frames", "unfold", "widths" }
 
 --- The model of a run of lv.train, from the newest checkpoint in a folder.
@@ -233,7 +233,7 @@ end
 -- Those rows as text (a table of Markdown).
 local function compared_text(names, rows)
   local lines = {
-    "Effective channels beside each other", "",
+    "Effective channels side by side", "",
     "| part | " .. table.concat(names, " | ") .. " |", "| --- | ---: | ---: |",
   }
   for _, row in ipairs(rows) do

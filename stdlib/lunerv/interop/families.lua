@@ -7,7 +7,7 @@
 --   first_block    the prefix of the names of the first boosted block
 --   encoded        how many encodings the layers of a name take
 --   cells(tensors, fc_dim)   the number of cells of the first map, if shapes say
---   program        the family's own program, if there is one beside the boosting program
+--   program        the family's own program, if there is one in addition to the boosting program
 --   for_program(list, model)   parameters in the form of that program, if files are written for it
 local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"

@@ -94,7 +94,7 @@ function HNeRV:place(o)
   if o.enc_dim[2] < 1 then
     local millions = o.size or o.params and o.params / 1e6
     if not millions then
-      errors.raise("models.%s: enc_dim: expected a size or params beside a share of it", o.kind)
+      errors.raise("models.%s: enc_dim: expected a size or params with a share of it", o.kind)
     end
     local cells = self.grid[1] * self.grid[2]
     o.enc_dim[2] = math.max(1, math.floor(o.enc_dim[2] * 1e6 * millions / o.frames / cells))

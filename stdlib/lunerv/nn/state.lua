@@ -127,7 +127,7 @@ end
 ---     assert(model:save "model.safetensors")
 ---
 ---@param path string
----@param metadata? table  texts by name that the file holds beside the tensors
+---@param metadata? table  texts by name, stored with the tensors
 ---@return boolean|nil  true, or nil and an error
 function Module:save(path, metadata)
   local dict = self:state_dict()

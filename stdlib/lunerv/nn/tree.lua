@@ -37,14 +37,14 @@ end
 -- Calls visit(name, tensor) for every tensor in the module and those inside it, in order of
 -- assignment, once for each; enter(name, module) before what is in a module. `seen` holds what was
 -- met, and what is to be left out.
-function tree.walk(module, prefix, seen, visit, enter)
+function tree.traverse(module, prefix, seen, visit, enter)
   if seen[module] then return end
   seen[module] = true
   if enter then enter(prefix, module) end
   for _, key in ipairs(module[ORDER]) do
     local value = rawget(module, key)
     if is_module(value) then
-      tree.walk(value, joined(prefix, key), seen, visit, enter)
+      tree.traverse(value, joined(prefix, key), seen, visit, enter)
     elseif is_tensor(value) and not seen[value] then
       seen[value] = true
       visit(joined(prefix, key), value)
@@ -57,7 +57,7 @@ local function nothing() end
 -- The tensors inside `module` for which wanted(tensor) holds, or all: a list of { name, tensor }.
 function tree.tensors(module, wanted)
   local list = {}
-  tree.walk(module, "", {}, function(name, tensor)
+  tree.traverse(module, "", {}, function(name, tensor)
     if not wanted or wanted(tensor) then list[#list + 1] = { name, tensor } end
   end)
   return list
@@ -66,7 +66,9 @@ end
 -- The module itself, called "", and all inside it: a list of { name, module }.
 function tree.modules(module)
   local list = {}
-  tree.walk(module, "", {}, nothing, function(name, inner) list[#list + 1] = { name, inner } end)
+  tree.traverse(module, "", {}, nothing, function(name, inner)
+    list[#list + 1] = { name, inner }
+  end)
   return list
 end
 
@@ -126,7 +128,7 @@ function tree.path(module)
   return "…" .. path
 end
 
--- What nobody would train --------------------------------------------------------------------
+-- Parameters out of reach --------------------------------------------------------------------
 
 -- Whether `value` is a trained tensor, or a module with one, that `seen` lacks.
 function tree.is_unseen(value, seen)
@@ -153,15 +155,15 @@ local function hiding_place(value, name, seen, visited)
   end
 end
 
--- Raises where a plain table holds what is meant to be trained: nobody would see it.
+-- Raises if a plain table holds modules or parameters: training would not find them.
 function tree.refuse_hidden(module)
   local seen, visited, modules = {}, {}, {}
-  tree.walk(module, "", seen, nothing, function(_, inner) modules[#modules + 1] = inner end)
+  tree.traverse(module, "", seen, nothing, function(_, inner) modules[#modules + 1] = inner end)
   for _, inner in ipairs(modules) do
     for _, key in ipairs(inner[ORDER]) do
       local place = hiding_place(rawget(inner, key), tostring(key), seen, visited)
       if place then
-        errors.raise("%s: '%s' is in a plain table, whose parameters nobody would train: make it "
+        errors.raise("%s: '%s' is in a plain table, whose parameters would not be trained: make it "
           .. "nn.List { … }, or a field of its own", inner.class_name, place)
       end
     end

@@ -3,12 +3,12 @@
 -- `self.best` is replaced, never changed: the state of the last complete step may hold an older
 -- one.
 local errors <const> = require "lunerv.errors"
-local kept <const> = require "lunerv.nn.kept"
+local buffers <const> = require "lunerv.nn.buffers"
 local native <const> = require "lunerv.native"
 
 local best <const> = {}
 
--- A file beside the checkpoints, with the names of the model's own tensors.
+-- A file next to the checkpoints, with the names of the model's own tensors.
 local function path_of(self) return self.out .. "/best.safetensors" end
 
 function best.write(self)
@@ -45,9 +45,9 @@ function best.consider(self, epoch, result)
   if not (o.keep_best or o.patience) then return end
   local psnr = result.psnr
   if type(psnr) ~= "number" then
-    errors.raise("train: evaluate: expected a psnr to tell the best by, got %s", type(psnr))
+    errors.raise("train: evaluate: expected a psnr to find the best by, got %s", type(psnr))
   end
-  -- No number is worse than any.
+  -- NaN is worse than any number.
   if psnr == psnr and (not known or not known.psnr or psnr > known.psnr) then
     self.best = { psnr = psnr, epoch = epoch, step = self.step, since = 0, seen = self.step,
       tensors = o.keep_best and copies(self) or nil }
@@ -66,7 +66,7 @@ function best.settle(self)
   if self.o.keep_best and found and found.tensors then
     local by_name = {}
     for _, entry in ipairs(found.tensors) do by_name[entry[1]] = entry[2] end
-    kept.take_up(self.model, by_name)
+    buffers.restore(self.model, by_name)
     self.model:load_state_dict(found.tensors)
     best.write(self)
   end

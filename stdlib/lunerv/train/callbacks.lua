@@ -1,4 +1,4 @@
--- Who is told what happens in a training: the functions among its options, then the objects of its
+-- The callbacks of a training: the functions among its options, then the objects of its
 -- list `callbacks`, in order.
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
@@ -60,8 +60,8 @@ function Callbacks:add(event, listener)
   table.insert(self[event], listener)
 end
 
--- Tells all who want to know. Whether to go on: false where one of them returned false.
-function Callbacks:tell(event, ...)
+-- Calls all callbacks of an event. Returns false if one of them did, which stops the training.
+function Callbacks:notify(event, ...)
   local go_on = true
   for _, listener in ipairs(self[event] or {}) do
     if listener(...) == false then go_on = false end

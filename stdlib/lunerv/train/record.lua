@@ -1,5 +1,5 @@
 -- OUT/run.json: what a training is and how it goes, while it goes, for the page of lv.report. It is
--- written beside every checkpoint and now and then between them, so that a run that was killed has
+-- written with every checkpoint and now and then between them, so that a run that was killed has
 -- one as well.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -32,7 +32,7 @@ local function read(self)
   return ok and type(found) == "table" and found.schema == record.schema and found or {}
 end
 
--- Begins the record of a run, or goes on with that of the run which is continued.
+-- Begins the record of a run, or continues that of the resumed run.
 function record.start(self, command)
   local ok, parts = errors.attempt(tree.of, self.model)
   local epochs = {}
@@ -67,7 +67,7 @@ function record.epoch(self, e)
   if native.time() >= self.record_due then record.write(self) end
 end
 
--- Writes the record. That it cannot be written is said once; the run goes on.
+-- Writes the record. A failure is reported once; the run continues.
 function record.write(self)
   if not self.recorded or self.record_failed then return end
   self.recorded.step, self.recorded.seconds = self.step, self.seconds

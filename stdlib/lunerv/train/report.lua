@@ -1,4 +1,4 @@
--- What a training tells: callbacks, progress, events, evaluations and metrics.json.
+-- The reports of a training: callbacks, progress, events, evaluations and metrics.json.
 local Progress <const> = require "lunerv.progress"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
@@ -13,7 +13,7 @@ local function log_scalars(self, prefix, scalars)
   for name, value in pairs(scalars) do self.events:scalar(prefix .. name, value, self.step) end
 end
 
--- What callbacks are told before the first step.
+-- What callbacks get before the first step.
 function report.beginning(self)
   return { model = self.model, clip = self.clip, out = self.out, optimiser = self.optimiser,
     step = self.step, steps = self.steps, epoch = self.source:epoch(), lr = self.o.lr }
@@ -32,7 +32,7 @@ function report.evaluate(self, on_frame)
   return result
 end
 
--- Tells everyone who asked about the last step, once.
+-- Reports the last step to its callbacks, once.
 function report.step(self)
   if not self.unreported then return end
   local number, mse = table.unpack(self.unreported)
@@ -46,7 +46,7 @@ function report.step(self)
   self.unreported = nil
   local epoch = self.source:epoch()
   if self.callbacks.on_step then
-    local go_on = self.callbacks:tell("on_step", {
+    local go_on = self.callbacks:notify("on_step", {
       step = self.step, steps = self.steps, epoch = epoch, loss = number,
       psnr = decibels, seconds = took, seconds_per_step = self.per_step,
     })
@@ -91,7 +91,7 @@ function report.epoch(self)
   end
   if self.events then self.events:flush() end
   record.epoch(self, e)
-  if not self.callbacks:tell("on_epoch", e) then self.finished = true end
+  if not self.callbacks:notify("on_epoch", e) then self.finished = true end
   self.epoch_over = false
 end
 

@@ -1,9 +1,9 @@
--- What a training goes on from: its state between two steps, in memory and in checkpoints.
+-- The state that a training resumes from: between two steps, in memory and in checkpoints.
 local best <const> = require "lunerv.train.best"
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
-local kept <const> = require "lunerv.nn.kept"
+local buffers <const> = require "lunerv.nn.buffers"
 local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
@@ -72,7 +72,7 @@ function resume.mark(self)
     ema_count = self.average and self.average.count or nil, best = best.state(self.best),
   }
   self.best_marked = self.best
-  if self.out then self.kept = kept.snapshot(self.model) end
+  if self.out then self.buffers = buffers.snapshot(self.model) end
 end
 
 -- JSON numbers need not hold 64 bits, text does.
@@ -91,7 +91,7 @@ end
 -- All tensors of the run by name, and the numbers of the optimiser's state.
 local function tensors_of(self)
   local tensors, numbers, names = {}, {}, {}
-  for _, entry in ipairs(kept.state(self.model, self.kept)) do
+  for _, entry in ipairs(buffers.state(self.model, self.buffers)) do
     tensors[#tensors + 1] = { "model/" .. entry[1], entry[2] }
   end
   local state = self.optimiser:state()
@@ -163,7 +163,7 @@ function resume.restore(self, found)
   for name, number in pairs(state.optimiser) do
     optimiser[name] = math.tointeger(number) or number
   end
-  kept.take_up(self.model, model)
+  buffers.restore(self.model, model)
   self.model:load_state_dict(model)
   -- Files hold weights as changes of these; the model at hand may have been built of other numbers.
   local own = {}

@@ -8,7 +8,7 @@ local recipes <const> = require "lunerv.recipes"
 
 local settings <const> = {}
 
--- What training takes beside, or in more forms than, the options of options/catalogue.lua.
+-- Options of training that options/catalogue.lua lacks, or has in fewer forms.
 local extras <const> = {
   { "model", nil, "what is trained; required", type = "module" },
   { "clip", nil, "where the frames come from; required: a clip, or a function (pass) that begins "
@@ -23,7 +23,7 @@ local extras <const> = {
   { "optimiser", "adan", "how parameters are updated: adam, adan, muon, sgd, soap, an optimiser of "
     .. "lv.optim, whose lr is the peak rate unless `lr` says another, or (model, { lr = }) → "
     .. "optimiser; lr is the peak rate", type = "string|function|lunerv.Optimiser" },
-  { "steps", nil, "how many steps there are, in place of epochs; required where the number of "
+  { "steps", nil, "how many steps there are, instead of epochs; required where the number of "
     .. "frames is not known", type = "integer" },
   { "patch", nil, "{ height, width } of the random window of each frame that is learned in a step; "
     .. "for models that read `frame.window`", type = "list" },
@@ -38,7 +38,7 @@ local extras <const> = {
     type = "table[]" },
   { "frames", true, "keeps three frames and their reconstructions in OUT/frames, for the page",
     type = "boolean" },
-  { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
+  { "evaluate", nil, "(model, clip, on_frame) instead of metrics.evaluate; the numbers it "
     .. "returns, psnr, ms_ssim and psnr_8bit among them, are recorded", type = "function" },
   { "facts", nil, "plain data by name that a run must share with the one it continues",
     type = "table" },
@@ -67,7 +67,7 @@ local function is_object(optimiser)
   return type(optimiser) == "userdata" or type(optimiser) == "table"
 end
 
--- An optimiser of one's own does what those of lv.optim do.
+-- A custom optimiser has the methods of those of lv.optim.
 local function check_optimiser(optimiser)
   for _, name in ipairs { "step", "zero_grad", "state", "load_state" } do
     if type(optimiser) == "table" and type(optimiser[name]) ~= "function" then
@@ -88,9 +88,9 @@ local function check_subjects(o)
   if type(o.clip) == "string" then
     errors.raise("train: clip: expected a clip, got a string: open it with lv.video.open")
   end
-  local is_like_one = type(o.clip) == "table" or type(o.clip) == "function"
+  local is_clip_like = type(o.clip) == "table" or type(o.clip) == "function"
     or type(o.clip) == "userdata" and not native.is_tensor(o.clip)
-  if not is_like_one then
+  if not is_clip_like then
     errors.raise("train: clip: expected a clip, or a function that begins a pass, got %s",
       errors.type_of(o.clip))
   end
@@ -122,7 +122,7 @@ local function check(o)
   if is_object(o.optimiser) then check_optimiser(o.optimiser) end
 end
 
--- A rate that an object brings along, where none was asked for.
+-- The rate of an object, if none was given.
 local function rate_of(o)
   if is_object(o.optimiser) then return o.optimiser.lr end
   return type(o.schedule) == "table" and o.schedule.lr or nil
@@ -168,7 +168,7 @@ function settings.of(given)
   if o.epochs and #o.clip == 0 then
     errors.raise "train: clip: expected `steps`, since its number of frames is not known"
   end
-  -- The best of evaluations cannot be told without any.
+  -- Without evaluations there is no best one.
   if (o.keep_best or o.patience) and o.eval_every == 0 then o.eval_every = 1 end
   return o
 end

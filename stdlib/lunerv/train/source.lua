@@ -1,7 +1,7 @@
 -- Where the frames of a training come from, pass after pass: a clip, or a dataset (dataset.lua).
 --
 --   source:upcoming(n)  how many frames the next step has, n at most: a pass ends with its last
---   source:take(n, first, last)  so many frames; of a clip, those outside first … last are { } only
+--   source:take(n, first, last)  n frames; of a clip, those outside first … last are { } only
 --   source:is_over()    whether that was the pass's last frame
 --   source:state(), source:load(state)    epoch, position and order, plain data
 local errors <const> = require "lunerv.errors"
@@ -51,7 +51,7 @@ local OfDataset <const> = {}
 OfDataset.__index = OfDataset
 
 -- Begins pass `epoch` and goes past its first `position` frames. One frame is always known ahead:
--- that there is none tells that the pass is over.
+-- the lack of one ends the pass.
 local function begin(self, epoch, position)
   local next_frame = self.clip(epoch)
   for i = 1, position do

@@ -70,7 +70,7 @@ end
 
 -- Sets the learning rate; whether there is to be an update.
 local function judge(self, count, number, distortion)
-  -- A penalty may rise on purpose: what tells of a divergence is the distortion.
+  -- A penalty may rise on purpose: only the distortion shows a divergence.
   local guard, finite = self.guard, number - number == 0
   local verdict = guard and guard:judge(finite and distortion or number)
     or finite and "good" or "lost"
@@ -87,8 +87,8 @@ local function judge(self, count, number, distortion)
   return false
 end
 
--- A step of one frame, or of one joint batch, in this process alone. What diverges is not walked
--- back: its gradients are of no use.
+-- A step of one frame, or of one joint batch, in this process alone. A diverged loss is not
+-- propagated back: its gradients are useless.
 local function simple(self, frames, share)
   local count = #frames
   local frame, image, mask = batch.of(frames, 1, count)

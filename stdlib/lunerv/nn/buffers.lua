@@ -1,8 +1,9 @@
--- What modules keep beside their parameters: statistics, and between frames tensors in fields that
--- a new one has not. Those with a method `restart` say that they do so (codec/order.lua).
+-- The state of modules other than parameters: statistics, and tensors that are carried between
+-- frames in fields that a new module does not have. A method `restart` marks modules with the
+-- latter (codec/order.lua).
 local tree <const> = require "lunerv.nn.tree"
 
-local kept <const> = {}
+local buffers <const> = {}
 
 -- Whether a module, or one that it is inside of, keeps something.
 local function keeps(module)
@@ -14,7 +15,7 @@ local function keeps(module)
 end
 
 -- Makes a module and those inside it forget it.
-function kept.forget(module)
+function buffers.reset(module)
   for _, entry in ipairs(tree.modules(module)) do
     if type(entry[2].restart) == "function" then entry[2]:restart() end
   end
@@ -22,8 +23,8 @@ end
 
 -- Gives them what `tensors`, a state by name, says that they kept, and nothing else, so that the
 -- state can be loaded.
-function kept.take_up(module, tensors)
-  kept.forget(module)
+function buffers.restore(module, tensors)
+  buffers.reset(module)
   local known, inner = {}, {}
   for _, entry in ipairs(tree.tensors(module)) do known[entry[1]] = true end
   for _, entry in ipairs(tree.modules(module)) do inner[entry[1]] = entry[2] end
@@ -50,14 +51,14 @@ end
 
 -- What all tensors of a module are now that are no parameters: a forward pass may change them, as
 -- batch normalisation does its statistics, and the step that it belongs to may never be complete.
-function kept.snapshot(module)
+function buffers.snapshot(module)
   local found = {}
   collect(module, found)
   return found
 end
 
 -- The state of a module, { name, tensor } each, as of such a snapshot: parameters are as they are.
-function kept.state(module, snapshot)
+function buffers.state(module, snapshot)
   local earlier, state, named = {}, {}, {}
   for _, entry in ipairs(tree.modules(module)) do
     for key, tensor in pairs(snapshot[entry[2]] or {}) do
@@ -76,4 +77,4 @@ function kept.state(module, snapshot)
   return state
 end
 
-return kept
+return buffers

@@ -12,7 +12,7 @@ extension Tape {
   /// - Parameter retaining: whether the graph can be traversed again; otherwise its saved values
   ///   are freed on the way, even if the traversal fails.
   func backward(from root: Int, _ seed: Value, retaining: Bool = false) throws {
-    _ = try walk(from: [(root, seed)], Aim(), retaining: retaining)
+    _ = try traverse(from: [(root, seed)], Goal(), retaining: retaining)
   }
 
   /// Gradients of the entries `targets`, nil for unused ones. No `grad` changes, and entries that
@@ -23,12 +23,12 @@ extension Tape {
   func gradients(
     of targets: [Int], from roots: [Root], stopping: Bool = false, retaining: Bool = false
   ) throws -> [Value?] {
-    try walk(from: roots, Aim(targets: targets, stopping: stopping), retaining: retaining)
+    try traverse(from: roots, Goal(targets: targets, stopping: stopping), retaining: retaining)
   }
 
   /// The inputs of a graph: the entries below `roots` that are no newer than `sequence`, oldest
   /// first, without the entries below those.
-  func border(of roots: [Int], at sequence: Int) -> [Int] {
+  func boundary(of roots: [Int], at sequence: Int) -> [Int] {
     var seen = Set(roots)
     var (next, found) = (Array(seen), [Int]())
     while let slot = next.popLast() {
@@ -49,15 +49,15 @@ extension Tape {
     return try body()
   }
 
-  private struct Aim {
+  private struct Goal {
     /// nil to compute the leaves' `grad`.
     var targets: [Int]?
     var stopping = false
   }
 
-  private func walk(from roots: [Root], _ aim: Aim, retaining: Bool) throws -> [Value?] {
-    let wanted = Set(aim.targets ?? [])
-    func ends(_ slot: Int) -> Bool { aim.stopping && wanted.contains(slot) }
+  private func traverse(from roots: [Root], _ goal: Goal, retaining: Bool) throws -> [Value?] {
+    let wanted = Set(goal.targets ?? [])
+    func ends(_ slot: Int) -> Bool { goal.stopping && wanted.contains(slot) }
     var isReached = [Bool](repeating: false, count: entries.count)
     var reached: [(sequence: Int, slot: Int)] = []
     func reach(_ slot: Int) {
@@ -75,7 +75,7 @@ extension Tape {
     reached.sort { $0.sequence > $1.sequence }
     // Whether an entry is a target or leads to one. Inputs are older than their results.
     var leads = isReached
-    if aim.targets != nil {
+    if goal.targets != nil {
       for (_, slot) in reached.reversed() {
         leads[slot] = wanted.contains(slot) || entries[slot].inputs.contains { leads[$0] }
       }
@@ -97,7 +97,7 @@ extension Tape {
         guard let gradient = try arrive(slot, &visit, hooked: isHooked, retaining) else { return }
         if isTarget, case .one(let g) = gradient { visit.found[slot] = g }
         if ends(slot) { return }
-        if aim.targets != nil, !entries[slot].inputs.contains(where: { leads[$0] }) { return }
+        if goal.targets != nil, !entries[slot].inputs.contains(where: { leads[$0] }) { return }
         try pass(gradient, from: slot, &visit, to: leads, retaining)
       }
       for (_, slot) in reached {
@@ -108,13 +108,13 @@ extension Tape {
           try go(slot)
         }
       }
-      try Value.settleSums()
+      try Value.computePendingSums()
       for slot in late { try go(slot) }
     } catch {
       if !retaining { for (_, slot) in reached { spend(slot) } }
       throw error
     }
-    return (aim.targets ?? []).map { visit.found[$0] }
+    return (goal.targets ?? []).map { visit.found[$0] }
   }
 
   /// The gradients that are not yet complete.
