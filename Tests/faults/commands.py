@@ -31,8 +31,8 @@ def script(name):
 
 
 class Plan:
-    """words: the command, in a folder that `prepare` fills; resume: how it is gone on with, the
-    same again by default; results: paths whose content counts; quick: whether the quick
+    """words: the command, in a folder that `prepare` fills; resume: how it is resumed (the
+    same again by default); results: paths whose content counts; quick: whether the quick
     sample has it; in_children: whether its processes fail in its place."""
 
     begins = "lunerv: "
@@ -169,8 +169,8 @@ def task(name, *more, **given):
 
 
 def over_earlier():
-    """A new run where another one was: begun anew, since what stopped it may have come before it
-    made the folder its own."""
+    """A new run where another one was. It is started again, not resumed: the fault may precede the
+    point at which it owns the folder."""
     plan = task("regress", "--epochs", "2", "--checkpoint-steps", "3", prepare=earlier_run)
     plan.resume = plan.words
     return plan

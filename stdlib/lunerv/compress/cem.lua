@@ -82,7 +82,7 @@ local takes <const> = options.takes("compress.cem", {
     .. "(all)", type = "table" },
   { "predict", true, "embeddings are predicted from the previous frame" },
   { "rdo", 0, "how strongly weights are rounded to what is worth its bits" },
-  { "rate_every", 1, "steps between two pricings of the weights' bits, which multiply their price" },
+  { "rate_every", 1, "steps between pricings of the weights' bits, which multiply the price" },
   { "latents_after", 1, "when that share of a training is over, embeddings are parameters, and the "
     .. "encoder rests" },
   { "steerable", false, "the price and the target can be changed while it trains" },
