@@ -118,10 +118,10 @@ local function is_dropped(word) return dropped[word:match "^[^=]*"] end
 
 -- Starts a command of the shell; the stream of what it prints.
 local function popen(what, command)
-  local pipe, problem = io.popen(command)
+  local pipe, text = io.popen(command)
   if pipe then return pipe end
   -- It begins with the command, which means nothing to a user.
-  return errors.fail("io", "%s: no process can be started: %s", what, problem:sub(#command + 3))
+  return errors.fail("io", "%s: no process can be started: %s", what, text:sub(#command + 3))
 end
 
 -- What a command of the shell prints. `$PPID` is this process there: a file opened here would

@@ -1,7 +1,7 @@
 -- Rate control: `lunerv compress --bpp, --bytes, --psnr, --minutes`. A budget of bytes sets the
 -- network size (plan.lua) and controls the price of bits during compression; the last bytes are
--- saved by rounding (candidates.lua). A budget of time is used to its end: the learning rate reaches
--- its minimum at the deadline, even on a machine that is slower than measured.
+-- saved by rounding (candidates.lua). A budget of time is used to its end: the learning rate
+-- reaches its minimum at the deadline, even on a machine that is slower than measured.
 local cem <const> = require "lunerv.compress.cem"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
