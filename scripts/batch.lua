@@ -78,7 +78,7 @@ local function read()
     elseif name == "--resume" or name == "--share" or name == "--merge" then
       o[name:sub(3)] = true
     elseif name == "-o" or name == "--output" or name == "--json" then
-      usage_error("%s is batch.lua's own to say: files are DIR/NAME.lnv", name)
+      usage_error("%s is set by batch.lua: files are DIR/NAME.lnv", name)
     elseif word:match "^%-" then
       passed[#passed + 1] = word
       if not value and takes_value(word) and arg[i + 1] then
@@ -150,7 +150,7 @@ local function say(text, ...) print(printable(text:format(...))) end
 local function print_start(batch)
   local left_out <const> = batch.left_out
   if #left_out > 0 then
-    say_aside(("note: left out, as their names are no videos': %s%s\n"):format(
+    say_aside(("note: left out, not videos by their names: %s%s\n"):format(
       table.concat(left_out, ", ", 1, math.min(#left_out, 5)),
       #left_out > 5 and (" and %d more"):format(#left_out - 5) or ""))
   end

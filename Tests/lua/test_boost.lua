@@ -126,7 +126,7 @@ test("what cannot be boosted is refused", function()
     "no module in Linear", "blocks")
   local decoder = Tower()
   raises(function() boosted { decoder = decoder, blocks = { decoder.ground } } end,
-    "Linear makes no map")
+    "Linear does not make a map")
   raises(function() boosted { blocks = { nn.Linear(1, 2) } } end, "is not called")
   raises(function() boosted { conditioning = "none" } end, "'tat' or 'adain'")
   raises(function() nn.boost { decoder = decoder, chanels = 3 } end, "'chanels'")

@@ -308,7 +308,7 @@ test("a file that does not hold together is refused", function()
   end
   local same = function(_, tensor) return tensor end
   equal(with(same)().kind, "nerv_boost")
-  raises(without "stem.0.weight", "no parameters of a published kind")
+  raises(without "stem.0.weight", "not the parameters of a published kind")
   raises(without "stem.2.weight", "'stem.2.weight' is missing")
   raises(without "layers.1.sft_block.conv0.bias", "'layers.1.sft_block.conv0.bias' is missing")
   raises(reshaped("layers.0.conv.upconv.0.weight", 80, 9, 3, 3), "no square multiple")

@@ -317,7 +317,7 @@ local function earlier(path)
   local text = errors.must(native.read_file(path))
   local ok, result = pcall(native.json_decode, text)
   if not ok or type(result) ~= "table" or not result.machine or not result.cases then
-    errors.data("%s", path .. ": this is no result that 'lunerv bench --save' wrote")
+    errors.data("%s", path .. ": not a result of 'lunerv bench --save'")
   end
   return result
 end

@@ -48,7 +48,7 @@ local function instruction_set(facts)
     return finding("instruction set", "ok", text, nil, value)
   end
   local advice = built == "baseline" and "this build is slow: build again, without LUNERV_MARCH"
-    or "build on this machine, without LUNERV_MARCH, for all that it can do"
+    or "build on this machine, without LUNERV_MARCH, to use all of it"
   return finding("instruction set", "note", text, advice, value)
 end
 
@@ -58,12 +58,12 @@ local codecs <const> = {
   { "ffv1", "decoder", "reading those", true },
   { "png", "encoder", "folders of images", true },
   { "png", "decoder", "reading those", true },
-  { "libx264", "encoder", "videos for the eye (.mp4), and x264 to compare with" },
+  { "libx264", "encoder", "lossy videos (.mp4), and comparisons with x264" },
   { "libx265", "encoder", "x265 to compare with" },
   { "h264", "decoder", "most clips" },
   { "hevc", "decoder", "clips of phones" },
   { "vp9", "decoder", "clips of the web" },
-  { "av1", "decoder", "newer clips of the web" },
+  { "av1", "decoder", "recent web videos" },
 }
 
 local function libav()
@@ -100,7 +100,7 @@ local function sandbox()
   if there then
     return finding("sandbox", "ok", "the kernel filters system calls (seccomp)", nil, true)
   end
-  return finding("sandbox", "note", "the kernel does not say that it filters system calls",
+  return finding("sandbox", "note", "the kernel does not report that it filters system calls",
     "files with a decoder of their own need a Linux kernel with seccomp", false)
 end
 
@@ -115,10 +115,10 @@ end
 
 local function room()
   local bytes = native.disk_free "."
-  if not bytes then return finding("disk", "ok", "the file system does not say", nil, nil) end
+  if not bytes then return finding("disk", "ok", "the file system does not report it", nil, nil) end
   local text = gigabytes(bytes) .. " free in this folder"
   if bytes >= 2 ^ 30 then return finding("disk", "ok", text, nil, bytes) end
-  return finding("disk", "note", text, "work where there is more room (--out)", bytes)
+  return finding("disk", "note", text, "use a folder with more space (--out)", bytes)
 end
 
 local function memory()
@@ -217,7 +217,7 @@ function doctor.main(form, timed)
     print(native.printable(("%-4s  %-15s  %s"):format(marks[found.state], found.name, found.text)))
     if found.advice then print("      → " .. found.advice) end
   end
-  print(looked.usable and "lunerv can be used." or "lunerv cannot be used like this.")
+  print(looked.usable and "lunerv can be used." or "lunerv does not work in this state.")
   return looked.usable
 end
 

@@ -105,7 +105,7 @@ end
 -- be ignored silently. `what` names the caller.
 function errors.check_list(what, given, ...)
   if select("#", ...) > 0 then
-    error(("%s: expected one list, got %d values more: put them in { }"):format(what,
+    error(("%s: expected one list, got %d more values: put them in { }"):format(what,
       select("#", ...)), 2)
   end
   if type(given) ~= "table" or given.class_name then

@@ -63,8 +63,8 @@ local function parallel(given)
   if role == "task" then
     workers.serve("parallel", function(index, item)
       if item.count ~= #o.tasks then
-        errors.raise("parallel: %d tasks here, %d in the process that began: what stands before "
-          .. "the call must come to the same in every process", #o.tasks, item.count)
+        errors.raise("parallel: %d tasks here, %d in the first process: the code before "
+          .. "the call must give the same result in every process", #o.tasks, item.count)
       end
       return o.each(o.tasks[index], index)
     end)

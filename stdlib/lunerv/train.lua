@@ -119,10 +119,10 @@ end
 -- Gives the model the weights that the run ends with, and judges them.
 local function finish(self)
   if self.average then
-    self.average:settle()
+    self.average:store()
     self.average = nil
   end
-  best.settle(self)
+  best.restore(self)
   local result = report.evaluate(self, spectator(self))
   if self.o.eval_every > 0 and not self.o.keep_best then
     report.evaluation(self, self.source:epoch(), result)

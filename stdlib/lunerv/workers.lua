@@ -58,7 +58,7 @@ function workers.enter(what)
   if not mine then return "own", calls end
   if calls < mine.call then return "past", mine.tasks.finished[calls] end
   if calls > mine.call then
-    errors.raise("%s: a task cannot start processes of its own", what)
+    errors.raise("%s: a task cannot start processes", what)
   end
   return "task"
 end
@@ -190,7 +190,7 @@ local function start(what, call, o, indices, report)
     while ended < #indices do
       native.time() -- stops here when it was interrupted
       local line = processes:read "l"
-      if not line then error("the processes have ended without a word", 0) end
+      if not line then error("the processes have ended without a result", 0) end
       local index, code = line:match "^(%d+) (%d+)$"
       if index then
         ended = ended + 1
@@ -207,7 +207,7 @@ local function last_line(path)
   for line in (native.read_file(path) or ""):gmatch "[^\r\n]+" do
     if line:match "^lunerv: " or not last then last = line end
   end
-  return last and last:gsub("^lunerv: ", "") or "it ended without a word"
+  return last and last:gsub("^lunerv: ", "") or "it ended without a result"
 end
 
 -- What became of a task: { value }, or { error }, an error object.

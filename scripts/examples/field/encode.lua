@@ -32,10 +32,10 @@ if not package.searchpath(o.codec, package.path) then
 end
 local Codec <const> = require(o.codec)
 local training <const> = require "training"
-local function beside(name)
+local function sibling(name)
   return package.searchpath(o.codec .. name, package.path) and require(o.codec .. name)
 end
-local encoder <const>, probabilities <const> = beside "_encoder", beside "_model"
+local encoder <const>, probabilities <const> = sibling "_encoder", sibling "_model"
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
 local clip <close> = assert(lv.video.open_for(o, o.output))

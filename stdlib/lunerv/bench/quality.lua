@@ -205,7 +205,7 @@ local function measure(o, folder, progress, say)
   return result
 end
 
--- Measures; `o` is as bench.settle completes it. Options in addition to those of bench.run:
+-- Measures; `o` is as bench.run completes it. Options in addition to those of bench.run:
 --   clip        the video (the sample clip); to: the PSNR to reach, in dB (26.5)
 --   head_scale  of the side `fast` (its recipe's)
 --   size        a row of sizes.lua, for its model (the one closest to the clip's height)
@@ -218,7 +218,7 @@ end
 function quality.run(o, progress, say)
   o.path, o.kind, o.to = clip_path(o), (o.models or { options.default "model" })[1], o.to or 26.5
   o.program = native.executable()
-    or errors.fail("io", "quality: expected to find lunerv's own program, got none")
+    or errors.fail("io", "quality: lunerv's program was not found")
   local folder = os.tmpname()
   os.remove(folder)
   native.make_dirs(folder)

@@ -53,13 +53,15 @@ function lv.func(definition)
 end
 function lv.checkpoint(f, ...) return f(...) end
 
-local world <const> = { ipairs = ipairs, select = select, type = type, error = error, math = {} }
+local environment <const> = {
+  ipairs = ipairs, select = select, type = type, error = error, math = {},
+}
 for name, value in pairs(math) do
-  if name ~= "random" and name ~= "randomseed" then world.math[name] = value end
+  if name ~= "random" and name ~= "randomseed" then environment.math[name] = value end
 end
 
 -- Visits integers and strings in order, so that a program does the same in every process.
-function world.pairs(t)
+function environment.pairs(t)
   if type(t) ~= "table" then error("pairs: expected a table, got " .. type(t), 2) end
   local keys, others = {}, {}
   for key in next, t do
@@ -84,8 +86,8 @@ function world.pairs(t)
   end
 end
 
-world.table = {}
-function world.table.insert(t, ...)
+environment.table = {}
+function environment.table.insert(t, ...)
   local n, position, value = select("#", ...), ...
   if type(t) ~= "table" or n < 1 or n > 2 then error("insert: expected a table and a value", 2) end
   local last = rawlen(t) + 1
@@ -97,7 +99,7 @@ function world.table.insert(t, ...)
   rawset(t, position, value)
 end
 
-function world.table.unpack(t, first, last)
+function environment.table.unpack(t, first, last)
   if type(t) ~= "table" then error("unpack: expected a table, got " .. type(t), 2) end
   first, last = first or 1, last or rawlen(t)
   if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
@@ -124,7 +126,7 @@ for name in strings.gmatch("index newindex call add sub mul div mod pow unm idiv
   .. "concat", "%S+") do events["__" .. name] = true end
 
 -- Sets a copy: the program cannot add events to it later.
-function world.setmetatable(t, given)
+function environment.setmetatable(t, given)
   if type(t) ~= "table" or type(given) ~= "table" then
     error("setmetatable: expected two tables", 2)
   end
@@ -160,7 +162,7 @@ local function loader(sources)
     if loading[name] then error("module '" .. name .. "' requires itself", 2) end
     loading[name] = true
     local path = strings.gsub(name, "%.", "/")
-    local chunk, message = load_text(source, "@" .. path .. ".lua", "t", world)
+    local chunk, message = load_text(source, "@" .. path .. ".lua", "t", environment)
     if not chunk then error(message, 0) end
     local value = chunk(name)
     if value == nil then value = true end
@@ -189,7 +191,7 @@ local function unpack_modules(sections)
   local names, texts = native.lnv_read_program(sections["decoder program"])
   local sources = {}
   for i, name in ipairs(names) do sources[name] = texts[i] end
-  world.require = loader(sources)
+  environment.require = loader(sources)
   return texts
 end
 
@@ -197,7 +199,7 @@ local function network_of(text, sections)
   hide_methods(unpack_modules(sections))
   return program.build(text, function(name)
     local class = type(name) == "string" and strings.match(name, "^lunerv%.nn%.(.+)$")
-    class = class and rawget(nn, class) or not class and world.require(name)
+    class = class and rawget(nn, class) or not class and environment.require(name)
     if type(class) ~= "table" then error("'" .. tostring(name) .. "' is not a class", 0) end
     return class
   end)
@@ -206,7 +208,7 @@ end
 -- The probability model that a module returns.
 local function model_of(name, sections)
   unpack_modules(sections)
-  return world.require(name)
+  return environment.require(name)
 end
 
 local function serve()

@@ -140,7 +140,7 @@ local function check(class, o, bytes)
   end
   -- A model that has computed only its shape.
   local shape = setmetatable({}, { __index = class })
-  shape:settle(o)
+  shape:configure(o)
   local c = shape.config
   local parameters = shape:count(c, c.fc_dim)
   if parameters > most_parameters then

@@ -72,11 +72,11 @@ local function decode(self, i)
   self.pending[i] = true
   local images = {}
   for k, reference in ipairs(references_of(self, i)) do
-    images[k] = (self.kept[reference] or decode(self, reference)):detach()
+    images[k] = (self.images[reference] or decode(self, reference)):detach()
   end
   local image = self.make(i, images)
   self.pending[i] = nil
-  if self.has_references then self.kept[i] = image end
+  if self.has_references then self.images[i] = image end
   return image
 end
 
@@ -85,7 +85,7 @@ local function begin(self, i)
   self.is_sound = false
   self.first = i - (i - 1) % self.group
   self.last = math.min(self.first + self.group - 1, self.frames)
-  self.kept, self.pending, self.at, self.latest = {}, {}, self.first - 1, nil
+  self.images, self.pending, self.at, self.latest = {}, {}, self.first - 1, nil
   if self.in_turn then self.model:restart() end
   self.is_sound = true
 end
@@ -93,8 +93,8 @@ end
 -- Frame `i` of the segment.
 function Order:frame(i)
   local is_here = self.is_sound and self.first == i - (i - 1) % self.group
-  if not is_here or self.in_turn and i < self.at and not self.kept[i] then begin(self, i) end
-  local image = self.kept[i] or i == self.at and self.latest
+  if not is_here or self.in_turn and i < self.at and not self.images[i] then begin(self, i) end
+  local image = self.images[i] or i == self.at and self.latest
   if not image then
     self.is_sound = false -- after an error, the group must restart
     for k = self.in_turn and self.at + 1 or i, i do

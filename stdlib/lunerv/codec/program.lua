@@ -104,7 +104,7 @@ end
 
 -- A source without indentation and comment lines, which a file does not need; lines keep their
 -- numbers. Sources with long strings, or strings over several lines, are unchanged.
-local function lean(source)
+local function stripped(source)
   if source:find "%[=*%[" or source:find "\\\r?\n" then return source end
   local lines = {}
   for line in (source .. "\n"):gmatch "(.-)\r?\n" do
@@ -133,7 +133,7 @@ function program.sources(text, model_name)
     if not source then
       errors.raise("a file cannot hold the module '%s': %s", name, problem)
     end
-    names[#names + 1], sources[#sources + 1] = name, lean(source)
+    names[#names + 1], sources[#sources + 1] = name, stripped(source)
     for word in source:gmatch "require%s*%(?%s*[\"']([%w_.-]+)[\"']" do
       -- A name that was never loaded is in a comment, or is not needed to decode.
       if package.loaded[word] ~= nil and not word:match "^lunerv%f[.\0]"

@@ -241,7 +241,7 @@ end
 ---
 ---@param i integer
 ---@return lunerv.Tensor
-function CEM:untold(i)
+function CEM:residual(i)
   local weight, start = self.slots[i].tensor, self.starts[i]
   if not start then return weight end
   local share = native.no_grad(function()
@@ -251,13 +251,22 @@ function CEM:untold(i)
   return weight - start.values * share
 end
 
+--- The old name of `residual`.
+---
+---@param i integer
+---@return lunerv.Tensor
+function CEM:untold(i)
+  errors.renamed("untold", "residual")
+  return self:residual(i)
+end
+
 --- The bits of all parameters, a tensor of one number.
 ---
 ---@return lunerv.Tensor
 function CEM:weight_bits()
   local total
   for i in ipairs(self.slots) do
-    local bits = rate(self, self.quantisers[i]:codes(self:untold(i)), self.slots[i].name)
+    local bits = rate(self, self.quantisers[i]:codes(self:residual(i)), self.slots[i].name)
     total = total and total + bits or bits
   end
   return total

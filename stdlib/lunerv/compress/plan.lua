@@ -235,7 +235,7 @@ end
 
 -- The decisions, stored so that a resumed run keeps them: settings, epochs, small_epochs, and the
 -- current attempt at the network.
-function plan.settle(o, clip, wanted)
+function plan.make(o, clip, wanted)
   local path = o.out .. "/plan.json"
   local asked = request.facts(o, clip)
   local text = o.resume and native.exists(path) and native.read_file(path)
@@ -246,7 +246,7 @@ function plan.settle(o, clip, wanted)
     return found
   end
   if wanted.bytes and wanted.bytes <= layout.saved_bytes(clip) then
-    errors.data("%d bytes are too few: what a file says of its clip takes %d", wanted.bytes,
+    errors.data("%d bytes are too few: the description of the clip takes %d", wanted.bytes,
       layout.saved_bytes(clip))
   end
   local made, step = { asked = asked, attempt = 1 }, nil

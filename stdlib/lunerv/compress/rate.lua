@@ -165,7 +165,7 @@ end
 -- a message if the goal could not be met.
 function rate.file(path, clip, o, say)
   local began, wanted = native.time(), goal.of(clip, o)
-  local made = plan.settle(o, clip, wanted)
+  local made = plan.make(o, clip, wanted)
   local passes = made.epochs + made.small_epochs
   local is_short = wanted.deadline ~= nil and plan.is_short(passes)
   local candidates = Candidates.open(path, clip, wanted, o, say, is_short)

@@ -185,12 +185,12 @@ end
 ---@return string
 function diagnose.text(found)
   local lines = {
-    ("%s%s at %dx%d: %d decoder parameters, %.1f thousand multiply–adds a pixel"):format(found.kind,
-      found.act and " (" .. found.act .. ")" or "", found.width, found.height,
+    ("%s%s at %dx%d: %d decoder parameters, %.1f thousand multiply–adds per pixel"):format(
+      found.kind, found.act and " (" .. found.act .. ")" or "", found.width, found.height,
       found.parts.parameters, found.parts.macs_per_pixel / 1e3),
     ("decodes %.3g frames/s on one core, %.3g with %d threads; psnr of this frame %.2f dB"):format(
       found.speed.one_core, found.speed.all_cores, found.speed.threads, found.psnr),
-    "", "| part | parameters | share | MACs a pixel | share | map | effective channels |",
+    "", "| part | parameters | share | MACs per pixel | share | map | effective channels |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
   }
   local pixels = found.width * found.height

@@ -50,8 +50,8 @@ function families.kind(tensors)
       table.insert(marks, 1, mark)
     end
   end
-  errors.data("interop: these are no parameters of a published kind: neither %s is there",
-    table.concat(marks, " nor "))
+  errors.data("interop: not the parameters of a published kind: expected %s",
+    table.concat(marks, " or "))
 end
 
 -- The options of our model of `kind` that fit these tensors, except those that do not follow from

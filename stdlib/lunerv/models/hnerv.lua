@@ -18,7 +18,7 @@ HNeRV.next_width = geometry.next_width.hnerv
 
 -- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function HNeRV:init(given)
-  local o = self:settle(given)
+  local o = self:configure(given)
   if o.encoder ~= false then
     self.encoder = nn.ConvNeXt {
       strides = o.enc_strides, width = o.enc_dim[1], out = o.enc_dim[2], blocks = o.enc_blks,
@@ -39,7 +39,7 @@ end
 function HNeRV:encode(image)
   local c, p = self.config, self.padding
   if not self.encoder then
-    errors.raise("%s: this model is a decoder alone: it has no encoder to make embeddings with",
+    errors.raise("%s: this model is only a decoder: it has no encoder for embeddings",
       self.kind)
   end
   if image:size(3) ~= c.height or image:size(4) ~= c.width then

@@ -24,7 +24,7 @@ local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths"
 
 -- Fills in the missing options, and stores all of them in `self.config`, from which an equal model
 -- can be built.
-function Model:settle(given)
+function Model:configure(given)
   local o = options.for_model(self.kind, given, extras, "models." .. self.kind)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
@@ -67,7 +67,7 @@ function Model:whole(given)
   local others = options.copy(given)
   others.head_scale, others.strides, others.size = 1, self.config.strides, self.config.size
   others.enc_strides, others.widths = nil, nil
-  shape:settle(others)
+  shape:configure(others)
   return shape
 end
 

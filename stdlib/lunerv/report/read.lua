@@ -345,8 +345,8 @@ function read.all(paths)
       end
     end
     if #found.runs + #found.curves + #found.batches == before then
-      return nil, errors.new("data", ("report: '%s' is no run: expected a folder with run.json or "
-        .. "metrics.json, a .lnv file, or a folder of such"):format(path))
+      return nil, errors.new("data", ("report: '%s' is not a run: expected a folder with run.json "
+        .. "or metrics.json, a .lnv file, or a folder of such"):format(path))
     end
   end
   found.name = #paths == 1 and names[1] or nil

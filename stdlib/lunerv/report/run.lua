@@ -65,7 +65,7 @@ local function frame(out, picture, height, width)
     .. 'aria-label="share of the picture that is source, frame %d"><span class="handle"></span>'
     .. '<span class="tag a">source</span><span class="tag b">decoded</span></div>', picture.index)
   out[#out + 1] = fill('<p class="note">Frame %d, %s dB%s<span class="map-note" hidden>. Error: '
-    .. 'black is none, white is %d levels or more</span></p></div>', picture.index,
+    .. 'black: 0, white: %d levels or more</span></p></div>', picture.index,
     ("%.2f"):format(picture.psnr), note, pictures.white_levels // 1 | 0)
 end
 
@@ -188,7 +188,7 @@ local function modules(out, run)
   local left = { most_nodes }
   children(out, root, whole, 1, left)
   out[#out + 1] = "</div>"
-  if left[1] <= 0 then out[#out + 1] = '<p class="note">There are more; they are left out.</p>' end
+  if left[1] <= 0 then out[#out + 1] = '<p class="note">The rest is left out.</p>' end
   out[#out + 1] = "</div>"
 end
 

@@ -29,7 +29,7 @@ end
 -- The tensors of the model as it was judged.
 local function copies(self)
   local list = {}
-  local _ <close> = self.average and self.average:wear() or nil
+  local _ <close> = self.average and self.average:apply() or nil
   for i, entry in ipairs(self.model:state_dict()) do
     list[i] = { entry[1], entry[2]:detach():clone() }
   end
@@ -61,7 +61,7 @@ function best.consider(self, epoch, result)
 end
 
 -- The model's weights are the best from now on.
-function best.settle(self)
+function best.restore(self)
   local found = self.best
   if self.o.keep_best and found and found.tensors then
     local by_name = {}

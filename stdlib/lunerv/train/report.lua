@@ -22,7 +22,7 @@ end
 -- Judges the weights that the run would end with now.
 function report.evaluate(self, on_frame)
   local how = self.o.evaluate or metrics.evaluate
-  local _ <close> = self.average and self.average:wear() or nil
+  local _ <close> = self.average and self.average:apply() or nil
   local result = how(self.model, self.clip, on_frame)
   if type(result) ~= "table" then
     errors.raise("train: evaluate: expected the function to return numbers by name, got %s",

@@ -202,7 +202,7 @@ end
 function resume.rescue(self)
   self.progress:clear()
   -- What was interrupted may have been an evaluation.
-  if self.average then self.average:take_off() end
+  if self.average then self.average:restore() end
   -- Ctrl-C may have come between a step and its report.
   if bridge.interrupted() then pcall(report.step, self) end
   if self.diverged or self.updating or self.saved == self.state then return end

@@ -56,8 +56,8 @@ local function begin(self, epoch, position)
   local next_frame = self.clip(epoch)
   for i = 1, position do
     if next_frame() == nil then
-      errors.data("train: clip: pass %d ended after %d frames, expected %d at least: it is another "
-        .. "one than that of the run which is resumed", epoch, i - 1, position)
+      errors.data("train: clip: pass %d ended after %d frames, expected %d at least: it differs "
+        .. "from that of the resumed run", epoch, i - 1, position)
     end
   end
   self.next_frame, self.ahead = next_frame, next_frame()

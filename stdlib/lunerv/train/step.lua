@@ -81,7 +81,7 @@ local function judge(self, count, number, distortion)
     resume.fail_numerically(self, "the loss became " .. errors.show(number))
   end
   self.progress:clear()
-  native.stderr(("note: the loss rose to %.4g at step %d; going back to a good state, at half "
+  native.stderr(("note: the loss rose to %.4g at step %d; returning to a good state, at half "
     .. "the learning rate\n"):format(number, self.step + 1))
   bridge.shield(update, self, count, number)
   return false
