@@ -1,19 +1,19 @@
--- lunerv doctor: what this machine has of what lunerv uses, and what to install or change.
+-- lunerv doctor: checks this machine for what lunerv uses, and says what to install or change.
 local kernels <const> = require "lunerv.bench.kernels"
 local native <const> = require "lunerv.native"
 local process <const> = require "lunerv.bench.process"
 
 local doctor <const> = {}
 
--- A finding: { name, state, text, advice, value }. States: "ok"; "note" (something could be
--- better); "bad" (lunerv cannot be used).
+-- A finding: { name, state, text, advice, value }. States: "ok"; "note" (could be better); "bad"
+-- (lunerv does not work).
 local function finding(name, state, text, advice, value)
   return { name = name, state = state, text = text, advice = advice, value = value }
 end
 
 local function gigabytes(bytes) return ("%.1f GB"):format(bytes / 2 ^ 30) end
 
--- Lines of /proc/cpuinfo by their names, those of the first processor.
+-- Lines of /proc/cpuinfo by name, for the first processor.
 local function processor()
   local facts = {}
   for line in (native.read_file "/proc/cpuinfo" or ""):gmatch "[^\n]+" do
@@ -52,7 +52,7 @@ local function instruction_set(facts)
   return finding("instruction set", "note", text, advice, value)
 end
 
--- Encoders and decoders, what they are for, and whether lunerv needs them.
+-- Encoders and decoders, their uses, and whether lunerv needs them.
 local codecs <const> = {
   { "ffv1", "encoder", "exact videos (.mkv)", true },
   { "ffv1", "decoder", "reading those", true },
@@ -132,12 +132,12 @@ local function pytorch()
   local pipe = io.popen "python3 -c 'import torch; print(torch.__version__)' 2>/dev/null"
   local version = pipe and pipe:read "l"
   if pipe then pipe:close() end
-  native.time() -- where a Ctrl-C that ended the reading is noticed
+  native.time() -- notices a Ctrl-C that ended the reading
   if version then return finding("PyTorch", "ok", version, nil, version) end
   return finding("PyTorch", "ok", "not found; only `lunerv bench` compares with it", nil, nil)
 end
 
--- The share of the processors that others use, in a third of a second.
+-- The share of the processors that other programs use, in a third of a second.
 local function busy()
   local before, count = process.busy()
   if not before then return 0 end
@@ -147,7 +147,7 @@ local function busy()
   return (process.busy() - before) / (seconds * count)
 end
 
--- Below this share of the roof, a convolution of a usual size says that something is in its way.
+-- A convolution of usual size below this share of the roof is slowed down by something.
 local least_share <const> = 0.8
 
 -- Times the kernels: about three seconds.
@@ -183,7 +183,7 @@ local function ranks()
     .. "--mpi, then swift build -c release --traits MPI)", nil, false)
 end
 
---- What there is and what could be better: { usable, versions, findings }.
+--- Findings about this machine: { usable, versions, findings }.
 ---
 ---@param timed boolean  whether kernels are timed
 ---@return table
@@ -202,7 +202,7 @@ function doctor.look(timed)
   return { usable = usable, versions = native.versions(), findings = findings }
 end
 
--- lunerv doctor: prints it, and returns whether lunerv can be used.
+-- lunerv doctor: prints the findings, and returns whether lunerv works.
 function doctor.main(form, timed)
   local looked = doctor.look(timed == "timing")
   if form == "json" then

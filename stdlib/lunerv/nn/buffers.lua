@@ -5,7 +5,7 @@ local tree <const> = require "lunerv.nn.tree"
 
 local buffers <const> = {}
 
--- Whether a module, or one that it is inside of, keeps something.
+-- Whether a module, or one that contains it, carries state between frames.
 local function keeps(module)
   while module do
     if type(module.restart) == "function" then return true end
@@ -14,15 +14,15 @@ local function keeps(module)
   return false
 end
 
--- Makes a module and those inside it forget it.
+-- Resets this state in a module and those inside it.
 function buffers.reset(module)
   for _, entry in ipairs(tree.modules(module)) do
     if type(entry[2].restart) == "function" then entry[2]:restart() end
   end
 end
 
--- Gives them what `tensors`, a state by name, says that they kept, and nothing else, so that the
--- state can be loaded.
+-- Restores this state from `tensors`, a state by name, and nothing else, so that the state can be
+-- loaded.
 function buffers.restore(module, tensors)
   buffers.reset(module)
   local known, inner = {}, {}
@@ -44,20 +44,20 @@ local function collect(module, found)
     if tree.is_module(value) then
       collect(value, found)
     elseif tree.is_tensor(value) and not value.requires_grad then
-      fields[key] = value:detach() -- a value never changes: this is no copy
+      fields[key] = value:detach() -- values never change, so this copies nothing
     end
   end
 end
 
--- What all tensors of a module are now that are no parameters: a forward pass may change them, as
--- batch normalisation does its statistics, and the step that it belongs to may never be complete.
+-- The present tensors of a module that are not parameters. A forward pass may change them, as in
+-- batch normalisation, and its step may never be completed.
 function buffers.snapshot(module)
   local found = {}
   collect(module, found)
   return found
 end
 
--- The state of a module, { name, tensor } each, as of such a snapshot: parameters are as they are.
+-- The state of a module, { name, tensor } each: buffers from a snapshot, parameters as they are.
 function buffers.state(module, snapshot)
   local earlier, state, named = {}, {}, {}
   for _, entry in ipairs(tree.modules(module)) do

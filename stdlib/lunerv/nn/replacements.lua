@@ -34,7 +34,7 @@ end
 -- All current replacements, for `call`.
 function replaced.current() return table.move(all, 1, #all, 1, {}) end
 
--- Calls f(...) with the replacements that `now` returned earlier.
+-- Calls f(...) with the replacements that `current` returned earlier.
 function replaced.call(then_, f, ...)
   if #then_ == 0 then return f(...) end
   local guards <close> = setmetatable({}, {

@@ -6,7 +6,7 @@ local words <const> = require "lunerv.report.words"
 local run_part <const> = {}
 
 local fill <const> = html.fill
--- The longest command, and the most modules and options, that are shown of a run.
+-- The longest command, and the most modules and options, that are shown for a run.
 local longest_command <const>, most_nodes <const>, most_options <const> = 4000, 1200, 120
 local deepest <const> = 24
 
@@ -89,7 +89,7 @@ end
 
 -- Shares ------------------------------------------------------------------------------------
 
--- A card with a strip and a table of what makes up a whole: `rows` are { name, value }.
+-- A card with a strip and a table of the parts of a whole: `rows` are { name, value }.
 local function shares(out, title, rows, show, note)
   local total = 0
   for _, row in ipairs(rows) do total = total + row[2] end

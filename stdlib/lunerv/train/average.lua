@@ -4,8 +4,8 @@ local native <const> = require "lunerv.native"
 local Average <const> = {}
 Average.__index = Average
 
--- Begins with the weights as they are. Parameters that a model sets by itself have no mean: it says
--- so by is_averaged(name).
+-- Starts with the present weights. Parameters that a model sets by itself have no mean: see
+-- is_averaged(name).
 function Average.new(model, decay)
   local self = setmetatable({ decay = decay, count = 0, list = {} }, Average)
   for name, tensor in model:named_parameters() do
@@ -16,8 +16,8 @@ function Average.new(model, decay)
   return self
 end
 
--- Takes in the weights after a step. The first means are short ones: in those of a few steps the
--- random numbers that the weights began with would be most of it.
+-- Adds the weights after a step. The first means are short: otherwise they would consist mostly of
+-- the initial random numbers.
 function Average:update()
   self.count = self.count + 1
   local keep = math.min(self.decay, (1 + self.count) / (10 + self.count))

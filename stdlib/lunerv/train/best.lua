@@ -1,6 +1,6 @@
--- The best evaluation of a training: its weights, and how many evaluations it is ago.
+-- The best evaluation of a training: its weights, and the number of evaluations since.
 --
--- `self.best` is replaced, never changed: the state of the last complete step may hold an older
+-- `self.best` is replaced, never changed: the state of the last complete step may refer to an older
 -- one.
 local errors <const> = require "lunerv.errors"
 local buffers <const> = require "lunerv.nn.buffers"
@@ -21,12 +21,12 @@ function best.write(self)
   errors.must(ok, problem, "the best weights could not be written")
 end
 
--- Forgets the file of an earlier run.
+-- Removes the file of an earlier run.
 function best.clear(self)
   if native.exists(path_of(self)) then native.remove(path_of(self)) end
 end
 
--- The tensors of the model as it was judged.
+-- The tensors of the model as evaluated.
 local function copies(self)
   local list = {}
   local _ <close> = self.average and self.average:apply() or nil
@@ -36,10 +36,10 @@ local function copies(self)
   return list
 end
 
--- Whether the weights after this step have been looked at.
+-- Whether the weights after this step were evaluated.
 function best.has_seen(self) return self.best ~= nil and self.best.seen == self.step end
 
--- Looks at the result of an evaluation. Training has finished where patience ends.
+-- Records an evaluation. Training ends when patience ends.
 function best.consider(self, epoch, result)
   local o, known = self.o, self.best
   if not (o.keep_best or o.patience) then return end
@@ -60,7 +60,7 @@ function best.consider(self, epoch, result)
   if o.patience and self.best.since >= o.patience then self.finished = true end
 end
 
--- The model's weights are the best from now on.
+-- Restores the best weights.
 function best.restore(self)
   local found = self.best
   if self.o.keep_best and found and found.tensors then
@@ -86,11 +86,11 @@ function best.tensors(found)
   return list
 end
 
--- Takes up what they gave; tensors by name, without "best/".
+-- Restores both; tensors by name, without "best/".
 function best.load(self, state, tensors)
   local found, list, places = {}, {}, {}
   for name, value in pairs(state) do found[name] = math.tointeger(value) or value end
-  -- As the run that is continued had them, so that the file comes out the same.
+  -- In the order of the resumed run, so that the file is the same.
   for i, entry in ipairs(self.model:state_dict()) do places[entry[1]] = i end
   for name, tensor in pairs(tensors) do list[#list + 1] = { name, tensor } end
   table.sort(list, function(a, b)

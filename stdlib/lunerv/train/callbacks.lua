@@ -8,7 +8,7 @@ Callbacks.__index = Callbacks
 
 local events <const> = { "on_start", "on_step", "on_epoch", "on_frame", "on_end" }
 
--- Methods, those of a class too. A name that begins like one of them and is none is a mistake.
+-- Methods, also those of a class. A name that starts like one of them but is none is a mistake.
 local function listen(self, object, number)
   if type(object) ~= "table" then
     errors.raise("train: callbacks: expected objects, got %s at %d", type(object), number)
@@ -37,7 +37,7 @@ local function listen(self, object, number)
   end
 end
 
--- Those of the options `o` of a training.
+-- The callbacks of a training's options `o`.
 function Callbacks.of(o)
   local self = setmetatable({}, Callbacks)
   for _, event in ipairs { "on_step", "on_epoch", "on_frame" } do

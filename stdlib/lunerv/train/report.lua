@@ -19,7 +19,7 @@ function report.beginning(self)
     step = self.step, steps = self.steps, epoch = self.source:epoch(), lr = self.o.lr }
 end
 
--- Judges the weights that the run would end with now.
+-- Evaluates the weights with which the run would end now.
 function report.evaluate(self, on_frame)
   local how = self.o.evaluate or metrics.evaluate
   local _ <close> = self.average and self.average:apply() or nil
@@ -37,7 +37,7 @@ function report.step(self)
   if not self.unreported then return end
   local number, mse = table.unpack(self.unreported)
   local o, took, decibels = self.o, self.took, metrics.decibels(mse)
-  -- The first step of a run pays for memory and plans.
+  -- The first step of a run includes allocation and planning.
   self.run_steps = (self.run_steps or 0) + 1
   if self.run_steps > 1 then
     self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
@@ -62,8 +62,8 @@ function report.step(self)
   end
 end
 
--- Adds an evaluation to the history, once: an epoch's end is lived twice when a run stops there.
--- The weights may be the best so far.
+-- Adds an evaluation to the history, once: a run that stops at the end of an epoch repeats that
+-- end. The weights may be the best so far.
 function report.evaluation(self, epoch, result)
   local history = {}
   for i, entry in ipairs(self.history) do
@@ -74,7 +74,7 @@ function report.evaluation(self, epoch, result)
   if not best.has_seen(self) then best.consider(self, epoch, result) end
 end
 
--- Reports the epoch that is over; training has finished when `on_epoch` returns false.
+-- Reports the finished epoch; training ends if `on_epoch` returns false.
 function report.epoch(self)
   local o, sums = self.o, self.epoch_sums
   local e = {
@@ -82,7 +82,7 @@ function report.epoch(self)
     psnr = metrics.decibels(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr,
     seconds = self.seconds,
   }
-  -- The last weights are judged anyhow, but where an earlier state may be better.
+  -- The last weights are evaluated anyway, except if an earlier state may be better.
   local goes_on = self.step < self.steps or o.keep_best
   if o.eval_every > 0 and e.epoch % o.eval_every == 0 and goes_on then
     e.evaluation = report.evaluate(self)
@@ -95,7 +95,7 @@ function report.epoch(self)
   self.epoch_over = false
 end
 
--- The command that a run was started by.
+-- The command that started a run.
 function report.command(o)
   if o.command then return o.command end
   local words = table.pack(table.unpack(arg or {}, 0))

@@ -1,4 +1,4 @@
--- The options of lv.train: what it takes, checked and completed.
+-- The options of lv.train, checked and completed.
 local datasets <const> = require "lunerv.train.dataset"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -50,14 +50,14 @@ local extras <const> = {
 
 local takes <const> = options.describe("train", options.train_names(), extras)
 
--- Structural similarity needs as many pixels either way.
+-- Structural similarity needs at least this many pixels in each direction.
 local smallest_side <const> = 5
 
 local function is_whole(value, least)
   return math.type(value) == "integer" and value >= least
 end
 
--- Whether `value` can be called as a schedule is: a function, or one of lv.schedule.
+-- Whether `value` is callable as a schedule: a function, or one of lv.schedule.
 local function is_callable(value)
   return type(value) == "function"
     or type(value) == "table" and (getmetatable(value) or {}).__call ~= nil
@@ -128,7 +128,7 @@ local function rate_of(o)
   return type(o.schedule) == "table" and o.schedule.lr or nil
 end
 
--- Completes the options of the catalogue: by the recipe, the model's own, the kind's.
+-- Completes the options of the catalogue: from the recipe, the model, the kind.
 local function complete(o)
   if o.recipe ~= nil then options.check("recipe", o.recipe, "train") end
   local recipe = recipes.options(o.recipe, o.model.kind)
@@ -148,7 +148,7 @@ local function complete(o)
   end
 end
 
---- The options of a training, checked and completed; its clip as train/source.lua takes it.
+--- The options of a training, checked and completed; its clip in the form of train/source.lua.
 function settings.of(given)
   local o = options(given, {}, takes.known, "train")
   check(o)
@@ -173,8 +173,8 @@ function settings.of(given)
   return o
 end
 
--- The parameters that an optimiser object updates, each of them one of the model's: what else it
--- updated would be in no checkpoint. nil where it does not say.
+-- The parameters that an optimiser object updates, all of which must be the model's: others would
+-- be missing from checkpoints. nil if it does not say.
 function settings.parameters(optimiser, model)
   local groups, known, list = optim.groups(optimiser), {}, {}
   if not groups then return nil end
