@@ -78,7 +78,7 @@ local function read()
     elseif name == "--resume" or name == "--share" or name == "--merge" then
       o[name:sub(3)] = true
     elseif name == "-o" or name == "--output" or name == "--json" then
-      usage_error("%s is set by batch.lua: files are DIR/NAME.lnv", name)
+      usage_error("%s is batch.lua's own to say: files are DIR/NAME.lnv", name)
     elseif word:match "^%-" then
       passed[#passed + 1] = word
       if not value and takes_value(word) and arg[i + 1] then
@@ -136,7 +136,7 @@ end
 local o <const>, passed <const> = read()
 if not o then return help() end
 
--- Options of lv.compress: those that it would reject for every clip are rejected once.
+-- What compress is told of a clip: what it would refuse for every clip is refused once.
 local function options_of(clip, output)
   local words = table.move(passed, 1, #passed, 1, { nil })
   table.move({ "--output=" .. output, "--", clip }, 1, 3, #words + 1, words)

@@ -43,8 +43,8 @@ local coded <const> = {
   { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
     .. "(what the model says, or all)", type = "table" },
   { "group", nil, "frames whose embeddings are decoded together", type = "integer" },
-  { "predict", true, "embeddings are predicted from the previous frame" },
-  { "model", nil, "the probability model of the weights, stored in the file: what a module "
+  { "predict", true, "embeddings are told by what has changed since the frame before" },
+  { "model", nil, "the probability model of the weights, which travels in the file: what a module "
     .. "returns, a model of lv.coder or fun(name, shape, index, codes) that gives one for a "
     .. "tensor, or nil (families)", type = "table|function" },
 }
@@ -57,7 +57,7 @@ local takes_write <const> = options.takes("codec.write", and_coded {
   { "on_frame", nil, "fun(frame, output, quality): sees each decoded frame", type = "function" },
 })
 local takes_join <const> = options.takes("codec.join", {
-  { "fps", nil, "frames per second of the whole (by the files)", type = "number" },
+  { "fps", nil, "frames a second of the whole (by the files)", type = "number" },
   { "timestamps", nil, "seconds of every frame of the whole (by the files)", type = "list" },
 })
 

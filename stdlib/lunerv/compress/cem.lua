@@ -65,24 +65,23 @@ local known_families <const> = { adaptive = true, context = true, gaussian = tru
 
 local takes <const> = options.takes("compress.cem", {
   { "bits", 8, "bits of the quantisers' first range" },
-  { "target_bpp", nil, "bits per pixel that cost nothing (4 for every stored parameter)",
+  { "target_bpp", nil, "bits a pixel below which they cost nothing (4 for every stored parameter)",
     type = "number" },
-  { "lambda", nil, "the price of a bit per pixel relative to the loss (the kind's own)",
-    type = "number" },
+  { "lambda", nil, "what a bit per pixel costs beside the loss (the kind's own)", type = "number" },
   { "clip", nil, "the clip, for a model that is none of lv.models", type = "clip" },
-  { "quantiser", nil, "fun(weight, options): the quantiser of a parameter, instead of "
+  { "quantiser", nil, "fun(weight, options): the quantiser of a parameter, in place of "
     .. "lv.quant.Scale: a module that rounds, with `codes(x)` and `step` or `steps()`",
     type = "function" },
-  { "penalty", nil, "fun(codes, name): what codes cost in bits, a tensor of one number, instead "
+  { "penalty", nil, "fun(codes, name): what codes cost in bits, a tensor of one number, in place "
     .. "of what a normal distribution gives them", type = "function" },
   { "channel", false, "a step for each row of a weight rather than one for all of it" },
-  { "seeded", true, "weights are stored, and priced, as differences from the random numbers that "
-    .. "they started from, where `families` has \"context\"" },
+  { "seeded", true, "weights are told, and priced, by how they differ from the random numbers they "
+    .. "started from, where `families` has \"context\"" },
   { "families", nil, "distributions that symbols may have: gaussian, laplace, adaptive, context "
     .. "(all)", type = "table" },
-  { "predict", true, "embeddings are predicted from the previous frame" },
+  { "predict", true, "embeddings are told by what has changed since the frame before" },
   { "rdo", 0, "how strongly weights are rounded to what is worth its bits" },
-  { "rate_every", 1, "steps between pricings of the weights' bits, which multiply the price" },
+  { "rate_every", 1, "the weights' bits are priced every so many steps, as many times as dear" },
   { "latents_after", 1, "when that share of a training is over, embeddings are parameters, and the "
     .. "encoder rests" },
   { "steerable", false, "the price and the target can be changed while it trains" },

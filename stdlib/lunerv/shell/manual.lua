@@ -46,7 +46,7 @@ return function(commands)
   out[#out + 1] = ".SH ENVIRONMENT"
   for _, entry in ipairs {
     { "LUNERV_HISTORY", "The prompt's history; empty for none." },
-    { "LUNERV_STDLIB", "A folder to read the Lua library from instead of the one inside." },
+    { "LUNERV_STDLIB", "A folder to read the Lua library from in place of the one inside." },
     { "NO_COLOR", "Where it is set, no colours." },
   } do
     out[#out + 1] = ".TP\n.B " .. entry[1] .. "\n" .. plain(entry[2])

@@ -8,7 +8,7 @@ local recipes <const> = require "lunerv.recipes"
 
 local settings <const> = {}
 
--- Options of training that options/catalogue.lua lacks, or has in fewer forms.
+-- What training takes beside, or in more forms than, the options of options/catalogue.lua.
 local extras <const> = {
   { "model", nil, "what is trained; required", type = "module" },
   { "clip", nil, "where the frames come from; required: a clip, or a function (pass) that begins "
@@ -23,7 +23,7 @@ local extras <const> = {
   { "optimiser", "adan", "how parameters are updated: adam, adan, muon, sgd, soap, an optimiser of "
     .. "lv.optim, whose lr is the peak rate unless `lr` says another, or (model, { lr = }) → "
     .. "optimiser; lr is the peak rate", type = "string|function|lunerv.Optimiser" },
-  { "steps", nil, "how many steps there are, instead of epochs; required where the number of "
+  { "steps", nil, "how many steps there are, in place of epochs; required where the number of "
     .. "frames is not known", type = "integer" },
   { "patch", nil, "{ height, width } of the random window of each frame that is learned in a step; "
     .. "for models that read `frame.window`", type = "list" },
@@ -38,7 +38,7 @@ local extras <const> = {
     type = "table[]" },
   { "frames", true, "keeps three frames and their reconstructions in OUT/frames, for the page",
     type = "boolean" },
-  { "evaluate", nil, "(model, clip, on_frame) instead of metrics.evaluate; the numbers it "
+  { "evaluate", nil, "(model, clip, on_frame) in place of metrics.evaluate; the numbers it "
     .. "returns, psnr, ms_ssim and psnr_8bit among them, are recorded", type = "function" },
   { "facts", nil, "plain data by name that a run must share with the one it continues",
     type = "table" },
