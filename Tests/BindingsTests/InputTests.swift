@@ -247,7 +247,7 @@ extension RobustnessTests {
       names.allSatisfy { $0.hasPrefix("events.") || $0 == "run.json" }
     }
 
-    /// A limit on the file size stands for a full disk; the kernel refuses both in the same way.
+    /// A limit on the file size replaces a full disk; the kernel refuses both in the same way.
     @Test func fullDisk() throws {
       // A checkpoint needs about 300 kB, events less than 2 kB.
       let checkpoint = try regress(try clip(), fileBlocks: 32)

@@ -3,7 +3,7 @@ import Glibc
 import Testing
 
 extension RobustnessTests {
-  /// What is read is not written over, and what cannot be written is refused before training.
+  /// Inputs are not overwritten, and outputs that cannot be written are rejected before training.
   @Suite(.needsProgram) struct OutputTests {
     let scratch: Scratch
     let clip: String
@@ -82,7 +82,7 @@ extension RobustnessTests {
       #expect(try bytes(of: video) == picture)
     }
 
-    /// What is half written goes with the process, by whatever way that ends.
+    /// Partial files vanish with the process, however it ends.
     @Test func anExitLeavesNothingHalfWritten() throws {
       let script = try scratch.file(
         "leave.lua",
@@ -104,7 +104,7 @@ extension RobustnessTests {
       #expect(names(in: scratch["out"]).isEmpty, "\(names(in: scratch["out"]))")
     }
 
-    /// What ends the process at once has a line, too: a mapped file that can be read no more, a
+    /// A sudden end of the process has a line too: a mapped file that can be read no more, a
     /// library that aborts.
     @Test func suddenEndsAreNamed() throws {
       let script = try scratch.file(

@@ -109,7 +109,7 @@ extension Trait where Self == ConditionTrait {
   }
 }
 
-/// What came of a process.
+/// The result of a process.
 struct Outcome {
   /// The exit code; 128 and the signal's number where one ended it.
   var code: Int32
@@ -351,7 +351,7 @@ func aviWithSound(_ width: Int, _ height: Int, _ frames: Int) -> [UInt8] {
   return chunk("RIFF", Array("AVI ".utf8) + list("hdrl", headers) + list("movi", movie))
 }
 
-/// What starts a child with the usual signals: a test runner may block some, and children inherit
+/// Starts a child with the usual signals: a test runner may block some, and children inherit
 /// that.
 func standardSignals(_ flags: Int32 = 0) -> posix_spawnattr_t {
   var attributes = posix_spawnattr_t()

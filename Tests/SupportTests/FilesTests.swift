@@ -63,7 +63,7 @@ import Testing
   }
 
   /// A file size limit stands in for a disk that fills up half-way, on any file system. In a
-  /// process of its own, which the limit then dies with.
+  /// separate process, which takes the limit with it.
   @Test func failureHalfWayRemovesTheTemporary() async {
     await #expect(processExitsWith: .success) {
       try withTemporaryFolder { folder in

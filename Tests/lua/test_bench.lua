@@ -343,7 +343,7 @@ local function program()
   return pipe:read "l"
 end
 
-test("what is unknown is refused: by lunerv bench as a usage error", function()
+test("unknown names are rejected: by lunerv bench as a usage error", function()
   raises(function() bench.run { size = "99p" } end, "unknown size '99p'", "360p, 720p")
   raises(function() bench.run { model = "nerf" } end, "unknown model 'nerf'", "hnerv_boost")
   raises(function() bench.run { mode = "sleep" } end, "unknown mode 'sleep'", "decode, kernels")

@@ -46,7 +46,7 @@ test("the innermost blocks that enlarge a map are boosted, in place", function()
   equal(model:stored_parameters(), model:parameter_count())
 end)
 
-test("what is boosted computes what is written out", function()
+test("a boosted decoder equals one written by hand", function()
   local model = boosted()
   local t, body = 0.3, model.decoder.body
   local z = model.time(model.position(t))
@@ -120,7 +120,7 @@ test("an error names the place inside the boosted decoder", function()
   raises(function() model(lv.rand(1)) end, "a time as the last argument")
 end)
 
-test("what cannot be boosted is refused", function()
+test("a module that cannot be boosted is an error", function()
   raises(function() nn.boost { decoder = function() end } end, "a module", "function")
   raises(function() nn.boost { decoder = nn.Linear(1, 2), sample = { t = lv.rand(1, 1) } } end,
     "no module in Linear", "blocks")
@@ -150,7 +150,7 @@ test("observing lists the calls of a module's parts", function()
   equal(#last, 1)
 end)
 
-test("a module takes another's place, everywhere it stands", function()
+test("a module replaces another everywhere", function()
   local shared = nn.Linear(2, 2)
   local list = nn.List { shared, nn.Sequential { shared, "sin" } }
   local new = nn.Linear(2, 2)

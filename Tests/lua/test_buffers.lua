@@ -8,7 +8,7 @@ local workshop <const> = require "workshop"
 local equal <const>, raises <const> = harness.equal, harness.raises
 local test <const> = harness.test
 
--- The palette's values are written through, although it was made by :view.
+-- The palette's values are written through, although :view made it.
 local tinted <const> = [[
 local lv <const> = require "lunerv"
 local Tinted = lv.nn.class "Tinted"
@@ -45,7 +45,7 @@ test("constants and parameters made of parts of tensors are loaded, and stored i
   for _, section in ipairs(file.sections) do names[section.name] = section.bytes end
   equal(names.buffers, 12)
   equal(#assert(lv.codec.open(path)), 3)
-  -- What a user takes of a tensor is no place that writing would reach.
+  -- A part that a user takes of a tensor is separate storage.
   raises(function() lv.zeros(4):view(2, 2):copy_(lv.ones(2, 2)) end, "a value of its own")
 end)
 
@@ -70,8 +70,8 @@ end
 return Echo
 ]]
 
--- A training of `make()` that an error ends within step `stop`, after its forward pass, and that
--- is then resumed, ends with the tensors of one that nothing ended.
+-- A training of `make()` that an error ends within step `stop`, after its forward pass, and that is
+-- then resumed, ends with the tensors of an undisturbed one.
 local function resumes(clip, make, stop, more)
   local folder <close> = harness.folder()
   local function training(out, model, resume)

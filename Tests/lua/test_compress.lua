@@ -138,11 +138,11 @@ test("entropy minimisation lowers the rate, and the file is what it says", funct
   lv.set_threads(threads)
   local quality = assert(lv.codec.open(path)):evaluate(clip)
   equal(quality.psnr_8bit, file.psnr_8bit)
-  -- What training saw is what the file gives, but for the rounding of its steps.
+  -- The file decodes to what training saw, except for the rounding of its steps.
   near(lv.metrics.evaluate(cem, clip).psnr, file.psnr, 0.05)
 end)
 
-test("what steps aim at and what bits cost can be steered", function()
+test("the target and the price can be steered", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local cem = lv.compress.cem(tiny(clip),
@@ -161,7 +161,7 @@ test("what steps aim at and what bits cost can be steered", function()
   local before = price()
   cem:steer(3)
   near(price() / before, 3, 1e-4)
-  -- What steps estimate of the whole clip: no less than the file takes, bar what it adds.
+  -- The estimate for the whole clip is not below the file's size without overhead.
   for index = 1, #clip do
     local frame = clip:sample(index)
     cem:reconstruct(frame)
@@ -367,7 +367,7 @@ test("files hold the codes of training, and rounding moves them by one step at m
   near(most, 1, 1e-3)
 end)
 
-test("what fails inside leaves the parameters in their places", function()
+test("an error inside leaves the parameters in place", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local model = tiny(clip)
@@ -614,7 +614,7 @@ test("an embedding is priced by what changes from its neighbours", function()
   local codes = lv.arange(1, 16):view(1, 1, 4, 4) * 3
   local alone = cem:embedding_bits(codes):item()
   cem.seen = { at = function(_, index) return index == 1 and codes + 0.2 or nil end }
-  -- What hardly changes costs hardly more than the noise that stands for rounding.
+  -- Almost constant values cost hardly more than the noise that simulates rounding.
   assert(cem:embedding_bits(codes, 2):item() < 0.4 * alone)
   assert(cem:embedding_bits(codes, 4):item() > 0.9 * alone)
 end)

@@ -23,7 +23,7 @@ local function options_of(kind)
     enc_dim = { 4, 2 }, block_dim = 16 })
 end
 
-test("the parts are all there is of a decoder, and what it multiplies", function()
+test("the parts cover all of a decoder and its multiplications", function()
   local frame = { image = lv.rand(1, 3, 48, 64), t = 0.5, index = 1 }
   for _, kind in ipairs(lv.options.kinds) do
     local o = options_of(kind)

@@ -169,7 +169,7 @@ for _, name in ipairs(codecs) do
   end)
 end
 
-test("what frames do without weighs nothing in them", function()
+test("unused parts of frames have no weight", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_of(folder)
   lv.seed(4)

@@ -103,7 +103,7 @@ test("forward does not record, and gradients are not recorded", function()
   equal(recorded, { false, false, false })
 end)
 
-test("what backward returns is checked, at the user's line", function()
+test("the results of backward are checked, at the user's line", function()
   local results
   local f = lv.func {
     name = "mine",

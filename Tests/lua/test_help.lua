@@ -61,7 +61,7 @@ test("every option of every function has a type and a sentence", function()
   end)
 end)
 
-test("what comments say of parameters is true of the functions", function()
+test("comments about parameters match the functions", function()
   all_entries(function(entry)
     if entry.native or not entry.line or entry.kind == "class" then return end
     local lines = comments.lines_of(entry.chunk)

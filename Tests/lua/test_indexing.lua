@@ -105,7 +105,7 @@ test("numbers, tensors and tables are assigned", function()
   lv.zeros(0, 3)[{ {}, 2 }] = 5
 end)
 
-test("what was made of a tensor before does not see it written, nor writes it", function()
+test("earlier results of a tensor do not see writes to it, nor write to it", function()
   local x = lv.arange(1, 4)
   local pending, view, row, part = x * 10, x:view(2, 2), x[2], x[{ { 1, 2 } }]
   x[2] = 50
@@ -245,7 +245,7 @@ test("a bad index is an error that says what was expected", function()
   raises(function() return x[lv.full(2, 4, 3)] end, "a mask must contain zeros and ones, got 2.0")
 end)
 
-test("what cannot be assigned is an error, and nothing is written", function()
+test("an impossible assignment is an error, and nothing is written", function()
   local x = lv.zeros(2, 3)
   says(function() x[1] = lv.ones(2) end, "tensor: expected (3) to assign, got (2)")
   says(function() x[{ {}, 1 }] = lv.ones(1, 3) end, "tensor: expected (2) to assign, got (1, 3)")

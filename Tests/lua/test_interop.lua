@@ -40,7 +40,7 @@ test("published names", function()
   equal(interop.published_name("hnerv_boost", "position.bases"), nil)
 end)
 
-test("every parameter has a published name of its own", function()
+test("every parameter has a separate published name", function()
   for kind, count in pairs { hnerv = 51, hnerv_boost = 155 } do
     local list, seen = interop.published_parameters(model_of(kind)), {}
     equal(#list, count)
@@ -167,7 +167,7 @@ test("a quantised file with halves for its ranges is decoded", function()
   equal(assert(interop.open(path)).height, 48)
 end)
 
-test("what we save under the published names comes back", function()
+test("models saved under the published names are loaded again", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/clip.mkv"
   local writer = assert(lv.video.writer(path, { width = 70, height = 47, fps = 25 }))
@@ -246,7 +246,7 @@ test("a prefix that all names share is dropped", function()
       equal((assert(interop.open(path)):frame(2) - plain):abs():amax():item(), 0)
     end
   end
-  -- One that not all share is none.
+  -- One that not all share does not count.
   for i, name in ipairs(names) do
     list[i] = { name:match "head" and "module." .. name or name, stored[name] }
   end

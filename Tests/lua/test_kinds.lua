@@ -34,7 +34,7 @@ test("every kind is what the list says, takes its steps, and is offered everywhe
   end
 end)
 
--- A NeRV of its own name, whose stem is called otherwise.
+-- A NeRV with another name, and another name of its stem.
 local addition <const> = [[
 local kinds = require "lunerv.models.kinds"
 local kind = { name = "other", title = "Other", family = "other", boosted = false,

@@ -254,7 +254,7 @@ test("a configuration rebuilds its model", function()
   again:load_state_dict(model:state_dict())
 end)
 
-test("what cannot be built is refused", function()
+test("impossible models are errors", function()
   raises(function() return lv.models.nerf end, "lv.models has no 'nerf': did you mean 'nerv'?")
   raises(function() return lv.models.unet end,
     "lv.models has no 'unet' (known: build, enerv, enerv_boost, hnerv, hnerv_boost, kinds, nerv, ")

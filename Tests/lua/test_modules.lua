@@ -63,7 +63,7 @@ test("a plain table of modules is refused", function()
   raises(function() pair.gains = { nn.parameter(lv.ones(3)) } end, "'gains'", "of parameters")
 end)
 
-test("what hides in plain tables is refused when training begins", function()
+test("modules in plain tables are an error when training begins", function()
   local function linear() return nn.Linear(2, 2) end
   local function refused(fill, place)
     local pair = Pair()
@@ -83,7 +83,7 @@ test("what hides in plain tables is refused when training begins", function()
   end, "blocks[1]")
   refused(function(pair) pair.gains = { up = nn.parameter(lv.ones(3)) } end, "gains.up")
 
-  -- What is seen elsewhere, and what is not trained, may stand anywhere; a table may hold itself.
+  -- Tensors that are found elsewhere, or not trained, may be anywhere; a table may contain itself.
   local pair = Pair()
   pair.names = { first = pair.first, weights = { pair.first.weight }, sizes = { 1, 2 } }
   pair.names.self = pair.names
@@ -284,7 +284,7 @@ test("apply comes to what is inside first", function()
   raises(function() net:apply(3) end, "apply: expected a function, got number")
 end)
 
-test("a copy has parameters of its own, and shares within itself what was shared", function()
+test("a copy has separate parameters, and shared ones stay shared within it", function()
   local pair = Pair()
   pair.tied, pair.weight, pair.config = pair.first, pair.second.weight, { list = { 1, 2 } }
   pair.config.self = pair.config
@@ -360,7 +360,7 @@ test("values go through files and lists by whatever way", function()
   raises(function() Probe():save(path) end, "save: Probe has no tensors to write")
 end)
 
-test("what is loaded takes the module's types, and is never lost unsaid", function()
+test("loaded values take the module's types, and are never lost silently", function()
   local folder <close> = harness.folder()
   local path, pair = folder.path .. "/pair.safetensors", Pair()
   local wide = {}
@@ -436,7 +436,7 @@ test("entries that either side lacks are skipped on request, and reported", func
     "'first.weight' is of a type or range that no tensor here has")
 end)
 
-test("what is loaded wrongly changes nothing", function()
+test("a failed load changes nothing", function()
   local pair = Pair()
   local before = pair.second.weight:tolist()
   local dict = { ["second.weight"] = lv.zeros(2, 3), ["second.bias"] = lv.zeros(2) }

@@ -71,7 +71,7 @@ test("sums of millions are right to the last digits, over any dimension", functi
   check(scale.grad:view(-1):tolist()[1], 3.2e6 * tenth)
 end)
 
-test("a tensor is shown by its first elements, as it lies", function()
+test("a tensor is shown by its first elements, in its layout", function()
   local x = lv.arange(1, 24):view(2, 3, 4)
   equal(tostring(x), "tensor f32 (2, 3, 4): 1 2 3 4 5 6 …")
   equal(tostring(x:transpose(1, 3)), "tensor f32 (4, 3, 2): 1 13 5 17 9 21 …")
@@ -84,7 +84,7 @@ test("a tensor is shown by its first elements, as it lies", function()
   equal(tostring(lv.full(3.5)), "tensor f32 (): 3.5")
 end)
 
-test("what would be written to a part of a tensor, and be lost, is refused", function()
+test("a write to a part of a tensor that would be lost is an error", function()
   local x = lv.zeros(2, 3)
   for name, write in pairs {
     select = function() x:select(1, 1):fill_(7) end,
@@ -127,7 +127,7 @@ test("losses of spectra and of structure are of floating point", function()
   end
 end)
 
-test("what an operator gives is another tensor, where it has nothing to do as well", function()
+test("the result of an operator is another tensor, even if it has nothing to do", function()
   for name, f in pairs {
     view = function(x) return x:view(1, 1, 2, 2) end,
     slice = function(x) return x:slice(3, 1, 2) end,

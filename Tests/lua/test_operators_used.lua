@@ -1,4 +1,4 @@
--- Which operators the decoders of five programs compute with: what the reference's table says.
+-- The operators that the decoders of five programs use, as in the reference's table.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"

@@ -7,7 +7,7 @@ local test <const> = harness.test
 
 local function parameter(...) return lv.nn.parameter(lv.randn(...)) end
 
--- A convolution's weight, a matrix, and what is none: a bias, a scale, a row, a column.
+-- A convolution's weight, a matrix, and other tensors: a bias, a scale, a row, a column.
 local function parameters()
   lv.seed(1)
   return {
@@ -121,7 +121,7 @@ test("a saved optimiser continues to the bit", function()
   end
 end)
 
-test("what is wrong is said", function()
+test("wrong arguments are errors", function()
   local list = parameters()
   local known = "adam, adan, muon, sgd, soap"
   raises(function() lv.optim.by_name "lion" end, "unknown optimiser 'lion'", known)

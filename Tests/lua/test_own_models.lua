@@ -452,7 +452,7 @@ test("slices of bytes are seen as those that come back", function()
   equal(lv.coder.decode(bytes, parts)[1]:tolist(), symbols:tolist())
 end)
 
-test("what slices cannot be is said", function()
+test("impossible slices are errors", function()
   local symbols = lv.tensor { { 0, 1 }, { 2, 3 } }:to "i32"
   local function of(means, scales, more)
     local model = { family = "slices", parameters = function() return means, scales end }

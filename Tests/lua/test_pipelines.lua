@@ -279,7 +279,7 @@ test("tables of values pass through CSV", function()
   equal(lv.csv.read(folder.path), nil)
 end)
 
-test("histograms count what lies in their range", function()
+test("histograms count numbers in their range", function()
   local counts, edges = lv.histogram(lv.tensor { -1, 0, 0.1, 0.5, 1, 3 }, 2, { 0, 1 })
   equal(counts:tolist(), { 2, 2 })
   equal(edges:tolist(), { 0, 0.5, 1 })

@@ -13,7 +13,7 @@ local function named(list, name)
   return found
 end
 
--- Where the text `words` stands.
+-- The position of the text `words`.
 local function at(list, words)
   for _, element in ipairs(list) do
     if element.name == "text" and element.text == words then
@@ -90,7 +90,7 @@ test("ticks are round, and distinguish narrow ranges", function()
   assert(not flat:svg():find "nan")
 end)
 
-test("what is not finite is a gap", function()
+test("infinite values are gaps", function()
   local nan, inf = 0 / 0, math.huge
   local p = lv.plot {}
   p:line("x", { 1, 2, 3, 4, 5, 6, 7 }, { 1, 2, nan, 4, inf, 6, 7 })

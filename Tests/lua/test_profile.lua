@@ -156,7 +156,7 @@ test("a module that fails, or moves, is left", function()
   equal(record_of(report, "Net.block.conv", "conv2d", false).calls, 1)
 end)
 
-test("what is not measured costs no record", function()
+test("without a profile there are no records", function()
   local net, x = Net(), lv.rand(1, 3, 20, 30)
   local before = lv.profile(function() end)
   local count = #before.records
@@ -164,7 +164,7 @@ test("what is not measured costs no record", function()
   equal(#before.records, count)
   equal(native.profile_is_on(), false)
   equal(require "lunerv.nn.watch".enter, nil)
-  -- What is older than the profile belongs to who reads it.
+  -- Values older than the profile are charged to their reader.
   local pending = net(x)
   local report = lv.profile(function() pending:evaluate() end)
   for _, row in ipairs(report.modules) do equal(row.path, "(outside of modules)") end
@@ -251,7 +251,7 @@ test("a debugger's hook sees the lines of blocks, callbacks and its coroutines",
   end
   equal(seen(function() block(x) end), 1)
   equal(seen(function() lv.no_grad(function() block(x) end) end), 1)
-  -- As in Lua, a coroutine has a hook of its own.
+  -- As in Lua, a coroutine has a separate hook.
   equal(seen(function() coroutine.wrap(function() block(x) end)() end), 0)
   equal(seen(function()
     coroutine.wrap(function()

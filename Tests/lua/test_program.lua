@@ -96,7 +96,7 @@ test("operators that programs in files may use stay for ever", function()
     count = count + 1
   end
   equal(#native.pure_operators, count) -- a new one is pinned here
-  -- What has an effect is none of them.
+  -- Operators with side effects are not among them.
   for name in pairs(known) do assert(native[name] and not name:find "_$", name) end
   for _, name in ipairs { "backward", "read_file", "seed", "save_safetensors", "uniform_" } do
     assert(native[name] and not known[name], name)

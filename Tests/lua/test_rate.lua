@@ -104,7 +104,7 @@ test("a file takes the bytes asked for, and not one more", function()
   raises(function() compress(folder, "--bytes 100") end, "100 bytes are too few", "at least")
 end)
 
-test("what was trained on its steps keeps them where the bytes allow it", function()
+test("trained step sizes are kept if the bytes allow it", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
   local model = lv.models.hnerv_boost { clip = clip, fc_dim = 8, enc_dim = { 8, 4 },
@@ -225,7 +225,7 @@ test("a resumed run towards a rate, or a quality, equals one that never stopped"
   end
 end)
 
-test("what was better before the stop is not lost", function()
+test("a better file from before the stop is not lost", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
   local o = options_of(folder, clip, "--bytes 6000")

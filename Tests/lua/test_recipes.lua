@@ -119,7 +119,7 @@ test("NeRV and E-NeRV by the fast recipe leave their parameters to the trunk", f
   end
 end)
 
-test("what is no recipe is refused in a line", function()
+test("an invalid recipe is a one-line error", function()
   local folder <close> = harness.folder()
   raises(function() recipes.get "slow" end, "recipe: expected one of fast, published", "'slow'")
   raises(function() recipes.get(folder.path .. "/none.lua") end, "recipe: ", "none.lua")

@@ -252,7 +252,7 @@ test("a training records its epochs, and resumes the record", function()
   equal(#record(parts).epochs, 4)
 end)
 
-test("what is missing or damaged is left out", function()
+test("missing or damaged parts are left out", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/run"
   write(path .. "/metrics.json", { psnr = 30 }) -- of a version without run.json
@@ -361,7 +361,7 @@ test("regress and compress end with their page, which nothing depends on", funct
   local text = assert(native.read_file(out .. "/report.html"))
   check(text)
   equal(select(2, text:gsub("<img ", "")), 9)
-  -- Where the page cannot be, and neither can the frames, the run is as it was.
+  -- If neither the page nor the frames can be written, the run is unchanged.
   os.remove(out .. "/report.html")
   native.make_dirs(out .. "/report.html/in/the/way")
   os.execute(("rm -r '%s/frames' && touch '%s/frames'"):format(out, out))
@@ -441,7 +441,7 @@ test("a page stays below five megabytes", function()
   has(text, "they are left out")
 end)
 
-test("what is asked for wrongly is named", function()
+test("errors name the wrong argument", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/run"
   fit(path)
@@ -499,7 +499,7 @@ local function browse(program, folder, path)
   return document, said, asked
 end
 
--- What a reader does, and what the page answers.
+-- Actions of a reader, and the page's reactions.
 local reader <const> = [[<script>
 setTimeout(function () {
   var answers = [];

@@ -263,7 +263,7 @@ test("the paper's first experiments", function()
   equal(lines, 3)
 end)
 
-test("what goes into a file beyond the paper, part by part", function()
+test("the additions to the paper's files, one by one", function()
   local folder <close> = harness.folder()
   local clip = moving(folder.path .. "/clip.mkv", 3)
   local _, rows = ablate(clip, folder.path .. "/out", "compression_parts", "--enc-dim", "4,2",
@@ -366,7 +366,7 @@ test("the masks are the paper's", function()
   equal(hidden "disperse", { 30, 150, 5 * 50 * 50 })
 end)
 
-test("what a mask hides is not learned from", function()
+test("masked pixels are not trained on", function()
   local folder <close> = harness.folder()
   local frames, changed = {}, {}
   local box = lv.ones(1, 1, 10, 20):pad { top = 10, bottom = 30, left = 30, right = 16 }

@@ -110,7 +110,7 @@ test("every kind takes a batch, and every loss", function()
   end
 end)
 
-test("what cannot be taken in a batch is said", function()
+test("frames that cannot be batched are errors", function()
   local Stubborn <const> = lv.nn.class("Stubborn", Line)
   function Stubborn:reconstruct(frame)
     return lines.at(self, type(frame.t) == "table" and frame.t[1] or frame.t)
@@ -269,7 +269,7 @@ test("a dataset of known length has epochs, and frames without numbers get some"
   near(run.metrics.psnr, lv.metrics.evaluate(run.model, clip).psnr, 1e-9)
 end)
 
-test("what is wrong with a dataset is said", function()
+test("wrong datasets are errors", function()
   local function refuses(given, ...)
     given.model = Line()
     raises(function() lv.train(given) end, ...)
@@ -415,7 +415,7 @@ test("callbacks get every event, in order, after the functions", function()
     .. ("function on_frame, a on_frame, b on_frame, "):rep(5) .. "a on_end, b on_end, c on_end")
 end)
 
-test("what is no callback is refused", function()
+test("an invalid callback is an error", function()
   local function refuses(callbacks, ...)
     raises(function()
       lv.train { model = Line(), clip = clip, epochs = 1, callbacks = callbacks }

@@ -48,7 +48,7 @@ local function run_all(folder)
     table.concat(numbers, " "), quoted(one)))
 end
 
--- What is wrong with what a program said, or nil.
+-- The fault of a program's output, or nil.
 local function problem(entry, said, code)
   local line = said:match "[^\n]*"
   local expected = "lunerv: " .. entry.message

@@ -1,4 +1,4 @@
--- Decoders whose frames are none, and those of frames that depend on each other and lie about it.
+-- Decoders with invalid frames, and frames with false references to each other.
 local image <const> = "return lv.zeros(1, 3, 12, 20) "
 local in_turn <const> = "function C:restart() end "
 

@@ -1,4 +1,5 @@
--- Probability models of weights that lie: what they return, when they are asked, what they change.
+-- Malicious probability models of weights: their results, the times of their calls, their side
+-- effects.
 local own <const> = "return { family = 'own', first = -9, "
 
 local function model(text, expected, more)
