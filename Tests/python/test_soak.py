@@ -154,7 +154,7 @@ class Disturbing(unittest.TestCase):
         self.assertEqual(kept.losses(path), {("run", 1): "0x1p+0", ("run", 2): "0x1p-1"})
         with open(path, "a", encoding="ascii") as log:
             log.write("disturbed 2 0x1p-2\n")
-        with self.assertRaisesRegex(Failure, "step 2 lost"):
+        with self.assertRaisesRegex(Failure, "step 2 had the loss"):
             kept.losses(path)
 
     def test_all_signals_are_dealt(self):
