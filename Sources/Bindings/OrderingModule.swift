@@ -33,7 +33,7 @@ enum OrderingModule {
   }
 
   /// A dimension, or options instead of it or after it.
-  private static func settled<O: LuaOptions>(
+  private static func resolve<O: LuaOptions>(
     _ d: Form<Int, O>, _ given: O?, _ dim: (O) -> Int?, _ name: String
   ) throws -> (dim: Int?, options: O) {
     switch d {

@@ -36,7 +36,7 @@ private struct Varying: ReductionOptions {
 }
 
 /// The arguments of a reduction, in any of its forms.
-private func settled<O: ReductionOptions>(
+private func resolve<O: ReductionOptions>(
   _ x: Tensor, _ name: String, _ dims: Form<Dimensions, O>, _ keep: Form<Bool, O>
 ) throws -> (dims: [Int]?, keep: Bool, options: O) {
   // Most calls have no options.
