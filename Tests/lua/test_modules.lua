@@ -123,10 +123,10 @@ end)
 test("lists are lists and nothing else", function()
   local a, b = nn.Linear(1, 1), nn.Linear(1, 1)
   raises(function() return nn.List(a) end, "List: expected a list, got Linear")
-  raises(function() return nn.List({ a }, b) end, "List: expected one list, got 1 values more")
+  raises(function() return nn.List({ a }, b) end, "List: expected one list, got 1 more values")
   raises(function() return nn.List { first = a } end, "the key 'first'")
   raises(function() return nn.Sequential({ a }, b) end,
-    "nn.Sequential: expected one list, got 1 values more")
+    "nn.Sequential: expected one list, got 1 more values")
   raises(function() return nn.Sequential() end, "nn.Sequential: expected a list, got nil")
   raises(function() return nn.Sequential(nn.GELU) end, "nn.Sequential: step 1: expected a module "
     .. "or a function, got the class GELU: call it, GELU(…)")
