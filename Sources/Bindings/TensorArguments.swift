@@ -207,7 +207,7 @@ struct Numbers: LuaArgument {
     }
     guard shape.count > depth, shape[depth] == count else {
       throw LuaTypeMismatch(
-        "rows of different length: \(count) where \(shape.count > depth ? shape[depth] : 0) before"
+        "rows of different length: \(count) after \(shape.count > depth ? shape[depth] : 0)"
       )
     }
     // The same row may occur several times.

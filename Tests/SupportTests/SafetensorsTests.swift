@@ -134,8 +134,8 @@ import Testing
 
   /// Headers that must be rejected, each with a part of the expected message.
   @Test(arguments: [
-    ("[]", "no JSON object"),
-    (" {}", "no JSON object"),
+    ("[]", "not a JSON object"),
+    (" {}", "not a JSON object"),
     ("{}x", "unexpected text"),
     (#"{"a":1}"#, "tensor 'a'"),
     (#"{"a":{"dtype":"U8","shape":[4]}}"#, "'data_offsets'"),

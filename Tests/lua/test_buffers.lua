@@ -46,7 +46,7 @@ test("constants and parameters made of parts of tensors are loaded, and stored i
   equal(names.buffers, 12)
   equal(#assert(lv.codec.open(path)), 3)
   -- A part that a user takes of a tensor is separate storage.
-  raises(function() lv.zeros(4):view(2, 2):copy_(lv.ones(2, 2)) end, "a value of its own")
+  raises(function() lv.zeros(4):view(2, 2):copy_(lv.ones(2, 2)) end, "returns a separate value")
 end)
 
 -- Each frame is half the previous one, which the decoder stores itself.

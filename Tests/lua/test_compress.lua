@@ -554,7 +554,7 @@ test("the commands", function()
   equal(sum, video.bytes)
   commands.eval { path, clip.path, "--json" }
   equal(lv.json.decode(said[#said]).bytes, video.bytes)
-  raises(function() commands.info { clip.path } end, "no .lnv file")
+  raises(function() commands.info { clip.path } end, "not an .lnv file")
   raises(function() commands.eval { path, clip.path, "--frames", "2" } end, "3 frames")
 end)
 

@@ -248,7 +248,7 @@ test("a model that cannot be stored is an error before a file is written", funct
   refused(function() end, "no module returns it")
   refused(lv.nn.GELU(), "model: expected a table with a family, or a function")
   refused("laplace", "option 'model': expected table or function, got string")
-  refused(require "fickle", "it must choose the same")
+  refused(require "fickle", "make the same choices")
   refused(require "floats", "weights: weight 1", "got 1.5: floats may differ")
   refused(require "wrong", "the model of 'stem.weight': expected a table with a family", "without")
   -- Strings have methods here, but not where the file will be read.

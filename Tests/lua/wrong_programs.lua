@@ -66,7 +66,7 @@ add("shape", {
     "wrong.lua:2: softmax: dimension 3 does not exist in a tensor of 2" },
   { lv .. "lv.zeros(3):item()", "wrong.lua:2: item: expected one element, got shape (3)" },
   { lv .. "lv.tensor { { 1, 2 }, { 3 } }",
-    "wrong.lua:2: tensor: argument 1 (numbers): rows of different length: 1 where 2 stood before" },
+    "wrong.lua:2: tensor: argument 1 (numbers): rows of different length: 1 after 2" },
   { lv .. "lv.stack { lv.zeros(2), lv.zeros(3) }",
     "wrong.lua:2: stack: expected tensors of one shape, got (2) and (3)" },
   { lv .. "lv.where(lv.zeros(3):gt(0), lv.zeros(2), lv.zeros(3))",
@@ -99,8 +99,8 @@ add("index", {
     "wrong.lua:2: tensor: dimension 1: expected a number, {}, {first, last} or {first, last, "
     .. "step}, got string" },
   { lv .. "for i, row in lv.zeros(3) do print(i) end",
-    "wrong.lua:2: call: expected a function, got a tensor (x[i] is a part of it, ipairs(x) goes "
-    .. "through its rows)" },
+    "wrong.lua:2: call: expected a function, got a tensor (x[i] is a part of it, ipairs(x) "
+    .. "iterates over its rows)" },
   { lv .. "for i, row in pairs(lv.zeros(3)) do print(i) end",
     "wrong.lua:2: pairs: expected a table, got a tensor (ipairs(x) iterates over its rows)" },
   { lv .. "if lv.zeros(1) < nil then print 'less' end",
