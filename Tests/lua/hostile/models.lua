@@ -10,9 +10,9 @@ end
 
 return {
   { class = "models that lie", programs = {
-    model("return 7", "not return a probability model"), model("return {}", "not return a probability model"),
-    model("return lv", "not return a probability model"), model("return lv.zeros(1)", "not return a probability model"),
-    model("return { family = 7 }", "not return a probability model"),
+    model("return 7", "not return a prob"), model("return {}", "not return a prob"),
+    model("return lv", "not return a prob"), model("return lv.zeros(1)", "not return a prob"),
+    model("return { family = 7 }", "not return a prob"),
     model("return { family = 'nonsense' }", "unknown family"),
     model("return setmetatable({}, { __index = function() return 'own' end })", "section '"),
     model("return function() return 7 end", "expected a table with a family"),
