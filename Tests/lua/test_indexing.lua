@@ -123,7 +123,7 @@ test("earlier results of a tensor do not see writes to it, nor write to it", fun
   raises(function() x[{ { 1, 2 } }][1] = 5 end, own, ":clone()")
   raises(function() x[{ { 1, 2 } }]:fill_(5) end, "fill_: " .. own)
   raises(function() y[1][1][1] = 5 end, "tensor: " .. own, "x[{ … }] = y")
-  raises(function() y:view(-1)[1] = 5 end, "what :view gives")
+  raises(function() y:view(-1)[1] = 5 end, ":view returns")
   -- A copy is separate storage.
   local copy = y[1]:clone()
   copy[1] = 0
