@@ -173,7 +173,7 @@ import Testing
       "{\"\u{E9}\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"e\u{301}\":"
         + "{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}", "two tensors"
     ),
-    (#"{"__metadata__":[],"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, "no object"),
+    (#"{"__metadata__":[],"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, "not an object"),
     (
       #"{"__metadata__":{"k":1},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
       "metadata 'k'"
