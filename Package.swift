@@ -5,7 +5,7 @@ import PackageDescription
 // SIMD code needs the instruction set named at compile time: without it every fused
 // multiply-add is a call into libm. One value serves the whole package, because targets
 // built for different processors share generic specialisations. It is the best of two that
-// this machine has; LUNERV_MARCH overrides it, as for a binary that travels, and
+// this machine has; LUNERV_MARCH overrides it, as for a portable binary, and
 // LUNERV_MARCH=baseline builds for the platform's oldest processor.
 func machineMarch() -> String {
   #if arch(x86_64)
@@ -150,7 +150,7 @@ let package = Package(
     .target(
       name: "LunervModule", dependencies: ["Bindings", "LuaBridge", "CLunervModule", "Support"],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: module),
-    // A module `lunerv` beside `Lunerv` would be the same file where case does not count.
+    // Modules `lunerv` and `Lunerv` would be the same file if case does not count.
     .executableTarget(
       name: "LunervCommand",
       dependencies: [

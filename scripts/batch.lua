@@ -100,34 +100,34 @@ local threads <const> = options_of("clip", "clip.lnv").threads
 -- Names from folders and other programs' messages are not to steer the terminal.
 local function say(text, ...) print(printable(text:format(...))) end
 
-local function start(told)
-  local left_out <const> = told.left_out
+local function print_start(batch)
+  local left_out <const> = batch.left_out
   if #left_out > 0 then
-    say_aside(("note: left out, as their names are no videos': %s%s\n"):format(
+    say_aside(("note: left out, not videos by their names: %s%s\n"):format(
       table.concat(left_out, ", ", 1, math.min(#left_out, 5)),
       #left_out > 5 and (" and %d more"):format(#left_out - 5) or ""))
   end
-  for _, name in ipairs(told.unreadable) do
+  for _, name in ipairs(batch.unreadable) do
     say_aside(("%s/%s: failed: the name is not UTF-8; rename it\n"):format(o.input, name))
   end
-  for _, row in ipairs(told.done) do say("%s: done before", row.clip) end
-  print(("%d clips to compress, %d at once"):format(told.waiting, o.jobs))
+  for _, row in ipairs(batch.done) do say("%s: done before", row.clip) end
+  print(("%d clips to compress, %d at once"):format(batch.waiting, o.jobs))
 end
 
 local result <const> = lv.batch {
   clips = clips_of(o.input), out = o.out, jobs = o.jobs, retries = o.retries, resume = o.resume,
-  threads = threads, suffix = ".lnv", on_start = start, share = o.share, part = o.part,
+  threads = threads, suffix = ".lnv", on_start = print_start, share = o.share, part = o.part,
   merge = o.merge or false, deadline = o.deadline,
   columns = { "clip", "file", "status", "bytes", "bpp", "psnr", "psnr_8bit", "ms_ssim", "frames",
     "seconds", "message" },
   each = function(clip, out)
-    local asked, words = options_of(clip, out .. ".lnv")
-    asked.resume = o.resume
-    return (commands.compress_file(asked, function(line) say_aside(line .. "\n") end, words))
+    local options, words = options_of(clip, out .. ".lnv")
+    options.resume = o.resume
+    return (commands.compress_file(options, function(line) say_aside(line .. "\n") end, words))
   end,
-  done = function(kept, out)
+  done = function(row, out)
     local info = lv.codec.info(out .. ".lnv")
-    return info and info.bytes == kept.bytes
+    return info and info.bytes == row.bytes
   end,
   on_clip = function(row)
     if row.status == "done" then

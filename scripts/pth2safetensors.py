@@ -29,7 +29,7 @@ STEP_LIMIT, DEPTH_LIMIT = 2_000_000, 64
 # Names ------------------------------------------------------------------------------------------
 
 
-class Walk:
+class Traversal:
     """Visits what is in dictionaries and lists. What is shared is visited each time, so that the
     number of steps is limited."""
 
@@ -72,28 +72,28 @@ def inner(value, key):
     raise Refused("it has no '%s' (known: %s)" % (printable(key), ", ".join(known[:20]) or "none"))
 
 
-def chosen(value, walk, depth=0):
+def chosen(value, traversal, depth=0):
     """The dictionary with the parameters, its key where it is an inner one, and the keys of others
     with tensors."""
     if type(value) is not dict or any(isinstance(v, (Tensor, Odd)) for v in value.values()):
         return value, None, []
-    keys = [key for key in value if type(key) is str and walk.has_tensors(value[key])]
+    keys = [key for key in value if type(key) is str and traversal.has_tensors(value[key])]
     usual = [key for key in USUAL_KEYS if key in keys]
     if len(keys) > 1 and not usual:
         raise Refused("several entries hold tensors: say --key, one of " + shown(keys))
     if not keys or depth > DEPTH_LIMIT:
         return value, None, []
     key = usual[0] if usual else keys[0]
-    found, further, rest = chosen(value[key], walk, depth + 1)
+    found, further, rest = chosen(value[key], traversal, depth + 1)
     rest = [other for other in keys if other != key] + [key + "." + other for other in rest]
     return found, key if further is None else key + "." + further, rest
 
 
-def named(value, walk, prefixes, listing=False):
+def named(value, traversal, prefixes, listing=False):
     """({name: tensor}, names of entries that are no tensors). Tensors that cannot be written are
     refused, unless they are only listed."""
     tensors, others, length, used = {}, [], 0, set()
-    for path, item in walk.leaves(value):
+    for path, item in traversal.leaves(value):
         length += sum(len(str(part)) + 1 for part in path)
         if length > HEADER_LIMIT:
             raise Refused("names of more than %d characters" % HEADER_LIMIT)
@@ -131,12 +131,12 @@ def shown(names):
 
 def convert(options):
     value, big, size = read_checkpoint(options.input, set(options.inert))
-    walk = Walk()
+    traversal = Traversal()
     if options.key is not None:
         value, key, rest = inner(value, options.key), None, []
     else:
-        value, key, rest = chosen(value, walk)
-    tensors, others = named(value, walk, options.strip_prefix, options.list)
+        value, key, rest = chosen(value, traversal)
+    tensors, others = named(value, traversal, options.strip_prefix, options.list)
     if options.list:
         width = max(map(len, map(printable, tensors)))
         for name, tensor in tensors.items():

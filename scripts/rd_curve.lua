@@ -60,7 +60,7 @@ local function worst_of(points)
   return worst
 end
 
--- At most this many rates below ours, each half of the one before.
+-- At most this many rates below ours, each half of the previous one.
 local most_lower <const> = 4
 
 for _, codec in ipairs(lv.reference.codecs) do
@@ -137,7 +137,7 @@ for _, curve in ipairs(curves) do
   picture:points(curve.name, bpp, psnr)
 end
 assert(picture:save(o.out .. "/curve.svg"))
-pages.beside(o.out, o.out .. "/report.html")
+pages.next_to(o.out, o.out .. "/report.html")
 
 for _, note in ipairs(notes) do print(note) end
 print(("%s/curve.svg, curve.csv and curve.json hold the curves"):format(o.out))

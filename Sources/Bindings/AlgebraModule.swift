@@ -49,7 +49,7 @@ enum AlgebraModule {
     s.pure(
       "solve", params: ["b"],
       doc: """
-        x with a·x = b: matrices a (…, n, n), and b (…, n, k), or (…, n) beside as many matrices.
+        x with a·x = b: matrices a (…, n, n), and b (…, n, k), or (…, n) for as many matrices.
         Leading sizes stretch. A singular matrix is an error.
 
             local x = a:solve(b)

@@ -2,8 +2,8 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Other arrangements for Lua: running sums, mirrored and rolled dimensions, triangles, grids, and
-/// products of matrices in other words.
+/// Arrangements for Lua: running sums, flipped and rolled dimensions, triangles, grids, and further
+/// names for products of matrices.
 enum ArrangingModule {
   static func define(_ s: TensorSurface) {
     moves(s)
@@ -76,7 +76,8 @@ enum ArrangingModule {
     static var luaFields: [LuaField<Grid>] {
       [
         LuaField(
-          "indexing", \.indexing, doc: "'ij': the first list runs down, or 'xy': to the right")
+          "indexing", \.indexing,
+          doc: "'ij': the first list runs down; or 'xy': it runs to the right")
       ]
     }
   }
@@ -127,7 +128,7 @@ enum ArrangingModule {
       doc: """
         The sum of products that an equation names.
         Unlike PyTorch, sizes of 1 stretch only where `...` stands for them. Letters name dimensions:
-        those missing behind the arrow are summed, a letter twice in one tensor is its diagonal.
+        those missing after the arrow are summed, a letter twice in one tensor is its diagonal.
         Without an arrow the result has what `...` stands for, then what occurs once, in the
         alphabet's order. Products are computed by matmul, of several tensors from left to right.
 

@@ -3,8 +3,8 @@ import LuaBridge
 import Support
 import Tensors
 
-/// The frequencies of one family of distributions, for symbols that have a mean and a scale each:
-/// what lv.coder's family "slices" codes with.
+/// The frequencies of one family of distributions, for symbols that each have a mean and a scale.
+/// The family "slices" of lv.coder uses it.
 final class BellCoding: LuaObject {
   static var luaName: String { "coding_bells" }
   var tables: BellTables
@@ -43,7 +43,7 @@ final class BellCoding: LuaObject {
   static func define(_ m: LuaModule) -> LuaClass<BellCoding> {
     m.define(
       "coder_bells", params: ["family"],
-      doc: "The frequencies of a family, for symbols that have a mean and a scale each."
+      doc: "The frequencies of a family, for symbols that each have a mean and a scale."
     ) { (name: String) -> BellCoding in
       guard let family = Distribution.Family.allCases.first(where: { "\($0)" == name }) else {
         let names = Distribution.Family.allCases.map { "\($0)" }.sorted().joined(separator: ", ")

@@ -4,9 +4,9 @@ import LuaBridge
 import Support
 import Tensors
 
-/// What `lunerv bench` needs beside what everyone uses.
+/// What only `lunerv bench` needs.
 enum BenchModule {
-  /// A convolution by its sizes; one number serves both directions.
+  /// The sizes of a convolution; one number serves both directions.
   private struct Shape: LuaOptions {
     var inputs = 1
     var outputs = 1
@@ -50,11 +50,11 @@ enum BenchModule {
     ) { () -> Double in Roof.bandwidth() }
     m.define(
       "interpreter_seconds",
-      doc: "Seconds that Lua itself has taken, outside native functions, since the first call."
+      doc: "Seconds spent in Lua itself, outside native functions, since the first call."
     ) { [weak lua] () -> Double in lua?.stopwatch.seconds ?? 0 }
     m.define(
       "convolution_choice", params: ["shape"],
-      doc: "The algorithm that computes such a convolution; nil: the slow one for all shapes."
+      doc: "The algorithm that computes such a convolution; nil: the general one, which is slow."
     ) { (s: Shape) -> String? in Convolution.algorithm(for: try s.checked())?.rawValue }
     m.define(
       "convolution_algorithms", params: ["shape"], doc: "All that can compute such a convolution."
@@ -64,7 +64,7 @@ enum BenchModule {
     }
     m.define(
       "force_convolution", params: ["algorithm"],
-      doc: "Has an algorithm serve every shape that it can; nil: the best for each shape again."
+      doc: "Uses an algorithm for every shape that it supports; nil: the best for each shape again."
     ) { (name: String?) in
       guard let name else {
         Convolution.forced = nil
@@ -79,10 +79,10 @@ enum BenchModule {
     m.define(
       "work_charged", params: ["f", "limit", "memory"],
       doc:
-        "The units of Work that a function charges. They end in an error at `limit`, as tensors do at `memory` bytes."
+        "The units of Work that a function charges. Beyond `limit` it is an error, as are tensors beyond `memory` bytes."
     ) { (f: LuaFunction, limit: Int?, memory: Int?) -> Int in
       let before = (work: session.workLeft, memory: session.memoryLimit)
-      // All units are counted but where there is no end to them.
+      // Units are only counted if there is a limit.
       let allowed = min(max(limit ?? .max - 1, 0), .max - 1)
       session.workLeft = allowed
       if let memory { session.memoryLimit = max(memory, 0) }
@@ -90,7 +90,7 @@ enum BenchModule {
       try f.call()
       return allowed - session.workLeft
     }
-    m.define("executable", doc: "The path of the running program where that is lunerv, or nil.") {
+    m.define("executable", doc: "The path of the running program if that is lunerv, or nil.") {
       () -> String? in
       guard DecoderProgram.isCommand, let path = realpath("/proc/self/exe", nil) else { return nil }
       defer { free(path) }

@@ -11,11 +11,12 @@ enum ClaimModule {
   static func define(_ m: LuaModule) -> LuaClass<Claim> {
     m.define(
       "claim", params: ["path", "owner"],
-      doc: "Creates a file that beats while this process has it; nil where it is there already."
+      doc:
+        "Creates a file that this process renews while it holds it; nil if the file exists already."
     ) { (path: String, owner: String) -> LuaResults in
       LuaResults(try Claim.take(path, owner: owner))
     }
-    m.define("process_name", doc: "This machine and process, and when it started.") {
+    m.define("process_name", doc: "This machine, this process, and when it started.") {
       () -> LuaResults in
       var name = [CChar](repeating: 0, count: 256)
       gethostname(&name, name.count - 1)
@@ -25,7 +26,7 @@ enum ClaimModule {
     }
     m.define(
       "process_start", params: ["pid"],
-      doc: "When a process of this machine started, in its clock's ticks; nil where there is none."
+      doc: "When a process of this machine started, in its clock's ticks; nil if there is none."
     ) { (pid: Int) -> Int? in Environment.processStart(pid) }
     m.define("sleep", params: ["seconds"], doc: "Waits; Ctrl-C ends it.") { (seconds: Double) in
       let until = Environment.monotonicTime() + min(max(seconds, 0), 1e9)

@@ -4,7 +4,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// The entropy coder, as lv.coder has it.
+/// The entropy coder behind lv.coder.
 enum CoderModule {
   /// A model as a table of integers.
   struct Model: LuaOptions {
@@ -19,9 +19,9 @@ enum CoderModule {
         LuaField("family", \.family, doc: "gaussian, laplace, logistic, adaptive or table"),
         LuaField("mean", \.mean, doc: "in 256ths of a symbol"),
         LuaField("scale", \.scale, doc: "i of 2^(i/16 − 4)"),
-        LuaField("first", \.first, doc: "the least symbol with a frequency of its own"),
+        LuaField("first", \.first, doc: "the smallest symbol that has a frequency"),
         LuaField("count", \.count, doc: "how many symbols have one"),
-        LuaField("weights", \.weights, doc: "what frequencies are in proportion to"),
+        LuaField("weights", \.weights, doc: "the frequencies, up to a common factor"),
       ]
     }
 
@@ -43,7 +43,7 @@ enum CoderModule {
     }
 
     private func distribution(_ kind: Distribution.Family) throws -> Known {
-      // A table of some thousand frequencies.
+      // A table of several thousand frequencies.
       try Work.charge(1 << 15)
       return .fixed(
         FrequencyTable(
@@ -127,7 +127,7 @@ enum CoderModule {
     }
   }
 
-  /// The coder's errors as ours.
+  /// Converts the coder's errors.
   static func coding<R>(_ body: () throws -> R) throws -> R {
     do { return try body() } catch let error as CoderError {
       throw LunervError(error == .tooManySymbols ? .argument : .data, "coder: \(error)")
@@ -188,13 +188,13 @@ enum CoderModule {
   private static func tables(_ m: LuaModule) -> LuaClass<CodingTable> {
     m.define(
       "coder_table", params: ["model"],
-      doc: "The frequencies of a model that does not learn, for one symbol after another."
+      doc: "The frequencies of a model that does not adapt, for one symbol after another."
     ) { (model: Model) -> CodingTable in
       try Work.decoding(symbols: model.weights?.count ?? 0) {}
       return try coding {
         guard case .fixed(let table) = try model.known() else {
           throw LunervError(
-            .argument, "expected a model that does not learn, got \(model.family)")
+            .argument, "expected a model that does not adapt, got \(model.family)")
         }
         return CodingTable(table)
       }
@@ -228,7 +228,7 @@ enum CoderModule {
     }
     c.method(
       "bells", params: ["symbols", "tables", "means", "scales"],
-      doc: "Adds symbols, each by a distribution of its own."
+      doc: "Adds symbols, each with its own distribution."
     ) { (w: CodingWriter, symbols: Symbols, tables: BellCoding, means: Tensor, scales: Tensor) in
       let list = try symbols.values()
       let bells = try BellCoding.Bells(means, scales, count: list.count)
@@ -237,7 +237,7 @@ enum CoderModule {
     }
     c.method(
       "tensor", params: ["tensor", "step"],
-      doc: "Adds the steps of a tensor; its symbols, which are left to add."
+      doc: "Adds the steps of a tensor; returns its symbols, which are added separately."
     ) { (writer: CodingWriter, t: Tensor, step: Tensor) -> Tensor in
       let item = try CompressionModule.item(t, step: step)
       writer.tensors.encode(steps: item.steps)
@@ -265,7 +265,7 @@ enum CoderModule {
     c.method("decode", params: ["shape", "model"], doc: "The next symbols as an i32 tensor.") {
       (reader: CodingReader, shape: [Int], model: Model) -> Tensor in
       try coding {
-        // A shape that memory cannot hold is refused before anything is decoded.
+        // Shapes that do not fit into memory are rejected before anything is decoded.
         let empty = try Tensor.full(0, shape, .i32)
         return try reader.decoding(empty.count) {
           let decoded: [Int32]
@@ -281,7 +281,7 @@ enum CoderModule {
     }
     c.method(
       "bells", params: ["tables", "means", "scales"],
-      doc: "The next symbols, each by a distribution of its own: of the means' shape."
+      doc: "The next symbols, each with its own distribution, in the shape of the means."
     ) { (reader: CodingReader, tables: BellCoding, means: Tensor, scales: Tensor) -> Tensor in
       return try reader.decoding(means.count) {
         let bells = try BellCoding.Bells(means, scales, count: means.count)
@@ -297,7 +297,9 @@ enum CoderModule {
       (reader: CodingReader, rows: Int) -> [Double] in
       try coding { try reader.tensors.decodeSteps(rows: rows).map { Double($0) } }
     }
-    c.method("fitted", params: ["shape"], doc: "Symbols, and before them the model they have.") {
+    c.method(
+      "fitted", params: ["shape"], doc: "The next model, and the symbols that were coded with it."
+    ) {
       (reader: CodingReader, shape: [Int]) -> Tensor in
       try coding {
         let empty = try Tensor.full(0, shape, .i32)
@@ -311,7 +313,7 @@ enum CoderModule {
       try Work.decodingSymbol()
       return try coding { Int(try reader.tensors.decoder.decode(with: table.table)) }
     }
-    c.method("finish", doc: "Checks that these were all symbols.") { (reader: CodingReader) in
+    c.method("finish", doc: "Checks that all symbols were decoded.") { (reader: CodingReader) in
       try coding { try reader.tensors.decoder.finish() }
     }
     return c
@@ -332,21 +334,21 @@ final class CodingTable: LuaObject {
   }
 }
 
-/// Symbols on their way to bytes.
+/// An encoder's state.
 final class CodingWriter: LuaObject {
   static var luaName: String { "coding_writer" }
   var tensors: ModelledTensors.Writer
   init() throws { tensors = try ModelledTensors.Writer() }
 }
 
-/// Bytes on their way to symbols.
+/// A decoder's state.
 final class CodingReader: LuaObject {
   static var luaName: String { "coding_reader" }
   var tensors: ModelledTensors.Reader
   init(_ bytes: [UInt8]) throws { tensors = try ModelledTensors.Reader(bytes) }
 
-  /// Runs `body`, which decodes so many symbols. One that fails has read none: it may be called once
-  /// more, when there is memory.
+  /// Runs `body`, which decodes `count` symbols. If it fails, nothing has been read, so it may be
+  /// called again once there is memory.
   func decoding<R>(_ symbols: Int, _ body: () throws -> R) throws -> R {
     let before = tensors
     do { return try Work.decoding(symbols: symbols, body) } catch {

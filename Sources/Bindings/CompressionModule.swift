@@ -5,19 +5,19 @@ import Support
 import Tensors
 import VideoIO
 
-/// The embeddings of a file, decoded group by group as they are asked for.
+/// The embeddings of a file, decoded by groups on demand.
 final class EmbeddingStore: LuaObject {
   static var luaName: String { "embeddings" }
   private let stored: StoredEmbeddings
   private let shape: [Int]
   private let count: Int
-  /// Frames of the group that was asked for last, from `first` on.
+  /// The frames of the last group requested, from `first` on.
   private var first = 0
   private var values: [[Float]] = []
-  /// Where groups are too large to be kept.
+  /// For groups that are too large to cache.
   private var reader: StoredEmbeddings.Reader?
 
-  /// Numbers of a group up to which all of them are kept.
+  /// The most numbers that a cached group may have.
   private static let mostKept = 1 << 22
 
   init(_ stored: StoredEmbeddings, shape: [Int]) {
@@ -45,7 +45,7 @@ final class EmbeddingStore: LuaObject {
       }
       return
     }
-    // Frame by frame, from the start of the group where the last one lies behind.
+    // Decodes frame by frame; restarts the group if the frame lies before the last one.
     var next = reader
     reader = nil
     values = []
@@ -68,7 +68,7 @@ enum CompressionModule {
     static var luaFields: [LuaField<Quantise>] {
       [
         LuaField("offset", \.offset, doc: "what is subtracted before and added after (none)"),
-        LuaField("noise", \.noise, doc: "what is added to the codes in place of rounding (none)"),
+        LuaField("noise", \.noise, doc: "what is added to the codes instead of rounding (none)"),
       ]
     }
   }
@@ -99,7 +99,7 @@ enum CompressionModule {
     }
   }
 
-  /// An error about data names the section it was found in.
+  /// Adds the section's name to an error about data.
   static func section<R>(_ name: String, _ body: () throws -> R) throws -> R {
     do { return try body() } catch let error as LunervError where error.kind == .data {
       throw LunervError(.data, "section '\(name)': \(error.message)")
@@ -129,7 +129,7 @@ enum CompressionModule {
       doc: """
         step·round((x − offset)/step) + offset: what a file's integers give back.
         Gradients to x pass straight through the rounding (arXiv 1308.3432); that to step is what
-        rounding changed, that to offset is 0. With `noise` it is added to the codes in place of
+        rounding changed, that to offset is 0. With `noise` it is added to the codes instead of
         rounding.
 
             local rough = weight:quantise(step)
@@ -172,7 +172,7 @@ enum CompressionModule {
   private static func container(_ m: LuaModule) {
     m.define(
       "lnv_pack", params: ["kinds", "payloads", "level"],
-      doc: "The bytes of a file of these sections, for readers that know the level at least."
+      doc: "The bytes of a file of these sections, for readers of this level or later."
     ) { (kinds: [String], payloads: [LuaBytes], level: Int?) -> LuaBytes in
       guard let floor = UInt8(exactly: level ?? 1), floor <= Container.level else {
         throw LunervError(
@@ -228,7 +228,7 @@ enum CompressionModule {
     }
     m.define(
       "lnv_read_clip", params: ["bytes"],
-      doc: "Height, width, frames, frames a second, and the timestamps where they vary."
+      doc: "Height, width, frames, frames per second, and the timestamps if they vary."
     ) { (bytes: LuaBytes) -> LuaResults in
       let clip = try section("clip") { try StoredClip(bytes.bytes) }
       let times = clip.times == nil ? nil : (0..<clip.frames).map { clip.seconds($0) }
@@ -243,7 +243,7 @@ enum CompressionModule {
   private static func segmentTable(_ m: LuaModule) {
     m.define(
       "lnv_segments", params: ["frames", "parts"],
-      doc: "The section that splits a clip: of each segment its frames and which parts it has."
+      doc: "The section that splits a clip: for each segment, its frames and its own parts."
     ) { (frames: [Int], parts: [Int]) -> LuaBytes in
       guard frames.count == parts.count, frames.allSatisfy({ $0 > 0 }) else {
         throw LunervError(.argument, "lnv_segments: expected frames and parts of each segment")
@@ -257,7 +257,7 @@ enum CompressionModule {
     }
     m.define(
       "lnv_read_segments", params: ["bytes", "frames"],
-      doc: "The frames and the parts of each segment of a clip of so many frames."
+      doc: "The frames and the parts of each segment of a clip with this number of frames."
     ) { (bytes: LuaBytes, frames: Int) -> LuaResults in
       let stored = try section("segments") { try StoredSegments(bytes.bytes, frames: frames) }
       return LuaResults(
@@ -287,14 +287,14 @@ enum CompressionModule {
     return steps
   }
 
-  /// A tensor on the grid of its step, or of its rows'.
+  /// A tensor rounded to multiples of its step, or of its rows' steps.
   static func item(_ t: Tensor, step: Tensor) throws -> StoredTensors.Item {
     let steps = try storedSteps(step, for: t)
     return StoredTensors.Item(
       symbols: try StoredStep.symbols(of: try floats(t), steps: steps), steps: steps)
   }
 
-  /// The numbers that tensors start from, as uniform_(−2²⁴, 2²⁴) draws them.
+  /// The numbers that initialise tensors, as uniform_(−2²⁴, 2²⁴) draws them.
   private static func draw(_ from: Origin, _ count: Int) -> [Int32] {
     var generator = Philox(seed: from.seed, counter: from.counter)
     return generator.integers(count)
@@ -321,7 +321,7 @@ enum CompressionModule {
     m.define(
       "encode_tensors", params: ["tensors", "steps", "options"],
       doc:
-        "Quantised tensors as bytes, and the kind of their section; each has one step, or one for each of its first dimension. options.origins: of each the seed and counter it was drawn from, or none."
+        "Quantised tensors as bytes, and the kind of their section; each has one step, or one for each of its first dimension. options.origins: for each, the seed and counter that it was drawn from, or an empty list."
     ) { (tensors: [Tensor], steps: [Tensor], o: Coding) -> LuaResults in
       guard tensors.count == steps.count else {
         throw LunervError(
@@ -338,7 +338,7 @@ enum CompressionModule {
     m.define(
       "round_for_rate", params: ["tensor", "step", "sensitivity", "price", "options"],
       doc:
-        "A tensor quantised by what its bits are worth (RateAwareRounding); options.origins: its own, in a list."
+        "A tensor quantised with regard to the bits it costs (RateAwareRounding); options.origins: its origin, in a list."
     ) {
       (t: Tensor, step: Tensor, sensitivity: Tensor, price: Double, o: Coding) -> Tensor in
       guard sensitivity.dtype == .f32, sensitivity.shape == t.shape else {
@@ -356,7 +356,7 @@ enum CompressionModule {
       "decode_tensors", params: ["kind", "bytes", "shapes"],
       doc: "The tensors that encode_tensors was given, quantised."
     ) { (kind: String, bytes: LuaBytes, shapes: [[Int]]) -> [Tensor] in
-      // Whoever knows the shapes has bounded them; together they must fit memory.
+      // The caller has bounded each shape; together they must fit into memory.
       let (known, count) = try sizes(of: shapes)
       return try Work.decoding(symbols: count, models: shapes.count) {
         let items = try section(kind) {
@@ -369,7 +369,7 @@ enum CompressionModule {
     }
   }
 
-  /// Shapes that memory can hold, one by one and together, and how many numbers they have in all.
+  /// The shapes, each and all together small enough for memory, and their total number of elements.
   private static func sizes(of shapes: [[Int]]) throws -> ([[Int]], Int) {
     let empty = try shapes.map { try Tensor.full(0, $0) }
     return (empty.map(\.shape), empty.reduce(0) { $0 + $1.count })
@@ -381,7 +381,7 @@ enum CompressionModule {
     m.define(
       "encode_embeddings", params: ["frames", "step", "offset", "options"],
       doc:
-        "The embeddings of all frames, a list of tensors alike, as bytes, and the kind of their section."
+        "The embeddings of all frames, a list of tensors of one shape, as bytes, and the kind of their section."
     ) { (frames: [Tensor], step: Double, offset: Double, o: Coding) -> LuaResults in
       let (stored, shift) = (StoredStep.rounded(Float(step)), Float(offset))
       guard shift.isFinite else {
@@ -401,7 +401,7 @@ enum CompressionModule {
     }
     m.define(
       "decode_embeddings", params: ["kind", "bytes", "frames", "shape"],
-      doc: "What encode_embeddings was given, quantised; ask it for :frame(i)."
+      doc: "The tensors that encode_embeddings was given, quantised: see :frame(i)."
     ) { (kind: String, bytes: LuaBytes, frames: Int, shape: [Int]) -> EmbeddingStore in
       let empty = try Tensor.full(0, shape)
       guard frames > 0, frames <= 1 << 40 / max(empty.count, 1) else {

@@ -5,21 +5,20 @@ import LuaBridge
 import Support
 import Tensors
 
-/// The other side of a ``DecoderProcess``: gives up all rights, takes a file from its input, and
-/// answers there.
+/// The child's side of a ``DecoderProcess``: gives up all rights, receives a file, and answers
+/// requests for frames.
 public enum ConfinedDecoder {
   public static let command = DecoderProcess.command
-  /// Lua objects of a program, and the file itself, have so much room.
+  /// For the Lua objects of a program, and for the file itself.
   private static let heapLimit = 128 << 20
-  /// Address space that is promised, not touched: stacks, the allocator's reserve, the BLAS's; and
-  /// what entropy decoding and lists on their way from Lua take.
+  /// Address space that is reserved but not touched: stacks, the allocator's reserve, the BLAS's;
+  /// and memory for entropy decoding and for lists that Lua passes.
   private static let reserve = 512 << 20
-  /// So many values a call may be handed in tables.
+  /// The most values that tables may pass in one call.
   private static let mostCopied = 1 << 22
 
-  /// - Parameter words: threads, bytes of tensors, work and seconds of processor time for the start of
-  ///   a segment, the same for a frame, 1 where confinement must be whole, the version of the program
-  ///   that asks.
+  /// - Parameter words: threads; bytes of tensors; work and seconds of processor time for the start
+  ///   of a segment; the same for a frame; 1 if confinement must be complete; the parent's version.
   /// - Returns: the process's exit code.
   public static func run(_ words: [String]) -> Int32 {
     do {
@@ -37,7 +36,7 @@ public enum ConfinedDecoder {
       try serve(threads: numbers[0], memory: numbers[1], shares, isStrict: numbers[6] == 1)
       return 0
     } catch let error as LunervError {
-      // A section that is damaged has no place in a script.
+      // An error about a damaged section needs no line of a script.
       let text = error.kind == .data ? error.description : error.text
       try? answer(1, Array(text.utf8.prefix(4096)))
     } catch {
@@ -46,8 +45,8 @@ public enum ConfinedDecoder {
     return 1
   }
 
-  /// Hands out what a request may use: anew for each segment and each frame, with what is left of the
-  /// request's own.
+  /// Limits what a request may use: a new share for each segment and each frame. Within one
+  /// request, frames also keep what earlier ones did not use.
   private final class Shares {
     let start: DecoderLimits.Share
     let frame: DecoderLimits.Share
@@ -81,7 +80,7 @@ public enum ConfinedDecoder {
     }
 
     private func give(_ share: DecoderLimits.Share, more: Bool, _ session: Session) throws {
-      // One that is used up stays so: what a program was refused, it does not get later.
+      // An exhausted share stays exhausted: the program cannot get later what it was denied.
       guard session.workLeft >= 0 else { return }
       let (sum, overflows) = session.workLeft.addingReportingOverflow(share.work)
       session.workLeft = more ? (overflows ? .max - 1 : sum) : share.work
@@ -94,10 +93,10 @@ public enum ConfinedDecoder {
   private static func serve(
     threads: Int, memory: Int, _ shares: Shares, isStrict: Bool
   ) throws {
-    // Threads cannot be started afterwards.
+    // Confined processes cannot start threads.
     ThreadPool.shared.threads = threads
     ThreadPool.shared.start()
-    lunerv_tell_crashes(0)
+    lunerv_report_crashes(0)
     guard lunerv_allow_seconds(UInt64(shares.start.seconds), false) else {
       throw LunervError(.io, "this system does not limit a process's time")
     }
@@ -124,24 +123,26 @@ public enum ConfinedDecoder {
     _ m: LuaModule, _ session: Session, _ file: [UInt8], _ shares: Shares
   ) {
     m.define("confined_file", doc: "The file to decode.") { () -> LuaBytes in LuaBytes(file) }
-    m.define("confined_ready", doc: "Says that frames can be asked for.") { try answer(0, []) }
+    m.define("confined_ready", doc: "Reports to the parent that frames can be requested.") {
+      try answer(0, [])
+    }
     m.define(
       "confined_begin", params: ["what"],
-      doc: "Says that a segment, or a frame, begins: it may use what one may."
+      doc: "Begins a segment, or a frame, and grants its share."
     ) { (what: String) in
       switch what {
       case "segment": try shares.beginSegment(session)
       default: try shares.beginFrame(session)
       }
     }
-    m.define("confined_request", doc: "The frame that is wanted next, or nil at the end.") {
+    m.define("confined_request", doc: "The next frame requested, or nil at the end.") {
       () -> Int? in
       var index: UInt64 = 0
       let complete = try withUnsafeMutableBytes(of: &index) { try read(into: $0) }
       try shares.beginRequest(session)
       return complete ? Int(exactly: UInt64(littleEndian: index)) : nil
     }
-    m.define("confined_answer", params: ["frame"], doc: "Gives a frame, (1, 3, height, width).") {
+    m.define("confined_answer", params: ["frame"], doc: "Sends a frame, (1, 3, height, width).") {
       (frame: Tensor) in
       try frame.withBytes { bytes in
         try head(0, bytes.count)
@@ -156,15 +157,15 @@ public enum ConfinedDecoder {
     var count: UInt64 = 0
     guard try withUnsafeMutableBytes(of: &count, { try read(into: $0) }),
       let size = Int(exactly: UInt64(littleEndian: count)), size <= 1 << 40
-    else { throw LunervError(.io, "no file") }
+    else { throw LunervError(.io, "no file arrived") }
     var file = [UInt8](repeating: 0, count: size)
     guard try file.withUnsafeMutableBytes({ try read(into: $0) }) else {
-      throw LunervError(.io, "half a file")
+      throw LunervError(.io, "the file is incomplete")
     }
     return file
   }
 
-  /// Fills the buffer; false when the other side has ended.
+  /// Fills the buffer; false if the other side has ended.
   private static func read(into bytes: UnsafeMutableRawBufferPointer) throws -> Bool {
     var done = 0
     while done < bytes.count {
@@ -174,7 +175,7 @@ public enum ConfinedDecoder {
       } else if n == 0 {
         return false
       } else if errno != EINTR {
-        throw LunervError(.io, "the input broke")
+        throw LunervError(.io, "reading from the parent process failed")
       }
     }
     return true
@@ -187,7 +188,7 @@ public enum ConfinedDecoder {
       if n > 0 {
         done += n
       } else if errno != EINTR {
-        throw LunervError(.io, "the output broke")
+        throw LunervError(.io, "writing to the parent process failed")
       }
     }
   }

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// One number for every axis of a convolution, or one for each: { y, x }, for frames { d, y, x }.
+/// One number for all axes of a convolution, or one for each: { y, x }, for frames { d, y, x }.
 struct PerAxis: LuaArgument, LuaOptionText {
   var list: [Int]
 
@@ -64,7 +64,7 @@ enum ConvolutionModule {
         LuaField(
           "padding", \.padding, doc: "zeros on both sides; \"same\" keeps the size at stride 1"),
         LuaField("dilation", \.dilation, doc: "step between the kernel's taps"),
-        LuaField("groups", \.groups, doc: "groups of channels, each convolved by itself"),
+        LuaField("groups", \.groups, doc: "groups of channels, each convolved separately"),
       ]
     }
     var geometry: ConvolutionGeometry {
@@ -81,12 +81,12 @@ enum ConvolutionModule {
     var groups = 1
     static var luaFields: [LuaField<Transposed>] {
       [
-        LuaField("stride", \.stride, doc: "step between what neighbouring inputs write to"),
+        LuaField("stride", \.stride, doc: "step between the outputs of neighbouring inputs"),
         LuaField("padding", \.padding, doc: "rows and columns cut from every side"),
         LuaField(
-          "output_padding", \.outputPadding, doc: "rows and columns more, behind the last"),
+          "output_padding", \.outputPadding, doc: "additional rows and columns after the last"),
         LuaField("dilation", \.dilation, doc: "step between the kernel's taps"),
-        LuaField("groups", \.groups, doc: "groups of channels, each convolved by itself"),
+        LuaField("groups", \.groups, doc: "groups of channels, each convolved separately"),
       ]
     }
     var geometry: ConvolutionGeometry {
@@ -102,7 +102,7 @@ enum ConvolutionModule {
       doc: """
         The convolution of (n, inputs, h, w) with weight (outputs, inputs/groups, kh, kw).
         Unlike PyTorch, the bias may be nil. Stride, padding and dilation are a number or { y, x }.
-        The result is computed when somebody reads it.
+        The result is computed when it is first read.
 
             local y = lv.conv2d(x, weight, bias, { stride = 2, padding = 1 })
             local z = x:conv2d(weight, nil, { stride = { 2, 1 }, padding = { 1, 0 }, dilation = 2 })

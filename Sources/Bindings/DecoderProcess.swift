@@ -5,24 +5,24 @@ import Support
 import Synchronization
 import Tensors
 
-/// A process of its own, without rights, that decodes a file: it gets the file's bytes, and gives the
-/// frames it is asked for. Whatever it does, here only frames of the expected size arrive, or an error
-/// that names the section.
+/// A confined process that decodes a file: it receives the file's bytes and returns the requested
+/// frames. Whatever it does, the parent gets only frames of the expected size, or an error that
+/// names the section.
 ///
-///                                        ← an answer without bytes: its rights are gone
+///                                        ← an answer without bytes: it is confined
 ///     → number of bytes, the file        ← an answer without bytes
 ///     → a frame's index, from 1          ← an answer with 1·3·height·width floats
 ///
-///     answer: one byte, a number, and as many bytes where that is their count
+///     answer: one byte, then a number, then the bytes if the number is their count
 ///         0   success and its bytes
 ///         1   an error and its message
-///         2   no answer yet: the process begins with one more segment or frame for this one
-///         3   it crashes; the number is that of `lunerv_tell_crashes`
+///         2   no answer yet: the process begins another segment or frame for this one
+///         3   it crashes; the number is that of `lunerv_report_crashes`
 ///
-/// Numbers have eight bytes, the lowest first.
+/// Numbers have eight bytes, lowest first.
 final class DecoderProcess: LuaObject {
   static var luaName: String { "decoder_process" }
-  /// What the program is called with to become such a process.
+  /// The argument that makes the program such a process.
   static let command = "decoder-program"
 
   struct Clip {
@@ -33,24 +33,24 @@ final class DecoderProcess: LuaObject {
 
   private let clip: Clip
   private let limits: DecoderLimits
-  /// The section that errors of the process are about.
+  /// The section that errors of the process name.
   private let section: String
   private var socket: Int32 = -1
   private var process: pid_t = 0
-  /// The frame that the process is at work on, ahead of time.
+  /// The frame that the process is making ahead of time.
   private var ahead: Int?
-  /// The frame that was given last.
+  /// The frame that was returned last.
   private var last = -1
-  /// Why it ended while nobody waited for it.
+  /// Why it ended, if that happened between requests.
   private var failure: (any Error)?
-  /// When an answer must be there, and how often that may still be put off.
+  /// When an answer is due, and how often that may still be extended.
   private var deadline = 0.0
-  private var respites = 0
+  private var extensions = 0
   private var isStarting = true
-  /// Whether it has said that its rights are gone.
+  /// Whether it has confirmed that it is confined.
   private var isConfined = false
 
-  /// Processes that have not ended.
+  /// The number of running processes.
   private static let living = Atomic<Int>(0)
 
   /// - Parameter isStrict: whether every step of confinement must succeed.
@@ -78,12 +78,12 @@ final class DecoderProcess: LuaObject {
       try ask(for: i)
     }
     let frame = try receiveFrame()
-    // Who reads on reads on: the next is made while this one is looked at.
+    // The next frame is made while the caller works on this one.
     ahead = nil
     let isInOrder = i == last + 1
     last = i
     if isInOrder, i + 1 < clip.frames {
-      // A process that has ended meanwhile has made this frame all the same.
+      // This frame is valid even if the process has ended since.
       do { try ask(for: i + 1) } catch { failure = error }
     }
     return frame
@@ -97,9 +97,9 @@ final class DecoderProcess: LuaObject {
   }
 
   private func receiveFrame() throws -> Tensor {
-    // Room comes first: the stream stays whole where there is none.
+    // Allocates first: if that fails, the stream is still at a whole answer.
     let (frame, pixels) = try Tensor.emptyImage(height: clip.height, width: clip.width)
-    // Nobody may have looked for long.
+    // The caller may not have looked for a long time.
     extendDeadline(limits.frame)
     try receiveHead(expecting: DecoderLimits.frameBytes(clip.height, clip.width))
     try receive(UnsafeMutableRawBufferPointer(pixels))
@@ -119,12 +119,12 @@ final class DecoderProcess: LuaObject {
     process = 0
   }
 
-  /// Lua sees objects of a few bytes where processes hang: this asks for collections on their behalf.
+  /// Lua sees objects of a few bytes that hold whole processes: this requests collections for them.
   private final class Pressure {
     private var survivors = 0
     private var isCollected = false
 
-    /// Whether so many live that those of garbage should end before there is one more.
+    /// Whether enough processes run that garbage should be collected before another starts.
     func wantsCollection() -> Bool {
       let living = DecoderProcess.living.load(ordering: .relaxed)
       if isCollected { survivors = living }
@@ -158,8 +158,8 @@ final class DecoderProcess: LuaObject {
     sigfillset(&every)
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setsigdefault(&attributes, &every)
-    // A group of its own: a signal to the group of the parent (Ctrl-C, a scheduler's warning) is for
-    // the parent, which may ignore it. The kernel kills this process when the parent ends.
+    // A group of its own: a signal to the parent's group (Ctrl-C, a scheduler's warning) is for the
+    // parent, which may ignore it. The kernel kills this process when the parent ends.
     posix_spawnattr_setpgroup(&attributes, 0)
     posix_spawnattr_setflags(
       &attributes,
@@ -171,12 +171,12 @@ final class DecoderProcess: LuaObject {
     ]
     let words =
       ["lunerv", DecoderProcess.command] + numbers.map { String($0) } + [Version.text]
-    // One allocator arena: the others would reserve address space for every thread.
+    // One allocator arena: more would reserve address space for every thread.
     var settings = ["MALLOC_ARENA_MAX=1", "OPENBLAS_NUM_THREADS=1", "SWIFT_BACKTRACE=enable=no"]
     if let path = getenv("LD_LIBRARY_PATH") {
       settings.append("LD_LIBRARY_PATH=" + String(cString: path))
     }
-    // The process ends with the thread that starts it, so that is none that may end before.
+    // The process ends with the thread that starts it, so a thread that lives as long starts it.
     let status = Starter.shared.run { [self] in
       withCStrings(words) { words in
         withCStrings(settings) { settings in
@@ -199,12 +199,11 @@ final class DecoderProcess: LuaObject {
     LunervError(.data, "section '\(section)': \(message)")
   }
 
-  /// The error of a process that fell silent: why it ended.
-  ///
-  /// - Parameter crash: what it said of that itself (`lunerv_tell_crashes`).
+  /// The error for a process that ended without an answer.
+  /// - Parameter crash: its own report (`lunerv_report_crashes`).
   private func silence(crash: UInt64? = nil) -> LunervError {
     if LuaInterrupt.wasRequested { return LunervError(.interrupted, "interrupted") }
-    // One that crashes ends by itself; any other has lost its output, and is of no use.
+    // A crashing process ends by itself; any other has closed its output, and is killed.
     var status: Int32 = 0
     var ended: pid_t = 0
     let patience = Environment.monotonicTime() + 2
@@ -231,8 +230,9 @@ final class DecoderProcess: LuaObject {
         "it took more than \(share.seconds) seconds of processor time for \(isStarting ? "its start" : "a frame") (max_work, \(share.work), raises both)"
     case 0 where code != 0: return "its process ended with exit code \(code)"
     case 0: return "its process ended before its work was done"
-    case SIGKILL: return "its process was killed, by somebody or for want of the system's memory"
-    case SIGSYS: return "its process made a system call that no decoder makes, and was ended"
+    case SIGKILL:
+      return "its process was killed, from outside or because the system ran out of memory"
+    case SIGSYS: return "its process made a forbidden system call and was killed"
     default: break
     }
     let names = [
@@ -242,12 +242,12 @@ final class DecoderProcess: LuaObject {
     let name = names[signal] ?? "signal \(signal)"
     if let crash, crash & 256 != 0 {
       return
-        "its process ran out of memory (max_memory, \(limits.memory) bytes) and ended by \(name)"
+        "its process ran out of memory (max_memory, \(limits.memory) bytes) and ended with \(name)"
     }
     return "its process crashed (\(name))"
   }
 
-  // MARK: - Talking
+  // MARK: - Messages
 
   private func send(_ bytes: UnsafeRawBufferPointer) throws {
     var done = 0
@@ -261,14 +261,15 @@ final class DecoderProcess: LuaObject {
       if n > 0 {
         done += n
       } else if errno != EAGAIN {
-        // It may have said why, before it ended.
+        // It may have sent the reason before it ended.
         try receiveHead(expecting: -1)
         throw silence()
       }
     }
   }
 
-  /// Calls again what a signal cut short: waiting anew first could be cut short for ever.
+  /// Repeats a call that a signal interrupted. It does not wait again first: that could be
+  /// interrupted for ever.
   private func uninterrupted(_ call: () -> Int) -> Int {
     while true {
       let n = call()
@@ -295,10 +296,10 @@ final class DecoderProcess: LuaObject {
     }
   }
 
-  /// An answer is waited for as long as the process can be at work on it while it shares its core
-  /// with three others.
+  /// Sets the deadline of an answer: the processor time that the process may use, on a core that it
+  /// shares with three others.
   private func expectAnswer(_ share: DecoderLimits.Share) {
-    respites = DecoderLimits.mostFrames + 1
+    extensions = DecoderLimits.mostFrames + 1
     deadline = 0
     extendDeadline(share)
   }
@@ -333,10 +334,10 @@ final class DecoderProcess: LuaObject {
       case 0 where Int(exactly: number) == expected: return
       case 1 where number <= 4096: throw try receiveError(Int(number))
       case 2 where number <= 1:
-        // It may only say so for as long as that makes a difference.
+        // It may report progress only as often as its limits allow.
         isStarting = number == 0
-        if respites > 0 { extendDeadline(isStarting ? limits.start : limits.frame) }
-        respites -= 1
+        if extensions > 0 { extendDeadline(isStarting ? limits.start : limits.frame) }
+        extensions -= 1
       case 3: throw silence(crash: number)
       default:
         close()
@@ -353,9 +354,9 @@ final class DecoderProcess: LuaObject {
     var message = [UInt8](repeating: 0, count: count)
     try message.withUnsafeMutableBytes(receive)
     close()
-    // What a stranger wrote: one line, and under the name of a section.
+    // The text is untrusted: one line, under the name of a section.
     let text = String(decoding: message, as: UTF8.self)
-    // Before it has seen the file, it cannot be the file's fault.
+    // Before confinement is confirmed, the file has not been seen: the error is not the file's.
     if !isConfined { return LunervError(.io, text.printable) }
     return namesSection(text) ? LunervError(.data, text.printable) : problem(text.printable)
   }
@@ -391,7 +392,7 @@ final class DecoderProcess: LuaObject {
     m.define(
       "decoder_process", params: ["bytes", "height", "width", "frames", "options"],
       doc:
-        "Decodes a file in a process without rights; ask it for :frame(i). Options max_work, max_memory; section, that errors are about; confined, false where confinement may be partial."
+        "Decodes a file in a confined process: see :frame(i). Options: max_work, max_memory; section, which errors name; confined, false if confinement may be partial."
     ) { (file: LuaBytes, height: Int, width: Int, frames: Int, o: Options) in
       guard frames > 0 else { throw LunervError(.argument, "expected frames, got \(frames)") }
       func whole(_ n: Double?) -> Int? { n.map { Int(min(max($0, 1), 0x1p60)) } }
@@ -426,7 +427,7 @@ private final class Starter: @unchecked Sendable {
     pthread_mutex_init(mutex, nil)
   }
 
-  /// Runs `body` there, or here where no thread can be had.
+  /// Runs `body` there, or on this thread if none can be started.
   func run(_ body: @escaping () -> Int32) -> Int32 {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
@@ -443,7 +444,7 @@ private func withCStrings<R>(
 ) -> R? {
   var pointers: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) }
   defer { for p in pointers { free(p) } }
-  // One that is missing would end the list.
+  // A missing one would end the list.
   guard pointers.allSatisfy({ $0 != nil }) else { return nil }
   pointers.append(nil)
   return pointers.withUnsafeMutableBufferPointer { list in

@@ -2,28 +2,27 @@ import CSandbox
 @preconcurrency import Glibc
 import Support
 
-/// Which program a ``DecoderProcess`` runs. That of this process would do, if it knows what is asked
-/// of it: `lunerv` does. Any other program would begin its own work instead, so it is started again
-/// only when it has said that it understands; else `lunerv` is looked for.
+/// Which program a ``DecoderProcess`` runs. This process's own program, if it has declared that it
+/// can be a decoder, as `lunerv` does. Any other program would begin its own work, so a `lunerv` is
+/// searched for instead.
 public enum DecoderProgram {
   /// Names the program, for hosts that cannot be started again and find no `lunerv`.
   static let variable = "LUNERV_DECODER"
 
-  nonisolated(unsafe) private static var isUnderstood = false
+  nonisolated(unsafe) private static var canDecode = false
   /// Whether this program is `lunerv`.
   nonisolated(unsafe) private(set) static var isCommand = false
 
-  /// Says that this program is `lunerv`, which knows what is asked of it.
+  /// Declares that this program is `lunerv`, which can be a decoder.
   public static func declareCommand() {
-    isUnderstood = true
+    canDecode = true
     isCommand = true
   }
 
-  /// What a program does first that wants to be its own decoder process: where it was started as
-  /// one, works as that and ends the process; else returns. Nothing but the kernel's own threads may
-  /// run yet.
-  public static func runIfAsked() {
-    isUnderstood = true
+  /// Call this first in a program that serves as its own decoder process. In a process that was
+  /// started as a decoder, it decodes and exits; else it returns. No other threads may run yet.
+  public static func runIfRequested() {
+    canDecode = true
     let words = CommandLine.arguments.dropFirst()
     var input = stat()
     guard words.first == ConfinedDecoder.command, fstat(0, &input) == 0,
@@ -32,12 +31,12 @@ public enum DecoderProgram {
     exit(ConfinedDecoder.run(Array(words.dropFirst())))
   }
 
-  /// - Throws: where there is none.
+  /// - Throws: if there is none.
   static func path() throws -> String {
-    if isUnderstood { return "/proc/self/exe" }
+    if canDecode { return "/proc/self/exe" }
     if let named = getenv(variable).map({ String(cString: $0) }), !named.isEmpty {
       guard isProgram(named) else {
-        throw LunervError(.io, "\(variable): '\(named)' is no program")
+        throw LunervError(.io, "\(variable): '\(named)' is not a program")
       }
       return named
     }
@@ -49,7 +48,7 @@ public enum DecoderProgram {
         + "trust with confined = false")
   }
 
-  /// Beside the program, beside the library or where it is installed with the library, in PATH.
+  /// Next to the program, next to the library or where it is installed with the library, in PATH.
   private static func candidates() -> [String] {
     var folders: [String] = []
     if let program = realpath("/proc/self/exe", nil) {
@@ -62,7 +61,7 @@ public enum DecoderProgram {
       free(library)
     }
     let path = getenv("PATH").map { String(cString: $0) } ?? ""
-    // An empty entry would be the working folder, whose files may be anybody's.
+    // An empty entry would be the working folder, whose files may be anyone's.
     folders += path.split(separator: ":").map(String.init).filter { $0.hasPrefix("/") }
     return folders.map { $0 + "/lunerv" }
   }

@@ -1,8 +1,8 @@
 import LuaBridge
 import Support
 
-/// What help, annotations and completion read: the signatures of native functions, and the library's
-/// own text, whose comments describe what is written in Lua.
+/// For help, annotations and completion: the signatures of native functions, and the library's
+/// source, whose comments describe what is written in Lua.
 enum DescriptionModule {
   static func define(_ m: LuaModule, _ lua: LuaState, text: @escaping (String) -> [UInt8]?) {
     m.define(

@@ -7,7 +7,7 @@ extension EventFile: LuaObject {
   public static var luaName: String { "events" }
 }
 
-/// What one looks at: TensorBoard events, PNG files, histograms.
+/// TensorBoard events, PNG files, histograms.
 enum EventModule {
   static func define(_ m: LuaModule) -> LuaClass<EventFile> {
     histograms(m)
@@ -85,8 +85,8 @@ enum EventModule {
 
   private static let mostBins = 1 << 20
 
-  /// How often numbers fall into bins of one width from `low` to `high`, the last of which holds its
-  /// upper edge; what lies beyond is not counted.
+  /// How many numbers fall into each of equal bins from `low` to `high`. The last bin includes its
+  /// upper edge; numbers outside are not counted.
   private static func counted(_ numbers: [Double], _ bins: Int, _ low: Double, _ high: Double)
     -> [Double]
   {
@@ -121,7 +121,7 @@ enum EventModule {
       return (numbers, range[0], range[1])
     }
     let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 1)
-    // Where all are equal, as far on either side of them.
+    // If all numbers are equal, the range is extended by as much on either side.
     return low < high ? (numbers, low, high) : (numbers, low - 0.5, high + 0.5)
   }
 
@@ -131,7 +131,7 @@ enum EventModule {
       doc: """
         How often the numbers of a tensor fall into bins of one width.
 
-        Unlike PyTorch's histc it returns the edges too. What lies beyond the range is not counted; \
+        Unlike PyTorch's histc it returns the edges too. Numbers outside the range are not counted; \
         the last bin holds its upper edge.
 
             local counts, edges = lv.histogram(weight, 50, { -1, 1 })
@@ -165,7 +165,7 @@ enum EventModule {
             events:scalar("psnr", 31.5, 100)
             events:close()
 
-        @param resumed_at? integer  the first step that is computed anew (none)
+        @param resumed_at? integer  the first step that is computed again (none)
         @return lunerv.Events
         """
     ) { (folder: String, step: Int?) in try EventFile(folder: folder, resumedAt: step) }

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import VideoIO
 
-/// Files; safetensors have a module of their own.
+/// Files; safetensors have their own module.
 enum FileModule {
   static func define(_ m: LuaModule, register: (LuaClass<EventFile>) -> Void) {
     files(m)
@@ -10,12 +10,12 @@ enum FileModule {
     register(EventModule.define(m))
   }
 
-  /// An expected failure of input or output becomes nil and a message.
+  /// Turns expected failures of input and output into nil and a message.
   static func attempt(_ body: () throws -> (any LuaResult)?...) throws -> LuaResults {
     try results { try body.map { try $0() } }
   }
 
-  /// The same for what comes as a list.
+  /// The same for results that are lists.
   static func results(_ body: () throws -> [(any LuaResult)?]) throws -> LuaResults {
     do {
       return LuaResults(list: try body())
@@ -78,11 +78,11 @@ enum FileModule {
     ) { (path: String, other: String) -> Bool in Files.areSame(path, other) }
     m.define(
       "file_stamp", params: ["path"],
-      doc: "A text that changes when the content of a file does; nil where there is none."
+      doc: "A text that changes when the content of a file does; nil if there is no file."
     ) { (path: String) -> String? in Files.stamp(path) }
     m.define(
       "check_writable", params: ["path", "bytes"],
-      doc: "True where a file of so many bytes can be written, or nil and a message."
+      doc: "True if a file of this many bytes can be written, or nil and a message."
     ) { (path: String, bytes: Int?) in
       try attempt({
         try Files.checkWritable(path, bytes: bytes ?? 0)
@@ -111,7 +111,7 @@ enum FileModule {
     }
     m.define(
       "remove_stale", params: ["folder"],
-      doc: "Removes the unfinished files that killed processes left in a folder of their own."
+      doc: "Removes the unfinished files that killed processes left in a folder."
     ) { (path: String) in
       Temporary.removeStale(in: path, olderThan: 0)
     }

@@ -2,12 +2,12 @@ import Support
 import Tensors
 import VideoIO
 
-/// A clip whose next frame is made ready on a thread of its own while the step before it is
-/// computed: read (from disk where the cache does not fit memory) and turned into numbers.
+/// A clip that prepares the next frame on its own thread during the present step: reads it (from
+/// disk if the cache does not fit into memory) and converts it.
 ///
-/// At most one frame is ahead. Its memory is the arena's and belongs to the caller's thread,
-/// which neither reads nor frees it before the worker is done; the worker touches nothing
-/// else. What fails ahead of time is forgotten: whoever asks for the frame meets the error.
+/// At most one frame is prepared. Its memory belongs to the caller's thread (it is the arena's),
+/// which neither reads nor frees it before the worker is done; the worker touches nothing else. An
+/// error ahead of time is dropped: it occurs again when the frame is requested.
 final class FrameAhead {
   let clip: Clip
   /// Seconds that callers of ``frame(_:)`` have waited so far.
@@ -37,7 +37,7 @@ final class FrameAhead {
     }
   }
 
-  /// Starts to make frame `index` ready; the one made ready before is dropped.
+  /// Starts to prepare frame `index`; a frame that was prepared before is dropped.
   func prefetch(_ index: Int) {
     guard slot?.index != index, index >= 0, index < clip.count, !clip.isClosed else { return }
     drop()

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Further pointwise functions for Lua, and logsumexp.
+/// More pointwise functions for Lua, and logsumexp.
 enum FunctionModule {
   static func define(_ s: TensorSurface) {
     plain(s)
@@ -15,8 +15,8 @@ enum FunctionModule {
       (
         "hardswish", "x·min(max(x + 3, 0), 6)/6 (arXiv 1905.02244).", { try $0.hardswish() }
       ),
-      ("log1p", "log(1 + x), exact near 0 too.", { try $0.logOfOnePlus() }),
-      ("expm1", "eˣ − 1, exact near 0 too.", { try $0.expMinusOne() }),
+      ("log1p", "log(1 + x), accurate near 0.", { try $0.logOfOnePlus() }),
+      ("expm1", "eˣ − 1, accurate near 0.", { try $0.expMinusOne() }),
       ("log2", "The logarithm to base 2.", { try $0.log2() }),
     ]
     for (name, doc, body) in unary {
@@ -27,14 +27,14 @@ enum FunctionModule {
   private struct Softplus: LuaOptions {
     var beta = 1.0
     static var luaFields: [LuaField<Softplus>] {
-      [LuaField("beta", \.beta, doc: "what x is multiplied by, and the logarithm divided by")]
+      [LuaField("beta", \.beta, doc: "the factor of x, and the divisor of the logarithm")]
     }
   }
 
   private struct Leaky: LuaOptions {
     var slope = 0.01
     static var luaFields: [LuaField<Leaky>] {
-      [LuaField("slope", \.slope, doc: "what x is multiplied by below 0")]
+      [LuaField("slope", \.slope, doc: "the factor of negative x")]
     }
   }
 
@@ -68,7 +68,7 @@ enum FunctionModule {
       "atan2", params: ["x"],
       doc: """
         The angle of the point (x, y) from −π to π, called as y:atan2(x).
-        At (0, 0) the gradient is no number, as in PyTorch.
+        At (0, 0) the gradient is NaN, as in PyTorch.
 
             local angle = dy:atan2(dx)
 

@@ -3,22 +3,22 @@ import Ranks
 import Support
 import Tensors
 
-/// The gradients of a step's frames on their way to one sum for each parameter, over all ranks.
+/// Sums the gradients of a step's frames over all ranks.
 ///
-/// Each parameter has an owner, the rank that adds its gradients up and makes its step; the others
-/// send that rank what they have, and get the new values. Sums are added in the order of
-/// ``FrameTree``, so that a step gives the same bits for any number of ranks, one included.
+/// Each parameter has an owner, the rank that sums its gradients and updates it; the others send
+/// their gradients to that rank and receive the new values. Sums are added in the order of
+/// ``FrameTree``, so a step gives the same bits for any number of ranks, including one.
 final class GradientExchange: LuaObject {
   static var luaName: String { "gradient_exchange" }
 
   private let ranks = Ranks.shared
   private let tree: GradientTree
   private let owners: [Int]
-  /// Frames of the step, and those that are this rank's.
+  /// The frames of the step, and those of this rank.
   private var count = 1
   private var own = 0..<1
 
-  /// What is sent for a parameter without a gradient.
+  /// Sent for a parameter without a gradient.
   private static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
   /// - Parameter owners: a rank for each parameter.
@@ -34,7 +34,7 @@ final class GradientExchange: LuaObject {
     self.owners = owners
   }
 
-  /// Begins a step of `count` frames; the range of those that this rank computes.
+  /// Begins a step of `count` frames; returns the range that this rank computes.
   func begin(count: Int) -> Range<Int> {
     tree.clear()
     self.count = count
@@ -42,11 +42,11 @@ final class GradientExchange: LuaObject {
     return own
   }
 
-  /// Takes the gradients of frame `index` out of the parameters, and adds up what is complete among
+  /// Takes the gradients of frame `index` from the parameters, and adds up complete nodes among
   /// this rank's frames.
   func take(_ index: Int) throws {
     guard own.contains(index) else {
-      throw LunervError(.argument, "gradient_exchange: frame \(index + 1) is another rank's")
+      throw LunervError(.argument, "gradient_exchange: frame \(index + 1) belongs to another rank")
     }
     var node = index..<(index + 1)
     tree.take(as: node)
@@ -59,8 +59,8 @@ final class GradientExchange: LuaObject {
     }
   }
 
-  /// Sums of all frames: the parameters that this rank owns have them in their `grad`, the others
-  /// none; with `everywhere` all have them.
+  /// Sums over all frames, as `grad` of the parameters that this rank owns; with `everywhere`, of
+  /// all parameters.
   func finish(everywhere: Bool) throws {
     let nodes = (0..<ranks.size).map { peer in
       FrameTree.nodes(
@@ -94,7 +94,7 @@ final class GradientExchange: LuaObject {
     tree.clear()
   }
 
-  /// Adds up a node of the tree for one parameter, whose gradients have all come.
+  /// Adds up a node of the tree for one parameter, once all of its gradients have arrived.
   private func settle(_ k: Int, _ node: FrameTree.Node) throws {
     if node.count == 1 || tree.has(node, parameter: k) { return }
     let (left, right) = FrameTree.halves(of: node)
@@ -103,7 +103,7 @@ final class GradientExchange: LuaObject {
     try tree.add(left, right, to: node, parameter: k)
   }
 
-  /// Gives the sums to the ranks that do not own the parameter.
+  /// Sends the sums to the ranks that do not own the parameter.
   private func spreadGradients() throws {
     let root = 0..<count
     var messages: [Ranks.Message] = []
@@ -126,7 +126,7 @@ final class GradientExchange: LuaObject {
     }
   }
 
-  /// Gives the values of the parameters that this rank owns to the others, and takes theirs.
+  /// Sends the values of the parameters that this rank owns, and receives the others.
   func spreadParameters() throws {
     guard ranks.size > 1 else { return }
     var messages: [Ranks.Message] = []
@@ -149,14 +149,14 @@ final class GradientExchange: LuaObject {
   static func define(_ m: LuaModule) -> LuaClass<GradientExchange> {
     m.define(
       "gradient_exchange", params: ["parameters", "owners"],
-      doc: "What adds the gradients of a step's frames up, over all ranks; see train/team.lua."
+      doc: "Sums the gradients of a step's frames over all ranks; see train/team.lua."
     ) { (parameters: [Tensor], owners: [Int]) in
       try GradientExchange(parameters, owners: owners)
     }
     let c = LuaClass<GradientExchange>()
     c.method(
       "begin", params: ["count"],
-      doc: "Begins a step of so many frames; the first and the last of those that are this rank's."
+      doc: "Begins a step of this many frames; returns the first and the last of this rank's."
     ) { (x: GradientExchange, count: Int) -> LuaResults in
       let own = x.begin(count: Swift.max(count, 1))
       return LuaResults(own.lowerBound + 1, own.upperBound)
@@ -164,10 +164,12 @@ final class GradientExchange: LuaObject {
     c.method("take", params: ["index"], doc: "Takes the gradients of a frame of the step.") {
       (x: GradientExchange, index: Int) in try x.take(index - 1)
     }
-    c.method("finish", params: ["everywhere"], doc: "Sums over all frames, as gradients.") {
+    c.method(
+      "finish", params: ["everywhere"], doc: "Replaces gradients by their sums over all frames."
+    ) {
       (x: GradientExchange, everywhere: Bool) in try x.finish(everywhere: everywhere)
     }
-    c.method("spread", doc: "Every rank has the parameters that their owners have.") {
+    c.method("spread", doc: "Sends every parameter from its owner to all ranks.") {
       (x: GradientExchange) in try x.spreadParameters()
     }
     return c

@@ -21,12 +21,13 @@ struct TensorList: LuaArgument {
   }
 }
 
-/// Gradients for Lua: what asks for them, and what lv.func, hooks and lv.checkpoint are made of.
+/// Gradients for Lua: the calls that compute them, and the parts of lv.func, hooks and
+/// lv.checkpoint.
 enum GradientModule {
   private struct Backward: LuaOptions {
     var retain = false
     static var luaFields: [LuaField<Backward>] {
-      [LuaField("retain", \.retain, doc: "whether the graph can be walked once more")]
+      [LuaField("retain", \.retain, doc: "whether the graph can be traversed again")]
     }
   }
 
@@ -39,14 +40,14 @@ enum GradientModule {
       [
         LuaField(
           "seed", \.seed,
-          doc: "the gradient of the output itself, or a list of them (1, where it is a scalar)"),
-        LuaField("retain", \.retain, doc: "whether the graph can be walked once more"),
+          doc: "the gradient of the output itself, or a list of them (1 for a scalar)"),
+        LuaField("retain", \.retain, doc: "whether the graph can be traversed again"),
         LuaField(
           "allow_unused", \.allowUnused,
-          doc: "whether nil is returned for an input that the output was not computed from"),
+          doc: "whether an input that the output does not depend on gives nil"),
         LuaField(
           "create_graph", \.createGraph,
-          doc: "refused where true: gradients are not differentiated again"),
+          doc: "true is an error: gradients cannot be differentiated again"),
       ]
     }
   }
@@ -54,18 +55,18 @@ enum GradientModule {
   static func define(
     _ s: TensorSurface, _ lua: LuaState, _ session: Session, _ pressure: Pressure
   ) -> LuaClass<GradientHook> {
-    asking(s, pressure)
+    gradients(s, pressure)
     own(s.module, lua, pressure)
     return hooks(s, session)
   }
 
-  private static func asking(_ s: TensorSurface, _ pressure: Pressure) {
+  private static func gradients(_ s: TensorSurface, _ pressure: Pressure) {
     s.op(
       "backward", params: ["seed", "options"],
       doc: """
         Adds the gradients of this tensor to the `grad` of the parameters it was computed from.
-        Unlike PyTorch, gradients cannot be differentiated again. A graph is walked once, unless
-        `retain` says otherwise: what it saved is freed, also where the walk fails. A scalar needs no
+        Unlike PyTorch, gradients cannot be differentiated again. A graph is traversed once, unless
+        `retain` says otherwise: its saved values are freed, even if the traversal fails. A scalar needs no
         seed; anything else has the gradient of each of its elements as one, in its shape and dtype.
 
             (model(x) - y):square():mean():backward()
@@ -94,7 +95,7 @@ enum GradientModule {
         """
     ) { (outputs: TensorList, inputs: TensorList, o: Gradients) -> LuaResults in
       guard !o.createGraph else {
-        throw LunervError(.argument, "grad: create_graph: gradients are not differentiated again")
+        throw LunervError(.argument, "grad: create_graph: gradients cannot be differentiated again")
       }
       try pressure.beforeBackward()
       let outputs = outputs.tensors
@@ -103,7 +104,7 @@ enum GradientModule {
       if !o.allowUnused, let unused = found.firstIndex(where: { $0 == nil }) {
         throw LunervError(
           .argument,
-          "grad: the output was not computed from input \(unused + 1) (allow_unused = true gives nil "
+          "grad: the output does not depend on input \(unused + 1) (allow_unused = true gives nil "
             + "for it)")
       }
       return LuaResults(list: found)
@@ -132,7 +133,7 @@ enum GradientModule {
     ) { (function: LuaFunction) in maker = function }
     s.module.define(
       "add_hook", params: ["x", "call"],
-      doc: "Calls a function with the gradient of x whenever there is one; the hook."
+      doc: "Calls a function with the gradient of x whenever it is computed; returns the hook."
     ) { (x: Tensor, call: LuaFunction) -> GradientHook in
       try x.addHook { gradient in
         guard case .object(let other)? = try call.call(gradient).first else { return nil }
@@ -142,10 +143,10 @@ enum GradientModule {
     s.method(
       "register_hook", params: ["f"],
       doc: """
-        Calls f with the gradient of x whenever one has been computed, before it goes on; a tensor that
-        f returns goes on in its place.
+        Calls f with the gradient of x whenever one has been computed, before it propagates; a tensor
+        that f returns replaces it.
         Returns a hook: `hook:remove()` ends it. x is a parameter or a result on the way, whose hooks
-        end with its graph: one that refers to x itself keeps it until the graph is walked. Several are
+        end with its graph: one that refers to x itself keeps it until the graph is traversed. Several are
         called in the order in which they were added.
 
             local hook = model.head.weight:register_hook(function(g) return g:clamp(-1, 1) end)
@@ -161,7 +162,7 @@ enum GradientModule {
       return try maker?.call(x, f).first ?? .nil_
     }
     let hooks = LuaClass<GradientHook>()
-    hooks.property("active", doc: "Whether it is still called: false once it was removed.") {
+    hooks.property("active", doc: "Whether it is still called: false once removed.") {
       (hook: GradientHook) in !hook.isRemoved
     }
     hooks.method(
@@ -175,7 +176,7 @@ enum GradientModule {
     return hooks
   }
 
-  // MARK: - Graphs of one's own
+  // MARK: - Custom graphs
 
   private static func tensors(_ values: [LuaValue], _ name: String) throws -> [Tensor?] {
     try values.map { value in
@@ -204,7 +205,7 @@ enum GradientModule {
         try tensors(backward.call(list: gradients.map { $0 as (any LuaResult)? }), name)
       }
     }
-    m.define("checkpoint_begin", doc: "A number for what is recorded from now on.") {
+    m.define("checkpoint_begin", doc: "A number that marks what is recorded from now on.") {
       () -> Int in Session.current.tapeSequence
     }
     m.define(
@@ -220,7 +221,7 @@ enum GradientModule {
       ) -> [Tensor] in
       defer { pressure.checkpoint() }
       return try Tensor.checkpoint((leaves, results), of: inputs, since: begin) {
-        // Of the part before this one, handles are left: they go at the first call.
+        // Of the previous part only handles remain: they are collected at the first call.
         pressure.checkpoint()
         guard let lua else { throw LunervError(.argument, "checkpoint: the Lua state is closed") }
         let made = try lua.unnested { try again.call() }

@@ -4,21 +4,21 @@ import LuaBridge
 import Support
 import Tensors
 
-/// A Lua state with everything lunerv has: the native module, the standard library inside
-/// the program, and the collector's policy for memory that Lua cannot see.
+/// A Lua state with all of lunerv: the native module, the standard library, and the collector's
+/// policy for memory that Lua cannot see.
 public final class Host {
   public let lua: LuaState
-  /// What this host's tensors have for themselves.
+  /// The state of this host's tensors.
   public let session = Session()
   private let pressure: Pressure
   private var library: Library?
 
-  /// The first host of a process lets all cores work; the number of threads is the process's.
+  /// The first host of a process uses all cores; the number of threads is shared by the process.
   private static let threads: Void = { ThreadPool.shared.threads = Environment.coreCount() }()
 
   /// - Parameters:
   ///   - lua: the state; nil for a new one.
-  ///   - stdlib: a folder to read the standard library from in place of the embedded copy
+  ///   - stdlib: a folder with a standard library that replaces the embedded one
   ///     (LUNERV_STDLIB).
   public convenience init(lua: LuaState? = nil, stdlib: String? = nil) throws {
     try self.init(lua: lua ?? LuaState(), stdlib: stdlib) { host, module in
@@ -47,27 +47,27 @@ public final class Host {
     }
     Host.threads
     session.memoryLimit = Environment.memory()
-    // A backward pass is one call that may take seconds, and so may the first to read a frame.
+    // A backward pass is one call that may take seconds; so may reading the first frame.
     session.betweenKernels = {
       if LuaInterrupt.isRequested { throw LunervError(.interrupted, "interrupted") }
     }
-    // While the state is closed, finalizers may still compute.
+    // Finalizers may still compute while the state is closed.
     session.recordingGate = { [weak lua = self.lua] in lua?.nestedDepth == 0 }
   }
 
-  /// A state that computes, and knows of nothing outside: for decoders that came in a file.
+  /// A state that computes without access to anything outside: for decoders from files.
   ///
   /// - Parameters:
   ///   - heapLimit: bytes of the Lua heap.
-  ///   - copying: how many values a call may be handed in tables.
-  ///   - define: adds what is its own to the native module.
+  ///   - copying: how many values tables may pass in one call.
+  ///   - define: adds functions to the native module.
   convenience init(
     confinedTo heapLimit: Int, copying: Int, _ define: (LuaModule, Host) -> Void
   ) throws {
     try self.init(lua: LuaState(memoryLimit: heapLimit), stdlib: nil) { define($1, $0) }
     session.recordingGate = { false }
     lua.copyLimit = copying
-    // Tensors that nobody holds any more are no want of memory, unless work is what was refused.
+    // Collecting frees memory if garbage holds tensors, but it does not help if work is exhausted.
     lua.isWorthCollecting = { [session] in session.workLeft >= 0 && session.living.bytes > 0 }
     WorkingMemory.keep(64 << 20)
   }
@@ -80,7 +80,7 @@ public final class Host {
     lua.onEnter = { [session] in session.enter() }
     lua.onCopy = { [session] count in
       session.use { () -> String? in
-        // About what reading a value and making a list of it takes.
+        // About the cost of reading a value and making a list of it.
         do {
           try Work.charge(64 + 16 * min(count, 1 << 40))
           return nil
@@ -103,12 +103,12 @@ public final class Host {
     CoderModule.define(module, lua)
     lua.register(tensors)
     lua.register(JSONModule.define(module))
-    module.define("step_boundary", doc: "Says that a step is over: garbage may be collected.") {
+    module.define("step_boundary", doc: "Ends a step: garbage may be collected.") {
       pressure.boundary()
     }
     module.define(
       "nearest_names", params: ["word", "known"],
-      doc: "The names that are a typing error away from a word: at most three, the nearest first."
+      doc: "The names within a typing error of a word: at most three, nearest first."
     ) { (word: String, known: [String]) -> [String] in nearestNames(to: word, among: known) }
     module.constant("pure_operators", .array(module.pureNames.map { .string($0) }))
     module.publish(
@@ -118,7 +118,7 @@ public final class Host {
     lua.register(module)
     lua.onObjectPush = { [pressure] _ in pressure.pushed() }
     addStdlib(stdlib)
-    // no_grad is a call that says how deep it is, so that it belongs to its coroutine.
+    // no_grad is a call with a depth, so it belongs to its coroutine.
     try lua.run(
       source: """
         local native = require "lunerv.native"
@@ -142,7 +142,7 @@ public final class Host {
   }
 }
 
-/// The standard library's text: the copy inside the program, or a folder's.
+/// The standard library's text: the embedded copy, or a folder's.
 private final class Library {
   private let folder: String?
   private var embedded: [String: UnsafePointer<UInt8>] = [:]
@@ -171,20 +171,20 @@ private final class Library {
   }
 }
 
-/// Lua sees userdata of a few bytes where tensors of megabytes hang: this asks for
-/// collections on their behalf.
+/// Lua sees userdata of a few bytes that hold tensors of megabytes: this requests collections for
+/// them.
 ///
-/// When backward begins, the handles that the forward pass left are garbage, and what they
-/// hold beyond the tape's own needs would only be in the way; at the end of a step all it
-/// made is. Either collects once more than 64 MB have come since the last such moment.
-/// Between steps a soft limit protects loops that never reach an end.
+/// When backward begins, the handles of the forward pass are garbage, and so is what they hold
+/// beyond the tape's own needs; at the end of a step everything it made is. Both collect if more
+/// than 64 MB were allocated since the last such collection. Between steps, a soft limit protects
+/// loops that never reach an end.
 final class Pressure {
-  /// Functions of the state hold this, which must not keep the state alive; and finalizers may run
-  /// while it ends.
+  /// Functions of the state hold this, so it must not keep the state alive; finalizers may run
+  /// while the state ends.
   private weak var lua: LuaState?
   private let session: Session
   private var survivors = 0
-  /// What lived after the last collection at a checkpoint of this step.
+  /// The bytes alive after the last collection at a checkpoint of this step.
   private var kept = 0
   private var softLimit = 256 << 20
   private var isSettling = false
@@ -203,7 +203,7 @@ final class Pressure {
     isSettling = true
   }
 
-  /// What lives right after a collection is what the next one will find again.
+  /// What is alive right after a collection will survive the next one too.
   private func settle() {
     guard isSettling, lua?.isCollectRequested != true else { return }
     isSettling = false
@@ -219,7 +219,7 @@ final class Pressure {
     if !isSettling, session.living.bytes > softLimit { request(boundary: false) }
   }
 
-  /// Asks to be called again after a collection, at most once for each backward.
+  /// Requests to be called again after a collection, at most once per backward.
   func beforeBackward() throws {
     settle()
     let isDue = !isCollected && session.living.bytes - survivors > 64 << 20
@@ -227,7 +227,7 @@ final class Pressure {
     if isDue { throw LuaCollectFirst() }
   }
 
-  /// A graph was dropped, of which handles are left.
+  /// A graph was dropped; its handles remain.
   func checkpoint() {
     settle()
     guard session.living.bytes - max(survivors, kept) > 32 << 20 else { return }

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Places for Lua: numbers taken from and put in places that an index names.
+/// Indices for Lua: elements read from and written to positions that an index tensor names.
 enum IndexingModule {
   static func define(_ s: TensorSurface, _ session: Session) {
     single(s)

@@ -1,7 +1,7 @@
 import LuaBridge
 import Support
 
-/// JSON's null, which Lua's nil cannot stand for in a table.
+/// JSON's null: a table cannot hold Lua's nil.
 public final class JSONNull: LuaObject {
   public static let value = JSONNull()
   public static var luaName: String { "json_null" }
@@ -63,7 +63,7 @@ enum JSONModule {
         switch key {
         case .string(let s): return JSON.Member(s, try encoded(value, at: "\(path).\(s)"))
         case .int, .number:
-          throw mismatch("the keys 1…n or strings in a table", "numbers beside them", path)
+          throw mismatch("the keys 1…n or strings in a table", "numbers among them", path)
         default: throw mismatch("the keys 1…n or strings in a table", "a \(key.typeName)", path)
         }
       }

@@ -21,7 +21,7 @@ enum OptimiserModule {
     var eps = 0.0
     var momentum = 0.0
     var nesterov = false
-    /// That of beta2 where it is not given.
+    /// That of beta2 if it is not given.
     var shampooBeta: Double?
     var frequency = 0
     var largest = 0
@@ -103,7 +103,7 @@ enum OptimiserModule {
     c.method(
       "state",
       doc: """
-        Its step and its tensors, by name: what goes on where it was, with load_state.
+        Its step and its tensors, by name: load_state continues from them.
 
             local state = optimiser:state()
             print(state.step)
@@ -135,7 +135,7 @@ enum OptimiserModule {
         switch value {
         case .int(let n) where name == "step": step = n
         case .object(let object): if let t = object as? Tensor { tensors[name] = t }
-        default: throw LunervError(.data, "load_state: '\(name)' is no state of an optimiser")
+        default: throw LunervError(.data, "load_state: '\(name)' is not an optimiser's state")
         }
       }
       guard let step else { throw LunervError(.data, "load_state: 'step' is missing") }

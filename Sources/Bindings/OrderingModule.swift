@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Order for Lua: sorting, the largest few, where the largest is, which numbers there are.
+/// Order for Lua: sorting, top k, arguments of extrema, unique numbers.
 enum OrderingModule {
   static func define(_ s: TensorSurface) {
     sorting(s)
@@ -27,13 +27,13 @@ enum OrderingModule {
     static var luaFields: [LuaField<Top>] {
       [
         LuaField("dim", \.dim, doc: "the dimension (-1)"),
-        LuaField("largest", \.largest, doc: "whether the largest are taken, or the smallest"),
+        LuaField("largest", \.largest, doc: "whether the largest are returned, or the smallest"),
       ]
     }
   }
 
-  /// A dimension, and options in its place or behind it.
-  private static func settled<O: LuaOptions>(
+  /// A dimension, or options instead of it or after it.
+  private static func resolve<O: LuaOptions>(
     _ d: Form<Int, O>, _ given: O?, _ dim: (O) -> Int?, _ name: String
   ) throws -> (dim: Int?, options: O) {
     switch d {
@@ -51,14 +51,14 @@ enum OrderingModule {
     }
   }
 
-  private static func settled(
+  private static func resolve(
     _ d: Form<Int, Sorting>, _ descending: Form<Bool, Sorting>, _ name: String
   ) throws -> (dim: Int?, descending: Bool) {
     var given: Sorting?
     if case .options(let options) = descending { given = options }
-    let asked = try settled(d, given, { $0.dim }, name)
-    if case .value(let descends) = descending { return (asked.dim, descends) }
-    return (asked.dim, asked.options.descending)
+    let resolved = try resolve(d, given, { $0.dim }, name)
+    if case .value(let descends) = descending { return (resolved.dim, descends) }
+    return (resolved.dim, resolved.options.descending)
   }
 
   private static func sorting(_ s: TensorSurface) {
@@ -67,7 +67,7 @@ enum OrderingModule {
       doc: """
         The numbers along a dimension in order, and the places that they had.
         Unlike PyTorch, places are i32 and count from 1, and equal numbers always keep their order.
-        What is no number counts as the largest.
+        NaN counts as the largest.
 
             local values, places = x:sort(2)
             x:sort { descending = true }    -- or x:sort(-1, true)
@@ -78,9 +78,9 @@ enum OrderingModule {
         @return lunerv.Tensor  their places, for `:gather`
         """
     ) { (x: Tensor, d: Form<Int, Sorting>, descending: Form<Bool, Sorting>) -> LuaResults in
-      let asked = try settled(d, descending, "sort")
+      let resolved = try resolve(d, descending, "sort")
       let (values, places) = try x.sorted(
-        dimensionOrOnly(asked.dim, x, "sort"), descending: asked.descending)
+        dimensionOrOnly(resolved.dim, x, "sort"), descending: resolved.descending)
       return LuaResults(values, places)
     }
     s.pure(
@@ -95,9 +95,9 @@ enum OrderingModule {
         @param descending? boolean|table  whether the largest comes first, or options (false)
         """
     ) { (x: Tensor, d: Form<Int, Sorting>, descending: Form<Bool, Sorting>) -> Tensor in
-      let asked = try settled(d, descending, "argsort")
+      let resolved = try resolve(d, descending, "argsort")
       return try x.detach().sorted(
-        dimensionOrOnly(asked.dim, x, "argsort"), descending: asked.descending, as: "argsort"
+        dimensionOrOnly(resolved.dim, x, "argsort"), descending: resolved.descending, as: "argsort"
       ).places
     }
     s.pure(
@@ -115,14 +115,14 @@ enum OrderingModule {
         @return lunerv.Tensor  their places
         """
     ) { (x: Tensor, k: Int, d: Form<Int, Top>, o: Top?) -> LuaResults in
-      let asked = try settled(d, o, { $0.dim }, "topk")
+      let resolved = try resolve(d, o, { $0.dim }, "topk")
       let (values, places) = try x.top(
-        k, dimensionOrOnly(asked.dim, x, "topk"), largest: asked.options.largest)
+        k, dimensionOrOnly(resolved.dim, x, "topk"), largest: resolved.options.largest)
       return LuaResults(values, places)
     }
   }
 
-  /// A dimension, the last by default; a number without dimensions counts as a list of one.
+  /// A dimension, the last by default; a scalar counts as a list of one.
   private static func dimensionOrOnly(_ d: Int?, _ x: Tensor, _ name: String) throws -> Int {
     try dimension(d ?? -1, rank: max(1, x.shape.count), name)
   }
@@ -145,7 +145,7 @@ enum OrderingModule {
         doc: """
           The place of the \(which) number along a dimension, or among all; of equals the first.
           Unlike PyTorch, places are i32 and count from 1. Without a dimension elements count as they
-          follow each other. What is no number wins.
+          follow each other. NaN wins.
 
               scores:\(name)(-1)
               x:flatten()[x:\(name)():item()]
@@ -156,11 +156,11 @@ enum OrderingModule {
       ) { (x: Tensor, d: Form<Int, Keeping>, keep: Form<Bool, Keeping>) -> Tensor in
         var given: Keeping?
         if case .options(let options) = keep { given = options }
-        let asked = try settled(d, given, { $0.dim }, name)
-        var keeps = asked.options.keepdim
+        let resolved = try resolve(d, given, { $0.dim }, name)
+        var keeps = resolved.options.keepdim
         if case .value(let value) = keep { keeps = value }
         return try x.extremePlace(
-          asked.dim.map { try dimensionOrOnly($0, x, name) }, largest: largest, keep: keeps)
+          resolved.dim.map { try dimensionOrOnly($0, x, name) }, largest: largest, keep: keeps)
       }
     }
   }
@@ -171,8 +171,8 @@ enum OrderingModule {
     static var luaFields: [LuaField<Distinct>] {
       [
         LuaField(
-          "inverse", \.inverse, doc: "whether the place of each element's number is returned"),
-        LuaField("counts", \.counts, doc: "whether it is returned how often each number occurs"),
+          "inverse", \.inverse, doc: "whether to return the position of each element's number"),
+        LuaField("counts", \.counts, doc: "whether to return how often each number occurs"),
       ]
     }
   }
@@ -183,7 +183,7 @@ enum OrderingModule {
       doc: """
         The different numbers of a tensor in order, a list.
         Unlike PyTorch, they are always sorted, places are i32 and count from 1, and the options are
-        `inverse` and `counts`. What is no number equals nothing. There is no gradient.
+        `inverse` and `counts`. NaN equals nothing. There is no gradient.
 
             local levels = image:unique()
             local values, places = x:unique { inverse = true }   -- values[places] is x

@@ -4,7 +4,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// What a script asks of its process: memory and threads, clocks, the terminal.
+/// The process, for scripts: memory and threads, clocks, the terminal.
 enum ProcessModule {
   static func define(_ m: LuaModule, _ session: Session) {
     resources(m, session)
@@ -90,18 +90,18 @@ enum ProcessModule {
     }
     m.define(
       "stderr", params: ["text"],
-      doc: "Writes to the error stream; what could steer a terminal is escaped.", polls: false
+      doc: "Writes to the error stream; control characters are escaped.", polls: false
     ) { (text: LuaBytes) in
       writeError(String(decoding: text.bytes, as: UTF8.self).harmless)
     }
     m.define(
       "printable", params: ["text"],
-      doc: "The text with what could steer a terminal escaped: for names and text from files.",
+      doc: "The text with control characters escaped: for names and text from files.",
       polls: false
     ) { (text: LuaBytes) -> String in String(decoding: text.bytes, as: UTF8.self).harmless }
     m.define(
       "status_line", params: ["text"],
-      doc: "Shows one line on the terminal that is the error stream, over the one before.",
+      doc: "Shows one line on the error stream's terminal, over the previous one.",
       polls: false
     ) { (text: String) in writeError("\r" + text.harmless + "\u{1B}[K") }
   }

@@ -2,12 +2,12 @@ import LuaBridge
 import Support
 import Tensors
 
-/// What lunerv.profile is made of: a ``Profiler`` for the session, told of every call between Lua
-/// and Swift.
+/// Parts of lunerv.profile: the session's ``Profiler``, which every call between Lua and Swift
+/// notifies.
 enum ProfileModule {
   private final class Calls: LuaCallObserver {
     let profiler: Profiler
-    /// The profiler's number of each native function, by the function's own.
+    /// The profiler's number for each native function, by the function's own.
     private var operations: [Int32] = []
 
     init(_ profiler: Profiler) { self.profiler = profiler }
@@ -17,7 +17,7 @@ enum ProfileModule {
       if operations[number] < 0 {
         operations[number] = Int32(profiler.operation(named: Calls.operation(name())))
       }
-      // Functions of the profiler are part of the Lua code that they are called from.
+      // Functions of the profiler count as the Lua code that calls them.
       let operation = Int(operations[number])
       if operation == 0 { profiler.beginLua() } else { profiler.beginCall(operation) }
     }
@@ -28,17 +28,17 @@ enum ProfileModule {
 
     private static func operation(_ name: String) -> String {
       if name.hasPrefix("profile_") { return "Lua" }
-      // Methods of tensors are functions, too.
+      // Methods of tensors are functions too.
       return name.hasPrefix("tensor:") ? String(name.dropFirst("tensor:".count)) : name
     }
   }
 
   static func define(_ m: LuaModule, _ lua: LuaState, _ session: Session) {
-    m.define("profile_start", doc: "Begins to measure; what is measured already is refused.") {
+    m.define("profile_start", doc: "Begins to measure; an error if a profile is running.") {
       [weak lua, session] in
       guard let lua else { return }
       guard session.profiler == nil else {
-        throw LunervError(.argument, "profile: a profile is being made already")
+        throw LunervError(.argument, "profile: a profile is already running")
       }
       lua.site = 0
       let profiler = Profiler { [weak lua] in lua?.site ?? 0 }
@@ -46,7 +46,8 @@ enum ProfileModule {
       lua.callObserver = Calls(profiler)
     }
     m.define(
-      "profile_site", params: ["number"], doc: "Says in which module Lua is; where it was.",
+      "profile_site", params: ["number"],
+      doc: "Sets the module in which Lua runs; returns the previous one.",
       polls: false
     ) { [weak lua] (number: Int) -> Int in
       guard let lua else { return 0 }
@@ -57,10 +58,12 @@ enum ProfileModule {
       "profile_path", params: ["path"], doc: "A number for a module's path, for profile_site.",
       polls: false
     ) { [session] (path: String) -> Int in session.profiler?.site(of: path) ?? 0 }
-    m.define("profile_is_on", doc: "Whether a profile is being made.", polls: false) {
+    m.define("profile_is_on", doc: "Whether a profile is running.", polls: false) {
       [session] () -> Bool in session.profiler != nil
     }
-    m.define("profile_stop", doc: "Stops measuring: all that was measured, or nil.", polls: false) {
+    m.define(
+      "profile_stop", doc: "Stops measuring; returns all measurements, or nil.", polls: false
+    ) {
       [weak lua, session] () -> LuaValue in
       guard let profiler = session.profiler else { return .nil_ }
       session.profiler = nil
@@ -71,7 +74,7 @@ enum ProfileModule {
   }
 
   private static func facts(_ profiler: Profiler) -> LuaValue {
-    let seconds = Double(profiler.settle()) * 1e-9
+    let seconds = Double(profiler.elapsed()) * 1e-9
     func table(_ fields: [(String, LuaValue)]) -> LuaValue {
       .table(fields.map { (.string($0.0), $0.1) })
     }
@@ -97,13 +100,12 @@ enum ProfileModule {
 }
 
 extension Host {
-  /// Runs `body` while everything is measured, and reports to standard error.
-  ///
+  /// Runs `body` under the profiler, and reports to standard error.
   /// - Parameters:
-  ///   - file: becomes a flame graph where it ends in ".svg", else all figures (".json").
-  ///   - json: becomes all figures.
+  ///   - file: a flame graph if it ends in ".svg", else all figures (".json").
+  ///   - json: all figures.
   ///
-  /// However the body ends, the report is made, and Ctrl-C does not stop that.
+  /// The report is written however the body ends; Ctrl-C does not prevent that.
   public func profiled(file: String?, json: String?, _ body: () throws -> Void) throws {
     let files = [file ?? "", json ?? ""]
     func call(_ function: String, _ arguments: [String]) throws {
@@ -117,7 +119,7 @@ extension Host {
       do {
         try call("finish", files)
       } catch {
-        // What stopped the script is the news.
+        // The body's error matters more.
         if case .success = result { throw error }
       }
     }

@@ -3,7 +3,7 @@ import Ranks
 import Support
 import Tensors
 
-/// The ranks for Lua: what lv.dist and the training loop are made of.
+/// The ranks for Lua: the base of lv.dist and the training loop.
 enum RankModule {
   static func define(_ m: LuaModule) {
     m.define(
@@ -36,7 +36,7 @@ enum RankModule {
     ) { Ranks.shared.rejoin() }
     m.define(
       "set_rank_deadline", params: ["seconds"],
-      doc: "How much later than its own work makes it a rank may be."
+      doc: "How many seconds a rank may be late, beyond its own work."
     ) { (seconds: Double) in
       guard seconds > 0, seconds.isFinite else {
         throw LunervError(
@@ -51,25 +51,25 @@ enum RankModule {
     }
     m.define(
       "ranks_broadcast", params: ["tensor", "shape", "dtype", "root", "what"],
-      doc: "A copy of a rank's tensor, whose shape and dtype all know; the others give nil."
+      doc: "A copy of a rank's tensor, whose shape and dtype all ranks know; the others pass nil."
     ) { (tensor: Tensor?, shape: [Int], dtype: String, root: Int, what: String) -> Tensor in
       try broadcast(tensor, shape, dtype, from: root, as: what)
     }
     m.define(
       "ranks_sum", params: ["tensors", "what"],
-      doc: "Sums of all ranks' tensors, one for each: every rank gives the same shapes and dtypes."
+      doc: "Sums of all ranks' tensors, one for each: every rank passes the same shapes and dtypes."
     ) { (tensors: [Tensor], what: String) -> [Tensor] in
       try tensors.map { try sum($0, as: what) }
     }
     m.define(
       "gradient_squares", params: ["parameters"],
-      doc: "The sum of squares of each parameter's gradient, 0 where it has none."
+      doc: "The sum of squares of each parameter's gradient, 0 if it has none."
     ) { (parameters: [Tensor]) -> [Double] in
       try Optimiser.gradientSquares(of: parameters).map { $0 ?? 0 }
     }
     m.define(
       "scale_gradients", params: ["parameters", "squares", "limit"],
-      doc: "What clip_grad_norm does, where the sum of all squares is known; the norm before."
+      doc: "clip_grad_norm for a known sum of all squares; returns the norm before."
     ) { (parameters: [Tensor], squares: Double, limit: Double) -> Double in
       try Optimiser.scaleGradients(of: parameters, squares: squares, to: limit)
     }

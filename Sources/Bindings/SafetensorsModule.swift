@@ -17,7 +17,7 @@ enum SafetensorsModule {
 
         @param path string
         @param tensors table  a list of {name, tensor}, or a table of tensors by name
-        @param metadata table  texts by name, which the file holds beside the tensors
+        @param metadata table  texts by name, stored with the tensors
         @return boolean  true, or nil and an error
         """
     ) { (path: String, tensors: LuaValue, metadata: [String: String]?) in
@@ -35,7 +35,7 @@ enum SafetensorsModule {
     m.define(
       "load_safetensors", params: ["path", "options"],
       doc: """
-        Reads a safetensors file: the tensors by name, the texts beside them, and the names in the \
+        Reads a safetensors file: the tensors by name, the texts stored with them, and the names in the \
         file's order. Half precision is widened to f32; `dtype` makes one type of all floating \
         point. A value too large for that is an error that names its tensor, and so is a tensor of \
         a type, rank or range that lunerv has not, unless `extra` is "skip".
@@ -72,7 +72,7 @@ enum SafetensorsModule {
     static var luaFields: [LuaField<Loading>] {
       [
         LuaField(
-          "dtype", \.dtype, doc: "f32 or f64: what tensors of floating point become (their own)"),
+          "dtype", \.dtype, doc: "f32 or f64: the type of floating-point tensors (their own)"),
         LuaField(
           "extra", \.extra,
           doc: "'skip' leaves out tensors that lunerv cannot hold: 8- and 16-bit integers, …"),
@@ -93,7 +93,7 @@ enum SafetensorsModule {
       } catch let error as LunervError where error.kind == .argument && skips {
         skipped.append(entry.name)
       } catch let error as LunervError where [.argument, .data].contains(error.kind) {
-        // What tensors cannot hold is the file's mistake, not the script's.
+        // Types that tensors cannot hold are the file's mistake, not the script's.
         throw LunervError(.data, "\(path): '\(entry.name)': \(error.message)")
       }
     }
@@ -101,7 +101,7 @@ enum SafetensorsModule {
     return [LuaValue.table(pairs), LuaValue.table(metadata), read, skipped]
   }
 
-  /// A list of {name, tensor} in its order, or a table by name in the order of the names.
+  /// A list of {name, tensor} in its order, or a table by name, sorted by name.
   private static func namedTensors(_ value: LuaValue) throws -> [(String, Tensor)] {
     let form = "save_safetensors: expected a list of {name, tensor} or a table of tensors by name"
     var list: [(String, Tensor)] = []
@@ -142,8 +142,9 @@ enum SafetensorsModule {
     }
   }
 
-  /// The tensor of an entry; floating point as `dtype`, where there is one. What no tensor can hold
-  /// is an error of the kind "argument", what `dtype` cannot hold one of the kind "data".
+  /// The tensor of an entry; floating point is converted to `dtype`, if given. A type that no
+  /// tensor can hold is an error of kind "argument", a value that `dtype` cannot hold one of kind
+  /// "data".
   private static func tensor(
     of entry: SafetensorsFile.Entry, in file: SafetensorsFile, as dtype: DType?
   ) throws -> Tensor {
@@ -183,7 +184,7 @@ enum SafetensorsModule {
     }
   }
 
-  /// The nearest single; a finite double beyond its range is an error.
+  /// The nearest single; a finite double out of range is an error.
   private static func narrowed(_ x: Double) throws -> Float {
     let y = Float(x)
     guard y.isFinite || !x.isFinite else {

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Maps read at other places: samples, resizing, pooling and padding.
+/// Maps read at other coordinates: samples, resizing, pooling and padding.
 enum SamplingModule {
   /// One number for all axes, or a list with one for each.
   private struct Scales: LuaArgument {
@@ -20,10 +20,10 @@ enum SamplingModule {
     var alignCorners = false
     static var luaFields: [LuaField<Sample>] {
       [
-        LuaField("mode", \.mode, doc: "'bilinear', between the elements around; or 'nearest'"),
+        LuaField("mode", \.mode, doc: "'bilinear', between neighbouring elements; or 'nearest'"),
         LuaField(
           "padding", \.padding,
-          doc: "what lies outside: 'zeros', or 'border', the outermost elements"),
+          doc: "padding: 'zeros', or 'border', the outermost elements"),
         LuaField(
           "align_corners", \.alignCorners,
           doc: "whether -1 and 1 are the middles of the outermost elements, not their outer edges"),
@@ -40,7 +40,7 @@ enum SamplingModule {
     static var luaFields: [LuaField<Resize>] {
       [
         LuaField("scale", \.scale, doc: "outputs for each input: a number, or one for each axis"),
-        LuaField("size", \.size, doc: "the new sizes in place of a scale: a number, or { h, w }"),
+        LuaField("size", \.size, doc: "the new sizes instead of a scale: a number, or { h, w }"),
         LuaField(
           "mode", \.mode,
           doc: "'nearest'; 'bilinear' and 'bicubic' for images, 'trilinear' for volumes, 'linear'"),
@@ -69,7 +69,7 @@ enum SamplingModule {
           "count_include_pad", \.countIncludePad, doc: "whether those zeros count in the mean"),
         LuaField(
           "divisor_override", \.divisorOverride,
-          doc: "divides sums in place of the elements' number"
+          doc: "divides sums, instead of the number of elements"
         ),
       ]
     }
@@ -83,7 +83,7 @@ enum SamplingModule {
     static var luaFields: [LuaField<MaxPool>] {
       [
         LuaField("stride", \.stride, doc: "step between windows (the kernel)"),
-        LuaField("padding", \.padding, doc: "places on each side that hold nothing (0)"),
+        LuaField("padding", \.padding, doc: "padding on each side, never the maximum (0)"),
         LuaField("dilation", \.dilation, doc: "step between the elements of a window (1)"),
         LuaField(
           "ceil_mode", \.ceilMode, doc: "whether windows may reach beyond the last element"),
@@ -114,8 +114,8 @@ enum SamplingModule {
       doc: """
         What a grid of places sees in a map: (n, c, h, w) and a grid (n, H, W, 2) give (n, c, H, W).
         Unlike PyTorch, the option is `padding`, not `padding_mode`. Coordinates are in [-1, 1], x
-        before y; a volume (n, c, d, h, w) takes a grid (n, D, H, W, 3). A coordinate that is no
-        number is -1. Gradients flow to both.
+        before y; a volume (n, c, d, h, w) takes a grid (n, D, H, W, 3). A coordinate that is NaN counts as -1.
+        Gradients flow to both.
 
             local warped = lv.grid_sample(frame, grid, { padding = "border" })
 
@@ -240,7 +240,7 @@ enum SamplingModule {
     static var luaFields: [LuaField<Pad>] {
       [
         LuaField("left", \.left, doc: "columns before the first"),
-        LuaField("right", \.right, doc: "columns behind the last"),
+        LuaField("right", \.right, doc: "columns after the last"),
         LuaField("top", \.top, doc: "rows above the first"),
         LuaField("bottom", \.bottom, doc: "rows below the last"),
         LuaField("mode", \.mode, doc: modeWords),
@@ -252,7 +252,7 @@ enum SamplingModule {
     "'constant' (or 'zero'), 'edge' (or 'replicate') to repeat the outermost elements, 'reflect', "
     + "or 'circular' ('constant')"
 
-  /// Amounts in PyTorch's order, or sides by name with the mode among them.
+  /// Amounts in PyTorch's order, or sides by name, with the mode among them.
   private enum Sides: LuaArgument {
     case list([Int])
     case named(Pad)
@@ -275,21 +275,21 @@ enum SamplingModule {
       doc: """
         A tensor padded: the sides of the last two dimensions by name, or amounts of any dimensions.
         Unlike PyTorch, 'reflect', 'edge' and 'circular' pad any dimension. A list of amounts is in
-        its order: before and behind the last dimension, then those of the one before it. Negative
+        its order: before and after the last dimension, then those of the previous dimension. Negative
         amounts leave elements out.
 
             image:pad { left = 1, right = 1, mode = "edge" }
             x:pad({ 0, 0, 2, 2 }, { mode = "reflect" })   -- two rows above and below
 
         @param sides? table  sides by name with mode and value, or a list of amounts
-        @param options? table  mode and value beside a list
+        @param options? table  mode and value for a list
         """
     ) { (x: Tensor, sides: Sides, o: Pad) -> Tensor in
       let rank = x.shape.count
       switch sides {
       case .named(let p):
         guard o.mode == nil, o.value == nil, !o.hasSides else {
-          throw LunervError(.argument, "pad: expected mode and value beside the sides' names")
+          throw LunervError(.argument, "pad: expected mode and value among the sides' names")
         }
         return try x.padded(
           top: p.top, bottom: p.bottom, left: p.left, right: p.right, paddingMode(p.mode, p.value))
@@ -314,7 +314,7 @@ enum SamplingModule {
     let name = name ?? "constant"
     guard name == "constant" || value == nil else {
       throw LunervError(
-        .argument, "pad: expected a value with mode 'constant' alone, not '\(name)'")
+        .argument, "pad: expected a value only with mode 'constant', not '\(name)'")
     }
     switch name {
     case "constant": return .constant(value ?? 0)

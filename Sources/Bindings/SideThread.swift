@@ -1,17 +1,17 @@
 @preconcurrency import Glibc
 
-/// A thread beside the one that owns the Lua state, which does one thing at a time: reads the
-/// next frame while a step computes, encodes the last one while the next is decoded. Begun
-/// with its first job; never touches Lua or the tape.
+/// A second thread that does one job at a time: reads the next frame during a step, encodes the
+/// last one while the next is decoded. It starts with its first job, and never touches Lua or the
+/// tape.
 final class SideThread: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let changed: UnsafeMutablePointer<pthread_cond_t>
-  // Guarded by the mutex.
+  // Protected by the mutex.
   private var job: (() throws -> Void)?
   private var isBusy = false
   private var failure: (any Error)?
   private var isStopping = false
-  // The owner's alone.
+  // Only used by the owner.
   private var thread: pthread_t?
 
   init() {
@@ -28,7 +28,7 @@ final class SideThread: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  /// Begins a job; false where no thread can be had. The job before has been waited for.
+  /// Begins a job; false if no thread can be started. The previous job must have been waited for.
   func start(_ job: @escaping () throws -> Void) -> Bool {
     guard thread != nil || launch() else { return false }
     locked {
@@ -38,7 +38,7 @@ final class SideThread: @unchecked Sendable {
     return true
   }
 
-  /// Waits until the job that was begun, if any, is done; throws what it threw, once.
+  /// Waits until the current job, if any, is done; rethrows its error once.
   func wait() throws {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
@@ -47,7 +47,7 @@ final class SideThread: @unchecked Sendable {
     if let failure { throw failure }
   }
 
-  /// Ends the thread after the job that it is at.
+  /// Ends the thread after its current job.
   func stop() {
     guard let thread else { return }
     locked { isStopping = true }

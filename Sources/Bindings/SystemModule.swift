@@ -6,8 +6,8 @@ import Ranks
 import Support
 import VideoIO
 
-/// Which lunerv this is, and what the machine and its libraries offer: for `lunerv --version` and
-/// `lunerv doctor`.
+/// The version, and what the machine and its libraries offer: for `lunerv --version` and `lunerv
+/// doctor`.
 enum SystemModule {
   static func define(_ m: LuaModule) {
     m.constant("api_version", .int(Version.api))
@@ -15,7 +15,7 @@ enum SystemModule {
       "versions",
       doc: """
         The versions of the program and of what it is linked with, by name: lunerv, api, format, \
-        level, commit ("" where the build was not told), march, lua, openblas, fftw, libav, mpi ("" where \
+        level, commit ("" if unknown to the build), march, lua, openblas, fftw, libav, mpi ("" where \
         it was built without).
         """
     ) { () -> LuaValue in
@@ -40,17 +40,17 @@ enum SystemModule {
     m.define("memory", doc: "Bytes of memory that this process may use.") { () -> Int in
       Environment.memory()
     }
-    m.define("disk_free", params: ["path"], doc: "Bytes that fit into a folder, or nil.") {
+    m.define("disk_free", params: ["path"], doc: "Bytes free for a folder, or nil.") {
       (path: String) -> Int? in Files.freeBytes(path)
     }
     m.define(
       "terminal_columns",
-      doc: "The width of the terminal that standard output is, or nil where it is none."
+      doc: "The width of standard output's terminal, or nil if it is not one."
     ) { () -> Int? in Environment.terminalColumns() }
   }
 }
 
-/// What `lunerv --version` says.
+/// The text of `lunerv --version`.
 public enum Build {
   struct Fact {
     var name: String

@@ -20,7 +20,7 @@ enum Operand: LuaArgument {
     throw LuaTypeMismatch(expected: "tensor or number")
   }
 
-  /// As a tensor of the type and shape-less form that pairs with `other`.
+  /// As a tensor of the type and shape that pair with `other`.
   func tensor(like other: Tensor) throws -> Tensor { try tensor(other.dtype) }
 
   func tensor(_ dtype: DType) throws -> Tensor {
@@ -28,14 +28,14 @@ enum Operand: LuaArgument {
     case .tensor(let t): return t
     case .number(let n):
       if dtype == .bool, n != 0, n != 1 {
-        throw LunervError(.argument, "expected 0 or 1 beside a bool tensor, got \(n)")
+        throw LunervError(.argument, "expected 0 or 1 with a bool tensor, got \(n)")
       }
       return try Tensor.full(n, [], dtype)
     }
   }
 }
 
-/// The type of whatever comes, for messages.
+/// The type of any value, for messages.
 struct TypeName: LuaArgument {
   let name: String
   static var luaTypeName: String { "any" }
@@ -44,7 +44,7 @@ struct TypeName: LuaArgument {
   }
 }
 
-/// Whether anything is a tensor. It is not copied to be looked at.
+/// Whether any value is a tensor; it is not copied for that.
 struct IsTensor: LuaArgument {
   let holds: Bool
   static var luaTypeName: String { "any" }
@@ -104,14 +104,14 @@ extension DType: LuaArgument, LuaResult {
   public func push(to L: LuaStack) { L.push(rawValue) }
 }
 
-/// What constructors take last.
+/// Options that constructors take last.
 struct MakeOptions: LuaOptions {
   var dtype: DType?
   var requiresGrad = false
   static var luaFields: [LuaField<MakeOptions>] {
     [
-      LuaField("dtype", \.dtype, doc: "f32, f64, i32, u8 or bool (f32, or as the tensor given)"),
-      LuaField("requires_grad", \.requiresGrad, doc: "whether gradients are wanted for it"),
+      LuaField("dtype", \.dtype, doc: "f32, f64, i32, u8 or bool (f32, or the tensor's own)"),
+      LuaField("requires_grad", \.requiresGrad, doc: "whether it requires a gradient"),
     ]
   }
 
@@ -174,7 +174,7 @@ struct NewSizes: LuaArgument {
   }
 }
 
-/// Nested tables of numbers, or one number, with the shape they have.
+/// Nested tables of numbers, or one number, with their shape.
 struct Numbers: LuaArgument {
   var shape: [Int] = []
   var numbers: [Double] = []
@@ -207,10 +207,10 @@ struct Numbers: LuaArgument {
     }
     guard shape.count > depth, shape[depth] == count else {
       throw LuaTypeMismatch(
-        "rows of different length: \(count) where \(shape.count > depth ? shape[depth] : 0) stood before"
+        "rows of different length: \(count) after \(shape.count > depth ? shape[depth] : 0)"
       )
     }
-    // The same row may stand in many places.
+    // The same row may occur several times.
     try L.willCopy(count)
     guard numbers.count + count <= LuaValue.maximumCount else {
       throw LuaTypeMismatch("table holds more than \(LuaValue.maximumCount) values")
@@ -222,7 +222,7 @@ struct Numbers: LuaArgument {
     }
   }
 
-  /// The length of a list, which has no other keys.
+  /// The length of a list; other keys are an error.
   private func length(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Int {
     let length = L.length(at: index)
     try L.forEachPair(of: index) { (key: Int32, _: Int32) throws(LuaTypeMismatch) in
@@ -239,7 +239,7 @@ struct Numbers: LuaArgument {
   }
 }
 
-/// A value, or a table of named options in its place: `clamp(0, 1)` and `clamp { max = 1 }`.
+/// A value, or a table of named options instead: `clamp(0, 1)` and `clamp { max = 1 }`.
 enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
   case absent
   case value(Value)
@@ -253,7 +253,8 @@ enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
 
   static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Form {
     if L.isNil(at: index) { return .absent }
-    // A list is a value; a table with names, or an empty one where values are none, is options.
+    // A list is a value. A table with names is options, and so is an empty one if lists are no
+    // values.
     if L.type(at: index) == .table, isOptions(L, at: index) {
       return .options(try Options.read(L, at: index))
     }
@@ -274,7 +275,7 @@ enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
   }
 }
 
-/// Names that come to be known one by one.
+/// A list of names that grows.
 final class NameList {
   fileprivate(set) var all: [String] = []
 }
@@ -286,9 +287,9 @@ struct TensorSurface {
   /// The methods and properties of a tensor, for suggestions.
   let names = NameList()
 
-  /// The same for a pure operator: one that decoder programs in files may use, and that may
-  /// therefore never change or go. It has no effect but its result, which is another tensor than x
-  /// where nothing is to do as well: what is written to one later does not reach the other.
+  /// The same for a pure operator, which decoder programs in files may use, so it may never change
+  /// or go. Its only effect is its result. That is never x itself, even if there is nothing to do:
+  /// a write to one must not reach the other.
   func pure<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "",
     _ body: @escaping (Tensor, repeat each A) throws -> R
@@ -307,7 +308,7 @@ struct TensorSurface {
   ) {
     module.define(name, params: ["x"] + params, doc: doc) {
       (x: Tensor, rest: repeat each A) in
-      // However little it does: some only look at a shape.
+      // At least one call: some operators only look at a shape.
       try Work.charge(Work.call)
       return try body(x, repeat each rest)
     }
@@ -315,7 +316,7 @@ struct TensorSurface {
     method(name, params: params, doc: doc, body)
   }
 
-  /// A method alone: another name for what exists, or what only reads well after a tensor.
+  /// A method only: another name, or one that only reads well after a tensor.
   func method<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "",
     _ body: @escaping (Tensor, repeat each A) throws -> R

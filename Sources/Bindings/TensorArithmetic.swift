@@ -17,7 +17,7 @@ struct Clamp: LuaOptions {
 }
 
 extension TensorModule {
-  /// Both bounds of a clamp, however they came.
+  /// Both bounds of a clamp, however they were given.
   static func bounds(_ low: Form<Double, Clamp>, _ high: Double?, _ name: String) throws -> (
     Double, Double
   ) {
@@ -104,7 +104,7 @@ extension TensorModule {
       (
         "remainder",
         """
-        What `x // y` leaves, with the sign of y, which is also `x % y`.
+        The remainder of `x // y`, with the sign of y, which is also `x % y`.
         The gradient to x is 1, that to y is −(x // y).
 
             lv.tensor { 7, -7 }:remainder(3)   -- 1 2
@@ -140,7 +140,8 @@ extension TensorModule {
     for (name, doc, body) in binary {
       s.pure(
         name, params: ["y"],
-        doc: doc + "\n\n@param y lunerv.Tensor|number  stretches to the shape of x, or x to its"
+        doc: doc
+          + "\n\n@param y lunerv.Tensor|number  broadcasts to the shape of x, or x to its shape"
       ) { (x: Tensor, y: Operand) -> Tensor in
         if name == "pow", case .number(let p) = y { return try x.power(p) }
         return try body(x, y.tensor(like: x))
@@ -219,7 +220,7 @@ extension TensorModule {
     refused(t)
   }
 
-  /// What Lua can do with other values, and what says it of tensors.
+  /// Lua's operations on other values, with the tensor's equivalent.
   private static func refused(_ t: LuaClass<Tensor>) {
     for event in ["__lt", "__le"] {
       t.meta(event) { (a: TypeName, b: TypeName) -> Bool in
@@ -238,11 +239,12 @@ extension TensorModule {
     t.meta("__call") { (_: Tensor) -> Void in
       throw LunervError(
         .argument,
-        "expected a function, got a tensor (x[i] is a part of it, ipairs(x) goes through its rows)")
+        "expected a function, got a tensor (x[i] is a part of it, ipairs(x) iterates over its rows)"
+      )
     }
     t.meta("__pairs") { (_: Tensor) -> Void in
       throw LunervError(
-        .argument, "expected a table, got a tensor (ipairs(x) goes through its rows)")
+        .argument, "expected a table, got a tensor (ipairs(x) iterates over its rows)")
     }
   }
 

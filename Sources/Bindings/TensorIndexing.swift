@@ -4,7 +4,7 @@ import Tensors
 
 // `x[i]`, `x[{ {1, 4}, {}, -1 }]` and `x[mask]`, read and assigned.
 
-/// What stands between the brackets. Reading one never fails: what is wrong with it is said where the
+/// The index between the brackets. Reading one never fails: errors are raised later, when the
 /// tensor is known.
 private enum IndexKey: LuaArgument {
   enum Entry {
@@ -76,7 +76,7 @@ private enum IndexKey: LuaArgument {
   }
 }
 
-/// What is assigned: a number, a tensor, or tables of numbers.
+/// The value assigned: a number, a tensor, or tables of numbers.
 private enum Assigned: LuaArgument {
   case tensor(Tensor)
   case number(Double)
@@ -147,7 +147,7 @@ extension TensorModule {
       .argument, "a tensor has no field '\(name.printable)'\(didYouMean(name, among: names.all))")
   }
 
-  /// A row as Swift counts; nil for the one behind the last, where a loop that reads ends.
+  /// A row, counted from 0; nil for the one after the last, where a reading loop ends.
   private static func row(_ i: Int, of x: Tensor, reading: Bool) throws -> Int? {
     guard let rows = x.shape.first else {
       throw LunervError(
@@ -187,7 +187,7 @@ extension TensorModule {
         guard from <= to, step >= 1 else {
           throw LunervError(
             .argument,
-            "\(place)expected a range that goes up in steps of at least 1, got {\(first), \(last), \(step)}"
+            "\(place)expected an ascending range with a step of at least 1, got {\(first), \(last), \(step)}"
           )
         }
         dims[d] = Block.Entries(first: from, count: (to - from) / step + 1, step: step)

@@ -3,7 +3,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Tensors for Lua: this file makes them; the others of its name read, write, index, compute, reshape
+/// Tensors for Lua: constructors. The other files of this name read, write, index, compute, reshape
 /// and reduce.
 enum TensorModule {
   static func define(_ s: TensorSurface, _ session: Session) {
@@ -102,7 +102,7 @@ enum TensorModule {
       guard count < 1e9, count * 8 <= Double(session.memoryLimit) else {
         throw LunervError(.memory, "arange: \(count) numbers are too many")
       }
-      // A span that no number holds is −inf on the way down.
+      // An infinite span is −inf when it descends.
       let whole = Int(max(0, count))
       try Work.charge(whole)
       let numbers = (0..<whole).map { first + Double($0) * step }
@@ -111,7 +111,7 @@ enum TensorModule {
     m.pure(
       "linspace", params: ["first", "last", "count", "options"],
       doc: """
-        So many numbers from first to last, both included, evenly spaced.
+        `count` numbers from first to last, both included, evenly spaced.
         One number is `first`.
 
             lv.linspace(0, 1, 5)   -- 0 0.25 0.5 0.75 1
@@ -125,7 +125,7 @@ enum TensorModule {
         throw LunervError(.memory, "linspace: \(count) numbers are too many")
       }
       try Work.charge(count)
-      // From the nearer end: the last number is `last` itself.
+      // Counts from the nearer end: the last number is exactly `last`.
       let step = count > 1 ? (last - first) / Double(count - 1) : 0
       let numbers = (0..<count).map { i in
         2 * i < count ? first + Double(i) * step : last - Double(count - 1 - i) * step
@@ -260,7 +260,7 @@ enum TensorModule {
     m.define(
       "seed", params: ["n"],
       doc: """
-        Starts the random numbers anew.
+        Restarts the random numbers.
         Tensors, initial weights and the order of frames are drawn from them.
 
             lv.seed(1)

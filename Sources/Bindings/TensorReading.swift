@@ -2,17 +2,17 @@ import LuaBridge
 import Support
 import Tensors
 
-// What a tensor tells of itself: properties, sizes, its numbers, its text.
+// Reading a tensor: properties, sizes, its numbers, its text.
 
 extension TensorModule {
-  /// Elements as nested tables, which are pushed as they are read.
+  /// Elements as nested tables, pushed as they are read.
   private struct Nested: LuaResult {
     let shape: [Int]
     let elements: TensorElements
     let integral: Bool
 
     init(_ x: Tensor) throws {
-      // A table's element takes as long as many numbers of a tensor.
+      // An element of a table takes as long as this many numbers of a tensor.
       try Work.charge(x.count, 32)
       (shape, elements) = (x.shape, try x.readElements())
       integral = x.dtype != .f32 && x.dtype != .f64
@@ -115,13 +115,13 @@ extension TensorModule {
         @return table|number  integers for i32, u8 and bool
         """
     ) { (x: Tensor) -> Nested in try Nested(x) }
-    // A parameter stays one where there is nothing to do.
+    // A parameter remains one if there is nothing to convert.
     s.op(
       "to", params: ["dtype"],
       doc: """
         The same numbers in another dtype: f32, f64, i32, u8 or bool.
-        Unlike PyTorch, it is never done behind your back: operands of different dtypes are an error.
-        What is behind the point is cut off for an integer, a number beyond its range is an error;
+        Unlike PyTorch, it is never implicit: operands of different dtypes are an error.
+        The fraction is cut off for an integer, a number beyond its range is an error;
         bool is 1 where the number is not 0. Gradients pass between f32 and f64.
 
             local pixels = clip:frame_u8(1):to("f32") / 255
@@ -159,7 +159,7 @@ extension TensorModule {
       "evaluate",
       doc: """
         Computes the value now, and returns the tensor.
-        Unlike PyTorch, pointwise operators and convolutions wait until somebody reads their result,
+        Unlike PyTorch, pointwise operators and convolutions are deferred until their result is read,
         and are then computed together. Results do not depend on that; a stopwatch does.
 
             local y = model(x):evaluate()
@@ -179,7 +179,7 @@ extension TensorModule {
         """
     ) { (x: Tensor) -> Bool in
       guard x.dtype == .f32 || x.dtype == .f64 else { return true }
-      // x − x is zero unless x is infinite or not a number.
+      // x − x is 0 unless x is infinite or NaN.
       let d = x.detach()
       return try d.subtracting(d).sum().item() == 0
     }
@@ -223,7 +223,7 @@ extension TensorModule {
       get: { (x: Tensor) -> Bool in x.requiresGrad },
       set: { (x: Tensor, on: Bool) in try x.setRequiresGrad(on) })
     s.property(
-      "is_leaf", doc: "Whether it was not computed from tensors that gradients flow to.",
+      "is_leaf", doc: "Whether it was not computed from tensors that require a gradient.",
       get: { (x: Tensor) -> Bool in x.isLeaf })
   }
 }

@@ -5,7 +5,7 @@ import Tensors
 // Reductions: over all dimensions, one, or several; `x:sum(2, true)` and
 // `x:sum(2, { keepdim = true })`.
 
-/// Options that every reduction has.
+/// Options of every reduction.
 private protocol ReductionOptions: LuaOptions {
   var dim: Dimensions? { get }
   var keepdim: Bool { get }
@@ -17,7 +17,7 @@ private struct Reducing: ReductionOptions {
   static var luaFields: [LuaField<Reducing>] {
     [
       LuaField("dim", \.dim, doc: "the dimension, or a table of several (all)"),
-      LuaField("keepdim", \.keepdim, doc: "whether they stay as sizes of 1"),
+      LuaField("keepdim", \.keepdim, doc: "whether they remain as sizes of 1"),
     ]
   }
 }
@@ -29,17 +29,17 @@ private struct Varying: ReductionOptions {
   static var luaFields: [LuaField<Varying>] {
     [
       LuaField("dim", \.dim, doc: "the dimension, or a table of several (all)"),
-      LuaField("keepdim", \.keepdim, doc: "whether they stay as sizes of 1"),
-      LuaField("unbiased", \.unbiased, doc: "whether the sum is divided by n − 1 in place of n"),
+      LuaField("keepdim", \.keepdim, doc: "whether they remain as sizes of 1"),
+      LuaField("unbiased", \.unbiased, doc: "whether the sum is divided by n − 1 instead of n"),
     ]
   }
 }
 
-/// What a reduction was asked, however it was written.
-private func settled<O: ReductionOptions>(
+/// The arguments of a reduction, in any of its forms.
+private func resolve<O: ReductionOptions>(
   _ x: Tensor, _ name: String, _ dims: Form<Dimensions, O>, _ keep: Form<Bool, O>
 ) throws -> (dims: [Int]?, keep: Bool, options: O) {
-  // Most calls name nothing.
+  // Most calls have no options.
   if case (.absent, .absent) = (dims, keep) { return (nil, false, O()) }
   var options = O()
   var given: Dimensions?
@@ -103,7 +103,7 @@ extension TensorModule {
         "amax",
         """
         The largest element over some dimensions, or all; ties share the gradient.
-        No elements are an error; what is no number wins.
+        No elements are an error; NaN wins.
 
             x:amax(1)
         """, largest
@@ -112,7 +112,7 @@ extension TensorModule {
         "amin",
         """
         The smallest element over some dimensions, or all; ties share the gradient.
-        No elements are an error; what is no number wins.
+        No elements are an error; NaN wins.
 
             x:amin(1)
         """, smallest
@@ -121,8 +121,8 @@ extension TensorModule {
     for (name, doc, body) in all {
       s.pure(name, params: ["dims", "keep"], doc: doc + usage) {
         (x: Tensor, dims: Form<Dimensions, Reducing>, keep: Form<Bool, Reducing>) -> Tensor in
-        let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep)
+        let resolved = try resolve(x, name, dims, keep)
+        return try body(x, resolved.dims, resolved.keep)
       }
     }
     for (name, whole, body) in [("max", "amax", largest), ("min", "amin", smallest)] {
@@ -136,8 +136,8 @@ extension TensorModule {
               x:\(name)():item()
           """ + usage
       ) { (x: Tensor, dims: Form<Dimensions, Reducing>, keep: Form<Bool, Reducing>) -> Tensor in
-        let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep)
+        let resolved = try resolve(x, name, dims, keep)
+        return try body(x, resolved.dims, resolved.keep)
       }
     }
     spread(s)
@@ -154,7 +154,7 @@ extension TensorModule {
     let measures: [(String, String, String, Measure)] = [
       ("var", "variance", "", { try $0.variance($1, keep: $2, unbiased: $3) }),
       (
-        "std", "standard deviation", " Where nothing varies the gradient is 0.",
+        "std", "standard deviation", " If all elements are equal, the gradient is 0.",
         { try $0.deviation($1, keep: $2, unbiased: $3) }
       ),
     ]
@@ -173,8 +173,9 @@ extension TensorModule {
         (
           x: Tensor, dims: Form<Dimensions, Varying>, keep: Form<Bool, Varying>, o: Unbiased?
         ) -> Tensor in
-        let asked = try settled(x, name, dims, keep)
-        return try body(x, asked.dims, asked.keep, asked.options.unbiased || o?.unbiased ?? false)
+        let resolved = try resolve(x, name, dims, keep)
+        return try body(
+          x, resolved.dims, resolved.keep, resolved.options.unbiased || o?.unbiased ?? false)
       }
     }
   }

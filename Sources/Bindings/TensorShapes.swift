@@ -2,8 +2,8 @@ import LuaBridge
 import Support
 import Tensors
 
-// Shapes: other sizes over the same elements, parts, and tensors joined. What is made of a tensor's
-// elements is a value of its own that gradients flow through; writing to it is an error.
+// Shapes: other sizes over the same elements, parts, and joined tensors. The result is a new value
+// through which gradients flow; writing to it is an error.
 
 extension TensorModule {
   static func shapes(_ s: TensorSurface) {
@@ -17,7 +17,7 @@ extension TensorModule {
       "view", params: ["sizes…"],
       doc: """
         The same elements under other sizes, one of which may be -1.
-        Unlike PyTorch, every tensor has every view: elements are taken in order, whatever lies behind.
+        Unlike PyTorch, every tensor has every view: elements are taken in order, whatever the memory layout.
 
             lv.arange(1, 6):view(2, -1)   -- { { 1, 2, 3 }, { 4, 5, 6 } }
 
@@ -96,7 +96,7 @@ extension TensorModule {
     s.pure(
       "expand", params: ["sizes…"],
       doc: """
-        Sizes of 1 stretched, without a copy until somebody reads them; new dimensions come first.
+        Sizes of 1 stretched, without a copy until they are read; new dimensions come first.
 
             lv.tensor { 1, 2 }:expand(3, 2)
 

@@ -2,14 +2,14 @@ import LuaBridge
 import Support
 import Tensors
 
-// Writing all of a tensor in place. Parts are written by `x[…] = y`.
+// Writing a whole tensor in place. `x[…] = y` writes parts.
 
 extension TensorModule {
   static func writing(_ s: TensorSurface, _ session: Session) {
     filling(s, session)
     s.module.define(
       "settle", params: ["x"],
-      doc: "Says that a tensor is a place of its own, to be written: what a module's state names."
+      doc: "Makes a tensor separate storage that may be written: a module's state."
     ) { (x: Tensor) -> Tensor in
       x.settle()
       return x

@@ -7,7 +7,7 @@ extension FrameAhead: LuaObject {
   static var luaName: String { "clip" }
 }
 
-/// Frames out of files and into files.
+/// Reads and writes video files.
 enum VideoModule {
   private struct Open: LuaOptions {
     var size: [Int]?
@@ -145,7 +145,7 @@ enum VideoModule {
         }
         last = time
       }
-      // Frames of variable rates fall between the ticks of a constant one.
+      // Frames of variable rate fall between the ticks of a constant one.
       if o.timestamps != nil { options.timeBase = Rational(1, 1_000_000) }
       if let crf = o.crf { options.crf = crf }
       if let preset = o.preset { options.preset = preset }
@@ -163,8 +163,8 @@ enum VideoModule {
     return (clips(), writers())
   }
 
-  /// What `body` makes of a video, or nil and a message. Sound options that the file cannot fulfil
-  /// are a failure to be expected; others are the script's mistake.
+  /// The result of `body`, or nil and a message for errors of a video. Sound options that the file
+  /// cannot fulfil are such an error; other wrong options are the script's mistake.
   private static func reading(
     _ o: Open, _ body: (VideoOptions) throws -> [(any LuaResult)?]
   ) throws -> LuaResults {
@@ -183,7 +183,7 @@ enum VideoModule {
     }
   }
 
-  /// Differences of frames as two lists: from the frame before, and from the one before that.
+  /// Differences of frames as two lists: from the previous frame, and from two frames before.
   private static func lists(_ changes: [SceneMeter.Change]) -> [[Double]] {
     [changes.map(\.fromLast), changes.map(\.fromSecondLast)]
   }
@@ -192,9 +192,9 @@ enum VideoModule {
     m.define(
       "scan_video", params: ["path", "options"],
       doc: """
-        Reads a video once and keeps no frame: width, height, frames a second, timestamps, \
+        Reads a video once and keeps no frame: width, height, frames per second, timestamps, \
         warnings, whether it has audio, and how much each frame differs in luma (0 to 255) from \
-        the one before and from the one before that; or nil and a message.
+        the previous frame and from two frames before; or nil and a message.
         """
     ) { (path: String, o: Open) in
       try reading(o) { options in
@@ -214,17 +214,17 @@ enum VideoModule {
     }
     m.define(
       "can_reread", params: ["path"],
-      doc: "Whether a video can be read more than once: a file or a folder, no pipe."
+      doc: "Whether a video can be read more than once: a file or a folder, not a pipe."
     ) { (path: String) -> Bool in VideoReader.canReread(path) }
   }
 
   private static func clips() -> LuaClass<FrameAhead> {
     let c = LuaClass<FrameAhead>()
     c.meta("__len") { (a: FrameAhead) -> Int in a.clip.count }
-    c.property("width", doc: "Pixels across.") { (a: FrameAhead) -> Int in a.clip.width }
-    c.property("height", doc: "Pixels down.") { (a: FrameAhead) -> Int in a.clip.height }
-    c.property("frames", doc: "How many frames.") { (a: FrameAhead) -> Int in a.clip.count }
-    c.property("fps", doc: "Frames a second.") { (a: FrameAhead) -> Double in
+    c.property("width", doc: "The width in pixels.") { (a: FrameAhead) -> Int in a.clip.width }
+    c.property("height", doc: "The height in pixels.") { (a: FrameAhead) -> Int in a.clip.height }
+    c.property("frames", doc: "The number of frames.") { (a: FrameAhead) -> Int in a.clip.count }
+    c.property("fps", doc: "Frames per second.") { (a: FrameAhead) -> Double in
       a.clip.frameRate.value
     }
     c.property("path") { (a: FrameAhead) -> String in a.clip.path }
@@ -250,16 +250,16 @@ enum VideoModule {
       }
     }
     c.method(
-      "prefetch", params: ["i"], doc: "Makes frame i ready in the background, for frame(i)."
+      "prefetch", params: ["i"], doc: "Prepares frame i in the background, for frame(i)."
     ) { (a: FrameAhead, i: Int) in
       a.prefetch(try position(i, count: a.clip.count, "prefetch"))
     }
-    c.method("changes", doc: "What scan_video says of how much the frames differ.") {
+    c.method("changes", doc: "How much the frames differ, as in scan_video.") {
       (a: FrameAhead) -> [[Double]] in
       var meter = SceneMeter()
       return lists(try (0..<a.clip.count).map { try a.clip.withFrame($0) { meter.add($0) } })
     }
-    c.method("close", doc: "Lets go of the frames.", polls: false) { (a: FrameAhead) in
+    c.method("close", doc: "Releases the frames.", polls: false) { (a: FrameAhead) in
       a.close()
     }
     c.meta("__close") { (a: FrameAhead, _: LuaValue) in a.close() }
@@ -273,14 +273,14 @@ enum VideoModule {
       doc: """
         Adds a frame.
 
-        It is encoded while the script makes the next one; what fails is told by the next call.
+        It is encoded while the script makes the next one; the next call reports errors.
 
             writer:write(model(0.5))
 
         @param frame tensor  (1, 3, h, w) or (3, h, w): f32 in [0, 1], cut off beyond, or u8
         """
     ) { (w: FrameWriter, frame: Tensor) in try w.write(frame) }
-    c.property("warnings", doc: "What the format loses, a list of texts.") {
+    c.property("warnings", doc: "What the format cannot store, a list of texts.") {
       (w: FrameWriter) -> [String] in
       try w.settled().warnings
     }
@@ -303,8 +303,8 @@ enum VideoModule {
   }
 }
 
-/// A video writer that takes tensors. A frame is encoded while the caller makes the next one;
-/// what fails is told by the next call.
+/// A video writer that takes tensors. It encodes a frame while the caller makes the next one; the
+/// next call reports an error.
 final class FrameWriter: LuaObject {
   static var luaName: String { "writer" }
   private let writer: VideoWriter
@@ -318,7 +318,7 @@ final class FrameWriter: LuaObject {
 
   deinit { side.stop() }
 
-  /// The writer, when the frame before has been written.
+  /// The writer, once the previous frame has been written.
   func settled() throws -> VideoWriter {
     try side.wait()
     return writer
@@ -359,7 +359,7 @@ final class FrameWriter: LuaObject {
           isSound = isSound && v == v
         }
         guard isSound else {
-          throw LunervError(.argument, "write: expected numbers, the frame holds nan")
+          throw LunervError(.argument, "write: expected numbers, the frame contains nan")
         }
       }
     default:

@@ -58,7 +58,7 @@ static void become_text(lua_State *L, int index) {
 }
 
 /// A function of the standard library that takes error arguments as their text. The original has no
-/// upvalues, so it runs in place of this one.
+/// upvalues, so it runs instead of this one.
 static int with_text(lua_State *L) {
   for (int i = lua_gettop(L); i > 0; i--) become_text(L, i);
   return lua_tocfunction(L, lua_upvalueindex(1))(L);
@@ -118,7 +118,7 @@ static int compare(lua_State *L, int operation) {
 static int less(lua_State *L) { return compare(L, LUA_OPLT); }
 static int less_or_equal(lua_State *L) { return compare(L, LUA_OPLE); }
 
-/// As the original, but also for errors; the host can then tell which error the text came from.
+/// As the original, but also for errors; the host then knows which error the text came from.
 static int traceback(lua_State *L) {
   int message = lua_isthread(L, 1) ? 2 : 1;
   lua_State *thread = message == 2 ? lua_tothread(L, 1) : L;

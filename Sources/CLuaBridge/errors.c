@@ -4,7 +4,7 @@
 
 #include "internal.h"
 
-/// Frames that are searched for a user's: finding one walks over all above it, and a recursion without
+/// Frames that are searched for a user's: finding one visits all above it, and a recursion without
 /// end has hundreds of thousands.
 enum { most_levels = 1000 };
 
@@ -151,7 +151,7 @@ int lunerv_assert(lua_State *L) {
   if (lua_toboolean(L, 1)) return lua_gettop(L);
   if (lua_gettop(L) < 2) return luaL_error(L, "assertion failed!");
   lua_settop(L, 2);
-  // What came behind nil gets the place where nobody took it.
+  // A value after nil gets the place that no argument took.
   if (lunerv_is_error(L, 2)) lunerv_place_error(L, 1);
   return lua_error(L);
 }
@@ -284,7 +284,7 @@ static void name_recursion(lua_State *L, lua_State *from, int level) {
 
 /// Where the interpreter raised the text on top inside the library, at `level` of `from`, puts the
 /// name of the library's function that the user called in front: what the text says of its variables
-/// alone would tell a user nothing.
+/// alone would mean nothing to a user.
 static void name_function(lua_State *L, lua_State *from, int level) {
   static const char *const called[] = {"field", "method", "global", "local", "upvalue"};
   const char *text = lua_tostring(L, -1);
@@ -376,7 +376,7 @@ int lunerv_report(lua_State *L) {
   lua_settop(L, 1);
   bool is_error = lunerv_is_error(L, 1), known = lunerv_is_noted(L, 1);
   lunerv_adopt(L, L, 1);
-  // What was raised without a place, on purpose, tells all by itself.
+  // Errors raised without a position, on purpose, need none.
   lua_pushliteral(L, "where");
   bool is_placed = lua_rawget(L, 1) != LUA_TNIL;
   lua_settop(L, 1);

@@ -19,7 +19,7 @@ const char *lunerv_mpi_library(void) {
   static char text[MPI_MAX_LIBRARY_VERSION_STRING];
   int length = 0;
   if (MPI_Get_library_version(text, &length) != MPI_SUCCESS) return "MPI";
-  // MPICH's goes on with how it was configured.
+  // MPICH's continues with its configuration.
   text[strcspn(text, ",\n")] = 0;
   for (char *c = text; *c; c++) {
     if (*c == '\t') *c = ' ';

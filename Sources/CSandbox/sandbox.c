@@ -24,7 +24,7 @@
 enum { first_closed = 3 };
 
 static int crash_descriptor = -1;
-/// Where less address space is left there is little.
+/// A process with less address space than this is out of memory.
 static uint64_t crash_probe = 1 << 28;
 
 #if defined(__x86_64__)
@@ -37,23 +37,23 @@ static uint64_t crash_probe = 1 << 28;
 
 #ifdef MACHINE
 
-// Of an argument the low half, which the processors that have a name here put first. The high half of
-// those that are looked at means nothing to the kernel.
+// The low half of an argument, which the processors named here store first. For the arguments that
+// are checked, the kernel ignores the high half.
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
 #define ANSWER(value) BPF_STMT(BPF_RET | BPF_K, value)
 #define REFUSED ANSWER(SECCOMP_RET_ERRNO | EPERM)
 #define ALLOW(name) \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), ANSWER(SECCOMP_RET_ALLOW)
-/// What no library ever calls behind our back, and a program that has broken out would.
+/// What no library calls by itself, but a program that has broken out would.
 #define KILL(name) \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), ANSWER(SECCOMP_RET_KILL_PROCESS)
-/// Memory, but none that can be executed: the third argument is the protection.
+/// Memory that cannot be executed: the third argument is the protection.
 #define ALLOW_DATA(name)                                     \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 4),     \
       LOAD(args[2]),                                         \
       BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0), \
       ANSWER(SECCOMP_RET_ALLOW), REFUSED
-/// Only where the first argument, a descriptor or a process, is this number.
+/// Only if the first argument, a descriptor or a process, is this number.
 #define ALLOW_ON(name, number)                             \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 4),   \
       LOAD(args[0]),                                       \
@@ -68,7 +68,7 @@ static uint64_t crash_probe = 1 << 28;
       BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CPU, 0, 1),   \
       ANSWER(SECCOMP_RET_ALLOW), REFUSED
 
-/// For all threads from now on; what is not listed fails with EPERM.
+/// For all threads from now on; calls that are not listed fail with EPERM.
 static bool filter_calls(void) {
   struct sock_filter code[] = {
       LOAD(arch),
@@ -119,7 +119,7 @@ static bool filter_calls(void) {
   struct sock_fprog program = {sizeof code / sizeof *code, code};
   long result = syscall(
       SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program);
-  // A positive number is a thread that could not be made to follow.
+  // A positive number is a thread that could not be synchronised.
   if (result > 0) errno = ESRCH;
   return result == 0;
 }
@@ -133,7 +133,7 @@ static bool filter_calls(void) {
 
 #endif
 
-/// Whether calls that would do no harm if they went through are refused as the filter refuses them.
+/// Tries calls that would do no harm if they went through: whether the filter refuses them.
 static bool is_filtered(void) {
   int file = open("/", O_RDONLY | O_CLOEXEC);
   if (file >= 0) close(file);
@@ -188,8 +188,8 @@ static uint64_t address_space(void) {
 
 // MARK: - Descriptors
 
-/// Closes those that /proc knows of, or only looks for them; false where some are left, or nobody
-/// knows.
+/// Closes the descriptors in /proc, or only counts them; false if some are left, or if that is
+/// unknown.
 static bool walk_descriptors(bool closing) {
   DIR *folder = opendir("/proc/self/fd");
   if (!folder) return false;
@@ -206,7 +206,7 @@ static bool walk_descriptors(bool closing) {
 
 static bool close_descriptors(void) {
   bool closed = syscall(SYS_close_range, first_closed, ~0U, 0) == 0;
-  // An older kernel, or a container that refuses it.
+  // An older kernel, or a container that refuses the call.
   if (!closed) walk_descriptors(true);
   if (access("/proc/self/fd", F_OK) != 0) return closed;
   if (walk_descriptors(false)) return true;
@@ -214,7 +214,7 @@ static bool close_descriptors(void) {
   return false;
 }
 
-// MARK: - All of it
+// MARK: - Everything
 
 const char *lunerv_confine(uint64_t growth, bool strict) {
   if (!close_descriptors() && strict) return "closing descriptors";
@@ -251,12 +251,12 @@ static void crashed(int signal) {
     munmap(probe, crash_probe);
   unsigned char message[9] = {3};
   for (int i = 0; i < 8; i++) message[1 + i] = (unsigned char)(code >> (8 * i));
-  // One message, or none: whoever reads it knows the signal all the same.
+  // One message or none: its reader learns the signal in any case.
   if (write(crash_descriptor, message, sizeof message) < 0) message[0] = 0;
   raise(signal);
 }
 
-void lunerv_tell_crashes(int descriptor) {
+void lunerv_report_crashes(int descriptor) {
   static char stack[1 << 16];
   crash_descriptor = descriptor;
   stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -264,7 +264,7 @@ void lunerv_tell_crashes(int descriptor) {
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_handler = crashed;
-  // The second time the signal does what it always does.
+  // The second time, the signal has its default effect.
   action.sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER;
   sigemptyset(&action.sa_mask);
   static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};

@@ -122,6 +122,9 @@ END
 MODULE("lunerv.compress.account")
 #embed "../../stdlib/lunerv/compress/account.lua"
 END
+MODULE("lunerv.compress.candidates")
+#embed "../../stdlib/lunerv/compress/candidates.lua"
+END
 MODULE("lunerv.compress.cem")
 #embed "../../stdlib/lunerv/compress/cem.lua"
 END
@@ -154,9 +157,6 @@ MODULE("lunerv.compress.segments")
 END
 MODULE("lunerv.compress.sensitivity")
 #embed "../../stdlib/lunerv/compress/sensitivity.lua"
-END
-MODULE("lunerv.compress.shelf")
-#embed "../../stdlib/lunerv/compress/shelf.lua"
 END
 MODULE("lunerv.compress.slots")
 #embed "../../stdlib/lunerv/compress/slots.lua"
@@ -344,6 +344,9 @@ END
 MODULE("lunerv.nn.boosted")
 #embed "../../stdlib/lunerv/nn/boosted.lua"
 END
+MODULE("lunerv.nn.buffers")
+#embed "../../stdlib/lunerv/nn/buffers.lua"
+END
 MODULE("lunerv.nn.class")
 #embed "../../stdlib/lunerv/nn/class.lua"
 END
@@ -364,9 +367,6 @@ MODULE("lunerv.nn.dropout")
 END
 MODULE("lunerv.nn.group_norm")
 #embed "../../stdlib/lunerv/nn/group_norm.lua"
-END
-MODULE("lunerv.nn.kept")
-#embed "../../stdlib/lunerv/nn/kept.lua"
 END
 MODULE("lunerv.nn.layer_norm")
 #embed "../../stdlib/lunerv/nn/layer_norm.lua"
@@ -413,6 +413,9 @@ END
 MODULE("lunerv.nn.reparametrise")
 #embed "../../stdlib/lunerv/nn/reparametrise.lua"
 END
+MODULE("lunerv.nn.replacements")
+#embed "../../stdlib/lunerv/nn/replacements.lua"
+END
 MODULE("lunerv.nn.rms_norm")
 #embed "../../stdlib/lunerv/nn/rms_norm.lua"
 END
@@ -424,9 +427,6 @@ MODULE("lunerv.nn.sequential")
 END
 MODULE("lunerv.nn.snerv_block")
 #embed "../../stdlib/lunerv/nn/snerv_block.lua"
-END
-MODULE("lunerv.nn.standing")
-#embed "../../stdlib/lunerv/nn/standing.lua"
 END
 MODULE("lunerv.nn.state")
 #embed "../../stdlib/lunerv/nn/state.lua"

@@ -9,7 +9,7 @@ public struct ByteWriter: Sendable {
   public mutating func byte(_ value: UInt8) { bytes.append(value) }
   public mutating func append(_ more: [UInt8]) { bytes.append(contentsOf: more) }
 
-  /// Seven bits per byte, the lowest first; the high bit means that more follow.
+  /// Seven bits per byte, lowest first; a set high bit means that more follow.
   public mutating func number(_ value: UInt64) {
     var rest = value
     while rest >= 0x80 {
@@ -19,7 +19,7 @@ public struct ByteWriter: Sendable {
     bytes.append(UInt8(rest))
   }
 
-  /// A number of either sign: 0, −1, 1, −2, … as 0, 1, 2, 3, …
+  /// A signed number: 0, −1, 1, −2, … as 0, 1, 2, 3, …
   public mutating func signed(_ value: Int64) {
     number(UInt64(bitPattern: value << 1 ^ value >> 63))
   }
@@ -30,8 +30,8 @@ public struct ByteWriter: Sendable {
   }
 }
 
-/// Parses the bytes of a section. Whatever they are, it reads no others, and throws an error of
-/// kind `data` if there are too few.
+/// Parses the bytes of a section. It never reads past their end: if there are too few, it throws an
+/// error of kind `data`.
 public struct ByteReader: Sendable {
   private let bytes: ArraySlice<UInt8>
   public private(set) var position: Int
@@ -73,7 +73,7 @@ public struct ByteReader: Sendable {
         return value
       }
     }
-    throw LunervError(.data, "\(what) is no number")
+    throw LunervError(.data, "\(what) is not a number")
   }
 
   public mutating func count(limit: Int, _ what: String) throws -> Int {
@@ -89,7 +89,7 @@ public struct ByteReader: Sendable {
     try take(count).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
-  /// Checks that no bytes remain.
+  /// Checks that all bytes were read.
   public func finish() throws {
     guard remaining == 0 else {
       throw LunervError(.data, "\(remaining) bytes too many")

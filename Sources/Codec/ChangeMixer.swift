@@ -1,27 +1,28 @@
 import Coder
 
-/// Codes what changes from one embedding to the next, as ``DifferenceCoder`` does, bit by bit with
-/// several contexts at once: how much has changed beside and above a symbol, in the channels before
-/// at its place, and in the frames before there and around.
+/// Codes the differences between consecutive embeddings, as ``DifferenceCoder`` does, but bit by
+/// bit and with several contexts at once: the amount of change to the left of a symbol and above
+/// it, at the same place in previous channels, and around that place in the two previous frames.
 ///
-/// A change is told by whether it is one, its sign, and for each size whether it is larger. Sizes of
+/// A change is coded as bits: whether it is 0, its sign, and for each size, whether it is larger.
+/// Sizes of 46 and more share a model.
 /// 46 and more share a model.
 struct ChangeMixer: ChangeCoder {
   private static let bounds: [Int64] = [0, 1, 2, 3, 4, 6, 9, 13, 19, 28, 40, 60]
   private static let levels = bounds.count + 1
   private static let channelsApart = 8
   private static let bits = 48
-  /// From this size on the rest is an Elias code, which bounds the work for a symbol.
+  /// From this size on, the rest is an Elias code, which bounds the work per symbol.
   private static let largest: Int64 = 63
   private static let inputs = 4
 
   private let rows: Int
   private let columns: Int
   private var mixer: BitMixer
-  /// The changes of the two frames before; zero where a frame was not told by them.
+  /// The differences of the two previous frames; 0 for a frame that is not coded by differences.
   private var before: [Int32]
   private var earlier: [Int32]
-  /// The sizes of changes so far at each place, over the channels.
+  /// At each place, the sum of change sizes over the channels so far.
   private var sums: [Int64]
 
   init(rows: Int, columns: Int, count: Int) {
@@ -35,12 +36,12 @@ struct ChangeMixer: ChangeCoder {
     sums = [Int64](repeating: 0, count: self.rows * self.columns)
   }
 
-  mutating func forget() {
+  mutating func reset() {
     earlier = before
     for i in before.indices { before[i] = 0 }
   }
 
-  /// Where a symbol stands: what its inputs see, and its two situations.
+  /// The contexts of a symbol: those of its inputs, and its two situations.
   private struct Place {
     var contexts = (0, 0, 0, 0)
     var situations = (0, 0)
@@ -104,7 +105,7 @@ struct ChangeMixer: ChangeCoder {
     (bit * levels + place.situations.0, bit * channelsApart + place.situations.1)
   }
 
-  /// The bit that asks whether a change is larger than `size`.
+  /// The index of the bit for whether a change is larger than `size`.
   @inline(__always)
   private static func bit(beyond size: Int64) -> Int { Int(min(size + 1, Int64(bits - 1))) }
 
@@ -114,22 +115,22 @@ struct ChangeMixer: ChangeCoder {
     for i in changes.indices {
       let place = place(of: i, changes)
       sums[i % sums.count] += Int64(changes[i].magnitude)
-      func tell(_ bit: Int, _ value: Bool) {
+      func code(_ bit: Int, _ value: Bool) {
         encoder.encode(
           value, with: &mixer, contexts: { place.context($0, bit) },
           situations: ChangeMixer.situations(place, bit))
       }
       let size = Int64(changes[i].magnitude)
-      tell(0, size > 0)
+      code(0, size > 0)
       if size == 0 { continue }
-      tell(1, changes[i] < 0)
+      code(1, changes[i] < 0)
       var known: Int64 = 1
       while known < ChangeMixer.largest, size > known {
-        tell(ChangeMixer.bit(beyond: known), true)
+        code(ChangeMixer.bit(beyond: known), true)
         known += 1
       }
       if known < ChangeMixer.largest {
-        tell(ChangeMixer.bit(beyond: known), false)
+        code(ChangeMixer.bit(beyond: known), false)
       } else {
         encoder.encodeElias(UInt64(size - known + 1))
       }

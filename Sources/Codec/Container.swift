@@ -11,7 +11,7 @@ import Support
 ///     four bytes         the checksum of all of the above
 ///     the sections' bytes, in the table's order, to the end of the file
 ///
-/// Of a kind there is one section, or one for each segment (``StoredSegments``).
+/// A kind has one section, or one for each segment (``StoredSegments``).
 /// Numbers are in groups of seven bits (``ByteWriter/number(_:)``), checksums CRC-32C, low
 /// byte first. Checksums cover every byte, and all are checked before anything is decoded.
 public struct Container: Sendable {
@@ -19,13 +19,13 @@ public struct Container: Sendable {
   public enum Kind: UInt8, CaseIterable, Sendable {
     /// Frame size, number of frames, their times.
     case clip = 1
-    /// The network that makes frames, and what it was built with.
+    /// The network that makes frames, and its settings.
     case decoder
     /// The decoder's quantised parameters.
     case weights
-    /// What the decoder makes each frame from.
+    /// The input of the decoder for each frame.
     case embeddings
-    /// Constants of the decoder that it does not have by itself.
+    /// Constants of the decoder that its settings do not imply.
     case buffers
     /// Weights in their second form (``SeededTensors``).
     case seededWeights
@@ -35,11 +35,11 @@ public struct Container: Sendable {
     case modelledWeights
     /// A decoder whose frames depend on other frames of their group.
     case orderedDecoder
-    /// Weights in their third form, whose models look at whole slices or at other tensors.
+    /// Weights in their third form, whose models depend on whole slices or on other tensors.
     case slicedWeights
-    /// The Lua modules of a decoder or a probability model that this program does not know.
+    /// The Lua modules of a decoder or a probability model that is not built in.
     case program = 16
-    /// How the clip is split into segments; absent where it is one.
+    /// How the clip is split into segments; absent for a single one.
     case segments = 17
 
     public var name: String {
@@ -54,7 +54,7 @@ public struct Container: Sendable {
       }
     }
 
-    /// What a reader must know to decode it.
+    /// What a reader must support to decode it.
     var level: UInt8 {
       switch self {
       case .seededWeights, .mixedEmbeddings: 2
@@ -76,20 +76,20 @@ public struct Container: Sendable {
   }
 
   public static let version: UInt8 = 1
-  /// What this program can decode: with 2, second forms of sections; with 3, modelled weights; with
-  /// 4, ordered decoders and sliced weights. Names that programs call have levels as well
+  /// What this program can decode: from 2, second forms of sections; from 3, modelled weights; from
+  /// 4, ordered decoders and sliced weights. Names that programs call have levels too
   /// (stdlib/lunerv/codec/since.lua).
   public static let level: UInt8 = 4
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
   private static let largestTable = 1 << 16
 
   public var sections: [Section]
-  /// What a reader must know beside the kinds of its sections: what programs in them call, say.
-  /// Of a file that was read, what its header says.
+  /// What a reader must support beyond the kinds of sections, such as names that programs in the
+  /// file call. For a file that was read: the level in its header.
   public var level: UInt8
   /// Bytes before the first section.
   public private(set) var headerCount = 0
-  /// Bytes of optional sections that this version does not know.
+  /// Bytes of optional sections that are unknown to this version.
   public private(set) var skippedCount = 0
 
   public init(_ sections: [Section], level: UInt8 = 1) {
@@ -118,15 +118,15 @@ public struct Container: Sendable {
     return writer.bytes
   }
 
-  /// - Parameter known: the highest level that is read; an older program's is lower.
-  /// - Throws: an error of kind `data` that names the section which is damaged, unknown or
-  ///   cut off, or the level that the file needs.
+  /// - Parameter known: the highest level that is accepted; an older program's is lower.
+  /// - Throws: an error of kind `data` that names the section that is damaged, unknown or cut off,
+  ///   or the level that the file needs.
   public init(decoding bytes: [UInt8], known: UInt8 = Container.level) throws {
     var reader = ByteReader(bytes)
     let table: [(kind: UInt8, count: Int, checksum: UInt32)]
     do {
       guard bytes.count >= 4, Array(bytes[..<4]) == Container.mark else {
-        throw LunervError(.data, "this is no .lnv file")
+        throw LunervError(.data, "this is not an .lnv file")
       }
       _ = try reader.take(4)
       let version = try reader.byte()
@@ -141,7 +141,7 @@ public struct Container: Sendable {
       guard level <= known else {
         throw LunervError(
           .data,
-          "this file needs level \(level) of the format, this is lunerv \(Version.text), which knows \(known): update it"
+          "this file needs level \(level) of the format, lunerv \(Version.text) supports \(known): update it"
         )
       }
     } catch let error as LunervError {
@@ -165,12 +165,12 @@ public struct Container: Sendable {
         skippedCount += payload.count
       } else {
         throw LunervError(
-          .data, "section number \(kind) is unknown to this program, and needed: update it")
+          .data, "section number \(kind) is required but unknown to this program: update it")
       }
     }
   }
 
-  /// "section 'weights'", or where there are several, "section 'weights' (2 of 3)".
+  /// "section 'weights'", or if there are several, "section 'weights' (2 of 3)".
   private static func name(of index: Int, in kinds: [UInt8]) -> String {
     let kind = kinds[index] & 0x7f
     let name = "section '\(Kind(rawValue: kind)?.name ?? "number \(kind)")'"
@@ -187,7 +187,7 @@ public struct Container: Sendable {
     var total = 0
     for _ in 0..<count {
       let kind = try reader.byte()
-      // Below the sum of 2¹⁶ such lengths nothing overflows.
+      // The sum of 2¹⁶ such lengths does not overflow.
       let length = try reader.count(limit: 1 << 40, "a section's length")
       table.append((kind, length, UInt32(try reader.fixed(count: 4))))
       total += length
@@ -206,7 +206,7 @@ public struct Container: Sendable {
       }
       let name = Container.name(of: cut ?? 0, in: table.map(\.kind))
       throw LunervError(
-        .data, "\(name) is cut off: expected \(total) bytes behind the header, got \(rest)")
+        .data, "\(name) is cut off: expected \(total) bytes after the header, got \(rest)")
     }
     guard total == rest else {
       throw LunervError(.data, "\(rest - total) bytes follow the last section")

@@ -5,7 +5,7 @@ protocol ChangeCoder {
   mutating func encode(_ symbols: [Int32], after last: [Int32], into encoder: inout Encoder)
   mutating func decode(after last: [Int32], from decoder: inout Decoder) throws -> [Int32]
   /// Resets the context after a frame that is not coded by differences.
-  mutating func forget()
+  mutating func reset()
 }
 
 /// Codes the differences between consecutive embeddings. Most are 0, and the others are clustered.
@@ -29,7 +29,7 @@ struct DifferenceCoder: ChangeCoder {
     models = Array(repeating: model, count: DifferenceCoder.bounds.count + 1)
   }
 
-  mutating func forget() { before = nil }
+  mutating func reset() { before = nil }
 
   private func context(_ changes: [Int32], _ i: Int) -> Int {
     let area = rows * columns

@@ -25,8 +25,8 @@ public enum PNG {
     return file
   }
 
-  /// Each row, preceded by the number of its filter. Of None, Sub, Up and Paeth it is the one with
-  /// the least sum of absolute differences, as the standard recommends.
+  /// Each row, preceded by the number of its filter: the one of None, Sub, Up and Paeth with the
+  /// least sum of absolute differences, as the standard recommends.
   private static func filtered(_ pixels: [UInt8], rowBytes: Int, step: Int) -> [UInt8] {
     var rows: [UInt8] = []
     rows.reserveCapacity(pixels.count + pixels.count / max(rowBytes, 1))
@@ -72,7 +72,7 @@ public enum PNG {
     var size = compressBound(UInt(bytes.count))
     var result = [UInt8](repeating: 0, count: Int(size))
     guard compress2(&result, &size, bytes, UInt(bytes.count), 6) == Z_OK else {
-      throw LunervError(.memory, "png: there is no memory to compress an image")
+      throw LunervError(.memory, "png: not enough memory to compress an image")
     }
     result.removeLast(result.count - Int(size))
     return result

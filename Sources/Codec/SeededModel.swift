@@ -1,10 +1,10 @@
 import Coder
 import Glibc
 
-/// The random numbers that a tensor's first values were drawn from, by seed and counter.
+/// The random numbers from which a tensor was initialised, by seed and counter.
 ///
-/// Training moves a weight by less than its first value was large: of a network fitted in ten
-/// passes half of what a weight tells is that value. Whoever decodes draws the same numbers.
+/// Training moves a weight by less than its initial value: in a network that was fitted in ten
+/// passes, that value is half of a weight's information. The decoder draws the same numbers.
 public struct Origin: Sendable, Equatable {
   public var seed: UInt64
   public var counter: UInt64
@@ -14,32 +14,33 @@ public struct Origin: Sendable, Equatable {
     self.counter = counter
   }
 
-  /// So many numbers that are drawn from there on, each from −2²⁴ to 2²⁴ − 1.
+  /// Draws `count` numbers from there on, each from −2²⁴ to 2²⁴ − 1.
   public typealias Draw = (_ from: Origin, _ count: Int) -> [Int32]
 
-  /// A draw takes up a step of the counter for every four of its numbers.
+  /// The counter advances by one for every four numbers.
   func after(_ count: Int) -> Origin {
     Origin(seed: seed, counter: counter &+ UInt64(count / 4 + (count % 4 == 0 ? 0 : 1)))
   }
 }
 
-/// The model of a tensor's symbols as normally distributed around what they started from.
+/// Models a tensor's symbols as normally distributed around their initial values.
 ///
-/// The mean of symbol i is `mean` + `share`·draw i, where rows have steps of their own by as much more
-/// as theirs is smaller than the first row's. Rows and columns are moved by training more
-/// or less than others, so the deviation is learned on the way: what errors of the symbol's row and
-/// column, its first and second dimension, have been so far, beside those of the whole tensor.
+/// The mean of symbol i is `mean` + `share`·draw i; where rows have their own steps, the draw is
+/// scaled by the ratio of the first row's step to its row's. Training moves some rows and columns
+/// more than others, so the deviation adapts: it follows the previous errors in the symbol's row
+/// and column (its first and second dimension), relative to those of the whole tensor.
 struct SeededModel: Equatable {
-  /// What of a draw of 1 a symbol keeps, in 64ths.
+  /// How much of a draw of 1 remains in a symbol, in 64ths.
   var share: UInt16
-  /// In 32nds, as ``SymbolModel`` has it.
+  /// In 32nds, as in ``SymbolModel``.
   var mean: Int32
   /// The mean magnitude of errors over the whole tensor, as the scale of a ``Distribution``.
   var spread: UInt8
 
-  /// The model that suits symbols best; `draws` are as many, or none, `steps` one or one a row.
+  /// The model that fits symbols best; `draws` has one for each or is empty, `steps` has one or one
+  /// per row.
   ///
-  /// Least squares: the share that leaves the least to be told.
+  /// Least squares: the share that leaves the smallest residual.
   init(for symbols: [Int32], draws: [Int32], steps: [Float] = [1]) {
     let n = Double(max(symbols.count, 1))
     let usesDraws = draws.count == symbols.count && symbols.count > 3
@@ -69,39 +70,37 @@ struct SeededModel: Equatable {
     (self.share, self.mean, self.spread) = (share, mean, spread)
   }
 
-  /// What a symbol is expected to be, in eighths.
-  ///
-  /// - Parameter draw: as large as its row's ratio makes it, at most 2³⁸.
+  /// The expected value of a symbol, in eighths.
+  /// - Parameter draw: scaled by its row's ratio, at most 2³⁸.
   @inline(__always)
   func expected(_ draw: Int64) -> Int64 {
     (Int64(mean) * 8 + (Int64(share) * draw) >> 22 + 16) >> 5
   }
 
-  /// What every symbol is expected to be, in eighths.
+  /// The expected values of all symbols, in eighths.
   func expected(_ draws: [Int32], steps: [Float]) -> [Int64] {
     let rows = RowRatios(steps, count: draws.count)
     return draws.indices.map { expected(rows.scaled(draws[$0], at: $0)) }
   }
 
-  /// What lies around an expected symbol, where nothing is known of its row and column.
-  ///
-  /// - Parameter fraction: of what is expected, in eighths.
+  /// The distribution around an expected value, without knowledge of its row and column.
+  /// - Parameter fraction: of the expected value, in eighths.
   func distribution(fraction: Int) -> Distribution {
     SeededModel.distribution(
       magnitude: min(Distribution.width(ofScale: spread), 1 << 24), fraction: fraction)
   }
 
-  /// - Parameter magnitude: the mean of errors, in 256ths, at most 2²⁴.
+  /// - Parameter magnitude: the mean error, in 256ths, at most 2²⁴.
   private static func distribution(magnitude: Int64, fraction: Int) -> Distribution {
-    // σ² = π/2·(mean magnitude)², less the twelfth that rounding adds; Q16.
+    // σ² = π/2·(mean magnitude)², minus the twelfth that rounding adds; Q16.
     let variance = max((magnitude * magnitude * 201) >> 7 - 5461, 655)
     return Distribution(
       .gaussian, mean: Int32(fraction) * 32, scale: Distribution.scale(ofVariance: variance))
   }
 
   /// - Parameters:
-  ///   - draws: as many as symbols, or none.
-  ///   - steps: one, or one a row, as they are stored.
+  ///   - draws: one per symbol, or none.
+  ///   - steps: one, or one per row, as stored.
   func encode(
     _ symbols: [Int32], shape: [Int], draws: [Int32], steps: [Float], into encoder: inout Encoder
   ) {
@@ -130,7 +129,7 @@ struct SeededModel: Equatable {
     return symbols
   }
 
-  /// By how much a row's steps are smaller than those of the first.
+  /// The ratio of the first row's step to each row's.
   private struct RowRatios {
     /// Q16, at most 2³⁰.
     private let ratios: [Int64]
@@ -154,15 +153,15 @@ struct SeededModel: Equatable {
     }
   }
 
-  /// What errors have been so far, all in 256ths of a symbol.
+  /// The sums of errors so far, in 256ths of a symbol.
   private struct Errors {
-    /// A row or column counts as this many symbols more, of the whole tensor's magnitude.
+    /// The prior of a row or column: this many errors of the whole tensor's magnitude.
     private static let prior: Int64 = 20
-    /// Beyond it an error counts for no more: 2⁵⁸ is what a row of 2³⁰ can sum to.
+    /// Larger errors are clipped to this: a row of 2³⁰ then sums to at most 2⁵⁸.
     private static let largest: Int64 = 1 << 28
 
     private let whole: Int64
-    /// Elements of a row, columns of a row, elements of a column in it.
+    /// The elements in a row, the columns in a row, and the elements of a column within it.
     private let (stride, columns, depth): (Int, Int, Int)
     private var rowSums: [Int64]
     private var rowCounts: [Int64]
@@ -173,7 +172,7 @@ struct SeededModel: Equatable {
     init(shape: [Int], count: Int, spread: UInt8) {
       whole = max(1, Distribution.width(ofScale: spread))
       let rows = max(1, shape.first ?? 1)
-      // What has one dimension has nothing to learn from its rows: they have an element each.
+      // A tensor of one dimension has one element per row: nothing to learn from.
       let isFlat = shape.count < 2
       stride = isFlat ? max(1, count) : max(1, count / rows)
       columns = isFlat ? 1 : max(1, shape[1])

@@ -1,19 +1,19 @@
 import Coder
 
-/// Quantised tensors of which some are told by the random numbers they started from: the second
-/// form of ``StoredTensors``.
+/// Quantised tensors, some of them coded relative to the random numbers from which they were
+/// initialised: the second form of ``StoredTensors``.
 ///
-///     a bit              whether there is an origin; then its seed and counter
-///     of each tensor     its steps as in the first form; whether its model is a ``SeededModel``,
-///                        and if not, all as in the first form; else a bit: whether it has draws;
-///                        how far the counter lies behind where the last tensor's draws ended; the
-///                        share, 16 bits; mean and spread; the symbols
+///     a bit              whether there is an origin; if so, its seed and counter
+///     for each tensor    its steps as in the first form; whether its model is a ``SeededModel``,
+///                        and if not, the rest as in the first form; if so, a bit: whether it has
+///                        draws; the distance of the counter from where the last tensor's draws
+///                        ended; the share, 16 bits; mean and spread; the symbols
 ///
-/// All tensors have the seed of the first that has an origin.
+/// All tensors share the seed of the first that has an origin.
 public enum SeededTensors {
   /// - Parameters:
   ///   - shapes: of the items.
-  ///   - origins: where each item's first values came from, if that is known.
+  ///   - origins: where each item's initial values were drawn, if known.
   static func encode(
     _ items: [StoredTensors.Item], shapes: [[Int]], origins: [Origin?], draw: Origin.Draw,
     among families: [SymbolModel.Family]
@@ -25,21 +25,21 @@ public enum SeededTensors {
     let others = families.filter { $0 != .context }
     for (index, item) in items.enumerated() {
       StoredTensors.encodeSteps(item.steps, into: &encoder)
-      // What each costs in a stream of its own, tables known.
+      // The cost of each in a separate stream, without the tables' own cost.
       let origin = seeded.reaches(origins[index])
       let draws = origin.map { draw($0, item.symbols.count) } ?? []
-      let told = SeededModel(for: item.symbols, draws: draws, steps: item.steps)
+      let model = SeededModel(for: item.symbols, draws: draws, steps: item.steps)
       let simple = SymbolModel.best(for: item.symbols, among: others)
       var (first, second) = (Encoder(), Encoder())
       try simple.encode(item.symbols, into: &first)
-      told.encode(
+      model.encode(
         item.symbols, shape: shapes[index], draws: draws, steps: item.steps, into: &second)
       let isSeeded =
         others.isEmpty || second.finish().count + (origin == nil ? 0 : 3) < first.finish().count
       seeded.encode(isSeeded, into: &encoder)
       if isSeeded {
-        seeded.encode(told, from: origin, count: item.symbols.count, into: &encoder)
-        told.encode(
+        seeded.encode(model, from: origin, count: item.symbols.count, into: &encoder)
+        model.encode(
           item.symbols, shape: shapes[index], draws: draws, steps: item.steps, into: &encoder)
       } else {
         models.encode(simple, into: &encoder)
@@ -49,8 +49,8 @@ public enum SeededTensors {
     return encoder.finish()
   }
 
-  /// - Parameters: see ``StoredTensors/decode(_:shapes:)``; `draw` is asked for no more numbers
-  ///   than a tensor has.
+  /// - Parameters: see ``StoredTensors/decode(_:shapes:)``; `draw` is asked for at most as many
+  ///   numbers as a tensor has.
   public static func decode(_ bytes: [UInt8], shapes: [[Int]], draw: Origin.Draw) throws
     -> [StoredTensors.Item]
   {
@@ -59,7 +59,7 @@ public enum SeededTensors {
       var decoder = try Decoder(bytes)
       var models = try ModelCoder(relative: false)
       var seeded = try SeededModelCoder()
-      // As encoders of no tensors write none.
+      // Encoders write nothing for no tensors.
       if shapes.isEmpty && bytes.isEmpty { return [] }
       try seeded.begin(from: &decoder)
       let items = try shapes.map { shape in
@@ -83,7 +83,7 @@ public enum SeededTensors {
   }
 }
 
-/// Codes seeded models one after another, and where their draws begin.
+/// Codes the parameters of seeded models one after another, and where their draws begin.
 private struct SeededModelCoder {
   private var choices: AdaptiveModel
   private var gaps: AdaptiveModel
@@ -94,7 +94,7 @@ private struct SeededModelCoder {
 
   init() throws(CoderError) {
     choices = try AdaptiveModel(first: 0, count: 2)
-    // Most tensors follow the last at once, or after another whose origin is of no use.
+    // Most tensors follow the last one directly, or follow one whose origin is not used.
     gaps = try AdaptiveModel(first: 0, count: 16)
     means = try AdaptiveModel(first: -64, count: 129)
     spreads = try AdaptiveModel(first: 0, count: 256)
@@ -105,7 +105,7 @@ private struct SeededModelCoder {
     encoder.encodeBits(origin == nil ? 0 : 1, count: 1)
     guard let origin else { return }
     for number in [origin.seed, origin.counter] {
-      // How many bytes, then those.
+      // The number of bytes, then the bytes.
       let count = 8 - number.leadingZeroBitCount / 8
       encoder.encodeBits(UInt32(count), count: 4)
       for i in 0..<count {
@@ -127,7 +127,7 @@ private struct SeededModelCoder {
     last = Origin(seed: seed, counter: try number())
   }
 
-  /// An origin that can be told: one of the same seed, not too far from the last.
+  /// The origin, if it can be coded: of the same seed, not too far from the last.
   func reaches(_ origin: Origin?) -> Origin? {
     guard let origin, let last, origin.seed == last.seed,
       Int32(exactly: Int64(bitPattern: origin.counter &- last.counter)) != nil
@@ -143,7 +143,7 @@ private struct SeededModelCoder {
     try decoder.decode(with: &choices) == 1
   }
 
-  /// - Parameter origin: one that `reaches` let pass.
+  /// - Parameter origin: one that `reaches` has returned.
   mutating func encode(
     _ model: SeededModel, from origin: Origin?, count: Int, into encoder: inout Encoder
   ) {

@@ -11,21 +11,21 @@ public struct StoredClip: Sendable, Equatable {
   public var height: Int
   public var width: Int
   public var frames: Int
-  /// Frames a second, as a fraction.
+  /// Frames per second, as a fraction.
   public var rate: (numerator: Int, denominator: Int)
-  /// When each frame begins, in microseconds; nil when that follows from the rate.
+  /// When each frame begins, in microseconds; nil for a constant rate.
   public var times: [Int]?
 
-  /// No side, and no product of frames and pixels, is larger.
+  /// The largest side, and the largest product of frames and pixels.
   public static let largestSide = 1 << 16
   public static let largestVolume = 1 << 36
-  /// No clip has more frames with times of their own, which may take next to no bytes: twelve hours
-  /// at 24 a second.
+  /// The most frames with their own times, which may take almost no bytes: twelve hours at 24 per
+  /// second.
   public static let mostTimes = 1 << 20
-  /// No clip lasts as long, in seconds.
+  /// Clips are shorter than this, in seconds.
   static let longest = 1e9
-  /// Times this close to a constant rate's, in microseconds, are taken for them: containers
-  /// round to milliseconds.
+  /// Times that differ from a constant rate's by at most this, in microseconds, count as constant:
+  /// containers round to milliseconds.
   static let tolerance = 1000
 
   public static func == (a: StoredClip, b: StoredClip) -> Bool {
@@ -33,7 +33,7 @@ public struct StoredClip: Sendable, Equatable {
       && a.times == b.times
   }
 
-  /// - Parameter seconds: when each frame begins; empty says at a constant rate.
+  /// - Parameter seconds: when each frame begins; empty for a constant rate.
   public init(
     height: Int, width: Int, frames: Int, rate: (numerator: Int, denominator: Int),
     seconds: [Double]
@@ -136,7 +136,7 @@ public struct StoredClip: Sendable, Equatable {
     guard frames <= StoredClip.mostTimes else {
       throw LunervError(
         .data,
-        "expected at most \(StoredClip.mostTimes) frames with times of their own, got \(frames)")
+        "expected at most \(StoredClip.mostTimes) frames with individual times, got \(frames)")
     }
     let stream = Array(try reader.take(reader.remaining))
     let frames = frames

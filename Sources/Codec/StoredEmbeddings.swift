@@ -2,15 +2,15 @@ import Coder
 import Glibc
 import Support
 
-/// The embeddings of all frames: element i of a frame's is `symbols[i]·step + offset`.
+/// The embeddings of all frames: element i of an embedding is `symbols[i]·step + offset`.
 ///
-///     number             of frames in a group, which are decoded together
+///     number             the frames in a group, which are decoded together
 ///     two bytes          the step (``StoredStep``); four bytes: the offset, a float
 ///     number per group   the length of its stream
-///     the streams        of each frame in turn, a bit: 0, the model of its symbols, told by how
-///                        it differs from the last one told so in the group, and the symbols; or
-///                        1, and what has changed since the frame before (``DifferenceCoder``; in
-///                        the second form ``ChangeMixer``)
+///     the streams        for each frame, a bit: 0, then the model of its symbols, coded as the
+///                        difference from the previous such model in the group, and the symbols;
+///                        or 1, then the difference from the previous frame
+///                        (``DifferenceCoder``; in the second form ``ChangeMixer``)
 public struct StoredEmbeddings: Sendable {
   public let frames: Int
   public let shape: [Int]
@@ -20,14 +20,14 @@ public struct StoredEmbeddings: Sendable {
   private let groups: [[UInt8]]
   private let form: Form
 
-  /// Frames of a group: a reader that wants one frame decodes at most so many.
+  /// The frames in a group: a reader that wants one frame decodes at most this many.
   public static let usualGroup = 64
 
-  /// How changes are told.
+  /// How differences are coded.
   public enum Form: Sendable { case differences, mixed }
 
-  /// The section of the form that takes fewer bytes; the second is tried where frames may be told
-  /// by their changes and the family `context` is among those there are.
+  /// The section in the form that takes fewer bytes. The second form is tried if frames may be
+  /// coded by differences and `families` contains `context`.
   ///
   /// - Parameters: see ``encode(_:shape:form:step:offset:groupSize:predicting:among:)``.
   public static func section(
@@ -48,10 +48,10 @@ public struct StoredEmbeddings: Sendable {
   }
 
   /// - Parameters:
-  ///   - frames: the symbols of each frame, all alike in number.
+  ///   - frames: the symbols of each frame, the same number for all.
   ///   - shape: of each; its last two sizes are rows and columns.
-  ///   - form: how changes are told.
-  ///   - predicting: whether a frame may be told by its changes.
+  ///   - form: how differences are coded.
+  ///   - predicting: whether a frame may be coded by its differences.
   static func encode(
     _ frames: [[Int32]], shape: [Int], form: Form = .differences, step: Float, offset: Float,
     groupSize: Int = usualGroup, predicting: Bool = true, among families: [SymbolModel.Family]
@@ -63,7 +63,7 @@ public struct StoredEmbeddings: Sendable {
       var changes = try changeCoder(form, shape)
       for index in first..<min(first + size, frames.count) {
         let symbols = frames[index]
-        if predicting, index > first, areAkin(symbols, frames[index - 1]) {
+        if predicting, index > first, differencesAreSmaller(symbols, frames[index - 1]) {
           encoder.encodeBits(1, count: 1)
           changes.encode(symbols, after: frames[index - 1], into: &encoder)
           continue
@@ -72,7 +72,7 @@ public struct StoredEmbeddings: Sendable {
         let model = SymbolModel.best(for: symbols, among: families)
         models.encode(model, into: &encoder)
         try model.encode(symbols, into: &encoder)
-        changes.forget()
+        changes.reset()
       }
       return encoder.finish()
     }
@@ -93,8 +93,8 @@ public struct StoredEmbeddings: Sendable {
     }
   }
 
-  /// Whether a frame's changes carry less information than its symbols.
-  private static func areAkin(_ symbols: [Int32], _ last: [Int32]) -> Bool {
+  /// Whether a frame's differences carry less information than its symbols.
+  private static func differencesAreSmaller(_ symbols: [Int32], _ last: [Int32]) -> Bool {
     func information(_ values: [Int32]) -> Double {
       var counts: [Int32: Int] = [:]
       for value in values { counts[value, default: 0] += 1 }
@@ -114,7 +114,7 @@ public struct StoredEmbeddings: Sendable {
     offset = Float(bitPattern: UInt32(try reader.fixed(count: 4)))
     guard offset.isFinite else { throw LunervError(.data, "the offset is not finite") }
     let count = (frames + groupSize - 1) / groupSize
-    // Each takes a byte here, before room is made for so many.
+    // Each takes at least a byte, which bounds the memory that is reserved for them.
     guard count <= reader.remaining else {
       throw LunervError(.data, "it ends too early")
     }
@@ -129,7 +129,7 @@ public struct StoredEmbeddings: Sendable {
     self.form = form
   }
 
-  /// The frames of the group that a frame, which counts from 0, is in.
+  /// The frames of the group that contains a frame, counted from 0.
   public func frames(ofGroupOf frame: Int) -> Range<Int> {
     let first = frame / groupSize * groupSize
     return first..<min(first + groupSize, frames)
@@ -143,7 +143,7 @@ public struct StoredEmbeddings: Sendable {
     private var models: ModelCoder
     private var changes: any ChangeCoder
     private var last: [Int32] = []
-    /// The frame that comes next.
+    /// The index of the next frame.
     public private(set) var next: Int
 
     fileprivate init(_ stored: StoredEmbeddings, groupOf frame: Int) throws {
@@ -155,7 +155,7 @@ public struct StoredEmbeddings: Sendable {
       changes = try StoredEmbeddings.changeCoder(stored.form, stored.shape)
     }
 
-    /// The numbers of the next frame; only for those in the group.
+    /// The numbers of the next frame; valid only within the group.
     public mutating func read() throws -> [Float] {
       try decoding {
         if try decoder.decodeBits(count: 1) == 1 {
@@ -164,7 +164,7 @@ public struct StoredEmbeddings: Sendable {
         } else {
           let count = stored.shape.reduce(1, *)
           last = try models.decode(from: &decoder).decode(count: count, from: &decoder)
-          changes.forget()
+          changes.reset()
         }
         next += 1
         if next == frames.upperBound { try decoder.finish() }
@@ -173,12 +173,13 @@ public struct StoredEmbeddings: Sendable {
     }
   }
 
-  /// A reader at the start of the group of a frame.
+  /// A reader at the start of the group that contains a frame.
   public func reader(groupOf frame: Int) throws -> Reader {
     try decoding { try Reader(self, groupOf: frame) }
   }
 
-  /// The numbers of all frames in the group of a frame, and the first frame of that group.
+  /// The numbers of all frames in the group that contains a frame, and the index of its first
+  /// frame.
   public func group(of frame: Int) throws -> (first: Int, values: [[Float]]) {
     let range = frames(ofGroupOf: frame)
     var reader = try reader(groupOf: frame)

@@ -1,11 +1,11 @@
 import CZlib
 import Support
 
-/// The Lua modules that make up a decoder, as a file holds them.
+/// The Lua modules of a decoder, as a file holds them.
 ///
-///     number     the bytes of what follows once it is inflated
-///     stream     deflated (RFC 1950): for each module its name and its source, each behind the
-///                number of its bytes
+///     number     the bytes of the stream once it is inflated
+///     stream     deflated (RFC 1950): for each module its name and its source, each preceded by
+///                its number of bytes
 public enum StoredProgram {
   public struct Module: Sendable, Equatable {
     public var name: String
@@ -17,11 +17,11 @@ public enum StoredProgram {
     }
   }
 
-  /// No program has more modules, or more bytes in all.
+  /// The most modules, and the most bytes in all.
   public static let mostModules = 64
   public static let mostBytes = 1 << 20
 
-  /// Names that `require` may be given: words of letters, digits, `_` and `-`, with dots between.
+  /// Names that `require` accepts: words of letters, digits, `_` and `-`, separated by dots.
   static func isName(_ name: String) -> Bool {
     let words = name.split(separator: ".", omittingEmptySubsequences: false)
     return name.utf8.count <= 100 && words.first != "lunerv"
@@ -38,7 +38,7 @@ public enum StoredProgram {
       }
   }
 
-  /// - Throws: an error of kind `argument` for what no reader would take.
+  /// - Throws: an error of kind `argument` for a program that readers would reject.
   public static func encode(_ modules: [Module]) throws -> [UInt8] {
     var plain = ByteWriter()
     for module in modules {

@@ -3,12 +3,12 @@ import Support
 /// How a file's clip is split into segments, each with a network of its own.
 ///
 ///     number             of segments
-///     per segment        number: its frames; one byte, a sum: 1, a decoder section is its own;
-///                        2, it has buffers; 4, it has embeddings
+///     per segment        number: its frames; one byte, a sum: 1 if it has its own decoder section,
+///                        2 if it has buffers, 4 if it has embeddings
 ///
-/// The sections of a kind stand in the order of the segments that have one. All segments have
-/// weights; one without a decoder section has the decoder of the segment before. Segments follow
-/// one another without gaps, so only their lengths are told, which must sum to the clip's.
+/// Sections of a kind are in the order of the segments that have one. All segments have weights;
+/// one without a decoder section uses the decoder of the previous segment. Segments follow one
+/// another without gaps, so only their lengths are stored; these must sum to the clip's.
 public struct StoredSegments: Sendable, Equatable {
   public struct Segment: Sendable, Equatable {
     public var frames: Int
@@ -20,7 +20,7 @@ public struct StoredSegments: Sendable, Equatable {
     }
   }
 
-  /// The sections that not every segment has.
+  /// The sections that a segment may lack.
   public struct Parts: OptionSet, Sendable {
     public let rawValue: UInt8
     public init(rawValue: UInt8) { self.rawValue = rawValue }
@@ -33,7 +33,7 @@ public struct StoredSegments: Sendable, Equatable {
 
   public var segments: [Segment]
 
-  /// With four sections each they fit a container's table.
+  /// With four sections each, they fit into a container's table.
   public static let most = 1 << 13
 
   public init(_ segments: [Segment]) { self.segments = segments }
@@ -77,7 +77,7 @@ public struct StoredSegments: Sendable, Equatable {
         .data,
         total < frames
           ? "frames \(total + 1) to \(frames) are in no segment"
-          : "the segments have \(total) frames together, but the clip \(frames)")
+          : "the segments have \(total) frames, but the clip has \(frames)")
     }
   }
 }

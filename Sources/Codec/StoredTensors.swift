@@ -1,16 +1,16 @@
 import Coder
 import Support
 
-/// Quantised tensors, as many as a decoder has parameters, in one stream of symbols.
+/// Quantised tensors, one for each parameter of a decoder, in one stream of symbols.
 ///
-/// Of each tensor the stream holds whether it has one step or one for each of its first
+/// For each tensor, the stream holds whether it has one step or one per index of its first
 /// dimension, the steps (``StoredStep``, 16 bits each), the model of its symbols, and the symbols.
-/// ``SeededTensors`` is its second form, ``ModelledTensors`` its third.
+/// ``SeededTensors`` is the second form, ``ModelledTensors`` the third.
 public enum StoredTensors {
   /// One tensor: element i is `symbols[i]` times its step.
   public struct Item: Sendable {
     public var symbols: [Int32]
-    /// One, or as many as the symbols have rows.
+    /// One, or one per row of the symbols.
     public var steps: [Float]
 
     public init(symbols: [Int32], steps: [Float]) {
@@ -25,8 +25,8 @@ public enum StoredTensors {
     }
   }
 
-  /// The section of the form that takes fewer bytes; the second is tried where the family
-  /// `context` is among those there are.
+  /// The section in the form that takes fewer bytes. The second form is tried if `families`
+  /// contains `context`.
   ///
   /// - Parameters: see ``SeededTensors/encode(_:shapes:origins:draw:among:)``.
   public static func section(
@@ -57,12 +57,12 @@ public enum StoredTensors {
     return encoder.finish()
   }
 
-  /// A symbol that is expected costs next to nothing. Of symbols that cost nothing there are at most
-  /// so many in a section, and so many more for each of its bytes.
+  /// A symbol of high probability takes almost no bits. This bounds the symbols of a section: a
+  /// fixed number, plus a number per byte.
   static let freeSymbols = 1 << 20
   static let symbolsOfByte = 1 << 10
 
-  /// - Throws: an error of kind `data` for more symbols than so many bytes can hold.
+  /// - Throws: an error of kind `data` for more symbols than that.
   static func check(symbols: Int, bytes: Int) throws {
     guard symbols <= freeSymbols + symbolsOfByte * bytes else {
       throw LunervError(.data, "\(symbols) numbers are more than \(bytes) bytes can hold")
@@ -73,8 +73,8 @@ public enum StoredTensors {
     try check(symbols: shapes.reduce(0) { $0 + $1.reduce(1, *) }, bytes: bytes)
   }
 
-  /// - Parameter shapes: of the tensors, which the decoder's program knows; the caller bounds
-  ///   their sizes.
+  /// - Parameter shapes: of the tensors, known from the decoder's settings; the caller bounds their
+  ///   sizes.
   public static func decode(_ bytes: [UInt8], shapes: [[Int]]) throws -> [Item] {
     try check(shapes: shapes, bytes: bytes.count)
     return try decoding {

@@ -2,28 +2,28 @@ import Coder
 import Glibc
 import Support
 
-/// The model that one run of symbols is coded with, and the coding of the model itself.
+/// The model that a run of symbols is coded with, and the coding of the model itself.
 public enum SymbolModel: Hashable, Sendable {
   case distribution(Distribution)
   /// Adaptive frequencies of `count` symbols from `first` on.
   case adaptive(first: Int32, count: Int)
 
-  /// The kinds of models a run may choose from.
+  /// The families that a run may choose from.
   public enum Family: String, CaseIterable, Sendable {
     case gaussian, laplace, adaptive
-    /// For weights alone: see ``SeededModel``. Elsewhere the gaussian replaces it.
+    /// For weights only: see ``SeededModel``. Elsewhere the gaussian replaces it.
     case context
-    /// For direct users of the coder: no section of a file holds it.
+    /// For direct users of the coder: sections of files never hold it.
     case logistic
 
-    /// Those that sections of files may hold.
+    /// The families that sections of files may hold.
     public static let allCases: [Family] = [.gaussian, .laplace, .adaptive, .context]
 
-    /// Those that the coder offers for runs of symbols.
+    /// The families that the coder offers for runs of symbols.
     public static let ofTheCoder: [Family] = [.gaussian, .laplace, .logistic, .adaptive]
   }
 
-  /// The model under which the symbols cost least, its own description included.
+  /// The model with the lowest cost of the symbols, its own description included.
   public static func best(for symbols: [Int32], among families: [Family]) -> SymbolModel {
     let n = Double(symbols.count)
     guard let lowest = symbols.min(), let highest = symbols.max() else {
@@ -65,7 +65,7 @@ public enum SymbolModel: Hashable, Sendable {
         else { continue }
         var encoder = Encoder()
         encoder.encode(symbols, with: &model)
-        // Excludes what a separate stream would add.
+        // Without what a separate stream would add.
         offer(Double(8 * encoder.finish().count) - 40 + 18, .adaptive(first: lowest, count: count))
       }
     }
@@ -92,7 +92,7 @@ public enum SymbolModel: Hashable, Sendable {
 }
 
 extension FrequencyTable {
-  /// The information of a symbol in bits; for an escaped one, with the Elias code.
+  /// The information of a symbol in bits; for an escaped one, including the Elias code.
   public func information(of symbol: Int32) -> Double {
     let (frequency, bits) = code(of: symbol)
     return Double(FrequencyTable.precision) - log2(Double(frequency)) + Double(bits)
@@ -183,14 +183,14 @@ struct ModelCoder {
   }
 }
 
-/// A positive step size in 16 bits: 5 of exponent, 11 after the leading one of the mantissa; from
-/// 2⁻²⁴ to just below 2⁸, exact to 1/4096.
+/// A positive step size in 16 bits: 5 of exponent, 11 of mantissa after its leading one; from 2⁻²⁴
+/// to just below 2⁸, exact to 1/4096.
 public enum StoredStep {
   /// The nearest number that can be stored.
   public static func rounded(_ step: Float) -> Float { value(of: code(of: step)) }
 
-  /// Distances of numbers from `offset`, in steps, rounded to the nearest; there is one step, or
-  /// one per row.
+  /// Distances of numbers from `offset`, in steps, rounded to the nearest integer. There is one
+  /// step, or one per row.
   ///
   /// - Throws: an error of kind `numeric` if one is more than 2³⁰.
   public static func symbols(
@@ -201,7 +201,7 @@ public enum StoredStep {
       let code = ((x - offset) / steps[i / row]).rounded(.toNearestOrEven)
       guard code.magnitude <= 0x1p30 else {
         throw LunervError(
-          .numeric, "\(x) is no whole number of steps of \(steps[i / row]) within ±2³⁰")
+          .numeric, "\(x) is not within ±2³⁰ steps of \(steps[i / row])")
       }
       return Int32(code)
     }

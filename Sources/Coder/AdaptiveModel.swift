@@ -21,7 +21,7 @@ public struct AdaptiveModel: Sendable {
   }
 
   /// How many symbols may be decoded before the table changes.
-  var learnsAlone: Int { due - seen }
+  var symbolsUntilUpdate: Int { due - seen }
 
   /// Counts a symbol.
   public mutating func learn(_ symbol: Int32) {

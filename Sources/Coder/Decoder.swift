@@ -114,7 +114,7 @@ public struct Decoder {
     var symbols = [Int32](repeating: 0, count: max(0, count))
     var at = 0
     while at < count {
-      let run = min(count - at, model.learnsAlone)
+      let run = min(count - at, model.symbolsUntilUpdate)
       try decode(into: &symbols, from: at, count: run, with: model.table)
       for i in at..<at + run { model.learn(symbols[i]) }
       at += run

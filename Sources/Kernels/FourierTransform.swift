@@ -8,7 +8,7 @@ public enum FourierTransform {
     var h: Int, w: Int
     var double: Bool, inverse: Bool
   }
-  /// A plan of FFTW's. Whoever computes holds one: it may be forgotten meanwhile.
+  /// A plan of FFTW's. A computation holds a reference: the cache may drop it meanwhile.
   private final class Plan {
     let pointer: OpaquePointer
     private let double: Bool
@@ -22,7 +22,7 @@ public enum FourierTransform {
     }
   }
 
-  /// Plans are kept for so many numbers in all: those of large primes take as much memory as what
+  /// The cached plans are limited by their total size: those of large primes take as much memory as what
   /// they transform.
   private static let mostKept = 1 << 24
   nonisolated(unsafe) private static var plans: [Key: Plan] = [:]

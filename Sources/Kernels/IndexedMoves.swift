@@ -10,7 +10,7 @@ public struct IndexedLines {
   var dims: [(size: Int, index: Int, other: Int)] = []
   let length: Int, indexStep: Int, otherStep: Int
   /// Lines that are adjacent on both sides.
-  let beside: Int
+  let inner: Int
   let groups: Int
 
   public init(_ dim: Int, index shape: [Int], strides: [Int], other: [Int]) {
@@ -26,10 +26,10 @@ public struct IndexedLines {
       }
     }
     if let last = dims.last, last.index == 1, last.other == 1 {
-      beside = last.size
+      inner = last.size
       dims.removeLast()
     } else {
-      beside = 1
+      inner = 1
     }
     groups = dims.reduce(1) { $0 * $1.size }
   }
@@ -37,9 +37,9 @@ public struct IndexedLines {
   /// Calls `body(i, o)` with the offsets of every element of the index, those of one line in order.
   /// `o` is the offset of the line's first element on the other side. Threads share the lines.
   @inline(__always) func forEach(_ body: (_ index: Int, _ other: Int) -> Void) {
-    if length == 0 || groups == 0 || beside == 0 { return }
-    let width = min(beside, 256)
-    let blocks = (beside + width - 1) / width
+    if length == 0 || groups == 0 || inner == 0 { return }
+    let width = min(inner, 256)
+    let blocks = (inner + width - 1) / width
     let together = max(1, (1 << 13) / (width * length))
     let pieces = (groups * blocks + together - 1) / together
     let dims = self.dims
@@ -54,7 +54,7 @@ public struct IndexedLines {
           index += at * dim.index
           other += at * dim.other
         }
-        let count = min(width, beside - first)
+        let count = min(width, inner - first)
         for j in 0..<length {
           let row = index + j * indexStep
           for i in 0..<count { body(row + i, other + i) }

@@ -10,7 +10,9 @@ private let roundingMagic: Float = 12_582_912
 
 /// x = (1 + f)·2ᵉ with 1 + f from √½ to below √2, for finite x > 0; and the polynomial part of
 /// log(1 + f), which is f plus it.
-@inline(__always) private func parted(_ x: Vector) -> (f: Vector, exponent: Vector, rest: Vector) {
+@inline(__always) private func decomposed(_ x: Vector) -> (
+  f: Vector, exponent: Vector, rest: Vector
+) {
   let isSmall = all(1.175_494_4e-38)
   let scaled = whereLess(x, isSmall, x * 8_388_608, x)
   let b = bits(scaled)
@@ -36,13 +38,13 @@ private let roundingMagic: Float = 12_582_912
 }
 
 @inline(__always) private func logarithm(_ x: Vector) -> Vector {
-  let (f, e, rest) = parted(x)
+  let (f, e, rest) = decomposed(x)
   // ln 2 in two parts.
   return fma(e, all(0.693_359_4), f + fma(e, all(-2.121_944_4e-4), rest))
 }
 
 @inline(__always) func vlog2(_ x: Vector) -> Vector {
-  let (f, e, rest) = parted(x)
+  let (f, e, rest) = decomposed(x)
   // log₂e = 1 + 0.4427: the 1 is exact.
   let part = all(0.442_695_04)
   let small = fma(f, part, fma(rest, part, rest)) + f

@@ -77,7 +77,7 @@ final class Scratch {
     return p
   }
 
-  /// Bytes behind each piece of memory that nobody may touch.
+  /// Bytes after each piece of memory that must not be touched.
   #if FUZZ
     private static let gap = 64
   #else
@@ -88,7 +88,7 @@ final class Scratch {
 }
 
 public enum WorkingMemory {
-  /// Has each thread keep at most so many bytes for the next kernel: all it ever took unless this is
+  /// Limits the bytes that each thread caches for the next kernel: all it ever took unless this is
   /// called, before kernels run.
   public static func keep(_ bytes: Int) { Scratch.mostKept = bytes }
 }

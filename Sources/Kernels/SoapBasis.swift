@@ -101,7 +101,7 @@ enum SoapBasis {
       }
       ThreadPool.shared.run(blocks.count) { i in
         let (k, block) = blocks[i]
-        matrices[k].turnBackLong(moments[k].half, block, into: moments[k].whole)
+        matrices[k].rotateBackLong(moments[k].half, block, into: moments[k].whole)
       }
       ThreadPool.shared.run(works.count) { orthogonalise(works[$0]) }
       ThreadPool.shared.run(blocks.count) { i in
@@ -126,7 +126,7 @@ enum SoapBasis {
         (first + inBlock).update(from: m.first + offset, count: count)
         (moments.second + offset).update(from: m.second + offset, count: count)
       }
-      m.turnBackShort(first, block, into: moments.half)
+      m.rotateBackShort(first, block, into: moments.half)
     }
   }
 

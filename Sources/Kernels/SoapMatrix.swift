@@ -150,7 +150,7 @@ public struct SoapMatrix {
   }
 
   /// Rotates back along the short dimension: writes a block of the whole matrix `out`.
-  func turnBackShort(
+  func rotateBackShort(
     _ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>
   ) {
     let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
@@ -173,7 +173,7 @@ public struct SoapMatrix {
 
   /// Rotates a block of the whole matrix `x` back along the long dimension: out ← keep·out +
   /// scale·(x in the original axes).
-  func turnBackLong(
+  func rotateBackLong(
     _ x: UnsafePointer<Float>, _ block: Range<Int>, scale: Float = 1, keep: Float = 0,
     into out: UnsafeMutablePointer<Float>
   ) {

@@ -58,7 +58,7 @@ public enum SoapStep {
       ThreadPool.shared.run(steps.count) { i in
         let m = matrices[steps[i].matrix]
         let correction = 1 - Glibc.pow(options.beta1, Double(m.seen[0]))
-        m.turnBackLong(
+        m.rotateBackLong(
           updates[steps[i].matrix], steps[i].block, scale: Float(-m.lr / correction),
           keep: 1 - m.decay, into: m.parameter)
       }
@@ -87,7 +87,7 @@ public enum SoapStep {
           x[i] = mi / (vi.squareRoot() * root + e)
         }
       }
-      m.turnBackShort(turned, block, into: update)
+      m.rotateBackShort(turned, block, into: update)
     }
   }
 }

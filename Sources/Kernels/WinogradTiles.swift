@@ -135,7 +135,7 @@ struct Ahead {
 }
 
 /// Calls `body` for every vector of `count` floats, `count` a multiple of eight; the last may
-/// overlap the one before. Each side has at least one vector's worth of memory after its end.
+/// overlap the previous one. Each side has at least one vector's worth of memory after its end.
 @inline(__always) func forEachVector(_ count: Int, _ body: (Int) -> Void) {
   var i = 0
   while i + vectorWidth <= count {

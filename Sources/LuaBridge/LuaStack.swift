@@ -118,7 +118,7 @@ public struct LuaStack {
 
   /// Pushes an error object.
   func push(_ error: LunervError) {
-    // However short memory is: what failed has to be told.
+    // The error must be reported even if memory is short.
     room()
     lua_createtable(thread, 0, 5)
     let fields = [
@@ -200,7 +200,7 @@ public struct LuaStack {
     value.withUTF8 { push(bytes: UnsafeRawBufferPointer($0)) }
   }
 
-  /// Pushes an empty table with room for so many elements and fields. Too large a one for the memory
+  /// Pushes an empty table with room for this many elements and fields. Too large a one for the memory
   /// limit, or for the machine, fails the call: then it is nil that was pushed, and false returned.
   @discardableResult
   public func pushTable(elements: Int = 0, fields: Int = 0) -> Bool {

@@ -15,20 +15,20 @@ public struct LuaCollectFirst: Error {
 public final class LuaState {
   let bridge: UnsafeMutablePointer<lunerv_bridge>
   let main: OpaquePointer
-  /// Whether somebody else owns the state.
+  /// Whether another program owns the state.
   let isAttached: Bool
 
   /// Called with ``LuaObject/luaByteCount`` when Lua receives an object. May call
   /// ``requestCollect()``, but nothing that runs Lua code.
   public var onObjectPush: ((_ bytes: Int) -> Void)?
 
-  /// Called before Lua code begins to run, whoever calls it; what it returns is called after.
+  /// Called before Lua code begins to run, from any caller; its result is called afterwards.
   public var onEnter: (() -> () -> Void)?
 
   /// "Lua 5.4.6".
   public static var release: String { String(cString: lunerv_lua_release()) }
 
-  /// Told of calls between Lua and Swift, while somebody measures.
+  /// Observes calls between Lua and Swift, under the profiler.
   public var callObserver: (any LuaCallObserver)?
 
   /// Where in its model the running code is: a number of the host's that each coroutine has for
@@ -52,11 +52,11 @@ public final class LuaState {
   public var copyLimit = Int.max
   var copied = 0
 
-  /// Told how many values a call is handed in a table, before they are read: a complaint ends the
+  /// Called with the number of values that a table passes, before they are read: an error ends the
   /// call. Rows that are one table in Lua are read as often as they stand there.
   public var onCopy: ((_ values: Int) -> String?)?
 
-  /// Asked when a native function fails for want of memory: whether all garbage shall be collected,
+  /// Called when a native function fails for lack of memory: whether all garbage is collected,
   /// and the function be called once more.
   public var isWorthCollecting: (() -> Bool)?
   /// The function that is called once more.
@@ -81,7 +81,7 @@ public final class LuaState {
     registerBridgeModule()
   }
 
-  /// A state that somebody else has made, and closes. Lives until then if ``keep(_:)`` says so.
+  /// A state that another program has created and closes. Lives until then if ``keep(_:)`` says so.
   public init(attachedTo bridge: UnsafeMutablePointer<lunerv_bridge>) {
     self.bridge = bridge
     main = bridge.pointee.main ?? OpaquePointer(bridge)
@@ -106,7 +106,7 @@ public final class LuaState {
     lunerv_set_owner(bridge, Unmanaged.passRetained(owner).toOpaque())
   }
 
-  /// Pushes an error for whoever called this state's code, when it is not Lua code itself.
+  /// Pushes an error for the caller of this state's code, if that is not Lua code itself.
   public func push(_ error: LunervError) { current.push(error) }
 
   /// What stops this state from any thread.
@@ -130,7 +130,7 @@ public final class LuaState {
     _ = lunerv_preload(stack.thread, module.name)
   }
 
-  /// Tells the state how to treat objects of a class; before the first one is pushed.
+  /// Registers a class with the state, before its first object is pushed.
   public func register<T>(_ cls: LuaClass<T>) {
     let stack = current
     described.append((T.luaName, { (cls.methods.map(\.signature), cls.getters.map(\.signature)) }))
@@ -238,7 +238,7 @@ public final class LuaState {
   // MARK: Running
 
   /// Runs a script: sets `arg`, passes the arguments as `...`, and lets `require` find
-  /// modules beside the script.
+  /// modules next to the script.
   ///
   /// - Returns: copies of what the script returns.
   /// - Throws: a `LunervError` with its place and the traceback.
@@ -246,7 +246,7 @@ public final class LuaState {
   public func run(file path: String, arguments: [String]) throws -> [LuaValue] {
     let stack = current
     setArguments(path, arguments, on: stack)
-    // Modules lie beside the name that was given or, where that is a link, beside its end. What
+    // Modules lie next to the given name or, if that is a link, next to its target. What
     // comes last is searched first.
     let files = Files.isLink(path) ? [Files.destination(path), path] : [path]
     let folders = files.map { Files.split($0).folder }
@@ -428,7 +428,7 @@ private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePoi
   return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
     state.stopwatch.leaveLua()
     defer { state.stopwatch.enterLua() }
-    // Nobody else has said that this state's code runs.
+    // No one else has announced that this state's code runs.
     let leave = state.isAttached ? state.onEnter?() : nil
     defer { leave?() }
     return Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef { function in
@@ -440,7 +440,7 @@ private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePoi
   }
 }
 
-/// What is told of calls between Lua and Swift. Calls nest.
+/// An observer of calls between Lua and Swift. Calls nest.
 public protocol LuaCallObserver: AnyObject {
   /// Lua calls the native function with this number, "conv2d" or "clip:frame".
   func enterNative(_ number: Int, name: () -> String)

@@ -13,7 +13,7 @@ public struct LuaSignature: Sendable {
   }
   public let name: String
   public let parameters: [Parameter]
-  /// The Lua types of the results, "any" where Swift does not tell.
+  /// The Lua types of the results, "any" if Swift does not know.
   public let results: [String]
   public let doc: String
 

@@ -17,7 +17,7 @@ import Tensors
 /// program asks for that (the library installs no handler by itself).
 ///
 /// **Threads.** A session, its tensors and its functions are used by one thread at a time; any
-/// thread will do. A call throws while another thread is inside one. Only ``interrupter`` may be
+/// thread may do so. A call throws while another thread is inside one. Only ``interrupter`` may be
 /// used from anywhere.
 ///
 /// **Lifetime.** The session ends with its last reference, or with ``close()``. Tensors taken out

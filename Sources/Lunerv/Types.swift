@@ -40,8 +40,8 @@ public typealias DType = Tensors.DType
 /// ```
 ///
 /// A program that does not call this is never started again. It decodes files with a `lunerv` that it
-/// finds: the one that the environment variable `LUNERV_DECODER` names, beside the program, or in
+/// finds: the one that the environment variable `LUNERV_DECODER` names, next to the program, or in
 /// `PATH`. Without any, opening a file throws an `.io` error that says so. It must be of the same
 /// version. Files that one trusts, with a decoder of the library as `lunerv compress` writes them, need
 /// none of this: see `Limits.isConfined` of `LunervCodec`.
-public func runIfDecoderProcess() { DecoderProgram.runIfAsked() }
+public func runIfDecoderProcess() { DecoderProgram.runIfRequested() }

@@ -4,7 +4,7 @@ import LuaBridge
 import Support
 
 /// What a file may use while it is decoded; nil for what follows from the size of its frames and of the
-/// file, twenty times what the published decoders take. docs/security.md tells the formulas.
+/// file, twenty times what the published decoders take. docs/security.md has the formulas.
 public struct Limits: Sendable {
   /// Elements, multiplications and additions, for the start of each segment and for each frame. A
   /// second of processor time goes with every 500 million, and two more.
@@ -42,7 +42,7 @@ public struct Limits: Sendable {
 /// Frames count from 0. Each decodes by itself, a frame that follows the last one fastest. Where a
 /// file has several segments, the network of one is held at a time.
 ///
-/// **Errors** are `LunervError`s: `.io` for a file that cannot be read, and for want of a program
+/// **Errors** are `LunervError`s: `.io` for a file that cannot be read, and for lack of a program
 /// that may run a decoder from a file; `.data` for one that is damaged, no `.lnv`, or whose decoder
 /// fails or exceeds its limits, with the section's name; `.memory`; `.argument` for a frame that there
 /// is not, or a buffer of the wrong size; `.interrupted` after ``Interrupter/interrupt()``. All
@@ -57,7 +57,7 @@ public final class Video {
   public let height: Int
   /// The number of frames.
   public let count: Int
-  /// Frames a second, on average where they have times of their own.
+  /// Frames per second; the average if their times are individual.
   public let framesPerSecond: Double
   /// The seconds of every frame from the beginning; nil at a constant rate.
   public let timestamps: [Double]?

@@ -35,7 +35,7 @@ struct Doctor: ParsableCommand {
       arguments: [
         output.json ? "json" : "text", measuring.timing ? "timing" : "no-timing",
       ])
-    if case .bool(false) = results.first { throw ToldFailure() }
+    if case .bool(false) = results.first { throw ReportedFailure() }
   }
 }
 

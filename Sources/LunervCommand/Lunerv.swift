@@ -41,7 +41,7 @@ struct Lunerv: ParsableCommand {
       Ranks.shared.end(code: 0)
     } catch let error as LunervError {
       fail(error)
-    } catch is ToldFailure {
+    } catch is ReportedFailure {
       fflush(stdout)
       Glibc.exit(1)
     } catch {
@@ -64,7 +64,7 @@ struct Lunerv: ParsableCommand {
     func name(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
       var action = sigaction()
       action.__sigaction_handler.sa_handler = handler
-      // What the handler raises anew then ends the process as if there were none.
+      // The signal that the handler raises again then has its default effect.
       action.sa_flags = Int32(bitPattern: UInt32(SA_RESETHAND))
       sigaction(signal, &action, nil)
     }
@@ -138,20 +138,21 @@ struct Lunerv: ParsableCommand {
   static func fail(_ error: LunervError) -> Never {
     fflush(stdout)
     if error.kind == .interrupted, LuaInterrupt.signal == SIGPIPE {
-      fputs("lunerv: nobody reads standard output any more\n", stderr)
+      fputs("lunerv: standard output was closed by its reader\n", stderr)
       Glibc.exit(1)
     }
     let isStopped = error.kind == .interrupted
-    // What is wrong everywhere is said once: the first rank ends the others. A stop is everybody's.
+    // An error that all ranks have is printed once: the first rank ends the others. A stop is for
+    // all.
     if Ranks.shared.rank > 0 { usleep(isStopped ? 0 : 500_000) }
     if !isStopped || Ranks.shared.rank == 0 { report(error) }
     Ranks.shared.end(code: isStopped ? 0 : error.exitCode)
     Glibc.exit(isStopped ? 128 + LuaInterrupt.signal : error.exitCode)
   }
 
-  /// One line that says what is wrong, and where in the user's script. A mistake there comes with
-  /// its traceback, and so does an interrupt. A line of the library, where no script is to blame,
-  /// tells a user nothing.
+  /// One line with the error, and its position in the user's script. A mistake there is printed
+  /// with its traceback, and so is an interrupt. A line of the library, where no script is to
+  /// blame, means nothing to a user.
   static func report(_ error: LunervError) {
     fflush(stdout)
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"

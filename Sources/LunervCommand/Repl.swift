@@ -24,7 +24,7 @@ struct Repl: ParsableCommand {
 }
 
 /// A failure that has already been reported; the exit code is 1.
-struct ToldFailure: Error {}
+struct ReportedFailure: Error {}
 
 /// Reads lines and runs them by `lunerv.repl.session`.
 final class Prompt {
@@ -43,7 +43,7 @@ final class Prompt {
 
   /// Runs until the input ends.
   ///
-  /// - Throws: what ends the program: a signal, or ``ToldFailure`` if a line from a pipe failed.
+  /// - Throws: what ends the program: a signal, or ``ReportedFailure`` if a line from a pipe failed.
   func run() throws {
     try session("begin", [editor.isInteractive ? "prompt" : "stdin"])
     if editor.isInteractive {
@@ -61,7 +61,7 @@ final class Prompt {
       case .end:
         if editor.isInteractive { print() }
         if isContinued { try feed("", isEnd: true) }
-        if hasFailed, !editor.isInteractive { throw ToldFailure() }
+        if hasFailed, !editor.isInteractive { throw ReportedFailure() }
         return
       }
     }

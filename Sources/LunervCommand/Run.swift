@@ -87,8 +87,8 @@ struct Run: ParsableCommand {
     }
   }
 
-  /// Whether the script is a command with options of its own: who typed a wrong name is told of that,
-  /// not of the script's line.
+  /// Whether the script is a command with its own options: a wrong name in its command line is an
+  /// error about that, not about the script's line.
   private func readsCommandLine(_ host: Host) -> Bool {
     let results = try? host.lua.run(
       source: """

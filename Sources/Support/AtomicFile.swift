@@ -1,11 +1,11 @@
 import Glibc
 
-/// Writes a file that appears at its path whole or not at all, power cuts included.
+/// Writes a file that appears at its path whole or not at all, even after a power cut.
 ///
-/// The bytes go to a temporary in the same folder; ``commit()`` flushes it to the disk,
-/// renames it over `path` and flushes the folder. Whatever fails on the way (a full disk,
-/// say), the temporary is removed and what was at `path` stays untouched. Not committing
-/// discards. Links are followed, but not in ``WorkFolders``; devices and pipes are written
+/// The bytes go to a temporary in the same folder; ``commit()`` flushes it to the disk, renames it
+/// over `path` and flushes the folder. If anything fails before (a full disk, for example), the
+/// temporary is removed and the file at `path` stays as it was. A file that is not committed is
+/// discarded. Links are followed, except in ``WorkFolders``; devices and pipes are written
 /// directly.
 public final class AtomicFile {
   public let path: String
@@ -21,7 +21,7 @@ public final class AtomicFile {
     try Files.checkPath(path)
     self.path = path
     let target = Files.destination(path)
-    // A link that is to be replaced says nothing about the file that replaces it.
+    // The new file does not take over the permissions of a link that it replaces.
     let found = Files.isLink(target) ? nil : Files.status(path)
     if let found, found.st_mode & S_IFMT == S_IFDIR {
       throw Files.failure(path, "write", code: EISDIR)
@@ -44,7 +44,7 @@ public final class AtomicFile {
   /// Appends bytes; returns when the kernel has all of them.
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
     guard isOpen else {
-      throw LunervError(.io, "'\(path.printable)' is written and closed already")
+      throw LunervError(.io, "'\(path.printable)' is already written and closed")
     }
     try orDiscard { try descriptor.write(bytes) }
     count += bytes.count
@@ -54,10 +54,10 @@ public final class AtomicFile {
     try bytes.withUnsafeBytes { try write($0) }
   }
 
-  /// Publishes the file. Afterwards nothing more can be written.
+  /// Publishes the file. Nothing can be written after that.
   public func commit() throws {
     guard isOpen else {
-      throw LunervError(.io, "'\(path.printable)' is written and closed already")
+      throw LunervError(.io, "'\(path.printable)' is already written and closed")
     }
     try orDiscard {
       if let temporary {
@@ -70,8 +70,8 @@ public final class AtomicFile {
     }
   }
 
-  /// Removes the temporary and leaves what was at `path` as it was. Harmless after
-  /// ``commit()`` and when called twice.
+  /// Removes the temporary and leaves the file at `path` as it was. Harmless after ``commit()`` and
+  /// when called twice.
   public func discard() {
     guard isOpen else { return }
     isOpen = false

@@ -1,10 +1,11 @@
 import Glibc
 
-/// A file that says which process has a piece of work, of several that share a folder, on one machine
-/// or many. The one that creates it has the piece; while it lives, a thread writes a new number into
-/// the file every second, and who watches sees it beat. No clocks are compared.
+/// A file that says which of several processes, on one machine or many, works on an item in a
+/// shared folder. The process that creates the file has the claim. A thread writes a new number
+/// into it every second, so others see that the process is alive without comparing clocks.
 ///
-/// What is held is given up when this goes. A process that dies leaves its file, which stands still.
+/// The claim is released when this object is. A process that dies leaves its file, which no longer
+/// changes.
 public final class Claim: @unchecked Sendable {
   public let path: String
   private let descriptor: Descriptor
@@ -12,18 +13,18 @@ public final class Claim: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let ended: UnsafeMutablePointer<pthread_cond_t>
   private var thread: pthread_t?
-  // Guarded by the mutex.
+  // Protected by the mutex.
   private var isEnding = false
 
-  /// - Parameter owner: one line that tells who has it, for people.
-  /// - Returns: nil where the file is there already.
+  /// - Parameter owner: one line about the owner, for people.
+  /// - Returns: nil if the file exists already.
   public static func take(_ path: String, owner: String) throws -> Claim? {
     guard !Files.isLink(path), !Files.exists(path) else { return nil }
     do {
       let file = try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
       return try Claim(path, file, owner)
     } catch {
-      // Somebody else was faster, which O_EXCL alone decides.
+      // Another process was faster; O_EXCL alone decides that.
       if Files.exists(path) { return nil }
       throw error
     }
@@ -61,7 +62,7 @@ public final class Claim: @unchecked Sendable {
     ended.deallocate()
   }
 
-  /// Ends the beat and removes the file. Harmless when called twice.
+  /// Stops the thread and removes the file. Harmless when called twice.
   public func release() {
     guard let thread else { return }
     self.thread = nil
@@ -96,7 +97,7 @@ public final class Claim: @unchecked Sendable {
       pthread_cond_timedwait(ended, mutex, &until)
       if isEnding { break }
       number += 1
-      // A disk that is full for a while is no reason to stop working: who watches will tell.
+      // A full disk is no reason to stop. If it stays full, others will see a claim that is dead.
       try? beat(number)
     }
     pthread_mutex_unlock(mutex)

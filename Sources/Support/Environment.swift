@@ -1,8 +1,8 @@
 import Glibc
 
-/// What the machine and the process offer: memory, cores, clocks, processor.
+/// The resources of the machine and the process: memory, cores, clocks, processor.
 public enum Environment {
-  /// Bytes of memory this process may use: the machine's, or less in a container that says so.
+  /// The bytes of memory this process may use: the machine's, or a container's limit.
   public static func memory() -> Int {
     let pages = sysconf(Int32(_SC_PHYS_PAGES))
     let physical = max(pages, 0) * sysconf(Int32(_SC_PAGESIZE))
@@ -10,8 +10,8 @@ public enum Environment {
     return limits.reduce(physical) { min($0, $1) }
   }
 
-  /// Threads worth starting: the processors this process may run on, or fewer in a container
-  /// with a smaller share of their time. At least 1.
+  /// The number of threads worth starting: the processors this process may run on, or fewer in a
+  /// container with a smaller share of their time. At least 1.
   public static func coreCount() -> Int {
     // Its affinity mask as hexadecimal digits (sched_getaffinity is not visible to Swift).
     let mask = processStatus("Cpus_allowed") ?? ""
@@ -26,7 +26,7 @@ public enum Environment {
     return max(count, 1)
   }
 
-  /// The most memory in bytes that this process has held in RAM at once so far.
+  /// The most memory in bytes that this process has had in RAM at once.
   public static func peakResidentBytes() -> Int {
     // Unlike getrusage's, this figure does not start from that of the parent process.
     let peak = processStatus("VmHWM")?.split(separator: " ").first
@@ -41,10 +41,10 @@ public enum Environment {
     return (usage.ru_minflt, usage.ru_majflt)
   }
 
-  /// When a process of this machine started, in ticks since the machine did; nil where there is none.
+  /// When a process of this machine started, in ticks since the machine did; nil if there is none.
   public static func processStart(_ pid: Int) -> Int? {
     guard let text = try? Files.readText("/proc/\(pid)/stat") else { return nil }
-    // The second field is the program's name in brackets, which may hold anything.
+    // The second field is the program's name in brackets, which may contain anything.
     let fields = text.split(separator: ")").last?.split(separator: " ") ?? []
     return fields.count > 19 ? Int(fields[19]) : nil
   }
@@ -58,7 +58,7 @@ public enum Environment {
   /// Whether a stream (0 input, 1 output, 2 errors) is a terminal.
   public static func isTerminal(_ stream: Int32) -> Bool { isatty(stream) == 1 }
 
-  /// The width of the terminal that standard output is; nil where it is none or does not say.
+  /// The width of standard output's terminal; nil if it is not a terminal or does not know.
   public static func terminalColumns() -> Int? {
     var size = winsize()
     guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }

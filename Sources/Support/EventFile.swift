@@ -2,10 +2,10 @@ import Glibc
 
 /// Writes scalars, images and histograms to a TensorBoard event file.
 ///
-/// Each process writes a new file, as TensorBoard expects; a resumed run says from which step
-/// it goes on, and TensorBoard then forgets what older files of the folder hold from that
-/// step on. The format is TFRecord framing around the Event message of TensorFlow's
-/// `event.proto`. Not to be shared between threads.
+/// Each process writes a new file, as TensorBoard expects. A resumed run states its first step;
+/// TensorBoard then ignores that step and later ones in older files of the folder. The format is
+/// TFRecord framing around the Event message of TensorFlow's `event.proto`. Not to be shared
+/// between threads.
 public final class EventFile {
   public let path: String
   private let descriptor: Descriptor
@@ -13,12 +13,12 @@ public final class EventFile {
   /// Bytes of whole records in the file.
   private var written = 0
 
-  /// Starts a new event file in `folder`, which is created when missing. `resumedAt` is the
-  /// first step that this process will compute anew; nil for a fresh start.
+  /// Starts a new event file in `folder`, which is created if missing. `resumedAt` is the first
+  /// step that this process will compute again; nil for a new run.
   public init(folder: String, resumedAt step: Int? = nil) throws {
     try Files.makeDirectories(folder)
-    // TensorBoard reads the files of a folder in the order of their names and never returns
-    // to an earlier one, so a clock set back must not put this file before the others.
+    // TensorBoard reads the files of a folder by name and never returns to an earlier one: even if
+    // the clock was set back, this file must sort after the others.
     let last = try Files.list(folder).compactMap(EventFile.timestamp).max()
     let stamp = max(Int(time(nil)), last.map { min($0, .max - 1) + 1 } ?? 0)
     let digits = String(stamp)
@@ -27,7 +27,7 @@ public final class EventFile {
     descriptor = try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
     append(step: 0) { $0.field(3, text: "brain.Event:2") }
     if let step {
-      // SessionLog START: TensorBoard's purge of the steps from here on.
+      // SessionLog START makes TensorBoard purge the steps from here on.
       append(step: step) { $0.field(7) { $0.field(1, varint: 1) } }
     }
     try flush()
@@ -37,13 +37,12 @@ public final class EventFile {
     try? flush()
   }
 
-  /// Adds one point of the curve `tag`. It reaches the file when enough of them have come,
-  /// or with ``flush()``.
+  /// Adds one point of the curve `tag`. It is written once enough are pending, or by ``flush()``.
   public func scalar(_ tag: String, _ value: Double, step: Int) throws {
     try summary(tag, step: step) { $0.field(2, float: Float(value)) }
   }
 
-  /// Adds an image of the row `tag`: a PNG file of so many pixels, with so many channels.
+  /// Adds an image to the row `tag`: a PNG file of this size and number of channels.
   public func image(
     _ tag: String, png: [UInt8], height: Int, width: Int, channels: Int, step: Int
   ) throws {
@@ -57,7 +56,7 @@ public final class EventFile {
     }
   }
 
-  /// How often numbers fell between edges, and the moments of all of them.
+  /// Counts of numbers between edges, and the moments of all numbers.
   public struct Histogram: Sendable {
     public var minimum = 0.0
     public var maximum = 0.0
@@ -66,13 +65,13 @@ public final class EventFile {
     public var sumOfSquares = 0.0
     /// The upper edge of each bin.
     public var limits: [Double] = []
-    /// What is in each bin, as many as there are limits.
+    /// The count of each bin, one per limit.
     public var counts: [Double] = []
 
     public init() {}
   }
 
-  /// Adds a histogram of the row `tag`.
+  /// Adds a histogram to the row `tag`.
   public func histogram(_ tag: String, _ histogram: Histogram, step: Int) throws {
     try summary(tag, step: step) { value in
       value.field(5) { message in
@@ -90,7 +89,7 @@ public final class EventFile {
   /// Adds an event with one value of a summary.
   private func summary(_ tag: String, step: Int, _ body: (inout ProtobufWriter) -> Void) throws {
     guard descriptor.number >= 0 else {
-      throw LunervError(.io, "the event file '\(path.printable)' is closed already")
+      throw LunervError(.io, "the event file '\(path.printable)' is already closed")
     }
     append(step: step) { event in
       event.field(5) { summary in
@@ -103,8 +102,8 @@ public final class EventFile {
     if pending.count >= 1 << 14 { try flush() }
   }
 
-  /// Hands everything to the kernel, so that other programs see it. When that fails (a full
-  /// disk), the file keeps its whole records and the points stay pending for the next try.
+  /// Passes everything to the kernel, so that other programs see it. If that fails (a full disk),
+  /// the file keeps its complete records and the points stay pending for the next attempt.
   public func flush() throws {
     do { try pending.withUnsafeBytes { try descriptor.write($0) } } catch {
       if ftruncate(descriptor.number, written) == 0 {
@@ -140,8 +139,8 @@ public final class EventFile {
     pending += event.bytes + EventFile.maskedChecksum(event.bytes)
   }
 
-  /// TFRecord rotates and shifts its checksums, so that those of data that contains
-  /// checksums stay good ones.
+  /// TFRecord rotates and offsets its checksums, so that they stay good for data that contains
+  /// checksums.
   private static func maskedChecksum(_ bytes: [UInt8]) -> [UInt8] {
     let crc = CRC32C.checksum(bytes)
     let masked = (crc >> 15 | crc << 17) &+ 0xA282_EAD8
@@ -149,7 +148,7 @@ public final class EventFile {
   }
 }
 
-/// The few wire types of protocol buffers that events need.
+/// The wire types of protocol buffers that events need.
 private struct ProtobufWriter {
   private(set) var bytes: [UInt8] = []
 

@@ -1,16 +1,16 @@
 import Glibc
 
-/// The file operations the project needs, on paths as the user gave them. Every failure is a
-/// ``LunervError`` of kind `io` that names the path.
+/// File operations, on paths as the user gave them. Every failure is a ``LunervError`` of kind `io`
+/// that names the path.
 public enum Files {
-  /// The whole content of a file, a pipe or a device. Refuses more than `limit` bytes.
+  /// The whole content of a file, a pipe or a device; more than `limit` bytes are an error.
   public static func read(_ path: String, limit: Int = 1 << 30) throws -> [UInt8] {
     let limit = min(limit, Int.max - 1)
     let file = try Descriptor.open(path, O_RDONLY)
     let expected = try file.status().st_size
     guard expected <= limit else { throw tooLarge(path, limit) }
-    // One byte more than expected, so that the end shows without another buffer. Files
-    // under /proc claim to be empty, hence the loop.
+    // One byte more than expected shows the end without another buffer. Files under /proc claim to
+    // be empty, hence the loop.
     var bytes = [UInt8](repeating: 0, count: min(max(Int(expected), 4095), limit) + 1)
     var count = 0
     while true {
@@ -29,7 +29,7 @@ public enum Files {
     return bytes
   }
 
-  /// A file's content as text; bytes that are no UTF-8 become U+FFFD.
+  /// A file's content as text; invalid UTF-8 becomes U+FFFD.
   public static func readText(_ path: String, limit: Int = 1 << 30) throws -> String {
     String(decoding: try read(path, limit: limit), as: UTF8.self)
   }
@@ -49,7 +49,7 @@ public enum Files {
     try writeAtomically(path, bytes: Array(text.utf8))
   }
 
-  /// Creates a folder and the folders above it; no error when it is there already.
+  /// Creates a folder and its parents; no error if it exists.
   public static func makeDirectories(_ path: String) throws {
     try checkPath(path)
     guard path.utf8.count < PATH_MAX else {
@@ -58,27 +58,27 @@ public enum Files {
     if isDirectory(path) { return }
     let parent = split(path).folder
     if parent != path, !isDirectory(parent) { try makeDirectories(parent) }
-    // Someone else may have made it in the meantime.
+    // Another process may have made it meanwhile.
     if mkdir(path, 0o777) != 0, !isDirectory(path) { throw failure(path, "create folder") }
   }
 
-  /// Whether anything is at `path`, links followed.
+  /// Whether anything is at `path`; links are followed.
   public static func exists(_ path: String) -> Bool {
     status(path) != nil
   }
 
-  /// Whether two paths name one file or folder that is there: by another spelling, a link, or a
-  /// second name of it.
+  /// Whether two paths name the same existing file or folder: by another spelling, a link, or a
+  /// second name.
   public static func areSame(_ path: String, _ other: String) -> Bool {
     guard let a = status(path), let b = status(other) else { return false }
     return a.st_dev == b.st_dev && a.st_ino == b.st_ino
   }
 
-  /// Fails as writing a file of `bytes` bytes to `path` would, and leaves all as it was.
+  /// Fails if writing a file of `bytes` bytes to `path` would fail; changes nothing.
   public static func checkWritable(_ path: String, bytes: Int) throws {
     try checkPath(path)
     if let found = status(path), found.st_mode & S_IFMT != S_IFREG, !isDirectory(path) {
-      // A device or a pipe: opening it may wait for somebody.
+      // A device or a pipe: opening it may block.
       guard access(path, W_OK) == 0 else { throw failure(path, "write") }
       return
     }
@@ -87,7 +87,7 @@ public enum Files {
     guard free >= bytes else { throw failure(path, "write", code: ENOSPC) }
   }
 
-  /// How many bytes fit into a folder; nil where its file system does not say.
+  /// How many bytes are free for a folder; nil if its file system does not report it.
   public static func freeBytes(_ folder: String) -> Int? {
     var room = statvfs()
     guard statvfs(folder, &room) == 0, room.f_frsize > 0 else { return nil }
@@ -96,7 +96,8 @@ public enum Files {
     return overflows ? Int.max : free
   }
 
-  /// What changes with a file's content: its time, size and number. Nil where there is none.
+  /// A value that changes with a file's content: its time, size and number; nil without a file.
+  /// file.
   public static func stamp(_ path: String) -> String? {
     guard let found = status(path) else { return nil }
     return "\(found.st_mtim.tv_sec).\(found.st_mtim.tv_nsec):\(found.st_size):\(found.st_ino)"
@@ -112,11 +113,11 @@ public enum Files {
     return Int(found.st_size)
   }
 
-  /// The names in a folder, hidden ones too, without `.` and `..`, sorted by their bytes.
-  /// Names that are no UTF-8 are left out: no string could open them.
+  /// The names in a folder, including hidden ones, without `.` and `..`, sorted by their bytes.
+  /// Names that are invalid UTF-8 are left out: no string could open them.
   public static func list(_ path: String) throws -> [String] { try listAll(path).names }
 
-  /// ``list(_:)``, and in a form for messages the names that are no UTF-8.
+  /// ``list(_:)``, and the names that are invalid UTF-8 in a form for messages.
   public static func listAll(_ path: String) throws -> (names: [String], unreadable: [String]) {
     try checkPath(path)
     guard let folder = opendir(path) else { throw failure(path, "list") }
@@ -146,8 +147,7 @@ public enum Files {
     guard Glibc.remove(path) == 0 else { throw failure(path, "remove") }
   }
 
-  /// Renames within one file system, replacing what was at the new name, and makes the new
-  /// name durable.
+  /// Renames within one file system, replacing an existing file, and makes the new name durable.
   public static func rename(_ path: String, to newPath: String) throws {
     try checkPath(path)
     try checkPath(newPath)
@@ -157,7 +157,7 @@ public enum Files {
     try syncFolder(split(newPath).folder)
   }
 
-  /// A path's folder (`.` when it names none) and last component.
+  /// A path's folder (`.` if it names none) and last component.
   public static func split(_ path: String) -> (folder: String, name: String) {
     var bytes = Array(path.utf8)
     let slash = UInt8(ascii: "/")
@@ -174,9 +174,9 @@ public enum Files {
     try Descriptor.open(path, O_RDONLY).sync()
   }
 
-  /// Makes creations, renames and removals in a folder survive a power cut.
+  /// Makes creations, renames and removals in a folder durable.
   public static func syncFolder(_ folder: String) throws {
-    // A folder one may write but not read cannot be opened: nothing to be done.
+    // A folder that is writable but not readable cannot be opened; nothing can be done.
     guard let handle = try? Descriptor.open(folder, O_RDONLY | O_DIRECTORY) else { return }
     try handle.sync()
   }
@@ -186,10 +186,10 @@ public enum Files {
     return !path.utf8.contains(0) && stat(path, &found) == 0 ? found : nil
   }
 
-  /// C sees a path only up to its first NUL, which would then name some other file.
+  /// C sees a path only up to its first NUL, which may name another file.
   static func checkPath(_ path: String) throws {
     if path.utf8.contains(0) {
-      throw LunervError(.io, "'\(path.printable)' is no file name: it holds a NUL character")
+      throw LunervError(.io, "'\(path.printable)' is not a file name: it contains a NUL character")
     }
   }
 
@@ -200,7 +200,7 @@ public enum Files {
       case ENOENT: "no such file or folder"
       case EACCES, EPERM: "permission denied"
       case EISDIR: "it is a folder"
-      case ENOTDIR: "it is no folder, or lies behind something that is none"
+      case ENOTDIR: "it, or a part of its path, is not a folder"
       case ENOSPC: "no space left on device; free some and try again"
       case EDQUOT: "disk quota exceeded; free some space and try again"
       case EROFS: "the file system is read-only"
@@ -222,7 +222,7 @@ public final class Descriptor {
   let path: String
   public private(set) var number: Int32
 
-  /// Takes over an open descriptor; errors speak of `path`.
+  /// Takes over an open descriptor; errors name `path`.
   public init(path: String, number: Int32) {
     self.path = path
     self.number = number
@@ -232,7 +232,7 @@ public final class Descriptor {
     if number >= 0 { Glibc.close(number) }
   }
 
-  /// Opens a file; errors speak of `shownAs`, where that is another.
+  /// Opens a file; errors name `shownAs`, if given.
   public static func open(
     _ path: String, _ flags: Int32, mode: mode_t = 0o666, shownAs name: String? = nil
   ) throws -> Descriptor {
@@ -245,12 +245,12 @@ public final class Descriptor {
     }
   }
 
-  /// A new file without a name, which is gone with the process; nil where the file system has none
-  /// or refuses.
+  /// A new file without a name, which vanishes with the process; nil if the file system has none or
+  /// refuses.
   public static func unnamed(
     in folder: String, _ flags: Int32, mode: mode_t, shownAs name: String
   ) -> Descriptor? {
-    // O_TMPFILE, a macro that Swift does not see.
+    // O_TMPFILE, a macro that Swift does not import.
     try? open(folder, 0o20000000 | O_DIRECTORY | flags, mode: mode, shownAs: name)
   }
 
@@ -269,7 +269,7 @@ public final class Descriptor {
     }
   }
 
-  /// All the bytes, however many calls that takes.
+  /// All bytes, in as many calls as that takes.
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
     var rest = bytes[...]
     while !rest.isEmpty {
@@ -285,14 +285,14 @@ public final class Descriptor {
     }
   }
 
-  /// Makes a file as long as that; what is added is zero.
+  /// Sets the length of a file; new bytes are zero.
   public func resize(_ bytes: Int) throws {
     while ftruncate(number, bytes) != 0 {
       if errno != EINTR { throw Files.failure(path, "write") }
     }
   }
 
-  /// Waits until the content is on the disk. Pipes and some file systems know no such thing.
+  /// Waits until the content is on the disk. Pipes and some file systems do not support that.
   func sync() throws {
     while fsync(number) != 0 {
       switch errno {
@@ -303,7 +303,7 @@ public final class Descriptor {
     }
   }
 
-  /// Closes and reports what the kernel had put off until now.
+  /// Closes, and reports errors that the kernel had deferred.
   public func close() throws {
     guard number >= 0 else { return }
     defer { number = -1 }

@@ -1,11 +1,11 @@
 import Glibc
 
-/// A value that one thread at a time may look at.
+/// A value that one thread at a time may access.
 ///
-/// A mutex of pthreads: the one of Synchronization is out of ThreadSanitizer's sight, which would
-/// report every use of what it guards.
+/// Uses a mutex of pthreads: ThreadSanitizer does not see the one of Synchronization, and would
+/// report every use of the value.
 public final class Guarded<Value>: @unchecked Sendable {
-  // Unchecked because of the value: only `withLock` reaches it.
+  // Unchecked because of the value, which only `withLock` accesses.
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private var value: Value
 
@@ -20,7 +20,7 @@ public final class Guarded<Value>: @unchecked Sendable {
     mutex.deallocate()
   }
 
-  /// Lends the value to `body`, which must not come here again.
+  /// Lends the value to `body`, which must not call this again.
   public func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }

@@ -1,8 +1,8 @@
 /// A JSON value. Objects keep the order of their keys.
 ///
-/// Numbers written without fraction or exponent that fit 64 bits are ``int(_:)``, all
-/// others ``number(_:)``. JSON has no NaN and no infinity: ``text(pretty:)`` writes them as
-/// `null`; where that loss would matter, call ``requireFinite()`` first.
+/// Numbers without fraction or exponent that fit into 64 bits are ``int(_:)``, all others
+/// ``number(_:)``. JSON has no NaN and no infinity: ``text(pretty:)`` writes them as `null`; call
+/// ``requireFinite()`` first if that loss would matter.
 public enum JSON: Sendable, Equatable {
   case null
   case bool(Bool)
@@ -23,9 +23,9 @@ public enum JSON: Sendable, Equatable {
     }
   }
 
-  /// What ``parse(_:limits:)-(UnsafeRawBufferPointer,_)`` accepts at most.
+  /// The limits of ``parse(_:limits:)-(UnsafeRawBufferPointer,_)``.
   public struct Limits: Sendable {
-    /// Containers inside containers.
+    /// The depth of nested containers.
     public var depth: Int
     /// Bytes of text.
     public var bytes: Int
@@ -40,19 +40,19 @@ public enum JSON: Sendable, Equatable {
 // MARK: - Access
 
 extension JSON {
-  /// The value of `key` in an object; nil when the key is absent or this is no object.
-  /// Takes time proportional to the number of keys.
+  /// The value of `key` in an object; nil if the key is absent or this is not an object. Takes time
+  /// proportional to the number of keys.
   public subscript(key: String) -> JSON? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key == key }?.value
   }
 
-  /// The text of a string; nil for anything else.
+  /// The text of a string; nil for other values.
   public var stringValue: String? {
     if case .string(let text) = self { text } else { nil }
   }
 
-  /// An integer, also from a number that is a whole one; nil for anything else.
+  /// An integer, or a number that is whole; nil for other values.
   public var intValue: Int? {
     switch self {
     case .int(let value): Int(exactly: value)
@@ -61,7 +61,7 @@ extension JSON {
     }
   }
 
-  /// A number of either kind; nil for anything else.
+  /// A number of either kind; nil for other values.
   public var doubleValue: Double? {
     switch self {
     case .int(let value): Double(value)
@@ -78,7 +78,7 @@ extension JSON {
     if case .object(let members) = self { members } else { nil }
   }
 
-  /// Throws when a NaN or an infinity is anywhere inside, naming the place.
+  /// Throws if a NaN or an infinity is anywhere inside, and names its position.
   public func requireFinite() throws {
     switch self {
     case .number(let value) where !value.isFinite:
@@ -120,9 +120,9 @@ extension JSON: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral,
 // MARK: - Writing
 
 extension JSON {
-  /// The value as JSON text: on one line, or indented by two spaces and ended by a newline
-  /// when `pretty`. Doubles are written with the fewest digits that read back the same;
-  /// NaN and infinities become `null`.
+  /// The value as JSON text: on one line, or if `pretty`, indented by two spaces and with a final
+  /// newline. Doubles have the fewest digits that read back as the same number; NaN and infinities
+  /// become `null`.
   public func text(pretty: Bool = false) -> String {
     var out: [UInt8] = []
     write(to: &out, indent: pretty ? 0 : nil)

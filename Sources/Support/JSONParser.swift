@@ -1,7 +1,7 @@
 extension JSON {
-  /// Reads one JSON value (RFC 8259) and nothing else: no comments, no trailing commas, no
-  /// text behind the value, no key twice in an object. Bytes that are no UTF-8, and escaped
-  /// halves of surrogate pairs, become U+FFFD. Errors name line and column (in bytes, from 1).
+  /// Reads one JSON value (RFC 8259) and nothing else: no comments, no trailing commas, no text
+  /// after the value, no duplicate keys. Invalid UTF-8 and escaped halves of surrogate pairs become
+  /// U+FFFD. Errors name line and column (in bytes, from 1).
   public static func parse(
     _ text: UnsafeRawBufferPointer, limits: Limits = Limits()
   ) throws -> JSON {
@@ -37,7 +37,7 @@ private struct JSONParser {
   mutating func document() throws -> JSON {
     let result = try value()
     skipSpace()
-    guard position == text.count else { throw failure("unexpected text behind the value") }
+    guard position == text.count else { throw failure("unexpected text after the value") }
     return result
   }
 
@@ -85,10 +85,10 @@ private struct JSONParser {
       let key = try string()
       guard seen.insert(ByteString(text: key)).inserted else {
         position = start
-        throw failure("key '\(key.printable)' stands twice in one object")
+        throw failure("key '\(key.printable)' occurs twice in one object")
       }
       skipSpace()
-      guard next == UInt8(ascii: ":") else { throw failure("expected ':' behind a key") }
+      guard next == UInt8(ascii: ":") else { throw failure("expected ':' after a key") }
       position += 1
       members.append(JSON.Member(key, try value()))
     } while try !atEnd(UInt8(ascii: "}"), first: false)
@@ -102,7 +102,7 @@ private struct JSONParser {
     return .array(items)
   }
 
-  /// Passes the closing bracket (true) or, behind an element, the comma (false).
+  /// Skips the closing bracket (true) or, after an element, the comma (false).
   private mutating func atEnd(_ close: UInt8, first: Bool) throws -> Bool {
     skipSpace()
     if next == close {
@@ -157,7 +157,7 @@ private struct JSONParser {
     return .number(value)
   }
 
-  /// Passes one or more digits and says how many.
+  /// Skips one or more digits and returns how many.
   private mutating func digits() throws -> Int {
     let start = position
     while let byte = next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) {
@@ -250,7 +250,7 @@ private struct JSONParser {
   }
 }
 
-/// A string compared by its bytes: Swift's own `==` takes é and e + accent for the same.
+/// A string compared by its bytes: Swift's own `==` treats é and e + accent as equal.
 private struct ByteString: Hashable {
   let text: String
 

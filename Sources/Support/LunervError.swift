@@ -1,37 +1,37 @@
 /// The one error type of the project; in Lua an object with the same fields.
 ///
-/// `message` is a single line that says what was expected and what came. Whoever knows more
-/// about where in the data it happened adds a line with ``adding(_:)`` and throws on.
+/// `message` is a single line: what was expected, and what was found. Callers that know more about
+/// the position in the data add a line with ``adding(_:)`` and rethrow.
 public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
   public enum Kind: String, Sendable, CaseIterable {
     /// A wrong option, model name or command: exit code 2.
     case usage
-    /// A wrong value, type or tensor shape handed to an operator.
+    /// A wrong value, type or tensor shape passed to an operator.
     case argument
-    /// Raised by a script, or by the interpreter because of one.
+    /// Raised by a script, or by the interpreter for one.
     case script
     /// A file that cannot be opened, read or written.
     case io
-    /// A file that was read but is not what it claims to be.
+    /// A file that was read but has invalid content.
     case data
-    /// A number that is no number: a loss that became NaN or infinite.
+    /// A loss that became NaN or infinite.
     case numeric
-    /// An allocation or a limit that would be exceeded.
+    /// An allocation that failed, or a limit that was exceeded.
     case memory
     /// The user asked to stop: exit code 130.
     case interrupted
   }
 
   public var kind: Kind
-  /// Invisible characters, as a file may hold them, are escaped, and what is very long is cut.
+  /// Invisible characters, which a file may contain, are escaped; very long text is cut.
   public var message: String { didSet { message = message.brief.harmless } }
-  /// Where in the data: a tensor, an element, a file; innermost first.
+  /// The position in the data: a tensor, an element, a file; innermost first.
   public var context: [String] { didSet { context = context.map(\.harmless) } }
   /// "file:line" of the user's script.
   public var place: String?
-  /// The path of the module that was computing: "Decoder.body[2].conv".
+  /// The path of the module that computed: "Decoder.body[2].conv".
   public var module: String?
-  /// The Lua stack, where the error was raised in a script.
+  /// The Lua stack, if the error was raised in a script.
   public var traceback: String?
 
   public init(_ kind: Kind, _ message: String, context: [String] = []) {
@@ -52,12 +52,12 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
     context.isEmpty ? message : message + " (" + context.joined(separator: "; ") + ")"
   }
 
-  /// All of it but the traceback: "train.lua:3: Decoder.body[2]: message".
+  /// Everything except the traceback: "train.lua:3: Decoder.body[2]: message".
   public var text: String {
     [place, module, description].compactMap { $0 }.joined(separator: ": ")
   }
 
-  /// The process exit code for an error that nobody handled.
+  /// The process exit code for an error that was not caught.
   public var exitCode: Int32 {
     switch kind {
     case .usage: 2

@@ -1,8 +1,8 @@
 import Glibc
 
-/// A regular file mapped into memory, read-only, for as long as this object lives. Another
-/// process that shortens the file meanwhile would crash this one, so files are replaced by
-/// ``AtomicFile`` (which never touches a mapped one), not rewritten in place.
+/// A regular file mapped into memory, read-only, while this object lives. If another process
+/// shortened the file, this one would crash: so files are replaced by ``AtomicFile``, which never
+/// touches a mapped one, not rewritten in place.
 public final class MappedFile: @unchecked Sendable {
   // Unchecked because of the pointer; it is never written through or changed.
   public let path: String
@@ -30,8 +30,8 @@ public final class MappedFile: @unchecked Sendable {
     bytes = UnsafeRawBufferPointer(start: start, count: size)
   }
 
-  /// Lends the content to `body`. The pointer must not leave it: Swift may release this object,
-  /// and unmap the file, right after its last use.
+  /// Lends the content to `body`. The pointer must not escape: Swift may release this object, and
+  /// unmap the file, right after its last use.
   public func withBytes<Result>(
     _ body: (UnsafeRawBufferPointer) throws -> Result
   ) rethrows -> Result {

@@ -1,12 +1,12 @@
-// Suggestions for a name that does not exist: the known names that are a typing error away.
+// Suggestions for an unknown name: the known names within a typing error.
 
-/// The names nearest to a word: at most three, the nearest first.
+/// The names nearest to a word: at most three, nearest first.
 ///
-/// A name is near when the Damerau–Levenshtein distance (letters changed, missing, added, or exchanged
-/// with the next, none of them twice) is at most a third of the longer one's length, and at least 1;
-/// or when it begins with the word. Case, `_` and `-` do not count.
+/// A name is near if the Damerau–Levenshtein distance (letters replaced, missing, added, or swapped
+/// with the next, each at most once) is at most a third of the longer one's length, and at least 1;
+/// or if it begins with the word. Case, `_` and `-` are ignored.
 public func nearestNames(to word: String, among names: some Sequence<String>) -> [String] {
-  // A long word is no typing error, and the distance takes the product of both lengths.
+  // A long word is not a typing error, and the distance takes the product of both lengths.
   guard word.utf8.count <= 64 else { return [] }
   let letters = plain(word)
   var near: [(name: String, distance: Int)] = []
@@ -19,7 +19,7 @@ public func nearestNames(to word: String, among names: some Sequence<String>) ->
     }
     let distance = editDistance(letters, other)
     if distance == 0 { return [name] }
-    // Something of the word must be left.
+    // Part of the word must remain.
     if begins || distance <= max(1, longer / 3) && distance < letters.count {
       near.append((name, begins ? min(distance, 2) : distance))
     }
@@ -32,7 +32,7 @@ private func plain(_ word: String) -> [Unicode.Scalar] {
   word.lowercased().unicodeScalars.filter { $0 != "_" && $0 != "-" }
 }
 
-/// ": did you mean 'stride'?", or nothing where no name is near.
+/// ": did you mean 'stride'?", or nothing if no name is near.
 public func didYouMean(_ word: String, among names: some Sequence<String>) -> String {
   let near = nearestNames(to: word, among: names).map { "'\($0)'" }
   guard let last = near.last else { return "" }

@@ -1,5 +1,5 @@
 extension Unicode.Scalar {
-  /// Control, formatting and other invisible characters, which could steer a terminal.
+  /// Control, formatting and other invisible characters, which could control a terminal.
   fileprivate var isInvisible: Bool {
     switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse,
@@ -9,14 +9,14 @@ extension Unicode.Scalar {
     }
   }
 
-  /// `\u{1B}` and its like.
+  /// `\u{1B}` and similar.
   fileprivate var escaped: String { "\\u{" + String(value, radix: 16, uppercase: true) + "}" }
 }
 
 extension String {
-  /// The text as one harmless line for messages: control, formatting and other invisible
-  /// characters escaped (`\u{1B}`), and everything past 200 characters cut off. For names
-  /// that come out of files, which could otherwise steer a terminal.
+  /// The text as one harmless line for messages: control, formatting and other invisible characters
+  /// are escaped (`\u{1B}`), and it is cut after 200 characters. For names from files, which could
+  /// otherwise control a terminal.
   public var printable: String {
     var out = ""
     for (count, scalar) in unicodeScalars.enumerated() {
@@ -30,8 +30,8 @@ extension String {
     return out
   }
 
-  /// The text with invisible characters escaped, but for ends of lines and tabs: messages pass
-  /// through this where they leave, since they may hold text from files.
+  /// The text with invisible characters escaped, except line ends and tabs. Messages pass through
+  /// this on output, since they may contain text from files.
   public var harmless: String {
     func isMeant(_ scalar: Unicode.Scalar) -> Bool {
       scalar == "\n" || scalar == "\t" || !scalar.isInvisible
@@ -48,14 +48,14 @@ extension String {
     return out
   }
 
-  /// The text, or its first 16 KB: a script's names may be of any size, and each that passes a message
-  /// on reads all of it.
+  /// The text, or its first 16 KB: a script's names may be of any size, and everything that
+  /// forwards a message reads all of it.
   public var brief: String {
     utf8.count <= 1 << 14 ? self : String(decoding: utf8.prefix(1 << 14), as: UTF8.self) + "…"
   }
 }
 
-/// Bytes that are no UTF-8, as a file's name may be, in a form for messages: `caf\xE9.png`.
+/// Invalid UTF-8, as in a file's name, in a form for messages: `caf\xE9.png`.
 public func printable(bytes: some Sequence<UInt8>) -> String {
   var out = ""
   var rest = Array(bytes)[...]
@@ -75,6 +75,6 @@ public func printable(bytes: some Sequence<UInt8>) -> String {
 }
 
 extension Double {
-  /// The number for messages. The sign of what is no number tells nothing.
+  /// The number for messages. The sign of NaN means nothing.
   public var printable: String { isNaN ? "nan" : "\(self)" }
 }

@@ -1,4 +1,4 @@
-/// The element types that safetensors files may hold here, by their names in the format.
+/// The element types of safetensors files that are supported, by their names in the format.
 public enum StoredType: String, Sendable, CaseIterable {
   case f64 = "F64"
   case f32 = "F32"
@@ -7,7 +7,7 @@ public enum StoredType: String, Sendable, CaseIterable {
   case i64 = "I64"
   case i32 = "I32"
   case u8 = "U8"
-  /// One byte per element; readers take every byte but 0 as true.
+  /// One byte per element; readers take every byte except 0 as true.
   case bool = "BOOL"
 
   /// Bytes per element.
@@ -20,7 +20,7 @@ public enum StoredType: String, Sendable, CaseIterable {
     }
   }
 
-  /// Bytes of a tensor of this type; nil when that is more than an `Int` counts.
+  /// Bytes of a tensor of this type; nil if that overflows an `Int`.
   public func byteCount(shape: [Int]) -> Int? {
     var total = size
     for extent in shape where extent != 0 {
@@ -32,21 +32,20 @@ public enum StoredType: String, Sendable, CaseIterable {
   }
 }
 
-/// A safetensors file, mapped and validated: an 8-byte little-endian header length, a JSON
-/// header, then the tensors' bytes without gaps. Everything in the header is checked when
-/// the file is opened, so ``withBytes(of:_:)`` needs no further care, except that the bytes may
-/// lie at any address: load them unaligned.
+/// A safetensors file, mapped and validated: an 8-byte little-endian header length, a JSON header,
+/// then the tensors' bytes without gaps. The whole header is checked when the file is opened, so
+/// ``withBytes(of:_:)`` needs no checks. The bytes may lie at any address: load them unaligned.
 public final class SafetensorsFile: Sendable {
   public struct Entry: Sendable, Equatable {
     public let name: String
     public let type: StoredType
     /// Outermost dimension first; empty for a scalar.
     public let shape: [Int]
-    /// Where its bytes lie, counted from the start of the file.
+    /// The position of its bytes from the start of the file.
     public let range: Range<Int>
   }
 
-  /// A tensor of a type that is not read here.
+  /// A tensor of an unsupported type.
   public struct Foreign: Sendable, Equatable {
     public let name: String
     /// As the format names it: I16, F8_E4M3, …
@@ -56,7 +55,7 @@ public final class SafetensorsFile: Sendable {
   public let path: String
   /// The tensors in the order of their bytes.
   public let entries: [Entry]
-  /// Those of other types, in the order of their bytes; none where they are refused.
+  /// Those of unsupported types, in the order of their bytes; empty if they are rejected.
   public let foreign: [Foreign]
   /// The string pairs of `__metadata__`, in their order.
   public let metadata: [(key: String, value: String)]
@@ -88,8 +87,8 @@ public final class SafetensorsFile: Sendable {
     metadata.first { $0.key == key }?.value
   }
 
-  /// Lends the raw little-endian bytes of one of this file's entries to `body`. The pointer
-  /// must not leave it, since the file is unmapped after its last use.
+  /// Lends the raw little-endian bytes of one of this file's entries to `body`. The pointer must
+  /// not escape, since the file is unmapped after its last use.
   public func withBytes<Result>(
     of entry: Entry, _ body: (UnsafeRawBufferPointer) throws -> Result
   ) rethrows -> Result {
@@ -107,12 +106,12 @@ public struct SafetensorsHeader: Sendable {
   public let metadata: [(key: String, value: String)]
   let indices: [String: Int]
 
-  /// A longer header is refused before it is parsed.
+  /// A longer header is rejected before it is parsed.
   public static let lengthLimit = 16 << 20
   static let rankLimit = 32
   static let metadataKey = "__metadata__"
 
-  /// What the header says of one tensor; `type` is nil for one of a foreign type.
+  /// What the header states for a tensor; `type` is nil for an unsupported one.
   private struct Description {
     let name: String
     let typeName: String
@@ -124,29 +123,29 @@ public struct SafetensorsHeader: Sendable {
   /// Reads and checks the header of `image`, a whole safetensors file.
   public init(_ image: UnsafeRawBufferPointer, allowsForeign: Bool = false) throws {
     guard image.count >= 8 else {
-      throw LunervError(.data, "no safetensors file: it has only \(image.count) bytes")
+      throw LunervError(.data, "not a safetensors file: it has only \(image.count) bytes")
     }
     let length = UInt64(littleEndian: image.loadUnaligned(as: UInt64.self))
     guard length <= SafetensorsHeader.lengthLimit else {
       throw LunervError(
         .data,
-        "no safetensors file: a header of \(length) bytes is announced, of which at most "
-          + "\(SafetensorsHeader.lengthLimit) are allowed")
+        "not a safetensors file: its header has \(length) bytes, more than the "
+          + "\(SafetensorsHeader.lengthLimit) allowed")
     }
     let dataStart = 8 + Int(length)
     guard dataStart <= image.count else {
       throw LunervError(
         .data,
-        "truncated safetensors file: a header of \(length) bytes is announced, "
-          + "\(image.count - 8) are there")
+        "truncated safetensors file: its header has \(length) bytes, "
+          + "but only \(image.count - 8) follow")
     }
     let text = UnsafeRawBufferPointer(rebasing: image[8..<dataStart])
     guard text.first == UInt8(ascii: "{") else {
-      throw LunervError(.data, "no safetensors file: its header is no JSON object")
+      throw LunervError(.data, "not a safetensors file: its header is not a JSON object")
     }
     let limits = JSON.Limits(depth: 4, bytes: SafetensorsHeader.lengthLimit)
     guard case .object(let members) = try JSON.parse(text, limits: limits) else {
-      throw LunervError(.data, "no safetensors file: its header is no JSON object")
+      throw LunervError(.data, "not a safetensors file: its header is not a JSON object")
     }
 
     var all: [Description] = []
@@ -171,7 +170,7 @@ public struct SafetensorsHeader: Sendable {
         }
       }
     }
-    // Empty tensors share their start with the tensor behind them: by end, then.
+    // Empty tensors start where the next tensor starts, so sort by end too.
     all.sort {
       ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
     }
@@ -189,11 +188,11 @@ public struct SafetensorsHeader: Sendable {
 
   private static func readMetadata(_ json: JSON) throws -> [(key: String, value: String)] {
     guard case .object(let members) = json else {
-      throw LunervError(.data, "'\(metadataKey)' is no object")
+      throw LunervError(.data, "'\(metadataKey)' is not an object")
     }
     return try members.map { member in
       guard case .string(let text) = member.value else {
-        throw LunervError(.data, "metadata '\(member.key.printable)' is no string")
+        throw LunervError(.data, "metadata '\(member.key.printable)' is not a string")
       }
       return (member.key, text)
     }
@@ -219,7 +218,7 @@ public struct SafetensorsHeader: Sendable {
       throw LunervError(.data, "expected a shape of whole numbers from 0")
     }
     let type = StoredType(rawValue: typeName)
-    // How many bytes a foreign type takes is not known: its positions alone are checked.
+    // The size of an unsupported type is unknown: only its positions are checked.
     var byteCount: Int?
     if let type {
       byteCount = type.byteCount(shape: shape)
@@ -245,13 +244,13 @@ public struct SafetensorsHeader: Sendable {
       range: dataStart + offsets[0]..<dataStart + offsets[1])
   }
 
-  /// Sizes and positions must be written as integers: 2.0 is no shape.
+  /// Sizes and positions must be written as integers: 2.0 is not a size.
   private static func naturalNumber(_ json: JSON) -> Int? {
     if case .int(let value) = json, value >= 0 { Int(exactly: value) } else { nil }
   }
 
-  /// The JSON parser refused equal names; names that only look equal (é composed in two
-  /// ways) would be one key in every table, so they are refused here.
+  /// The JSON parser rejects equal names. Names that only look equal (é composed in two ways) would
+  /// be one key in a Swift dictionary, so they are rejected here.
   private static func index(_ names: [String]) throws -> [String: Int] {
     var indices: [String: Int] = [:]
     for (index, name) in names.enumerated() {
@@ -268,26 +267,26 @@ public struct SafetensorsHeader: Sendable {
     var position = start
     for entry in entries {
       guard entry.range.lowerBound == position else {
-        let what = entry.range.lowerBound < position ? "overlaps" : "leaves a gap behind"
+        let what = entry.range.lowerBound < position ? "overlaps" : "leaves a gap after"
         throw LunervError(
           .data,
-          "its bytes start at \(entry.range.lowerBound - start), which \(what) what "
-            + "stands before it (ends at \(position - start))",
+          "its bytes start at \(entry.range.lowerBound - start), which \(what) the "
+            + "previous tensor (ends at \(position - start))",
           context: ["tensor '\(entry.name.printable)'"])
       }
       position = entry.range.upperBound
     }
     guard position == end else {
       throw LunervError(
-        .data, "\(end - position) bytes behind the last tensor belong to none")
+        .data, "\(end - position) bytes after the last tensor belong to no tensor")
     }
   }
 }
 
 /// Writes safetensors files.
 public enum Safetensors {
-  /// One tensor to be written. `produce` hands its little-endian, densely packed, row-major
-  /// bytes to the closure it gets, in as many pieces as it likes.
+  /// One tensor to be written. `produce` passes its little-endian, densely packed, row-major bytes
+  /// to the closure, in any number of pieces.
   public struct Item {
     public var name: String
     public var type: StoredType
@@ -310,9 +309,9 @@ public enum Safetensors {
     }
   }
 
-  /// Writes `items` in their order, atomically and durably (``AtomicFile``). Everything is
-  /// checked before the first byte is written, but for the number of bytes that items
-  /// produce, which is checked before the file is published.
+  /// Writes `items` in order, atomically and durably (``AtomicFile``). Everything is checked before
+  /// the first byte is written, except the number of bytes that items produce, which is checked
+  /// before the file is published.
   public static func write(
     _ path: String, _ items: [Item], metadata: [(key: String, value: String)] = []
   ) throws {
@@ -326,7 +325,7 @@ public enum Safetensors {
         guard file.count == end else {
           throw LunervError(
             .argument,
-            "\(file.count - (end - size)) bytes came for \(item.type.rawValue) of "
+            "\(file.count - (end - size)) bytes were produced for \(item.type.rawValue) of "
               + "shape \(item.shape), which takes \(size)",
             context: ["tensor '\(item.name.printable)'"])
         }
@@ -351,7 +350,7 @@ public enum Safetensors {
     var offset = 0
     for item in items {
       guard item.name != SafetensorsHeader.metadataKey else {
-        throw LunervError(.argument, "no tensor can be named '\(item.name)'")
+        throw LunervError(.argument, "a tensor cannot be named '\(item.name)'")
       }
       guard item.shape.allSatisfy({ $0 >= 0 }), item.shape.count <= SafetensorsHeader.rankLimit,
         let size = item.type.byteCount(shape: item.shape),

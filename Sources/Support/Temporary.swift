@@ -1,24 +1,23 @@
 import Glibc
 
-/// A file or folder under a hidden name beside the place where it will be moved when it is
-/// complete.
+/// A file or folder under a hidden name, next to the path to which it moves when it is complete.
 ///
-/// It is locked as long as this object lives, so that no other process takes it for one that a
-/// killed process left. ``remove()``, the end of this object's life and the end of the process
-/// (`os.exit` too) remove it, unless ``publish(as:)`` has moved it.
+/// It is locked while this object lives, so that no other process takes it for the remains of a
+/// killed one. ``remove()``, the end of this object's life and the end of the process (including
+/// `os.exit`) remove it, unless ``publish(as:)`` has moved it.
 public final class Temporary {
   public enum Kind: Sendable { case file, folder }
 
   public let path: String
   public let kind: Kind
-  /// Open for writing, where it is a file.
+  /// Open for writing, if it is a file.
   let descriptor: Descriptor
   private let folder: String
   private let name: String
   private var isOurs = true
 
-  /// Makes one in a folder; errors speak of `shownAs`. The first one in a folder clears that of what
-  /// killed processes left there.
+  /// Makes one in a folder; errors name `shownAs`. The first one in a folder removes the remains of
+  /// killed processes there.
   public init(_ kind: Kind, in folder: String, shownAs name: String) throws {
     self.kind = kind
     self.folder = folder
@@ -35,8 +34,8 @@ public final class Temporary {
     Self.unfinished.withLock { _ = $0.updateValue(kind, forKey: path) }
   }
 
-  /// A file that has no name until it has its own: a process that is killed on the way leaves nothing.
-  /// Nil where the file system has no such files.
+  /// A file that has no name until it gets its own: a killed process leaves nothing. Nil if the
+  /// file system has no such files.
   private static func makeUnnamed(in folder: String, shownAs name: String) throws -> (
     Descriptor, String
   )? {
@@ -50,7 +49,7 @@ public final class Temporary {
     return (made, path)
   }
 
-  /// The same with a name from the beginning, which becomes its own at once.
+  /// The same, with a temporary name from the beginning, which is soon replaced by its own.
   private static func make(_ kind: Kind, in folder: String, shownAs name: String) throws -> (
     Descriptor, String
   ) {
@@ -76,7 +75,7 @@ public final class Temporary {
     }
   }
 
-  /// Makes a folder and opens it; −1 and `errno` where either fails, and no folder then.
+  /// Makes a folder and opens it; −1 and `errno` if either fails, and then there is no folder.
   private static func makeFolder(_ path: String) -> Int32 {
     guard mkdir(path, 0o777) == 0 else { return -1 }
     while true {
@@ -92,8 +91,8 @@ public final class Temporary {
 
   deinit { remove() }
 
-  /// Writes it through to the disk, gives it the name `target` in its folder, and makes that survive a
-  /// power cut. A disk that fails when it is asked to keep the bytes leaves what was at `target`.
+  /// Flushes it to the disk, gives it the name `target` in its folder, and makes that durable. If
+  /// the flush fails, the file at `target` stays as it was.
   public func publish(as target: String) throws {
     try descriptor.sync()
     try descriptor.close()
@@ -103,7 +102,7 @@ public final class Temporary {
     try Files.syncFolder(folder)
   }
 
-  /// Removes it with all that is in it. Harmless after ``publish(as:)`` and when called twice.
+  /// Removes it and its content. Harmless after ``publish(as:)`` and when called twice.
   public func remove() {
     guard isOurs else { return }
     isOurs = false
@@ -111,7 +110,7 @@ public final class Temporary {
     Self.remove(path, kind)
   }
 
-  // MARK: What processes leave
+  // MARK: Remains of killed processes
 
   private static let prefix = ".lunerv-"
   private static let suffix = ".tmp"
@@ -120,7 +119,7 @@ public final class Temporary {
   private static let removeAllAtExit: Void = {
     atexit {
       for (path, kind) in Temporary.unfinished.withLock({ $0 }) {
-        // A frame that is being encoded may still come into a folder.
+        // A frame that is being encoded may still arrive in a folder.
         for _ in 0..<100 where !Temporary.remove(path, kind) { usleep(5000) }
       }
     }
@@ -130,7 +129,7 @@ public final class Temporary {
     unfinished.withLock { _ = $0.removeValue(forKey: path) }
   }
 
-  /// Whether it is gone.
+  /// Whether it is removed.
   @discardableResult
   private static func remove(_ path: String, _ kind: Kind) -> Bool {
     switch kind {
@@ -141,11 +140,10 @@ public final class Temporary {
     }
   }
 
-  /// Removes what killed processes left in a folder, and returns how many. What is being written
-  /// is locked by its writer and stays; what is younger than `seconds` too, since its writer may
-  /// not have come to locking it yet; with 0 no clock is asked, which may have been set back. Links,
-  /// and files that have not the name that this program
-  /// gives to them alone, stay.
+  /// Removes the remains of killed processes from a folder, and returns their number. Files locked
+  /// by a writer stay. So do files younger than `seconds`, which their writers may not have locked
+  /// yet; 0 ignores the clock, which may have been set back. Links stay, and so do files whose
+  /// names this program cannot have made.
   @discardableResult
   public static func removeStale(in folder: String, olderThan seconds: Int = 60) -> Int {
     var removed = 0
@@ -157,12 +155,12 @@ public final class Temporary {
         seconds == 0 || time(nil) - status.st_mtim.tv_sec >= seconds,
         flock(file.number, LOCK_EX | LOCK_NB) == 0
       else { continue }
-      // No other file has this name: who copies or renames one of ours makes it their own.
+      // No other file has this name: a copy or a renamed file has another number.
       guard name == Self.name(of: status) else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFREG: if unlink(path) == 0 { removed += 1 }
       case S_IFDIR:
-        // By the folder that is open: its name may mean another one by now.
+        // Relative to the open folder: its name may mean another one by now.
         for inner in (try? Files.list(path)) ?? [] { unlinkat(file.number, inner, 0) }
         if rmdir(path) == 0 { removed += 1 }
       default: break
@@ -171,8 +169,8 @@ public final class Temporary {
     return removed
   }
 
-  /// ".lunerv-TAG-PROOF.tmp": the tag is the file's own number in its file system, and the proof
-  /// follows from that.
+  /// ".lunerv-TAG-PROOF.tmp": the tag is the file's number in its file system, and the proof is
+  /// computed from it.
   static func name(of status: stat) -> String {
     let number = UInt64(status.st_ino)
     let bytes = (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } + Array(prefix.utf8)
@@ -182,12 +180,13 @@ public final class Temporary {
   private static func tag(_ number: UInt32) -> String { String(number, radix: 36) }
 }
 
-/// Folders in which this process names every file that it writes. A link in one of them was not
-/// made by it: writing replaces the link and leaves what it leads to alone.
+/// Folders in which this process names every file that it writes. It did not make the links there:
+/// writing replaces a link and leaves its target alone.
 public enum WorkFolders {
   private static let known = Guarded<Set<[UInt]>>([])
 
-  /// Makes a folder, and those above it, one of them, and clears it of what killed processes left.
+  /// Makes a folder and its parents, marks it as a work folder, and removes the remains of killed
+  /// processes.
   ///
   /// A link of that name in another work folder is replaced.
   public static func open(_ path: String) throws {
@@ -208,7 +207,7 @@ public enum WorkFolders {
 }
 
 extension Files {
-  /// Where the file at `path` is to be written: a link's end, so that the link stays, but the
+  /// Where the file at `path` is to be written: a link's target, so that the link stays, but the
   /// link itself in a work folder.
   public static func destination(_ path: String) -> String {
     if isLink(path), WorkFolders.contain(path) { return path }

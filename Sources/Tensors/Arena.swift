@@ -1,8 +1,8 @@
 import Glibc
 import Support
 
-/// Element types. Pointwise and linear operators take f32 and f64; the others carry
-/// indices, pixels and masks. Nothing is promoted implicitly.
+/// Element types. Pointwise and linear operators take f32 and f64; the others are for indices,
+/// pixels and masks. There is no implicit promotion.
 public enum DType: String, Sendable, CaseIterable {
   case f32, f64, i32, u8, bool
 
@@ -15,8 +15,8 @@ public enum DType: String, Sendable, CaseIterable {
   }
 }
 
-/// Where tensor memory comes from. Freed blocks are kept and handed out again, so that a
-/// training step after the first touches no fresh page; `trim` gives idle ones back.
+/// Allocates tensor memory. Freed blocks are cached and reused, so training steps after the first
+/// touch no fresh page; `trim` returns idle blocks to the system.
 public enum Arena {
   nonisolated(unsafe) private static var idle: [Int: [UnsafeMutableRawPointer]] = [:]
   nonisolated(unsafe) private static let mutex: UnsafeMutablePointer<pthread_mutex_t> = {
@@ -26,7 +26,7 @@ public enum Arena {
   }()
   nonisolated(unsafe) private static var kept = 0
 
-  /// Bytes kept idle for the next tensor.
+  /// Idle bytes cached for later tensors.
   public static var idleBytes: Int { locked { kept } }
 
   static func living(_ account: MemoryAccount) -> (bytes: Int, blocks: Int) {
@@ -60,7 +60,8 @@ public enum Arena {
     }
     guard isWithin else {
       throw LunervError(
-        .memory, "not enough memory: tensors of \(bytes) bytes more would exceed \(limit) in all")
+        .memory,
+        "not enough memory: another \(bytes) bytes of tensors would exceed the limit of \(limit)")
     }
     let reused = locked { () -> UnsafeMutableRawPointer? in
       account.live += size
@@ -80,12 +81,13 @@ public enum Arena {
     throw LunervError(.memory, "not enough memory for a tensor of \(bytes) bytes")
   }
 
-  /// Counts bytes that are taken elsewhere.
+  /// Counts bytes that are allocated elsewhere.
   static func reserve(_ bytes: Int, for account: MemoryAccount) throws {
     try locked {
       guard bytes <= account.limit - account.live else {
         throw LunervError(
-          .memory, "not enough memory: \(bytes) bytes more would exceed \(account.limit) in all")
+          .memory,
+          "not enough memory: another \(bytes) bytes would exceed the limit of \(account.limit)")
       }
       account.live += bytes
     }
@@ -106,7 +108,7 @@ public enum Arena {
   private static let large = 1 << 21
 
   #if FUZZ
-    /// Each tensor has memory of its own and no byte more, so that a sanitizer sees where it ends.
+    /// Each tensor has separate memory of its exact size, so that a sanitizer sees its end.
     private static let isExact = true
   #else
     private static let isExact = false
@@ -145,8 +147,8 @@ public enum Arena {
   }
 }
 
-/// What the tensors of a session take, and may take: the system promises memory that it does not
-/// have, and ends the process when that is touched. Counts are guarded by the arena's mutex.
+/// The bytes of a session's tensors, and their limit: the system promises memory that it does not
+/// have, and kills the process when that is touched. The arena's mutex protects the counts.
 final class MemoryAccount {
   fileprivate(set) var live = 0
   fileprivate(set) var count = 0
@@ -158,26 +160,25 @@ final class MemoryAccount {
     count -= 1
   }
 
-  /// - Throws: where so many bytes, which are no tensor's and are wanted for a moment, would exceed
-  ///   what tensors may take.
+  /// - Throws: if a temporary allocation outside tensors of this size would exceed the limit of
+  ///   tensors.
   func checkRoom(for bytes: Int) throws {
     let taken = Arena.living(self).bytes
     guard bytes <= largestBlock, taken <= limit - min(bytes, limit) else {
       throw LunervError(
-        .memory, "not enough memory: \(bytes) bytes more would exceed \(limit) in all")
+        .memory, "not enough memory: another \(bytes) bytes would exceed the limit of \(limit)")
     }
   }
 }
 
-/// One block of the arena, freed with its last owner; or memory of somebody else's, which is given
-/// back then.
+/// One block of the arena, freed with its last owner; or borrowed memory, which is then given back.
 final class Storage {
   let base: UnsafeMutableRawPointer
   let size: Int
 
   private let account: MemoryAccount
   private let giveBack: (() -> Void)?
-  /// Who made it, while somebody measures.
+  /// The record that it is charged to, under the profiler.
   private var ledger: MemoryByOwner?
   private var owner = 0
 
@@ -192,7 +193,7 @@ final class Storage {
     }
   }
 
-  /// Memory that is only read, and counts as nobody's: ``Tensor`` copies it before it writes.
+  /// Read-only memory that no session counts: ``Tensor`` copies it before writing.
   init(borrowed base: UnsafeMutableRawPointer, size: Int, giveBack: @escaping () -> Void) {
     (self.base, self.size, self.giveBack) = (base, size, giveBack)
     account = Session.current.memory

@@ -1,10 +1,10 @@
 import Kernels
 import Support
 
-// Elements in another arrangement: running sums, mirrored and rolled dimensions, triangles, grids.
+// Rearranged elements: running sums, flipped and rolled dimensions, triangles, grids.
 
 extension Value {
-  /// Sums along a dimension up to each number, or from each number on.
+  /// Cumulative sums along a dimension, up to each number or from each number on.
   func runningSum(_ dim: Int, backwards: Bool) throws -> Value {
     let (source, outer, length, inner) = try lines(along: dim)
     try Work.charge(count, 2)
@@ -18,7 +18,7 @@ extension Value {
     return out
   }
 
-  /// Memory for a copy that lies as this value does; padding lanes are zero.
+  /// Memory for a copy in the layout of this value; padding lanes are zero.
   private func similar() throws -> Value {
     layout == .channelsLast && lanes != shape[1]
       ? try Value.zeros(shape, dtype, layout) : try Value.allocate(shape, dtype, layout)
@@ -42,11 +42,12 @@ extension Value {
     return out
   }
 
-  /// `shifts`, one for each dimension, lie from 0 to below its size: element i goes to i + shift.
+  /// `shifts`, one per dimension, are between 0 and its size: element i goes to i + shift.
   func rolled(_ shifts: [Int]) throws -> Value {
     if count == 0 || shifts.allSatisfy({ $0 == 0 }) { return self }
     let out = try similar()
-    // Of each dimension that moves, what stays ahead of the end and what comes round.
+    // For each dimension that shifts: the elements that stay before the end, and those that wrap
+    // around.
     var blocks = [(from: 0, to: 0, sizes: shape)]
     for d in shape.indices where shifts[d] != 0 {
       let (n, shift, step) = (shape[d], shifts[d], strides[d])
@@ -93,7 +94,7 @@ extension Tensor {
     }
   }
 
-  /// Sums along a dimension up to each number. Integers are summed in f64, as by ``sum(_:keep:)``.
+  /// Cumulative sums along a dimension. Integers are summed in f64, as by ``sum(_:keep:)``.
   public func runningSum(_ dim: Int) throws -> Tensor {
     if !isFloating { return try cast(to: .f64).runningSum(dim) }
     if shape.isEmpty, dim == 0 { return self }
@@ -103,7 +104,7 @@ extension Tensor {
     }
   }
 
-  /// Dimensions from their last entry to their first.
+  /// Dimensions in reverse order.
   public func flipped(_ dims: [Int]) throws -> Tensor {
     try check(dims, "flip")
     guard Set(dims).count == dims.count else {
@@ -112,13 +113,13 @@ extension Tensor {
     return Tensor.result(try value.flipped(dims), of: [self]) { [try $0.flipped(dims)] }
   }
 
-  /// Elements moved on by a number of places along each dimension, those at the end to the front;
-  /// along all of them, as they follow each other, when no dimensions are given.
+  /// Elements shifted by a number of places along each dimension, with wrap-around; along the
+  /// flattened tensor if no dimensions are given.
   public func rolled(_ shifts: [Int], _ dims: [Int]?) throws -> Tensor {
     guard let dims else {
       guard shifts.count == 1 else {
         throw LunervError(
-          .argument, "roll: expected one shift where no dimension is named, got \(shifts.count)")
+          .argument, "roll: expected one shift without dimensions, got \(shifts.count)")
       }
       return try viewed([count]).rolled(shifts, [0]).viewed(shape)
     }
@@ -137,7 +138,7 @@ extension Tensor {
     return Tensor.result(try value.rolled(all), of: [self]) { [try $0.rolled(back)] }
   }
 
-  /// The lower (upper) triangle of matrices; the others become 0.
+  /// The lower (upper) triangle of matrices; other elements become 0.
   public func triangle(_ diagonal: Int, lower: Bool) throws -> Tensor {
     let name = lower ? "tril" : "triu"
     guard shape.count >= 2 else {
@@ -150,8 +151,8 @@ extension Tensor {
     }
   }
 
-  /// Coordinates of a grid over lists of numbers: a tensor for each list, in which it varies along
-  /// its own dimension; with `columnsFirst` the first two are exchanged.
+  /// Coordinates of a grid over lists of numbers: for each list a tensor that varies along its own
+  /// dimension; `columnsFirst` exchanges the first two.
   public static func grid(_ lists: [Tensor], columnsFirst: Bool) throws -> [Tensor] {
     for (i, list) in lists.enumerated() where list.shape.count != 1 {
       throw LunervError(

@@ -1,9 +1,9 @@
 import Kernels
 import Support
 
-// How the axes of interpolate and of mean pooling are summed: which inputs, by which weights.
+// The axes of interpolate and of mean pooling: which inputs each output sums, with which weights.
 
-/// The most elements along an axis that is resampled: tables of weights stay small beside maps.
+/// The most elements along a resampled axis: tables of weights stay small relative to maps.
 let largestResampledAxis = 1 << 20
 private let mostTaps = 1 << 24
 
@@ -11,7 +11,7 @@ extension Tensor {
   public enum InterpolationMode: String, Sendable, CaseIterable {
     case nearest, linear, bilinear, bicubic, trilinear
 
-    /// How many dimensions it is for, without batch and channels.
+    /// The number of resampled dimensions, without batch and channels.
     var dimensions: ClosedRange<Int> {
       switch self {
       case .nearest: 1...3
@@ -24,9 +24,8 @@ extension Tensor {
 }
 
 extension AxisTaps {
-  /// One axis of interpolate, as PyTorch computes its places.
-  ///
-  /// - Parameter scale: outputs for each input, where it was given rather than the size.
+  /// One axis of interpolate, with PyTorch's coordinates.
+  /// - Parameter scale: outputs per input, if given instead of the size.
   static func interpolation(
     _ mode: Tensor.InterpolationMode, inputs: Int, outputs: Int, scale: Double?,
     alignCorners: Bool, antialias: Bool
@@ -40,7 +39,7 @@ extension AxisTaps {
     }
     var taps = AxisTaps(inputs: inputs)
     for o in 0..<outputs {
-      // In f32, as PyTorch does: what lies on the border of two elements falls to the same side.
+      // In f32, as in PyTorch: a coordinate on the border of two elements falls to the same side.
       if mode == .nearest {
         let place = (Float(o) * Float(step)).rounded(.down)
         taps.append(start: place < Float(inputs) ? min(Int(place), inputs - 1) : inputs - 1, [1])
@@ -73,7 +72,7 @@ extension AxisTaps {
     return 0
   }
 
-  /// Taps of which those outside read the outermost inputs.
+  /// Taps outside the map read the outermost inputs.
   private mutating func append(clamped start: Int, _ taps: [Double]) {
     let low = min(max(start, 0), inputs - 1)
     let high = min(max(start + taps.count - 1, 0), inputs - 1)
@@ -82,7 +81,7 @@ extension AxisTaps {
     append(start: low, merged)
   }
 
-  /// A triangle or a cubic as wide as the step, as PyTorch's antialias (and Pillow) have it.
+  /// A triangle or a cubic as wide as the step, as with PyTorch's antialias (and in Pillow).
   private static func antialiased(inputs: Int, outputs: Int, step: Double, cubic isCubic: Bool)
     -> AxisTaps
   {
@@ -113,7 +112,7 @@ extension AxisTaps {
     return taps
   }
 
-  /// One axis of mean pooling; `divisor` stands in place of the number of elements.
+  /// One axis of mean pooling; `divisor` replaces the number of elements.
   static func means(_ axis: MaxPool.Axis, countsPadding: Bool, divisor: Double?) -> AxisTaps {
     var taps = AxisTaps(inputs: axis.inputs)
     for o in 0..<axis.outputs {
@@ -129,8 +128,8 @@ extension AxisTaps {
 }
 
 extension Tensor {
-  /// (n, c, …) with the taps of each further dimension, which make the sizes `size`; nil leaves a
-  /// dimension as it is. `most` is how many taps they have in all.
+  /// (n, c, …) with the taps of each further dimension, which gives `size`; nil leaves a dimension
+  /// unchanged. `most` is the limit on all taps together.
   func resampled(
     _ name: String, to size: [Int], taps most: Int, asFeatureMap: Bool = false,
     _ axes: () -> [AxisTaps?]
@@ -162,7 +161,7 @@ extension Value {
   /// (n, c, …) by the taps of each further dimension, one, two or three.
   func resampled(to out: [Int], _ taps: [AxisTaps?]) throws -> Value {
     if taps.count == 3 {
-      // The depth by itself: planes that follow each other are the rows of a map.
+      // The depth separately: consecutive planes are the rows of a map.
       let flat = Array(out[..<2]) + [out[2], shape[3], shape[4]]
       let deep =
         taps[0] == nil

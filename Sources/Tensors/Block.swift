@@ -1,30 +1,30 @@
 import Kernels
 import Support
 
-/// A block of a tensor's elements: of each dimension some entries, evenly spaced.
+/// A block of a tensor's elements: in each dimension, evenly spaced entries.
 public struct Block: Sendable {
   public struct Entries: Equatable, Sendable {
     /// Counted from 0.
     public var first: Int
     public var count: Int
     public var step: Int
-    /// Whether the dimension, which has one entry here, is left out of the block's shape.
+    /// Whether the dimension, which has one entry, is dropped from the block's shape.
     public var isDropped: Bool
 
     public init(first: Int, count: Int, step: Int = 1, isDropped: Bool = false) {
-      // A single entry has no step, which could be any number here and overflow.
+      // A single entry has no step; any number here could overflow.
       (self.first, self.count, self.step, self.isDropped) = (
         first, count, count > 1 ? step : 1, isDropped
       )
     }
   }
 
-  /// One for each dimension, all within the tensor: whoever makes a block has checked that.
+  /// One per dimension, all within the tensor: the caller has checked that.
   public var dims: [Entries]
 
   public init(_ dims: [Entries]) { self.dims = dims }
 
-  /// The sizes with what is dropped as 1.
+  /// The sizes, with dropped dimensions as 1.
   var counts: [Int] { dims.map(\.count) }
   public var shape: [Int] { dims.filter { !$0.isDropped }.map(\.count) }
 
@@ -39,7 +39,7 @@ extension Value {
     if counts == shape {
       return try block.shape == shape ? self : reinterpreted(shape: block.shape)
     }
-    // Channels stay last where all dimensions stay; padding lanes are zero.
+    // Channels stay last if all dimensions are kept; padding lanes are zero.
     let isWhole = layout == .channelsLast && block.shape.count == shape.count
     let out =
       isWhole
@@ -54,15 +54,15 @@ extension Value {
       strides: block.strides(strides), to: try out.memory(T.self), strides: out.strides)
   }
 
-  /// Writes this value, which stretches to the block's shape, into the block of memory that lies
-  /// as `target` does.
+  /// Writes this value, broadcast to the block's shape, into the block of memory in `target`'s
+  /// layout.
   func put<T>(
     _ type: T.Type, _ block: Block, into memory: UnsafeMutablePointer<T>, of target: Value
   )
     throws
   {
     try Work.charge(Shape.count(block.counts), 1)
-    // A dimension that is dropped, or that this value stretches over, has stride 0.
+    // A dimension that is dropped, or along which this value broadcasts, has stride 0.
     var steps: [Int] = []
     var d = shape.count - block.shape.count
     let own = strides
@@ -87,7 +87,7 @@ extension Value {
     return out
   }
 
-  /// This value with zeros in a block: the adjoint of writing one.
+  /// This value with a block set to zero: the adjoint of writing one.
   func cleared(_ block: Block) throws -> Value {
     let out = try copied()
     let zero = try Value.zeros([], dtype)
@@ -99,7 +99,7 @@ extension Value {
     try put(type, block, into: out.memory(T.self), of: out)
   }
 
-  /// The same numbers in memory of their own.
+  /// The same numbers in separate memory.
   func copied() throws -> Value {
     try materialise()
     let copy = try Value.allocate(shape, dtype, layout)
@@ -112,7 +112,7 @@ extension Value {
 // MARK: - Single elements
 
 extension Value {
-  /// Where a mask of zeros and ones has its ones, in logical order.
+  /// The positions of a mask's ones, in logical order.
   func places() throws -> [Int] {
     try Work.charge(count, 4)
     let source = try contiguous()
@@ -126,7 +126,7 @@ extension Value {
         } else if p[i] != 0 {
           throw LunervError(
             .argument,
-            "tensor: a mask holds zeros and ones, got \(p[i]) (:index_select and :gather take "
+            "tensor: a mask must contain zeros and ones, got \(p[i]) (:index_select and :gather take "
               + "indices)")
         }
       }
@@ -140,7 +140,7 @@ extension Value {
     }
   }
 
-  /// The elements at these places of the logical order, in one row.
+  /// The elements at these positions of the logical order, as a row.
   func elements(_ places: [Int]) throws -> Value {
     let source = try contiguous()
     let out = try Value.allocate([places.count], dtype)
@@ -156,7 +156,7 @@ extension Value {
     return out
   }
 
-  /// Writes this row, or its one number, to these places of memory that lies as `target` does.
+  /// Writes this row, or its one number, to these positions of memory in `target`'s layout.
   func put(_ places: [Int], into memory: UnsafeMutableRawPointer, of target: Value) throws {
     try Work.charge(places.count, 1)
     let source = try contiguous()

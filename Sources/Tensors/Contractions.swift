@@ -1,10 +1,10 @@
 import Kernels
 import Support
 
-// Products of matrices in other words: bmm, outer, einsum. All of them are matmul.
+// Products of matrices: bmm, outer, einsum. All of them are computed by matmul.
 
 extension Tensor {
-  /// (n, m, k)·(n, k, p), without stretching.
+  /// (n, m, k)·(n, k, p), without broadcasting.
   public func batchedProduct(_ other: Tensor) throws -> Tensor {
     let (a, b) = (shape, other.shape)
     guard a.count == 3, b.count == 3, a[0] == b[0], a[2] == b[1] else {
@@ -26,7 +26,7 @@ extension Tensor {
     return try viewed([count, 1]).multiplied(by: other.viewed([1, other.count]))
   }
 
-  /// The sum of products that an equation such as "bij,bjk->bik" names; `...` stands for dimensions
+  /// The sum of products for an equation such as "bij,bjk->bik"; `...` stands for dimensions
   /// without a letter, which broadcast. More than two tensors are contracted from left to right.
   public static func einsum(_ equation: String, _ operands: [Tensor]) throws -> Tensor {
     guard equation.utf8.count <= 4096 else {
@@ -34,13 +34,13 @@ extension Tensor {
         .argument,
         "einsum: expected an equation of at most 4096 letters, got \(equation.utf8.count)")
     }
-    // What is left of each operand is known by looking at all others.
+    // Which labels of an operand remain depends on all others.
     try Work.charge(operands.count, operands.count, 64)
     let plan = try Equation(equation, operands.map(\.shape))
     for t in operands where !t.isFloating || t.dtype != operands[0].dtype {
       throw LunervError(
         .argument,
-        "einsum: expected f32 or f64, one of them throughout, got "
+        "einsum: expected tensors of one type, f32 or f64, got "
           + operands.map(\.dtype.rawValue).joined(separator: " and ") + " (use :to)")
     }
     var terms: [Term] = []
@@ -60,7 +60,7 @@ extension Tensor {
     return operands.contains { $0 === result } ? result.another() : result
   }
 
-  /// An equation read: the labels of each operand's dimensions, and of the result's.
+  /// A parsed equation: the labels of each operand's dimensions, and of the result's.
   private struct Equation {
     var inputs: [[Character]] = []
     var output: [Character]
@@ -70,12 +70,12 @@ extension Tensor {
       LunervError(.argument, "einsum: \(words)")
     }
 
-    /// The label of a dimension that `...` stands for, the `index`-th from the last.
+    /// The label of a dimension that `...` stands for, counted from the last.
     private static func unnamed(_ index: Int) -> Character {
       Character(Unicode.Scalar(0x100 + UInt32(index)) ?? "…")
     }
 
-    /// Labels of a part of the equation, where `...` stands for `count` dimensions.
+    /// The labels of one part of the equation, where `...` stands for `count` dimensions.
     private static func labels(_ part: Substring, unnamed count: (Int) throws -> Int) throws
       -> [Character]
     {
@@ -137,7 +137,8 @@ extension Tensor {
         $0[$1, default: 0] += 1
       }
       let unnamed = (0..<mostUnnamed).reversed().map(Equation.unnamed)
-      // Without an arrow: what has no letter, then what occurs once, in the alphabet's order.
+      // Without an arrow: dimensions without a letter, then letters that occur once, in
+      // alphabetical order.
       output =
         try right.map { part in try Equation.labels(part) { _ in mostUnnamed } }
         ?? unnamed + counts.filter { $0.value == 1 && $0.key.isASCII }.map(\.key).sorted()
@@ -152,12 +153,12 @@ extension Tensor {
     }
   }
 
-  /// A tensor whose dimensions have labels.
+  /// A tensor with labelled dimensions.
   private struct Term {
     var tensor: Tensor
     var labels: [Character]
 
-    /// Dimensions of 1 that stretch to another operand's size are left out: the other has them.
+    /// Dimensions of 1 that broadcast to another operand's size are left out: the other has them.
     func withoutStretched(_ sizes: [Character: Int]) throws -> Term {
       let kept = labels.indices.filter { tensor.shape[$0] == sizes[labels[$0]] }
       if kept.count == labels.count { return self }
@@ -165,7 +166,7 @@ extension Tensor {
         tensor: try tensor.viewed(kept.map { tensor.shape[$0] }), labels: kept.map { labels[$0] })
     }
 
-    /// A label that comes twice stands for the diagonal.
+    /// A repeated label stands for the diagonal.
     func withoutRepeats() throws -> Term {
       var term = self
       while let label = term.labels.first(where: { l in term.labels.count { $0 == l } > 1 }) {
@@ -193,7 +194,7 @@ extension Tensor {
       try tensor.permuted(output.compactMap { labels.firstIndex(of: $0) })
     }
 
-    /// As a matrix for each choice of what `groups` begins with: sizes of each group as one.
+    /// As a matrix for each index of the first group; the sizes of each group become one.
     private func grouped(_ groups: [[Character]]) throws -> Tensor {
       let flat = try ordered(groups.flatMap { $0 })
       return try flat.viewed(groups.map { Shape.count($0.map(size)) })
@@ -203,7 +204,7 @@ extension Tensor {
       labels.firstIndex(of: label).map { tensor.shape[$0] } ?? 1
     }
 
-    /// The products summed over what is in both and needed no more.
+    /// The products, summed over labels that both have and that are needed no more.
     func contracted(_ other: Term, keeping kept: Set<Character>) throws -> Term {
       let shared = labels.filter { other.labels.contains($0) }
       let batch = shared.filter { kept.contains($0) }

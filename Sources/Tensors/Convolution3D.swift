@@ -4,8 +4,8 @@ import Support
 extension Tensor {
   /// Convolution of (N, I, D, H, W) with w (O, I/groups, kd, kh, kw).
   ///
-  /// Each slice of the result is a convolution in two dimensions of the slices that it is made of,
-  /// one behind the other as channels. Working memory is that of a few slices.
+  /// Each slice of the result is a 2-D convolution of its input slices, concatenated as channels.
+  /// Working memory is that of a few slices.
   public func conv3d(_ w: Tensor, _ b: Tensor?, _ geometry: ConvolutionGeometry = .init()) throws
     -> Tensor
   {
@@ -23,7 +23,7 @@ extension Tensor {
   }
 }
 
-/// A convolution over frames, rows and columns that has been checked.
+/// A checked convolution over frames, rows and columns.
 private struct Convolution3D {
   /// The convolution of one slice: kd · inputs channels.
   private let slice: ConvolutionShape
@@ -68,7 +68,7 @@ private struct Convolution3D {
     origin = Session.current.profiler?.origin("conv3d") ?? .init()
   }
 
-  /// The stack of the result: its slices as they are.
+  /// The stack of the result: its slices, unconverted.
   private var results: DepthStack {
     DepthStack(
       channels: y[1], groups: 1, depth: y[2], height: y[3], width: y[4], outDepth: y[2], taps: 1,
@@ -84,7 +84,7 @@ private struct Convolution3D {
     return try body()
   }
 
-  /// Calls `body` with the slices of the result, some at a time: as many as a few megabytes hold.
+  /// Calls `body` with slices of the result, in groups that fit into a few megabytes.
   private func forEachChunk(_ body: (Range<Int>, ConvolutionShape) throws -> Void) throws {
     let slices = y[0] * y[2]
     let size = max(slice.inputs * x[3] * x[4], y[1] * y[3] * y[4], 1)
@@ -96,7 +96,7 @@ private struct Convolution3D {
     }
   }
 
-  /// Slices of `source` as images with their taps as channels.
+  /// Slices of `source` as images, with their taps as channels.
   private func stacked(_ source: Value, _ range: Range<Int>, _ stack: DepthStack) throws -> Value {
     let channels = stack.channels * stack.taps
     let layout = Value.imageLayout(channels: channels, dtype: source.dtype)
@@ -111,7 +111,7 @@ private struct Convolution3D {
     return out
   }
 
-  /// Adds such images to the slices they were made of.
+  /// Adds such images back to their slices.
   private func unstack(
     _ images: Value, _ range: Range<Int>, _ stack: DepthStack, into target: Value
   ) throws {
@@ -134,7 +134,7 @@ private struct Convolution3D {
 
   func forward(_ x: Value, _ w: Value, _ b: Value?) throws -> Value {
     try Work.charge(Shape.count(y), slice.inputs / slice.groups, slice.kh, slice.kw)
-    // Slices are copied, whatever a stride reads of them.
+    // Slices are copied, even if the stride skips some.
     try Work.charge(y[0] * y[2], slice.inputs, x.shape[3], x.shape[4])
     return try measured(nil) {
       let x = try x.contiguous(), weights = try flattened(w)

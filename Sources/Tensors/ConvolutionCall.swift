@@ -1,8 +1,8 @@
 import Kernels
 import Support
 
-/// A convolution that has been checked but not computed: its reader may still ask for the
-/// result pixel-shuffled or activated, which costs little when done in the epilogue.
+/// A checked but pending convolution. Its reader may still request that the result be
+/// pixel-shuffled or activated, which costs little in the epilogue.
 struct ConvolutionCall {
   var shape: ConvolutionShape
   var x: Value
@@ -10,15 +10,15 @@ struct ConvolutionCall {
   var b: Value?
   /// PixelShuffle factor of the result, 1 for none.
   var shuffle = 1
-  /// What becomes of each value, see ``activated(by:_:)``.
+  /// The activation of each value, see ``activated(by:_:)``.
   var activation: PointwiseOperator?
-  /// Gradients may ask for the operands and for the result itself.
+  /// Whether gradients may need the operands and the result itself.
   var recorded = true
-  /// Keep what the algorithm makes of the weights: they will serve other inputs.
+  /// Whether to cache the transformed weights, which will serve other inputs.
   var keepsWeights = false
-  /// This one and the pending ones below it.
+  /// The depth: this one and the pending ones below it.
   var nesting = 1
-  /// Who asked for it, while somebody measures.
+  /// The record that it is charged to, under the profiler.
   var origin = Profiler.Origin()
 
   static func checked(
@@ -112,8 +112,7 @@ struct ConvolutionCall {
     return result
   }
 
-  /// This call with `op` applied to its `result` while that is written; nil where the algorithm
-  /// cannot.
+  /// This call with `op` applied while `result` is written; nil if the algorithm cannot.
   func activated(by op: PointwiseOperator, _ result: Value) -> ConvolutionCall? {
     guard activation == nil, let algorithm,
       Convolution.applies(
@@ -131,7 +130,7 @@ struct ConvolutionCall {
     }
   }
 
-  /// The gradients of the weights and, when there is one, of the bias.
+  /// The gradients of the weights and of the bias, if there is one.
   func weightGradient(_ g: Value) throws -> (Value, Value?) {
     try measured("conv2d, by weight") {
       try ConvolutionProducts.weightGradient(shape, x, g, bias: b != nil)
@@ -151,8 +150,8 @@ extension Value {
       planar: layout == .contiguous, shuffle: shuffle)
   }
 
-  /// This f32 image as a convolution reads it: computed on the way when that costs less
-  /// memory traffic than storing it first.
+  /// This f32 image as a convolution reads it: computed on the fly if that takes less memory
+  /// traffic than storing it first.
   func image() throws -> ImageOperand {
     try absorb()
     switch state {
@@ -168,7 +167,7 @@ extension Value {
     return ImageOperand(imageLayout(shuffle: 1), .memory(try memory(Float.self)))
   }
 
-  /// Stores what a convolution would otherwise compute each time it reads this image.
+  /// Stores an image that a convolution would otherwise compute each time it reads it.
   func settled() throws {
     if case .unshuffled(let source, _) = state {
       try source.materialise()
@@ -206,7 +205,7 @@ extension Value {
       shape[0], Shape.product(shape[1], s, s), shape[2] / s, shape[3] / s,
     ])
     let layout = Value.imageLayout(channels: out[1], dtype: dtype)
-    // Nothing can be divided for ever.
+    // This division always terminates.
     if count == 0 { return try Value.allocate(out, dtype, layout) }
     try keepShallow()
     readers += 1
@@ -238,7 +237,7 @@ extension Value {
     return out
   }
 
-  /// Copies into `out` with any strides; padding lanes of `out` are zeroed first.
+  /// Copies into `out` with any strides, after zeroing the padding lanes of `out`.
   func rearrange(_ out: Value, sizes: [Int], from: [Int], to: [Int]) throws {
     func go<T>(_ type: T.Type) throws {
       let target = try out.memory(T.self)

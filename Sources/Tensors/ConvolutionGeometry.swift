@@ -1,13 +1,13 @@
 import Kernels
 import Support
 
-/// How a convolution's window moves: numbers for each axis, rows before columns (frames before
-/// both); one number serves all axes.
+/// How a convolution's window moves: one number per axis, rows before columns (frames before both),
+/// or one for all axes.
 public struct ConvolutionGeometry: Sendable {
   public enum Padding: Sendable {
     /// Zeros on both sides of each axis.
     case sides([Int])
-    /// As many as keep the size; an odd one goes behind.
+    /// Padding that keeps the size; an odd amount pads one more at the end.
     case same
   }
 
@@ -65,7 +65,7 @@ public struct ConvolutionGeometry: Sendable {
       }
     case .same:
       guard stride.allSatisfy({ $0 == 1 }) else {
-        throw LunervError(.argument, "\(name): padding \"same\" wants a stride of 1")
+        throw LunervError(.argument, "\(name): padding \"same\" requires a stride of 1")
       }
       return kernel.indices.map {
         let all = dilation[$0] * max(kernel[$0] - 1, 0)
@@ -76,9 +76,8 @@ public struct ConvolutionGeometry: Sendable {
 }
 
 extension ConvolutionShape {
-  /// The shape of a convolution whose channels agree.
-  ///
-  /// - Throws: where numbers are out of bounds, or the kernel does not fit.
+  /// The shape of a convolution with matching channels.
+  /// - Throws: if numbers are out of bounds, or the kernel does not fit.
   public static func checked(
     _ name: String, n: Int, inputs: Int, height: Int, width: Int, outputs: Int, kernel: [Int],
     _ geometry: ConvolutionGeometry
@@ -119,9 +118,9 @@ extension ConvolutionShape {
   }
 }
 
-/// What a convolution of any kind asks of its operands' types and channels.
+/// Checks the types and channels of the operands of any convolution.
 enum ConvolutionOperands {
-  /// - Parameter inner: what dimension 2 of the weights is called, `"I/groups"`.
+  /// - Parameter inner: the name of dimension 2 of the weights, `"I/groups"`.
   static func check(
     _ name: String, x: Value, w: Value, b: Value?, sizes: String, kernel: String, inner: String
   ) throws {
@@ -139,13 +138,13 @@ enum ConvolutionOperands {
     }
   }
 
-  /// Channels of weights (O, C/groups, …) beside those of x.
+  /// Checks the channels of weights (O, C/groups, …) against those of x.
   static func checkChannels(_ name: String, x: Value, w: Value, b: Value?, groups: Int) throws {
     guard x.shape[1] % groups == 0, w.shape[0] % groups == 0, w.shape[1] == x.shape[1] / groups
     else {
       throw LunervError(
         .argument,
-        "\(name): weight \(Shape.describe(w.shape)) wants \(w.shape[1] &* groups) input channels in \(groups) group(s), x has \(x.shape[1])"
+        "\(name): weight \(Shape.describe(w.shape)) expects \(w.shape[1] &* groups) input channels in \(groups) group(s), x has \(x.shape[1])"
       )
     }
     try checkBias(name, b, channels: w.shape[0])

@@ -1,17 +1,16 @@
 import Kernels
 import Support
 
-/// The products of a convolution over values: what its gradients and the transposed convolution
-/// compute.
+/// The products of a convolution, for its gradients and for the transposed convolution.
 enum ConvolutionProducts {
-  /// nil: the definition itself computes it.
+  /// nil: computed by the definition.
   static func algorithm(_ s: ConvolutionShape, _ dtype: DType) -> ConvolutionAlgorithm? {
     dtype == .f32 ? Convolution.algorithm(for: s) : nil
   }
 
-  /// Refuses, where memory is limited, weights whose packed or transformed form would not find any:
-  /// working memory is no tensor's. Transforms take four times the weights at most, and channels come
-  /// in lanes.
+  /// If memory is limited, rejects weights whose packed or transformed form would exceed the limit:
+  /// working memory is not counted as tensors. Transforms take at most four times the weights, and
+  /// channels are padded to lanes.
   static func checkRoom(_ s: ConvolutionShape) throws {
     let session = Session.current
     if session.workLeft == .max { return }
@@ -21,8 +20,8 @@ enum ConvolutionProducts {
     try session.memory.checkRoom(for: try Shape.product(weights, 16))
   }
 
-  /// An operand as the algorithm can read it. Convolution in groups wants the channels of both
-  /// sides in the same lanes, so no view as PixelShuffle left it.
+  /// An operand that the algorithm can read. A grouped convolution needs the channels of both sides
+  /// in the same lanes, so not a view by PixelShuffle.
   static func operand(_ v: Value, _ algorithm: ConvolutionAlgorithm) throws -> ImageOperand {
     switch algorithm {
     case .grouped:
@@ -42,7 +41,7 @@ enum ConvolutionProducts {
     return y
   }
 
-  /// The gradient of the input from that of the (unshuffled) result, and the bias added to it.
+  /// The data gradient from that of the (unshuffled) result, plus the bias.
   static func dataGradient(_ s: ConvolutionShape, _ g: Value, _ w: Value, bias: Value?) throws
     -> Value
   {
@@ -74,7 +73,7 @@ enum ConvolutionProducts {
     return dx
   }
 
-  /// The gradients of the weights and, when asked, of the bias.
+  /// The gradients of the weights and, if requested, of the bias.
   static func weightGradient(_ s: ConvolutionShape, _ x: Value, _ g: Value, bias: Bool) throws -> (
     Value, Value?
   ) {

@@ -3,7 +3,7 @@ import Support
 
 // Decompositions of matrices (…, m, n) and solutions of linear equations, with their gradients.
 
-/// Rows and columns that a matrix may have here: LAPACK counts in 32 bits.
+/// The most rows and columns of a matrix: LAPACK counts in 32 bits.
 private let mostRows = 1 << 14
 
 extension Value {
@@ -18,7 +18,7 @@ extension Value {
     return try permuted(order)
   }
 
-  /// Working memory: so many numbers of this type and integers for each piece of the matrices.
+  /// Working memory: this many numbers of this type, and integers, for each piece of the matrices.
   private func workspace(_ numbers: Int, _ integers: Int) throws -> (Value, Value) {
     let pieces = LinearAlgebra.pieces(matrices)
     return (
@@ -106,7 +106,7 @@ extension Value {
     return out
   }
 
-  /// t⁻¹·self or self·t⁻¹ of a triangle or its transpose.
+  /// t⁻¹·self or self·t⁻¹ for a triangle or its transpose.
   fileprivate func substituted(
     _ t: Value, _ side: LinearAlgebra.Side, lower: Bool, transposed: Bool
   ) throws -> Value {
@@ -156,9 +156,9 @@ extension Tensor {
     }
   }
 
-  /// Ascending eigenvalues (…, n) of symmetric matrices, of which the lower triangle is read, and
-  /// eigenvectors (…, n, n) as columns. The gradient of the vectors is not finite where two values
-  /// are equal.
+  /// Ascending eigenvalues (…, n) of symmetric matrices, read from the lower triangle, and
+  /// eigenvectors (…, n, n) as columns. The gradient of the vectors is not finite for equal
+  /// eigenvalues.
   public func eigenvectors() throws -> (values: Tensor, vectors: Tensor) {
     try checkMatrix("eigh", square: true)
     let (values, vectors) = try value.eigenvectors()
@@ -227,8 +227,8 @@ extension Tensor {
     return (tensorQ, tensorR)
   }
 
-  /// x with a·x = b: matrices (…, n, n), and b (…, n, k), or (…, n) where those are the sizes of the
-  /// matrices but the last one. Leading sizes stretch.
+  /// Solves a·x = b: matrices (…, n, n), and b (…, n, k), or (…, n) if those are the sizes of the
+  /// matrices without the last. Leading sizes broadcast.
   public func solution(_ b: Tensor) throws -> Tensor {
     try checkMatrix("solve", square: true)
     let isVector = b.shape == shape.dropLast() || b.shape.count == 1
@@ -237,7 +237,7 @@ extension Tensor {
     guard right.shape.count >= 2, right.shape[right.shape.count - 2] == n else {
       throw LunervError(
         .argument,
-        "solve: expected (…, \(n), k) or (…, \(n)) beside \(Shape.describe(shape)), got "
+        "solve: expected (…, \(n), k) or (…, \(n)) with \(Shape.describe(shape)), got "
           + Shape.describe(b.shape))
     }
     guard b.dtype == dtype else {
@@ -260,8 +260,8 @@ extension Tensor {
     return isVector ? try out.viewed(Array(out.shape.dropLast())) : out
   }
 
-  /// The lower triangle l with l·lᵀ = x of positive definite matrices, of which the lower triangle
-  /// is read.
+  /// The lower triangle l with l·lᵀ = x of positive definite matrices, read from the lower
+  /// triangle.
   public func root() throws -> Tensor {
     try checkMatrix("cholesky", square: true)
     let l = try value.root()
@@ -278,7 +278,7 @@ extension Tensor {
 }
 
 extension Value {
-  /// Whether a triangle can be divided by.
+  /// Whether a triangle is invertible.
   fileprivate func checkRank() throws {
     let (n, numbers) = (columns, try self.numbers())
     for i in 0..<matrices {

@@ -1,18 +1,18 @@
 import Kernels
 
-// Pending values of few numbers, of which a step of training has hundreds: biases, rows of
-// conditioning, steps of quantisers. Compiling a program takes longer than what it computes, so
-// their operators run one by one, in the program's order and with its results.
+// Pending values of few numbers, of which a training step has hundreds: biases, rows of
+// conditioning, step sizes. Compiling a program would take longer than computing them, so their
+// operators run one by one, in the program's order and with the same results.
 
-/// Numbers that a value may have, and operators that may be pending below it.
+/// The most elements of such a value, and the most pending operators below it.
 private let mostNumbers = 1 << 10
 private let mostOperators = 8
 
-/// Room for the operands, which a session has once.
+/// Buffers for the operands, one set per session.
 let fewNumbersCapacity = 3 * mostOperators * mostNumbers
 
 extension Value {
-  /// This value, computed without a program; nil where one is needed.
+  /// Computes this value without a program; nil if it needs one.
   func computedDirectly() throws -> Value? {
     guard dtype == .f32, layout == .contiguous, count <= mostNumbers, count > 0 else { return nil }
     var operators = 0
@@ -26,8 +26,8 @@ extension Value {
     return result
   }
 
-  /// Whether all that is pending below this value has the shape of `root` or a single number, and
-  /// no product is added to anything: a program does both in one instruction, which rounds once.
+  /// Whether everything pending below this value has the shape of `root` or a single number, and no
+  /// product is added to anything: a program fuses those, which rounds once.
   private func isDirect(in root: Value, _ operators: inout Int) throws -> Bool {
     guard dtype == .f32 else { return false }
     switch state {

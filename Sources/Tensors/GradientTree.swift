@@ -1,8 +1,7 @@
 import Support
 
-/// The gradients of a batch, frame by frame, on their way to a sum that is added in an order of its
-/// own (the host says which: `Ranks.FrameTree`). Each node of that order holds one gradient, or
-/// none, for each parameter.
+/// Sums the gradients of a batch's frames in a fixed order (the host chooses it:
+/// `Ranks.FrameTree`). Each node of that tree holds at most one gradient per parameter.
 public final class GradientTree {
   public typealias Node = Range<Int>
 
@@ -11,7 +10,7 @@ public final class GradientTree {
 
   public init(_ parameters: [Tensor]) { self.parameters = parameters }
 
-  /// Takes the gradients that a backward pass left in the parameters' `grad`, as those of `node`.
+  /// Takes the gradients of a backward pass from the parameters' `grad`, as those of `node`.
   public func take(as node: Node) {
     nodes[node] = parameters.map { p in
       defer { p.clearGrad() }
@@ -19,21 +18,21 @@ public final class GradientTree {
     }
   }
 
-  /// Forgets all gradients.
+  /// Drops all gradients.
   public func clear() { nodes = [:] }
 
   public func has(_ node: Node) -> Bool { nodes[node] != nil }
 
   public func has(_ node: Node, parameter k: Int) -> Bool { nodes[node]?[k] != nil }
 
-  /// Adds two nodes up to their parent.
+  /// Adds two nodes into their parent.
   public func add(_ a: Node, _ b: Node, to parent: Node) throws {
     guard let first = nodes.removeValue(forKey: a), let second = nodes.removeValue(forKey: b)
     else { return }
     nodes[parent] = try zip(first, second).map { try GradientTree.sum($0, $1) }
   }
 
-  /// As ``add(_:_:to:)``, of one parameter.
+  /// The same as ``add(_:_:to:)`` for one parameter.
   public func add(_ a: Node, _ b: Node, to parent: Node, parameter k: Int) throws {
     let none = [Value?](repeating: nil, count: parameters.count)
     let sum = try GradientTree.sum(nodes[a]?[k], nodes[b]?[k])
@@ -47,7 +46,7 @@ public final class GradientTree {
     return sum
   }
 
-  /// The gradient of a parameter in a node as it lies in memory; nil for none.
+  /// The gradient of a parameter in a node, as laid out in memory; nil for none.
   public func bytes(of k: Int, in node: Node) throws -> UnsafeRawBufferPointer? {
     guard let value = nodes[node]?[k] else { return nil }
     let settled = try value.converted(to: parameters[k].value.layout)
@@ -57,7 +56,7 @@ public final class GradientTree {
       start: try settled.memory(UInt8.self), count: settled.physicalCount * settled.dtype.size)
   }
 
-  /// Room for the gradient of a parameter in a node that another process has computed.
+  /// Memory for the gradient of a parameter in a node that another process has computed.
   public func room(for k: Int, in node: Node) throws -> UnsafeMutableRawBufferPointer {
     let p = parameters[k].value
     let value = try Value.allocate(p.shape, p.dtype, p.layout)
@@ -67,16 +66,16 @@ public final class GradientTree {
       start: try value.memory(UInt8.self), count: value.physicalCount * value.dtype.size)
   }
 
-  /// That no gradient came for a parameter in a node.
+  /// Records that a parameter has no gradient in a node.
   public func setNone(_ k: Int, in node: Node) { nodes[node]?[k] = nil }
 
-  /// Makes the gradient of a node the parameter's `grad`; none where it has none.
+  /// Moves the gradient of a node to the parameter's `grad`, or clears that.
   public func give(_ k: Int, of node: Node) throws {
     parameters[k].clearGrad()
     if let value = nodes[node]?[k] { try parameters[k].accumulate(value) }
   }
 
-  /// A parameter's own elements as they lie in memory, to be read or written.
+  /// A parameter's elements as laid out in memory, for reading or writing.
   public func memory(of k: Int) throws -> UnsafeMutableRawBufferPointer {
     let p = parameters[k]
     return UnsafeMutableRawBufferPointer(

@@ -1,25 +1,25 @@
 import Support
 
-// What may be asked of the tape: gradients, hooks, operators with gradients of their own, and
-// parts of a graph that are computed twice instead of kept.
+// The tape's functions: gradients, hooks, operators with custom gradients, and checkpointed parts
+// of a graph.
 
 extension Tensor {
-  // MARK: - Asking for gradients
+  // MARK: - Gradients
 
   /// Adds the gradients of this tensor to the `grad` of every leaf that it was computed from.
   ///
   /// - Parameters:
   ///   - seed: the gradient of this tensor itself, in its shape and dtype; 1 for a tensor of one
   ///     element, which needs none.
-  ///   - retaining: whether the graph can be walked once more.
+  ///   - retaining: whether the graph can be traversed again.
   public func backward(_ seed: Tensor? = nil, retaining: Bool = false) throws {
     defer { Session.current.waiting.removeAll { $0.sums == nil } }
     let root = try root(seed, "backward")
     try root.tape.backward(from: node, root.seed, retaining: retaining)
   }
 
-  /// Gradients of `outputs`, all together, by each of `inputs`; nil where none was computed from
-  /// it. No `grad` changes.
+  /// Gradients of `outputs`, all together, by each of `inputs`; nil for an input that they do not
+  /// depend on. No `grad` changes.
   ///
   /// - Parameter seeds: the gradients of the outputs themselves; nil for a scalar.
   public static func gradients(
@@ -61,8 +61,8 @@ extension Tensor {
     guard let tape else {
       throw LunervError(
         .argument,
-        "\(name): expected a value that gradients flow to, got one computed from nothing that "
-          + "requires a gradient, or within no_grad (gradients are not differentiated again)")
+        "\(name): expected a value that gradients flow to, got one that does not depend on a tensor that "
+          + "requires a gradient, or within no_grad (gradients cannot be differentiated again)")
     }
     try value.materialise()
     if let seed {
@@ -87,10 +87,10 @@ extension Tensor {
     }
   }
 
-  // MARK: - Seeing gradients
+  // MARK: - Hooks
 
-  /// Calls `body` with this tensor's gradient whenever one is computed, before it goes on; what it
-  /// returns goes on in its place. The hooks of a computed tensor end with its graph.
+  /// Calls `body` with this tensor's gradient whenever one is computed, before it propagates; the
+  /// result of `body` replaces it. The hooks of a computed tensor end with its graph.
   public func addHook(_ body: @escaping (Tensor) throws -> Tensor?) throws -> GradientHook {
     guard let tape else {
       throw LunervError(
@@ -101,13 +101,13 @@ extension Tensor {
     return hook
   }
 
-  // MARK: - Gradients of one's own
+  // MARK: - Custom gradients
 
-  /// The values of `results`, computed from `inputs` by an operator whose gradients are
-  /// `backward`'s: it gets those of the results, zeros for one that nothing was computed from and
-  /// nil for one of integers, and yields those of the inputs, nil for none.
+  /// The values of `results`, computed from `inputs` by an operator with custom gradients.
+  /// `backward` gets the gradients of the results (zeros for an unused one, nil for integers) and
+  /// returns those of the inputs, nil for none.
   ///
-  /// - Parameter name: what a profile calls the operator.
+  /// - Parameter name: the operator's name in a profile.
   public static func joint(
     _ results: [Tensor], of inputs: [Tensor], name: String,
     backward: @escaping (_ gradients: [Tensor?]) throws -> [Tensor?]
@@ -133,8 +133,9 @@ extension Tensor {
     }
   }
 
-  /// The values of `results` as those of one operator over entries of the tape. Without any, or
-  /// while nothing is recorded, nothing requires a gradient; nor does what `isConstant` says.
+  /// The values of `results` as those of one operator over entries of the tape. Without entries, or
+  /// while recording is off, nothing requires a gradient; nor do results for which `isConstant` is
+  /// true.
   private static func joint(
     _ results: [Tensor], over slots: [Int], _ name: String,
     isConstant: (Tensor) -> Bool = { _ in false }, _ backward: @escaping Tape.JointBackward
@@ -151,42 +152,43 @@ extension Tensor {
     return outs
   }
 
-  /// The values of this tensor; its gradient goes to `source` as it is.
+  /// The values of this tensor; its gradient passes to `source` unchanged.
   public func straightThrough(_ source: Tensor) throws -> Tensor {
     try Tensor.checkGradient(self, "straight_through", source.shape, source.dtype)
     return Tensor.result(value, of: [source]) { [$0] }
   }
 
-  // MARK: - Computing twice
+  // MARK: - Checkpointing
 
-  /// What a function made of `inputs`, all of them leaves of its own.
+  /// The results of a function on `inputs`, all separate leaves.
   public typealias Recorded = (inputs: [Tensor], results: [Tensor])
 
-  /// The results of a function whose graph is not kept: it is computed once more when gradients are
-  /// wanted. Parameters, and whatever else that the function has from elsewhere, get theirs too.
+  /// The results of a checkpointed function: its graph is not stored, and the function runs again
+  /// when gradients are requested. Parameters, and everything else that the function uses, get
+  /// theirs too.
   ///
   /// - Parameters:
-  ///   - recorded: what the function made, with leaves in the place of `inputs`.
+  ///   - recorded: the function's results, computed from leaves that replace `inputs`.
   ///   - begin: the tape's ``Session/tapeSequence`` before those leaves were made.
-  ///   - again: the same once more.
+  ///   - again: runs the function again.
   public static func checkpoint(
     _ recorded: Recorded, of inputs: [Tensor], since begin: Int,
     again: @escaping () throws -> Recorded
   ) throws -> [Tensor] {
     let tape = Session.current.tape
     let results = recorded.results
-    let border = tape.border(of: results.filter { $0.tape === tape }.map(\.node), at: begin)
+    let boundary = tape.boundary(of: results.filter { $0.tape === tape }.map(\.node), at: begin)
     let forms = results.map { ($0.shape, $0.dtype) }
-    // What parameters are now: other values would give other gradients. Held, they are not
-    // written in place.
-    let values = border.map { tape.entries[$0].leaf?.value }
+    // The present values of parameters: others would give other gradients. References prevent
+    // writing in place.
+    let values = boundary.map { tape.entries[$0].leaf?.value }
     for r in results { try r.value.materialise() }
     let known = inputs.indices.filter { inputs[$0].tape === tape }
-    let slots = known.map { inputs[$0].node } + border
+    let slots = known.map { inputs[$0].node } + boundary
     let outs = joint(
       results, over: slots, "checkpoint", isConstant: { $0.tape !== tape }
     ) { [unowned tape] gradients in
-      for (slot, value) in zip(border, values) where tape.entries[slot].leaf?.value !== value {
+      for (slot, value) in zip(boundary, values) where tape.entries[slot].leaf?.value !== value {
         throw LunervError(
           .argument, "checkpoint: a parameter was changed between the function and backward")
       }
@@ -201,14 +203,14 @@ extension Tensor {
       }
       let own = known.map { second.inputs[$0].node }
       guard own.allSatisfy({ $0 >= 0 }),
-        Set(tape.border(of: roots.map(\.slot), at: begin)).isSubset(of: border)
+        Set(tape.boundary(of: roots.map(\.slot), at: begin)).isSubset(of: boundary)
       else { throw otherwise }
-      // The graph lives as long as its results do.
+      // The graph lives as long as its results.
       return try withExtendedLifetime(second) {
-        try tape.gradients(of: own + border, from: roots, stopping: true)
+        try tape.gradients(of: own + boundary, from: roots, stopping: true)
       }
     }
-    // The first graph goes, whoever still holds its results.
+    // Frees the first graph, even if its results are still referenced.
     for r in results where r.tape === tape && tape.entries[r.node].sequence > begin {
       r.leaveTape()
     }
@@ -224,6 +226,6 @@ extension Tensor {
 }
 
 extension Session {
-  /// How many entries the tape has had.
+  /// The number of entries recorded so far.
   public var tapeSequence: Int { tape.sequence }
 }

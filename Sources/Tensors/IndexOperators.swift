@@ -1,12 +1,12 @@
 import Kernels
 import Support
 
-// Numbers taken from places, and put in places, that an i32 tensor names along one dimension. What
-// users write counts from 1, or from the end when negative; ``Value/places(of:name:)`` checks it
-// once, and from there on places count from 0.
+// Elements gathered from positions, and scattered to positions, that an i32 tensor gives along one
+// dimension. Users count from 1, or from the end if negative; ``Value/places(of:name:)`` checks
+// that once, and from there on positions count from 0.
 
 extension Value {
-  /// Runs `body` with the Swift type of a dtype, as kernels that order and move numbers take it.
+  /// Runs `body` with the Swift type of a dtype, for kernels that sort and move elements.
   static func withStored<R>(_ dtype: DType, _ body: (any StoredScalar.Type) throws -> R) rethrows
     -> R
   {
@@ -18,7 +18,7 @@ extension Value {
     }
   }
 
-  /// This index of a dimension of `count` entries as places from 0, all within it.
+  /// This index into a dimension of `count` entries, as checked positions from 0.
   func places(of count: Int, name: String) throws -> Value {
     guard dtype == .i32 else {
       throw LunervError(
@@ -42,7 +42,7 @@ extension Value {
     return out
   }
 
-  /// Places that are checked already.
+  /// Positions that are already checked.
   static func places(_ list: [Int]) throws -> Value {
     let out = try Value.allocate([list.count], .i32)
     let to = try out.memory(Int32.self)
@@ -50,8 +50,8 @@ extension Value {
     return out
   }
 
-  /// This value as [outer][length][inner] along a dimension; what is computed line by line may lie
-  /// as it does.
+  /// This value as [outer][length][inner] along a dimension; a computation by lines may keep its
+  /// layout.
   func lines(along dim: Int) throws -> (source: Value, outer: Int, length: Int, inner: Int) {
     if layout == .channelsLast, dim != 1 {
       let sizes = [shape[0], shape[2], shape[3], lanes]
@@ -66,7 +66,7 @@ extension Value {
     )
   }
 
-  // MARK: - One place for each number
+  // MARK: - One position per element
 
   fileprivate static func lines(_ dim: Int, _ index: [Int], within other: [Int]) -> IndexedLines {
     IndexedLines(
@@ -87,7 +87,7 @@ extension Value {
     return out
   }
 
-  /// A copy of this value with `source` put in its places; the last one in a place stays.
+  /// A copy of this value with `source` written to the positions; the last one wins.
   func scattering(_ dim: Int, _ places: Value, _ source: Value) throws -> Value {
     let (target, source) = (try contiguous().copied(), try source.contiguous())
     let lines = Value.lines(dim, places.shape, within: shape)
@@ -99,7 +99,7 @@ extension Value {
     return target
   }
 
-  /// A copy of this value with `source` added in its places, in order.
+  /// A copy of this value with `source` added at the positions, in order.
   func scatterAdding(_ dim: Int, _ places: Value, _ source: Value) throws -> Value {
     let (target, source) = (try contiguous().copied(), try source.contiguous())
     try Work.charge(source.count, 1)
@@ -112,7 +112,7 @@ extension Value {
     return target
   }
 
-  // MARK: - One place for each slice
+  // MARK: - One position per slice
 
   /// The slices of a dimension at `places`.
   func selected(_ dim: Int, _ places: Value) throws -> Value {
@@ -154,8 +154,8 @@ extension Tensor {
     }
   }
 
-  /// Whether an index of shape `index` fits this tensor in all dimensions but one, and `source`, if
-  /// there is one, in all.
+  /// Checks that an index of shape `index` fits this tensor in all dimensions but one, and
+  /// `source`, if given, in all.
   private func checkFit(_ dim: Int, _ index: [Int], _ source: [Int]?, _ name: String) throws {
     try checkedIndex(dim, name)
     guard index.count == shape.count,
@@ -181,7 +181,7 @@ extension Tensor {
     return try gathered(dim, places: index.value.places(of: shape[dim], name: "gather"))
   }
 
-  /// The same of places that count from 0, in a given shape.
+  /// The same for positions that count from 0, in a given shape.
   public func gathered(_ dim: Int, _ index: [Int], shape out: [Int]) throws -> Tensor {
     try checkFit(dim, Shape.checked(out), nil, "gather")
     guard index.count == Shape.count(out) else {
@@ -206,7 +206,7 @@ extension Tensor {
     }
   }
 
-  /// What `source` holds where the index reaches; the rest has no place.
+  /// The part of `source` that the index covers.
   private func narrowed(to index: [Int]) throws -> Tensor {
     if shape == index { return self }
     return try picked(Block(index.map { Block.Entries(first: 0, count: $0) }))
@@ -220,8 +220,8 @@ extension Tensor {
     }
   }
 
-  /// This tensor with out[…, index[…, i, …], …] = source[…, i, …]; where an index comes again, the
-  /// last one stays.
+  /// This tensor with out[…, index[…, i, …], …] = source[…, i, …]; the last write to a position
+  /// wins.
   public func scattered(_ dim: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
     try checkFit(dim, index.shape, source.shape, "scatter")
     try checkSource(source, "scatter")
@@ -234,7 +234,7 @@ extension Tensor {
       var own: Value?
       if needOwn { own = try g.scattering(dim, places, Value.zeros(places.shape, g.dtype)) }
       guard needSource else { return [own, nil] }
-      // Whose number each place holds: only what stayed has a gradient.
+      // Which element each position holds: only elements that remain have a gradient.
       let turns = try Value.turns(along: dim, places.shape)
       let stayed = try Value.zeros(full, .i32).scattering(dim, places, turns)
         .gathered(dim, places)
@@ -260,7 +260,7 @@ extension Tensor {
     }
   }
 
-  /// Sums of integers, in f64 and narrowed again, which fails where one does not fit.
+  /// Sums of integers, in f64 and converted back; an error if one does not fit.
   private func exactly(_ source: Tensor, _ body: (Tensor, Tensor) throws -> Tensor) throws
     -> Tensor
   {
@@ -268,14 +268,14 @@ extension Tensor {
     return Tensor(try sum.value.narrowed(to: dtype))
   }
 
-  /// Whole slices of a dimension, by places that count from 0.
+  /// Slices of a dimension, by positions that count from 0.
   public func selected(_ dim: Int, _ index: [Int]) throws -> Tensor {
     try checkedIndex(dim, "index_select")
     try checkPlaces(index, dim, "index_select")
     return try selected(dim, places: Value.places(index))
   }
 
-  /// Whole slices of a dimension, by an index of one dimension, which counts from 1.
+  /// Slices of a dimension, by an index of one dimension, which counts from 1.
   public func selected(_ dim: Int, _ index: Tensor) throws -> Tensor {
     try checkedIndex(dim, "index_select")
     try index.checkList("index_select")
@@ -299,7 +299,7 @@ extension Tensor {
     }
   }
 
-  /// This tensor with the slices of `source` added at the index's places, in order.
+  /// This tensor with the slices of `source` added at the index's positions, in order.
   public func addingSlices(_ dim: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
     try checkedIndex(dim, "index_add")
     try index.checkList("index_add")
@@ -321,8 +321,8 @@ extension Tensor {
     }
   }
 
-  /// 1 at the place that each number of this i32 tensor names, which counts from 1, and 0 at the
-  /// others: a last dimension of `classes`, by default as many as the largest number.
+  /// 1 at the class that each number of this i32 tensor names, counted from 1, and 0 elsewhere: a
+  /// last dimension of `classes`, by default the largest number.
   public func oneHot(_ classes: Int?, _ dtype: DType) throws -> Tensor {
     guard self.dtype == .i32 else {
       throw LunervError(.argument, "one_hot: expected i32, got \(self.dtype.rawValue) (use :to)")
@@ -352,7 +352,7 @@ extension Tensor {
 }
 
 extension Value {
-  /// i32 of a shape that counts along one dimension, from 0.
+  /// An i32 tensor of a shape that counts along one dimension, from 0.
   fileprivate static func turns(along dim: Int, _ shape: [Int]) throws -> Value {
     let out = try Value.allocate(shape, .i32)
     let p = try out.memory(Int32.self)

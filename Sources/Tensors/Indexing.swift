@@ -1,8 +1,8 @@
 import Kernels
 import Support
 
-// Elements of a tensor by their place, read and written. What is read is a value of its own that
-// gradients flow through; what is written becomes part of the tensor, and gradients flow to both.
+// Elements of a tensor by position, read and written. Reading gives a new value through which
+// gradients flow; a written value becomes part of the tensor, and gradients flow to both.
 
 extension Tensor {
   /// One entry of the first dimension, which is dropped.
@@ -24,7 +24,8 @@ extension Tensor {
     return Tensor.result(try value.picked(block), of: [self]) { [try $0.spread(block, in: full)] }
   }
 
-  /// The elements where a mask of this shape, of zeros and ones, has ones: a tensor of one dimension.
+  /// The elements at a mask's ones (a mask of this shape, of zeros and ones): a tensor of one
+  /// dimension.
   public func masked(_ mask: Tensor) throws -> Tensor {
     let (full, places) = (shape, try places(mask))
     return Tensor.result(try value.elements(places), of: [self]) { g in
@@ -44,11 +45,11 @@ extension Tensor {
     return try mask.value.places()
   }
 
-  /// Writes a block. The source stretches to its shape.
+  /// Writes a block. The source broadcasts to its shape.
   public func write(_ block: Block, _ source: Tensor) throws {
     try checkType(source)
     let given = source.shape
-    // Leading sizes of 1 beyond the block's own go.
+    // Leading sizes of 1 beyond the block's own are dropped.
     let extra = source.shape.count - block.shape.count
     let source =
       extra > 0 && source.shape.prefix(extra).allSatisfy({ $0 == 1 })
@@ -61,7 +62,7 @@ extension Tensor {
         .argument,
         "tensor: expected \(Shape.describe(block.shape)) to assign, got \(Shape.describe(given))")
     }
-    // Held from here on: memory that both share counts as shared.
+    // References from here on: memory that both share counts as shared.
     let numbers = source.value
     try numbers.materialise()
     try rewrite("tensor", from: source) { memory, target in
@@ -74,7 +75,7 @@ extension Tensor {
     }
   }
 
-  /// Writes the elements that a mask of this shape chooses: to one number, or each to its own.
+  /// Writes the elements at a mask's ones: one number to all, or one to each.
   public func write(_ mask: Tensor, _ source: Tensor) throws {
     try checkType(source)
     let places = try places(mask)

@@ -1,12 +1,12 @@
 import Kernels
 import Support
 
-// Arithmetic of i32, u8 and bool. It is exact or an error: each operator is computed in f64, where
-// all these numbers and the results that fit are exact, and the result must fit the type again.
-// Nothing waits: integers are counts, levels and masks, not what a network computes.
+// Arithmetic of i32, u8 and bool. It is exact or an error: operators compute in f64, which is exact
+// for all these types and for results that fit, and the result must fit the type again. Nothing is
+// deferred: integers are counts, levels and masks, not feature maps.
 
 extension PointwiseOperator {
-  /// Whether the operator has a meaning for integers.
+  /// Whether the operator is defined for integers.
   var takesIntegers: Bool {
     switch self {
     case .copy, .negate, .absolute, .relu, .square, .sign, .round, .floor, .addConstant,
@@ -23,7 +23,7 @@ extension PointwiseOperator {
 }
 
 extension Value {
-  /// ``pointwise(_:_:p:q:shape:prefer:)`` of integers, computed now.
+  /// ``pointwise(_:_:p:q:shape:prefer:)`` of integers, computed immediately.
   static func integers(
     _ op: PointwiseOperator, _ operands: [Value], p: Double, q: Double, shape: [Int]?
   ) throws -> Value {
@@ -43,7 +43,7 @@ extension Value {
     return try pointwise(op, wide, p: p, q: q, shape: shape).narrowed(to: first.dtype)
   }
 
-  /// The same numbers as integers of `target`, all of which must fit.
+  /// The same numbers as integers of `target`; all must fit.
   func narrowed(to target: DType) throws -> Value {
     let source = try contiguous()
     let out = try Value.allocate(shape, target)

@@ -69,10 +69,10 @@ extension Tensor {
     let needW = w.node >= 0 || (b.map { $0.node >= 0 } ?? false)
     let inputs = [self, w] + (b.map { [$0] } ?? [])
     return Tensor.result(try call.value(), of: inputs) { g in
-      // Both products read the gradient: computing it once beats computing it twice.
+      // Both products read the gradient: computing it once is faster than computing it twice.
       if needX, needW { try g.settled() }
-      // What did not find company by now holds maps that nobody else needs.
-      try Value.settleSums()
+      // Sums that are still pending keep maps alive that nothing else needs.
+      try Value.computePendingSums()
       let dx = needX ? try call.dataGradient(g) : nil
       guard needW else { return inputs.count == 3 ? [dx, nil, nil] : [dx, nil] }
       let (dw, db) = try call.weightGradient(g)
@@ -139,8 +139,7 @@ extension Tensor {
     return try e.divided(by: e.sum([dim], keep: true))
   }
 
-  /// 2×2 mean with stride 2 over the last two dimensions of (N, C, H, W); zero rows and
-  /// columns of padding count.
+  /// 2×2 mean with stride 2 over the last two dimensions of (N, C, H, W); padding counts as zeros.
   public func averagePooled(padY: Int = 0, padX: Int = 0) throws -> Tensor {
     guard shape.count == 4, (0...1).contains(padY), (0...1).contains(padX),
       shape[2] + 2 * padY >= 2, shape[3] + 2 * padX >= 2

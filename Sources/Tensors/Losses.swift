@@ -14,7 +14,7 @@ extension Tensor {
     }
   }
 
-  /// What computes in f32 and f64 alone reads memory as one of them.
+  /// Kernels for f32 and f64 only would read other memory as one of them.
   private func checkFloats(_ other: Tensor, _ name: String) throws {
     for t in [self, other] where !t.isFloating {
       throw LunervError(
@@ -34,9 +34,9 @@ extension Tensor {
     return try subtracting(y).squared().mean()
   }
 
-  /// Mean |Δ| over real and imaginary parts of the unnormalised 2-D spectra of x and y.
-  /// The transform is linear, so one transform of x − y serves; its gradient is made on
-  /// the way.
+  /// Mean |Δ| over real and imaginary parts of the unnormalised 2-D spectra of x and y. The
+  /// transform is linear, so one transform of x − y suffices; its gradient is computed at the same
+  /// time.
   public func frequencyLoss(_ y: Tensor) throws -> Tensor {
     try checkSame(y, "freq_loss")
     try checkFloats(y, "freq_loss")
@@ -67,9 +67,9 @@ extension Tensor {
 
   // MARK: - Structural similarity
 
-  /// The window and scales that fit a frame: 11×11 and five scales whenever the short side
-  /// exceeds 160; below that the largest odd window of at least 5 that fits the smallest
-  /// scale, then fewer scales, σ in proportion and the kept scales' weights renormalised.
+  /// The window and scales that fit a frame: 11×11 and five scales if the short side exceeds 160.
+  /// Below that: the largest odd window of at least 5 that fits the smallest scale, then fewer
+  /// scales, with σ in proportion and the remaining weights renormalised.
   public struct SimilarityPlan: Equatable, Sendable {
     public var window: Int
     public var sigma: Double
@@ -141,8 +141,8 @@ extension Tensor {
     return try s.mean()
   }
 
-  /// Multi-scale SSIM (Wang et al. 2003): contrast terms of all scales but the last, the last one's
-  /// SSIM, clamped at 0, raised to their weights and multiplied per channel, then averaged.
+  /// Multi-scale SSIM (Wang et al. 2003): the contrast terms of all scales except the last and the
+  /// SSIM of the last, clamped at 0, raised to their weights, multiplied per channel and averaged.
   public func msSsim(_ y: Tensor) throws -> Tensor {
     try checkImages(y, "ms_ssim")
     let plan = try SimilarityPlan(shortSide: min(shape[2], shape[3]))

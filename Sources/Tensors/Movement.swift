@@ -1,16 +1,16 @@
 import Kernels
 import Support
 
-// Values that only move numbers: reductions of index space, permutations, slices and
-// pads. None of them is pending: each copies once.
+// Operators that only move numbers or reduce dimensions: reductions, permutations, slices and pads.
+// None is pending: each copies once.
 
 extension Value {
   // MARK: - Reductions
 
-  /// Reduces over `dims` (0-based, sorted, distinct); they stay as sizes of 1.
+  /// Reduces over `dims` (0-based, sorted, distinct); they remain as sizes of 1.
   func reduced(_ op: ReductionOperator, over dims: [Int]) throws -> Value {
     guard isFloating else {
-      throw LunervError(.argument, "a reduction wants f32 or f64, got \(dtype.rawValue)")
+      throw LunervError(.argument, "a reduction requires f32 or f64, got \(dtype.rawValue)")
     }
     var out = shape
     for d in dims { out[d] = 1 }
@@ -56,7 +56,7 @@ extension Value {
     return result
   }
 
-  /// [outer][length][inner] of a channels-last reduction that its memory order allows.
+  /// [outer][length][inner] of a channels-last reduction, if its memory order allows it.
   private func channelsLastView(_ dims: [Int], _ op: ReductionOperator)
     -> (outer: Int, length: Int, inner: Int, valid: Int)?
   {
@@ -154,7 +154,7 @@ extension Value {
   static func concatenated(_ values: [Value], _ dim: Int) throws -> Value {
     var out = values[0].shape
     out[dim] = try Shape.sum(values.map { $0.shape[dim] })
-    // Each is copied by itself.
+    // Each is copied separately.
     try Work.charge(values.count, Work.call / 2)
     let dtype = values[0].dtype
     let layout =

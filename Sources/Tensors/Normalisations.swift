@@ -1,11 +1,11 @@
 import Kernels
 import Support
 
-// Normalisations over batches, groups of channels and single vectors; dropout; and the inverse of
-// the spectrum.
+// Normalisations over batches, groups of channels and single vectors; dropout; the inverse of the
+// spectrum.
 
 extension Tensor {
-  /// A parameter for each channel, in a shape that stretches over this tensor.
+  /// A parameter per channel, in a shape that broadcasts over this tensor.
   private func perChannel(_ p: Tensor?, _ dim: Int, _ what: String, _ name: String) throws
     -> Tensor?
   {
@@ -30,8 +30,8 @@ extension Tensor {
     }
   }
 
-  /// (x − mean)/√(variance + eps)·weight + bias for each channel, dimension 1; mean and variance
-  /// are the batch's own where they are nil.
+  /// (x − mean)/√(variance + eps)·weight + bias for each channel, dimension 1; nil uses the batch's
+  /// own mean and variance.
   public func batchNorm(
     mean: Tensor?, variance: Tensor?, _ weight: Tensor?, _ bias: Tensor?, epsilon: Double
   ) throws -> Tensor {
@@ -65,7 +65,7 @@ extension Tensor {
       throw LunervError(
         .argument, "\(name): expected groups that divide \(channels) channels, got \(groups)")
     }
-    // The means of the channels first: their pixels stay where they lie.
+    // The means of the channels first: their pixels need not move.
     let pixels = Array(2..<shape.count)
     let perImage = [n, channels] + [Int](repeating: 1, count: shape.count - 2)
     func groupMean(_ x: Tensor) throws -> Tensor {
@@ -100,7 +100,7 @@ extension Tensor {
     return try out.multiplied(by: weight)
   }
 
-  /// Each element 0 with probability p, else divided by 1 − p.
+  /// Each element becomes 0 with probability p, and is divided by 1 − p otherwise.
   public func droppedOut(_ p: Double, _ random: inout Philox) throws -> Tensor {
     guard p >= 0, p <= 1 else {
       throw LunervError(.argument, "dropout: expected a probability from 0 to 1, got \(p)")
@@ -120,14 +120,14 @@ extension Tensor {
     return Tensor.result(y, of: [self]) { [try Value.pointwise(.multiply, [$0, mask])] }
   }
 
-  /// Charges for the transforms of planes, and checks that there is memory to work in.
+  /// Charges for the transforms of planes, and checks that there is working memory.
   func checkTransform(_ name: String, _ planes: Int, _ h: Int, _ w: Int) throws {
     // FFTW counts in 32 bits.
     guard h <= Int(Int32.max), w <= Int(Int32.max) else {
       throw LunervError(.argument, "\(name): \(Shape.describe(shape)) is too large")
     }
-    // A plan, which may have to be made. Each plane is copied twice; large primes cost four times as
-    // much as powers of two.
+    // A plan may have to be made. Each plane is copied twice; large primes cost four times as much
+    // as powers of two.
     try Work.charge(1 << 15)
     try Work.charge(planes, try Shape.product(h, w / 2 + 1) + 64, 32)
     // A plan, and for each of a few threads a plane and its spectrum.
@@ -135,7 +135,7 @@ extension Tensor {
   }
 
   /// The image (…, h, w) of a half spectrum (…, h, w/2 + 1, 2), divided by h·w: the inverse of
-  /// ``fourierTransformed()``. The width is even unless it is given.
+  /// ``fourierTransformed()``. The width is even by default.
   public func inverseFourierTransformed(width: Int?) throws -> Tensor {
     let rank = shape.count
     guard rank >= 3, shape[rank - 1] == 2, shape[rank - 2] >= 1, shape[rank - 3] >= 1 else {

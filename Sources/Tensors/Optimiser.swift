@@ -1,11 +1,11 @@
 import Kernels
 import Support
 
-/// Updates parameters by their gradients, in groups that may have a method and a learning rate
-/// each; one native pass a step.
+/// Updates parameters by their gradients. Groups may have their own method and learning rate; a
+/// step is one native pass.
 public final class Optimiser {
   public enum Method: Sendable, Equatable {
-    /// Gradient descent with momentum; Nesterov's look ahead if wanted.
+    /// Gradient descent with momentum, optionally Nesterov's.
     case sgd(momentum: Double, nesterov: Bool)
     /// Kingma & Ba; lr·m̂/(√v̂ + eps).
     case adam(beta1: Double, beta2: Double, epsilon: Double)
@@ -27,13 +27,13 @@ public final class Optimiser {
       }
     }
 
-    /// How a parameter lies while it is updated, and its states always. A basis of SOAP knows no
-    /// padding: a lane of zeros would be a dimension to it.
+    /// The layout of a parameter during an update, and always of its states. A basis of SOAP has no
+    /// padding: a lane of zeros would count as a dimension.
     func layout(of parameter: Tensor) -> Layout {
       if case .soap = self { .contiguous } else { parameter.value.layout }
     }
 
-    /// Its numbers by name, and whether each is a share of what is kept, below 1.
+    /// Its numbers by name, and whether each is a decay factor, below 1.
     var numbers: [(name: String, value: Double, isShare: Bool)] {
       switch self {
       case .sgd(let momentum, _), .muon(let momentum, _): [("momentum", momentum, true)]
@@ -59,12 +59,12 @@ public final class Optimiser {
     }
   }
 
-  /// Parameters that are updated alike.
+  /// Parameters with the same update.
   public struct Group {
     public var parameters: [Tensor]
     public var method: Method
     public var lr: Double
-    /// Decoupled: each step takes `lr · weightDecay` of a value off it, beside the update.
+    /// Decoupled: each step subtracts `lr · weightDecay` times the value, apart from the update.
     public var weightDecay: Double
 
     public init(
@@ -78,16 +78,16 @@ public final class Optimiser {
   }
 
   public let groups: [Group]
-  /// The learning rate of the first group. The rates of the others keep their ratio to it.
+  /// The learning rate of the first group. The other groups' rates keep their ratio to it.
   public var lr: Double
   public private(set) var step = 0
-  /// Of each parameter, in the order of the groups, one tensor for each state of its method;
-  /// made at the first step.
+  /// For each parameter, in the order of the groups, one tensor per state of its method; allocated
+  /// at the first step.
   private var state: [[Tensor]] = []
 
-  /// - Throws: when a parameter is not an f32 tensor that requires a gradient, stands in two groups,
-  ///   or has a single dimension where its method works on matrices; when the first group's rate is
-  ///   zero, a number is not finite, or SOAP's frequency or largest dimension out of range.
+  /// - Throws: if a parameter is not an f32 tensor that requires a gradient, is in two groups, or
+  ///   has one dimension and a method for matrices; if the first group's rate is zero, a number is
+  ///   not finite, or SOAP's frequency or largest dimension is out of range.
   public init(_ groups: [Group]) throws {
     var seen: Set<ObjectIdentifier> = []
     var number = 0
@@ -102,7 +102,7 @@ public final class Optimiser {
         guard p.isLeaf else {
           throw LunervError(
             .argument,
-            "optimiser: parameter \(number): expected a parameter, got what was computed from one")
+            "optimiser: parameter \(number): expected a parameter, got a tensor computed from one")
         }
         guard seen.insert(ObjectIdentifier(p)).inserted else {
           throw LunervError(.argument, "optimiser: parameter \(number) was given before")
@@ -164,7 +164,7 @@ public final class Optimiser {
       try group.parameters.map { p in
         let layout = group.method.layout(of: p)
         return try group.method.states(of: p.shape).map { state in
-          // Only a state of the parameter's shape can lie as it does.
+          // Only a state of the parameter's shape can share its layout.
           Tensor(
             try Value.zeros(state.shape, .f32, state.shape == p.shape ? layout : .contiguous))
         }
@@ -178,7 +178,7 @@ public final class Optimiser {
     step += 1
     var first = 0
     for group in groups {
-      // The first group's rate is the one that is set, to the bit.
+      // The first group's rate is set exactly.
       let rate = first == 0 ? lr : lr * (group.lr / groups[0].lr)
       try update(group, lr: rate, states: state[first..<(first + group.parameters.count)])
       first += group.parameters.count
@@ -189,7 +189,7 @@ public final class Optimiser {
     var slices: [OptimiserSlice] = []
     var numbers: [Int] = []
     var held: [Value] = []
-    /// Parameters that lie otherwise meanwhile, and where.
+    /// Parameters in a temporary layout, and that layout.
     var moved: [(parameter: Tensor, value: Value)] = []
     for (k, (p, tensors)) in zip(group.parameters, states).enumerated() {
       guard let grad = p.grad else { continue }
@@ -218,7 +218,7 @@ public final class Optimiser {
     case .adan(let b1, let b2, let b3, let e):
       OptimiserStep.adan(slices, beta1: b1, beta2: b2, beta3: b3, epsilon: e, step: step)
     case .muon(let momentum, let nesterov):
-      // Rows stay together in every layout, and columns in any order give the same update.
+      // Rows stay together in every layout, and any order of columns gives the same update.
       let matrices = zip(slices, numbers).map {
         MuonMatrix($0, rows: group.parameters[$1].shape[0])
       }
@@ -238,7 +238,7 @@ public final class Optimiser {
     withExtendedLifetime(held) {}
   }
 
-  /// Name and tensor of every state, in order: "m.1", "m.2", …; numbers are those of parameters.
+  /// The name and tensor of every state, in order: "m.1", "m.2", …, numbered by parameter.
   public func states() throws -> [(String, Tensor)] {
     try prepare()
     var list: [(String, Tensor)] = []
@@ -280,7 +280,7 @@ public final class Optimiser {
     return try scaleGradients(of: parameters, squares: squares, to: limit)
   }
 
-  /// The sum of squares of each parameter's gradient; nil where it has none, or came before.
+  /// The sum of squares of each parameter's gradient; nil if it has none, or was listed before.
   public static func gradientSquares(of parameters: [Tensor]) throws -> [Double?] {
     var seen: Set<ObjectIdentifier> = []
     return try parameters.map { p in
@@ -289,8 +289,8 @@ public final class Optimiser {
     }
   }
 
-  /// Scales the gradients, the squares of all of which add up to `squares`, as
-  /// ``clipGradients(of:to:)`` does; returns the norm before.
+  /// Scales the gradients, given the sum `squares` of all their squares, like
+  /// ``clipGradients(of:to:)``; returns the norm before.
   public static func scaleGradients(of parameters: [Tensor], squares: Double, to limit: Double)
     throws -> Double
   {

@@ -1,11 +1,11 @@
 import Kernels
 import Support
 
-// Numbers in order: sorting, the largest few, where the largest is, which there are. Places count
-// from 1, as users see them, and are i32. Gradients flow to the numbers that were taken.
+// Order: sorting, top k, arguments of extrema, unique numbers. Positions are i32 and count from 1,
+// as users see them. Gradients flow to the selected elements.
 
 extension Value {
-  /// The first `taken` along a dimension in order, and their places from 1.
+  /// The first `taken` along a dimension in order, and their positions from 1.
   func sorted(_ dim: Int, descending: Bool, taken: Int, name: String) throws -> (
     values: Value, places: Value
   ) {
@@ -14,7 +14,7 @@ extension Value {
       Shape.count(Array(shape[..<dim])), shape[dim], Shape.count(Array(shape[(dim + 1)...]))
     )
     try checkCounts(length, name)
-    // About what the passes over keys cost.
+    // About the cost of the passes over keys.
     try Work.charge(count, 16)
     var out = shape
     out[dim] = taken
@@ -37,7 +37,7 @@ extension Value {
     }
   }
 
-  /// The places from 1 of the first largest or smallest numbers; the dimension stays as 1.
+  /// The positions from 1 of the first largest or smallest elements; the dimension remains as 1.
   func extremes(_ dim: Int, largest: Bool, name: String) throws -> Value {
     let source = try contiguous()
     let (outer, length, inner) = (
@@ -63,7 +63,7 @@ extension Value {
 }
 
 extension Tensor {
-  /// A dimension of this tensor; one without dimensions counts as a list of one number.
+  /// A dimension of this tensor; a scalar counts as a list of one.
   private func ordered(_ dim: Int, _ name: String) throws -> (Tensor, Int) {
     if shape.isEmpty, dim == 0 { return (try viewed([1]), 0) }
     guard dim >= 0, dim < shape.count else {
@@ -87,7 +87,7 @@ extension Tensor {
     return (out, Tensor(places))
   }
 
-  /// The numbers of a dimension in order and their places; equal ones stay in the order they came in.
+  /// The elements of a dimension in order, and their positions; equal ones keep their order.
   public func sorted(_ dim: Int, descending: Bool, as name: String = "sort") throws -> (
     values: Tensor, places: Tensor
   ) {
@@ -96,7 +96,7 @@ extension Tensor {
     return (try values.viewed(shape), try places.viewed(shape))
   }
 
-  /// The `k` largest (smallest) of a dimension in order, and their places.
+  /// The `k` largest (smallest) of a dimension in order, and their positions.
   public func top(_ k: Int, _ dim: Int, largest: Bool) throws -> (values: Tensor, places: Tensor) {
     let (x, d) = try ordered(dim, "topk")
     guard k >= 0, k <= x.shape[d] else {
@@ -105,8 +105,8 @@ extension Tensor {
     return try x.taking(d, descending: largest, taken: k, "topk")
   }
 
-  /// The place of the first largest (smallest) number along a dimension; among all elements, as they
-  /// follow each other, when `dim` is nil.
+  /// The position of the first largest (smallest) element along a dimension; in the flattened
+  /// tensor if `dim` is nil.
   public func extremePlace(_ dim: Int?, largest: Bool, keep: Bool) throws -> Tensor {
     let name = largest ? "argmax" : "argmin"
     guard let dim else {
@@ -123,8 +123,8 @@ extension Tensor {
     return Tensor(try places.reinterpreted(shape: out))
   }
 
-  /// The different numbers of this tensor in order; for each element the place of its number among
-  /// them; how often each occurs.
+  /// The distinct numbers of this tensor in order; for each element, the position of its number
+  /// among them; how often each occurs.
   public func distinct() throws -> (values: Tensor, inverse: Tensor, counts: Tensor) {
     let n = count
     let flat = try value.reinterpreted(shape: [n])

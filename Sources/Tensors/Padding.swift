@@ -32,8 +32,7 @@ extension Tensor {
     }
   }
 
-  /// Elements before the first and behind the last of each dimension; negative numbers leave
-  /// some out.
+  /// Elements before the first and after the last of each dimension; negative numbers crop.
   public func padded(_ sides: [(before: Int, after: Int)], _ mode: PaddingMode) throws -> Tensor {
     guard sides.count == shape.count else {
       throw LunervError(
@@ -93,7 +92,7 @@ extension Tensor {
 }
 
 extension Value {
-  /// How kernels see `sizes` in this layout, or nil where padding would tear pixels apart.
+  /// `sizes` in this layout, as kernels see them; nil if padding would split pixels.
   private func view(
     _ sizes: [Int], _ sides: [(before: Int, after: Int)], _ mode: PadCopy.Mode
   ) -> PadCopy? {
@@ -111,7 +110,7 @@ extension Value {
       unit *= last.inputs
       axes.removeLast()
     }
-    // Neighbours that stay as they are count as one.
+    // Unpadded neighbouring dimensions are merged.
     var merged: [PadCopy.Axis] = []
     for axis in axes {
       if let last = merged.last, !isPadded(last), !isPadded(axis) {
@@ -131,7 +130,7 @@ extension Value {
     }
     var number = 0.0
     if case .constant(let n) = mode { number = n }
-    // A pixel of channels and of lanes beyond them, which stay zero.
+    // A pixel of channels, and of padding lanes, which remain zero.
     let repeats = layout == .contiguous || number == 0
     let pattern = repeats ? [number] : (0..<lanes).map { $0 < shape[1] ? number : 0 }
     let fill = try Value.from(pattern, shape: [pattern.count], dtype: dtype)
@@ -150,7 +149,7 @@ extension Value {
     _ sides: [(before: Int, after: Int)], to full: [Int], _ mode: Tensor.PaddingMode
   ) throws -> Value {
     if count == 0 { return try Value.zeros(full, dtype, layout) }
-    // Lanes do not depend on what is padded, unless channels are.
+    // Lanes do not depend on the padding, unless channels are padded.
     guard let view = view(full, sides, mode.kernel) else {
       return try contiguous().paddingAdjoint(sides, to: full, mode)
     }

@@ -1,14 +1,14 @@
 import Kernels
 import Support
 
-// Pending pointwise values: how they are built, and how a reader's program is compiled
-// from as much of the expression as shares its index space.
+// Pending pointwise values: how they are built, and how a reader's program is compiled from as much
+// of the expression as shares its index space.
 
 /// Longer chains are cut by storing an intermediate value.
 private let deepest = 64
 private let deepestNesting = 64
-/// What one program computes and reads at most: each may want a buffer, and trees are wider than they
-/// are deep. What is left of a larger expression is stored by programs of its own.
+/// The limits of one program's computation and reads: each may need a buffer, and trees are wider
+/// than deep. The rest of a larger expression is stored by separate programs.
 private let mostRegisters = 2048
 
 extension Value {
@@ -20,10 +20,10 @@ extension Value {
     }
   }
 
-  /// Computes this value now if what is pending below it is as deep as may be.
+  /// Computes this value now if the pending depth below it is at its limit.
   func keepShallow() throws { if depth >= deepest { try materialise() } }
 
-  /// Pending convolutions that computing this value would run inside one another.
+  /// The nesting depth of pending convolutions below this value.
   private var nesting: Int {
     switch state {
     case .stored: 0
@@ -33,8 +33,8 @@ extension Value {
     }
   }
 
-  /// How deep a convolution over these operands is nested; those that are too deep already
-  /// are computed now.
+  /// The nesting depth of a convolution over these operands; operands at the limit are computed
+  /// now.
   static func nesting(over operands: [Value]) throws -> Int {
     for v in operands where v.nesting >= deepestNesting { try v.materialise() }
     return 1 + (operands.map(\.nesting).max() ?? 0)
@@ -83,9 +83,9 @@ extension Value {
           op: op, operands: operands, p: p, q: q, depth: depth + 1, nesting: nesting)))
   }
 
-  /// Computes an activation of a pending convolution, when that has no other reader, as the
-  /// convolution writes its result; whether this is one. Gradients would want the convolution's
-  /// own values: nothing is done while they are recorded.
+  /// Applies an activation to a pending convolution without other readers, as the convolution
+  /// writes its result; returns whether it did. Never while recording: gradients would need the
+  /// convolution's own values.
   @discardableResult func absorb() throws -> Bool {
     guard case .pointwise(let node) = state, node.operands.count == 1,
       case .convolution(let call) = node.operands[0].state, !call.recorded,
@@ -149,7 +149,7 @@ extension Value {
 
     private var registers: Int { leaves.count + code.count }
 
-    /// For making the program, each time that somebody reads the value, and for what it computes.
+    /// For making the program, once per reader, and for its computation.
     func charge() throws {
       try Work.charge(registers, Work.call / 2)
       try Work.charge(root.physicalCount, code.count)
@@ -171,7 +171,7 @@ extension Value {
         r = .leaf(leaves.count - 1)
       }
       known[ObjectIdentifier(v)] = r
-      // The identity of an operand is its address: it must outlive the compilation.
+      // The identity of an operand is its address, so it must outlive the compilation.
       owners.append(v)
       return r
     }
@@ -237,7 +237,7 @@ extension Value {
       order.map { shape[$0] == 1 ? 0 : strides[$0] }
     }
 
-    /// The program whose results are `wanted`; with a single one, the last register.
+    /// The program whose results are `wanted`, or for a single one, the last register.
     func finish(_ wanted: [Register]) -> Program {
       func index(_ r: Register) -> Int {
         switch r {
@@ -253,7 +253,7 @@ extension Value {
       }
       let (code, place) = fused(instructions, keeping: wanted.map(index))
       instructions = code
-      // A flat leaf alone is read where it lies.
+      // A single flat leaf is read in place.
       let isFlat = if case .flat? = leaves.first { true } else { false }
       if wanted.count == 1, instructions.isEmpty, !isFlat {
         instructions.append(.init(.copy, 0))
@@ -273,8 +273,8 @@ extension Value {
         owners: owners)
     }
 
-    /// A product that only a sum reads becomes part of it: a·b + c in one instruction. Also
-    /// where each register went.
+    /// Fuses a product that only a sum reads into it: a·b + c in one instruction. Also returns the
+    /// new index of each register.
     private func fused(_ code: [Program.Instruction], keeping wanted: [Int]) -> (
       [Program.Instruction], [Int]
     ) {
@@ -316,8 +316,9 @@ extension Value {
       return (left, place)
     }
 
-    /// For each register, whether padding lanes come out zero by themselves: tried on zeros, with different
-    /// numbers for whatever is not zero there (one value a pixel, zero among them).
+    /// For each register, whether padding lanes become zero without help: tested on zeros, with
+    /// different numbers for operands that are not zero there (one value per pixel, zero among
+    /// them).
     private func keepsZero(_ instructions: [Program.Instruction]) -> [Bool] {
       var zero = [Bool](repeating: true, count: leaves.count + instructions.count)
       for probe in [1.7, -0.3, 0] {
@@ -325,7 +326,7 @@ extension Value {
           switch leaf {
           case .flat, .periodic: 0
           case .constant(let v): Double(v)
-          // A leaf that varies with the channel has padding of its own.
+          // A leaf that varies by channel has its own padding.
           case .strided(_, _, let strides) where strides.last != 0: 0
           case .repeated, .strided: probe * (1 + 0.37 * Double(i))
           }
@@ -335,7 +336,7 @@ extension Value {
             r[ins.a], ins.b >= 0 ? r[ins.b] : 0, ins.c >= 0 ? r[ins.c] : 0, 0.0
           )
           Double.apply(ins.op, p: ins.p, q: ins.q, 1, &a, &b, &c, &out)
-          // What is not chosen here may be elsewhere.
+          // Elements not selected here may be selected elsewhere.
           if ins.op == .choose { out = a != 0 ? a : b }
           r.append(out)
         }

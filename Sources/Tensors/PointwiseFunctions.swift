@@ -1,7 +1,7 @@
 import Kernels
 import Support
 
-// Further pointwise functions, and the logarithm of a sum of exponentials. Their derivatives are
+// More pointwise functions, and the logarithm of a sum of exponentials. Their derivatives are
 // pending pointwise values, as in PointwiseOperators.swift.
 
 extension Tensor {
@@ -25,7 +25,7 @@ extension Tensor {
     }
   }
 
-  /// x, and slope·x below 0; the slope counts at 0.
+  /// x, or slope·x below 0; at 0 the derivative is slope.
   public func leakyRelu(_ slope: Double) throws -> Tensor {
     try function(.leakyRelu, p: slope) { x, _, g in
       try Value.pointwise(
@@ -99,7 +99,7 @@ extension Tensor {
     }
     let (x, over) = (value, dims.sorted())
     let zero = try Value.zeros([1], dtype)
-    /// What is not finite is no measure to subtract.
+    /// A maximum that is not finite is not subtracted.
     func finite(_ v: Value) throws -> Value {
       let bound = dtype == .f32 ? Double(Float.greatestFiniteMagnitude) : .greatestFiniteMagnitude
       return try Value.pointwise(

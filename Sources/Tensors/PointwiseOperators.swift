@@ -15,7 +15,7 @@ private func scaled(_ a: Value, _ s: Double) throws -> Value {
 }
 
 extension PointwiseOperator {
-  /// What users call the function that computes it.
+  /// The name of the function as users write it.
   var functionName: String {
     switch self {
     case .negate: "neg"
@@ -78,7 +78,7 @@ extension Tensor {
   }
   public func relu() throws -> Tensor {
     try unary(.relu) { x, _, g in
-      // Chosen, not multiplied: an infinite gradient above a cut-off input stays out.
+      // Selected, not multiplied: an infinite gradient at a cut-off input has no effect.
       try apply(.choose, g, Value.filled(0, shape: [1], dtype: g.dtype), apply(.isPositive, x))
     }
   }
@@ -95,7 +95,7 @@ extension Tensor {
       return try scaled(times(g, bell), 2 / Double.pi.squareRoot())
     }
   }
-  /// √x whose slope at 0 counts as 0: for deviations of what does not vary.
+  /// √x with derivative 0 at 0: for standard deviations of constant input.
   func squareRootOfVariance() throws -> Tensor {
     try unary(.sqrt) { _, y, g in
       let zero = try Value.filled(0, shape: [1], dtype: g.dtype)
@@ -115,7 +115,7 @@ extension Tensor {
   public func power(_ p: Double) throws -> Tensor {
     if p == 2 { return try squared() }
     if p == 0 {
-      // Constant, also where the formula would take 0 times infinity.
+      // Constant, even if the formula would give 0 times infinity.
       return try unary(.powerConstant, p: p) { _, _, g in
         try Value.filled(0, shape: g.shape, dtype: g.dtype)
       }
@@ -183,7 +183,7 @@ extension Tensor {
       ({ g }, { try apply(.negate, times(g, apply(.floor, apply(.divide, a, b)))) })
     }
   }
-  /// The larger; a tie's gradient goes half to each.
+  /// The larger; at ties, half of the gradient goes to each.
   public func maximum(_ other: Tensor) throws -> Tensor { try extremum(.maximum, .greater, other) }
   public func minimum(_ other: Tensor) throws -> Tensor { try extremum(.minimum, .less, other) }
 
@@ -207,7 +207,7 @@ extension Tensor {
           return try times(g, apply(.choose, zero, slope, apply(.equal, b, zero)))
         },
         {
-          // 0^x stays 0 where x rises.
+          // 0^x stays 0 as x grows.
           let flat = try times(apply(.equal, a, zero), apply(.greaterOrEqual, b, zero))
           return try times(g, apply(.choose, zero, times(y, apply(.log, a)), flat))
         }
@@ -223,7 +223,7 @@ extension Tensor {
   /// `self` where the mask is not zero, else `other`.
   public func chosen(where mask: Tensor, else other: Tensor) throws -> Tensor {
     let (a, b) = (value, other.value)
-    // A mask of integers chooses among numbers of any type.
+    // An integer mask selects among numbers of any type.
     let m = try mask.isFloating ? mask.value : mask.value.cast(to: dtype)
     let y = try Value.pointwise(.choose, [a, b, m])
     let (needA, needB) = (node >= 0, other.node >= 0)
@@ -240,7 +240,7 @@ extension Tensor {
     let from = self.shape
     guard try Shape.broadcast(from, Shape.checked(shape), for: "expand") == shape else {
       throw LunervError(
-        .argument, "expand: \(Shape.describe(from)) does not stretch to \(Shape.describe(shape))")
+        .argument, "expand: \(Shape.describe(from)) does not broadcast to \(Shape.describe(shape))")
     }
     if from == shape { return self }
     let y = try Value.pointwise(.copy, [value], shape: shape)

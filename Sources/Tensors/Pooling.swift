@@ -3,13 +3,13 @@ import Support
 
 // Pooling and resizing of images, by the axes of AxisResampling.swift.
 
-/// What windows are like: of each two numbers the first is for rows.
+/// The windows: in each pair of numbers, the first is for rows.
 public struct PoolWindows: Sendable {
   public var kernel: [Int]
   public var stride: [Int]
   public var padding = [0, 0]
   public var dilation = [1, 1]
-  /// Whether windows that reach beyond the padded image count too.
+  /// Whether windows that extend beyond the padded image count.
   public var ceil = false
 
   public init(kernel: [Int], stride: [Int]? = nil) {
@@ -63,7 +63,7 @@ extension Tensor {
     }
   }
 
-  /// Integers by what `body` makes of their f64.
+  /// Converts integers to f64, applies `body`, and converts back.
   private func integers(_ body: (Tensor) throws -> Tensor) throws -> Tensor {
     Tensor(try body(cast(to: .f64)).value.narrowed(to: dtype))
   }
@@ -73,8 +73,8 @@ extension Tensor {
   /// (n, c, …) in another size.
   ///
   /// - Parameters:
-  ///   - size: of each dimension behind the channels; nil where `scale` says it.
-  ///   - scale: outputs for each input, along each of them.
+  ///   - size: of each dimension after the channels; nil if `scale` is given.
+  ///   - scale: outputs per input, along each of them.
   public func interpolated(
     _ mode: InterpolationMode, size: [Int]?, scale: [Double]?, alignCorners: Bool = false,
     antialias: Bool = false
@@ -141,8 +141,8 @@ extension Tensor {
   /// The means of windows of (n, c, h, w).
   ///
   /// - Parameters:
-  ///   - countsPadding: whether zeros of the padding are among what is averaged.
-  ///   - divisor: what sums are divided by in place of the number of elements.
+  ///   - countsPadding: whether the mean includes the padding.
+  ///   - divisor: divides sums, instead of the number of elements.
   public func meanPooled(_ windows: PoolWindows, countsPadding: Bool = true, divisor: Double? = nil)
     throws -> Tensor
   {
@@ -169,8 +169,8 @@ extension Tensor {
     }
   }
 
-  /// The means of 2×2 pixels, summed in the order of the planar kernel: what programs in files have
-  /// always had.
+  /// The means of 2×2 pixels, summed in the order of the planar kernel: programs in files depend on
+  /// these bits.
   private func pairMeans(_ rows: MaxPool.Axis, _ columns: MaxPool.Axis) throws -> Tensor {
     let full = shape
     let result = try Value.allocate(
@@ -198,7 +198,7 @@ extension Tensor {
     return min(taps, 1 << 60)
   }
 
-  /// The means of (n, c, h, w) over as many windows as `size` says, which cover it evenly.
+  /// The means over `size` windows of (n, c, h, w), which cover it evenly.
   public func adaptivelyPooled(_ size: [Int]) throws -> Tensor {
     let name = "adaptive_avg_pool2d"
     try checkImage(name)
@@ -218,7 +218,7 @@ extension Tensor {
     }
   }
 
-  /// The largest numbers of windows of (n, c, h, w). The gradient goes to the first of equals.
+  /// The maxima of windows of (n, c, h, w). The gradient goes to the first of equal elements.
   public func maxPooled(_ windows: PoolWindows) throws -> Tensor {
     let name = "max_pool2d"
     try checkImage(name)
@@ -226,7 +226,7 @@ extension Tensor {
     let (rows, columns) = (
       try windows.axis(0, shape[2], name), try windows.axis(1, shape[3], name)
     )
-    // Places in a window are told apart as floats.
+    // Positions in a window are stored as floats, which are exact up to here.
     guard rows.kernel <= 1 << 12, columns.kernel <= 1 << 12 else {
       throw LunervError(
         .argument,

@@ -1,9 +1,9 @@
 import Glibc
 import Support
 
-/// The positional encoding of time (arXiv 2110.13903): (n, 2L), sines of v·base for every base, then
-/// cosines. Products, sines and cosines are formed in Double; with `narrow` the values are
-/// rounded to fp32 first, as the t-only models do.
+/// The positional encoding of time (arXiv 2110.13903): (n, 2L), sines of v·base for every base,
+/// then cosines. Products, sines and cosines are computed in Double; with `narrow`, the values are
+/// first rounded to fp32, as in the t-only models.
 public func positionEncoding(_ values: [Double], bases: Tensor, narrow: Bool) throws -> Tensor {
   guard bases.shape.count == 1, bases.count > 0 else {
     throw LunervError(

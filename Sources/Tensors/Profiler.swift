@@ -1,39 +1,39 @@
 import Glibc
 import Kernels
 
-/// Where time, arithmetic and memory go: by the module that asked for an operator, by the operator,
-/// and by the direction, forward or backward.
+/// Measures time, arithmetic and memory: by the module that called an operator, by operator, and by
+/// direction, forward or backward.
 ///
-/// Operators are evaluated when somebody reads them, so a value and an entry of the tape remember
-/// who asked (``Origin``), and what is spent on them later is charged there. Regions nest, and each
-/// is charged for what none inside it takes: the sum of all records is the time since the start.
+/// Operators are evaluated when they are read, so a value and an entry of the tape store their
+/// caller (``Origin``), and later costs are charged to it. Regions nest, and each is charged for
+/// what no inner one takes: the sum of all records is the time since the start.
 ///
-/// A session that measures has one; otherwise ``Session/profiler`` is nil, and an operator pays for
-/// the look.
+/// A session has a profiler while it measures; otherwise ``Session/profiler`` is nil, and an
+/// operator pays for one test.
 public final class Profiler {
-  /// What one operator cost, asked for at one place, in one direction.
+  /// The cost of one operator, called at one place, in one direction.
   public struct Record {
     public let path: Int
     public let operation: Int
     public let isBackward: Bool
     public fileprivate(set) var nanoseconds = 0
-    /// How often it was asked for.
+    /// How often it was called.
     public fileprivate(set) var calls = 0
-    /// 2 for a multiplication with its addition in a convolution or a product of matrices, else 1
-    /// for an operator on an element.
+    /// 2 for a multiply-add of a convolution or a matrix product, else 1 for an operator on an
+    /// element.
     public fileprivate(set) var flops = 0.0
-    /// Chains of pointwise operators that were evaluated, and how many operators they held.
+    /// Chains of evaluated pointwise operators, and the number of operators in them.
     public fileprivate(set) var chains = 0
     public fileprivate(set) var links = 0
   }
 
-  /// What a region counts of the arithmetic inside it.
+  /// How a region counts the arithmetic inside it.
   enum Counting {
-    /// An element of a result is one operation.
+    /// One operation per element of the result.
     case results
-    /// The programs that run in it count their operators themselves.
+    /// The programs in it count their own operators.
     case programs
-    /// It was counted when it began.
+    /// Counted when it began.
     case nothing
   }
 
@@ -46,13 +46,13 @@ public final class Profiler {
   nonisolated(unsafe) private static var profiles: Int32 = 0
 
   public private(set) var records: [Record] = []
-  /// Paths of modules, by their number; the first is that of code outside every module.
+  /// Paths of modules, by number; the first is that of code outside every module.
   public private(set) var paths = [""]
-  /// Names of operators, by their number; the first is that of Lua's own code.
+  /// Names of operators, by number; the first is that of Lua's own code.
   public private(set) var operations = ["Lua"]
-  /// Memory by the same numbers as ``paths``.
+  /// Memory, by the same numbers as ``paths``.
   public let memory = MemoryByOwner()
-  /// Where Lua is, as ``site(of:)`` gave it.
+  /// The module in which Lua runs, from ``site(of:)``.
   private let siteOfLua: () -> Int
 
   private let serial: Int32
@@ -63,8 +63,8 @@ public final class Profiler {
   private let start: Int
   private var last: Int
 
-  /// - Parameter siteOfLua: the module that the running Lua code is in, as ``site(of:)`` gave it; any
-  ///   other number stands for none.
+  /// - Parameter siteOfLua: the module in which Lua runs, from ``site(of:)``; any other number
+  ///   means none.
   public init(siteOfLua: @escaping () -> Int = { 0 }) {
     Profiler.profiles &+= 1
     serial = Profiler.profiles
@@ -75,12 +75,12 @@ public final class Profiler {
 
   // MARK: - Names
 
-  /// A number for a module's path that no other profile knows: a coroutine may keep it for longer.
+  /// A number for a module's path, unique among all profiles: a coroutine may store it for longer.
   public func site(of path: String) -> Int {
     Int(serial) << 32 | Profiler.number(path, &paths, &pathNumbers)
   }
 
-  /// The number of the path of the module that Lua is in.
+  /// The number of the path of Lua's module.
   private var pathOfLua: Int {
     let site = siteOfLua()
     let path = site & 0xffff_ffff
@@ -117,18 +117,18 @@ public final class Profiler {
     return time.tv_sec * 1_000_000_000 + time.tv_nsec
   }
 
-  /// The record that is charged now.
+  /// The record that time is charged to.
   private var current: Int {
     let top = regions[regions.count - 1].record
     return top == Profiler.luaCode ? record(pathOfLua, 0, backward: isBackward) : top
   }
 
-  /// What a callback in the middle of a backward pass does and asks for is part of that.
+  /// Callbacks within a backward pass are part of it.
   private var isBackward: Bool {
     regions.contains { $0.record >= 0 && records[$0.record].isBackward }
   }
 
-  /// Charges what has passed since this was last called.
+  /// Charges the time since the last call.
   private func charge() {
     let time = Profiler.now()
     records[current].nanoseconds += time - last
@@ -140,14 +140,14 @@ public final class Profiler {
     regions.append(Region(record: record, counting: counting))
   }
 
-  /// Ends the region that began last.
+  /// Ends the innermost region.
   public func end() {
     charge()
     if regions.count > 1 { regions.removeLast() }
   }
 
-  /// Nanoseconds since the start, all of them charged.
-  public func settle() -> Int {
+  /// Nanoseconds since the start, all charged.
+  public func elapsed() -> Int {
     charge()
     return last - start
   }
@@ -163,42 +163,42 @@ public final class Profiler {
   /// Begins Lua code that Swift calls, or Lua's part of a native function.
   public func beginLua() { begin(Profiler.luaCode, .results) }
 
-  // MARK: - Who asked
+  // MARK: - Callers
 
-  /// Who asked for a value: a record of the profile with this number.
+  /// The caller of a value's operator: a record of the profile with this number.
   struct Origin {
     fileprivate var record: Int32 = -1
     fileprivate var profile: Int32 = 0
   }
 
-  /// What is made now was asked for by the operator that is being called.
+  /// The origin of values made now: the operator that is being called.
   var origin: Origin { Origin(record: Int32(truncatingIfNeeded: current), profile: serial) }
 
-  /// The same place, and this operator.
+  /// The same place, with this operator.
   func origin(_ name: String) -> Origin {
     let here = records[current]
     let number = record(here.path, operation(named: name), backward: here.isBackward)
     return Origin(record: Int32(truncatingIfNeeded: number), profile: serial)
   }
 
-  /// The record that an origin stands for; values older than the profile belong to their reader.
+  /// The record of an origin; values older than the profile are charged to their reader.
   private func number(of origin: Origin) -> Int {
     let number = Int(origin.record)
     return origin.profile == serial && records.indices.contains(number) ? number : current
   }
 
-  /// Begins the evaluation of what `origin` asked for.
+  /// Begins the evaluation of a value of this origin.
   func begin(_ origin: Origin, _ counting: Counting) { begin(number(of: origin), counting) }
 
-  /// Begins a part of the evaluation that has a name of its own, or goes backward.
+  /// Begins a named part of the evaluation, or a backward one.
   func begin(
     _ origin: Origin, as name: String? = nil, backward: Bool, counting: Counting, flops: Double = 0
   ) {
-    let asked = records[number(of: origin)]
+    let caller = records[number(of: origin)]
     let number = record(
-      asked.path, name.map { operation(named: $0) } ?? asked.operation,
-      backward: backward || asked.isBackward)
-    // The operator itself counted when Lua called it.
+      caller.path, name.map { operation(named: $0) } ?? caller.operation,
+      backward: backward || caller.isBackward)
+    // The operator itself was counted when Lua called it.
     if name != nil { records[number].calls += 1 }
     records[number].flops += flops
     begin(number, counting)
@@ -206,20 +206,20 @@ public final class Profiler {
 
   // MARK: - Arithmetic
 
-  /// Begins work whose arithmetic is known, charged to the operator that is being called.
+  /// Begins work of known arithmetic, charged to the current operator.
   func begin(flops: Double) {
     let record = current
     records[record].flops += flops
     begin(record, .nothing)
   }
 
-  /// An operator has made so many elements.
+  /// Counts the elements that an operator has computed.
   func made(_ elements: Int) {
     guard case .results = regions[regions.count - 1].counting else { return }
     records[current].flops += Double(elements)
   }
 
-  /// A program of so many operators runs over so many elements.
+  /// Counts a program's operators over its elements.
   func runs(_ operators: Int, over elements: Int) {
     let counting = regions[regions.count - 1].counting
     if case .nothing = counting { return }
@@ -232,16 +232,16 @@ public final class Profiler {
 
   // MARK: - Memory
 
-  /// Who holds what is allocated now.
+  /// The owner of present allocations.
   var owner: Int { records[current].path }
 }
 
-/// Bytes of living results by the module that they were made in. Guarded by the arena's mutex.
+/// Bytes of living results by the module that made them. The arena's mutex protects them.
 public final class MemoryByOwner {
   private var live: [Int] = []
-  /// The most bytes that each held at one time.
+  /// The peak bytes of each.
   public private(set) var mostHeld: [Int] = []
-  /// The most bytes of all tensors, those that are older included, and who took the last of them.
+  /// The peak bytes of all tensors, including older ones, and the owner of the last allocation.
   public private(set) var peak = 0
   public private(set) var ownerAtPeak = 0
 
@@ -259,7 +259,7 @@ public final class MemoryByOwner {
 }
 
 extension ConvolutionShape {
-  /// 2 for each multiplication with its addition, those with zeros of the padding included.
+  /// 2 for each multiply-add, including those with zeros of the padding.
   var flops: Double {
     2 * Double(n) * Double(outputs) * Double(outHeight) * Double(outWidth)
       * Double(inputs / max(groups, 1)) * Double(kh) * Double(kw)

@@ -1,9 +1,9 @@
 import Kernels
 import Support
 
-// Quantisers and what their codes cost (arXiv 2402.18152 §3.3). A step is a tensor that
-// broadcasts over what it divides: one number for the whole of it, or (C, 1, 1, 1) for one per
-// channel. So is an offset, which makes the quantiser asymmetric.
+// Quantisers and the cost of their codes (arXiv 2402.18152 §3.3). A step is a tensor that
+// broadcasts over the values: one number, or (C, 1, 1, 1) for one per channel. So is an offset,
+// which makes the quantiser asymmetric.
 
 private func apply(_ op: PointwiseOperator, _ operands: Value...) throws -> Value {
   try Value.pointwise(op, operands)
@@ -16,13 +16,11 @@ extension Tensor {
     return try (offset.map { try subtracting($0) } ?? self).divided(by: step)
   }
 
-  /// What is left of the values once their codes are rounded, ties to even:
-  /// step·round(codes) + offset. With `noise`, a tensor alike, codes are not rounded but
-  /// have it added.
+  /// The dequantised values: step·round(codes) + offset, ties to even. With `noise`, a tensor of
+  /// the same shape, it is added to the codes instead of rounding.
   ///
-  /// The gradient passes to x as if nothing had been rounded; the step's is
-  /// g·(round(code) − code), or g·noise; the offset's is zero, since what it takes from a code
-  /// it gives back.
+  /// The gradient passes to x as if nothing had been rounded; the step's is g·(round(code) − code),
+  /// or g·noise; the offset's is zero, since it is subtracted and added again.
   public func quantised(step: Tensor, offset: Tensor? = nil, noise: Tensor? = nil) throws
     -> Tensor
   {
@@ -51,8 +49,8 @@ extension Tensor {
     }
   }
 
-  /// The usual case, of which a network has one for each parameter: one pass over the memory where
-  /// operators would take four.
+  /// The usual case, one per parameter of a network: one pass over the memory where operators would
+  /// need four.
   private func quantisedByOne(_ step: Tensor) throws -> Tensor {
     let x = try value.contiguous()
     let y = try Value.allocate(shape, .f32), rest = try Value.allocate(shape, .f32)
@@ -66,7 +64,7 @@ extension Tensor {
     }
   }
 
-  /// The nearest integers, ties to even; the gradient passes as if they were the values.
+  /// Rounds to nearest, ties to even; the gradient passes unchanged.
   public func roundedStraight() throws -> Tensor {
     Tensor.result(try apply(.round, value), of: [self]) { [$0] }
   }
@@ -76,18 +74,18 @@ extension Tensor {
       guard try Shape.broadcast(shape, t.shape, for: name) == shape else {
         throw LunervError(
           .argument,
-          "\(name): expected a \(what) that stretches to \(Shape.describe(shape)), got \(Shape.describe(t.shape))"
+          "\(name): expected a \(what) that broadcasts to \(Shape.describe(shape)), got \(Shape.describe(t.shape))"
         )
       }
     }
   }
 
-  /// The smallest deviation that a rate is computed with, and the largest.
+  /// The smallest and the largest deviation for a rate.
   static let deviations = 1e-5...1e10
 
-  /// The bits that these codes cost, rounded or with `noise` added, under the normal
-  /// distribution with the mean and (unbiased) deviation of the codes as they are: a scalar.
-  /// Gradients pass through mean and deviation too.
+  /// The bits of these codes, rounded or with `noise` added, under the normal distribution with the
+  /// mean and (unbiased) deviation of the codes: a scalar. Gradients pass through mean and
+  /// deviation too.
   public func gaussianBits(noise: Tensor? = nil) throws -> Tensor {
     guard value.isFloating, noise?.dtype ?? dtype == dtype, noise?.shape ?? shape == shape else {
       throw LunervError(

@@ -1,14 +1,15 @@
 import Kernels
 import Support
 
-// Samples of maps at given places.
+// Samples of maps at given coordinates.
 
 extension Tensor {
   public enum SampleMode: Sendable { case bilinear, nearest }
 
-  /// What a grid of places sees: (n, c, h, w) by (n, H, W, 2) gives (n, c, H, W), and
-  /// (n, c, d, h, w) by (n, D, H, W, 3) gives (n, c, D, H, W). Coordinates, the last dimension's
-  /// first, are −1 and 1 at the edges of the map, or with `alignCorners` at its outermost elements.
+  /// Samples a map at a grid of coordinates: (n, c, h, w) and (n, H, W, 2) give (n, c, H, W), and
+  /// (n, c, d, h, w) and (n, D, H, W, 3) give (n, c, D, H, W). Coordinates, starting with the last
+  /// dimension's, are −1 and 1 at the edges of the map, or with `alignCorners` at the centres of
+  /// its outermost elements.
   public func gridSampled(
     _ grid: Tensor, _ mode: SampleMode = .bilinear, border: Bool = false, alignCorners: Bool = false
   ) throws -> Tensor {
@@ -66,7 +67,7 @@ private struct SampleCall {
   private var places: Int { Shape.count(size) }
   private var isEmpty: Bool { shape[0] == 0 || shape[1] == 0 || places == 0 }
 
-  /// Lanes of a point as kernels see it: channels-last maps as they are, the few channels of
+  /// Lanes of a point as kernels see it: channels-last maps in their layout, the few channels of
   /// images together.
   private func lanes(_ dtype: DType) -> Int {
     if dtype == .f64 { return shape[1] }
@@ -104,7 +105,7 @@ private struct SampleCall {
     return result
   }
 
-  /// A gradient of the result as kernels read it.
+  /// A gradient of the result in the kernels' layout.
   func points(_ g: Value) throws -> Value {
     isEmpty ? g : try g.converted(to: layout).points(lanes(g.dtype))
   }

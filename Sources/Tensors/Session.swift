@@ -2,25 +2,24 @@ import CVector
 import Kernels
 import Support
 
-/// What an owner of tensors has for itself: a tape, sums that wait, the work and the memory that
-/// it may use, random numbers. Two owners in one process do not see each other; the kernels'
-/// threads and idle memory they share.
+/// The state of one owner of tensors: a tape, pending sums, limits of work and memory, random
+/// numbers. Two owners in one process are independent; they share only the kernels' threads and
+/// idle memory.
 ///
-/// Each thread has one session at a time: the one that ``use(_:)`` has made current, else one that
-/// all such threads share. One thread at a time may use a session.
+/// Each thread has one current session: the one set by ``use(_:)``, or else a default that all such
+/// threads share. Only one thread at a time may use a session.
 public final class Session {
   let tape = Tape()
   let memory = MemoryAccount()
-  /// Sums over feature maps that wait for company (Sweep.swift).
+  /// Pending sums over feature maps (Sweep.swift).
   var waiting: [WaitingSums] = []
-  /// Where operands of few numbers are put (FewNumbers.swift).
+  /// Buffers for operands of few numbers (FewNumbers.swift).
   let fewNumbers = UnsafeMutablePointer<Float>.allocate(capacity: fewNumbersCapacity)
 
-  /// Units of work that what runs here may still compute; without end unless somebody sets a
-  /// number. See ``Work``.
+  /// The units of work that may still be computed; unlimited by default. See ``Work``.
   public var workLeft = Int.max
   public var random = Philox(seed: 0)
-  /// Measures what runs here; nil when nobody wants to know.
+  /// The profiler; nil while none is running.
   public var profiler: Profiler?
 
   public init() {}
@@ -63,14 +62,14 @@ public final class Session {
     return try body()
   }
 
-  /// Asked before an operator records; nil says always.
+  /// Called before an operator records: whether it should; nil for always.
   public var recordingGate: (() -> Bool)? {
     get { tape.gate }
     set { tape.gate = newValue }
   }
 
-  /// Called between the steps of what may take long in one call: the operators of a backward
-  /// pass, a chain of pending convolutions. What it throws ends the call.
+  /// Called between the steps of a long call: the operators of a backward pass, a chain of pending
+  /// convolutions. An error ends the call.
   public var betweenKernels: (() throws -> Void)? {
     get { tape.betweenKernels }
     set { tape.betweenKernels = newValue }
@@ -79,28 +78,28 @@ public final class Session {
   /// Living entries of the tape.
   public var tapeEntries: Int { tape.count }
 
-  /// All living tensors of the session together stay below this many bytes.
+  /// The limit in bytes on all living tensors of the session.
   public var memoryLimit: Int {
     get { memory.limit }
     set { memory.limit = newValue }
   }
 
-  /// Runs `body` with so many bytes counted as those of tensors: of what it takes elsewhere.
+  /// Runs `body` with this many bytes counted as tensors, for memory that it allocates elsewhere.
   public func reserving<R>(_ bytes: Int, _ body: () throws -> R) throws -> R {
     try Arena.reserve(bytes, for: memory)
     defer { Arena.giveBack(bytes, of: memory) }
     return try body()
   }
-  /// - Throws: where so many bytes, which are no tensor's and are wanted for a moment, would exceed what
-  ///   tensors may take.
+  /// - Throws: if a temporary allocation of this size outside tensors would exceed the limit on
+  ///   tensors.
   public func checkRoom(for bytes: Int) throws { try memory.checkRoom(for: bytes) }
 
-  /// No single tensor may ask for more than this many bytes (2⁴⁰ unless set lower).
+  /// The limit in bytes on a single tensor (2⁴⁰ by default).
   public var largestBlock: Int {
     get { memory.largestBlock }
     set { memory.largestBlock = newValue }
   }
 
-  /// Bytes of the session's living tensors, and how many blocks they are.
+  /// Bytes of the session's living tensors, and the number of blocks.
   public var living: (bytes: Int, blocks: Int) { Arena.living(memory) }
 }

@@ -1,7 +1,7 @@
 import Support
 
-/// Arithmetic on sizes. Everything that comes from a script or a file passes through here
-/// before memory is asked for: products are overflow-checked.
+/// Arithmetic on sizes. Every size from a script or a file passes through here before memory is
+/// allocated; products are checked for overflow.
 enum Shape {
   static func checked(_ shape: [Int]) throws -> [Int] {
     if shape.count > 8 {
@@ -57,7 +57,7 @@ enum Shape {
     return strides
   }
 
-  /// The common shape of operands that broadcast: sizes align from the end, 1 stretches.
+  /// The common shape of operands that broadcast: sizes align from the end, 1 broadcasts.
   static func broadcast(_ a: [Int], _ b: [Int], for name: String) throws -> [Int] {
     if a == b { return a }
     let rank = max(a.count, b.count)
@@ -71,7 +71,7 @@ enum Shape {
       }
       out[d] = x == 1 ? y : x
     }
-    // Both may be views that stand for more numbers than there is memory.
+    // Both may be views of more elements than fit into memory.
     return try checked(out)
   }
 

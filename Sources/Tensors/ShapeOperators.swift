@@ -1,8 +1,8 @@
 import Kernels
 import Support
 
-// Differentiable operators that move or reduce. Dimensions count from 0 and are checked
-// here; a wrong one is an error that names the operator and both sides.
+// Differentiable operators that move or reduce. Dimensions count from 0 and are checked here; an
+// error names the operator and both sides.
 
 extension Tensor {
   private func checked(dim: Int, for name: String) throws -> Int {
@@ -27,7 +27,7 @@ extension Tensor {
     keep ? shape : shape.indices.filter { !dims.contains($0) }.map { shape[$0] }
   }
 
-  /// The sum over `dims` (all when nil), which stay as 1 with `keep`. Integers are summed in f64,
+  /// The sum over `dims` (all if nil), which remain as 1 with `keep`. Integers are summed in f64,
   /// exactly up to 2⁵³.
   public func sum(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
     if !isFloating { return try cast(to: .f64).sum(dims, keep: keep) }
@@ -63,12 +63,12 @@ extension Tensor {
       .multiplied(by: 1 / Double(max(unbiased ? n - 1 : n, 1)))
   }
 
-  /// √variance; where nothing varies the gradient is 0.
+  /// √variance; for constant input the gradient is 0.
   public func deviation(_ dims: [Int]? = nil, keep: Bool = false, unbiased: Bool = false) throws
     -> Tensor
   { try variance(dims, keep: keep, unbiased: unbiased).squareRootOfVariance() }
 
-  /// The largest (smallest) element; its gradient is shared among ties.
+  /// The largest (smallest) element; ties share its gradient.
   public func extremum(_ op: ReductionOperator, _ dims: [Int]? = nil, keep: Bool = false) throws
     -> Tensor
   {

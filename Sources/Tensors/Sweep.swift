@@ -1,9 +1,8 @@
 import Kernels
 
-// Sums over feature maps that wait for company. A gradient asks for several numbers a
-// channel of the same maps (Σg, Σg·f) and, soon after, for a map computed from them: one
-// pass yields all. The sums therefore stay pending until a map that shares an operand with
-// them is stored, or until somebody reads them.
+// Deferred sums over feature maps. A gradient needs several numbers per channel of the same maps
+// (Σg, Σg·f) and, soon after, a map computed from them: one pass gives all. So the sums stay
+// pending until a map that shares an operand with them is stored, or until they are read.
 
 struct WaitingSums {
   weak var sums: Value?
@@ -14,10 +13,10 @@ struct WaitingSums {
 private let leastElements = 1 << 14
 
 extension Value {
-  /// Whether this value is a sum that still waits.
+  /// Whether this value is a pending sum.
   var isWaiting: Bool { if case .channelSums = state { true } else { false } }
 
-  /// Σ over images and pixels, one a channel, shape (1, C, 1, 1), pending; nil when this is no
+  /// Σ over images and pixels, one per channel, shape (1, C, 1, 1), pending; nil if this is not a
   /// large feature map.
   func channelSums() -> Value? {
     guard dtype == .f32, layout == .channelsLast, physicalCount >= leastElements else { return nil }
@@ -33,16 +32,16 @@ extension Value {
     return sums
   }
 
-  /// Computes all sums that still wait: what they refer to would stay in memory.
-  static func settleSums() throws {
+  /// Computes all pending sums, which would otherwise keep maps in memory.
+  static func computePendingSums() throws {
     let session = Session.current
     while let next = session.waiting.last {
       if let sums = next.sums { try sums.materialise() } else { session.waiting.removeLast() }
     }
   }
 
-  /// Computes this value, a map or sums, together with the waiting sums over the same maps.
-  /// False when none joins a map: that is then better computed alone.
+  /// Computes this value, a map or sums, together with the pending sums over the same maps. False
+  /// if none joins a map, which is then better computed separately.
   @discardableResult
   func sweep() throws -> Bool {
     var map: Value?
@@ -67,7 +66,7 @@ extension Value {
       members.append(w)
     }
     if members.isEmpty { return false }
-    // Taken off first: computing an operand may sweep too.
+    // Removed first: computing an operand may sweep too.
     session.waiting.removeAll { w in members.contains { $0.sums === w.sums } }
     let stored = try map.map { try Value.allocate($0.shape, $0.dtype, $0.layout) }
     let sums = try members.map {
@@ -84,6 +83,6 @@ extension Value {
   }
 }
 
-/// More full-size arrays than this in one pass would push each other's pieces out of the
-/// first-level cache.
+/// More full-size arrays than this in one pass would evict each other's pieces from the first-level
+/// cache.
 private let mostMaps = 6

@@ -1,15 +1,13 @@
 import Support
 
-/// The record of what was computed from what: a flat array of entries with counted
-/// references, so that neither recording, walking nor freeing a chain of a million
-/// operations recurses.
+/// The record of operators and their inputs: a flat array of entries with reference counts, so that
+/// recording, traversing and freeing a chain of a million operations does not recurse.
 ///
-/// An entry lives while the tensor it describes does, or while a later entry needs it.
-/// Walk.swift visits the reachable entries from the last to the first and frees what they
-/// saved. A session owns the tape.
+/// An entry lives while its tensor does, or while a later entry needs it. Traversal.swift visits
+/// the reachable entries from last to first and frees their saved values. A session owns the tape.
 final class Tape {
   typealias Backward = (Value) throws -> [Value?]
-  /// Of several results: their gradients, nil for those that nothing was computed from.
+  /// For several results: their gradients, nil for unused ones.
   typealias JointBackward = ([Value?]) throws -> [Value?]
 
   enum Role {
@@ -17,11 +15,11 @@ final class Tape {
     case leaf
     /// The result of an operator.
     case result(Backward)
-    /// An operator with so many results, each of which is a `part`.
+    /// An operator with several results, each of which is a `part`.
     case joint(Int, JointBackward)
-    /// The result with this number of the joint operator that is its only input.
+    /// The result of this index of the joint operator that is its only input.
     case part(Int)
-    /// What was saved is freed.
+    /// The saved values are freed.
     case spent
   }
 
@@ -31,27 +29,27 @@ final class Tape {
     var inputs: [Int] = []
     var role = Role.spent
     weak var leaf: Tensor?
-    /// Who asked for the operator, while somebody measures.
+    /// The operator's caller, under the profiler.
     var origin = Profiler.Origin()
   }
 
   var entries: ContiguousArray<Entry> = []
-  /// Functions that see the gradient of an entry before it goes on; few have any.
+  /// Hooks that see the gradient of an entry before it propagates; few entries have any.
   var hooks: [Int: [GradientHook]] = [:]
   private var free: [Int] = []
-  /// How many entries there have been.
+  /// The number of entries recorded so far.
   private(set) var sequence = 0
   private var doomed: [Int] = []
   private var draining = false
 
-  /// Off while gradients are computed: they are not differentiated again.
+  /// Off while gradients are computed: they cannot be differentiated again.
   var isOn = true
-  /// Asked before an operator records: the host knows whether the running coroutine is
-  /// inside `no_grad`.
+  /// Called before an operator records: the host knows whether the running coroutine is inside
+  /// `no_grad`.
   var gate: (() -> Bool)?
 
-  /// Called between the steps of what may take long in one call: the operators of a backward
-  /// pass, a chain of pending convolutions. What it throws ends the call.
+  /// Called between the steps of a long call: the operators of a backward pass, a chain of pending
+  /// convolutions. An error ends the call.
   var betweenKernels: (() throws -> Void)?
 
   var isRecording: Bool {
@@ -88,7 +86,7 @@ final class Tape {
     record(inputs: inputs, .result(backward))
   }
 
-  /// - Parameter name: what a profile calls the operator; nil for what was called from Lua.
+  /// - Parameter name: the operator's name in a profile; nil if Lua called it.
   func record(inputs: [Int], _ role: Role, name: String? = nil) -> Int {
     for i in inputs { entries[i].references += 1 }
     var entry = Entry()
@@ -100,8 +98,8 @@ final class Tape {
     return append(entry)
   }
 
-  /// Gives up one reference. What an entry saved may hold the last reference to tensors
-  /// whose entries then go too; they queue up here instead of nesting.
+  /// Drops one reference. Values saved by an entry may hold the last reference to tensors whose
+  /// entries then go too; these are queued instead of nesting.
   func release(_ slot: Int) {
     doomed.append(slot)
     if draining { return }

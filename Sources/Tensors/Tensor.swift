@@ -1,9 +1,9 @@
 import Kernels
 import Support
 
-/// A tensor as users hold it: a variable with a value, and perhaps a place on the tape.
+/// A tensor for users: a variable with a value, and possibly an entry on the tape.
 ///
-/// Dimensions count from 0 here; the Lua surface counts from 1.
+/// Dimensions count from 0 here, and from 1 in Lua.
 public final class Tensor {
   var value: Value
   /// The entry on the tape, −1 for none.
@@ -11,9 +11,9 @@ public final class Tensor {
   private(set) var tape: Tape?
   public private(set) var grad: Tensor?
   private var wantsGrad = false
-  /// The operator that took these elements from another tensor (":slice"), if one did. They are a
-  /// value of their own: what is written to them would not reach that tensor.
-  private var takenBy: String?
+  /// The operator that took these elements from another tensor (":slice"), if any. They are a
+  /// separate value: writing to them would not change that tensor.
+  private var takenFrom: String?
 
   init(_ value: Value) { self.value = value }
 
@@ -22,18 +22,18 @@ public final class Tensor {
   public var shape: [Int] { value.shape }
   public var dtype: DType { value.dtype }
   public var count: Int { value.count }
-  /// Bytes that the tensor's own memory takes; 0 while its value is pending.
+  /// Bytes of the tensor's own memory; 0 while its value is pending.
   public var byteCount: Int { value.isStored ? value.physicalCount * dtype.size : 0 }
   public var isLeaf: Bool { node < 0 || wantsGrad }
 
-  /// Whether gradients are wanted for this tensor. Only leaves can be switched.
+  /// Whether this tensor requires a gradient. Only leaves can be changed.
   public var requiresGrad: Bool { node >= 0 }
 
   public func setRequiresGrad(_ on: Bool) throws {
     guard isLeaf else {
       throw LunervError(
         .argument,
-        "requires_grad: only a tensor that was not computed can be switched (use :detach)")
+        "requires_grad: only a leaf can be changed (use :detach)")
     }
     if on, !value.isFloating {
       throw LunervError(
@@ -42,7 +42,7 @@ public final class Tensor {
     if on, node < 0 {
       try value.materialise()
       wantsGrad = true
-      takenBy = nil
+      takenFrom = nil
       put(on: Session.current.tape) { $0.leaf(self) }
     } else if !on, node >= 0 {
       wantsGrad = false
@@ -62,8 +62,8 @@ public final class Tensor {
 
   // MARK: - Recording
 
-  /// The tensor of an operator's result. `backward` yields one gradient for each input in
-  /// order, nil where `needs` is false; it is dropped when nothing wants a gradient.
+  /// The tensor of an operator's result. `backward` returns one gradient per input in order, nil
+  /// where `needs` is false; it is dropped if no input requires a gradient.
   static func result(
     _ value: Value, of inputs: [Tensor], _ backward: @escaping (_ g: Value) throws -> [Value?]
   ) -> Tensor {
@@ -73,7 +73,7 @@ public final class Tensor {
     if inputs.allSatisfy({ $0.tape === tape }) {
       out.put(on: tape) { $0.record(inputs: inputs.map(\.node), backward) }
     } else {
-      // The others want no gradient, or are another session's, for which they are constants.
+      // The others require no gradient, or belong to another session, for which they are constants.
       let kept = inputs.indices.filter { inputs[$0].tape === tape }
       out.put(on: tape) {
         $0.record(inputs: kept.map { inputs[$0].node }) { g in
@@ -89,7 +89,7 @@ public final class Tensor {
     (self.tape, node) = (tape, record(tape))
   }
 
-  /// Forgets how this result was computed.
+  /// Drops the graph of this result.
   func leaveTape() {
     let (tape, node) = (tape, node)
     (self.tape, self.node, wantsGrad) = (nil, -1, false)
@@ -129,8 +129,8 @@ public final class Tensor {
     return Tensor(value)
   }
 
-  /// A tensor over somebody else's raw elements, which are not copied. They must not change, nor go,
-  /// before `giveBack` is called: by whichever thread gives up the last tensor that reads them.
+  /// A tensor over borrowed elements, which are not copied. They must not change, nor be freed,
+  /// before `giveBack` is called, by the thread that releases the last tensor that reads them.
   public static func borrowing(
     _ bytes: UnsafeRawBufferPointer, _ shape: [Int], _ dtype: DType,
     giveBack: @escaping () -> Void
@@ -151,7 +151,7 @@ public final class Tensor {
       Value(shape: shape, dtype: dtype, layout: .contiguous, state: .stored(storage, offset: 0)))
   }
 
-  /// A tensor whose contiguous elements `fill` writes, every one of them.
+  /// A tensor whose contiguous elements `fill` writes completely.
   public static func made(
     _ shape: [Int], _ dtype: DType, fill: (UnsafeMutableRawBufferPointer) throws -> Void
   ) throws -> Tensor {
@@ -196,8 +196,8 @@ public final class Tensor {
     return tensor
   }
 
-  /// An f32 image (1, 3, H, W) and its memory, which holds nothing yet: another thread may
-  /// ``convert(_:to:)`` into it before anyone reads the tensor, and while it is kept alive.
+  /// An f32 image (1, 3, H, W) and its uninitialised memory: another thread may ``convert(_:to:)``
+  /// into it while it is alive, before the tensor is read.
   public static func emptyImage(height: Int, width: Int) throws -> (
     Tensor, UnsafeMutableBufferPointer<Float>
   ) {
@@ -206,7 +206,7 @@ public final class Tensor {
     return (Tensor(value), UnsafeMutableBufferPointer(start: p, count: value.count))
   }
 
-  /// The one way from levels to numbers: level / 255, rounded once.
+  /// The only conversion from levels to numbers: level / 255, rounded once.
   public static func convert(
     _ levels: UnsafeBufferPointer<UInt8>, to pixels: UnsafeMutableBufferPointer<Float>
   ) {
@@ -217,13 +217,13 @@ public final class Tensor {
   /// Every element in logical order.
   public func numbers() throws -> [Double] { try value.numbers() }
 
-  /// The elements, to be read one by one.
+  /// The elements, for reading one by one.
   public func readElements() throws -> TensorElements {
     try Work.charge(count, 2)
     return try TensorElements(value.contiguous())
   }
 
-  /// The first elements in logical order, at most `count`, read where they lie.
+  /// The first elements in logical order, at most `count`, read in place.
   public func first(_ count: Int) throws -> [Double] {
     try value.materialise()
     let strides = value.strides
@@ -280,28 +280,27 @@ public final class Tensor {
 
   // MARK: - In place
 
-  /// Another tensor of the same value, through which gradients flow: what is written to one does not
-  /// reach the other.
+  /// Another tensor of the same value, through which gradients flow: a write to one does not reach
+  /// the other.
   public func another() -> Tensor { Tensor.result(value, of: [self]) { [$0] } }
 
-  /// `part`, made of this tensor's elements by `op`, as users write it after the tensor. Where it has
-  /// all of them as they are it is another tensor, too, so that whether writing to it is an error does
+  /// `part`, taken from this tensor's elements by `op` (named as users write it). If it has all
+  /// elements unchanged, it is still another tensor, so that whether writing to it is an error does
   /// not depend on shapes.
   public func giving(_ part: Tensor, as op: String) -> Tensor {
     let part = part === self ? another() : part
-    part.takenBy = op
+    part.takenFrom = op
     return part
   }
 
-  /// It is a place of its own from here on, whatever it was taken from: a parameter, or what the
-  /// state of a module names.
-  public func settle() { takenBy = nil }
+  /// Makes it separate storage, whatever it was taken from: a parameter, or a module's state.
+  public func settle() { takenFrom = nil }
 
   private func checkOwn(_ name: String) throws {
-    if let takenBy {
+    if let takenFrom {
       throw LunervError(
         .argument,
-        "\(name): what \(takenBy) gives is a value of its own, the tensor it comes from would not "
+        "\(name): \(takenFrom) returns a separate value, so the original tensor would not "
           + "change (assign to that one, x[{ … }] = y, or change a :clone() of this)")
     }
   }
@@ -318,13 +317,13 @@ public final class Tensor {
     )
   }
 
-  /// Writes some elements by `change`, which gets the memory of ``value``, this tensor's alone.
+  /// Writes some elements by `change`, which gets the memory of ``value``, not shared with any
+  /// other tensor.
   ///
-  /// A computed tensor, or one that no gradient flows to, goes on as a new result: `backward` yields
-  /// the gradient of what it was before, and that of `source`, where the elements come from.
-  ///
-  /// - Throws: for a parameter while gradients are recorded, and for a computed tensor while they
-  ///   are not: what was recorded would be wrong.
+  /// A computed tensor, or one without a gradient, becomes a new result: `backward` returns the
+  /// gradient of its previous value, and that of `source`, which the elements come from.
+  /// - Throws: for a parameter while recording, and for a computed tensor while not recording: the
+  ///   graph would be wrong.
   func rewrite(
     _ name: String, from source: Tensor?, _ change: (UnsafeMutableRawPointer, Value) throws -> Void,
     backward: @escaping (_ g: Value) throws -> (() throws -> Value, () throws -> Value)
@@ -349,7 +348,7 @@ public final class Tensor {
     if before >= 0 { current.release(before) }
   }
 
-  /// Gives the tensor another value of the same shape and type.
+  /// Replaces the value by another of the same shape and type.
   public func assign(_ other: Tensor, as name: String = "copy_") throws {
     try checkWritable(name)
     guard other.shape == shape, other.dtype == dtype else {
@@ -363,8 +362,8 @@ public final class Tensor {
     value = next
   }
 
-  /// The contiguous or channels-last memory, this tensor's alone: shared or pending values
-  /// are copied first, so that nobody sees the write who should not.
+  /// The contiguous or channels-last memory, exclusive to this tensor: shared or pending values are
+  /// copied first, so that no other owner sees the write.
   func writableFloats() throws -> UnsafeMutablePointer<Float> {
     try writableBytes().assumingMemoryBound(to: Float.self)
   }
@@ -399,7 +398,7 @@ public final class Tensor {
     }
   }
 
-  /// Normal draws; those beyond ±bound (absolute) are drawn again.
+  /// Normal draws; those beyond ±bound (absolute) are redrawn.
   public func fillNormal(
     _ random: inout Philox, mean: Double, deviation: Double, bound: Double = .infinity
   ) throws {
@@ -409,14 +408,14 @@ public final class Tensor {
         "normal_: expected a finite mean and a finite std of at least 0, got \(mean.printable) and \(deviation.printable)"
       )
     }
-    // Far too wide a deviation would draw for ever before one falls within the bound.
+    // With a far too large deviation, draws would almost never fall within the bound.
     guard deviation <= 100 * bound, abs(mean) - 4 * deviation < bound else {
       throw LunervError(
         .argument,
         "normal_: expected a std of at most 100 times the bound of \(bound.printable), got \(deviation.printable)"
       )
     }
-    // What lies beyond the bound is drawn again: of a wide deviation nearly all.
+    // Draws beyond the bound are redrawn: for a large deviation nearly all.
     try refill("normal_", draws: 1 + 2 * deviation / bound) { p, n in
       random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)
     } f64: { p, n in
@@ -440,7 +439,7 @@ public final class Tensor {
   }
 }
 
-/// Contiguous elements in logical order, as f64, read where they lie.
+/// Contiguous elements in logical order, as f64, read in place.
 public struct TensorElements {
   private let value: Value
   private let memory: UnsafeMutableRawPointer

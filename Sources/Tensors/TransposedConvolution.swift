@@ -2,11 +2,10 @@ import Kernels
 import Support
 
 extension Tensor {
-  /// The transposed convolution of (N, I, H, W) with w (I, O/groups, kh, kw): the gradient by data of
-  /// the convolution that has these weights, and the bias.
-  ///
-  /// - Parameter outputPadding: rows and columns that the result has more, behind its last: which
-  ///   of the sizes that a stride leads from it is.
+  /// The transposed convolution of (N, I, H, W) with w (I, O/groups, kh, kw): the data gradient of
+  /// the convolution with these weights, plus the bias.
+  /// - Parameter outputPadding: additional rows and columns after the last, to select one of the
+  ///   sizes that the stride maps to the input's.
   public func convTranspose2d(
     _ w: Tensor, _ b: Tensor?, _ geometry: ConvolutionGeometry = .init(),
     outputPadding: [Int] = [0]
@@ -46,7 +45,7 @@ extension Tensor {
 }
 
 extension ConvolutionShape {
-  /// The convolution whose gradient by data takes x to the result of a transposed convolution.
+  /// The convolution whose data gradient maps x to the result of a transposed convolution.
   fileprivate static func transposed(
     _ name: String, x: Value, w: Value, b: Value?, _ geometry: ConvolutionGeometry,
     outputPadding: [Int]
@@ -60,7 +59,8 @@ extension ConvolutionShape {
     let groups = geometry.groups
     guard w.shape[0] == x.shape[1] else {
       throw fail(
-        "weight \(Shape.describe(w.shape)) wants \(w.shape[0]) input channels, x has \(x.shape[1])")
+        "weight \(Shape.describe(w.shape)) expects \(w.shape[0]) input channels, x has \(x.shape[1])"
+      )
     }
     guard w.shape[0] % groups == 0 else {
       throw fail("groups: expected a divisor of \(w.shape[0]) input channels, got \(groups)")

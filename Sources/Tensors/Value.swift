@@ -4,23 +4,24 @@ import Support
 /// How a tensor lies in memory. Users see NCHW either way.
 enum Layout { case contiguous, channelsLast }
 
-/// An immutable array of numbers, computed when somebody first reads it.
+/// An immutable array of numbers, computed when it is first read.
 ///
 /// Pointwise operators and convolutions return pending values at once. A pointwise value is
-/// evaluated by its reader: a reduction or a convolution computes it piece by piece and
-/// keeps nothing, anything else stores it. Because values never change, what a gradient or
-/// a pending expression refers to cannot go stale: a tensor that is written in place gets a
-/// new value (or the old one's memory when nobody else holds it).
+/// evaluated by its reader: a reduction or a convolution computes it piece by piece and stores
+/// nothing, any other reader stores it. Values never change, so operands of a gradient or of a
+/// pending expression cannot become stale: a tensor that is written in place gets a new value (or
+/// the old one's memory if it is not shared).
 public final class Value {
   let shape: [Int]
   let dtype: DType
   let layout: Layout
   var state: State
-  /// Pointwise values, convolutions and views made of this one so far, computed or not.
+  /// The number of pointwise values, convolutions and views made from this one so far, computed or
+  /// not.
   var readers = 0
-  /// What convolutions that do not train made of this value as their weights.
+  /// Transformed weights, cached by convolutions that do not train.
   var prepared: PreparedWeights?
-  /// Who asked for a pending value, while somebody measures.
+  /// The caller that made a pending value, under the profiler.
   var origin: Profiler.Origin
 
   enum State {
@@ -29,7 +30,7 @@ public final class Value {
     case convolution(ConvolutionCall)
     /// The inverse of PixelShuffle(s), read in place by convolutions.
     case unshuffled(Value, Int)
-    /// One sum a channel of a feature map, computed with the next pass over the same maps.
+    /// One sum per channel of a feature map, computed with the next pass over the same maps.
     case channelSums(Value)
   }
 
@@ -38,7 +39,7 @@ public final class Value {
     var operands: [Value]
     var p = 0.0, q = 0.0
     var depth: Int
-    /// Convolutions below this value that wait for each other.
+    /// The depth of pending convolutions below this value.
     var nesting = 0
   }
 
@@ -72,7 +73,7 @@ public final class Value {
   var isFloating: Bool { dtype == .f32 || dtype == .f64 }
   var isStored: Bool { if case .stored = state { true } else { false } }
 
-  /// Uninitialised memory for a result; padding lanes are the writer's to zero.
+  /// Uninitialised memory for a result; the writer must zero padding lanes.
   static func allocate(_ shape: [Int], _ dtype: DType, _ layout: Layout = .contiguous) throws
     -> Value
   {
@@ -94,7 +95,7 @@ public final class Value {
   }
 
   func materialise() throws {
-    // A convolution measures itself: what reads it may compute it, too.
+    // A convolution measures itself, from any caller.
     guard let profiler = Session.current.profiler else { return try compute() }
     switch state {
     case .stored, .convolution: return try compute()
@@ -157,7 +158,7 @@ public final class Value {
     return out
   }
 
-  /// Channels-last where that is how feature maps lie: more than a few channels.
+  /// Channels-last, the layout of feature maps: more than a few channels.
   func asFeatureMap() throws -> Value {
     shape.count == 4 && shape[1] > 4 && dtype == .f32 ? try converted(to: .channelsLast) : self
   }
@@ -223,7 +224,7 @@ public final class Value {
     return out
   }
 
-  /// A number without what is behind its point.
+  /// A number without its fraction.
   private static func cut<I: FixedWidthInteger>(_ number: Double) throws -> I {
     if let integer = I(exactly: number.rounded(.towardZero)) { return integer }
     return try integer(number)
@@ -261,7 +262,7 @@ public final class Value {
   /// The same numbers in another type. Floating to integer truncates and saturates.
   func cast(to target: DType) throws -> Value {
     if target == dtype { return self }
-    // What may not fit is looked at one by one.
+    // Values that may not fit are checked one by one.
     try Work.charge(count, target == .f32 || target == .f64 ? 1 : 4)
     let source = try contiguous()
     let out = try Value.allocate(shape, target)

@@ -1,12 +1,12 @@
 import Support
 
-/// What a program that came with a file may still compute (``Session/workLeft``). Operators charge for elements, and for
-/// multiplications and additions, before they run.
+/// The work that a program from a file may still do (``Session/workLeft``). Operators charge for
+/// elements, and for multiplications and additions, before they run.
 public enum Work {
-  /// What an operator costs however small it is: about two microseconds.
+  /// The cost of any operator, however small: about two microseconds.
   public static let call = 1000
 
-  /// - Throws: an error of kind `memory` where less is left; from then on whatever is charged.
+  /// - Throws: an error of kind `memory` if less remains, and for every later charge.
   public static func charge(_ units: Int) throws {
     let session = Session.current
     if session.workLeft == .max { return }
@@ -17,8 +17,8 @@ public enum Work {
     session.workLeft -= units
   }
 
-  /// Runs `body`, which decodes so many symbols by so many models. Both are charged first, and counted
-  /// as the memory that they take meanwhile: 16 bytes a symbol, in arrays.
+  /// Runs `body`, which decodes symbols with models. Both are charged first, and their memory is
+  /// counted meanwhile: 16 bytes per symbol, in arrays.
   public static func decoding<R>(symbols: Int, models: Int = 1, _ body: () throws -> R) throws -> R
   {
     let (bytes, overflows) = symbols.multipliedReportingOverflow(by: 16)
@@ -31,7 +31,7 @@ public enum Work {
     return try Session.current.reserving(bytes, body)
   }
 
-  /// One symbol that Lua asks for.
+  /// One symbol that Lua decodes.
   public static func decodingSymbol() throws { try charge(call) }
 
   /// A call and a product, however large.

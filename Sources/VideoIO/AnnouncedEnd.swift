@@ -51,8 +51,8 @@ enum AnnouncedEnd {
     return length == 0 || length == 0xffff_ffff ? nil : 8 + length
   }
 
-  /// Transport streams are whole packets of 188 bytes, or of 4 or 16 more, each with a sync byte at
-  /// its beginning. A capture may begin within one.
+  /// Transport streams consist of packets of 188 bytes, or of 4 or 16 more, each starting with a
+  /// sync byte. A capture may begin within a packet.
   private static func packets(_ bytes: Bytes) -> Int? {
     for size in [188, 192, 204] {
       let start = (0..<size).first { at in
@@ -60,7 +60,7 @@ enum AnnouncedEnd {
       }
       guard let start else { continue }
       let rest = (bytes.size - start) % size
-      // With more than 188 bytes the sync byte is not the first of them.
+      // In longer packets, the sync byte is not the first byte.
       return rest == 0 || size != 188 ? nil : bytes.size + size - rest
     }
     return nil

@@ -1,10 +1,10 @@
 import CFFmpeg
 
-/// H.264 or H.265 without a container: what a codec needs to give the frames back and nothing
-/// else, so that the size of the file is the size of the video.
+/// H.264 or H.265 without a container: only what a codec needs to decode the frames, so the size of
+/// the file is the size of the video.
 ///
-/// Frames keep their order but not their times. x264's note about itself (some 700 bytes of text
-/// in the first packet, which no decoder reads) is left out.
+/// Frames keep their order but not their times. x264's own message (some 700 bytes of text in the
+/// first packet, which decoders ignore) is left out.
 final class ElementarySink: FrameSink {
   private let file: PendingFile
   private let sink: ByteSink
@@ -54,7 +54,7 @@ final class ElementarySink: FrameSink {
         i += 1
       }
     }
-    // Whatever stands before the first start code belongs to the first unit.
+    // Bytes before the first start code belong to the first unit.
     if starts.isEmpty { return bytes.isEmpty ? [] : [0..<bytes.count] }
     starts[0] = 0
     return zip(starts, starts.dropFirst() + [bytes.count]).map { $0..<$1 }

@@ -2,7 +2,7 @@ import CFFmpeg
 @preconcurrency import Glibc
 import Support
 
-/// libavfilter, loaded when a video needs it. Most do not, and systems without it can still read
+/// libavfilter, loaded only for videos that need it. Most do not; systems without it can still read
 /// those.
 struct FilterLibrary: @unchecked Sendable {
   typealias Graph = OpaquePointer
@@ -46,7 +46,7 @@ struct FilterLibrary: @unchecked Sendable {
     timeBase = try symbol("av_buffersink_get_time_base")
   }
 
-  /// Whether it has a filter of this name: `zscale`, for example, needs another library.
+  /// Whether it has a filter of this name; `zscale`, for example, needs another library.
   func has(_ filter: String) -> Bool { find(filter) != nil }
 }
 
@@ -103,7 +103,7 @@ final class FilterChain {
         nil, graph)
     }
     guard result.code >= 0 else {
-      throw LunervError(.data, "the filter '\(step.name)' cannot be made: \(Libav.text(result))")
+      throw LunervError(.data, "the filter '\(step.name)' cannot be created: \(Libav.text(result))")
     }
     return filter
   }
@@ -112,7 +112,7 @@ final class FilterChain {
     if code < 0 { throw LunervError(.data, "the filter '\(name)' failed: \(Libav.text(code))") }
   }
 
-  /// Hands over a frame, which remains the caller's; nil marks the end.
+  /// Passes a frame in, which remains the caller's; nil marks the end.
   func push(_ frame: UnsafeMutablePointer<AVFrame>?) throws {
     let keepReference: Int32 = 8
     let result = Libav.listening { library.push(source, frame, keepReference) }
@@ -132,6 +132,6 @@ final class FilterChain {
     return true
   }
 
-  /// The unit of the times of the frames that come out.
+  /// The unit of the output frames' times.
   var timeBase: Rational { Rational(library.timeBase(sink)) }
 }

@@ -1,15 +1,14 @@
 import CFFmpeg
 import Support
 
-/// Converts a source's pictures for the later stages, which handle nothing but progressive
-/// BT.709-like RGB: high dynamic range is tone-mapped, wide gamut is narrowed, and fields are
-/// deinterlaced if asked for. Pictures that need none of it pass unchanged.
+/// Converts a source's pictures to progressive BT.709-like RGB for the later stages: tone-maps high
+/// dynamic range, narrows wide gamut, and deinterlaces on request. Other pictures pass unchanged.
 final class FilteredFrames: FrameSource {
   private let source: any FrameSource
   private let deinterlaces: Bool
   private let filtered: UnsafeMutablePointer<AVFrame>
   private var chain: FilterChain?
-  private var hasLooked = false
+  private var hasDecided = false
   private var sourceEnded = false
   private var ownWarnings: [String] = []
 
@@ -53,18 +52,18 @@ final class FilteredFrames: FrameSource {
     }
   }
 
-  /// Decides at the first picture what is applied to all.
+  /// Decides at the first picture which filters apply to all.
   private func look(_ time: FrameTime) throws {
     if source.frame.pointee.interlaced_frame != 0, !deinterlaces {
       warn("the video is interlaced; --deinterlace makes whole frames of its fields")
     }
-    guard !hasLooked else { return }
-    hasLooked = true
+    guard !hasDecided else { return }
+    hasDecided = true
     var steps: [FilterStep] = []
     if deinterlaces {
       guard FilterLibrary.shared?.has("bwdif") == true else {
         throw LunervError(
-          .usage, "--deinterlace needs libavfilter, which is not installed here")
+          .usage, "--deinterlace needs libavfilter, which is not installed")
       }
       steps.append(FilterStep("bwdif", "mode=send_frame:deint=all"))
     }

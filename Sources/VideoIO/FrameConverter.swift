@@ -40,7 +40,7 @@ struct Orientation: Equatable {
   var flippedX = false
   var flippedY = false
 
-  /// Reads a display matrix; nil if it is no right-angle motion.
+  /// Reads a display matrix; nil if it is not a right-angle motion.
   init?(displayMatrix m: UnsafePointer<Int32>) {
     // (x', y') = (m0·x + m3·y, m1·x + m4·y); only signs matter.
     if m[0] != 0, m[4] != 0, m[1] == 0, m[3] == 0 {

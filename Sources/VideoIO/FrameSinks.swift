@@ -2,13 +2,13 @@ import CFFmpeg
 @preconcurrency import Glibc
 import Support
 
-/// Where encoded frames go. Exactly one of `finish` and `abandon` ends it.
+/// The destination of encoded frames. Exactly one of `finish` and `abandon` ends it.
 protocol FrameSink: AnyObject {
-  /// The unit of the times that are stored, in seconds; nil where none are.
+  /// The unit of stored times, in seconds; nil if times are not stored.
   var clock: Rational? { get }
   /// Takes 3 × height × width bytes, shown at `pts` ticks of the writer's time base.
   func write(_ rgb: UnsafePointer<UInt8>, pts: Int64) throws
-  /// Completes the output and gives it its name.
+  /// Completes the output and renames it to its final name.
   func finish() throws
   /// Removes what was written.
   func abandon()
@@ -53,14 +53,14 @@ final class MuxedSink: FrameSink {
     }
     var options: OpaquePointer?
     defer { av_dict_free(&options) }
-    // The index in front: a cut-off copy can still be read.
+    // The index comes first, so a truncated copy can still be read.
     if container != "matroska" { try Libav.set(&options, "movflags", "faststart") }
     try check { avformat_write_header(format, &options) }
   }
 
   deinit { closeFormat() }
 
-  /// Containers have ticks of their own (Matroska: milliseconds).
+  /// Containers have their own ticks (Matroska: milliseconds).
   var clock: Rational? { format?.pointee.streams[0].map { Rational($0.pointee.time_base) } }
 
   func write(_ rgb: UnsafePointer<UInt8>, pts: Int64) throws {
@@ -73,7 +73,7 @@ final class MuxedSink: FrameSink {
     try check { av_write_trailer(format) }
     avio_flush(format.pointee.pb)
     try check(format.pointee.pb?.pointee.error ?? 0)
-    // What is closed is closed, though a signal came.
+    // The descriptor is closed even if a signal interrupted the call.
     try check {
       let code = avio_closep(&format.pointee.pb)
       return code == Libav.interrupted ? 0 : code
@@ -175,7 +175,7 @@ final class PlainSink: FrameSink {
   ) throws {
     guard let data = lunerv_plane(frame, plane) else { return }
     let stride = Int(lunerv_stride(frame, plane))
-    // Rows are padded in memory: pack them, for one write a plane.
+    // Rows are padded in memory; packing them needs one write per plane.
     if row.count != bytes * rows { row = [UInt8](repeating: 0, count: bytes * rows) }
     try row.withUnsafeMutableBytes { packed in
       guard let base = packed.baseAddress else { return }
@@ -210,7 +210,7 @@ final class FolderSink: FrameSink {
     pending = try PendingFile(folder: path, isOurs: Self.isFrameName)
   }
 
-  /// "frame_", five digits or more, ".png": what an earlier run of this sink left.
+  /// "frame_", five digits or more, ".png": the files of an earlier run of this sink.
   static func isFrameName(_ name: String) -> Bool {
     guard name.hasPrefix("frame_"), name.hasSuffix(".png") else { return false }
     let digits = name.utf8.dropFirst(6).dropLast(4)
@@ -230,7 +230,7 @@ final class FolderSink: FrameSink {
       try sink.close()
       written = true
     }
-    guard written else { throw LunervError(.io, "\(path): the PNG encoder gave no image") }
+    guard written else { throw LunervError(.io, "\(path): the PNG encoder returned no image") }
   }
 
   func finish() throws { try pending.publish() }

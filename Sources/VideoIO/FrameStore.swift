@@ -3,10 +3,9 @@ import Support
 
 /// Equal blocks of bytes, the first ones in memory, the rest in an unlinked temporary file.
 ///
-/// Filled once in order (``space()``, then ``commit()``), then ``seal()``ed and read. The file
-/// is written with `pwrite`, so a full disk is an error and never a fault in a mapping; it is
-/// mapped only when it is complete. No name points to it, so nothing is left behind whatever
-/// becomes of the process.
+/// Filled once in order (``space()``, then ``commit()``), then ``seal()``ed and read. The file is
+/// written with `pwrite`, so a full disk is an error and never a fault in a mapping; it is mapped
+/// once it is complete. It has no name, so nothing remains when the process ends.
 final class FrameStore {
   let blockBytes: Int
   private(set) var count = 0
@@ -15,7 +14,7 @@ final class FrameStore {
   private let folder: String
   private let pageMask: Int
   private var inMemory: [UnsafeMutableRawPointer] = []
-  /// Where the next block is written by the caller; handed to `inMemory` or to the file.
+  /// The buffer for the caller's next block; moved to `inMemory` or written to the file.
   private var scratch: UnsafeMutableRawPointer?
   private var file: Descriptor?
   private var mapping: UnsafeMutableRawPointer?
@@ -25,7 +24,7 @@ final class FrameStore {
 
   /// - Parameters:
   ///   - memoryBytes: blocks beyond this go to the file.
-  ///   - folder: where the file is made.
+  ///   - folder: where the file is created.
   init(blockBytes: Int, memoryBytes: Int, folder: String) {
     self.blockBytes = blockBytes
     self.folder = folder
@@ -39,11 +38,11 @@ final class FrameStore {
     if let mapping { munmap(mapping, mappedBytes) }
   }
 
-  /// Blocks in the file begin on pages, so that each can be dropped for itself.
+  /// Blocks in the file begin on pages, so that each can be dropped separately.
   private var pitch: Int { (blockBytes + pageMask) & ~pageMask }
   private var mappedBytes: Int { (count - inMemory.count) * pitch }
 
-  /// Room for one more block; valid until ``commit()``.
+  /// Space for one more block; valid until ``commit()``.
   func space() throws -> UnsafeMutableBufferPointer<UInt8> {
     if scratch == nil {
       guard posix_memalign(&scratch, 64, max(blockBytes, 64)) == 0 else {
@@ -55,7 +54,7 @@ final class FrameStore {
     return UnsafeMutableBufferPointer(start: bytes, count: blockBytes)
   }
 
-  /// Keeps what was written to ``space()``.
+  /// Stores what was written to ``space()``.
   func commit() throws {
     guard let block = scratch else { return }
     if count < memoryBlocks {
@@ -87,7 +86,7 @@ final class FrameStore {
     free(scratch)
     scratch = nil
     guard let file else { return }
-    // The last block ends on a page too: what is mapped must exist.
+    // The last block is padded to a page: mapped bytes must exist.
     try file.resize(mappedBytes)
     guard let memory = mmap(nil, mappedBytes, PROT_READ, MAP_SHARED, file.number, 0),
       memory != MAP_FAILED
@@ -108,15 +107,15 @@ final class FrameStore {
       start: address?.assumingMemoryBound(to: UInt8.self), count: blockBytes)
   }
 
-  /// Starts reading a block of the file ahead.
+  /// Starts reading a block from the file in advance.
   func prefetch(_ index: Int) {
     guard index >= inMemory.count, let mapping else { return }
     touch(index)
     madvise(mapping + (index - inMemory.count) * pitch, pitch, Int32(MADV_WILLNEED))
   }
 
-  /// Notes a use, and lets the system take back the pages of the block used longest ago.
-  /// A block that someone still reads is only read from the file again.
+  /// Records a use, and lets the system reclaim the pages of the least recently used block. If that
+  /// block is still being read, it is only read from the file again.
   private func touch(_ index: Int) {
     if let place = recent.firstIndex(of: index) { recent.remove(at: place) }
     recent.append(index)
@@ -130,7 +129,7 @@ final class FrameStore {
     if let file = Descriptor.unnamed(in: folder, O_RDWR, mode: 0o600, shownAs: name) { return file }
     var template = Array((folder + "/lunerv-cache-XXXXXX").utf8CString)
     let file = mkstemp(&template)
-    guard file >= 0 else { throw systemError("\(folder): the frame cache cannot be made") }
+    guard file >= 0 else { throw systemError("\(folder): the frame cache cannot be created") }
     _ = fcntl(file, F_SETFD, FD_CLOEXEC)
     unlink(template)
     return Descriptor(path: name, number: file)

@@ -35,12 +35,12 @@ final class ImageFolder: FrameSource {
       }
     }
     guard !files.isEmpty else {
-      throw LunervError(.data, "\(folder): holds no image (png, jpg, bmp, ppm, …)")
+      throw LunervError(.data, "\(folder): contains no image (png, jpg, bmp, ppm, …)")
     }
     self.files = files.sorted(by: naturallyBefore)
     current = try Self.open(folder, self.files[0], options)
     if others > 0 {
-      warnings.append("\(others) \(others == 1 ? "entry" : "entries") that are no images ignored")
+      warnings.append("\(others) \(others == 1 ? "entry" : "entries") that are not images ignored")
     }
   }
 
@@ -78,7 +78,7 @@ final class ImageFolder: FrameSource {
   ) throws -> StreamDecoder {
     var options = options
     options.raw = nil
-    // One picture at a time: threads would only cost the time to start them.
+    // One picture at a time: starting threads would only cost time.
     options.threads = 1
     return try StreamDecoder(
       path: folder.hasSuffix("/") ? folder + name : folder + "/" + name, options: options)

@@ -2,14 +2,14 @@ import CFFmpeg
 @preconcurrency import Glibc
 import Support
 
-/// A demuxer on one file or on standard input ("-"), opened without trusting it.
+/// A demuxer for one untrusted file or standard input ("-").
 ///
-/// Nothing but the named file is ever opened: only the protocols `file` and `pipe` exist,
-/// formats that refer to other files are refused by name before they are parsed, and
-/// demuxers that try to open a second file get an error.
+/// Only the named file is ever opened: only the protocols `file` and `pipe` are allowed, formats
+/// that refer to other files are rejected by name before they are parsed, and demuxers that try to
+/// open a second file get an error.
 final class InputFile {
   let path: String
-  /// libavformat's name, or names with commas: "mov,mp4,m4a,3gp,3g2,mj2".
+  /// libavformat's name, or several, separated by commas: "mov,mp4,m4a,3gp,3g2,mj2".
   private(set) var formatName = ""
   /// Bytes of a regular file.
   private(set) var size: Int?
@@ -19,7 +19,7 @@ final class InputFile {
   private let interruption: Interruption
   private var io: UnsafeMutablePointer<AVIOContext>?
 
-  /// Carries the caller's wish to stop into libav's C callback.
+  /// Passes the caller's request to stop to libav's C callback.
   private final class Interruption {
     let wanted: (@Sendable () -> Bool)?
     init(_ wanted: (@Sendable () -> Bool)?) { self.wanted = wanted }
@@ -39,7 +39,7 @@ final class InputFile {
     self.path = path
     self.options = options
     interruption = Interruption(options.interrupted)
-    // From here on deinit frees whatever exists, also when opening throws.
+    // From here on deinit frees everything, even if opening throws.
     try open()
   }
 
@@ -48,7 +48,7 @@ final class InputFile {
     avio_closep(&io)
   }
 
-  /// Whether the format goes by this name.
+  /// Whether the format has this name.
   func isFormat(_ name: String) -> Bool {
     formatName.split(separator: ",").contains { $0 == name }
   }
@@ -59,12 +59,12 @@ final class InputFile {
     }
   }
 
-  /// Refuses absurd dimensions before anything is allocated for them.
+  /// Rejects absurd dimensions before memory is allocated for them.
   func checkSize(_ width: Int, _ height: Int) throws {
     guard width >= 0, height >= 0, width * height <= options.maxPixels else {
       throw LunervError(
         .memory,
-        "\(path): pictures of \(width)x\(height) are beyond the limit of "
+        "\(path): pictures of \(width)x\(height) exceed the limit of "
           + "\(options.maxPixels) pixels")
     }
   }
@@ -110,7 +110,7 @@ final class InputFile {
     }
     if let name = names.first(where: Self.refusedFormats.contains) {
       throw LunervError(
-        .data, "\(path): format '\(name)' is refused: it may refer to other files or programs")
+        .data, "\(path): format '\(name)' is rejected: it may refer to other files or programs")
     }
     if names.contains("rawvideo"), options.raw == nil {
       throw LunervError(
@@ -150,7 +150,7 @@ final class InputFile {
     var found: UnsafePointer<AVInputFormat>?
     var probed = Libav.listening { av_probe_input_buffer2(io, &found, url, nil, 0, 0) }
     if probed.code >= 0, let name = found?.pointee.name, strcmp(name, "image2") == 0 {
-      // Chosen by the name; the content alone leads to a format that reads one image.
+      // Chosen by name; the content alone would select a format that reads one image.
       found = nil
       probed = Libav.listening { av_probe_input_buffer2(io, &found, "", nil, 0, 0) }
     }
@@ -174,7 +174,7 @@ final class InputFile {
   }
 
   private func findStreams(_ format: UnsafeMutablePointer<AVFormatContext>) throws {
-    // Probing decodes a little; it gets the same limit.
+    // Probing decodes a few frames, with the same limit.
     let count = Int(format.pointee.nb_streams)
     let settings = UnsafeMutablePointer<OpaquePointer?>.allocate(capacity: max(count, 1))
     settings.initialize(repeating: nil, count: max(count, 1))

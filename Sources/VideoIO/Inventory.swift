@@ -1,13 +1,13 @@
 import CFFmpeg
 
-/// What the installed libav can do.
+/// The capabilities of the installed libav.
 public enum Inventory {
-  /// "4.4.2-0ubuntu0.22.04.1": the release that libavutil belongs to.
+  /// "4.4.2-0ubuntu0.22.04.1": the release of libavutil.
   public static var version: String {
     av_version_info().map { String(cString: $0) } ?? "unknown"
   }
 
-  /// Whether libavfilter, which is loaded when a video needs it, is installed.
+  /// Whether libavfilter, which is loaded on demand, is installed.
   public static var hasFilters: Bool { FilterLibrary.shared != nil }
 
   /// Whether there is an encoder of that name: "libx264".

@@ -2,9 +2,9 @@ import CFFmpeg
 @preconcurrency import Glibc
 import Support
 
-/// What every file here needs of libav: quiet logs, texts for codes, owned frames.
+/// Helpers for libav: quiet logs, texts for codes, owned frames.
 enum Libav {
-  /// Installs the log callback, once. libav never prints after this.
+  /// Installs the log callback, once. libav never prints after that.
   static func start() { _ = installed }
 
   private static let installed: Void = {
@@ -23,11 +23,11 @@ enum Libav {
     }
   }()
 
-  /// The last error line of each thread that is inside ``listening(_:)``.
+  /// The last error line of each thread inside ``listening(_:)``.
   private static let lines = Guarded<[pthread_t: String]>([:])
 
-  /// Runs libav calls and returns what they returned with the last error line that they
-  /// logged from this thread, or "".
+  /// Runs libav calls and returns their result with the last error line that they logged on this
+  /// thread, or "".
   static func listening(_ body: () -> Int32) -> (code: Int32, line: String) {
     let thread = pthread_self()
     lines.withLock { $0[thread] = "" }
@@ -36,7 +36,7 @@ enum Libav {
     return (code, line)
   }
 
-  /// Calls again what a signal cut short: libav gives up where a file is opened then.
+  /// Repeats a call that a signal interrupted while it opened a file: libav gives up then.
   static func uninterrupted(_ body: () -> Int32) -> Int32 {
     while true {
       let code = body()
@@ -44,8 +44,8 @@ enum Libav {
     }
   }
 
-  /// Sets an option. One that is missing for want of memory would go unnoticed: other bytes would be
-  /// written, or files opened that must not be.
+  /// Sets an option, or throws. An option that is lost for lack of memory would go unnoticed: other
+  /// bytes would be written, or forbidden files opened.
   static func set(_ options: inout OpaquePointer?, _ key: String, _ value: String) throws {
     guard av_dict_set(&options, key, value, 0) >= 0 else { throw noMemory("an option of libav") }
   }
@@ -57,7 +57,7 @@ enum Libav {
     return clean(bytes)
   }
 
-  /// The code's text, then the logged line where it says more.
+  /// The code's text, then the logged line if it adds something.
   static func text(_ result: (code: Int32, line: String)) -> String {
     result.line.isEmpty ? text(result.code) : "\(text(result.code)): \(result.line)"
   }
@@ -106,8 +106,8 @@ public struct Rational: Sendable, Hashable, CustomStringConvertible {
     self.denominator = denominator
   }
 
-  /// The closest ratio with terms up to a million; 30000/1001 for 29.97 to two decimals and
-  /// its like (23.976, 59.94), because no camera means 2997/100.
+  /// The closest ratio with terms up to a million. 29.97 becomes 30000/1001, and 23.976 and 59.94
+  /// likewise: no camera uses 2997/100.
   public init(approximating value: Double) {
     for whole in [24.0, 30.0, 48.0, 60.0, 120.0] where abs(value - whole / 1.001) < 0.0006 * whole {
       // 24/1.001 = 23.976, 24 is 0.1 % away: the window is 0.06 %.
@@ -124,15 +124,15 @@ public struct Rational: Sendable, Hashable, CustomStringConvertible {
   /// Numerator over denominator.
   public var value: Double { Double(numerator) / Double(denominator) }
 
-  /// Both terms above zero.
+  /// Both terms are positive.
   public var isPositive: Bool { numerator > 0 && denominator > 0 }
 
-  /// One over it: the time base that counts frames of this rate.
+  /// The reciprocal: the time base that counts frames of this rate.
   public var inverse: Rational { Rational(denominator, numerator) }
 
   public var description: String { "\(numerator)/\(denominator)" }
 
-  /// The ratio divided by a whole number, or nil where that does not fit.
+  /// The ratio divided by an integer; nil if that overflows.
   func divided(by count: Int) -> Rational? {
     var result = AVRational(num: 0, den: 1)
     let (product, overflow) = Int64(denominator).multipliedReportingOverflow(by: Int64(count))
@@ -153,7 +153,7 @@ public struct FrameTime: Sendable, Hashable {
     self.timeBase = timeBase
   }
 
-  /// The nearest microsecond; nil for a number that is no time (NaN, beyond 30,000 years).
+  /// The nearest microsecond; nil if it is not a time (NaN, beyond 30,000 years).
   public init?(seconds: Double) {
     guard seconds.isFinite, abs(seconds) < 1e12 else { return nil }
     self.init(pts: Int64((seconds * 1e6).rounded()), timeBase: Rational(1, 1_000_000))
@@ -168,7 +168,7 @@ public struct FrameTime: Sendable, Hashable {
     av_compare_ts(pts, timeBase.av, other.pts, other.timeBase.av) < 0
   }
 
-  /// The tick of another time base that is nearest; nil where it does not fit 64 bits.
+  /// The nearest tick of another time base; nil if that overflows 64 bits.
   func ticks(of other: Rational) -> Int64? {
     guard timeBase.isPositive, other.isPositive else { return nil }
     let ticks = av_rescale_q(pts, timeBase.av, other.av)

@@ -3,34 +3,33 @@ import Support
 
 /// A file or folder that gets its name only when it is complete.
 ///
-/// It is made under a hidden name beside the target. ``publish()`` moves it into place;
-/// ``discard()``, the end of this object's life and the end of the process remove it.
+/// It is written under a hidden name next to the target. ``publish()`` renames it; ``discard()``,
+/// the end of this object's life and the end of the process remove it.
 final class PendingFile {
   /// The target; links resolved, but not in a work folder.
   let target: String
-  /// Where to write meanwhile.
+  /// The path for writing until then.
   var temporary: String { made.path }
 
   private let made: Temporary
-  /// What an existing folder held at first; replaced when the new files come.
+  /// The content of an existing folder at first, which is replaced when the new files come.
   private let stale: [String]
   private var isPending = true
 
-  /// Makes the temporary file.
+  /// Creates the temporary file.
   init(target: String) throws {
     switch try PathKind(target) {
     case .folder: throw LunervError(.io, "\(target): is a folder")
-    case .other: throw LunervError(.io, "\(target): is no regular file ('-' is standard output)")
+    case .other: throw LunervError(.io, "\(target): is not a regular file ('-' is standard output)")
     case .file, .absent: self.target = Files.destination(target)
     }
     stale = []
     made = try Temporary(.file, in: Files.split(self.target).folder, shownAs: target)
   }
 
-  /// Makes a temporary folder, beside the target or, where that exists, inside it.
-  ///
-  /// - Parameter isOurs: whether an existing target may lose the file of this name. A target
-  ///   that holds anything else is refused.
+  /// Creates a temporary folder: next to the target, or inside it if it exists.
+  /// - Parameter isOurs: whether an existing target may lose the file of this name. A target with
+  ///   any other content is rejected.
   init(folder target: String, isOurs: (String) -> Bool) throws {
     switch try PathKind(target) {
     case .folder:
@@ -38,7 +37,7 @@ final class PendingFile {
       stale = try names(in: target)
       if let other = stale.first(where: { !isOurs($0) }) {
         throw LunervError(
-          .io, "\(target): the folder holds other files ('\(other)'), name a new one")
+          .io, "\(target): the folder contains other files ('\(other)'); choose a new one")
       }
       self.target = Files.destination(target)
       made = try Temporary(.folder, in: self.target, shownAs: target)
@@ -48,13 +47,13 @@ final class PendingFile {
       while trimmed.count > 1, trimmed.hasSuffix("/") { trimmed.removeLast() }
       self.target = trimmed
       made = try Temporary(.folder, in: Files.split(trimmed).folder, shownAs: target)
-    case .file, .other: throw LunervError(.io, "\(target): exists and is no folder")
+    case .file, .other: throw LunervError(.io, "\(target): exists and is not a folder")
     }
   }
 
   deinit { discard() }
 
-  /// Writes through to the disk and gives the file its name.
+  /// Flushes the file to the disk and renames it.
   func publish() throws {
     guard isPending else { return }
     if made.kind == .folder {
@@ -70,8 +69,8 @@ final class PendingFile {
     isPending = false
   }
 
-  /// An existing folder stays: it may be a mount point or someone's current directory. Its files are
-  /// replaced one by one, so that each is an old or a new one whatever happens on the way.
+  /// An existing folder stays: it may be a mount point or someone's current directory. Its files
+  /// are replaced one by one, so each is an old or a new one at any time.
   private func replaceContent(by new: [String]) throws {
     for name in new {
       guard rename(temporary + "/" + name, target + "/" + name) == 0 else {
@@ -97,15 +96,15 @@ final class PendingFile {
 
 }
 
-/// Writes bytes to a file, or to standard output, where a closed pipe is an error and not a signal.
+/// Writes bytes to a file, or to standard output, whose closed pipe is an error and not a signal.
 struct ByteSink {
-  /// nil is standard output.
+  /// Nil for standard output.
   private let file: Descriptor?
 
   /// Standard output.
   init() { file = nil }
 
-  /// A file, written from its beginning; errors speak of `name`.
+  /// A file, written from its beginning; errors name `name`.
   init(path: String, name: String, isNew: Bool = false) throws {
     let flags = O_WRONLY | (isNew ? O_CREAT | O_EXCL : O_TRUNC)
     file = try Descriptor.open(path, flags, shownAs: name)
@@ -124,7 +123,7 @@ struct ByteSink {
     try text.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
   }
 
-  /// Closes a file, and reports what the system had put off until now. Harmless when called twice.
+  /// Closes a file, and reports errors that the system had deferred. Harmless when called twice.
   func close() throws { try file?.close() }
 
   /// 0, or the `errno` of the write that failed.
@@ -147,8 +146,8 @@ struct ByteSink {
     return 0
   }
 
-  /// Blocks the signal for this thread and swallows the one a write may have raised, so that
-  /// the process's own handling stays as it is.
+  /// Blocks the signal for this thread and discards one that a write raised, so the process's own
+  /// handling stays as it is.
   private func withoutSIGPIPE(_ body: () -> Int32) -> Int32 {
     var pipeOnly = sigset_t()
     var before = sigset_t()

@@ -3,7 +3,7 @@
 /// The difference of two frames is the mean absolute difference of their pixels' luma, from 0 to
 /// 255.
 public struct SceneMeter {
-  /// Differences of a frame from the previous one and from the one before that; 0 if there is none.
+  /// Differences of a frame from the previous one and from two frames before; 0 if there is none.
   public struct Change: Sendable, Equatable {
     public var fromLast: Double
     public var fromSecondLast: Double

@@ -30,7 +30,7 @@ final class StreamDecoder: FrameSource {
   /// An intra picture has come. Pictures before it in a capture cannot be decoded.
   private var hasBegun = false
   /// The decoder conceals damage and reports it only in the log.
-  private var tellsByLog = false
+  private var logsDamage = false
   private var nextIsConcealed = false
   private var lastPTS: Int64?
   private var lastStep: Int64?
@@ -120,7 +120,7 @@ final class StreamDecoder: FrameSource {
     if isImage { codec.pointee.err_recognition |= AV_EF_EXPLODE }
     if id == AV_CODEC_ID_FFV1 {
       // Checksum errors are logged, on this thread unless threads decode whole frames.
-      tellsByLog = true
+      logsDamage = true
       codec.pointee.thread_type = FF_THREAD_SLICE
     }
     let opened = Libav.listening { avcodec_open2(codec, decoder, nil) }
@@ -167,7 +167,7 @@ final class StreamDecoder: FrameSource {
     if let read {
       orientation = read
     } else {
-      warn("a rotation that is no right angle is ignored")
+      warn("a rotation that is not a right angle is ignored")
     }
   }
 
@@ -278,7 +278,7 @@ final class StreamDecoder: FrameSource {
 
   /// Records what a successful call logged nevertheless.
   private func listen(_ result: (code: Int32, line: String)) {
-    guard tellsByLog, result.code >= 0, !result.line.isEmpty else { return }
+    guard logsDamage, result.code >= 0, !result.line.isEmpty else { return }
     record(result.line)
     nextIsConcealed = true
   }

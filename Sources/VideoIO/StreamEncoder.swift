@@ -11,7 +11,7 @@ final class StreamEncoder {
     var timeBase = Rational(1, 25)
     var frameRate = Rational(25)
     var threads = 0
-    /// Codec headers go to the container, not into the stream.
+    /// Whether codec headers go to the container, not into the stream.
     var globalHeader = false
     var privateOptions: [(String, String)] = []
   }
@@ -36,7 +36,7 @@ final class StreamEncoder {
       context.pointee.framerate = settings.frameRate.av
       context.pointee.thread_count = Int32(settings.threads)
       context.pointee.sample_aspect_ratio = AVRational(num: 1, den: 1)
-      // No version strings, no random identifiers: same input, same file.
+      // No version strings, no random identifiers: the same input gives the same file.
       context.pointee.flags |= AV_CODEC_FLAG_BITEXACT
       if settings.globalHeader { context.pointee.flags |= AV_CODEC_FLAG_GLOBAL_HEADER }
       PictureMaker.tag(context, settings.pixelFormat, height: height)
@@ -47,7 +47,7 @@ final class StreamEncoder {
       guard opened.code >= 0 else {
         throw LunervError(
           .io,
-          "\(path): the encoder '\(settings.name)' refuses \(width)x\(height): "
+          "\(path): the encoder '\(settings.name)' does not accept \(width)x\(height): "
             + Libav.text(opened))
       }
       picture = try PictureMaker(settings.pixelFormat, width: width, height: height)
@@ -65,7 +65,7 @@ final class StreamEncoder {
     avcodec_free_context(&context)
   }
 
-  /// Looks an encoder up by name.
+  /// Finds an encoder by name.
   static func find(_ name: String, path: String) throws -> UnsafePointer<AVCodec> {
     Libav.start()
     guard let codec = avcodec_find_encoder_by_name(name) else {
@@ -75,8 +75,8 @@ final class StreamEncoder {
     return codec
   }
 
-  /// Encodes a frame of 3 × height × width bytes; `nil` ends the stream. Packets that are
-  /// ready go to `body`, which may take their content over.
+  /// Encodes a frame of 3 × height × width bytes; `nil` ends the stream. Finished packets go to
+  /// `body`, which may take over their content.
   func encode(
     _ rgb: UnsafePointer<UInt8>?, pts: Int64,
     _ body: (UnsafeMutablePointer<AVPacket>) throws -> Void
@@ -102,11 +102,11 @@ final class StreamEncoder {
   }
 }
 
-/// Turns planar RGB into the picture an encoder wants.
+/// Converts planar RGB to an encoder's picture format.
 ///
-/// `rgb24`, `bgr0` and `gbrp` are exact. YUV is limited range, 8 bits, BT.709 from 720 lines
-/// on and else BT.601 (what ``VideoReader`` assumes of untagged video), rounded exactly: three
-/// levels of R, G or B is the most that 4:4:4 changes a pixel; 4:2:0 also averages chroma.
+/// `rgb24`, `bgr0` and `gbrp` are exact. YUV is limited range, 8 bits, BT.709 from 720 lines on and
+/// otherwise BT.601 (as ``VideoReader`` assumes for untagged video), rounded exactly: 4:4:4 changes
+/// R, G or B by at most three levels; 4:2:0 also averages chroma.
 final class PictureMaker {
   let frame: UnsafeMutablePointer<AVFrame>
   private let planar: UnsafeMutablePointer<AVFrame>?
@@ -140,7 +140,7 @@ final class PictureMaker {
     guard let scaler else { throw Libav.noMemory("colour conversion") }
     let table = sws_getCoefficients(Colour.assumedMatrix(height: height))
     sws_setColorspaceDetails(scaler, table, 1, table, 0, 0, 1 << 16, 1 << 16)
-    // deinit frees everything also when the guard above throws.
+    // deinit frees everything, even if the guard above throws.
   }
 
   deinit {
@@ -154,7 +154,7 @@ final class PictureMaker {
     return description.pointee.flags & UInt64(AV_PIX_FMT_FLAG_RGB) == 0
   }
 
-  /// Says in the stream what the colours mean.
+  /// Stores the meaning of the colours in the stream.
   static func tag(
     _ context: UnsafeMutablePointer<AVCodecContext>, _ format: AVPixelFormat, height: Int
   ) {
@@ -219,7 +219,7 @@ final class PictureMaker {
       throw Libav.noMemory("a \(width)x\(height) picture")
     }
     for plane in 0..<Int32(4) {
-      // bgr0's fourth byte reaches the file: it must not be what memory held before.
+      // bgr0's fourth byte reaches the file: it must not be uninitialised memory.
       guard let data = lunerv_plane(frame, plane), plane == 0 else { continue }
       data.update(repeating: 0, count: Int(lunerv_stride(frame, plane)) * height)
     }

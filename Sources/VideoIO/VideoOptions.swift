@@ -110,7 +110,7 @@ public struct VideoOptions: Sendable {
     let (area, overflow) = height.multipliedReportingOverflow(by: width)
     guard !overflow, area <= maxPixels, height <= Int(Int32.max), width <= Int(Int32.max) else {
       throw LunervError(
-        .memory, "\(what) \(width)x\(height) is beyond the limit of \(maxPixels) pixels")
+        .memory, "\(what) \(width)x\(height) exceeds the limit of \(maxPixels) pixels")
     }
   }
 

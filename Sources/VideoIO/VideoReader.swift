@@ -43,7 +43,7 @@ public final class VideoReader {
 
   /// Opens a video and decodes its first picture.
   ///
-  /// Throws `.io` for a file that cannot be opened, `.data` for one that is no video or holds no
+  /// Throws `.io` for a file that cannot be opened, `.data` for one that is not a video or has no
   /// frame, `.argument` and `.usage` for options that do not apply, `.memory` beyond the limits.
   public init(path: String, options: VideoOptions = VideoOptions()) throws {
     try options.validate()
@@ -169,11 +169,11 @@ public final class VideoReader {
     guard framesRead > 0 else {
       throw LunervError(
         .argument,
-        "\(path): the first frame asked for lies behind the end, there are only "
+        "\(path): the first requested frame lies after the end, there are only "
           + "\(position) frames")
     }
     if let last = options.last, last >= position {
-      ownWarnings.append("the last frame asked for lies behind the end, there are only \(position)")
+      ownWarnings.append("the last requested frame lies after the end, there are only \(position)")
     }
   }
 
@@ -183,7 +183,7 @@ public final class VideoReader {
     guard now == uprightSize else {
       throw LunervError(
         .data,
-        "\(path): after \(position - 1) frames of \(uprightSize.width)x\(uprightSize.height) comes "
+        "\(path): after \(position - 1) frames of \(uprightSize.width)x\(uprightSize.height) follows "
           + "one of \(now.width)x\(now.height); all must have one size")
     }
   }

@@ -36,7 +36,7 @@ public enum VideoFormat: String, Sendable, CaseIterable {
     case let other:
       throw LunervError(
         .usage,
-        "\(path): no video is written as '.\(other)'; use .mkv, .mp4, .264, .265, .y4m, "
+        "\(path): videos cannot be written as '.\(other)'; use .mkv, .mp4, .264, .265, .y4m, "
           + ".rgb, a folder or -")
     }
   }
@@ -215,8 +215,8 @@ public final class VideoWriter {
       threads: options.threads)
   }
 
-  /// FFV1 3 has checksums for its slices, but libavcodec splits pictures at least 2×2 unless told
-  /// not to, and cannot avoid it beyond CIF: slices one pixel thin are decoded wrong. Version 1 has
+  /// FFV1 3 has checksums for its slices, but libavcodec splits pictures at least 2×2 unless set
+  /// otherwise, and cannot avoid it beyond CIF: slices one pixel thin are decoded wrong. Version 1 has
   /// no slices.
   private func slicing() -> [(String, String)] {
     let side = min(width, height)
@@ -331,7 +331,7 @@ public final class VideoWriter {
     else {
       throw LunervError(
         .argument,
-        "\(path): a frame of \(width)x\(height) takes 3 bytes a pixel, not "
+        "\(path): a frame of \(width)x\(height) takes 3 bytes per pixel, not "
           + "\(planarRGB.count) bytes in all")
     }
     return base

@@ -40,7 +40,7 @@ import Testing
 
   @Test func aNetworkThatNoBytesHold() throws {
     let scratch = try Scratch()
-    // 36 million parameters, of which 600 bytes tell.
+    // 36 million parameters in 600 bytes.
     let path = try forge(
       scratch,
       """
@@ -120,7 +120,7 @@ import Testing
         local clip = "\\16\\16\\128\\128\\128\\8\\25\\1\\1\\0" .. ("\\0"):rep(7) .. "\\1"
         return { "clip", "decoder", "weights" }, { clip, "nerv@1{}", "" }
       """)
-    try expectRefusal(path, ["section 'clip'", "times of their own"], megabytes: 250, in: scratch)
+    try expectRefusal(path, ["section 'clip'", "individual times"], megabytes: 250, in: scratch)
     let joined = try lunerv(
       scratch,
       [

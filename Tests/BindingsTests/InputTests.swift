@@ -87,7 +87,7 @@ extension RobustnessTests {
       let made = try lunerv(scratch, ["run", script, scratch.path])
       #expect(made.code == 0, "\(made.err)")
       expectOneLine(
-        try regress(scratch["mixed"]), code: 1, "after 2 frames of 32x24 comes one of 36x24")
+        try regress(scratch["mixed"]), code: 1, "after 2 frames of 32x24 follows one of 36x24")
       #expect(names(in: out).isEmpty)
     }
 
@@ -191,7 +191,7 @@ extension RobustnessTests {
       #expect(
         first.hasPrefix("lunerv: \(script):5: Decoder.body[2].conv: conv2d: weight (8, 4, 3, 3)"),
         "\(shapes.err)")
-      #expect(first.hasSuffix("wants 4 input channels in 1 group(s), x has 3"), "\(first)")
+      #expect(first.hasSuffix("expects 4 input channels in 1 group(s), x has 3"), "\(first)")
       #expect(shapes.errorLines.dropFirst().first == "stack traceback:")
       #expect(shapes.err.contains("t.lua:12: in main chunk"), "\(shapes.err)")
 
@@ -249,7 +249,7 @@ extension RobustnessTests {
       names.allSatisfy { $0.hasPrefix("events.") || $0 == "run.json" }
     }
 
-    /// A limit on the file size stands for a full disk; the kernel refuses both in the same way.
+    /// A limit on the file size replaces a full disk; the kernel refuses both in the same way.
     @Test func fullDisk() throws {
       // A checkpoint needs about 300 kB, events less than 2 kB.
       let checkpoint = try regress(try clip(), fileBlocks: 32)

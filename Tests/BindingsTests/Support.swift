@@ -38,7 +38,7 @@ final class Scratch {
   }
 }
 
-/// The names in a folder, hidden ones too, sorted; none where there is no folder.
+/// The names in a folder, including hidden ones, sorted; empty if there is no folder.
 func names(in folder: String) -> [String] {
   guard let stream = opendir(folder) else { return [] }
   defer { closedir(stream) }
@@ -85,7 +85,7 @@ func now() -> Double {
   return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-/// The built command, beside the tests in the same build folder.
+/// The built command, next to the tests in the same build folder.
 enum Program {
   static let path: String = {
     var name = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
@@ -105,11 +105,11 @@ enum Program {
 /// For suites that start the command.
 extension Trait where Self == ConditionTrait {
   static var needsProgram: Self {
-    .enabled(if: Program.isBuilt, "no lunerv beside the tests: build the whole package first")
+    .enabled(if: Program.isBuilt, "no lunerv next to the tests: build the whole package first")
   }
 }
 
-/// What came of a process.
+/// The result of a process.
 struct Outcome {
   /// The exit code; 128 and the signal's number where one ended it.
   var code: Int32
@@ -153,7 +153,7 @@ final class Running {
 
   /// - Parameters:
   ///   - arguments: each without a NUL; as bytes, so that they need not be UTF-8.
-  ///   - fileBlocks: no file may grow beyond so many blocks of 512 bytes.
+  ///   - fileBlocks: no file may grow beyond this many blocks of 512 bytes.
   init(
     _ scratch: Scratch, bytes arguments: [[UInt8]], folder: String? = nil,
     fileBlocks: Int? = nil
@@ -302,7 +302,7 @@ private func chunk(_ name: String, _ body: [UInt8]) -> [UInt8] {
   Array(name.utf8) + little(body.count, 4) + body + (body.count % 2 == 1 ? [0] : [])
 }
 
-/// Silence: a WAV file, which is no video.
+/// Silence: a WAV file, not a video.
 func wav() -> [UInt8] {
   let format =
     little(1, 2) + little(1, 2) + little(8000, 4) + little(8000, 4) + little(1, 2)
@@ -351,7 +351,7 @@ func aviWithSound(_ width: Int, _ height: Int, _ frames: Int) -> [UInt8] {
   return chunk("RIFF", Array("AVI ".utf8) + list("hdrl", headers) + list("movi", movie))
 }
 
-/// What starts a child with the usual signals: a test runner may block some, and children inherit
+/// Starts a child with the usual signals: a test runner may block some, and children inherit
 /// that.
 func standardSignals(_ flags: Int32 = 0) -> posix_spawnattr_t {
   var attributes = posix_spawnattr_t()

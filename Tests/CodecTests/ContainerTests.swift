@@ -115,7 +115,7 @@ import Testing
         #expect(error.kind == .data)
         let expected =
           "header: this file needs level \(bytes[5]) of the format, "
-          + "this is lunerv \(Version.text), which knows \(known): update it"
+          + "lunerv \(Version.text) supports \(known): update it"
         #expect(error.message == expected, "\(name)")
       }
     }
@@ -185,7 +185,7 @@ import Testing
   @Test func whatIsCorrupt() throws {
     let good = try table.encoded()
     #expect(message(good, frames: 309) == "frames 309 to 309 are in no segment")
-    #expect(message(good, frames: 307).contains("308 frames together, but the clip 307"))
+    #expect(message(good, frames: 307).contains("308 frames, but the clip has 307"))
     #expect(message([0]) == "there are no segments")
     #expect(message([1, 0, 1]) == "segment 1 has no frames")
     #expect(message([1, 0xb4, 2, 4]) == "segment 1 has parts 4")

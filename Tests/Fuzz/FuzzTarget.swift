@@ -1,19 +1,19 @@
 import Support
 
-/// Something that is fed with bytes from anywhere.
+/// A fuzzed function of arbitrary bytes.
 ///
-/// It may throw ``LunervError``: that is what bad input is answered with. Whatever else it throws, a
-/// trap, a report of the sanitizer, and ``require(_:_:)`` that does not hold are findings.
+/// It may throw ``LunervError``, the answer to bad input. Other errors, a trap, a report of the
+/// sanitizer, and a ``require(_:_:)`` that does not hold are findings.
 struct FuzzTarget: Sendable {
   let name: String
   let summary: String
-  /// The longest input that is of use, in bytes.
+  /// The longest useful input, in bytes.
   var longest = 4096
   let run: @Sendable ([UInt8]) throws -> Void
-  /// What mutations may put in, between white space.
+  /// Words that mutations may insert, separated by white space.
   var words = ""
-  /// Makes right what a change of bytes has made wrong, such as checksums, which no input would pass
-  /// otherwise.
+  /// Repairs what a change of bytes has broken, such as checksums: otherwise no input would pass
+  /// them.
   var mend: (@Sendable ([UInt8]) -> [UInt8])? = nil
 
   static let all: [FuzzTarget] =
@@ -24,7 +24,7 @@ struct FuzzTarget: Sendable {
   /// Runs the target on one input.
   func feed(_ bytes: [UInt8]) {
     do { try run(bytes) } catch is LunervError {} catch {
-      fatalError("\(name): an error that is no LunervError: \(error)")
+      fatalError("\(name): an error other than LunervError: \(error)")
     }
   }
 }
@@ -36,7 +36,7 @@ func require(
   if try !condition() { fatalError(what()) }
 }
 
-/// Takes an input apart. Where it has ended, zeros follow: every input is a whole one.
+/// Reads an input piece by piece. After its end come zeros, so every input is complete.
 struct FuzzInput {
   private let bytes: [UInt8]
   private(set) var position = 0
@@ -77,7 +77,7 @@ struct FuzzInput {
     (0..<8).reduce(0) { word, _ in word << 8 | UInt64(byte()) }
   }
 
-  /// All that is left.
+  /// The rest.
   mutating func rest() -> [UInt8] {
     defer { position = bytes.count }
     return Array(bytes[min(position, bytes.count)...])

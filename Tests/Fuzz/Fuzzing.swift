@@ -15,7 +15,7 @@ import Support
   private func LLVMFuzzerMutate(_ data: UnsafeMutablePointer<UInt8>, _ size: Int, _ most: Int)
     -> Int
 
-  /// libFuzzer's own mutations, and in all but one of 16 cases what the target mends afterwards.
+  /// libFuzzer's own mutations; in 15 of 16 cases the target repairs the result.
   @_cdecl("LLVMFuzzerCustomMutator")
   public func customMutator(
     _ data: UnsafeMutablePointer<UInt8>, _ size: Int, _ most: Int, _ seed: UInt32
@@ -32,13 +32,13 @@ import Support
 enum Fuzzing {
   /// libFuzzer's callback has no context.
   nonisolated(unsafe) fileprivate(set) static var target: FuzzTarget?
-  /// What libFuzzer starts itself is told the target so.
+  /// The target's name for the processes that libFuzzer starts itself.
   private static let variable = "LUNERV_FUZZ_TARGET"
 
-  /// Whether programs that inputs stand for are printed.
+  /// Whether the programs of inputs are printed.
   static let shows = getenv("LUNERV_FUZZ_SHOW") != nil
 
-  /// Lets the fuzzer see which lines of the library a state runs.
+  /// Lets the fuzzer see the lines of the library that a state runs.
   static func watch(_ lua: LuaState) {
     #if FUZZ
       lunerv_fuzz_watch(lua.main)
@@ -126,7 +126,8 @@ enum Fuzzing {
     }
   }
 
-  /// The corpora of all targets. A folder that belongs to none, or none for a target, is an error.
+  /// The corpora of all targets. A folder without a target, or a target without a folder, is an
+  /// error.
   private static func replayFolder(_ folder: String) -> Never {
     do {
       let folders = try Files.list(folder)
@@ -144,7 +145,7 @@ enum Fuzzing {
           failed = true
         }
         for input in inputs {
-          // Where the process ends, this says at which input.
+          // If the process ends here, this names the input.
           print("\(target.name)/\(input)")
           fflush(stdout)
           target.feed(try Files.read("\(folder)/\(target.name)/\(input)"))

@@ -1,13 +1,13 @@
 import LuaBridge
 
-/// Lua that an input stands for: calls of native functions with arguments as their signatures want
-/// them, and now and then others.
+/// The Lua program of an input: calls of native functions with arguments that fit their signatures,
+/// and occasionally with others.
 struct LuaSource {
   var input: FuzzInput
   var lines: [String] = []
-  /// Expressions that are tensors, most of them.
+  /// Expressions, most of them tensors.
   var tensors: [String]
-  /// One in so many arguments is of another type.
+  /// One in this many arguments is of another type.
   var illTyped = 24
 
   init(_ input: FuzzInput, tensors: [String]) {
@@ -129,7 +129,7 @@ struct LuaSource {
     return "{" + fields.joined(separator: ", ") + "}"
   }
 
-  /// The arguments of a call. Of those that may be left out some are.
+  /// The arguments of a call; some optional ones are left out.
   mutating func arguments(_ parameters: [LuaSignature.Parameter]) -> String {
     var list: [String] = []
     for parameter in parameters {

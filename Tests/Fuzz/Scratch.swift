@@ -1,7 +1,7 @@
 @preconcurrency import Glibc
 import Support
 
-/// A folder of this process alone, for targets whose input is files.
+/// A temporary folder of this process, for targets whose input is files.
 enum Scratch {
   nonisolated(unsafe) private static var path: String?
 

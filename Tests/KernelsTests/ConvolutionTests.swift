@@ -181,10 +181,10 @@ private func check(_ c: Case, seed: Int) {
     let name = "\(c.testDescription) by \(algorithm)"
     #expect(errors[0] < bounds.image, "forward of \(name)")
     #expect(errors[1] < bounds.image, "forward without bias of \(name)")
-    #expect(errors[2] < bounds.image, "gradient by data of \(name)")
-    #expect(errors[3] < bounds.weights, "gradient by weights of \(name)")
+    #expect(errors[2] < bounds.image, "data gradient of \(name)")
+    #expect(errors[3] < bounds.weights, "weight gradient of \(name)")
     #expect(errors[4] < 4e-6, "gradient by bias of \(name)")
-    #expect(alone.values == dw.values, "gradient by weights alone of \(name)")
+    #expect(alone.values == dw.values, "only the weight gradient of \(name)")
     #expect(yLayout.paddingIsZero(y) && dxLayout.paddingIsZero(dx), "padding lanes of \(name)")
     #expect(
       areIntact([xm, gm, wm, bm, y, bare, dx, dw, db, alone]),

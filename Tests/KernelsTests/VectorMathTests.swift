@@ -133,7 +133,7 @@ extension KernelsTests {
         let angle = Measured(
           floats(-4, 4) + floats(upTo: .greatestFiniteMagnitude, step: 20_011),
           { vatan2($0, Vector(repeating: x)) }, { atan2($0, Double(x)) })
-        #expect(angle.ulps < 3, "beside \(x) at \(angle.at)")
+        #expect(angle.ulps < 3, "next to \(x) at \(angle.at)")
       }
       let special: [Float] = [0, -0.0, 1, -1, .infinity, -.infinity, .nan]
       for y in special {

@@ -234,7 +234,7 @@ import Testing
   }
 }
 
-/// Runs `body` on a thread of its own, which the caller must join.
+/// Runs `body` on a separate thread, which the caller must join.
 func background(_ body: @escaping @Sendable () -> Void) throws -> pthread_t {
   final class Job { let body: () -> Void; init(_ body: @escaping () -> Void) { self.body = body } }
   var thread = pthread_t()

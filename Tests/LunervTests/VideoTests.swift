@@ -7,7 +7,7 @@ import Testing
   private static let files =
     #filePath.split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 } + "/lua/files/"
 
-  /// The built command, beside the tests: it runs decoders from files.
+  /// The built command, next to the tests: it runs decoders from files.
   private static let hasProgram: Bool = {
     var name = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
     guard readlink("/proc/self/exe", &name, Int(PATH_MAX)) > 0 else { return false }
@@ -27,7 +27,7 @@ import Testing
     }
   }
 
-  @Test(.enabled(if: hasProgram, "no lunerv beside the tests"), arguments: all)
+  @Test(.enabled(if: hasProgram, "no lunerv next to the tests"), arguments: all)
   func framesAreThoseOfLua(file: String) throws {
     let video = try Video(path: Self.files + file)
     let expected = try reference(file)
@@ -51,7 +51,7 @@ import Testing
     #expect(try video.timestamp(of: 0) == video.timestamps?[0] ?? 0)
   }
 
-  @Test(.enabled(if: hasProgram, "no lunerv beside the tests"))
+  @Test(.enabled(if: hasProgram, "no lunerv next to the tests"))
   func aFileThatOneTrustsIsDecodedHere() throws {
     setenv("LUNERV_DECODER", "/nowhere/lunerv", 1)
     let video = try Video(path: Self.files + "v1.lnv", limits: Limits(isConfined: false))
@@ -60,7 +60,7 @@ import Testing
     #expect(try reference("v1.lnv")[1] == frame)
   }
 
-  @Test(.enabled(if: hasProgram, "no lunerv beside the tests")) func limitsHold() throws {
+  @Test(.enabled(if: hasProgram, "no lunerv next to the tests")) func limitsHold() throws {
     let error = #expect(throws: LunervError.self) {
       let video = try Video(path: Self.files + "v1-forms.lnv", limits: Limits(work: 1000))
       try video.forEach { _, _ in }
@@ -106,7 +106,7 @@ import Testing
     defer { unsetenv("LUNERV_DECODER") }
     let error = #expect(throws: LunervError.self) { try Video(path: Self.files + "v1-forms.lnv") }
     #expect(error?.kind == .io || error?.kind == .data)
-    #expect(error?.message.contains("LUNERV_DECODER: '/nowhere/lunerv' is no program") == true)
+    #expect(error?.message.contains("LUNERV_DECODER: '/nowhere/lunerv' is not a program") == true)
     // Anything else than a lunerv is no decoder process either.
     setenv("LUNERV_DECODER", "/bin/cat", 1)
     #expect(throws: LunervError.self) { try Video(path: Self.files + "v1-forms.lnv") }

@@ -63,7 +63,7 @@ import Testing
   }
 
   /// A file size limit stands in for a disk that fills up half-way, on any file system. In a
-  /// process of its own, which the limit then dies with.
+  /// separate process, which takes the limit with it.
   @Test func failureHalfWayRemovesTheTemporary() async {
     await #expect(processExitsWith: .success) {
       try withTemporaryFolder { folder in
@@ -81,13 +81,13 @@ import Testing
     }
   }
 
-  /// What a killed process leaves: a temporary that nobody has locked.
+  /// The remains of a killed process: a temporary without a lock.
   private func leftOver(in folder: String, isFolder: Bool = false) throws -> String {
     let first = folder + "/first"
     if isFolder {
       try Files.makeDirectories(first)
     } else {
-      try Files.writeAtomically(first, text: "left over")
+      try Files.writeAtomically(first, text: "leftover")
     }
     let status = try #require(Files.status(first))
     let path = folder + "/" + Temporary.name(of: status)

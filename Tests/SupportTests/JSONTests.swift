@@ -94,7 +94,7 @@ import Testing
     #expect(error.message == "invalid JSON at line 3, column 3: expected a value")
     let twice = failure { _ = try JSON.parse(#"{"k":1,"k":2}"#) }
     #expect(
-      twice.message == "invalid JSON at line 1, column 8: key 'k' stands twice in one object")
+      twice.message == "invalid JSON at line 1, column 8: key 'k' occurs twice in one object")
   }
 
   @Test func keysAreComparedByTheirBytes() throws {

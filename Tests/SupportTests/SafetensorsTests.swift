@@ -93,7 +93,7 @@ import Testing
         let short = Safetensors.Item(name: "b", type: .i32, shape: [2], bytes: two)
         #expect(refused([good, good]).contains("two tensors are named 'a'"))
         #expect(refused([good], [("k", ""), ("k", "")]).contains("two metadata keys"))
-        #expect(refused([good, short]).contains("2 bytes came for I32 of shape [2]"))
+        #expect(refused([good, short]).contains("2 bytes were produced for I32 of shape [2]"))
         #expect(refused([good, short]).contains("tensor 'b'; writing '\(path)'"))
         let huge = Safetensors.Item(name: "h", type: .f64, shape: [1 << 40, 1 << 40], bytes: two)
         #expect(refused([huge]).contains("cannot be stored"))
@@ -104,7 +104,7 @@ import Testing
         let minus = Safetensors.Item(name: "m", type: .u8, shape: [-1, -2], bytes: two)
         #expect(refused([minus]).contains("cannot be stored"))
         let meta = Safetensors.Item(name: "__metadata__", type: .u8, shape: [2], bytes: two)
-        #expect(refused([meta]).contains("no tensor can be named"))
+        #expect(refused([meta]).contains("a tensor cannot be named"))
       }
       #expect(try Files.list(folder).isEmpty)
     }
@@ -134,8 +134,8 @@ import Testing
 
   /// Headers that must be rejected, each with a part of the expected message.
   @Test(arguments: [
-    ("[]", "no JSON object"),
-    (" {}", "no JSON object"),
+    ("[]", "not a JSON object"),
+    (" {}", "not a JSON object"),
     ("{}x", "unexpected text"),
     (#"{"a":1}"#, "tensor 'a'"),
     (#"{"a":{"dtype":"U8","shape":[4]}}"#, "'data_offsets'"),
@@ -159,7 +159,7 @@ import Testing
       "ascending"
     ),
     (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,4]}}"#, "takes 3 bytes"),
-    (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "1 bytes behind the last"),
+    (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}}"#, "1 bytes after the last"),
     (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[1,4]}}"#, "leaves a gap"),
     (
       #"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[2],"#
@@ -167,13 +167,13 @@ import Testing
     ),
     (
       #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[0],"#
-        + #""data_offsets":[4,4]}}"#, "stands twice"
+        + #""data_offsets":[4,4]}}"#, "occurs twice"
     ),
     (
       "{\"\u{E9}\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"e\u{301}\":"
         + "{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}", "two tensors"
     ),
-    (#"{"__metadata__":[],"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, "no object"),
+    (#"{"__metadata__":[],"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#, "not an object"),
     (
       #"{"__metadata__":{"k":1},"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#,
       "metadata 'k'"
@@ -229,6 +229,6 @@ import Testing
         #expect(header.entries.reduce(0) { $0 + $1.range.count } == 11)
       }
     }
-    #expect(failure { _ = try parse(good + [0]) }.message.contains("behind the last tensor"))
+    #expect(failure { _ = try parse(good + [0]) }.message.contains("after the last tensor"))
   }
 }

@@ -125,7 +125,7 @@ extension TensorsTests {
     }
 
     /// A failed traversal leaves nothing of its graph, nor the objects held by its hooks.
-    @Test func aFailedWalkFreesTheGraph() throws {
+    @Test func aFailedTraversalFreesTheGraph() throws {
       let entries = Session.current.tapeEntries
       let blocks = Session.current.living.blocks
       for _ in 0..<3 {

@@ -99,7 +99,7 @@ extension TensorsTests {
     @Test func nothingLeaks() throws {
       let entries = Session.current.tapeEntries
       let blocks = Session.current.living.blocks
-      for walked in [true, false] {
+      for traversed in [true, false] {
         let w = try Tensor.leaf([1, 2, 3], [3])
         let y = try Tensor.full(0, [50, 3])
         for i in 0..<50 {
@@ -107,7 +107,7 @@ extension TensorsTests {
           try y.write(row, w.multiplied(by: Double(i)))
         }
         let loss = try y.masked(.full(1, [50, 3], .bool)).sum().adding(y.row(3).sum())
-        if walked {
+        if traversed {
           try loss.backward()
           #expect(try w.grad?.numbers() == [1228, 1228, 1228])
         }

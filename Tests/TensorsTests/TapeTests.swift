@@ -115,7 +115,7 @@ extension TensorsTests {
     @Test func nothingLeaks() throws {
       let entries = Session.current.tapeEntries
       let blocks = Session.current.living.blocks
-      for walked in [true, false] {
+      for traversed in [true, false] {
         let x = try Tensor.leaf([1, 3, 24, 24], seed: 1),
           w = try Tensor.leaf([20, 3, 3, 3], seed: 2)
         let v = try Tensor.leaf([3, 5, 3, 3], seed: 3)
@@ -126,7 +126,7 @@ extension TensorsTests {
         let target = try x.selected(2, (0..<48).map { $0 / 2 }).selected(3, (0..<48).map { $0 / 2 })
         let loss = try out.msSsim(target).adding(out.frequencyLoss(target)).adding(
           out.l1Loss(target))
-        if walked { try loss.backward() }
+        if traversed { try loss.backward() }
         let same = try Tensor.concatenated([out, out], 1).extremum(.maximum, [1])
         _ = try same.softmax(1).matmul(same.permuted([0, 2, 1])).sum()
       }

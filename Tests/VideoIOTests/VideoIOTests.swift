@@ -427,7 +427,7 @@ import Testing
     #expect(error.kind == .data && error.message.contains("5 frames"), "\(error.message)")
   }
 
-  /// Damage anywhere is an error or, where the decoder can tell nothing, a picture; never a trap.
+  /// Damage anywhere is an error or, if the decoder does not notice it, a picture; never a trap.
   @Test func flippedBytesNeverTrap() throws {
     let scratch = try Scratch()
     for name in hasX264 ? ["a.mkv", "a.mp4"] : ["a.mkv"] {
@@ -512,7 +512,7 @@ import Testing
     for name in ["old.mkv", "a.y4m", "a.rgb", "dir/"] {
       let writer = try VideoWriter(path: scratch[name], width: 8, height: 8)
       try writer.write(picture(8, 8, 0))
-      // The target is as it was; the work lies beside it.
+      // The target is unchanged; the new file is next to it.
       #expect(try scratch.contents.filter { !$0.hasPrefix(".") } == ["old.mkv"])
       writer.cancel()
       #expect(failure { try writer.write(picture(8, 8, 0)) }.message.contains("closed"))

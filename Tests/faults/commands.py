@@ -1,5 +1,5 @@
-"""The commands that are made to fail: what they begin with, what they are, what counts of what
-they make. A clip of four frames and a model of some thousand numbers: a run takes half a second."""
+"""The commands that are made to fail: their initial folder, their words, and the results that are
+compared. A clip of four frames and a model of some thousand numbers: a run takes half a second."""
 
 import pathlib
 import re
@@ -15,7 +15,7 @@ short = ["--epochs", "2", "--compress-epochs", "2"]
 
 
 def y4m(width, height, frames, phase=0):
-    """A clip in 4:4:4 that moves and is not flat."""
+    """A moving clip in 4:4:4, without flat areas."""
     parts = [f"YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 C444\n".encode()]
     for frame in range(frames):
         parts.append(b"FRAME\n")
@@ -31,8 +31,8 @@ def script(name):
 
 
 class Plan:
-    """words: the command, in a folder that `prepare` fills; resume: how it is gone on with, the
-    same again unless told otherwise; results: paths whose content counts; quick: whether the quick
+    """words: the command, in a folder that `prepare` fills; resume: how it is resumed (the
+    same again by default); results: paths whose content counts; quick: whether the quick
     sample has it; in_children: whether its processes fail in its place."""
 
     begins = "lunerv: "
@@ -51,7 +51,7 @@ class Plan:
             self.prepare_more(run, folder)
 
     def facts(self, folder, stdout):
-        """What an undisturbed run and one that was resumed have in common."""
+        """The results that an undisturbed run and a resumed one share."""
         facts = {}
         for pattern in self.results:
             for path in sorted(pathlib.Path(folder).glob(pattern)):
@@ -63,32 +63,32 @@ class Plan:
     def is_progress(self, line):
         return self.progress and self.progress.search(line)
 
-    def reason(self, line, told):
+    def reason(self, line, outcome):
         return line
 
     def errors(self, lines):
         return lines
 
-    def tolerates(self, names, told):
-        """Whether a run may end well without these, as it said in a warning."""
+    def tolerates(self, names, outcome):
+        """Whether a run may succeed without these, since it warned about them."""
         return (bool(self.tolerated) and all(n in self.tolerated for n in names)
-                and b"warning: " in told.stderr)
+                and b"warning: " in outcome.stderr)
 
 
 class Several(Plan):
-    def reason(self, line, told):
-        # The last line counts what failed; each has had a line of its own.
-        return line + "\n" + told.stdout.decode(errors="replace")
+    def reason(self, line, outcome):
+        # The last line counts failures; each has its own line.
+        return line + "\n" + outcome.stdout.decode(errors="replace")
 
 
 class Page(Plan):
-    def reason(self, line, told):
-        # What a page leaves out, and why, is said in warnings; the last line is that nothing is left.
-        return told.stderr.decode(errors="replace")
+    def reason(self, line, outcome):
+        # A page's omissions are reported in warnings; the last line says that nothing is left.
+        return outcome.stderr.decode(errors="replace")
 
 
 class Prompt(Plan):
-    """Each line that is read is a program of its own, and has an error of its own."""
+    """Each line of input is a program, and has its own error."""
     begins = "stdin:", "lunerv: "
 
     def errors(self, lines):
@@ -96,7 +96,7 @@ class Prompt(Plan):
 
 
 def file(run, folder, name="file.lnv", *more):
-    """A finished file, without the folder of its making."""
+    """A finished file, without its work folder."""
     run("compress", "clip.y4m", "-o", name, *short, *model, *more)
     shutil.rmtree(folder / (name + ".work"))
 
@@ -169,8 +169,8 @@ def task(name, *more, **given):
 
 
 def over_earlier():
-    """A new run where another one was: begun anew, since what stopped it may have come before it
-    made the folder its own."""
+    """A new run where another one was. It is started again, not resumed: the fault may precede the
+    point at which it owns the folder."""
     plan = task("regress", "--epochs", "2", "--checkpoint-steps", "3", prepare=earlier_run)
     plan.resume = plan.words
     return plan

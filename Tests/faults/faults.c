@@ -1,4 +1,4 @@
-// A library for LD_PRELOAD that makes calls of the system fail, for scripts/faults.
+// A library for LD_PRELOAD that makes system calls fail, for scripts/faults.
 //
 //   FAULT=KIND:N[:on|:every]  the N-th call of a kind fails; "on": and all later ones; "every": all
 //                          whose number N divides
@@ -6,9 +6,8 @@
 //   FAULT_PROGRAM=PATH     only processes of this program count and fail
 //   FAULT_IN=children      only those that the first one starts; without it the first one alone
 //
-// Calls that libc makes inside itself do not come by here, so the calls of stdio are kinds of their
-// own. The layout of the state is read by scripts/faults: a count of kinds, then `struct kind`s,
-// then `struct told`.
+// libc's internal calls do not pass through here, so stdio's calls are separate kinds. scripts/faults
+// reads the layout of the state: a count of kinds, then `struct kind`s, then `struct report`.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -48,7 +47,7 @@ struct kind {
 
 enum { most_names = 16 };
 
-struct told {
+struct report {
   _Atomic uint64_t hits;
   char where[256];                // of the first: the call, who made it
   _Atomic uint64_t made;          // temporary files made by mkstemp, and their names
@@ -58,7 +57,7 @@ struct told {
 struct state {
   uint64_t kinds;
   struct kind kind[KINDS];
-  struct told told;
+  struct report report;
 };
 
 static const char *const names[KINDS] = {
@@ -75,7 +74,7 @@ static int wanted = -1;
 static uint64_t nth;
 static bool stays, repeats;
 
-// MARK: Who calls
+// MARK: Callers
 
 struct range {
   uintptr_t begin, end;
@@ -127,7 +126,7 @@ static int caller_owner(void *address) {
   uintptr_t at = (uintptr_t)address;
   int owner = find_owner(at);
   if (owner >= 0) return owner;
-  // An object that was loaded since.
+  // An object that was loaded later.
   pthread_mutex_lock(&range_mutex);
   dl_iterate_phdr(note_object, NULL);
   pthread_mutex_unlock(&range_mutex);
@@ -135,17 +134,17 @@ static int caller_owner(void *address) {
   return owner >= 0 ? owner : MEMORY_OTHER;
 }
 
-// MARK: Whether to fail
+// MARK: The decision to fail
 
 static __thread bool busy;  // what this library calls itself neither counts nor fails
 
 static void tell(const char *call, void *caller) {
-  if (state->told.hits++) return;
+  if (state->report.hits++) return;
   busy = true;
   Dl_info info = { 0 };
   dladdr(caller, &info);
   const char *object = info.dli_fname ? strrchr(info.dli_fname, '/') : NULL;
-  snprintf(state->told.where, sizeof state->told.where, "%s from %s%s%s+0x%lx", call,
+  snprintf(state->report.where, sizeof state->report.where, "%s from %s%s%s+0x%lx", call,
     object ? object + 1 : "?", info.dli_sname ? " " : "", info.dli_sname ? info.dli_sname : "",
     (unsigned long)((uintptr_t)caller - (uintptr_t)info.dli_fbase));
   busy = false;
@@ -175,7 +174,7 @@ static void *next(const char *name) {
   static __typeof__(&name) real; \
   if (!real) real = (__typeof__(&name))next(#name)
 
-// MARK: Beginning
+// MARK: Start
 
 __attribute__((constructor)) static void begin(void) {
   busy = true;
@@ -228,8 +227,8 @@ static bool no_memory(const char *call, void *caller) {
   return due(caller_owner(caller), call, caller);
 }
 
-// Swift has the frames of its coroutines from malloc, and uses them unseen. What the program's own
-// code takes comes by the other functions.
+// Swift allocates the frames of its coroutines by malloc, and does not check them. The program's
+// own code allocates by the other functions.
 void *malloc(size_t size) {
   int owner = active && !busy ? caller_owner(CALLER) : MEMORY_OTHER;
   if (due(owner == MEMORY_OWN ? MEMORY_SWIFT : owner, "malloc", CALLER)) return errno = ENOMEM, NULL;
@@ -273,7 +272,7 @@ void *mmap64(void *at, size_t size, int protection, int flags, int file, off_t o
 
 // MARK: Reading and writing
 
-// Messages reach the terminal whatever happens.
+// Messages always reach the terminal.
 static bool is_told(int file) { return file == STDERR_FILENO; }
 
 static bool writing_fails(int file, const char *call, void *caller) {
@@ -345,7 +344,7 @@ pid_t waitpid(pid_t process, int *status, int options) {
   return syscall(SYS_wait4, process, status, options, NULL);
 }
 
-// stdio: what is in its buffers is written by libc itself.
+// stdio: libc itself writes its buffers.
 size_t fwrite(const void *bytes, size_t size, size_t count, FILE *stream) {
   NEXT(fwrite);
   if (stream != stderr && (due(WRITE_FULL, "fwrite", CALLER) || due(WRITE_ERROR, "fwrite", CALLER))) {
@@ -391,7 +390,7 @@ int fdatasync(int file) {
   return syscall(SYS_fdatasync, file);
 }
 
-// A file is closed whatever close returns; only of files that were written it says anything.
+// close closes a file whatever it returns; its error matters only for written files.
 int close(int file) {
   struct stat found;
   int flags = fcntl(file, F_GETFL);
@@ -427,7 +426,7 @@ int linkat(int from_folder, const char *from, int to_folder, const char *to, int
 
 static int open_at(int folder, const char *path, int flags, mode_t mode, void *caller) {
   if (due(OPEN_ERROR, "open", caller)) return errno = EMFILE, -1;
-  // libav, which opens an MP4 twice by itself, gives up there; files on a disk open uninterrupted.
+  // libav gives up here on MP4, which it opens twice itself; files on a disk open uninterrupted.
   bool is_own = active && !busy && caller_owner(caller) == MEMORY_OWN;
   if (is_own && due(INTERRUPT, "open", caller)) return errno = EINTR, -1;
   return syscall(SYS_openat, folder, path, flags, mode);
@@ -475,9 +474,9 @@ int mkstemp(char *template) {
   FAIL(OPEN_ERROR, "mkstemp", EMFILE, -1);
   int file = real(template);
   if (file >= 0 && active) {
-    uint64_t place = state->told.made++;
+    uint64_t place = state->report.made++;
     if (place < most_names)
-      snprintf(state->told.names[place], sizeof state->told.names[place], "%s", template);
+      snprintf(state->report.names[place], sizeof state->report.names[place], "%s", template);
   }
   return file;
 }
@@ -507,7 +506,7 @@ int remove(const char *path) {
 
 // MARK: Clocks, chance, threads, processes
 
-// From the n-th look on, the wall clock stands ten years off; the monotonic one goes on.
+// From the n-th call on, the wall clock is ten years off; the monotonic one is unchanged.
 static time_t jump(const char *call, void *caller) {
   bool before = stays;
   stays = true;

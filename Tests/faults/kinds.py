@@ -1,4 +1,4 @@
-"""The kinds of faults that faults.c knows, and what a run may say of each."""
+"""The kinds of faults in faults.c, and the errors that a run may report for each."""
 
 import re
 import signal
@@ -6,8 +6,8 @@ import struct
 
 
 class Kind:
-    """always: a point tried besides the sample ("1:on"); stays: from the point on all calls fail;
-    harmless: the run goes on as if nothing had happened; ends: signals by which a library may end the
+    """always: a point tried in addition to the sample ("1:on"); stays: from the point on all calls fail;
+    harmless: the run is unaffected; ends: signals by which a library may end the
     process (files stay whole, and resuming works); leaves: what cannot be removed stays; reason: what
     the line must name."""
 
@@ -17,7 +17,7 @@ class Kind:
         self.harmless, self.ends, self.leaves = harmless, ends, leaves
 
 
-# What any error of reading and writing may be told as.
+# What any error of reading and writing may be reported as.
 broken = r"input/output error|I/O error|cannot|could not|not all could be written"
 
 kinds = {k.name: k for k in (
@@ -30,7 +30,7 @@ kinds = {k.name: k for k in (
     Kind("sync-error", broken),
     Kind("close-error", broken),
     Kind("rename-error", broken),
-    # Where files cannot be linked there is another way.
+    # Where files cannot be linked, there is another way.
     Kind("link-error", "", always="1:on", harmless=True),
     Kind("open-error", r"too many open files|cannot", always="1:on"),
     Kind("folder-error", r"cannot|too many open files|no space left|input/output error", leaves=True),
@@ -41,37 +41,37 @@ kinds = {k.name: k for k in (
     Kind("thread", r"thread|resource temporarily|not enough memory|cannot", always="1:on"),
     Kind("process", r"process|resource temporarily|cannot|popen", always="1:on"),
     Kind("memory-own", r"memory"),
-    # Swift's runtime ends a process that finds no memory, and writes through null in places.
+    # Swift's runtime ends a process without memory, and writes through null in places.
     Kind("memory-swift", r"memory", ends=(-signal.SIGABRT, -signal.SIGSEGV)),
     Kind("memory-video", r"memory|cannot"),
-    # FFTW asserts, C++ throws; x264 says so itself before it fails.
+    # FFTW asserts, C++ throws; x264 prints its own message before it fails.
     Kind("memory-math", r"memory|cannot", ends=(-signal.SIGABRT,)),
     Kind("memory-other", r"memory|cannot|refuses", ends=(-signal.SIGABRT,)),
 )}
 
-# Where this line is not a run's last word on why it ended.
+# Kinds whose last line is not the reason of the end.
 aside = re.compile(r"^(warning|note): ")
 
 
-def unclear(kind, told, plan):
-    """Why what a run said on stderr is not one clear line; None where it is."""
-    code, stderr = told.returncode, told.stderr.decode(errors="replace")
+def unclear(kind, outcome, plan):
+    """Why the stderr of a run is not one clear line; None if it is."""
+    code, stderr = outcome.returncode, outcome.stderr.decode(errors="replace")
     lines = [line for line in stderr.splitlines() if line and not aside.match(line)]
     lines = [line for line in lines if not plan.is_progress(line)]
     if code == 0:
-        return f"it ended well and said {lines}" if lines else None
+        return f"it succeeded and printed {lines}" if lines else None
     if code == -signal.SIGSEGV and code in kind.ends:
         return None
     if code != 1 and code not in kind.ends:
         return f"exit code {code}, not 1: {lines}" if isinstance(code, int) and code > 0 else None
     if kind.name.startswith("memory-"):
-        lines = lines[-1:]  # after what the library says
+        lines = lines[-1:]  # after the library's own messages
     lines = plan.errors(lines)
     if len(lines) != 1:
         return f"{len(lines)} lines: {lines}"
     if not lines[0].startswith(plan.begins):
-        return f"not the program's own words: {lines}"
-    if not kind.reason.search(plan.reason(lines[0], told)):
+        return f"not the program's message: {lines}"
+    if not kind.reason.search(plan.reason(lines[0], outcome)):
         return f"no reason: {lines}"
     return None
 
@@ -86,8 +86,8 @@ def counts(state):
     return found
 
 
-def told(state):
-    """How many calls failed, where the first did, and the temporary files made by mkstemp."""
+def read_state(state):
+    """The number of failed calls, the place of the first, and the temporary files made by mkstemp."""
     number, = struct.unpack_from("<Q", state)
     at = 8 + 32 * number
     hits, where, made = struct.unpack_from("<Q256sQ", state, at)

@@ -1,4 +1,4 @@
-"""Whether files are whole, and nothing half written stays."""
+"""Checks that files are complete, and that no partial ones remain."""
 
 import functools
 import json
@@ -9,19 +9,19 @@ import subprocess
 
 
 def files(folder):
-    """The paths of all files in a folder, from there."""
+    """The paths of all files in a folder, relative to it."""
     return sorted(str(p.relative_to(folder)) for p in pathlib.Path(folder).rglob("*")
                   if p.is_file() or p.is_symlink())
 
 
 def temporaries(folder):
-    """What no run may leave."""
+    """Files that no run may leave."""
     return [str(p.relative_to(folder)) for p in sorted(pathlib.Path(folder).rglob("*"))
             if p.name.endswith(".tmp") or p.name.startswith(("lunerv-cache-", ".lunerv-"))]
 
 
 def age(folder):
-    """Makes what a run left a minute older: younger ones might be somebody's."""
+    """Makes the remains of a run a minute older: younger ones may be another process's."""
     for name in temporaries(folder):
         path = pathlib.Path(folder) / name
         before = path.stat().st_mtime - 120
@@ -29,8 +29,8 @@ def age(folder):
 
 
 def problems(folder, before, after, program):
-    """(name, problem) of the files that are neither as before, nor as after, nor whole by
-    themselves; and of those of the user's that are gone. Folders of work are the program's own."""
+    """(name, problem) of the files that are neither unchanged, nor as expected, nor complete by
+    themselves; and of missing files of the user. Work folders are the program's own."""
     folder, before, after = map(pathlib.Path, (folder, before, after))
     for name in files(before):
         if "/" not in name and not (folder / name).exists():
@@ -47,19 +47,19 @@ def problems(folder, before, after, program):
 
 
 def broken(path, data, program):
-    """What is wrong with a file that no earlier run wrote byte by byte; None where it is whole."""
+    """The fault of a file that differs from earlier runs' bytes; None if it is complete."""
     suffix = "events" if ".tfevents." in path.name else path.suffix
     if suffix == ".json":
         try:
             json.loads(data)
         except ValueError as problem:
-            return f"no JSON: {problem}"
+            return f"invalid JSON: {problem}"
     elif suffix == ".safetensors":
         return broken_safetensors(data)
     elif suffix == ".lnv":
-        told = subprocess.run([program, "info", str(path)], capture_output=True)
-        if told.returncode != 0:
-            return told.stderr.decode(errors="replace")
+        outcome = subprocess.run([program, "info", str(path)], capture_output=True)
+        if outcome.returncode != 0:
+            return outcome.stderr.decode(errors="replace")
     elif suffix == "events":
         return broken_records(data)
     elif suffix == ".html":
@@ -133,7 +133,7 @@ def exact(path):
         return without_times(json.loads(data))
     if path.suffix == ".safetensors":
         size, = struct.unpack_from("<Q", data)
-        return data[8 + size:]  # the header tells of seconds
+        return data[8 + size:]  # the header contains seconds
     return data
 
 

@@ -3,7 +3,7 @@
 --
 -- A script is kept as the file that its first comment names, "-- wave.lua: …" or
 -- "-- lunerv run wave.lua CLIP OUT: …", in one folder, so that a later script can require it; the
--- words behind the name are its arguments. A ```text block right behind a script is what it prints.
+-- words after the name are its arguments. A ```text block after a script is its output.
 -- A script that cannot be run is marked ```lua no-run, and a comment in it that begins with
 -- "not run:" says why.
 local commands <const> = require "lunerv.commands"

@@ -1,6 +1,6 @@
--- Calls of every operator that a program in a file can reach, at sizes that grow: what tests of
--- charges, and scripts/bench/charges, go through. Each is { operator or function, what is special
--- about it, the call's arguments }.
+-- Calls of every operator that a program in a file can reach, at increasing sizes, for tests of
+-- charges and scripts/bench/charges. Each is { operator or function, its special case, the
+-- arguments of the call }.
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 
@@ -8,7 +8,7 @@ local calls <const> = {}
 
 local function whole(x) return x:to "i32" end
 
--- Places 1 to `count` of a dimension, mixed up.
+-- Positions 1 to `count` of a dimension, shuffled.
 local function places(count, most) return whole((lv.rand(count) * most):floor() + 1) end
 
 local unary <const> = "abs erf exp expm1 floor gelu hardswish leaky_relu log log1p log2 neg "
@@ -29,7 +29,7 @@ function calls.of_size(n)
   local half = math.max(side // 4, 4)
   local map, image = lv.rand(1, 16, half, half), lv.rand(1, 3, side // 2 + 8, side // 2 + 8)
   local volume = lv.rand(1, 4, 4, half, half)
-  -- A stride of 0, and rows that lie across.
+  -- A stride of 0, and transposed rows.
   local view, across = lv.rand(1, side):expand(side, side), m:t()
 
   for name in unary:gmatch "%S+" do
@@ -160,7 +160,7 @@ function calls.of_size(n)
   return list
 end
 
--- What only tensors have: brackets, writing, losses and quantisers.
+-- Only for tensors: brackets, writing, losses and quantisers.
 local brackets <const> = {
   ["x[…]"] = function(x, key) return x[key] end,
   ["x[…] = y"] = function(x, key, y) x[key] = y return x end,
@@ -202,7 +202,7 @@ function calls.methods(call, x, m)
   call("dropout", "", x, 0.5)
 end
 
--- Decompositions of a matrix, and of many small ones.
+-- Decompositions of one matrix, and of many small ones.
 function calls.decompositions(call, size)
   local m = lv.rand(size, size)
   local positive = m:matmul(m:t()) + lv.eye(size) * size
@@ -217,7 +217,7 @@ function calls.decompositions(call, size)
   call("cholesky", "many", lv.eye(3) + 0 * many)
 end
 
--- Convolutions that each algorithm serves, and shapes that none likes.
+-- Convolutions for each algorithm, and shapes that no fast one supports.
 function calls.convolutions(call, side, half, map, image, volume)
   local function conv(what, x, shape, o)
     call("conv2d", what, x, lv.rand(table.unpack(shape)), nil, o)
@@ -245,7 +245,7 @@ function calls.convolutions(call, side, half, map, image, volume)
   call("conv2d", "f64", map:to "f64", lv.rand(4, 16, 3, 3):to "f64")
   call("conv2d", "of what is pending", map:sin():exp() + 1, lv.rand(16, 16, 3, 3), nil,
     { padding = 1 })
-  -- Recomputed wherever a window looks at it: a call that can be made but once.
+  -- Recomputed for each window that reads it: a call that can be made only once.
   call(function(x, w)
     for _ = 1, 60 do x = x:sin() end
     return x:conv2d(w, nil, { padding = 4 })
@@ -268,7 +268,7 @@ function calls.convolutions(call, side, half, map, image, volume)
   call("conv3d", "strided", volume, lv.rand(4, 4, 1, 3, 3), nil, { stride = 2 })
 end
 
--- Numbers of elements in tensors, lists of such and results.
+-- The number of elements in tensors, lists of tensors, and results.
 local function elements(value, depth)
   if lv.is_tensor(value) then return value:numel() end
   if type(value) ~= "table" or depth > 2 then return 0 end
@@ -277,7 +277,7 @@ local function elements(value, depth)
   return sum
 end
 
--- Runs a call, and computes what it gives.
+-- Runs a call, and computes its result.
 function calls.run(call)
   local f = type(call[1]) == "function" and call[1] or brackets[call[1]] or native[call[1]]
   local results = table.pack(f(table.unpack(call[3], 1, call[3].n)))
@@ -287,7 +287,7 @@ function calls.run(call)
   return results
 end
 
--- The elements that a call was given, and those that it gave.
+-- The number of elements that a call gets and returns.
 function calls.elements(call, results) return elements(call[3], 0), elements(results, 0) end
 
 return calls

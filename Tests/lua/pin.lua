@@ -1,8 +1,8 @@
 -- lunerv run Tests/lua/pin.lua FILE.lnv NAME "FORM": adds a file to those of every form, which
 -- later versions have to decode as this one does. FORM says in a few words what is new about it.
 --
--- It is done once for each form, by the program that first writes it (test_versions.lua tells which
--- form has no file). What is there is never written anew; a fourth word names another program that
+-- Run it once for each form, with the program that first writes it (test_versions.lua lists forms
+-- without a file). Existing files are never rewritten; a fourth word names another program that
 -- wrote the file.
 package.path = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/?.lua;" .. package.path
 local lv <const> = require "lunerv"

@@ -1,7 +1,7 @@
 -- Files of every form ever written, and what they decode to: `files/versions`. Of each NAME.lnv
--- `manifest.json` tells what form it is, and
+-- `manifest.json` has its form, and
 --
---   file         a digest of its bytes: nobody writes a pinned file anew
+--   file         a digest of its bytes: pinned files are never rewritten
 --   symbols      for each segment a digest of its parameters, constants and embeddings. These are
 --                exact, on every machine
 --   sums         of each frame the sum of its numbers, as AVX-512 computes them; other instruction
@@ -25,7 +25,7 @@ function pinned.manifest()
   return lv.json.decode(assert(lv.read_file(pinned.folder .. "/manifest.json")))
 end
 
--- FNV-1a over bytes, goes on from `hash`.
+-- FNV-1a over bytes, continued from `hash`.
 local function digest(bytes, hash)
   hash = hash or 0xcbf29ce484222325
   for at = 1, #bytes, 4096 do
@@ -93,7 +93,7 @@ function pinned.symbols(bytes)
   return list
 end
 
--- All frames below one another, and the sum of each, decoded as anybody decodes a file.
+-- All frames below one another, and the sum of each, decoded as users decode a file.
 function pinned.frames(path)
   local video = assert(lv.codec.open(path))
   local frames, sums = {}, {}

@@ -4,7 +4,7 @@ package.path = folder .. "/?.lua;" .. package.path
 local harness <const> = require "harness"
 local native <const> = require "lunerv.native"
 
--- Every test_NAME.lua beside this file.
+-- Every test_NAME.lua next to this file.
 local all <const> = {}
 for _, name in ipairs(assert(native.list_dir(folder))) do
   all[#all + 1] = name:match "^test_(.*)%.lua$"

@@ -178,7 +178,7 @@ test("batch normalisation follows batches in training, and is its statistics' af
   norm.training = true
   evaluated(norm, x)
   equal(norm.running_mean:tolist()[1] == before[1], false)
-  -- Buffers travel with the state, and are not trained.
+  -- Buffers are stored with the state, and are not trained.
   equal(#norm:parameters(), 2)
   local names = {}
   for i, entry in ipairs(norm:state_dict()) do names[i] = entry[1] end
@@ -202,7 +202,7 @@ test("norms of groups and vectors, with gradients", function()
   raises(function() lv.ones(1, 4):group_norm(3) end, "group_norm: expected groups that divide 4")
 end)
 
-test("dropout drops while gradients are recorded, unless told otherwise", function()
+test("dropout drops while gradients are recorded, by default", function()
   local drop, x = nn.Dropout(0.5), lv.ones(1000)
   lv.seed(3)
   local share = drop(x):gt(0):sum():item()

@@ -18,8 +18,8 @@ bench.sizes.tiny = {
   kinds = { hnerv_boost = { 0.08, 0.1 }, hnerv = { 0.08, 0.1 } },
 }
 
--- A folder with a torch_bench.py for `sh` that notes its arguments and how many steps it is told
--- to do, and takes turns as the real one does: `text` at the end, or at once when it `refuses`.
+-- A folder with a torch_bench.py for `sh` that records its arguments and the requested steps, and
+-- takes turns as the real one does: `text` at the end, or at once when it `refuses`.
 local function torch_folder(text, refuses)
   local folder = harness.folder()
   local script = ([[
@@ -194,7 +194,7 @@ test("kernels are timed for each convolution of the model", function()
   assert(report.kernels(result):find("depthwise", 1, true))
 end)
 
-test("operators that move memory are timed beside its roof", function()
+test("operators that move memory are timed and compared with its roof", function()
   local list = operators.measure(function() end, function(name) return name == "avg_pool2d 2" end)
   equal({ #list, list[1].name }, { 1, "avg_pool2d 2 of 32×720x1280" })
   assert(list[1].forward_gbs > 0 and list[1].gradient_gbs > 0)
@@ -203,7 +203,7 @@ test("operators that move memory are timed beside its roof", function()
   assert(text:find("pad +5.0  50 %% +2.5  25 %%"), text)
 end)
 
-test("every algorithm of a convolution is timed, and a wrong choice is told", function()
+test("every algorithm of a convolution is timed, and a wrong choice is an error", function()
   local list = kernels.shapes()
   local names = {}
   for _, c in ipairs(list) do names[kernels.name(c)] = c end
@@ -333,7 +333,7 @@ test("when time is up, no more turns and no more cases", function()
   }
   equal({ #result.cases, result.left_out }, { 1, { "train hnerv_boost tiny" } })
   assert(result.cases[1].torch.skipped.eager:find("no time left", 1, true))
-  assert(report.text(result):find("left out for want of time (--minutes): train hnerv_boost tiny",
+  assert(report.text(result):find("left out for lack of time (--minutes): train hnerv_boost tiny",
     1, true))
 end)
 
@@ -343,7 +343,7 @@ local function program()
   return pipe:read "l"
 end
 
-test("what is unknown is refused: by lunerv bench as a usage error", function()
+test("unknown names are rejected: by lunerv bench as a usage error", function()
   raises(function() bench.run { size = "99p" } end, "unknown size '99p'", "360p, 720p")
   raises(function() bench.run { model = "nerf" } end, "unknown model 'nerf'", "hnerv_boost")
   raises(function() bench.run { mode = "sleep" } end, "unknown mode 'sleep'", "decode, kernels")

@@ -1,4 +1,4 @@
--- nn.boost: a conditional decoder around somebody's own.
+-- nn.boost: a conditional decoder around a user's own.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local nn <const> = lv.nn
@@ -46,7 +46,7 @@ test("the innermost blocks that enlarge a map are boosted, in place", function()
   equal(model:stored_parameters(), model:parameter_count())
 end)
 
-test("what is boosted computes what is written out", function()
+test("a boosted decoder equals one written by hand", function()
   local model = boosted()
   local t, body = 0.3, model.decoder.body
   local z = model.time(model.position(t))
@@ -120,13 +120,13 @@ test("an error names the place inside the boosted decoder", function()
   raises(function() model(lv.rand(1)) end, "a time as the last argument")
 end)
 
-test("what cannot be boosted is refused", function()
+test("a module that cannot be boosted is an error", function()
   raises(function() nn.boost { decoder = function() end } end, "a module", "function")
   raises(function() nn.boost { decoder = nn.Linear(1, 2), sample = { t = lv.rand(1, 1) } } end,
     "no module in Linear", "blocks")
   local decoder = Tower()
   raises(function() boosted { decoder = decoder, blocks = { decoder.ground } } end,
-    "Linear makes no map")
+    "Linear does not make a map")
   raises(function() boosted { blocks = { nn.Linear(1, 2) } } end, "is not called")
   raises(function() boosted { conditioning = "none" } end, "'tat' or 'adain'")
   raises(function() nn.boost { decoder = decoder, chanels = 3 } end, "'chanels'")
@@ -145,12 +145,12 @@ test("observing lists the calls of a module's parts", function()
   raises(function() decoder:observe(function() error "stopped" end) end, "stopped")
   local last = decoder.head:observe(function() decoder(0.5) end)
   equal(#last, 1)
-  -- Nobody looks on afterwards: what a call made would stay in memory for ever.
+  -- Here nothing stops later: memory of a call would stay for ever.
   decoder(0.5)
   equal(#last, 1)
 end)
 
-test("a module takes another's place, everywhere it stands", function()
+test("a module replaces another everywhere", function()
   local shared = nn.Linear(2, 2)
   local list = nn.List { shared, nn.Sequential { shared, "sin" } }
   local new = nn.Linear(2, 2)

@@ -1,4 +1,4 @@
--- Operators say what they will cost before they run: the budgets of programs in files count on it.
+-- Operators charge their cost before they run: the budgets of programs in files depend on it.
 local calls <const> = require "operator_calls"
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
@@ -12,13 +12,13 @@ local function set(names)
   return known
 end
 
--- Operators that look at a shape alone, or give what they were given.
+-- Operators that only look at a shape, or return their argument.
 local looks <const> = set("detach dim evaluate expand flatten numel reshape size squeeze unsqueeze "
   .. "view straight_through")
--- Those that read no more than they write.
+-- Operators that read no more than they write.
 local picks <const> = set("select slice x[…] index_select gather topk full_like zeros_like "
   .. "ones_like rand_like randn_like fill_ zero_ uniform_ normal_ trunc_normal_ item")
--- Those that write no more than they are given: a part of what they return, or of what they got.
+-- Operators that write no more than they get: a part of their result, or of their arguments.
 local parts <const> = { ["x[…] = y"] = true }
 
 local call_units <const> = 1000
@@ -50,8 +50,8 @@ test("every operator charges for what it reads and writes", function()
   assert(#wrong == 0, table.concat(wrong, "\n"))
 end)
 
-test("an operator that may not run does not", function()
-  -- What waited to be computed is stored once a call has read it: the second time others are asked.
+test("an operator beyond the budget does not run", function()
+  -- A deferred value is stored once a call has read it, so the second call gets others.
   local again = calls.of_size(3000)
   for i, call in ipairs(calls.of_size(3000)) do
     local units = native.work_charged(function() calls.run(call) end)
@@ -65,7 +65,7 @@ test("an operator that may not run does not", function()
   end
 end)
 
-test("what is used up stays used up", function()
+test("an exhausted budget stays exhausted", function()
   local _, message = pcall(native.work_charged, function()
     pcall(lv.zeros, 1 << 20)
     lv.zeros(1)
@@ -74,7 +74,7 @@ test("what is used up stays used up", function()
   equal(lv.zeros(1):item(), 0)
 end)
 
-test("memory for what is no tensor counts", function()
+test("memory outside tensors counts", function()
   local function refused(f, memory)
     local _, message = pcall(native.work_charged, f, nil, memory)
     assert(tostring(message):find("not enough memory", 1, true), tostring(message))

@@ -30,7 +30,7 @@ local function tiny(clip)
   }
 end
 
--- A fitted model, made small.
+-- A fitted model, compressed.
 local function small_model(clip, given)
   local model = tiny(clip)
   lv.train { model = model, clip = clip, epochs = 4 }
@@ -138,11 +138,11 @@ test("entropy minimisation lowers the rate, and the file is what it says", funct
   lv.set_threads(threads)
   local quality = assert(lv.codec.open(path)):evaluate(clip)
   equal(quality.psnr_8bit, file.psnr_8bit)
-  -- What training saw is what the file gives, but for the rounding of its steps.
+  -- The file decodes to what training saw, except for the rounding of its steps.
   near(lv.metrics.evaluate(cem, clip).psnr, file.psnr, 0.05)
 end)
 
-test("what steps aim at and what bits cost can be steered", function()
+test("the target and the price can be steered", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local cem = lv.compress.cem(tiny(clip),
@@ -161,7 +161,7 @@ test("what steps aim at and what bits cost can be steered", function()
   local before = price()
   cem:steer(3)
   near(price() / before, 3, 1e-4)
-  -- What steps estimate of the whole clip: no less than the file takes, bar what it adds.
+  -- The estimate for the whole clip is not below the file's size without overhead.
   for index = 1, #clip do
     local frame = clip:sample(index)
     cem:reconstruct(frame)
@@ -194,7 +194,7 @@ test("bits get dearer while there are more of them than should be by now", funct
   near(price_after(estimate, 2), math.exp(5 / 20 * math.max(excess(0.1), -1)), 0.02)
 end)
 
-test("weights are told by what they started from", function()
+test("weights are coded relative to their initial values", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local cem <const> = small_model(clip)
@@ -242,7 +242,7 @@ test("a parameter knows the random numbers it started from", function()
   equal(parameter.start(origin, layer.weight):tolist(), first:tolist())
   equal(lv.rng_state(), state)
   equal(parameter.origin(lv.ones(3)), nil)
-  -- Among them symbols take no bits to speak of; told by themselves they do.
+  -- Coded relative to them, symbols take almost no bits; coded independently they do.
   local origins <const> = { { origin.state.seed, origin.state.counter } }
   local step <const> = { lv.full(0.001, 1) }
   local told, kind = native.encode_tensors({ first }, step, { origins = origins })
@@ -367,7 +367,7 @@ test("files hold the codes of training, and rounding moves them by one step at m
   near(most, 1, 1e-3)
 end)
 
-test("what fails inside leaves the parameters in their places", function()
+test("an error inside leaves the parameters in place", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local model = tiny(clip)
@@ -480,7 +480,7 @@ test("sound checksums over hostile sections do not help", function()
   with { clip = ("\xff"):rep(30) }
 end)
 
-test("options of a decoder that are not its defaults travel", function()
+test("options of a decoder that are not its defaults are stored", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
   local model = lv.models.hnerv {
@@ -507,7 +507,7 @@ test("a head that makes several pixels of a cell needs a later version of its de
   local again = decoders.build(text, 16, 24, 2)
   equal({ again.config.head_scale, again.config.enc_strides }, { 2, { 2 } })
   raises(function() decoders.build(text:gsub("@2", "@1"), 16, 24, 2) end,
-    "an unknown option, 'head_scale'")
+    "unknown option 'head_scale'")
   raises(function() decoders.build(text:gsub('"head_scale":2', '"head_scale":3'), 16, 24, 2) end,
     "head_scale")
 end)
@@ -554,7 +554,7 @@ test("the commands", function()
   equal(sum, video.bytes)
   commands.eval { path, clip.path, "--json" }
   equal(lv.json.decode(said[#said]).bytes, video.bytes)
-  raises(function() commands.info { clip.path } end, "no .lnv file")
+  raises(function() commands.info { clip.path } end, "not an .lnv file")
   raises(function() commands.eval { path, clip.path, "--frames", "2" } end, "3 frames")
 end)
 
@@ -614,7 +614,7 @@ test("an embedding is priced by what changes from its neighbours", function()
   local codes = lv.arange(1, 16):view(1, 1, 4, 4) * 3
   local alone = cem:embedding_bits(codes):item()
   cem.seen = { at = function(_, index) return index == 1 and codes + 0.2 or nil end }
-  -- What hardly changes costs hardly more than the noise that stands for rounding.
+  -- Almost constant values cost hardly more than the noise that simulates rounding.
   assert(cem:embedding_bits(codes, 2):item() < 0.4 * alone)
   assert(cem:embedding_bits(codes, 4):item() > 0.9 * alone)
 end)

@@ -1,4 +1,4 @@
--- What a file may use while it is decoded, and what becomes of it when it wants more.
+-- The limits on a file while it is decoded, and the errors beyond them.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
@@ -12,8 +12,8 @@ local lunerv <const> = shop.lunerv
 
 local nothing <const> = native.encode_tensors({}, {}, {})
 
--- The bytes of a file with a decoder of one's own that has no weights: `body` is that of its method
--- `forward(t, i, images)`, `more` what else its module says, `o` has height, width, frames, group.
+-- The bytes of a file with a custom decoder without weights: `body` is that of its method
+-- `forward(t, i, images)`, `more` the rest of its module; `o` has height, width, frames, group.
 local function file_of(body, more, o)
   o = o or {}
   local text = ('local lv = require "lunerv"\nlocal C = lv.nn.class "C"\n%s\nfunction C:forward(t, '
@@ -28,7 +28,7 @@ end
 
 local image <const> = "return lv.zeros(1, 3, 12, 20)"
 
--- What goes wrong when the frames of a file are asked for, one after another; nil where all come.
+-- The error when the frames of a file are requested in order; nil if all arrive.
 local function trouble(bytes, given, frames)
   local ok, problem = pcall(function()
     local video <close> = lv.codec.decode(bytes, given)
@@ -44,13 +44,13 @@ local function refused(bytes, expected, given, frames)
   assert(problem:find "^section '" and not problem:find "\n", problem)
 end
 
--- A line that does so many units of work, and a little more.
+-- A line of this many units of work, and a little more.
 local function work(units) return ("lv.zeros(%d):evaluate()"):format(units) end
 
-test("each frame may do what one may, and no frame what two may", function()
+test("each frame has one share, and none has two", function()
   equal(trouble(file_of(work(600000) .. image), { max_work = 1e6 }), nil)
   refused(file_of(work(600000) .. work(600000) .. image), "max_work", { max_work = 1e6 })
-  -- What is left of one is no use to the next.
+  -- The rest of a share is lost for the next frame.
   local growing = "self.n = (self.n or 0) + 1 if self.n == 3 then " .. work(1200000) .. " end "
   refused(file_of(growing .. image), "max_work", { max_work = 1e6 })
 end)
@@ -66,12 +66,12 @@ test("a frame pays for those that it is made from, up to 64 of them", function()
   local o = { frames = 60, group = 60 }
   equal(trouble(file_of(work(900000) .. image, chain, o), { max_work = 1e6 }, { 60, 1 }), nil)
   o = { frames = 80, group = 80 }
-  -- What the first ones leave is there for the last.
+  -- The first frames leave their rest to the last.
   equal(trouble(file_of(work(700000) .. image, chain, o), { max_work = 1e6 }, { 80 }), nil)
   refused(file_of(work(900000) .. image, chain, o), "max_work", { max_work = 1e6 }, { 80 })
 end)
 
-test("each segment may use what a start may", function()
+test("each segment has the share of a start", function()
   local folder <close> = harness.folder()
   local paths = {}
   for i = 1, 3 do
@@ -85,14 +85,14 @@ test("each segment may use what a start may", function()
   refused(bytes, "max_work", { max_work = 5e5 }, { 1 })
 end)
 
-test("garbage is no want of memory", function()
+test("garbage is not a lack of memory", function()
   local garbage = "for _ = 1, 200 do lv.ones(1 << 18):evaluate() end "
   equal(trouble(file_of(garbage .. image), { max_memory = 1 << 23 }), nil)
   local kept = "self.all = {} for i = 1, 200 do self.all[i] = lv.ones(1 << 18):evaluate() end "
   refused(file_of(kept .. image), "not enough memory", { max_memory = 1 << 23 })
 end)
 
--- Decoding goes on behind the symbols that were read: a call that is made once more, when garbage
+-- Decoding continues after the symbols that were read: a call that is repeated, when garbage
 -- has been collected, must not read those that follow.
 test("symbols are read once, wherever memory runs short", function()
   local decoder = [[
@@ -140,14 +140,14 @@ return C]]
   assert(folder)
 end)
 
-test("frames that memory cannot hold are refused at once", function()
+test("frames that memory cannot hold are rejected at once", function()
   local bytes = file_of("while true do end", nil, { height = 1 << 14, width = 1 << 14, frames = 1 })
   refused(bytes, "section 'clip': frames of 16384×16384", { max_memory = 1 << 33 }, { 1 })
   refused(file_of(image), "max_memory", { max_memory = 1000 })
 end)
 
--- Lua that does work where only the clock sees it, or would go on without end.
-test("lists and lengths are what they are", function()
+-- Lua code that works where only the clock measures it, or that would never end.
+test("lists and lengths are checked", function()
   -- A table of 41 entries whose length is 2^40.
   local long = {}
   for k = 0, 40 do long[k + 1] = ("[1 << %d] = 1"):format(k) end
@@ -164,7 +164,7 @@ test("lists and lengths are what they are", function()
     { long .. "table.unpack(t)", "unpack" },
     { long .. "table.insert(t, 1)", "insert" },
     { long .. "lv.nn.MLP(t)", "section '" },
-    -- Rows that are one table.
+    -- Rows that are the same table.
     { many .. "lv.tensor(t)", "values in tables", 1e9 },
     { many .. "lv.tensor(t)", "max_work" },
     { "local s = 'x' for _ = 1, 20 do s = s .. s end local t = {} "
@@ -173,7 +173,7 @@ test("lists and lengths are what they are", function()
     { "local t = {} t[1] = t lv.tensor(t)", "at most 8 dimensions" },
     { "local t = {} for _ = 1, 1000 do t = { t } end lv.tensor(t)", "at most 8 dimensions" },
     { "local t = {} for i = 1, 1 << 22 do t[i] = i end lv.tensor(t)", "max_work" },
-    -- A name that many keys have in common is compared again and again.
+    -- A name that many keys share is compared again and again.
     { "local t, s = {}, 'x' for _ = 1, 22 do s = s .. s end while true do t[#t + 1] = s .. #t end",
       "not enough memory" },
     { "local t = {} for i = 1, 1 << 25 do t[i] = i end", "not enough memory" },
@@ -189,7 +189,7 @@ test("lists and lengths are what they are", function()
   end
 end)
 
-test("modules that are fields of each other end no error's search for its place", function()
+test("modules that are fields of each other do not stall error positions", function()
   local circle = "local a, b = C(), C() a.b, b.a = b, a a.forward = nil "
     .. "function C:fail() error 'lost' end self.a = a "
   refused(file_of(circle .. "lv.nn.Linear(2, 2)(lv.ones(1, 3))" .. image), "section '",
@@ -198,7 +198,7 @@ test("modules that are fields of each other end no error's search for its place"
     .. "return self.inner(lv.ones(1, 3))"), "inner", { max_work = 1e6 })
 end)
 
-test("errors that are no texts end as one line", function()
+test("errors that are not texts end as one line", function()
   for _, case in ipairs {
     { "error(setmetatable({}, { __index = function(_, k) return k end }))",
       "its error is a table" },
@@ -211,7 +211,7 @@ test("errors that are no texts end as one line", function()
   end
 end)
 
--- How a process ends --------------------------------------------------------------------------
+-- Ends of a process ---------------------------------------------------------------------------
 
 -- The processes that decode for this one.
 local function decoders_of_this()
@@ -222,7 +222,7 @@ local function decoders_of_this()
   return list
 end
 
-test("a crash is named as one", function()
+test("a crash is reported as one", function()
   collectgarbage()
   equal(decoders_of_this(), {})
   local bytes = file_of(image, nil, { frames = 5 })
@@ -236,7 +236,7 @@ test("a crash is named as one", function()
     local list = decoders_of_this()
     equal(#list, 1)
     assert(os.execute(("kill -%s %s"):format(signal, list[1])))
-    -- The frame that it was ahead may be there already.
+    -- The frame that it was making ahead may have arrived already.
     local ok, problem
     for i = 2, 4 do
       ok, problem = pcall(video.frame, video, i)
@@ -259,7 +259,7 @@ test("processes end with their videos", function()
   local video = lv.codec.decode(bytes)
   video:close()
   raises(function() video:frame(1) end, "has ended")
-  -- Those that nobody has closed do not pile up.
+  -- Unclosed ones do not accumulate.
   for _ = 1, 40 do lv.codec.decode(bytes):frame(1) end
   local left = #decoders_of_this()
   assert(left <= 16, left)
@@ -267,7 +267,7 @@ test("processes end with their videos", function()
   equal(#decoders_of_this(), 0)
 end)
 
--- Who decodes ---------------------------------------------------------------------------------
+-- Decoders -----------------------------------------------------------------------------------
 
 test("the library's own decoders run without rights too, unless one trusts the file", function()
   local here = arg[0]:match "^(.*)/[^/]*$" or "."
@@ -278,13 +278,13 @@ test("the library's own decoders run without rights too, unless one trusts the f
   local trusted = assert(lv.codec.open(path, { confined = false }))
   equal({ trusted.model ~= nil, #decoders_of_this() }, { true, 1 })
   for i = 1, #there do equal(there:frame(i):tolist(), trusted:frame(i):tolist()) end
-  -- Limits hold for them as well.
+  -- The limits hold for them too.
   local bytes = assert(lv.read_file(path))
   refused(bytes, "max_work", { max_work = 1000 }, { 1 })
   refused(bytes, "memory", { max_memory = 1000 }, { 1 })
 end)
 
-test("weights that no bytes hold are refused before there is room for them", function()
+test("weights that no bytes hold are rejected before memory is reserved", function()
   local zeros, steps = lv.zeros(1200, 1200), lv.tensor { 0.5 }
   local bytes, kind = native.encode_tensors({ zeros }, { steps }, { families = { "gaussian" } })
   assert(#bytes < 100, #bytes)
@@ -310,14 +310,14 @@ test("embeddings of large groups are decoded one by one, in any order", function
       equal(stored:frame(i):eq(frames[i]):amin():item(), 1)
     end
   end
-  -- Lengths of groups that are not there, and numbers that no bytes hold.
+  -- Lengths of missing groups, and numbers that no bytes hold.
   raises(function() native.decode_embeddings("embeddings", ("\1"):rep(40), 1 << 34, { 1, 1 }) end,
     "it ends too early")
   raises(function() native.decode_embeddings("embeddings", ("\1"):rep(40), 1, { 1, 1 << 22 }) end,
     "numbers are more than 40 bytes can hold")
 end)
 
-test("an embedding has the shape that its decoder says, up to what its bytes hold", function()
+test("an embedding has its decoder's shape, as far as its bytes suffice", function()
   local function file(shape, frames)
     local list = {}
     for i = 1, frames do list[i] = lv.full(i, table.unpack(shape)) end

@@ -23,7 +23,7 @@ local function options_of(kind)
     enc_dim = { 4, 2 }, block_dim = 16 })
 end
 
-test("the parts are all there is of a decoder, and what it multiplies", function()
+test("the parts cover all of a decoder and its multiplications", function()
   local frame = { image = lv.rand(1, 3, 48, 64), t = 0.5, index = 1 }
   for _, kind in ipairs(lv.options.kinds) do
     local o = options_of(kind)
@@ -93,7 +93,7 @@ test("a picture has every channel, black to white", function()
   equal(lv.diagnose.maps.picture(lv.rand(1, 1, 16, 16)).shape, { 1, 3, 132, 6 * 132 })
 end)
 
-test("runs are told of and shown beside each other", function()
+test("runs are described and shown side by side", function()
   local folder <close> = harness.folder()
   local path = clip_in(folder)
   for _, act in ipairs { "sin", "gelu" } do

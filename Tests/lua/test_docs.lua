@@ -56,7 +56,7 @@ test("a script is kept under the name it gives itself", function()
   equal((documents.named "local a\n"), "snippet.lua")
 end)
 
-test("a script that fails, or prints something else, is told", function()
+test("a script that fails, or prints something else, is reported", function()
   local folder <close> = harness.folder()
   local path = folder.path
   raises(function() documents.run(one "```lua\n\nnil_value()\n```\n", path) end, "snippet.lua:2")
@@ -82,7 +82,7 @@ test("command lines are split as a shell does", function()
   equal({ list[2].words, list[2].line }, { { "lunerv", "info", "f" }, 2 })
 end)
 
-test("a command line with what nobody knows is told", function()
+test("a command line with unknown words is reported", function()
   local function check(line)
     documents.check(documents.command_lines(line .. "\n")[1].words, root, "/nowhere")
   end
@@ -105,7 +105,7 @@ local chapters <const> = { "1-first-fit", "2-your-own-block", "3-loss-schedule-r
   "4-your-own-pipeline", "5-a-hundred-clips" }
 
 do
-  local folder <close> = workplace() -- a chapter goes on with the files of those before
+  local folder <close> = workplace() -- a chapter uses the files of previous ones
   for _, name in ipairs(chapters) do
     check_document("stdlib/docs/tutorial/" .. name .. ".md", folder)
   end
@@ -144,7 +144,7 @@ end
 do
   local folder <close> = workplace()
   check_document("README.md", folder)
-  test("the README's script goes on from where it was", function()
+  test("the README's script resumes", function()
     local block = { text = assert(lv.read_file(folder.path .. "/fit.lua")), info = "" }
     local metrics = assert(lv.read_file(folder.path .. "/out/metrics.json"))
     local printed = documents.run(block, folder.path, stand_for)

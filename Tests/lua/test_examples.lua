@@ -46,7 +46,7 @@ test("a published program's file becomes a video", function()
   harness.equal((decoded:frame(4) * 255 - levels):abs():amax():item() < 0.01, true)
 end)
 
-test("the example boosts a decoder of its own", function()
+test("the example boosts its own decoder", function()
   local folder <close> = harness.folder()
   local script = root .. "/scripts/examples/boosted_own.lua"
   local path = package.path
@@ -79,7 +79,7 @@ test("the example's file brings its decoder along", function()
   package.path = path
 end)
 
-test("the example's model travels in the file that it codes", function()
+test("the example's model is stored in the file that it codes", function()
   local folder <close> = harness.folder()
   local examples = root .. "/scripts/examples/"
   local path = package.path

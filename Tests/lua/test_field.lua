@@ -1,5 +1,5 @@
 -- The codecs of scripts/examples/field: they compute what their PyTorch twins do
--- (scripts/bench/field_twins.py), and their files decode where nobody has the scripts.
+-- (scripts/bench/field_twins.py), and their files decode without the scripts.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local workshop <const> = require "workshop"
@@ -35,7 +35,7 @@ for _, name in ipairs(codecs) do
     lv.no_grad(function()
       for key, parameter in model:named_parameters() do parameter:copy_(fixture[key]) end
     end)
-    -- The frame before is made first, where a frame is made of it.
+    -- The previous frame is made first, if a frame depends on it.
     local function frame(index)
       local images = {}
       for k, other in ipairs(model.references and model:references(index) or {}) do
@@ -141,7 +141,7 @@ end
 local function levels(frame) return (frame * 255):round():clamp(0, 255):to "u8":tolist() end
 
 for _, name in ipairs(codecs) do
-  test("a file of " .. name .. " decodes where nobody has the script", function()
+  test("a file of " .. name .. " decodes without the script", function()
     local folder <close> = harness.folder()
     local clip <close> = clip_of(folder)
     local path = folder.path .. "/own.lnv"
@@ -169,7 +169,7 @@ for _, name in ipairs(codecs) do
   end)
 end
 
-test("what frames do without weighs nothing in them", function()
+test("unused parts of frames have no weight", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_of(folder)
   lv.seed(4)

@@ -1,4 +1,4 @@
--- Gradients of one's own: lv.func, seeds, lv.grad, hooks, straight-through, lv.gradcheck.
+-- Custom gradients: lv.func, seeds, lv.grad, hooks, straight-through, lv.gradcheck.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
@@ -35,7 +35,7 @@ local product <const> = lv.func {
   backward = function(saved, dp, ds) return dp * saved.y + ds, dp * saved.x + ds end,
 }
 
-test("an operator of one's own: several arguments and results", function()
+test("a custom operator: several arguments and results", function()
   local x, y = leaf { 1, 2, 3 }, leaf { 4, 5, 6 }
   local p, s = product(x, y)
   equal({ p:tolist(), s:tolist() }, { { 4, 10, 18 }, { 5, 7, 9 } })
@@ -103,7 +103,7 @@ test("forward does not record, and gradients are not recorded", function()
   equal(recorded, { false, false, false })
 end)
 
-test("what backward returns is checked, at the user's line", function()
+test("the results of backward are checked, at the user's line", function()
   local results
   local f = lv.func {
     name = "mine",
@@ -112,7 +112,7 @@ test("what backward returns is checked, at the user's line", function()
   }
   local place <const> = debug.getinfo(1, "S").short_src .. line(-2):match ":%d+$"
   local x, y = leaf { 1, 2, 3 }, leaf { 1, 2, 3 }
-  local function told(...)
+  local function text(...)
     results = table.pack(...)
     local here <const>, problem = line(1), problem_of(function()
       f(x, y):sum():backward() end)
@@ -120,13 +120,13 @@ test("what backward returns is checked, at the user's line", function()
     return problem.message
   end
   local g = lv.ones(3)
-  equal(told(), ("mine: backward (%s): expected 2 gradients, one or nil for each argument, got 0")
+  equal(text(), ("mine: backward (%s): expected 2 gradients, one or nil for each argument, got 0")
     :format(place))
-  assert(told(g):find("expected 2 gradients, one or nil for each argument, got 1", 1, true))
-  assert(told(g, g, g):find("expected 2 gradients, one or nil for each argument, got 3", 1, true))
-  assert(told(g, lv.ones(2)):find("gradient 2: expected f32 (3), got f32 (2)", 1, true))
-  assert(told(g:to "f64", g):find("gradient 1: expected f32 (3), got f64 (3)", 1, true))
-  assert(told(5, g):find("gradient 1: expected a tensor or nil, got number", 1, true))
+  assert(text(g):find("expected 2 gradients, one or nil for each argument, got 1", 1, true))
+  assert(text(g, g, g):find("expected 2 gradients, one or nil for each argument, got 3", 1, true))
+  assert(text(g, lv.ones(2)):find("gradient 2: expected f32 (3), got f32 (2)", 1, true))
+  assert(text(g:to "f64", g):find("gradient 1: expected f32 (3), got f64 (3)", 1, true))
+  assert(text(5, g):find("gradient 1: expected a tensor or nil, got number", 1, true))
   results = { nil, nil, n = 2 }
   f(x, y):sum():backward()
   local one = lv.func { forward = function(_, a) return a * 2 end,
@@ -186,7 +186,7 @@ test("an error in forward or backward keeps its line and names its module", func
   end
 end)
 
-test("an operator of one's own in a coroutine, and one that yields", function()
+test("a custom operator in a coroutine, and one that yields", function()
   local x = leaf { 3 }
   local slow = lv.func {
     forward = function(_, a)
@@ -215,19 +215,19 @@ test("backward of what is no scalar takes a seed", function()
   raises(function() y:backward(lv.ones(2)) end, "seed: expected f32 (3), got f32 (2)")
   raises(function() y:backward(lv.ones(3, { dtype = "f64" })) end, "expected f32 (3), got f64 (3)")
   raises(function() y:backward(1) end, "argument 1 (seed): expected tensor, got number")
-  -- A refused walk has freed nothing.
+  -- A refused traversal has freed nothing.
   y:backward(lv.ones(3))
-  raises(function() y:backward(lv.ones(3)) end, "already walked once", "retain = true")
+  raises(function() y:backward(lv.ones(3)) end, "already traversed", "retain = true")
 end)
 
-test("a graph that is retained is walked again", function()
+test("a graph that is retained is traversed again", function()
   local x = leaf { 1, 2 }
   local y = product(x, x):sin():sum()
   y:backward(nil, { retain = true })
   local once = x.grad:clone():tolist()
   y:backward()
   equal(x.grad:tolist(), { 2 * once[1], 2 * once[2] })
-  raises(function() y:backward() end, "already walked once")
+  raises(function() y:backward() end, "already traversed")
 end)
 
 test("grad: gradients without touching .grad", function()
@@ -239,7 +239,7 @@ test("grad: gradients without touching .grad", function()
   equal(dx:tolist(), { 19, 65 })
   equal(dw:tolist(), { 6, 32 })
   equal({ x.grad, w.grad, dx.requires_grad }, { nil, nil, false })
-  -- Only what leads to an input is walked, and freed.
+  -- Only entries that lead to an input are traversed, and freed.
   equal(lv.grad(y, hidden):tolist(), { 6, 16 })
   equal(lv.grad(hidden, w, { seed = lv.ones(2) }):tolist(), { 1, 2 })
   -- Of several outputs the gradients add up.
@@ -251,7 +251,7 @@ end)
 test("grad: what is refused", function()
   local x, w = leaf { 1, 2 }, leaf { 3, 4 }
   local y = x:sum()
-  raises(function() lv.grad(y, { x, w }) end, "grad: the output was not computed from input 2")
+  raises(function() lv.grad(y, { x, w }) end, "grad: the output does not depend on input 2")
   local found = table.pack(lv.grad(x:sum(), { x, w }, { allow_unused = true }))
   equal({ found.n, found[1]:tolist(), found[2] }, { 2, { 1, 1 } })
   raises(function() lv.grad(x:sum(), { x, lv.ones(2) }) end, "input 2 requires no gradient")
@@ -262,9 +262,9 @@ test("grad: what is refused", function()
     "expected a seed for each of 2 outputs, got 1")
   raises(function() lv.grad({}, x) end, "grad: expected")
   raises(function() lv.grad(x:sum(), x, { create_graph = true }) end,
-    "gradients are not differentiated again")
+    "gradients cannot be differentiated again")
   local slope = lv.grad(x:square():sum(), x)
-  raises(function() slope:square():sum():backward() end, "gradients are not differentiated again")
+  raises(function() slope:square():sum():backward() end, "gradients cannot be differentiated again")
 end)
 
 -- Hooks ------------------------------------------------------------------------------------------
@@ -355,11 +355,11 @@ test("gradcheck agrees with right gradients and names the worst of wrong ones", 
       return slope * d
     end,
   }
-  local told = problem_of(lv.gradcheck, function(x) return wrong(x) end, { lv.ones(2, 2) }).message
-  local ours, theirs = told:match
+  local text = problem_of(lv.gradcheck, function(x) return wrong(x) end, { lv.ones(2, 2) }).message
+  local ours, theirs = text:match
     "argument 1, element %(2, 1%): gradient (%S+), differences say (%S+) "
   near(math.abs(tonumber(ours) / tonumber(theirs)), 1.25, 1e-6)
-  assert(told:find("(2 elements are off)", 1, true), told)
+  assert(text:find("(2 elements are off)", 1, true), text)
   lv.set_rng_state(before)
   lv.gradcheck(nn.Linear(3, 2), { lv.ones(4, 3) })
   equal(lv.rng_state().seed, before.seed)

@@ -226,7 +226,7 @@ end)
 
 -- What is left behind ----------------------------------------------------------------------------
 
-test("ten thousand failing calls of one's own leave nothing", function()
+test("ten thousand failing custom calls leave nothing", function()
   local x = lv.randn(2, 3)
   x.requires_grad = true
   local bad = lv.func {

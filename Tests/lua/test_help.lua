@@ -32,7 +32,7 @@ test("a method is found by what people call its object", function()
     local last = name:match "%w+$"
     assert(help(name):find(last .. "[.:]%l"), name)
   end
-  -- What has a comment of its own is told by that.
+  -- A field with its own comment is documented by it.
   assert(help "nn.List":find("lv.nn.List(modules?)", 1, true) == 1)
   local _, problem = help "clip:prat"
   equal(tostring(problem), "help: nothing is called 'clip:prat': did you mean 'part'?")
@@ -61,7 +61,7 @@ test("every option of every function has a type and a sentence", function()
   end)
 end)
 
-test("what comments say of parameters is true of the functions", function()
+test("comments about parameters match the functions", function()
   all_entries(function(entry)
     if entry.native or not entry.line or entry.kind == "class" then return end
     local lines = comments.lines_of(entry.chunk)
@@ -108,14 +108,14 @@ test("annotations declare what is registered", function()
       local found = declared["lv." .. signature.name]
         or error("no annotation of lv." .. signature.name)
       for i, parameter in ipairs(signature.parameters) do
-        local told = found.parameters[i]
-        if told and told.name ~= "..." then
-          equal(told.name, parameter.name)
-          equal(told.optional, parameter.optional)
-          if parameter.type == "tensor" then equal(told.type, "lunerv.Tensor") end
-          if parameter.type == "integer" then equal(told.type, "integer") end
+        local documented = found.parameters[i]
+        if documented and documented.name ~= "..." then
+          equal(documented.name, parameter.name)
+          equal(documented.optional, parameter.optional)
+          if parameter.type == "tensor" then equal(documented.type, "lunerv.Tensor") end
+          if parameter.type == "integer" then equal(documented.type, "integer") end
           compared = compared + 1
-        elseif not told then
+        elseif not documented then
           error(("%s: no annotation of '%s'"):format(signature.name, parameter.name))
         end
       end
@@ -160,7 +160,7 @@ test("help finds names, values and what was meant", function()
   equal(table.concat(lv.help.options_of(lv.conv2d), " ", 1, 2), "stride padding")
 end)
 
-test("a block of one's own is described by the comment above it", function()
+test("a custom block is described by the comment above it", function()
   local folder <close> = harness.folder()
   assert(native.write_file(folder.path .. "/own_block.lua", [[
 local nn = require("lunerv").nn

@@ -1,6 +1,6 @@
--- Programs in files that mean harm, by class: `hostile/` holds them. Each is packed into a file and
--- decoded with small limits. It must end in an error that names its section, and not by a crash;
--- this process stays as it was.
+-- Malicious programs in files, by class: `hostile/` has them. Each is packed into a file and
+-- decoded with small limits. It must end with an error that names its section, and not with a
+-- crash; this process must not change.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
@@ -8,7 +8,7 @@ local modelled <const> = require "lunerv.codec.modelled"
 
 local test <const> = harness.test
 
--- Without the filter of system calls the limits must hold by themselves:
+-- Without the filter of system calls, the other limits must hold:
 -- `LUNERV_HOSTILE=unconfined lunerv run Tests/lua/run.lua hostile`.
 local is_confined <const> = os.getenv "LUNERV_HOSTILE" ~= "unconfined"
 
@@ -17,7 +17,7 @@ local files <const> = {
   "modules",
 }
 
--- Where a program's text stands: `chunk` runs when the module is loaded, the others are methods.
+-- The place of a program's text: `chunk` runs when the module is loaded, the others are methods.
 local prelude <const> = "local lv <const> = require 'lunerv'; "
 local class <const> = prelude .. "local C = lv.nn.class 'C' "
 local frame <const> = "function C:forward() return lv.zeros(1, 3, 12, 20) end "
@@ -63,7 +63,7 @@ local function file_of(program)
       native.lnv_program(names, sources), weights })
 end
 
--- How a program ended, and what was said.
+-- The end of a program, and its message.
 local function outcome_of(program)
   local ok, message = pcall(function()
     local video = lv.codec.decode(file_of(program),
@@ -85,7 +85,7 @@ local function outcome_of(program)
   return "error", message
 end
 
--- Bytes that this process has in memory, and its open files.
+-- The bytes that this process has in memory, and its open files.
 local function standing()
   collectgarbage()
   local status = assert(lv.read_file "/proc/self/statm")
@@ -133,10 +133,10 @@ for _, name in ipairs(files) do
   end
 end
 
-test("hostile programs leave this process as it was", function()
+test("hostile programs do not change this process", function()
   local memory, open = standing()
   harness.equal(open, files_before)
-  -- Room for the libraries' own lists; one program may ask for a thousand times as much.
+  -- An allowance for the libraries' own lists; a program may request a thousand times as much.
   assert(memory - memory_before < 32 << 20, ("%d bytes more"):format(memory - memory_before))
 end)
 

@@ -105,7 +105,7 @@ test("numbers, tensors and tables are assigned", function()
   lv.zeros(0, 3)[{ {}, 2 }] = 5
 end)
 
-test("what was made of a tensor before does not see it written, nor writes it", function()
+test("earlier results of a tensor do not see writes to it, nor write to it", function()
   local x = lv.arange(1, 4)
   local pending, view, row, part = x * 10, x:view(2, 2), x[2], x[{ { 1, 2 } }]
   x[2] = 50
@@ -119,12 +119,12 @@ test("what was made of a tensor before does not see it written, nor writes it", 
   equal(y[{ {}, 1 }]:tolist(), { { 13, 14, 15, 16 }, { 16, 14, 15, 16 } })
   y[{}] = y
   equal(y:sum():item(), cube()[2]:sum():item() * 2 + 9)
-  local own <const> = "what x[…] gives is a value of its own"
+  local own <const> = "x[…] returns a separate value"
   raises(function() x[{ { 1, 2 } }][1] = 5 end, own, ":clone()")
   raises(function() x[{ { 1, 2 } }]:fill_(5) end, "fill_: " .. own)
   raises(function() y[1][1][1] = 5 end, "tensor: " .. own, "x[{ … }] = y")
-  raises(function() y:view(-1)[1] = 5 end, "what :view gives")
-  -- A copy is one's own.
+  raises(function() y:view(-1)[1] = 5 end, ":view returns")
+  -- A copy is separate storage.
   local copy = y[1]:clone()
   copy[1] = 0
   local chosen = x[x:gt(0)]
@@ -199,7 +199,7 @@ test("writing to a parameter is an error while gradients are recorded", function
   equal({ canvas.requires_grad, canvas:tolist() }, { false, { 2, 0 } })
 end)
 
-test("long chains of writes are walked, and what they saved is freed", function()
+test("long chains of writes are traversed, and their saved values are freed", function()
   local w, y = leaf { 1 }, lv.zeros(200, { dtype = "f64" })
   for i = 1, 200 do y[i] = w[1] * i end
   y:sum():backward()
@@ -227,9 +227,9 @@ test("a bad index is an error that says what was expected", function()
   says(function() return x[{ {}, 4 }] end,
     "tensor: dimension 2: expected an index from 1 to 3 or -3 to -1, got 4")
   says(function() return x[{ { 3, 1 } }] end,
-    "tensor: dimension 1: expected a range that goes up in steps of at least 1, got {3, 1, 1}")
+    "tensor: dimension 1: expected an ascending range with a step of at least 1, got {3, 1, 1}")
   says(function() return x[{ { 1, 3, 0 } }] end,
-    "tensor: dimension 1: expected a range that goes up in steps of at least 1, got {1, 3, 0}")
+    "tensor: dimension 1: expected an ascending range with a step of at least 1, got {1, 3, 0}")
   local forms <const> = "expected a number, {}, {first, last} or {first, last, step}"
   says(function() return x[{ { 1 } }] end,
     "tensor: dimension 1: " .. forms .. ", got another table")
@@ -242,10 +242,10 @@ test("a bad index is an error that says what was expected", function()
   end
   says(function() return x[lv.zeros(3)] end,
     "tensor: expected a mask of shape (4, 3), got (3)")
-  raises(function() return x[lv.full(2, 4, 3)] end, "a mask holds zeros and ones, got 2.0")
+  raises(function() return x[lv.full(2, 4, 3)] end, "a mask must contain zeros and ones, got 2.0")
 end)
 
-test("what cannot be assigned is an error, and nothing is written", function()
+test("an impossible assignment is an error, and nothing is written", function()
   local x = lv.zeros(2, 3)
   says(function() x[1] = lv.ones(2) end, "tensor: expected (3) to assign, got (2)")
   says(function() x[{ {}, 1 }] = lv.ones(1, 3) end, "tensor: expected (2) to assign, got (1, 3)")
@@ -303,7 +303,7 @@ test("tensors are made like others, spaced and as identities", function()
   raises(function() lv.linspace(0, 1, 1 << 40) end, "too many")
   equal(lv.eye(2):tolist(), { { 1, 0 }, { 0, 1 } })
   equal({ lv.eye(0).shape, lv.eye(3, { dtype = "u8" }):sum():item() }, { { 0, 0 }, 3 })
-  lv.eye(2)[1] = 5 -- one's own
+  lv.eye(2)[1] = 5 -- separate storage
   raises(function() lv.eye(-1) end, "eye: ", "must not be negative")
 end)
 
@@ -435,7 +435,7 @@ test("masks are combined, and choose numbers of any type", function()
   equal({ (a * b):tolist(), lv.maximum(a, b):tolist(), (1 - a):tolist() },
     { { 1, 0, 0 }, { 1, 1, 1 }, { 0, 1, 0 } })
   says(function() return a + b end, "'+': 2 does not fit bool (use :to first)")
-  says(function() return a:eq(2) end, "eq: expected 0 or 1 beside a bool tensor, got 2.0")
+  says(function() return a:eq(2) end, "eq: expected 0 or 1 with a bool tensor, got 2.0")
   equal(lv.where(a, lv.tensor { 5, 6, 7 }, 0):tolist(), { 5, 0, 7 })
   equal({ lv.where(a, 0.5, f64(2)):tolist(), lv.where(a, 0.5, f64(2)).dtype },
     { { 0.5, 2, 0.5 }, "f64" })

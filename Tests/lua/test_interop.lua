@@ -40,7 +40,7 @@ test("published names", function()
   equal(interop.published_name("hnerv_boost", "position.bases"), nil)
 end)
 
-test("every parameter has a published name of its own", function()
+test("every parameter has a separate published name", function()
   for kind, count in pairs { hnerv = 51, hnerv_boost = 155 } do
     local list, seen = interop.published_parameters(model_of(kind)), {}
     equal(#list, count)
@@ -167,7 +167,7 @@ test("a quantised file with halves for its ranges is decoded", function()
   equal(assert(interop.open(path)).height, 48)
 end)
 
-test("what we save under the published names comes back", function()
+test("models saved under the published names are loaded again", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/clip.mkv"
   local writer = assert(lv.video.writer(path, { width = 70, height = 47, fps = 25 }))
@@ -246,7 +246,7 @@ test("a prefix that all names share is dropped", function()
       equal((assert(interop.open(path)):frame(2) - plain):abs():amax():item(), 0)
     end
   end
-  -- One that not all share is none.
+  -- One that not all share does not count.
   for i, name in ipairs(names) do
     list[i] = { name:match "head" and "module." .. name or name, stored[name] }
   end
@@ -308,10 +308,10 @@ test("a file that does not hold together is refused", function()
   end
   local same = function(_, tensor) return tensor end
   equal(with(same)().kind, "nerv_boost")
-  raises(without "stem.0.weight", "no parameters of a published kind")
+  raises(without "stem.0.weight", "not the parameters of a published kind")
   raises(without "stem.2.weight", "'stem.2.weight' is missing")
   raises(without "layers.1.sft_block.conv0.bias", "'layers.1.sft_block.conv0.bias' is missing")
-  raises(reshaped("layers.0.conv.upconv.0.weight", 80, 9, 3, 3), "no square multiple")
+  raises(reshaped("layers.0.conv.upconv.0.weight", 80, 9, 3, 3), "not a square multiple")
   raises(reshaped("layers.0.conv.upconv.0.weight", 81), "dimensions")
   raises(reshaped("layers.1.conv.upconv.0.weight", 16, 9, 1, 1), "kernels 3,1")
   raises(reshaped("stem_t.0.weight", 6, 12, 2, 1), "'stem_t.0.weight'")

@@ -1,4 +1,4 @@
--- The list of kinds: what it says of them holds, and nothing else has to be told of a new one.
+-- The list of kinds: its facts hold, and a new kind needs no other entry.
 local harness <const> = require "harness"
 local kinds <const> = require "lunerv.models.kinds"
 local lv <const> = require "lunerv"
@@ -26,7 +26,7 @@ test("every kind is what the list says, takes its steps, and is offered everywhe
     equal(lv.train({ model = model, clip = clip, epochs = 1 }).steps, 3)
     assert(help:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
     equal({ report.title { model = name }, measured[name] }, { kind.title, true })
-    -- A published file is told by its family and by whether it is boosted.
+    -- A published file is identified by its family and by whether it is boosted.
     local key = kind.family and kind.family .. tostring(kind.boosted)
     assert(not (key and published[key]), key)
     if key then published[key] = true end
@@ -34,7 +34,7 @@ test("every kind is what the list says, takes its steps, and is offered everywhe
   end
 end)
 
--- A NeRV of its own name, whose stem is called otherwise.
+-- A NeRV with another name, and another name of its stem.
 local addition <const> = [[
 local kinds = require "lunerv.models.kinds"
 local kind = { name = "other", title = "Other", family = "other", boosted = false,

@@ -254,7 +254,7 @@ test("a configuration rebuilds its model", function()
   again:load_state_dict(model:state_dict())
 end)
 
-test("what cannot be built is refused", function()
+test("impossible models are errors", function()
   raises(function() return lv.models.nerf end, "lv.models has no 'nerf': did you mean 'nerv'?")
   raises(function() return lv.models.unet end,
     "lv.models has no 'unet' (known: build, enerv, enerv_boost, hnerv, hnerv_boost, kinds, nerv, ")
@@ -310,7 +310,7 @@ test("a refused budget says what would make it fit, and that is true", function(
     local ways = advised(problem.message)
     equal(#ways, case[3])
     for _, given in ipairs(ways) do assert(build(given):stored_parameters() <= limit) end
-    -- The least that is told is enough, one less is not.
+    -- The reported minimum is enough, one less is not.
     local least = problem.data.least_params
     assert(least > limit)
     limit = least

@@ -63,7 +63,7 @@ test("a plain table of modules is refused", function()
   raises(function() pair.gains = { nn.parameter(lv.ones(3)) } end, "'gains'", "of parameters")
 end)
 
-test("what hides in plain tables is refused when training begins", function()
+test("modules in plain tables are an error when training begins", function()
   local function linear() return nn.Linear(2, 2) end
   local function refused(fill, place)
     local pair = Pair()
@@ -83,7 +83,7 @@ test("what hides in plain tables is refused when training begins", function()
   end, "blocks[1]")
   refused(function(pair) pair.gains = { up = nn.parameter(lv.ones(3)) } end, "gains.up")
 
-  -- What is seen elsewhere, and what is not trained, may stand anywhere; a table may hold itself.
+  -- Tensors that are found elsewhere, or not trained, may be anywhere; a table may contain itself.
   local pair = Pair()
   pair.names = { first = pair.first, weights = { pair.first.weight }, sizes = { 1, 2 } }
   pair.names.self = pair.names
@@ -109,7 +109,7 @@ test("a module's time is that of computing, where it is asked for", function()
   local x = lv.rand(1, 16, 128, 128)
   local function run() return lv.no_grad(function() return deep(x) end) end
   equal(deep:observe(run)[1].seconds, nil)
-  -- A clock that tells memory: what is computed within a call has taken some by its end.
+  -- A clock that measures memory: results computed within a call take some by its end.
   local clock <const>, bytes <const> = native.time, 4 * 16 * 128 * 128
   local _ <close> = setmetatable({}, { __close = function() native.time = clock end })
   native.time = function() return native.stats().live_bytes end
@@ -123,10 +123,10 @@ end)
 test("lists are lists and nothing else", function()
   local a, b = nn.Linear(1, 1), nn.Linear(1, 1)
   raises(function() return nn.List(a) end, "List: expected a list, got Linear")
-  raises(function() return nn.List({ a }, b) end, "List: expected one list, got 1 values more")
+  raises(function() return nn.List({ a }, b) end, "List: expected one list, got 1 more values")
   raises(function() return nn.List { first = a } end, "the key 'first'")
   raises(function() return nn.Sequential({ a }, b) end,
-    "nn.Sequential: expected one list, got 1 values more")
+    "nn.Sequential: expected one list, got 1 more values")
   raises(function() return nn.Sequential() end, "nn.Sequential: expected a list, got nil")
   raises(function() return nn.Sequential(nn.GELU) end, "nn.Sequential: step 1: expected a module "
     .. "or a function, got the class GELU: call it, GELU(…)")
@@ -284,7 +284,7 @@ test("apply comes to what is inside first", function()
   raises(function() net:apply(3) end, "apply: expected a function, got number")
 end)
 
-test("a copy has parameters of its own, and shares within itself what was shared", function()
+test("a copy has separate parameters, and shared ones stay shared within it", function()
   local pair = Pair()
   pair.tied, pair.weight, pair.config = pair.first, pair.second.weight, { list = { 1, 2 } }
   pair.config.self = pair.config
@@ -360,7 +360,7 @@ test("values go through files and lists by whatever way", function()
   raises(function() Probe():save(path) end, "save: Probe has no tensors to write")
 end)
 
-test("what is loaded takes the module's types, and is never lost unsaid", function()
+test("loaded values take the module's types, and are never lost silently", function()
   local folder <close> = harness.folder()
   local path, pair = folder.path .. "/pair.safetensors", Pair()
   local wide = {}
@@ -399,7 +399,7 @@ test("what is loaded takes the module's types, and is never lost unsaid", functi
   equal(Counter():load_state_dict({ steps = lv.tensor { 7 } }).steps:item(), 7)
 end)
 
-test("what either side lacks is left out on request, and told", function()
+test("entries that either side lacks are skipped on request, and reported", function()
   local folder <close> = harness.folder()
   local path, pair = folder.path .. "/more.safetensors", Pair()
   local more = { ["a.step"] = lv.zeros(1), b = lv.zeros(2) }
@@ -436,7 +436,7 @@ test("what either side lacks is left out on request, and told", function()
     "'first.weight' is of a type or range that no tensor here has")
 end)
 
-test("what is loaded wrongly changes nothing", function()
+test("a failed load changes nothing", function()
   local pair = Pair()
   local before = pair.second.weight:tolist()
   local dict = { ["second.weight"] = lv.zeros(2, 3), ["second.bias"] = lv.zeros(2) }
@@ -521,7 +521,7 @@ test("steps stand in a row, or in a list, and activations are modules", function
     .. "(known: gelu, none, relu, sigmoid, silu, sin, tanh)")
 end)
 
-test("unknown names are told with those that are near, or all", function()
+test("unknown names are reported with similar ones, or all", function()
   raises(function() return nn.conv2d end, "lv.nn has no 'conv2d': did you mean 'Conv2d'?")
   raises(function() return nn.Layer_Norm end,
     "lv.nn has no 'Layer_Norm': did you mean 'LayerNorm'?")

@@ -7,7 +7,7 @@ local test <const> = harness.test
 
 local nan <const> = 0 / 0
 
-test("what is no number passes through extrema, from either side, at any length", function()
+test("NaN passes through extrema, from either side, at any length", function()
   for _, dtype in ipairs { "f32", "f64" } do
     for _, length in ipairs { 1, 7, 8, 9, 16, 33, 1000, 40000 } do
       for _, place in ipairs { 1, (length + 1) // 2, length } do
@@ -71,7 +71,7 @@ test("sums of millions are right to the last digits, over any dimension", functi
   check(scale.grad:view(-1):tolist()[1], 3.2e6 * tenth)
 end)
 
-test("a tensor is shown by its first elements, as it lies", function()
+test("a tensor is shown by its first elements, in its layout", function()
   local x = lv.arange(1, 24):view(2, 3, 4)
   equal(tostring(x), "tensor f32 (2, 3, 4): 1 2 3 4 5 6 …")
   equal(tostring(x:transpose(1, 3)), "tensor f32 (4, 3, 2): 1 13 5 17 9 21 …")
@@ -84,7 +84,7 @@ test("a tensor is shown by its first elements, as it lies", function()
   equal(tostring(lv.full(3.5)), "tensor f32 (): 3.5")
 end)
 
-test("what would be written to a part of a tensor, and be lost, is refused", function()
+test("a write to a part of a tensor that would be lost is an error", function()
   local x = lv.zeros(2, 3)
   for name, write in pairs {
     select = function() x:select(1, 1):fill_(7) end,
@@ -97,7 +97,7 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
     squeeze = function() x:slice(1, 1, 1):squeeze(1):normal_(0, 1) end,
     detach = function() x:detach():fill_(1) end,
   } do
-    raises(write, "what :" .. name .. " gives is a value of its own", ":clone()")
+    raises(write, ":" .. name .. " returns a separate value", ":clone()")
   end
   -- Whether it is a part or all of it.
   for name, write in pairs {
@@ -110,10 +110,10 @@ test("what would be written to a part of a tensor, and be lost, is refused", fun
     ["x[…]"] = function() x[{ {}, {} }]:fill_(1) end,
   } do
     local given = name == "x[…]" and name or ":" .. name
-    raises(write, "what " .. given .. " gives is a value of its own", ":clone()")
+    raises(write, given .. " returns a separate value", ":clone()")
   end
   equal(x:sum():item(), 0)
-  -- A copy is one's own, and so is what an operator made.
+  -- A copy is separate storage, and so is an operator's result.
   equal(x:select(1, 1):clone():fill_(7):sum():item(), 21)
   equal((x:view(-1) + 1):fill_(2):sum():item(), 12)
 end)
@@ -127,7 +127,7 @@ test("losses of spectra and of structure are of floating point", function()
   end
 end)
 
-test("what an operator gives is another tensor, where it has nothing to do as well", function()
+test("the result of an operator is another tensor, even if it has nothing to do", function()
   for name, f in pairs {
     view = function(x) return x:view(1, 1, 2, 2) end,
     slice = function(x) return x:slice(3, 1, 2) end,

@@ -1,4 +1,4 @@
--- Which operators the decoders of five programs compute with: what the reference's table says.
+-- The operators that the decoders of five programs use, as in the reference's table.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
@@ -83,9 +83,9 @@ for _, program in ipairs(uses) do
   test("the operators of " .. program.name .. " are those of the reference", function()
     local run = programs[program.name]()
     local found = used_by(lv.no_grad, run)
-    local told = {}
-    for name in program.operators:gmatch "%S+" do told[#told + 1] = name end
-    equal(found, table.concat(told, " "))
+    local listed = {}
+    for name in program.operators:gmatch "%S+" do listed[#listed + 1] = name end
+    equal(found, table.concat(listed, " "))
   end)
 end
 

@@ -7,7 +7,7 @@ local test <const> = harness.test
 
 local function parameter(...) return lv.nn.parameter(lv.randn(...)) end
 
--- A convolution's weight, a matrix, and what is none: a bias, a scale, a row, a column.
+-- A convolution's weight, a matrix, and other tensors: a bias, a scale, a row, a column.
 local function parameters()
   lv.seed(1)
   return {
@@ -36,7 +36,7 @@ local function step(optimiser, list)
   return loss:item()
 end
 
-test("matrices are told by their shapes, the rest goes to another optimiser", function()
+test("matrices are recognised by their shapes, the rest goes to another optimiser", function()
   local muon = lv.optim.Muon(parameters(), { rest = { optimiser = "adam" } })
   equal(state_names(muon), "m.1 m.2 m.3 m.4 m.5 m.6 v.3 v.4 v.5 v.6")
   local soap = lv.optim.SOAP(parameters(), { largest = 10, rest = { optimiser = "sgd" } })
@@ -100,7 +100,7 @@ test("weight decay is decoupled", function()
   near(q:tolist()[1], p:tolist()[1] * 0.75 / 0.8, 1e-6)
 end)
 
-test("a saved optimiser goes on to the bit", function()
+test("a saved optimiser continues to the bit", function()
   for _, name in ipairs { "muon", "soap", "sgd" } do
     local function make()
       local list = parameters()
@@ -121,7 +121,7 @@ test("a saved optimiser goes on to the bit", function()
   end
 end)
 
-test("what is wrong is said", function()
+test("wrong arguments are errors", function()
   local list = parameters()
   local known = "adam, adan, muon, sgd, soap"
   raises(function() lv.optim.by_name "lion" end, "unknown optimiser 'lion'", known)

@@ -83,7 +83,7 @@ test("a preset fills what is not given", function()
   raises(function() parse("a", "--out", "x", "--preset", "bunny") end, "--preset", "uvg-3M")
 end)
 
-test("what is wrong with a command line is said", function()
+test("wrong command lines are errors", function()
   raises(function() parse("a", "--out", "x", "--epoch", "3") end, "'--epoch'", "--epochs")
   raises(function() parse("a", "--out", "x", "--model", "nerf") end, "'nerf'", "hnerv_boost")
   raises(function() parse("a", "--out", "x", "--epochs", "many") end, "--epochs", "'many'")

@@ -7,7 +7,7 @@ local workshop <const> = require "workshop"
 local equal <const>, raises <const> = harness.equal, harness.raises
 local test <const> = harness.test
 
--- Each frame is the one before in its group, shifted and mixed with what a network of time makes:
+-- Each frame is the previous one in its group, shifted and mixed with what a network of time makes:
 -- what is kept is either the library's, which hands it in, or the decoder's own.
 local function source(kept)
   return ([[
@@ -61,7 +61,7 @@ function Chain:forward(t, i, images)
   return image
 end]]
 
--- A clip of so many frames, 20 by 12.
+-- A clip of this many frames, 20 by 12.
 local function clip_of(folder, count)
   local path = folder.path .. "/long.mkv"
   local writer = assert(lv.video.writer(path, { width = 20, height = 12, fps = 25 }))
@@ -84,7 +84,7 @@ local function written(folder, text, frames, group)
 end
 
 for name, text in pairs { references = references, state = state, pyramid = pyramid } do
-  test("a decoder with " .. name .. " of other frames travels in its file", function()
+  test("a decoder with " .. name .. " of other frames is stored in its file", function()
     local folder <close> = workshop.modules { chain = text }
     local path, file = written(folder, text, 7, 3)
     equal({ file.segments[1].kinds.decoder, assert(lv.read_file(path)):byte(6) },
@@ -136,7 +136,7 @@ test("references that lead nowhere are errors", function()
     { "return { i + 6 }", "frame 1: expected other frames of its group, 1 to 3, got 7" },
     { "return { i }", "references of frame 1: expected other frames" },
     { "return { 1.5 }", "got 1.5" }, { "return 3", "expected a list of numbers, got number" },
-    { "return { i == 1 and 2 or 1 }", "it is made from itself" },
+    { "return { i == 1 and 2 or 1 }", "it depends on itself" },
     { "return setmetatable({}, { __index = function() return 2 ^ 60 end })", nil },
   }
   for _, case in ipairs(cases) do
@@ -152,13 +152,13 @@ test("references that lead nowhere are errors", function()
   end
 end)
 
-test("a group is told in the file, and one that lies is refused", function()
+test("a group is stored in the file, and a false one is rejected", function()
   local folder <close> = workshop.modules { chain = state }
   local path, file = written(folder, state, 4, 2)
   assert(file.decoder:find('"group":2', 1, true), file.decoder)
   local forge = workshop.forger(path)
   for text, message in pairs { ['"group":0'] = "frames in a group", ['"group":1.5'] = "in a group",
-    ['"group":"x"'] = "in a group", ['"embeddin":2'] = "an ordered decoder's" }
+    ['"group":"x"'] = "in a group", ['"embeddin":2'] = "an ordered decoder" }
   do
     local changed = file.decoder:gsub('"group":2', (text:gsub("%%", "%%%%")))
     workshop.harmless(path, forge { ["ordered decoder"] = changed }, message)

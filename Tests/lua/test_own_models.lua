@@ -104,7 +104,7 @@ local function decodes_elsewhere(path, video)
   end
 end
 
-test("a model of one's own travels with a decoder of one's own", function()
+test("a custom model is stored with a custom decoder", function()
   local folder <close> = workshop.modules(modules)
   local small, clip <close> = small_of(folder, { clip = workshop.clip(folder) })
   local path = folder.path .. "/own.lnv"
@@ -128,7 +128,7 @@ test("a model of one's own travels with a decoder of one's own", function()
   decodes_elsewhere(path, video)
 end)
 
-test("a model of one's own travels with a decoder of the library", function()
+test("a custom model is stored with a decoder of the library", function()
   local folder <close> = workshop.modules(modules)
   local path = folder.path .. "/own.lnv"
   for _, kind in ipairs { "hnerv_boost", "enerv" } do
@@ -163,8 +163,8 @@ test("a model is chosen by name, shape and number, and steps may be those of row
   equal(asked, { "stem.weight 60x1", "stem.bias 60", "head.weight 48x4x3x3", "head.bias 48" })
   local plain, rebuild = lv.codec.encode(small, { clip = clip })
   equal(values_of(lv.codec.decode(bytes)), values_of(lv.codec.decode(plain, { build = rebuild })))
-  raises(function() lv.codec.decode(bytes, { build = rebuild }) end, "wants `models`, too")
-  raises(function() lv.codec.decode(bytes, { models = choose }) end, "wants `build`, too")
+  raises(function() lv.codec.decode(bytes, { build = rebuild }) end, "requires `models` too")
+  raises(function() lv.codec.decode(bytes, { models = choose }) end, "requires `build` too")
 end)
 
 local function hex(bytes)
@@ -173,7 +173,7 @@ local function hex(bytes)
   return table.concat(text)
 end
 
--- What a decoder of so many tensors needs to know of them.
+-- What a decoder of this many tensors stores about them.
 local function slots_of(shapes)
   local list = {}
   for i, shape in ipairs(shapes) do
@@ -228,7 +228,7 @@ test("files with models are joined as segments", function()
   assert(message:find("section 'decoder program' of file 2", 1, true), message)
 end)
 
-test("a model that cannot travel is told before a file is written", function()
+test("a model that cannot be stored is an error before a file is written", function()
   local folder <close> = workshop.modules {
     drawn = decoder, peaks = peaks, ["inner.slopes"] = slopes,
     fickle = "local n = 0 return { family = 'own', first = 0, context = function() n = n + 1 "
@@ -244,11 +244,11 @@ test("a model that cannot travel is told before a file is written", function()
     raises(function() lv.codec.write(path, small, { clip = clip, model = model }) end, ...)
     equal(lv.exists(path), false)
   end
-  refused({ family = "laplace", mean = 0, scale = 9 }, "it is not what a module returns", "require")
-  refused(function() end, "it is not what a module returns")
+  refused({ family = "laplace", mean = 0, scale = 9 }, "no module returns it", "require")
+  refused(function() end, "no module returns it")
   refused(lv.nn.GELU(), "model: expected a table with a family, or a function")
   refused("laplace", "option 'model': expected table or function, got string")
-  refused(require "fickle", "it must choose the same")
+  refused(require "fickle", "make the same choices")
   refused(require "floats", "weights: weight 1", "got 1.5: floats may differ")
   refused(require "wrong", "the model of 'stem.weight': expected a table with a family", "without")
   -- Strings have methods here, but not where the file will be read.
@@ -293,13 +293,13 @@ test("models that mean harm do none", function()
       .. "function() return 1 end }) }", "got an empty one" },
     { own .. "weights = { family = 'own' } }", "section 'decoder program'" },
     { own .. "context = function() return 1 end, weights = { { family = 'adaptive', first = 0, "
-      .. "count = 1 << 30 } } }", "does not learn, got adaptive" },
+      .. "count = 1 << 30 } } }", "does not adapt, got adaptive" },
     { "return { family = 'adaptive', first = 0, count = 1 << 30 }", "section 'decoder program'" },
     { "return { family = 'gaussian', mean = 1 << 40, scale = 0 }", "section 'decoder program'" },
     { "return { family = 'nonsense' }", "unknown family 'nonsense'" },
     { "return { family = 'own', first = 1 << 40, weights = { 1 } }", "first: expected an integer" },
-    { "return 7", "'peaks' returns no probability model" },
-    { "return {}", "'peaks' returns no probability model" },
+    { "return 7", "'peaks' does not return a probability model" },
+    { "return {}", "'peaks' does not return a probability model" },
     { "return function() return 7 end", "expected a table with a family, or nil, got number" },
     { "local t = {} for i = 1, 70000 do t[i] = 1 end " .. own .. "weights = t }",
       "section 'decoder program'" },
@@ -328,7 +328,7 @@ test("modelled weights that lie are errors", function()
     { "\xffpeaks", "'modelled weights': it ends too early" },
     { "\0" .. stream, "module '' is not in the file" },
     { "\5other" .. stream, "module 'other' is not in the file" },
-    { "\6lunerv" .. stream, "'lunerv' returns no probability model" },
+    { "\6lunerv" .. stream, "'lunerv' does not return a probability model" },
     { "\12inner.slopes" .. stream, "section '" }, { "\5peaks", "'modelled weights'" },
     { "\5peaks" .. stream .. "\0", "'modelled weights'" },
     { "\5peaks" .. ("\xff"):rep(99), "'modelled weights'" },
@@ -372,7 +372,7 @@ test("contexts may name models of other families", function()
   raises(function()
     lv.coder.bits(codes, { family = "own", context = function() return 1 end,
       weights = { learning } })
-  end, "weights of context 1: expected a model that does not learn, got adaptive")
+  end, "weights of context 1: expected a model that does not adapt, got adaptive")
   raises(function() lv.coder.bits({ 1 }, { family = "own", weights = { 1, 2 } }) end,
     "own: first: expected an integer, got nil")
 end)
@@ -415,7 +415,7 @@ return function(name, shape, index, codes)
 end
 ]]
 
-test("weights coded slice by slice travel with their model", function()
+test("weights coded slice by slice are stored with their model", function()
   local folder <close> = workshop.modules { drawn = decoder, rows = rows }
   local small, clip <close> = small_of(folder, { clip = workshop.clip(folder) })
   local path = folder.path .. "/rows.lnv"
@@ -452,7 +452,7 @@ test("slices of bytes are seen as those that come back", function()
   equal(lv.coder.decode(bytes, parts)[1]:tolist(), symbols:tolist())
 end)
 
-test("what slices cannot be is said", function()
+test("impossible slices are errors", function()
   local symbols = lv.tensor { { 0, 1 }, { 2, 3 } }:to "i32"
   local function of(means, scales, more)
     local model = { family = "slices", parameters = function() return means, scales end }

@@ -1,4 +1,4 @@
--- A user's own pipelines: the coder with models of one's own, processes, images, tables, events.
+-- A user's own pipelines: the coder with custom models, processes, images, tables, events.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 
@@ -74,7 +74,7 @@ test("a logistic distribution is found where symbols have one", function()
   near(lv.coder.bits(codes, model) / 50000, math.log(5, 2) + 2 / math.log(2), 0.02)
 end)
 
-test("symbols of a model of one's own come back, those beyond its range too", function()
+test("symbols of a custom model are decoded, also those beyond its range", function()
   local codes, asked = { 0, 1, 1, 2, 99, -5, 1, 0 }, {}
   local own = { family = "own", first = 0, weights = { a = { 5, 1, 1 }, b = { 1, 5, 1 } },
     context = function(seen, i)
@@ -92,7 +92,7 @@ test("symbols of a model of one's own come back, those beyond its range too", fu
   equal(table.concat(text, " "), "8 24 1 171 222 88 90 7 241 254 255 110")
 end)
 
-test("wrong frequencies and contexts are told", function()
+test("wrong frequencies and contexts are errors", function()
   local function with(model)
     model.family, model.first = "own", 0
     return function() lv.coder.encode { { symbols = { 1, 2 }, model = model } } end
@@ -148,8 +148,8 @@ test("parallel: what cannot be said or done is an error of the task", function()
     for i = 1, 3 do print(failed[i]) end
   ]])
   has(text, "parallel: expected plain data, got a function")
-  has(text, "a task cannot start processes of its own")
-  has(text, "it ended without a word")
+  has(text, "a task cannot start processes")
+  has(text, "it ended without a result")
   raises(function() lv.parallel { tasks = { 1 } } end, "each = function(task)")
   raises(function() lv.parallel { tasks = {}, each = print, jobs = 0 } end, "parallel: jobs")
   raises(function() lv.parallel { task = {} } end, "parallel: unknown option 'task'", "tasks")
@@ -175,7 +175,7 @@ local pipeline <const> = [[
   print(result.done, result.failed)
 ]]
 
-test("batch: a pipeline of one's own, with retries, a manifest, and resume", function()
+test("batch: a custom pipeline, with retries, a manifest, and resume", function()
   local folder <close> = harness.folder()
   local function path(name) return folder.path .. "/" .. name end
   lv.make_dirs(path "clips")
@@ -241,7 +241,7 @@ test("batch: an interrupt ends its processes, and what is done stays", function(
   equal({ code, printed }, { 0, "2\t1\t2\n" })
 end)
 
--- Seeing and telling ---------------------------------------------------------------------------
+-- Images and events ----------------------------------------------------------------------------
 
 test("images are written and read without loss, in colour and grey", function()
   local folder <close> = harness.folder()
@@ -279,7 +279,7 @@ test("tables of values pass through CSV", function()
   equal(lv.csv.read(folder.path), nil)
 end)
 
-test("histograms count what lies in their range", function()
+test("histograms count numbers in their range", function()
   local counts, edges = lv.histogram(lv.tensor { -1, 0, 0.1, 0.5, 1, 3 }, 2, { 0, 1 })
   equal(counts:tolist(), { 2, 2 })
   equal(edges:tolist(), { 0, 0.5, 1 })

@@ -13,7 +13,7 @@ local function named(list, name)
   return found
 end
 
--- Where the text `words` stands.
+-- The position of the text `words`.
 local function at(list, words)
   for _, element in ipairs(list) do
     if element.name == "text" and element.text == words then
@@ -78,7 +78,7 @@ test("equal ratios are equal distances on a logarithmic axis", function()
   assert(not pcall(at, list, "7")) -- out of the range
 end)
 
-test("ticks are round, and tell narrow ranges apart", function()
+test("ticks are round, and distinguish narrow ranges", function()
   local p = lv.plot { y = { from = 0, to = 1 } }
   p:line("x", { 1e6, 1e6 + 0.004 }, { 0, 1 })
   local list = elements(p:svg())
@@ -90,7 +90,7 @@ test("ticks are round, and tell narrow ranges apart", function()
   assert(not flat:svg():find "nan")
 end)
 
-test("what is not finite is a gap", function()
+test("infinite values are gaps", function()
   local nan, inf = 0 / 0, math.huge
   local p = lv.plot {}
   p:line("x", { 1, 2, 3, 4, 5, 6, 7 }, { 1, 2, nan, 4, inf, 6, 7 })
@@ -233,7 +233,7 @@ test("mistakes are named", function()
   fails(function() p:bars("b", { "u" }, { 1 }, { texts = {} }) end,
     "plot: series 'b': texts: expected at least one value, got none")
   fails(function() p:line("b", { 1 }, { 1 }) end,
-    "plot: series 'b': expected bars in a plot of their own, got line beside bars")
+    "plot: series 'b': expected bars in a plot of their own, got line with bars")
   equal(#p.series, 1)
   fails(function() p:save "x.pdf" end,
     "plot: save: expected a path that ends in .svg or .png, got 'x.pdf'")

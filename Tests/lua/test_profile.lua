@@ -156,7 +156,7 @@ test("a module that fails, or moves, is left", function()
   equal(record_of(report, "Net.block.conv", "conv2d", false).calls, 1)
 end)
 
-test("what is not measured costs no record", function()
+test("without a profile there are no records", function()
   local net, x = Net(), lv.rand(1, 3, 20, 30)
   local before = lv.profile(function() end)
   local count = #before.records
@@ -164,19 +164,19 @@ test("what is not measured costs no record", function()
   equal(#before.records, count)
   equal(native.profile_is_on(), false)
   equal(require "lunerv.nn.watch".enter, nil)
-  -- What is older than the profile belongs to who reads it.
+  -- Values older than the profile are charged to their reader.
   local pending = net(x)
   local report = lv.profile(function() pending:evaluate() end)
   for _, row in ipairs(report.modules) do equal(row.path, "(outside of modules)") end
 end)
 
-test("errors pass, and the next profile begins anew", function()
+test("errors pass, and the next profile starts empty", function()
   raises(function() lv.profile(function() error "on purpose" end) end, "on purpose")
   raises(function() lv.profile(3) end, "test_profile.lua:",
     "profile: expected a function, got number")
   raises(function() lv.profile(print, { row = 3 }) end, "profile: unknown option 'row'")
   raises(function() lv.profile(print, { rows = 0 }) end, "profile: option 'rows'")
-  raises(function() lv.profile(function() lv.profile(print) end) end, "is being made already")
+  raises(function() lv.profile(function() lv.profile(print) end) end, "is already running")
   local report = lv.profile(function() end)
   raises(function() report:save "p.txt" end, "save: expected a path that ends in .svg or .json")
 end)
@@ -251,7 +251,7 @@ test("a debugger's hook sees the lines of blocks, callbacks and its coroutines",
   end
   equal(seen(function() block(x) end), 1)
   equal(seen(function() lv.no_grad(function() block(x) end) end), 1)
-  -- As in Lua, a coroutine has a hook of its own.
+  -- As in Lua, a coroutine has a separate hook.
   equal(seen(function() coroutine.wrap(function() block(x) end)() end), 0)
   equal(seen(function()
     coroutine.wrap(function()

@@ -1,4 +1,4 @@
--- Decoders of one's own in files, and files whose decoders mean harm.
+-- Custom decoders in files, and files with malicious decoders.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
@@ -96,7 +96,7 @@ test("operators that programs in files may use stay for ever", function()
     count = count + 1
   end
   equal(#native.pure_operators, count) -- a new one is pinned here
-  -- What has an effect is none of them.
+  -- Operators with side effects are not among them.
   for name in pairs(known) do assert(native[name] and not name:find "_$", name) end
   for _, name in ipairs { "backward", "read_file", "seed", "save_safetensors", "uniform_" } do
     assert(native[name] and not known[name], name)
@@ -104,7 +104,7 @@ test("operators that programs in files may use stay for ever", function()
 end)
 
 -- Its program was written for the first version: options tables, lists, and arguments by place.
-test("a program of version 1 decodes as it did, and is told of no new names", function()
+test("a program of version 1 decodes as it did, and sees no new names", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/forms.lnv"
   local here = arg[0]:match "^(.*)/[^/]*$" or "."
@@ -119,7 +119,7 @@ test("a program of version 1 decodes as it did, and is told of no new names", fu
   assert(not text:find "now", text)
 end)
 
-test("a decoder of one's own travels in its file", function()
+test("a custom decoder is stored in its file", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part }
   local clip <close> = clip_in(folder)
   local path, file, small = own_file(folder, clip, { widths = { 7, 5 }, note = "a\0\"é" })
@@ -151,7 +151,7 @@ test("a decoder of one's own travels in its file", function()
   raises(function() video:frame(4) end, "expected 1 to 3, got 4")
 end)
 
-test("a decoder of one's own may index and assign", function()
+test("a custom decoder may index and assign", function()
   local source = own:gsub('"Own"', '"Indexed"'):gsub("return lv.nn.out_image%(self.head%(x%)", [[
     x = self.head(x)
     x[{ {}, 2 }] = x[{ {}, -1 }] * 0.5 // 0.25 %% 2 + x[{ {}, 2 }]
@@ -167,7 +167,7 @@ test("a decoder of one's own may index and assign", function()
 end)
 
 -- Where a file is read they only compute: there are no gradients.
-test("a decoder with gradients of its own travels in its file", function()
+test("a decoder with custom gradients is stored in its file", function()
   local source = own:gsub('"Own"', '"Trained"'):gsub("local Own", [[
     local bent = lv.func {
       forward = function(save, x, by)
@@ -193,7 +193,7 @@ test("a decoder with gradients of its own travels in its file", function()
   equal(assert(lv.codec.open(path)):frame(1).shape, { 1, 3, 12, 20 })
 end)
 
-test("a decoder of one's own may transpose, mask and convolve frames", function()
+test("a custom decoder may transpose, mask and convolve frames", function()
   local source = [[
 local lv <const> = require "lunerv"
 local Part = lv.nn.class "Part"
@@ -256,13 +256,13 @@ test("a program may leave fields empty whose names are methods now, or call thes
   decoded "self:apply(function(m) m.seen = true end) self.act = lv.nn.GELU():clone()"
 end)
 
-test("files with one decoder of one's own are joined as segments", function()
+test("files with one custom decoder are joined as segments", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part }
   local clip <close> = clip_in(folder)
   local path, file = own_file(folder, clip)
   local joined = folder.path .. "/joined.lnv"
   local info = assert(lv.codec.join(joined, { path, path }))
-  assert(info.bytes < 2 * file.bytes, info.bytes) -- the program is told once
+  assert(info.bytes < 2 * file.bytes, info.bytes) -- the program is stored once
   local video, single = assert(lv.codec.open(joined)), assert(lv.codec.open(path))
   equal({ #video, #video.segments }, { 6, 2 })
   for _, index in ipairs { 4, 1, 6, 3 } do
@@ -276,7 +276,7 @@ test("files with one decoder of one's own are joined as segments", function()
   assert(message:find("section 'decoder program' of file 2", 1, true), message)
 end)
 
-test("a boosted decoder, and one of embeddings, travel too", function()
+test("a boosted decoder, and one of embeddings, are stored too", function()
   local folder <close> = workshop { own = own, ["inner.part"] = part, coded = coded }
   local clip <close> = clip_in(folder)
   local boosted = lv.nn.boost { decoder = require "own"(12, 20), ch_t = 4 }
@@ -291,7 +291,7 @@ test("a boosted decoder, and one of embeddings, travel too", function()
   end
 end)
 
-test("what cannot travel is told before a file is written", function()
+test("a decoder that cannot be stored is an error before a file is written", function()
   local folder <close> = workshop {
     own = own, ["inner.part"] = part,
     unlucky = own:gsub('"Own"', '"Unlucky"'):gsub("return lv.nn.out", "x = lv.randn(1, 4, 12, 20)"
@@ -311,8 +311,8 @@ test("what cannot travel is told before a file is written", function()
   refused(Own(12, 20, { note = print }), "argument 3 of Own.note", "a function")
   refused(Own(12, 20, { note = 0 / 0 }), "argument 3 of Own.note", "nan")
   refused(Own(12, 20, { note = { 1, 2, x = 3 } }), "argument 3 of Own.note", "names among")
-  refused(Own(12, 20, { note = { [1.5] = 2 } }), "'1.5' is no key")
-  refused(require "unlucky"(12, 20), "differs from what it makes here")
+  refused(Own(12, 20, { note = { [1.5] = 2 } }), "'1.5' is not a key")
+  refused(require "unlucky"(12, 20), "differs from the one made here")
   -- `print` writes here, but not where the file will be read.
   local said <const> = print
   _G.print = function() end
@@ -320,7 +320,7 @@ test("what cannot travel is told before a file is written", function()
   refused(require "greedy"(12, 20), "section 'decoder program'", "greedy.lua", "'print'")
   -- Another text under the name of what was loaded.
   assert(lv.write_file(folder.path .. "/inner/part.lua", (part:gsub("sin", "cos"))))
-  refused(Own(12, 20), "frame 1", "differs from what it makes here")
+  refused(Own(12, 20), "frame 1", "differs from the one made here")
   raises(function() lv.compress.cem(Own(12, 20)) end, "`clip`")
 end)
 
@@ -419,7 +419,7 @@ test("programs that mean harm do none", function()
     { lib .. "lv.nn.Conv2d.forward = function() while true do end end "
       .. "return lv.nn.class 'X'", "section '" },
     -- No decoder.
-    { "return 7", "returns no class" }, { "local = 3", "own.lua:1:" }, { "\27Lua", "binary" },
+    { "return 7", "is not a class" }, { "local = 3", "own.lua:1:" }, { "\27Lua", "binary" },
     { "error { 1 }", "section 'decoder program'" },
     { "error('\\27[31m\\nred')", "\\u{1B}[31m\\u{A}" },
     { lib .. "local C = lv.nn.class 'C' function C:named_parameters() return 1 end return C",
@@ -432,7 +432,7 @@ test("programs that mean harm do none", function()
   end
   equal({ lv.nn.Conv2d.forward == conv, lv.read_file(victim) }, { true, "untouched" })
 
-  -- Frames of a wrong shape or type; and in time that goes on for ever.
+  -- Frames of a wrong shape or type; and an endless loop.
   local nothing = native.encode_tensors({}, {}, {})
   for _, case in ipairs {
     { "return lv.zeros(1, 3, 2, 2)", "frame 1: expected f32 (1, 3, 12, 20), got f32 (1, 3, 2, 2)" },

@@ -103,7 +103,7 @@ test("time to quality is that of the shortest whole schedule that reaches it", f
   assert(svg:find("fast, ", 1, true) and svg:find("12 dB", 1, true) and not svg:find "nan", svg)
 end)
 
-test("what was not reached, or not tried for want of time, is said", function()
+test("targets not reached, or not tried for lack of time, are reported", function()
   local folder <close> = harness.folder()
   local clip = grey_clip(folder)
   local result = bench.run {
@@ -188,7 +188,7 @@ test("PyTorch learns a clip by the published recipe", function()
   assert(theirs.ratio > 0)
 end)
 
-test("what makes no sense together is refused in a line", function()
+test("contradictory options are a one-line error", function()
   raises(function() bench.run { clip = "a.mkv" } end, "clip: expected --quality", "got a.mkv")
   local function quality(given)
     return function()

@@ -40,7 +40,7 @@ test("the bits of a Laplace distribution are its masses'", function()
     return means:to "i32", steps:to "i32"
   end }
   local coded = lv.coder.bits(symbols:view(1, 400):to "i32", model)
-  local told = lv.quant.laplace_bits(symbols, means / 256, scales):sum():item()
-  near(coded / told, 1, 5e-3)
+  local estimated = lv.quant.laplace_bits(symbols, means / 256, scales):sum():item()
+  near(coded / estimated, 1, 5e-3)
   equal(lv.coder.bits(lv.zeros(0, 3):to "i32", model), 0)
 end)

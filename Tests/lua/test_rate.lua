@@ -104,7 +104,7 @@ test("a file takes the bytes asked for, and not one more", function()
   raises(function() compress(folder, "--bytes 100") end, "100 bytes are too few", "at least")
 end)
 
-test("what was trained on its steps keeps them where the bytes allow it", function()
+test("trained step sizes are kept if the bytes allow it", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
   local model = lv.models.hnerv_boost { clip = clip, fc_dim = 8, enc_dim = { 8, 4 },
@@ -113,7 +113,7 @@ test("what was trained on its steps keeps them where the bytes allow it", functi
   lv.train { model = small, clip = clip, epochs = 20, lr = 3e-3 }
   local path = folder.path .. "/clip.lnv"
   local allowed = {}
-  local trained = require("lunerv.compress.shelf").open(path, clip, allowed,
+  local trained = require("lunerv.compress.candidates").open(path, clip, allowed,
     { out = folder.path }, function() end)
   local size = trained:size(small)
   allowed.bytes = size * 5 // 4
@@ -198,7 +198,7 @@ local function run_until(stop_at, clip, o)
   return ok and file or nil, table.concat(lines, "\n"), asked
 end
 
--- Stopped while fitting, in an evaluation, while it is made small and near the end.
+-- Stopped while fitting, in an evaluation, during compression and near the end.
 test("a resumed run towards a rate, or a quality, equals one that never stopped", function()
   for _, words in ipairs { "--bpp 4", "--psnr 12.6 --enc-dim 4,2 --recipe published" } do
     local folder <close> = harness.folder()
@@ -225,7 +225,7 @@ test("a resumed run towards a rate, or a quality, equals one that never stopped"
   end
 end)
 
-test("what was better before the stop is not lost", function()
+test("a better file from before the stop is not lost", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
   local o = options_of(folder, clip, "--bytes 6000")
@@ -239,7 +239,7 @@ test("what was better before the stop is not lost", function()
   o.resume = true
   run_until(nil, clip, o)
   equal(lv.read_file(o.output) == before, true)
-  -- A new run does not know of it.
+  -- A new run does not use it.
   o.resume = false
   assert(run_until(nil, clip, o).psnr_8bit < 99)
 end)
@@ -264,7 +264,7 @@ test("a network too small for the quality asked for grows, also where it was sto
   assert(said:find("this is the best that was found", 1, true), said)
 end)
 
-test("in so many minutes there is a file from the first evaluation on", function()
+test("within a number of minutes there is a file from the first evaluation on", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
   local o = options_of(folder, clip, "--minutes 0.05 --params 65k")

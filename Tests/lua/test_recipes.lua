@@ -28,7 +28,7 @@ test("a recipe fills what is not given, and gives way to what is", function()
     { "adam", 5e-4, "adan", false })
 end)
 
-test("a recipe of one's own is a file, functions and all, and part of a run's identity", function()
+test("a custom recipe is a file, functions and all, and part of a run's identity", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local path = folder.path .. "/mine.lua"
@@ -113,13 +113,13 @@ test("NeRV and E-NeRV by the fast recipe leave their parameters to the trunk", f
     assert(after.config[option] <= 64 and after.config.fc_dim > before.config.fc_dim)
     assert(after:stored_parameters() <= before:stored_parameters())
     assert(after:stored_parameters() > 0.95 * before:stored_parameters())
-    -- Somebody's choice stays.
+    -- A user's choice stays.
     equal(of("fast", kind, { size = 0.22, [option] = 40 }).config[option], 40)
     equal(of("fast", kind, { fc_dim = 16, [option] = usual }).config[option], usual)
   end
 end)
 
-test("what is no recipe is refused in a line", function()
+test("an invalid recipe is a one-line error", function()
   local folder <close> = harness.folder()
   raises(function() recipes.get "slow" end, "recipe: expected one of fast, published", "'slow'")
   raises(function() recipes.get(folder.path .. "/none.lua") end, "recipe: ", "none.lua")
@@ -134,7 +134,7 @@ test("what is no recipe is refused in a line", function()
   raises(function() recipes.get(path) end, "recipe: ", "syntax.lua:1")
 end)
 
--- A loss that is no number, or far too high, at some steps.
+-- A loss that is NaN, or far too high, at some steps.
 local function spoiled(at)
   local step = 0
   return function(output, image)
@@ -145,7 +145,7 @@ local function spoiled(at)
   end
 end
 
-test("a guarded run goes back from what is no number, twice", function()
+test("a guarded run returns from NaN, twice", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local rates = {}

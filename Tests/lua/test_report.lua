@@ -224,7 +224,7 @@ test("the tree of a model counts what is trained", function()
   equal(tensors, #model:state_dict())
 end)
 
-test("a training records its epochs, and goes on with them", function()
+test("a training records its epochs, and resumes the record", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local function train(out, resume, stop_at)
@@ -252,7 +252,7 @@ test("a training records its epochs, and goes on with them", function()
   equal(#record(parts).epochs, 4)
 end)
 
-test("what is missing or damaged is left out", function()
+test("missing or damaged parts are left out", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/run"
   write(path .. "/metrics.json", { psnr = 30 }) -- of a version without run.json
@@ -331,7 +331,7 @@ test("compressed files are shown with their work, in stages and in segments", fu
     "segment 2, small" })
 end)
 
-test("a training of one's own keeps frames for its page, unless it is told not to", function()
+test("a custom training stores frames for its page by default", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local seen = 0
@@ -361,7 +361,7 @@ test("regress and compress end with their page, which nothing depends on", funct
   local text = assert(native.read_file(out .. "/report.html"))
   check(text)
   equal(select(2, text:gsub("<img ", "")), 9)
-  -- Where the page cannot be, and neither can the frames, the run is as it was.
+  -- If neither the page nor the frames can be written, the run is unchanged.
   os.remove(out .. "/report.html")
   native.make_dirs(out .. "/report.html/in/the/way")
   os.execute(("rm -r '%s/frames' && touch '%s/frames'"):format(out, out))
@@ -405,11 +405,13 @@ test("curves and batches have their pictures and tables", function()
 
   write(folder.path .. "/batch/manifest.json", { clips = {
     { clip = "in/one.mp4", status = "done", bytes = 12345, bpp = 0.1, psnr_8bit = 31, seconds = 3 },
-    { clip = "in/two.mp4", status = "failed", message = "it is no video" },
+    { clip = "in/two.mp4", status = "failed", message = "it is not a video" },
   } })
   text = report(folder, folder.path .. "/batch")
   check(text)
-  for _, part in ipairs { "1 of 2 clips done", ">one.mp4<", "12,345", "failed: it is no video" } do
+  for _, part in ipairs { "1 of 2 clips done", ">one.mp4<", "12,345",
+    "failed: it is not a video" }
+  do
     has(text, part)
   end
 end)
@@ -436,10 +438,10 @@ test("a page stays below five megabytes", function()
   assert(page.bytes > 1e6, page.bytes)
   check(text)
   has(text, "shown at ")
-  has(text, "they are left out")
+  has(text, "The rest is left out")
 end)
 
-test("what is asked for wrongly is named", function()
+test("errors name the wrong argument", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/run"
   fit(path)
@@ -453,7 +455,7 @@ test("what is asked for wrongly is named", function()
   native.make_dirs(folder.path .. "/empty")
   page, problem = lv.report(folder.path .. "/empty", { output = folder.path .. "/p.html" })
   equal({ page, problem.kind }, { nil, "data" })
-  has(tostring(problem), "is no run: expected a folder with run.json")
+  has(tostring(problem), "is not a run: expected a folder with run.json")
   page = lv.report(path, { output = folder.path .. "/none/p.html" })
   equal(page, nil)
   equal(native.exists(folder.path .. "/p.html"), false)
@@ -497,7 +499,7 @@ local function browse(program, folder, path)
   return document, said, asked
 end
 
--- What a reader does, and what the page answers.
+-- Actions of a reader, and the page's reactions.
 local reader <const> = [[<script>
 setTimeout(function () {
   var answers = [];

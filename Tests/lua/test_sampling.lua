@@ -104,8 +104,8 @@ test("pad takes sides by name, as ever, and amounts of any dimension", function(
   raises(function() x:pad({ 1, 1 }, { mode = "mirror" }) end, "pad: unknown mode 'mirror'")
   raises(function() x:pad({ 2, 0 }, { mode = "reflect" }) end,
     "pad: expected at most 1 elements on a side of dimension 2, which has 2, got 2")
-  raises(function() x:pad({ left = 1, mode = "edge", value = 2 }) end, "mode 'constant' alone")
-  raises(function() x:pad({ left = 1 }, { mode = "edge" }) end, "beside the sides' names")
+  raises(function() x:pad({ left = 1, mode = "edge", value = 2 }) end, "only with mode 'constant'")
+  raises(function() x:pad({ left = 1 }, { mode = "edge" }) end, "among the sides' names")
   raises(function() x:pad({ 1, 1 }, { left = 1 }) end, "in a list or by name, got both")
   raises(function() lv.ones(3):pad { left = 1 } end, "pad: expected at least 2 dimensions, got 1")
 end)

@@ -226,7 +226,7 @@ test("a budget is shared by the segments, and kept", function()
     "too few")
 end)
 
-test("a run whose clip is one segment goes on too", function()
+test("a run whose clip is one segment resumes too", function()
   for _, words in ipairs { tiny .. "--gop 8", tiny .. "--gop 8 --bytes 7000" } do
     local folder <close> = harness.folder()
     local source = clip_in(folder, 4)
@@ -286,7 +286,7 @@ test("files are joined as they are", function()
   end
   local pair, out = folder.path .. "/pair.lnv", folder.path .. "/joined.lnv"
   assert(lv.codec.join(pair, { paths[2], paths[1] }))
-  -- What is joined may be joined again, to another name; equal decoders are told once.
+  -- What is joined may be joined again, to another name; equal decoders are stored once.
   assert(lv.codec.join(out, { pair, paths[3] }))
   raises(function() lv.codec.join(out, { out, paths[3] }) end, "another file than the source")
   local video, decoders = assert(lv.codec.open(out)), 0
@@ -336,7 +336,7 @@ test("corrupt tables of segments are refused by name", function()
     assert(tostring(message):find("bad.lnv", 1, true), tostring(message))
   end
   with("section 'segments': frames 4 to 4 are in no segment", "\2\2\5\1\4")
-  with("section 'segments': the segments have 5 frames together, but the clip 4", "\2\2\5\3\4")
+  with("section 'segments': the segments have 5 frames, but the clip has 4", "\2\2\5\3\4")
   with("section 'segments': there are no segments", "\0")
   with("section 'segments': segment 2 has no frames", "\2\4\5\0\4")
   with("section 'segments': the number of segments", ("\x80"):rep(9) .. "\1")
@@ -344,11 +344,11 @@ test("corrupt tables of segments are refused by name", function()
   with("section 'segments': it ends too early", "\2\2\5\2")
   with("section 'decoder' of segment 2 is missing", "\2\2\5\2\5")
   with("section 'buffers' of segment 1 is missing", "\2\2\7\2\4")
-  with("section 'embeddings' comes more often", "\2\2\5\2\0")
+  with("section 'embeddings' occurs more often", "\2\2\5\2\0")
   with("section 'weights' of segment 2 is missing", nil, 6)
-  with("section 'weights' comes more often", nil, nil, "weights")
-  with("section 'weights' comes twice", nil, 2)
-  with("section 'segments' comes twice", nil, nil, "segments")
+  with("section 'weights' occurs more often", nil, nil, "weights")
+  with("section 'weights' occurs twice", nil, 2)
+  with("section 'segments' occurs twice", nil, nil, "segments")
   -- What only the second segment has wrong is found when it is asked for.
   payloads[6] = "\xff" .. payloads[6]
   with "segment 2, section 'weights'"

@@ -1,14 +1,14 @@
--- Sizes, depths and lengths that a script can make, and no machine can hold: errors, not crashes.
+-- Sizes, depths and lengths that a script can make but no machine can hold: errors, not crashes.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
--- A view that stands for so many numbers.
+-- A view of this many elements.
 local function view(...) return lv.zeros(1):expand(...) end
 
-test("views that stretch over each other have a size", function()
+test("views that broadcast over each other have a size", function()
   for _, join in ipairs {
     function(a, b) return a + b end, lv.eq, lv.maximum,
     function(a, b) return lv.where(a, b, a) end,
@@ -29,7 +29,7 @@ test("sizes are summed and multiplied as far as numbers go", function()
   raises(function() lv.arange(-1e308, 1e308) end, "too many")
 end)
 
-test("nothing can be divided for ever", function()
+test("every division terminates", function()
   local x = lv.zeros(1, 0, 0, 0)
   for _ = 1, 100000 do x = x:pixel_unshuffle(2) end
   equal(x:sum():item(), 0)
@@ -41,7 +41,7 @@ test("nothing can be divided for ever", function()
   equal({ y:size(2), y:mean():item() }, { 1 << 18, 541 })
 end)
 
-test("a list's length says nothing of how much it holds", function()
+test("a list's length does not bound its content", function()
   local list = {}
   for i = 0, 61 do list[1 << i] = 1 end
   for _, f in ipairs { lv.zeros, lv.tensor, function(t) return lv.zeros(3):index_select(1, t) end,
@@ -50,7 +50,7 @@ test("a list's length says nothing of how much it holds", function()
   end
 end)
 
-test("rows that are shared are counted wherever they stand", function()
+test("shared rows are counted at every occurrence", function()
   local row = {}
   for i = 1, 999 do row[i] = 1 end
   local rows = {}
@@ -58,13 +58,13 @@ test("rows that are shared are counted wherever they stand", function()
   raises(function() native.work_charged(function() lv.tensor(rows) end, 1e8) end, "(max_work)")
   for _ = 1, 3 do rows = { rows, rows, rows, rows } end
   raises(function() lv.tensor(rows) end, "more than 16777216 values")
-  -- What is no tensor is not looked into.
+  -- Values other than tensors are not inspected.
   local tree = { 1 }
   for _ = 1, 40 do tree = { tree, tree } end
   equal(lv.is_tensor(tree), false)
 end)
 
-test("an expression may be as wide as it likes", function()
+test("an expression may be of any width", function()
   local x, parts = lv.rand(8, 8), {}
   for i = 1, 5000 do parts[i] = x:maximum(lv.full(i, 8, 1)) end
   while #parts > 1 do
@@ -77,7 +77,7 @@ test("an expression may be as wide as it likes", function()
   equal(parts[1]:sum():item(), 64 * 5000)
 end)
 
-test("equations and messages are not as long as they like", function()
+test("the length of equations and messages is limited", function()
   local long = ("x"):rep(1 << 22)
   raises(function() lv.einsum(long, lv.zeros(1)) end, "at most 4096 letters")
   local _, message = pcall(lv.zeros(1).to, lv.zeros(1), long)
@@ -91,8 +91,8 @@ test("a module that is one of its own fields has a path", function()
   raises(function() Loop()() end, "….me.me", "do not broadcast")
 end)
 
--- Looking for a user's line among hundreds of thousands of the library's took minutes.
-test("a recursion of modules without an end is an error soon", function()
+-- The search for a user's line among hundreds of thousands of the library's took minutes.
+test("an endless recursion of modules is an error soon", function()
   local Deep = lv.nn.class "Deep"
   function Deep:forward(x) return self(x) end
   raises(function() lv.no_grad(function() return Deep()(1) end) end, "stack overflow")

@@ -63,7 +63,7 @@ test("a video that cannot be written does not take the results along", function(
   local clip, out = moving(folder.path .. "/clip.mkv", 2), folder.path .. "/run"
   lv.make_dirs(out .. "/reconstruction.mkv")
   assert(lv.write_file(out .. "/reconstruction.mkv/notes.txt", "not ours"))
-  raises(function() script("regress", clip, out, "--strides", "2,2") end, "holds other files")
+  raises(function() script("regress", clip, out, "--strides", "2,2") end, "contains other files")
   assert(lv.json.decode(assert(lv.read_file(out .. "/metrics.json"))).psnr)
   equal(lv.read_file(out .. "/reconstruction.mkv/notes.txt"), "not ours")
 end)
@@ -196,7 +196,7 @@ local function ablate(clip, out, plan, ...)
   return lines, lv.json.decode(assert(lv.read_file(out .. "/ablation.json"))).rows
 end
 
-test("an ablation tables every variant, and goes on where it stopped", function()
+test("an ablation tables every variant, and resumes", function()
   local folder <close> = harness.folder()
   local clip, out = moving(folder.path .. "/clip.mkv", 3), folder.path .. "/out"
   local lines, rows = ablate(clip, out, "together", "--enc-dim", "4,2", "--fc-dim", "6")
@@ -208,7 +208,7 @@ test("an ablation tables every variant, and goes on where it stopped", function(
     assert(lines[#lines]:find(("| %s | hnerv_boost | %d |"):format(name, rows[i].parameters), 1,
       true), lines[#lines])
   end
-  -- How it is made small does not change what was fitted; everything else does.
+  -- Options of compression do not change the fit; all others do.
   equal(rows[5].psnr, rows[1].psnr)
   equal(rows[2].psnr ~= rows[1].psnr, true)
   equal(rows[3].parameters > rows[1].parameters, true)
@@ -263,7 +263,7 @@ test("the paper's first experiments", function()
   equal(lines, 3)
 end)
 
-test("what goes into a file beyond the paper, part by part", function()
+test("the additions to the paper's files, one by one", function()
   local folder <close> = harness.folder()
   local clip = moving(folder.path .. "/clip.mkv", 3)
   local _, rows = ablate(clip, folder.path .. "/out", "compression_parts", "--enc-dim", "4,2",
@@ -291,7 +291,7 @@ test("a plan that would change nothing is refused", function()
   equal(lv.exists(folder.path .. "/out"), false)
 end)
 
-test("a variant that cannot be is told of, and the others are computed", function()
+test("an impossible variant is reported, and the others are computed", function()
   local folder <close> = harness.folder()
   local clip = moving(folder.path .. "/clip.mkv", 2)
   raises(function()
@@ -366,7 +366,7 @@ test("the masks are the paper's", function()
   equal(hidden "disperse", { 30, 150, 5 * 50 * 50 })
 end)
 
-test("what a mask hides is not learned from", function()
+test("masked pixels are not trained on", function()
   local folder <close> = harness.folder()
   local frames, changed = {}, {}
   local box = lv.ones(1, 1, 10, 20):pad { top = 10, bottom = 30, left = 30, right = 16 }

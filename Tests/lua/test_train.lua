@@ -136,7 +136,7 @@ test("a new run moves an old one's checkpoints aside", function()
   equal(checkpoints(out .. "/previous"), { "checkpoint-000005.safetensors" })
 end)
 
-test("a loss that is no number stops before the update", function()
+test("a NaN loss stops before the update", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local calls = 0
@@ -207,7 +207,7 @@ test("a resumed network knows where its weights started, whatever was drawn befo
   equal(fit(2, true), first)
 end)
 
-test("what training needs is said", function()
+test("missing arguments of training are errors", function()
   raises(function() lv.train {} end, "a model and a clip")
   raises(function() lv.train { model = {}, clip = {}, epoch = 3 } end, "'epoch'", "epochs")
   raises(function() lv.train { model = {}, clip = {}, epochs = 0 } end, "'epochs'")

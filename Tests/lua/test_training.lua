@@ -1,5 +1,5 @@
 -- Training with batches, patches, datasets, optimiser objects and callbacks: what each does, and
--- that a run which was stopped goes on to the same bits. What a run ends with is in
+-- that a stopped run resumes to the same bits. What a run ends with is in
 -- test_training_end.lua.
 local batch_of <const> = require "lunerv.train.batch"
 local checkpoint <const> = require "lunerv.checkpoint"
@@ -110,7 +110,7 @@ test("every kind takes a batch, and every loss", function()
   end
 end)
 
-test("what cannot be taken in a batch is said", function()
+test("frames that cannot be batched are errors", function()
   local Stubborn <const> = lv.nn.class("Stubborn", Line)
   function Stubborn:reconstruct(frame)
     return lines.at(self, type(frame.t) == "table" and frame.t[1] or frame.t)
@@ -214,7 +214,7 @@ local function noisy(pass)
   end)
 end
 
-test("frames may come from a function; a stopped run goes on in the middle of a pass", function()
+test("frames may come from a function; a stopped run resumes in the middle of a pass", function()
   local passes = {}
   local run = train { clip = noisy, steps = 12, loss = function(output, image, frame)
     passes[#passes + 1] = frame.pass
@@ -269,7 +269,7 @@ test("a dataset of known length has epochs, and frames without numbers get some"
   near(run.metrics.psnr, lv.metrics.evaluate(run.model, clip).psnr, 1e-9)
 end)
 
-test("what is wrong with a dataset is said", function()
+test("wrong datasets are errors", function()
   local function refuses(given, ...)
     given.model = Line()
     raises(function() lv.train(given) end, ...)
@@ -372,9 +372,9 @@ end)
 
 test("a schedule is an option as it is, and takes steps and rate from the training", function()
   local by_name, by_object, rates = {}, {}, {}
-  local function told(list) return function(e) list[#list + 1] = e.lr end end
-  train { schedule = "cosine_restarts", warmup = 0, on_epoch = told(by_name), epochs = 6 }
-  train { schedule = lv.schedule.cosine_restarts(), on_epoch = told(by_object), epochs = 6 }
+  local function recorder(list) return function(e) list[#list + 1] = e.lr end end
+  train { schedule = "cosine_restarts", warmup = 0, on_epoch = recorder(by_name), epochs = 6 }
+  train { schedule = lv.schedule.cosine_restarts(), on_epoch = recorder(by_object), epochs = 6 }
   equal(by_object, by_name)
   local own <const> = lv.schedule.cosine_restarts { lr = 0.01, steps = 30 }
   for epoch = 1, 6 do rates[epoch] = own(5 * epoch) end
@@ -389,7 +389,7 @@ end)
 
 -- Callbacks -------------------------------------------------------------------------------------
 
-test("callbacks are told everything, in order, after the functions", function()
+test("callbacks get every event, in order, after the functions", function()
   local heard = {}
   local Listener <const> = {}
   Listener.__index = Listener
@@ -415,7 +415,7 @@ test("callbacks are told everything, in order, after the functions", function()
     .. ("function on_frame, a on_frame, b on_frame, "):rep(5) .. "a on_end, b on_end, c on_end")
 end)
 
-test("what is no callback is refused", function()
+test("an invalid callback is an error", function()
   local function refuses(callbacks, ...)
     raises(function()
       lv.train { model = Line(), clip = clip, epochs = 1, callbacks = callbacks }

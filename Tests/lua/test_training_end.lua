@@ -60,7 +60,7 @@ test("going back from a divergence takes the averages along", function()
   local function step(loss)
     equal(guard:judge(loss), loss == loss and "good" or "bad")
     guard:commit()
-    if guard.kept and not kept then kept = average.list[1].mean:tolist() end
+    if guard.snapshot and not kept then kept = average.list[1].mean:tolist() end
     if loss ~= loss then return end
     lv.no_grad(function() model.image:add_(0.1) end)
     average:update()
@@ -77,12 +77,12 @@ test("a model has its own weights again after the means, also if that was interr
   local own <const> = model.image:tolist()
   lv.no_grad(function() average.list[1].mean:mul_(2) end)
   do
-    local _ <close> = average:wear()
+    local _ <close> = average:apply()
     equal(model.image[{ 1, 1, 1, 1 }]:item(), 2 * own[1][1][1][1])
   end
   equal(model.image:tolist(), own)
-  average:wear()
-  average:take_off()
+  average:apply()
+  average:restore()
   equal(model.image:tolist(), own)
 end)
 
@@ -160,7 +160,7 @@ test("the best is kept across a resume, wherever the run stopped", function()
   end
 end)
 
-test("the last weights may be the best, and no number never is", function()
+test("the last weights may be the best, and NaN never is", function()
   local run, seen = best_run({}, { 20, 21, 22, 0 / 0, 26 })
   equal({ run.best.epoch, run.best.psnr }, { 5, 26 })
   equal(run.model.image:tolist(), seen[5])

@@ -14,7 +14,7 @@ local test <const> = harness.test
 
 local manifest <const> = pinned.manifest()
 
--- What files hold, by name: sections in their forms, and the sources of what they bring.
+-- The content of files, by name: sections in their forms, and the sources of their programs.
 local held <const> = {}
 for _, entry in ipairs(manifest.files) do
   local bytes = assert(lv.read_file(pinned.path(entry.name, "lnv")))
@@ -45,7 +45,7 @@ for _, entry in ipairs(manifest.files) do
   end)
 end
 
-test("files from before the first version are refused, and not taken for others", function()
+test("files from before the first version are rejected, not taken for others", function()
   assert(#manifest.refused > 0)
   for _, entry in ipairs(manifest.refused) do
     local bytes = assert(lv.read_file(pinned.path(entry.name, "lnv")))
@@ -54,9 +54,9 @@ test("files from before the first version are refused, and not taken for others"
   end
 end)
 
--- What has no file ----------------------------------------------------------------------------
+-- Missing files -------------------------------------------------------------------------------
 
--- Fails for the first of `names` that no file has: whoever adds one runs pin.lua.
+-- Fails for the first of `names` without a file: pin.lua adds one.
 local function all_held(what, names, has)
   for _, name in ipairs(names) do
     local found = false
@@ -67,7 +67,7 @@ local function all_held(what, names, has)
   end
 end
 
--- Whether a pattern is in one of a file's decoders.
+-- Whether one of a file's decoders contains a pattern.
 local function in_decoders(file, pattern)
   for _, segment in ipairs(file.info.segments) do
     if segment.sections.decoder:find(pattern) then return true end
@@ -106,7 +106,7 @@ test("every form within a section has a file", function()
   end
   has("times of their own", function(info) return info.timestamps ~= nil end)
   has("a constant rate", function(info) return info.timestamps == nil end)
-  -- Bits of each segment in the table of segments; an empty list for a clip of one.
+  -- Bits of each segment in the table of segments; an empty list for a clip of one segment.
   local function parts_of(file)
     local table_of_segments = file.shared.segments
     if not table_of_segments then return {} end
@@ -118,11 +118,11 @@ test("every form within a section has a file", function()
     end
     return false
   end
-  has("a segment with the decoder of the one before", function(_, _, file)
+  has("a segment with the decoder of the one before", function(_, _, file) -- words: allow
     return has_part(file, 1, 0)
   end)
   has("a segment with constants", function(_, _, file) return has_part(file, 2, 2) end)
-  has("segments with embeddings beside some without", function(_, _, file)
+  has("segments with embeddings beside some without", function(_, _, file) -- words: allow
     return has_part(file, 4, 4) and has_part(file, 4, 0)
   end)
   for _, option in ipairs { "conditioning", "out_image", "act", "dec_blks", "ks", "reduce",
@@ -139,29 +139,29 @@ test("every form within a section has a file", function()
     end)
   end
   has("a module that requires another", function(_, _, file) return #file.sources > 1 end)
-  has("a boosted decoder of one's own", function(_, _, file)
+  has("a boosted decoder of one's own", function(_, _, file) -- words: allow
     return in_decoders(file, '"lunerv%.nn%.Boosted"') or in_decoders(file, '"lunerv%.nn%.boost"')
   end)
 end)
 
 -- Names and levels ----------------------------------------------------------------------------
 
-test("every name that programs may use says since which level", function()
+test("every name that programs may use has a level", function()
   local function compare(what, names, lists)
-    local told = {}
+    local listed = {}
     for _, list in pairs(lists) do
       for _, name in ipairs(list) do
-        if told[name] then error(("since.lua has %s '%s' twice"):format(what, name)) end
-        told[name] = true
+        if listed[name] then error(("since.lua has %s '%s' twice"):format(what, name)) end
+        listed[name] = true
       end
     end
     for _, name in ipairs(names) do
-      if not told[name] then
+      if not listed[name] then
         error(("since.lua does not say of which level %s '%s' is"):format(what, name))
       end
-      told[name] = nil
+      listed[name] = nil
     end
-    local gone = next(told)
+    local gone = next(listed)
     if gone then error(("%s '%s' is gone"):format(what, gone)) end
   end
   local pure, of_tensors, classes, of_modules = { "options", "func", "checkpoint" }, {}, {}, {}
@@ -169,7 +169,7 @@ test("every name that programs may use says since which level", function()
   for _, name in ipairs(native.pure_operators) do
     pure[#pure + 1], is_pure[name] = name, true
   end
-  -- What a method gives besides is a field: no program could do without it.
+  -- Its further results are fields: no program could do without them.
   local fields = { shape = true, dtype = true, grad = true, requires_grad = true, is_leaf = true,
     pointer = true }
   for name in next, (bridge.class_members(lv.zeros(1))) do
@@ -234,7 +234,7 @@ test("the level that a program needs follows from its tokens", function()
       error(("level %d for '%s' (%s), expected %d"):format(level, case[2], name, case[1]))
     end
   end
-  -- What a hostile file brings is read in one pass.
+  -- Hostile sources are read in one pass.
   equal((since.level { ("conv2d("):rep(1 << 16) .. ("{"):rep(1 << 16) }), 1)
   equal((since.level { "[==[", "'", "--[[", "x:", "" }), 1)
 end)
@@ -243,7 +243,7 @@ test("files of old names keep the level that they had", function()
   for name, file in pairs(held) do
     local names, payloads = native.lnv_unpack(file.bytes)
     local again = layout.pack(names, payloads)
-    -- What was written before names had levels may say too little.
+    -- Files from before names had levels may state too low a level.
     local said = again:byte(6)
     if said == file.bytes:byte(6) then
       equal(pinned.digest(again), pinned.digest(file.bytes))
@@ -280,7 +280,7 @@ return Own
     local plain = { clip = clip, families = { "gaussian", "laplace", "adaptive" } }
     assert(lv.codec.write(path, small, plain))
     equal(assert(lv.codec.info(path)).level, level)
-    -- Joined files need what each of them needs.
+    -- Joined files need the highest level of their parts.
     local joined = folder.path .. "/joined.lnv"
     assert(lv.codec.join(joined, { path, path }))
     equal(assert(lv.codec.info(joined)).level, level)

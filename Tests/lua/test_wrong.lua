@@ -48,7 +48,7 @@ local function run_all(folder)
     table.concat(numbers, " "), quoted(one)))
 end
 
--- What is wrong with what a program said, or nil.
+-- The fault of a program's output, or nil.
 local function problem(entry, said, code)
   local line = said:match "[^\n]*"
   local expected = "lunerv: " .. entry.message
@@ -68,7 +68,7 @@ local function problem(entry, said, code)
   end
 end
 
-test("mistakes are told in one line, with the file, the line and the function", function()
+test("mistakes are reported in one line, with the file, the line and the function", function()
   local folder <close> = harness.folder()
   harness.bands(folder.path .. "/clip.mkv")
   run_all(folder.path)

@@ -66,7 +66,7 @@ add("shape", {
     "wrong.lua:2: softmax: dimension 3 does not exist in a tensor of 2" },
   { lv .. "lv.zeros(3):item()", "wrong.lua:2: item: expected one element, got shape (3)" },
   { lv .. "lv.tensor { { 1, 2 }, { 3 } }",
-    "wrong.lua:2: tensor: argument 1 (numbers): rows of different length: 1 where 2 stood before" },
+    "wrong.lua:2: tensor: argument 1 (numbers): rows of different length: 1 after 2" },
   { lv .. "lv.stack { lv.zeros(2), lv.zeros(3) }",
     "wrong.lua:2: stack: expected tensors of one shape, got (2) and (3)" },
   { lv .. "lv.where(lv.zeros(3):gt(0), lv.zeros(2), lv.zeros(3))",
@@ -82,7 +82,7 @@ local Net = nn.class "Net"
 function Net:init() self.body = nn.List { Block(), Block() } end
 function Net:forward(x) return self.body[2](x) end
 Net()(lv.zeros(1, 4, 8, 8))]],
-    "wrong.lua:5: Net.body[2].conv: conv2d: weight (8, 3, 3, 3) wants 3 input channels in 1 "
+    "wrong.lua:5: Net.body[2].conv: conv2d: weight (8, 3, 3, 3) expects 3 input channels in 1 "
     .. "group(s), x has 4" },
   { lv .. "local a, b = lv.nn.Linear(2, 2), lv.nn.Linear(3, 2)\nb:load_state_dict(a:state_dict())",
     "wrong.lua:3: load_state_dict: weight: expected shape (2, 3), got (2, 2)" },
@@ -99,10 +99,10 @@ add("index", {
     "wrong.lua:2: tensor: dimension 1: expected a number, {}, {first, last} or {first, last, "
     .. "step}, got string" },
   { lv .. "for i, row in lv.zeros(3) do print(i) end",
-    "wrong.lua:2: call: expected a function, got a tensor (x[i] is a part of it, ipairs(x) goes "
-    .. "through its rows)" },
+    "wrong.lua:2: call: expected a function, got a tensor (x[i] is a part of it, ipairs(x) "
+    .. "iterates over its rows)" },
   { lv .. "for i, row in pairs(lv.zeros(3)) do print(i) end",
-    "wrong.lua:2: pairs: expected a table, got a tensor (ipairs(x) goes through its rows)" },
+    "wrong.lua:2: pairs: expected a table, got a tensor (ipairs(x) iterates over its rows)" },
   { lv .. "if lv.zeros(1) < nil then print 'less' end",
     "wrong.lua:2: '<': expected numbers, got tensor and nil (x:lt(y) compares elements, x:item() "
     .. "is a number)" },
@@ -203,7 +203,7 @@ add("NaN", {
     "wrong.lua:2: optim.SGD: lr: expected a finite number of at least 0, got nan" },
   { lv .. "local w <close> = assert(lv.video.writer('x.mkv', { width = 8, height = 8 }))\n"
     .. "w:write(lv.zeros(1, 3, 8, 8) / 0)",
-    "wrong.lua:3: write: expected numbers, the frame holds nan" },
+    "wrong.lua:3: write: expected numbers, the frame contains nan" },
   { toy .. [[
 lv.train { model = Net(), clip = clip, epochs = 1, loss = function(output)
   return output:mean() * (0/0)
@@ -226,16 +226,17 @@ add("gradient", {
     "wrong.lua:4: backward: expected a scalar, got shape (3) (sum or mean first, or give a seed)" },
   { lv .. "local x = lv.ones(1, { requires_grad = true })\nlocal y = (x * x):sum()\ny:backward()\n"
     .. "y:backward()",
-    "wrong.lua:5: backward: this graph was already walked once and what it saved is freed; compute "
-    .. "the loss again, or keep it with { retain = true }" },
+    "wrong.lua:5: backward: the graph was already traversed and its saved values are freed; "
+    .. "compute the loss again, or keep it with { retain = true }" },
   { lv .. [[
 local x = lv.ones(1, { requires_grad = true })
 lv.no_grad(function()
   local y = x * 2
   y:backward()
 end)]],
-    "wrong.lua:5: backward: expected a value that gradients flow to, got one computed from nothing "
-    .. "that requires a gradient, or within no_grad (gradients are not differentiated again)" },
+    "wrong.lua:5: backward: expected a value that gradients flow to, got one that does not "
+    .. "depend on a tensor that requires a gradient, or within no_grad (gradients cannot be "
+    .. "differentiated again)" },
   { lv .. "local x = lv.ones(2, { requires_grad = true })\nx:add_(1)",
     "wrong.lua:3: add_: a tensor that gradients flow through cannot be written in place (use "
     .. "no_grad or :detach():clone())" },
@@ -265,13 +266,13 @@ add("where it happens", {
   { lv .. "local Net = lv.nn.class 'Net'\nfunction Net:forward(x)\n  return self(x) + 1\nend\n"
     .. "Net()(lv.zeros(1))", "wrong.lua:4: Net: stack overflow in…" },
   { lv .. [[
-local walk = coroutine.wrap(function()
+local step = coroutine.wrap(function()
   coroutine.yield(1)
   lv.zeros(2):view(3)
 end)
-walk()
-walk()]], "wrong.lua:4: view: (2) has 2 elements, which do not fill (3)" },
-  { "local walk = coroutine.wrap(print)\nwalk()\nwalk()",
+step()
+step()]], "wrong.lua:4: view: (2) has 2 elements, which do not fill (3)" },
+  { "local step = coroutine.wrap(print)\nstep()\nstep()",
     "wrong.lua:3: cannot resume dead coroutine" },
   { lv .. "lv.no_grad(function()\n  lv.zeros(2):view(3)\nend)",
     "wrong.lua:3: view: (2) has 2 elements, which do not fill (3)" },
@@ -366,7 +367,7 @@ lv.train { model = Net(), clip = clip, epochs = 2, out = "run", resume = true }]
     .. "but 2 now", code = 2 },
 })
 
--- A recipe of one's own, `text`, in a training.
+-- A custom recipe, `text`, in a training.
 local function recipe(text)
   return toy .. ("lv.write_file('mine.lua', %q)\n"):format(text):gsub("\\\n", "\\n")
     .. "lv.train { model = Net(), clip = clip, epochs = 1, recipe = './mine.lua' }"
@@ -400,24 +401,24 @@ add("file", {
   { lv .. "lv.video.writer('x.mkv', { width = 8 })",
     "wrong.lua:2: video.writer: expected width and height, or a clip that has them" },
   { lv .. "assert(lv.video.writer('x.foo', { width = 8, height = 8, fps = 25 }))",
-    "wrong.lua:2: video.writer: x.foo: no video is written as '.foo'; use .mkv, .mp4, .264, .265, "
-    .. ".y4m, .rgb, a folder or -", code = 2 },
+    "wrong.lua:2: video.writer: x.foo: videos cannot be written as '.foo'; use .mkv, .mp4, .264, "
+    .. ".265, .y4m, .rgb, a folder or -", code = 2 },
   { lv .. "local w <close> = assert(lv.video.writer('x.mkv', { width = 8, height = 8 }))\n"
     .. "w:write(lv.zeros(1, 3, 4, 4))",
     "wrong.lua:3: write: expected a frame of (1, 3, 8, 8), got (1, 3, 4, 4)" },
   { toy .. "assert(lv.codec.write('x.lnv', Net(), { clip = clip }))",
-    "wrong.lua:2: codec.write: expected a model that lv.compress made small, or an object with a "
+    "wrong.lua:2: codec.write: expected a model from lv.compress, or an object with a "
     .. "method `stored`, got Net" },
   { toy .. "lv.compress.cem(Net())",
     "wrong.lua:2: compress.cem: expected a model of lv.models, or the option `clip` for one of "
     .. "your own, got Net without it" },
   { toy .. "local small = lv.compress.cem(Net(), { clip = clip })\n"
     .. "lv.codec.write('x.lnv', small, { clip = clip })",
-    "wrong.lua:3: codec.write: no file can hold a decoder with class Net in it: it is not what a "
-    .. "module returns; put the class into a file of its own, which ends with 'return Net', and "
+    "wrong.lua:3: codec.write: a file cannot hold a decoder with class Net in it: no module "
+    .. "returns the class; put it into a separate file, which ends with 'return Net', and "
     .. "`require` that" },
   { lv .. "assert(lv.codec.open 'wrong.lua')",
-    "wrong.lua:2: wrong.lua: header: this is no .lnv file" },
+    "wrong.lua:2: wrong.lua: header: this is not an .lnv file" },
 })
 
 return programs

@@ -94,7 +94,7 @@ lv.ones(2) :view(3)]]
   assert(text:find("lua5.4: SCRIPT:3: view", 1, true), text)
 end)
 
-test("gradients, also one's own, and training", function()
+test("gradients, also custom ones, and training", function()
   lv.seed(1)
   local double = lv.func {
     forward = function(_, x) return x * 2 end,
@@ -163,7 +163,7 @@ end)
 -- The address space is that of the interpreter and of the libraries, and some hundred megabytes.
 local little_memory <const> = "ulimit -v 2000000;"
 
-test("out of memory in a call is an error, and the script goes on", function()
+test("out of memory in a call is an error, and the script continues", function()
   local text, _, code = run([[
 local lv = require "lunerv"
 lv.set_threads(1)
@@ -285,10 +285,10 @@ local lv = require "lunerv"
 local video, problem = lv.codec.open(%q)
 print(video and #video or problem.kind, video and video:frame(1).shape[2] or problem.message)
 ]]):format(file)
-  local text = run(script)  -- beside the library, or in the bin of its prefix
+  local text = run(script)  -- next to the library, or in the bin of its prefix
   assert(text:find("^%d+\t3\n"), text)
   text = run(script, "LUNERV_DECODER=/nowhere/lunerv")
-  assert(text:find("LUNERV_DECODER: '/nowhere/lunerv' is no program", 1, true), text)
+  assert(text:find("LUNERV_DECODER: '/nowhere/lunerv' is not a program", 1, true), text)
 end)
 
 print(("plain Lua: %d tests passed, %d failed"):format(passed, failed))

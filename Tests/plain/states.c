@@ -1,4 +1,4 @@
-// A host program that is no Lua interpreter: several states that load lunerv, beside each other and
+// A host program that is not a Lua interpreter: several states that load lunerv, side by side and
 // one after another, on two threads, and one whose allocator has a limit.
 //
 //   cc states.c -llua5.4 -lpthread, and then: ./a.out LIBRARY. Prints "states: N checks passed".
@@ -55,13 +55,13 @@ static void beside_each_other(void) {
   expect(b, "second", "lv = require 'lunerv' lv.seed(2) return lv.stats().tape_entries", "0");
   expect(b, "no_grad is a state's own", "return lv.no_grad(function() "
     "return lv.is_grad_enabled() end)", "false");
-  expect(a, "recording goes on", "y:sum():backward() return x.grad:tolist()[1]", "2.0");
+  expect(a, "recording continues", "y:sum():backward() return x.grad:tolist()[1]", "2.0");
   const char *number = "return ('%.9f'):format(lv.rand(1):item())";
   char first[100];
   snprintf(first, sizeof first, "%s", run(a, number));
   check(strcmp(first, run(b, number)) != 0, "random numbers are a state's own", first);
   lua_close(a);  // while tensors live
-  expect(b, "the other goes on", "return lv.ones(1 << 20):sum():item()", "1048576.0");
+  expect(b, "the other continues", "return lv.ones(1 << 20):sum():item()", "1048576.0");
   lua_close(b);
 }
 
@@ -139,7 +139,7 @@ static void within_a_limit(void) {
     expect(L, "refused while Swift is on the stack",
       "local ok, problem = pcall(function() return x:tolist() end) "
       "return tostring(ok) .. ' ' .. tostring(problem)", "false not enough memory");
-  expect(L, "goes on", "collectgarbage() return lv.ones(3):sum():item()", "3.0");
+  expect(L, "continues", "collectgarbage() return lv.ones(3):sum():item()", "3.0");
   expect(L, "lent blocks come back", "t = lv.ones(1000):tolist() t[1001] = 1 return #t", "1001");
   lua_close(L);
   char text[100];

@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FILES = os.path.join(HERE, "files")
 SCRIPT = os.path.join(HERE, "../../scripts/pth2safetensors.py")
 sys.path.insert(0, os.path.dirname(SCRIPT))
-import pth2safetensors  # noqa: E402  (beside the path above)
+import pth2safetensors  # noqa: E402  (after the path above)
 
 NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "int64": "I64",
          "int32": "I32", "int16": "I16", "int8": "I8", "uint8": "U8", "bool": "BOOL",
@@ -48,7 +48,7 @@ def read(path):
         form = FORMS["F32" if entry["dtype"] == "BF16" else entry["dtype"]]
         values = struct.unpack("<%d%s" % (len(data) // struct.calcsize(form), form), data)
         tensors[name] = (entry["dtype"], entry["shape"], list(values))
-    assert end == len(body), "bytes behind the last tensor"
+    assert end == len(body), "bytes after the last tensor"
     return tensors
 
 
@@ -323,7 +323,7 @@ class Conversion(unittest.TestCase):
         self.refused(archive(whole(dictionary(a=deep))), "nested too deeply")
         tuples = b")" + b"\x85" * 300_000
         self.refused(archive(whole(b"}" + tuples + b"Ns")), "holds no tensors")
-        # Each list holds the one before it twice: 2^200 paths.
+        # Each list holds the previous one twice: 2^200 paths.
         shared = b"]" + b"".join(b"q%c0](h%ch%ce" % (i, i, i) for i in range(60))
         self.refused(archive(whole(dictionary(a=shared))), "nested too deeply")
         self_holding = b"}q\x00" + text("a") + b"h\x00s"

@@ -61,14 +61,14 @@ class Judging(unittest.TestCase):
             self.assertIn(quantity, judging.TOLERANCES)
 
     def test_a_failure_is_in_the_report(self):
-        told = {"seconds": 1, "seed": 1, "program": "p", "rounds": {"train": 1}, "resumes": {},
+        facts = {"seconds": 1, "seed": 1, "program": "p", "rounds": {"train": 1}, "resumes": {},
                 "interruptions": {}, "comparisons": {}, "signals": {}, "prompt": {},
                 "resources": [judged("files", list(range(50)))], "failures": ["train: lost"]}
-        lines = report(told)
+        lines = report(facts)
         self.assertIn("FAILED train: lost", lines)
         self.assertEqual(lines[-1], "failed: 1")
         self.assertTrue(any(line.endswith("NOT FLAT") for line in lines))
-        self.assertEqual(report({**told, "failures": []})[-1], "passed")
+        self.assertEqual(report({**facts, "failures": []})[-1], "passed")
 
 
 class Disturbing(unittest.TestCase):
@@ -154,7 +154,7 @@ class Disturbing(unittest.TestCase):
         self.assertEqual(kept.losses(path), {("run", 1): "0x1p+0", ("run", 2): "0x1p-1"})
         with open(path, "a", encoding="ascii") as log:
             log.write("disturbed 2 0x1p-2\n")
-        with self.assertRaisesRegex(Failure, "step 2 lost"):
+        with self.assertRaisesRegex(Failure, "step 2 had the loss"):
             kept.losses(path)
 
     def test_all_signals_are_dealt(self):

@@ -1,4 +1,4 @@
-"""Two machines on one: network namespaces with names of their own, and a cable between them."""
+"""Two machines on one: network namespaces with separate names, and a cable between them."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ class Machines:
         for name in self.names:
             call("ip", "netns", "add", name)
             call("ip", "-n", name, "link", "set", "lo", "up")
-            # `ip netns exec` shows these files in place of /etc's.
+            # `ip netns exec` shows these files instead of /etc's.
             os.makedirs(f"/etc/netns/{name}")
             with open(f"/etc/netns/{name}/hosts", "w") as file:
                 file.write("127.0.0.1 localhost\n" + "".join(

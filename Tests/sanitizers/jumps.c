@@ -1,6 +1,6 @@
-// Preloaded under ThreadSanitizer, which follows setjmp and longjmp, but not the checked longjmp that
-// a fortified Lua raises errors by: each would leave the frames it jumped over on the sanitizer's own
-// stack of calls, until that overflows.
+// Preloaded under ThreadSanitizer, which follows setjmp and longjmp, but not the checked longjmp of
+// a fortified Lua's errors: each would leave the skipped frames on the sanitizer's own call stack,
+// until that overflows.
 
 #undef _FORTIFY_SOURCE
 #include <setjmp.h>

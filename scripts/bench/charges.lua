@@ -1,5 +1,5 @@
 -- lunerv run scripts/bench/charges.lua [LEAST]: processor time of every pure operator
--- beside the time that its charge stands for, at several sizes. Programs in files are given time by
+-- and the time that its charge stands for, at several sizes. Programs in files are given time by
 -- what their work charges: an operator far above 1 would let them run longer than was meant to, one
 -- far below ends them early.
 local native <const> = require "lunerv.native"

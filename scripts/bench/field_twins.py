@@ -30,12 +30,12 @@ class TemporalGrid(nn.Module):
         super().__init__()
         self.entries = nn.Parameter(torch.randn(entries, channels, rows, columns))
 
-    def forward(self, moment):
+    def forward(self, time):
         last = len(self.entries) - 1
         if last == 0:
             return self.entries
-        before = min(math.floor(moment * last), last - 1)
-        share = moment * last - before
+        before = min(math.floor(time * last), last - 1)
+        share = time * last - before
         return torch.lerp(self.entries[before:before + 1], self.entries[before + 1:before + 2], share)
 
 
@@ -47,14 +47,14 @@ class TemporalGrids(nn.Module):
             for every, channels in levels)
         self.channels = sum(channels for _, channels in levels)
 
-    def forward(self, moment):
-        return torch.cat([grid(moment) for grid in self.levels], 1)
+    def forward(self, time):
+        return torch.cat([grid(time) for grid in self.levels], 1)
 
 
 ACTIVATIONS = dict(sin=torch.sin, gelu=F.gelu)
 
 
-def moment(index, frames):
+def time_of(index, frames):
     """`index` counts from 1."""
     return (index - 1) / max(frames - 1, 1)
 
@@ -98,8 +98,8 @@ class Network(nn.Module):
         self.head = nn.Conv2d(c, 3 * ups[-1]**2, 3, padding=1)
         self.last = ups[-1]
 
-    def forward(self, moment):
-        x, motion = self.act(self.stem(self.grids(moment))), None
+    def forward(self, time):
+        x, motion = self.act(self.stem(self.grids(time))), None
         for block, refinement in zip(self.blocks, self.refinements):
             x = block(x)
             x = x + self.act(refinement(x))
@@ -120,7 +120,7 @@ class FFNeRV(nn.Module):
                                len(self.neighbours), o)
 
     def alone(self, index):
-        image, motion = self.network(moment(index, self.frames))
+        image, motion = self.network(time_of(index, self.frames))
         return image[..., :self.height, :self.width], motion
 
     def enlarged(self, x):
@@ -168,11 +168,11 @@ class Stage(nn.Module):
         self.place = nn.Conv2d(o["places"][1], c_out, 1, bias=False)
         self.blocks = nn.ModuleList(Block(c_out, o) for _ in range(o["blocks"]))
 
-    def forward(self, x, moment):
+    def forward(self, x, time):
         # As in the paper: interpolation first, then the convolution on its result.
         rows, columns = x.shape[-2:]
         x = self.reduce(F.interpolate(self.act(x), scale_factor=self.up, mode="bilinear"))
-        x = x + self.place(self.places(moment)).repeat(1, 1, rows, columns)
+        x = x + self.place(self.places(time)).repeat(1, 1, rows, columns)
         for block in self.blocks:
             x = block(x)
         return x
@@ -195,7 +195,7 @@ class HiNeRV(nn.Module):
         self.up = o["head"]
 
     def forward(self, index):
-        at = moment(index, self.frames)
+        at = time_of(index, self.frames)
         x = self.stem(self.base(at))
         for stage in self.stages:
             x = stage(x, at)
@@ -226,7 +226,7 @@ class Motion(nn.Module):
         self.last = ups[-1]
 
     def forward(self, index):
-        x = self.act(self.stem(self.grid(moment(index, self.frames))))
+        x = self.act(self.stem(self.grid(time_of(index, self.frames))))
         for block, refinement in zip(self.blocks, self.refinements):
             x = block(x)
             x = x + self.act(refinement(x))

@@ -83,14 +83,14 @@ def transformer(p, name, x, heads):
 def enerv(p, index):
     """E-NeRV: three times the width at the first stage; sigmoid images; the last head alone."""
     t = encoding(torch.tensor([index / (FRAMES - 1)]))
-    moment = F.gelu(p.linear("stem_t.2", F.gelu(p.linear("stem_t.0", t, 2 * BLOCK)), BLOCK))
+    time_features = F.gelu(p.linear("stem_t.2", F.gelu(p.linear("stem_t.0", t, 2 * BLOCK)), BLOCK))
     branch = F.gelu(p.linear("t_branch.2", F.gelu(p.linear("t_branch.0", t, 128)), 128))
     rows, columns = torch.meshgrid(
         torch.arange(GRID[0]) / GRID[0], torch.arange(GRID[1]) / GRID[1], indexing="ij")
     p["xy_coord"] = torch.stack([rows.flatten(), columns.flatten()])
     places = torch.cat([encoding(c) for c in p["xy_coord"]], 1)
     x = F.gelu(p.linear("stem_xy.0", places, BLOCK))[None]
-    x = transformer(p, "trans1", x, 1) * moment[:, None]
+    x = transformer(p, "trans1", x, 1) * time_features[:, None]
     x = F.gelu(p.linear("toconv.0", transformer(p, "trans2", x, 8), WIDTH))
     x = x.transpose(1, 2).reshape(1, WIDTH, *GRID)
     for stage, stride in enumerate(STRIDES):

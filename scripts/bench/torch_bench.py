@@ -12,7 +12,7 @@ of two random images and its gradient. Variants:
                      libjemalloc the same by glibc settings, then called `glibc_retain`
   compiled           torch.compile and channels-last
   compiled_jemalloc  both
-Where a variant cannot run, the object holds `skipped` with the reason in place of the figures.
+Where a variant cannot run, the object holds `skipped` with the reason instead of the figures.
 
 With `--turns` it alternates with its parent program, so that drift affects both alike. After the
 warm-up it prints `{"ready": true}`; for each number n read from standard input it does n steps and
@@ -62,11 +62,11 @@ def parse():
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--decode", action="store_true", help="time decoding, not training")
     mode.add_argument("--loss", action="store_true", help="time the loss and its gradient alone")
-    parser.add_argument("--turns", action="store_true", help="step when told to (see above)")
+    parser.add_argument("--turns", action="store_true", help="step on request (see above)")
     parser.add_argument("--steps", type=int, help="timed steps (default 10, 6, 3 by size)")
     parser.add_argument("--warmup", type=int, default=1, help="steps before timing (default 1)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--fc-dim", type=int, help="decoder width, in place of the size's own")
+    parser.add_argument("--fc-dim", type=int, help="decoder width, instead of the size's own")
     parser.add_argument("--jemalloc", metavar="PATH", help="the library, where it is not found")
     return parser.parse_args()
 

@@ -1,5 +1,5 @@
--- lunerv run scripts/figuring/picture.lua CLIP FILE.lnv OUT.png FRAME: a frame beside what the file
--- makes of it.
+-- lunerv run scripts/figuring/picture.lua CLIP FILE.lnv OUT.png FRAME: a frame next to its
+-- reconstruction from the file.
 local lv <const> = require "lunerv"
 
 local clip <close> = assert(lv.video.open(arg[1]))

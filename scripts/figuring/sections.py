@@ -117,7 +117,7 @@ def time_table(v):
     return table([f"to {v['to']:g} dB", "passes", "PSNR", "seconds"], rows)
 
 
-@section("time", "seconds to 26.4 dB, beside PyTorch where it is installed", 40, time=time_table)
+@section("time", "seconds to 26.4 dB, and PyTorch's if it is installed", 40, time=time_table)
 def time_to_quality(run):
     sides = []
     for scale in (2, 1):
@@ -183,7 +183,7 @@ def curve_rates(v):
             "curves (below four there would be no\nBD-rate).")
 
 
-@section("curve", "rate and distortion beside x264 and x265, 14 minutes a point", 60,
+@section("curve", "rate and distortion against x264 and x265, 14 minutes per point", 60,
          curve=curve_table, **{"curve-rates": curve_rates})
 def curve(run):
     out, minutes = run.path("curve"), 14
@@ -232,7 +232,7 @@ GAINS = {
     "published": "as published: Adan, every embedding by itself, Gaussians, one step a tensor",
     "families": "`--families all`: the cheapest of all distributions",
     "seeded": "`--seeded`: weights as changes of the random numbers they began with",
-    "predict": "`--predict`: embeddings as changes since the frame before",
+    "predict": "`--predict`: embeddings as differences from the previous frame",
     "adam": "`--compress-optimiser adam`", "channel": "`--channel`: a step for each output channel",
     "rdo": "`--rdo 0.03`: weights rounded to what is worth its bits",
     "default": "Adam, prediction, all distributions, seeded",
@@ -328,7 +328,7 @@ FIELD = {"hnerv_boost": "HNeRV-Boost", "hinerv": "HiNeRV", "motion": "with motio
 
 
 def field_table(v):
-    return table(["four minutes, at most 0.1 bits a pixel", "8-bit PSNR", "bytes", "seconds"], [
+    return table(["four minutes, at most 0.1 bits per pixel", "8-bit PSNR", "bytes", "seconds"], [
         [FIELD[name], decibels(f["psnr"]), f"{f['bytes']:,}", f"{f['seconds']:.0f}"]
         for name, f in sorted(v.items(), key=lambda item: -item[1]["psnr"])])
 
@@ -366,7 +366,7 @@ def speed_front(v):
                     [[name, *rows[name]] for name in SHOWN if name in rows], left=4))
 
 
-@section("speed", "training, decoding and kernels beside PyTorch", 16,
+@section("speed", "training, decoding and kernels against PyTorch", 16,
          speed=lambda v: v["tables"], **{"speed-front": speed_front})
 def speed(run):
     saved, picture = run.path("bench.json"), run.path("roofline.svg")

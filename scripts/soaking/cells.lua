@@ -1,5 +1,5 @@
--- A decoder of one's own for `scripts/soak`: it is trained with a hook and a gradient of its own,
--- keeps statistics, and travels in files.
+-- A custom decoder for `scripts/soak`: it is trained with a hook and a custom gradient, has
+-- statistics, and is stored in files.
 local lv <const> = require "lunerv"
 
 -- Rounds to eighths; the gradient does not know.

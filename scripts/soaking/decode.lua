@@ -1,6 +1,6 @@
--- The decoder of `scripts/soak` that lives as long as it: FOLDER. For each line on standard input,
--- a number, it opens all files of the folder anew, asks for frames in a random order that follows
--- from the number, compares each with what it was at first, and says what it holds.
+-- The decoder of `scripts/soak` that runs all the time: FOLDER. For each line on standard input, a
+-- number, it opens all files of the folder again, requests frames in a random order that follows
+-- from the number, compares each with its first result, and reports its resources.
 local lv <const> = require "lunerv"
 
 lv.set_threads(1)
@@ -30,11 +30,11 @@ for line in io.lines() do
       state = random(state)
       local i = (state >> 33) % #video + 1
       local same = video:frame(i):eq(first[name][i]):amin():item()
-      if same ~= 1 then error(("frame %d of %s.lnv is another"):format(i, name)) end
+      if same ~= 1 then error(("frame %d of %s.lnv has changed"):format(i, name)) end
       asked = asked + 1
     end
     local ok = pcall(video.frame, video, #video + 1)
-    assert(not ok, "a frame behind the last")
+    assert(not ok, "a frame after the last")
   end
   collectgarbage()
   local stats = lv.stats()

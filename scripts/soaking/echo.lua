@@ -1,4 +1,4 @@
--- A decoder of one's own for `scripts/soak` that keeps the frame before.
+-- A custom decoder for `scripts/soak` that stores the previous frame.
 local lv <const> = require "lunerv"
 
 local Echo = lv.nn.class "Echo"

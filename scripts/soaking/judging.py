@@ -4,10 +4,10 @@ import os
 import sys
 import threading
 
-# What a quantity may grow by after the warm-up, as the least-squares line tells: the larger of an
-# amount and a share of its mean. A fault of a few bytes a round shows over thousands of rounds.
+# The growth that a quantity may have after the warm-up, by the least-squares line: the larger of an
+# amount and a share of its mean. A leak of a few bytes per round shows over thousands of rounds.
 TOLERANCES = {
-    # Resident, MB: the arena keeps what interrupted loops once needed, and allocators wander.
+    # Resident, MB: the arena caches blocks of interrupted loops, and allocators fluctuate.
     "memory": (48.0, 0.08),
     "files": (1.0, 0.0),
     "threads": (1.0, 0.0),
@@ -32,8 +32,8 @@ class Series:
         self.points.append((seconds, value))
 
     def judged(self, begin, end):
-        """What the line says of the time from `begin` to `end`: growth over all of it, what is
-        allowed, and whether it is flat. Too few numbers are no proof: not flat."""
+        """The fitted line between the times `begin` and `end`: the total growth, the allowed
+        growth, and whether it is flat. Too few numbers prove nothing: not flat."""
         points = [p for p in self.points if p[0] >= begin + WARM_UP * (end - begin)]
         amount, share = TOLERANCES[self.quantity]
         values = [value for _, value in points]
@@ -49,7 +49,7 @@ class Series:
 
 
 def slope(points):
-    """Of the least-squares line through (x, y)."""
+    """The slope of the least-squares line through (x, y)."""
     n = len(points)
     mean_x = sum(x for x, _ in points) / n
     mean_y = sum(y for _, y in points) / n
@@ -60,7 +60,7 @@ def slope(points):
 
 
 class Ledger:
-    """All series, what was counted, and what went wrong; threads share it."""
+    """All series, counts and failures; threads share it."""
 
     def __init__(self):
         self.series, self.counts, self.failures = {}, {}, []
@@ -87,17 +87,17 @@ class Ledger:
 
 
 def of_process(pid):
-    """What /proc tells of a process: MB resident, open files, threads. None when it is gone."""
+    """The figures of a process in /proc: MB resident, open files, threads. None if it is gone."""
     try:
-        told = {}
+        facts = {}
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
             for line in status:
                 name, _, value = line.partition(":")
-                told[name] = value.split()
+                facts[name] = value.split()
         files = len(os.listdir(f"/proc/{pid}/fd"))
         return {
-            "memory": int(told["VmRSS"][0]) / 1024, "files": files,
-            "threads": int(told["Threads"][0]),
+            "memory": int(facts["VmRSS"][0]) / 1024, "files": files,
+            "threads": int(facts["Threads"][0]),
         }
     except (OSError, KeyError, IndexError, ValueError):
         return None
@@ -158,29 +158,29 @@ def table(rows):
             for row in rows]
 
 
-def report(told):
+def report(facts):
     """The lines of a report for people."""
-    lines = [f"soak of {told['seconds']:.0f} s, seed {told['seed']}: {told['program']}", ""]
+    lines = [f"soak of {facts['seconds']:.0f} s, seed {facts['seed']}: {facts['program']}", ""]
     rows = [["rounds", "done", "interruptions", "resumes", "comparisons"]]
     names = ("rounds", "interruptions", "resumes", "comparisons")
-    kinds = sorted(set().union(*(told[name] for name in names)))
+    kinds = sorted(set().union(*(facts[name] for name in names)))
     for kind in kinds:
-        rows.append([kind] + [str(told[name].get(kind, 0)) for name in names])
-    rows.append(["all"] + [str(sum(told[name].values())) for name in names])
+        rows.append([kind] + [str(facts[name].get(kind, 0)) for name in names])
+    rows.append(["all"] + [str(sum(facts[name].values())) for name in names])
     lines += table(rows) + [""]
-    signals = sorted(told["signals"].items(), key=lambda item: (-item[1], item[0]))
+    signals = sorted(facts["signals"].items(), key=lambda item: (-item[1], item[0]))
     lines.append("signals: " + ", ".join(f"{name} {count}" for name, count in signals))
     lines.append("prompt: " + ", ".join(
-        f"{name} {count}" for name, count in sorted(told["prompt"].items())))
+        f"{name} {count}" for name, count in sorted(facts["prompt"].items())))
     lines += ["", f"after a warm-up of {100 * WARM_UP:.0f} % of the time:"]
     rows = [["process, quantity", "samples", "most", "growth", "allowed", ""]]
-    for s in told["resources"]:
+    for s in facts["resources"]:
         rows.append([f"{s['of']}, {s['what']}" + (f" ({s['unit']})" if s["unit"] else ""),
                      str(s["samples"]), number(s["most"]), number(s["growth"]),
                      number(s["allowed"]), "flat" if s["flat"] else "NOT FLAT"])
     lines += table(rows) + [""]
-    for failure in told["failures"]:
+    for failure in facts["failures"]:
         lines.append(f"FAILED {failure}")
-    count = len(told["failures"])
+    count = len(facts["failures"])
     lines.append("passed" if count == 0 else f"failed: {count}")
     return lines

@@ -14,14 +14,14 @@ import time
 
 from soaking.judging import catches, computed, members
 
-# The three that a run is told to end by, and the codes that it then ends with.
+# The three signals that ask a run to end, and its exit codes then.
 TIDY = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 PAUSES = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
-# A reader lives, so that SIGPIPE is a stray one; the library uses SIGURG itself.
+# The reader lives, so SIGPIPE is a stray signal; the library itself uses SIGURG.
 HARMLESS = (signal.SIGPIPE, signal.SIGURG, signal.SIGCHLD, signal.SIGWINCH, signal.SIGCONT)
 DEADLY = tuple(s for s in sorted(signal.valid_signals())
                if s <= signal.SIGSYS and s not in TIDY and s not in PAUSES and s not in HARMLESS)
-# What is done to a run: each of the signals, Ctrl-C twice, and a reader of its output that leaves.
+# The disturbances of a run: each signal, Ctrl-C twice, and a reader that closes its output.
 DOUBLE, READER = "SIGINT twice", "reader gone"
 EVENTS = (*TIDY, *PAUSES, *HARMLESS, *DEADLY, signal.SIGKILL, signal.SIGKILL, DOUBLE, READER)
 
@@ -31,11 +31,11 @@ def name_of(event):
 
 
 class Failure(Exception):
-    """What should not have been."""
+    """A result that should not occur."""
 
 
 class World:
-    """Where a soak runs: the program, its folder, its ledger, its random numbers, its clock."""
+    """The context of a soak: program, folder, ledger, random numbers, clock."""
 
     def __init__(self, program, out, ledger, random):
         self.program, self.out, self.ledger, self.random = program, out, ledger, random
@@ -60,8 +60,8 @@ class World:
 
 
 class Run:
-    """One process of lunerv in a session of its own. What it says is in `log`, or goes to a pipe
-    that a thread reads; what is wrong with it is in `log`.err."""
+    """One process of lunerv in its own session. Its output is in `log`, or goes to a pipe
+    that a thread reads; its errors are in `log`.err."""
 
     def __init__(self, world, words, log, temporary="tmp", stdin=None):
         self.words, self.log = words, log
@@ -88,7 +88,7 @@ class Run:
         self.process.stdout.close()
 
     def leave(self):
-        """Reads its output no more."""
+        """Stops reading its output."""
         self._leave.set()
         self._reader.join()
 
@@ -108,8 +108,8 @@ class Run:
             return ""
 
     def end(self, patience=180.0):
-        """Its exit code, once it and all that it started are gone. A machine may be busy: what
-        computes has time, and what has computed nothing for as long as `patience` is stuck."""
+        """Its exit code, once it and all that it started are gone. A process that computes may take
+        long on a busy machine; one that has computed nothing for `patience` seconds is stuck."""
         spent, since = -1.0, time.monotonic()
         while (code := self.process.poll()) is None:
             time.sleep(0.02)
@@ -143,8 +143,8 @@ def call(world, words, log, temporary="tmp"):
 
 
 def disturb(run, event, random):
-    """Does what the event says; returns whether it ended the run, None where it was over before.
-    Raises where that is not what such an event does."""
+    """Causes the event; returns whether it ended the run, None if it had ended before.
+    Raises if the effect is not that of such an event."""
     if run.is_over():
         return None
     # A program that has just been started has no handlers yet. What ends it then is the signal itself,
@@ -186,7 +186,7 @@ def disturb(run, event, random):
 
 
 class Terminal:
-    """lunerv repl at a terminal of its own."""
+    """lunerv repl at its own terminal."""
 
     def __init__(self, world):
         self.pid, self.master = pty.fork()
@@ -205,7 +205,7 @@ class Terminal:
             data = data[os.write(self.master, data):]
 
     def expect(self, text, within=300.0):
-        """Waits until the text is shown, behind what was waited for before."""
+        """Waits until the text is shown, after the text of the previous call."""
         until = time.monotonic() + within
         while text not in self.text:
             left = until - time.monotonic()
@@ -227,7 +227,7 @@ class Terminal:
         return before
 
     def end(self):
-        """Ctrl-D: it must end, and well."""
+        """Ctrl-D: it must end without an error."""
         self.type("\x04")
         until = time.monotonic() + 30
         while time.monotonic() < until:

@@ -1,5 +1,5 @@
-"""The three that live as long as the soak: a training, a decoder, a prompt. What they hold is
-sampled, and has to stay flat."""
+"""The three processes that run all the time: a training, a decoder, a prompt. Their resources are
+sampled, and must stay flat."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ class Residents:
     def __init__(self, world, random):
         self.world, self.random, self.cycles = world, random, 0
         self.prompt = Prompt(world, random)
-        # What each act leaves in globals is there before anything is measured.
+        # The globals that each act leaves exist before anything is measured.
         for _ in self.prompt.acts:
             self.prompt.turn()
         self.trainer = Run(
@@ -33,7 +33,7 @@ class Residents:
                      "prompt": self.prompt.pid}
 
     def watch(self, every):
-        """Samples all of them, in a thread of its own, until the world ends."""
+        """Samples all of them, in a separate thread, until the world ends."""
         def sample():
             while not self.world.ending.wait(every):
                 for name, pid in self.pids.items():
@@ -49,7 +49,7 @@ class Residents:
         self.thread.start()
 
     def _held(self, name, line):
-        """Takes a line 'held TENSORS TAPE KILOBYTES MORE'; returns what is behind."""
+        """Takes a line 'held TENSORS TAPE KILOBYTES MORE'; returns the rest."""
         words = line.split()
         if len(words) != 5 or words[0] != "held":
             raise Failure(f"{name} said '{line}'")
@@ -58,7 +58,7 @@ class Residents:
         return int(words[4])
 
     def turn(self):
-        """One turn of each."""
+        """One round of each."""
         self.cycles += 1
         self.prompt.turn()
         for name, run in (("trainer", self.trainer), ("decoder", self.decoder)):
@@ -94,7 +94,7 @@ class Residents:
         self.world.ledger.count("interruptions", "trainer")
 
     def end(self):
-        """All have to end well."""
+        """All must end without an error."""
         problems = []
         for name, end in (("trainer", self._end_trainer), ("decoder", self._end_decoder),
                           ("prompt", self.prompt.end)):
@@ -120,7 +120,7 @@ class Residents:
             raise Failure(f"it ended with {code}: {self.decoder.said()}")
 
 
-BLOCK = """-- Written anew by scripts/soak.
+BLOCK = """-- Rewritten by scripts/soak.
 local lv <const> = require "lunerv"
 local Block = lv.nn.class "Block"
 function Block:init(c)
@@ -133,7 +133,7 @@ return Block
 
 
 class Prompt:
-    """A prompt that is never left: blocks are defined, changed, trained, wrong and interrupted."""
+    """A prompt that runs all the time: blocks are defined, changed, trained, broken and interrupted."""
 
     def __init__(self, world, random):
         self.world, self.random, self.number = world, random, 0
@@ -150,12 +150,12 @@ class Prompt:
         self.ask(f"clip = assert(lv.video.open('{world.clip}'))")
 
     def ask(self, line, expected=None):
-        """Enters a line, and then one that tells that it is done; what was shown between."""
+        """Enters a line, and then one that marks its end; returns the output between."""
         self.number += 1
         self.terminal.type(line + "\n")
         if expected is not None:
             self.terminal.expect(expected)
-        # The mark is not in what was typed, which is shown as well.
+        # The mark is not in the typed text, which is echoed too.
         self.terminal.type(f"print('don' .. 'e {self.number};')\n")
         shown = self.terminal.expect(f"done {self.number};")
         if expected is None and ("error" in shown or "prompt:" in shown or "attempt to" in shown):
@@ -209,7 +209,7 @@ class Prompt:
                  f"mean\t{constant}\t{constant}.0")
 
     def wrong(self):
-        """Errors of every kind that somebody makes at a prompt."""
+        """Errors of every kind that users make at a prompt."""
         line, expected = self.random.choice((
             ("lv.zeros(2):nosuch()", "no field 'nosuch'"),
             ("lv.zeros(2, 3):matmul(lv.zeros(2, 3))", "matmul"),
@@ -255,7 +255,7 @@ class Prompt:
             "end end) y:sum():backward() end")
 
     def abandon(self):
-        """Graphs, coroutines, videos and clips that nobody closes or finishes."""
+        """Graphs, coroutines, videos and clips that are never closed or finished."""
         files = os.path.join(self.world.out, "files")
         self.ask("do local w = lv.ones(64, 64) w.requires_grad = true local y = w for i = 1, 50 do "
                  "y = y:matmul(w):sin() end end")
@@ -274,7 +274,7 @@ class Prompt:
         self.ask("video = nil")
 
     def complete(self):
-        """Tab, help, a line that is thrown away."""
+        """Tab, help, a discarded line."""
         self.terminal.type("lv.conv2\t == lv.conv2d\n")
         self.terminal.expect("true")
         self.terminal.type("for i = 1, 3 do\n")

@@ -1,5 +1,5 @@
-"""The rounds of a soak: what is begun, stopped at random moments, taken up again and compared with
-what was never disturbed."""
+"""The rounds of a soak: runs that are started, stopped at random times, resumed, and compared with
+undisturbed ones."""
 
 import glob
 import hashlib
@@ -24,7 +24,7 @@ COMPRESSIONS = {
     "three steps": ["--method", "three_step", "--epochs", "16", "--compress-epochs", "10"],
 }
 FILES = ("plain", "segments", "own", "modelled")
-MOST_STOPS = 5  # of one run, which then goes on to its end
+MOST_STOPS = 5  # of one run, which then runs to its end
 
 
 def write_clip(path, width=32, height=24, frames=6):
@@ -57,7 +57,7 @@ def digest_of(path):
 
 
 def tensors_of(path):
-    """The bytes of all tensors of a safetensors file; its header tells the time as well."""
+    """The bytes of all tensors of a safetensors file; its header contains the time as well."""
     with open(path, "rb") as file:
         data = file.read()
     return hashlib.sha256(data[8 + int.from_bytes(data[:8], "little"):]).hexdigest()
@@ -95,16 +95,16 @@ class Rounds:
         self.chosen.add(what)
         return names[0] if first else self.random.choice(names)
 
-    # What is stopped and goes on ------------------------------------------------------------------
+    # Stopping and resuming ---------------------------------------------------------------------
 
     def until_done(self, kind, words, log, seconds, folder):
-        """Runs the words until they end well, disturbed on the way at most MOST_STOPS times."""
+        """Runs the words until they succeed, disturbed on the way at most MOST_STOPS times."""
         ledger = self.world.ledger
         stops = self.random.randint(1, MOST_STOPS)
         while True:
             run, cause = Run(self.world, words, log), None
             while stops > 0:
-                # Early moments are as good as late ones.
+                # Early times are as good as late ones.
                 time.sleep(self.random.uniform(0, 1.1) ** 2 * seconds)
                 event = self.deck.next()
                 ended = disturb(run, event, self.random)
@@ -123,7 +123,7 @@ class Rounds:
             if cause is None:
                 raise Failure(f"exit code {code}: {run.said()}")
             if code in TIDY.values() and temporaries(folder):
-                raise Failure(f"it was told to end and left {temporaries(folder)[0]}")
+                raise Failure(f"it was asked to end and left {temporaries(folder)[0]}")
             ledger.count("resumes", kind)
 
     def same(self, kind, what, got, expected):
@@ -134,19 +134,19 @@ class Rounds:
     # Training -------------------------------------------------------------------------------------
 
     def losses(self, path):
-        """By step. One that is made again must lose the same, to the last bit."""
+        """Losses by step. A repeated step must have the same loss, to the last bit."""
         found = {}
         with open(path, encoding="ascii") as log:
             for line in log:
                 name, step, loss = line.split()
                 key = (name.replace("disturbed", "run").replace("whole", "run"), int(step))
                 if found.setdefault(key, loss) != loss:
-                    raise Failure(f"step {step} lost {found[key]}, and {loss} when made again")
+                    raise Failure(f"step {step} had the loss {found[key]}, and {loss} when repeated")
         return found
 
     def outcome(self, out):
-        """Of each folder with a checkpoint in `out`: its last tensors, and its metrics."""
-        told = {}
+        """For each folder with a checkpoint in `out`: its last tensors, and its metrics."""
+        facts = {}
         for path, _, names in sorted(os.walk(out)):
             last = max((n for n in names if n.startswith("checkpoint-")), default=None)
             if last is None:
@@ -155,11 +155,11 @@ class Rounds:
                 metrics = json.load(file)
             kept = {name: metrics.get(name) for name in (
                 "psnr", "ms_ssim", "psnr_8bit", "steps", "parameters_stored", "seed")}
-            told[os.path.relpath(path, out)] = (
+            facts[os.path.relpath(path, out)] = (
                 last, tensors_of(os.path.join(path, last)), kept,
                 tensors_of(os.path.join(path, "best.safetensors"))
                 if "best.safetensors" in names else None)
-        return told
+        return facts
 
     def train(self, folder):
         plan, threads = self.choice("plans", PLANS), str(self.random.choice((1, 2)))
@@ -172,7 +172,7 @@ class Rounds:
         if (plan, epochs) not in self.undisturbed:
             out = os.path.join(folder, "whole")
             began = time.monotonic()
-            # Never disturbed, and with another number of threads.
+            # Undisturbed, and with another number of threads.
             call(self.world, words(out, "2" if threads == "1" else "1"), out)
             self.undisturbed[plan, epochs] = (
                 self.losses(out + ".losses"), self.outcome(out), time.monotonic() - began)
@@ -182,7 +182,7 @@ class Rounds:
         self.same("train", f"{plan}: losses", self.losses(out + ".losses"), losses)
         self.same("train", f"{plan}: tensors and metrics", self.outcome(out), outcome)
         if temporaries(folder):
-            raise Failure(f"left behind: {temporaries(folder)[0]}")
+            raise Failure(f"temporary left: {temporaries(folder)[0]}")
 
     # Compression ----------------------------------------------------------------------------------
 
@@ -204,13 +204,13 @@ class Rounds:
         self.same("compress", f"{name}: bytes", digest_of(path), digest)
         call(self.world, ["eval", path, self.world.clip, "--json"], path)
         if temporaries(folder):
-            raise Failure(f"left behind: {temporaries(folder)[0]}")
+            raise Failure(f"temporary left: {temporaries(folder)[0]}")
 
     # Decoding -------------------------------------------------------------------------------------
 
     def decode(self, folder):
-        """A file is decoded whole, over an old one; after each stop there is the old one or the
-        new one, and nothing between."""
+        """A file is decoded completely, over an old one; after each stop there is the old or the
+        new file, and nothing between."""
         name = self.choice("files", FILES)
         source = os.path.join(self.world.out, "files", name + ".lnv")
         if source not in self.undisturbed:
@@ -240,4 +240,4 @@ class Rounds:
             call(self.world, ["decompress", source, "-o", path], path)
             self.same("decode", f"{name}: bytes", digest_of(path), digest)
         if members(run.pid):
-            raise Failure("a decoder lives on")
+            raise Failure("a decoder is still running")

@@ -1,5 +1,5 @@
--- One training of `scripts/soak`: CLIP OUT PLAN THREADS EPOCHS. It goes on where it was stopped.
--- Every loss is written to OUT.losses at once, to the last bit.
+-- One training of `scripts/soak`: CLIP OUT PLAN THREADS EPOCHS. It resumes after a stop. Every loss
+-- is written to OUT.losses immediately, to the last bit.
 local lv <const> = require "lunerv"
 
 local clip_path <const>, out <const>, plan <const> = arg[1], arg[2], arg[3]
@@ -63,7 +63,7 @@ local plans <const> = {
       optimiser = "sgd", lr = 0.05, loss = "l1", ema = 0.8, eval_every = 3, keep_best = true })
   end,
   patches = function()
-    -- A network of places: it computes the window alone.
+    -- A network of coordinates: it computes only the window.
     local net = lv.nn.MLP({ 3, 24, 3 }, { act = "sin" })
     local Places = lv.nn.class "Places"
     function Places:init() self.net = net end

@@ -22,7 +22,7 @@ DTYPES = {
     "complex64": "C64", "complex128": "C128", "qint8": "quantised", "quint8": "quantised",
     "qint32": "quantised 32-bit",
 }
-# What checkpoints hold beside tensors. It is passed over, not made.
+# Other content of checkpoints. It is skipped, not constructed.
 INERT = {
     "argparse.Namespace", "builtins.set", "builtins.frozenset", "builtins.slice",
     "builtins.complex", "builtins.bytearray", "builtins.object", "collections.Counter",

@@ -6,7 +6,7 @@ from torch_files.objects import (CONSTRUCTORS, DTYPES, INERT, STORAGES, Global, 
                                  Tensor, key_of, printable)
 
 ONES = {b"N": None, b"\x88": True, b"\x89": False}
-# Opcodes of an integer, and of a text or bytes behind its length, and the form of the number.
+# Opcodes of an integer, of a text or of bytes after its length, and the form of the number.
 INTEGERS = {b"J": "<i", b"K": "<B", b"M": "<H"}
 TEXTS = {b"X": "<I", b"\x8c": "<B", b"\x8d": "<Q", b"T": "<I", b"U": "<B"}
 BYTES = {b"B": "<I", b"C": "<B", b"\x8e": "<Q", b"\x96": "<Q"}

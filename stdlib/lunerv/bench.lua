@@ -1,4 +1,4 @@
--- Benchmarks: how fast this machine trains and decodes, beside PyTorch in the same run.
+-- Benchmarks: how fast this machine trains and decodes, compared with PyTorch in the same run.
 --
 -- Figures drift with load and temperature, so only the ratios within one run are reliable.
 local bridge <const> = require "lunerv.bridge"
@@ -111,7 +111,7 @@ local takes <const> = options.takes("bench.run", {
 })
 
 -- `given` completed and checked.
-local function settle(given)
+local function read_options(given)
   local checked = options(given, {}, takes.known, "bench")
   local o, wrong = read(checked)
   if wrong then errors.raise("%s", wrong) end
@@ -278,7 +278,7 @@ end
 ---@param say? fun(line: string)  for quality: gets the result of each schedule
 ---@return table  cases, left_out, kernels, machine, command, seconds
 function bench.run(given, announce, say)
-  local o, progress = settle(given), Progress.new()
+  local o, progress = read_options(given), Progress.new()
   if o.modes and o.modes[1] == "quality" then return measure_quality(o, progress, say) end
   o.roof = native.fma_roof()
   local cases, left_out, seconds = chosen(o, o.roof)
@@ -302,7 +302,7 @@ local function announce_to(write)
     if #left_out > 0 then
       local names = {}
       for i, case in ipairs(left_out) do names[i] = plan.name(case) end
-      write(("left out for want of time (--minutes): %s\n"):format(table.concat(names, ", ")))
+      write(("left out for lack of time (--minutes): %s\n"):format(table.concat(names, ", ")))
     end
   end
 end
@@ -317,7 +317,7 @@ local function earlier(path)
   local text = errors.must(native.read_file(path))
   local ok, result = pcall(native.json_decode, text)
   if not ok or type(result) ~= "table" or not result.machine or not result.cases then
-    errors.data("%s", path .. ": this is no result that 'lunerv bench --save' wrote")
+    errors.data("%s", path .. ": not a result of 'lunerv bench --save'")
   end
   return result
 end
@@ -329,8 +329,8 @@ end
 local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 
 --- Runs `lunerv bench`; returns the error in the command line, if any.
---- Beside the options of bench.run: json, markdown (output formats), save (a file for the result),
---- from (such a file, instead of measuring), svg (a file for the picture), command.
+--- In addition to the options of bench.run: json, markdown (output formats), save (a file for the
+--- result), from (such a file, instead of measuring), svg (a file for the picture), command.
 ---
 ---@param given table  options of the command line, by name
 ---@return string?

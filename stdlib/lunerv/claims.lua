@@ -1,10 +1,10 @@
--- Who does which piece of work, of several processes that share a folder, on one machine or many.
+-- Which process works on which item, of several that share a folder, on one machine or many.
 --
---   NAME.claim-1   the process that created this file has the piece, while its number grows
---   NAME.claim-2   the next one: the first stood still, and its process is taken for dead
+--   NAME.claim-1   the process that created this file has the item, while its number grows
+--   NAME.claim-2   the next claim: the first stopped, and its process counts as dead
 --
--- A file is never taken over, so that two who see one stand still do not both get the piece. Who
--- was only slow and finishes after all writes the same bytes as the other, whole.
+-- A file is never taken over: two processes that see it stop do not both get the item. A process
+-- that was only slow, and finishes after all, writes the same complete bytes as the other.
 local native <const> = require "lunerv.native"
 
 local Claims <const> = {}
@@ -12,7 +12,8 @@ Claims.__index = Claims
 
 local claims <const> = {}
 
--- Claims in `folder`, which is there. A file that stands still for `deadline` seconds is nobody's.
+-- Claims in `folder`, which exists. A claim whose file does not change for `deadline` seconds is
+-- dead.
 function claims.open(folder, deadline)
   return setmetatable({ folder = folder, deadline = deadline, seen = {} }, Claims)
 end
@@ -33,7 +34,7 @@ local function path_of(self, name, number)
   return ("%s/%s.claim-%d"):format(self.folder, name, number)
 end
 
--- Whether the process that wrote `text` is of this machine, and gone.
+-- Whether the process that wrote `text` ran on this machine and has ended.
 local function is_gone(text)
   local host, pid, start = text:match "^(%S+) (%d+) (%d+)\n"
   local own = native.process_name()
@@ -41,7 +42,7 @@ local function is_gone(text)
     ~= math.tointeger(tonumber(start))
 end
 
--- Whether claim `number` stands still.
+-- Whether claim `number` is dead.
 local function is_still(self, name, number)
   local text = native.read_file(path_of(self, name, number))
   if not text then return false end -- just given up
@@ -54,7 +55,7 @@ local function is_still(self, name, number)
   return now - seen.since > self.deadline
 end
 
--- Whether nobody is at a piece, as far as can be told, and the number of its newest claim.
+-- Whether no one is known to work on an item, and the number of its newest claim.
 function Claims:is_free(name)
   local last = self:newest(name)
   return last == 0 or is_still(self, name, last), last
@@ -70,7 +71,7 @@ function Claims:take(name, still)
   if claim then return claim, last + 1 end
 end
 
--- Removes what processes that are gone left of a piece that is done.
+-- Removes the claims that ended processes left for a finished item.
 function Claims:clear(name)
   for number = 1, self:newest(name) do
     local path = path_of(self, name, number)

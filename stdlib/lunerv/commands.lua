@@ -1,4 +1,4 @@
--- The commands compress, decompress, info and eval: fronts over lv.compress and lv.codec. Each
+-- The commands compress, decompress, info and eval: front ends of lv.compress and lv.codec. Each
 -- takes its words as a list.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
@@ -17,12 +17,12 @@ local function start(o)
   if o.threads then native.set_threads(o.threads) end
 end
 
--- How a file is decoded that may have come from anywhere.
+-- How an untrusted file is decoded.
 local function manner(o)
   return { max_work = o.max_work, max_memory = o.max_memory, confined = not o.unconfined }
 end
 
--- The command line of a command, as one would type it again.
+-- The command line of a command, as it would be typed again.
 local function typed(name, words)
   local list = { "lunerv", name }
   for _, word in ipairs(words) do
@@ -37,9 +37,8 @@ for extension in ("mkv mp4 m4v mov avi webm y4m 264 265 rgb raw png"):gmatch "%w
   videos[extension] = true
 end
 
--- What `lunerv compress` does with options that have been read; `say` is told, line by line,
--- what is being done. Returns the figures of the file, plain data, and the file as
--- lv.codec.write gives it.
+-- Runs `lunerv compress` with parsed options; `say` receives progress, line by line. Returns the
+-- figures of the file, plain data, and the file as lv.codec.write returns it.
 function commands.compress_file(o, say, words)
   start(o)
   native.seed(o.seed)
@@ -51,16 +50,16 @@ function commands.compress_file(o, say, words)
       "output: expected a .lnv file, got '%s' (lunerv decompress makes videos)", o.output)
   end
   errors.must(native.check_writable(o.output, o.bytes))
-  -- Of what compresses, other commands have no need.
+  -- Only compression needs these modules.
   local compress, request = require "lunerv.compress", require "lunerv.compress.request"
-  -- Of a clip in segments no more than one is held at a time.
+  -- In segments, only one segment's frames are in memory.
   local in_segments = require("lunerv.compress.segments").wanted(o)
   local open = in_segments and video.scan or video.open
   local clip <close> = errors.must(video.open_for(o, o.out, open))
   errors.must(native.check_writable(o.output, request.bytes(o, clip)))
   say(tostring(clip))
   local file = errors.must(compress.file(o.output, clip, o, say))
-  if not file.elsewhere then pages.beside(o.out, o.out .. "/report.html") end
+  if not file.elsewhere then pages.next_to(o.out, o.out .. "/report.html") end
   return {
     path = o.output, bytes = file.bytes, bpp = file.bpp, psnr = file.psnr,
     psnr_8bit = file.psnr_8bit, ms_ssim = file.ms_ssim, frames = #clip, seconds = file.seconds,
@@ -83,8 +82,8 @@ function commands.compress(words)
   if not o then return end
   local is_first <const> = native.ranks() == 0 -- the output of one rank is enough
   local function report(line) if is_first then native.stderr(line .. "\n") end end
-  local told, file = commands.compress_file(o, o.json and report or print, words)
-  if o.json then return print_json(told) end
+  local facts, file = commands.compress_file(o, o.json and report or print, words)
+  if o.json then return print_json(facts) end
   print(native.printable(("%s: %s"):format(o.output, file)))
 end
 
@@ -121,7 +120,7 @@ function commands.decompress(words)
     width = decoded.width, height = decoded.height, fps = decoded.fps,
     timestamps = decoded.timestamps,
   }))
-  local told = video.tell(writer)
+  local printed = video.print_warnings(writer)
   local progress = Progress.new()
   for index = 1, #decoded do
     writer:write(decoded:frame(index))
@@ -129,7 +128,7 @@ function commands.decompress(words)
   end
   progress:clear()
   writer:close()
-  video.tell(writer, told)
+  video.print_warnings(writer, printed)
   local seconds = native.time() - began
   if o.json then
     print_json { path = o.output, frames = #decoded, seconds = seconds }
@@ -139,7 +138,7 @@ function commands.decompress(words)
   end
 end
 
--- Sizes with those of one name added up, as there are many where there are many segments.
+-- Sizes, added up by name: there may be many segments.
 local function summed(sections)
   local list, by_name = {}, {}
   for _, section in ipairs(sections) do
@@ -176,7 +175,7 @@ function commands.info(words)
     }
   end
   print(("%d frames of %dx%d, %.6g a second%s"):format(info.frames, info.width, info.height,
-    info.fps, info.timestamps and " on average, at times of their own" or ""))
+    info.fps, info.timestamps and " on average, with individual times" or ""))
   print(("decoder: %s"):format(native.printable(info.decoder)))
   print(("level of the format: %d"):format(info.level))
   if #segments > 1 then
@@ -204,7 +203,7 @@ function commands.eval(words)
   if not o then return end
   start(o)
   local decoded = errors.must(codec.open(o.file, manner(o)))
-  -- The file's frame size, unless told how the clip was cut.
+  -- The file's frame size, unless options say how the clip was cropped.
   if not o.resize and not o.crop then o.resize = { decoded.height, decoded.width } end
   if not o.frames then o.frames = { decoded.frames } end
   local clip <close> = errors.must(video.open_for(o, o.file))

@@ -1,19 +1,19 @@
--- lunerv doctor: what this machine has of what lunerv uses, and what to install or change.
+-- lunerv doctor: checks this machine for what lunerv uses, and says what to install or change.
 local kernels <const> = require "lunerv.bench.kernels"
 local native <const> = require "lunerv.native"
 local process <const> = require "lunerv.bench.process"
 
 local doctor <const> = {}
 
--- A finding: { name, state, text, advice, value }. States: "ok"; "note" (something could be
--- better); "bad" (lunerv cannot be used).
+-- A finding: { name, state, text, advice, value }. States: "ok"; "note" (could be better); "bad"
+-- (lunerv does not work).
 local function finding(name, state, text, advice, value)
   return { name = name, state = state, text = text, advice = advice, value = value }
 end
 
 local function gigabytes(bytes) return ("%.1f GB"):format(bytes / 2 ^ 30) end
 
--- Lines of /proc/cpuinfo by their names, those of the first processor.
+-- Lines of /proc/cpuinfo by name, for the first processor.
 local function processor()
   local facts = {}
   for line in (native.read_file "/proc/cpuinfo" or ""):gmatch "[^\n]+" do
@@ -23,7 +23,7 @@ local function processor()
   return facts
 end
 
--- Instruction sets, best first, and what a processor must tell of itself to have them.
+-- Instruction sets, best first, and the processor flags that they need.
 local sets <const> = {
   { "x86-64-v4", "avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma bmi2" },
   { "x86-64-v3", "avx2 fma bmi2" },
@@ -48,22 +48,22 @@ local function instruction_set(facts)
     return finding("instruction set", "ok", text, nil, value)
   end
   local advice = built == "baseline" and "this build is slow: build again, without LUNERV_MARCH"
-    or "build on this machine, without LUNERV_MARCH, for all that it can do"
+    or "build on this machine, without LUNERV_MARCH, to use all of it"
   return finding("instruction set", "note", text, advice, value)
 end
 
--- Encoders and decoders, what they are for, and whether lunerv needs them.
+-- Encoders and decoders, their uses, and whether lunerv needs them.
 local codecs <const> = {
   { "ffv1", "encoder", "exact videos (.mkv)", true },
   { "ffv1", "decoder", "reading those", true },
   { "png", "encoder", "folders of images", true },
   { "png", "decoder", "reading those", true },
-  { "libx264", "encoder", "videos for the eye (.mp4), and x264 to compare with" },
+  { "libx264", "encoder", "lossy videos (.mp4), and comparisons with x264" },
   { "libx265", "encoder", "x265 to compare with" },
   { "h264", "decoder", "most clips" },
   { "hevc", "decoder", "clips of phones" },
   { "vp9", "decoder", "clips of the web" },
-  { "av1", "decoder", "newer clips of the web" },
+  { "av1", "decoder", "recent web videos" },
 }
 
 local function libav()
@@ -100,7 +100,7 @@ local function sandbox()
   if there then
     return finding("sandbox", "ok", "the kernel filters system calls (seccomp)", nil, true)
   end
-  return finding("sandbox", "note", "the kernel does not say that it filters system calls",
+  return finding("sandbox", "note", "the kernel does not report that it filters system calls",
     "files with a decoder of their own need a Linux kernel with seccomp", false)
 end
 
@@ -115,10 +115,10 @@ end
 
 local function room()
   local bytes = native.disk_free "."
-  if not bytes then return finding("disk", "ok", "the file system does not say", nil, nil) end
+  if not bytes then return finding("disk", "ok", "the file system does not report it", nil, nil) end
   local text = gigabytes(bytes) .. " free in this folder"
   if bytes >= 2 ^ 30 then return finding("disk", "ok", text, nil, bytes) end
-  return finding("disk", "note", text, "work where there is more room (--out)", bytes)
+  return finding("disk", "note", text, "use a folder with more space (--out)", bytes)
 end
 
 local function memory()
@@ -132,12 +132,12 @@ local function pytorch()
   local pipe = io.popen "python3 -c 'import torch; print(torch.__version__)' 2>/dev/null"
   local version = pipe and pipe:read "l"
   if pipe then pipe:close() end
-  native.time() -- where a Ctrl-C that ended the reading is noticed
+  native.time() -- notices a Ctrl-C that ended the reading
   if version then return finding("PyTorch", "ok", version, nil, version) end
   return finding("PyTorch", "ok", "not found; only `lunerv bench` compares with it", nil, nil)
 end
 
--- The share of the processors that others use, in a third of a second.
+-- The share of the processors that other programs use, in a third of a second.
 local function busy()
   local before, count = process.busy()
   if not before then return 0 end
@@ -147,7 +147,7 @@ local function busy()
   return (process.busy() - before) / (seconds * count)
 end
 
--- Below this share of the roof, a convolution of a usual size says that something is in its way.
+-- A convolution of usual size below this share of the roof is slowed down by something.
 local least_share <const> = 0.8
 
 -- Times the kernels: about three seconds.
@@ -183,7 +183,7 @@ local function ranks()
     .. "--mpi, then swift build -c release --traits MPI)", nil, false)
 end
 
---- What there is and what could be better: { usable, versions, findings }.
+--- Findings about this machine: { usable, versions, findings }.
 ---
 ---@param timed boolean  whether kernels are timed
 ---@return table
@@ -202,7 +202,7 @@ function doctor.look(timed)
   return { usable = usable, versions = native.versions(), findings = findings }
 end
 
--- lunerv doctor: prints it, and returns whether lunerv can be used.
+-- lunerv doctor: prints the findings, and returns whether lunerv works.
 function doctor.main(form, timed)
   local looked = doctor.look(timed == "timing")
   if form == "json" then
@@ -217,7 +217,7 @@ function doctor.main(form, timed)
     print(native.printable(("%-4s  %-15s  %s"):format(marks[found.state], found.name, found.text)))
     if found.advice then print("      → " .. found.advice) end
   end
-  print(looked.usable and "lunerv can be used." or "lunerv cannot be used like this.")
+  print(looked.usable and "lunerv can be used." or "lunerv does not work in this state.")
   return looked.usable
 end
 

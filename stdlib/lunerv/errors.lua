@@ -105,7 +105,7 @@ end
 -- be ignored silently. `what` names the caller.
 function errors.check_list(what, given, ...)
   if select("#", ...) > 0 then
-    error(("%s: expected one list, got %d values more: put them in { }"):format(what,
+    error(("%s: expected one list, got %d more values: put them in { }"):format(what,
       select("#", ...)), 2)
   end
   if type(given) ~= "table" or given.class_name then
@@ -159,7 +159,7 @@ function errors.meant(name, known)
 end
 
 -- Makes the access to a missing key of `fields`, called `name`, an error with a suggestion. `more`
--- lists known names beside the keys.
+-- lists known names in addition to the keys.
 function errors.refuse_unknown(fields, name, more)
   local meta = getmetatable(fields) or {}
   meta.__index = function(_, key)

@@ -1,7 +1,7 @@
--- What keeps a training from ending in a divergence: the last good state, in memory. When the loss
--- is no number, or stays far above the lowest it has been, the run goes back to that state and
--- continues at half the learning rate; twice at most.
-local between_frames <const> = require "lunerv.nn.kept"
+-- Protects a training from divergence: it stores the last good state in memory. When the loss is
+-- NaN, or stays far above its minimum, the run returns to that state and continues at half the
+-- learning rate; twice at most.
+local buffers <const> = require "lunerv.nn.buffers"
 local native <const> = require "lunerv.native"
 
 local Guard <const> = {}
@@ -14,14 +14,14 @@ local memory <const> = 0.9
 -- A loss this many times the lowest is a divergence; one that may be negative, as a logarithm is,
 -- says nothing by its size.
 local bound <const> = 3
--- Steps before the smoothed loss means anything; steps between two states that are kept.
+-- Steps before the smoothed loss means anything; steps between two snapshots.
 local settled <const>, between <const> = 20, 50
 
 -- `average` is that of train/average.lua, or nil.
 function Guard.new(model, optimiser, average)
   return setmetatable({
     model = model, optimiser = optimiser, average = average, factor = 1, returns = 0, count = 0,
-    kept = nil,
+    snapshot = nil,
   }, Guard)
 end
 
@@ -42,51 +42,51 @@ local function live(self)
   return tensors, numbers
 end
 
-local function keep(self)
+local function take_snapshot(self)
   local tensors, numbers = live(self)
-  local kept = self.kept
-  if not kept then
-    kept = { tensors = {} }
-    for name, tensor in pairs(tensors) do kept.tensors[name] = tensor:detach():clone() end
-    self.kept = kept
+  local snapshot = self.snapshot
+  if not snapshot then
+    snapshot = { tensors = {} }
+    for name, tensor in pairs(tensors) do snapshot.tensors[name] = tensor:detach():clone() end
+    self.snapshot = snapshot
   else
     -- What a model keeps between frames comes and goes.
-    for name in pairs(kept.tensors) do
-      if not tensors[name] then kept.tensors[name] = nil end
+    for name in pairs(snapshot.tensors) do
+      if not tensors[name] then snapshot.tensors[name] = nil end
     end
     for name, tensor in pairs(tensors) do
-      local known = kept.tensors[name]
+      local known = snapshot.tensors[name]
       if known then
         known:copy_(tensor:detach())
       else
-        kept.tensors[name] = tensor:detach():clone()
+        snapshot.tensors[name] = tensor:detach():clone()
       end
     end
   end
-  kept.numbers, kept.count = numbers, self.count
+  snapshot.numbers, snapshot.count = numbers, self.count
 end
 
 local function go_back(self)
-  local kept = self.kept
+  local snapshot = self.snapshot
   local parts = { model = {}, optimiser = {}, ema = {} }
-  for name, tensor in pairs(kept.tensors) do
+  for name, tensor in pairs(snapshot.tensors) do
     local part, rest = name:match "^(%a+)/(.+)$"
     parts[part][rest] = tensor
   end
-  for name, number in pairs(kept.numbers) do parts.optimiser[name] = number end
-  between_frames.take_up(self.model, parts.model)
+  for name, number in pairs(snapshot.numbers) do parts.optimiser[name] = number end
+  buffers.restore(self.model, parts.model)
   self.model:load_state_dict(parts.model)
   self.optimiser:load_state(parts.optimiser)
   if self.average then self.average:load(parts.ema) end
   self.returns, self.factor = self.returns + 1, self.factor / 2
-  self.smooth, self.count, kept.count = nil, 0, 0
+  self.smooth, self.count, snapshot.count = nil, 0, 0
 end
 
 -- What the loss of a step means, before its update: "good", "bad" (`commit` goes back to a state
--- some steps ago, and this step has no gradient to follow), or "lost" (the loss is no number, and
+-- some steps ago, and this step has no gradient to follow), or "lost" (the loss is NaN, and
 -- nothing is left to go back to). Changes nothing: an interrupt may come before `commit`.
 function Guard:judge(loss)
-  local spent = self.returns >= most_returns or not self.kept
+  local spent = self.returns >= most_returns or not self.snapshot
   local finite = loss - loss == 0
   self.verdict = nil
   if not finite then
@@ -104,7 +104,7 @@ function Guard:judge(loss)
     end
     if not next.lowest or next.smooth < next.lowest then
       next.lowest = next.smooth
-      next.keep = not self.kept or next.count - self.kept.count >= between
+      next.take_snapshot = not self.snapshot or next.count - self.snapshot.count >= between
     end
   end
   self.verdict = next
@@ -116,22 +116,23 @@ function Guard:commit()
   local verdict = self.verdict
   if verdict.back then return native.no_grad(go_back, self) end
   self.count, self.smooth, self.lowest = verdict.count, verdict.smooth, verdict.lowest
-  if verdict.keep then native.no_grad(keep, self) end
+  if verdict.take_snapshot then native.no_grad(take_snapshot, self) end
 end
 
 -- Plain data for a checkpoint.
 function Guard:state()
-  local kept = self.kept
+  local snapshot = self.snapshot
   return {
     factor = self.factor, returns = self.returns, count = self.count, smooth = self.smooth,
-    lowest = self.lowest, kept_at = kept and kept.count, numbers = kept and kept.numbers,
+    lowest = self.lowest, kept_at = snapshot and snapshot.count,
+    numbers = snapshot and snapshot.numbers,
   }
 end
 
--- The tensors of the state that is kept, { name, tensor } each, for a checkpoint.
+-- The snapshot's tensors, { name, tensor } each, for a checkpoint.
 function Guard:tensors()
   local list = {}
-  for name, tensor in pairs(self.kept and self.kept.tensors or {}) do
+  for name, tensor in pairs(self.snapshot and self.snapshot.tensors or {}) do
     list[#list + 1] = { "guard/" .. name, tensor }
   end
   table.sort(list, function(a, b) return a[1] < b[1] end)
@@ -148,7 +149,7 @@ function Guard:load(state, tensors)
     for name, number in pairs(state.numbers) do
       numbers[name] = math.tointeger(number) or number
     end
-    self.kept = { tensors = tensors, numbers = numbers, count = math.tointeger(state.kept_at) }
+    self.snapshot = { tensors = tensors, numbers = numbers, count = math.tointeger(state.kept_at) }
   end
 end
 

@@ -1,4 +1,4 @@
--- local lv = require "lunerv": tensors and their functions, and the modules beside this file.
+-- local lv = require "lunerv": tensors and their functions, and the modules next to this file.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
@@ -50,7 +50,7 @@ local renamed <const> = {
   json_null = { "lv.json.null", native.json_null },
 }
 
--- Modules of networks, where they are loaded, know besides which of them computes.
+-- Modules of networks, where they are loaded, also know which of them computes.
 if not package.loaded["lunerv.nn.class"] then
   bridge.set_error_path(nil, function(...) return require("lunerv.methods")(...) end)
 end

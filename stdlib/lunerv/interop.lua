@@ -149,7 +149,7 @@ local function dequantised(tensors)
 end
 
 -- Puts frame size and frame count into `o`; shapes give them only in part.
-local function settle_frames(o, kind, tensors, embeddings, known)
+local function find_frames(o, kind, tensors, embeddings, known)
   local unit = 1
   for _, stride in ipairs(o.strides) do unit = unit * stride end
   local sizes = embeddings and embeddings.shape
@@ -265,7 +265,7 @@ function interop.open(path, given)
   local theirs = families.of(kind)
   local program = is_own and theirs.program or programs.boosting
   local found, known = families.options(kind, tensors), known_facts(kind, metadata, o)
-  settle_frames(found, kind, tensors, embeddings, known)
+  find_frames(found, kind, tensors, embeddings, known)
   found.act, found.out_image = known.act, known.out_image or program.out_image
   if kinds.by_name[kind].encodes_time then found.pe_base = known.pe_base end
   if o.interleaved or o.interleaved == nil and program.interleaved then

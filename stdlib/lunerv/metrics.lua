@@ -105,7 +105,7 @@ end
 local function frames_of(clip, frames)
   if type(clip) == "function" or type(clip) == "table" and clip.is_dataset then
     if frames then
-      errors.raise "metrics.evaluate: expected no numbers of frames beside an iterator of them"
+      errors.raise "metrics.evaluate: expected no numbers of frames with an iterator"
     end
     return clip(0)
   end

@@ -124,17 +124,17 @@ local function groups_of(given, name, own)
     return { group }, { true }
   end
   local groups, by_shape, count = {}, {}, 0
-  for i, asked in ipairs(given) do
-    local parameters = asked.params
+  for i, entry in ipairs(given) do
+    local parameters = entry.params
     if parameters == nil then
       errors.raise("%s: group %d: expected params, got none", what, i)
     end
-    local method = asked.optimiser or name
+    local method = entry.optimiser or name
     takes_of(method, ("%s: group %d"):format(what, i))
-    if asked.rest ~= nil then
+    if entry.rest ~= nil then
       errors.raise("%s: group %d: expected `rest` among the options of all groups", what, i)
     end
-    local wanted = options.copy(asked)
+    local wanted = options.copy(entry)
     wanted.params, wanted.optimiser = nil, nil
     local group = complete(method, wanted, method == name and own or nil)
     group.params = type(parameters) == "table" and parameters or { parameters }
@@ -143,7 +143,7 @@ local function groups_of(given, name, own)
     check_parameters(which, group.params)
     count = count + #group.params
     group.optimiser = method
-    groups[i], by_shape[i] = group, asked.optimiser == nil
+    groups[i], by_shape[i] = group, entry.optimiser == nil
   end
   if count == 0 then
     errors.raise("%s: expected parameters, got empty groups: nothing would be trained", what)
@@ -210,12 +210,12 @@ end
 -- parameters.
 local function make_by_shape(method, parameters, given)
   local own = complete(method, given)
-  local asked = options.copy(own.rest)
+  local remaining = options.copy(own.rest)
   own.rest = nil
-  local name = asked.optimiser or "adan"
+  local name = remaining.optimiser or "adan"
   takes_of(name, called(method) .. ": rest")
-  asked.optimiser, asked.lr = nil, asked.lr or 3e-3
-  local other = complete(name, asked)
+  remaining.optimiser, remaining.lr = nil, remaining.lr or 3e-3
+  local other = complete(name, remaining)
   other.optimiser = name
 
   local groups, by_shape = groups_of(parameters, method, own)

@@ -17,7 +17,7 @@ local function packed(results)
   local list = {}
   for i = 1, results.n do
     local value = results[i]
-    list[i] = results.failed[i] and { error = workers.told(value) } or { value = value }
+    list[i] = results.failed[i] and { error = workers.encode_error(value) } or { value = value }
   end
   return list
 end
@@ -27,7 +27,7 @@ local function unpacked(list)
   for i, entry in ipairs(list) do
     results[i] = entry.value
     if entry.error then
-      results[i] = workers.error(entry.error)
+      results[i] = workers.decode_error(entry.error)
       failed[i] = results[i]
     end
   end
@@ -63,8 +63,8 @@ local function parallel(given)
   if role == "task" then
     workers.serve("parallel", function(index, item)
       if item.count ~= #o.tasks then
-        errors.raise("parallel: %d tasks here, %d in the process that began: what stands before "
-          .. "the call must come to the same in every process", #o.tasks, item.count)
+        errors.raise("parallel: %d tasks here, %d in the first process: the code before "
+          .. "the call must give the same result in every process", #o.tasks, item.count)
       end
       return o.each(o.tasks[index], index)
     end)

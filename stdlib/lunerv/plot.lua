@@ -88,7 +88,7 @@ local takes <const> = {
     { "mark", nil, "circle, square, triangle or diamond (one for each name)", type = "string" },
     { "marks", nil, "a list with a mark for each point", type = "string[]" },
     { "colour", nil, "such as #0072b2 (one for each name)", type = "string" },
-    { "tag", nil, "a short text beside the points instead of the name; a line joins them",
+    { "tag", nil, "a short text next to the points instead of the name; a line joins them",
       type = "string" },
   }),
   bars = options.takes("plot.Plot:bars", {
@@ -151,7 +151,7 @@ local function add(plot, kind, name, xs, ys, given, names, check)
   check_items(what, ys, "number", #xs)
   local o = checked(what .. ": ", given, names)
   if first and (first.kind == "bars") ~= (kind == "bars") then
-    refuse(what, "bars in a plot of their own", kind .. " beside " .. first.kind)
+    refuse(what, "bars in a plot of their own", kind .. " with " .. first.kind)
   end
   if check then check(what, o, first) end
   local style = style_of(plot, name, o.tag)
@@ -197,7 +197,7 @@ end
 ---     p:bars("seconds", { "encoder", "decoder" }, { 1.5, 0.2 })
 ---
 ---@param name string  the name in the legend
----@param labels string[]  the text beside each bar
+---@param labels string[]  the text next to each bar
 ---@param numbers number[]  lengths of the bars
 ---@param given? lunerv.plot.Plot.bars.Options
 function Plot:bars(name, labels, numbers, given)

@@ -7,7 +7,7 @@
 local least_side <const> = 32
 local most_rate <const> = 1000
 
--- Screen shapes, which a name may give beside, or instead of, the size.
+-- Screen shapes, which a name may give with, or instead of, the size.
 local ratios <const> = { ["4x3"] = true, ["16x9"] = true, ["3x2"] = true, ["21x9"] = true,
   ["1x1"] = true, ["5x4"] = true, ["2x1"] = true, ["9x16"] = true, ["3x4"] = true }
 -- Words before a counter.
@@ -155,7 +155,7 @@ return function(path)
     local deep = { nv12 = { [10] = "p010le", [16] = "p016le" }, gray = { [10] = "gray10le",
       [12] = "gray12le", [14] = "gray14le", [16] = "gray16le" } }
     if not format:match "^p01" then format = deep[format] and deep[format][depth] end
-    if not format then return nil, ("%d bits in that format are not understood"):format(depth) end
+    if not format then return nil, ("%d bits in that format are not supported"):format(depth) end
   end
   fps = tonumber(fps)
   if fps and (fps <= 0 or fps > most_rate) then fps = nil end

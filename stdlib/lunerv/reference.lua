@@ -35,7 +35,7 @@ end
 local function quality(path, clip)
   local decoded <close> = assert(video.open(path))
   if #decoded ~= #clip then
-    errors.data("%s: %d frames were written, %d come back", path, #clip, #decoded)
+    errors.data("%s: %d frames were written, %d were read back", path, #clip, #decoded)
   end
   local sum = 0
   for index = 1, #clip do

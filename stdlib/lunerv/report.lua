@@ -9,7 +9,7 @@ local takes <const> = options.takes("report", {
 })
 
 --- Writes one HTML page about one or several runs.
---- It shows PSNR and loss over epochs and seconds, rate against quality, decoded frames beside
+--- It shows PSNR and loss over epochs and seconds, rate against quality, decoded frames next to
 --- their sources with error maps, parameters, bytes and seconds by part, the modules, and the
 --- commands. Several runs are compared. The page is self-contained: it needs no network and no
 --- other file, and is smaller than 5 MB. A run is a folder that `regress`, `compress`, `rd_curve`

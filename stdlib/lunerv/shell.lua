@@ -129,7 +129,7 @@ function shell.unknown_option(dump, name, word)
   return command and refused(command, word:match "^[^=]+")
 end
 
--- The error for the words of a command line; nil if only the parser can tell.
+-- The error for the words of a command line; nil if only the parser knows.
 function shell.problem(dump, ...)
   local words, commands, known = { ... }, shell.commands(dump), { "help" }
   for _, command in ipairs(commands) do

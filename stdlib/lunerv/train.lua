@@ -1,6 +1,6 @@
 -- The training loop. What it takes is in train/settings.lua, where its frames come from in
--- train/source.lua, a step in train/step.lua, what it can go on from in train/resume.lua, what it
--- tells in train/report.lua.
+-- train/source.lua, a step in train/step.lua, what it can resume in train/resume.lua, what it
+-- reports in train/report.lua.
 local Average <const> = require "lunerv.train.average"
 local best <const> = require "lunerv.train.best"
 local bridge <const> = require "lunerv.bridge"
@@ -47,7 +47,7 @@ local function start(o)
   native.seed(o.seed)
   local optimiser, parameters = optimiser_of(o)
   local team = Team.of(o, optimiser, parameters)
-  -- By default each rank has a frame of a step.
+  -- By default each rank has one frame of a step.
   if not o.batch then o.batch = team.size end
   local average = o.ema and Average.new(o.model, o.ema) or nil
   local per_epoch = math.ceil(#o.clip / (o.batch * o.accumulate)) | 0
@@ -64,14 +64,14 @@ local function start(o)
     epochs = o.epochs or per_epoch > 0 and math.ceil(steps / per_epoch) | 0 or nil,
     steps = steps, step = 0, seconds = 0, epoch_over = false, finished = false,
     epoch_sums = { loss = 0, mse = 0, count = 0 },
-    history = {}, -- the evaluations on the way: { epoch, psnr, ms_ssim }
+    history = {}, -- the evaluations so far: { epoch, psnr, ms_ssim }
   }
   resume.mark(self)
   return self
 end
 
--- What sees the frames of the last evaluation, and the indices of those it has to see (all); nil
--- for nobody.
+-- Receives frames of the last evaluation, and the indices of those that it needs (nil: all); nil if
+-- no one does.
 local function spectator(self)
   local callbacks = self.callbacks
   local keeps = self.out and self.o.frames and #self.clip > 0
@@ -79,7 +79,7 @@ local function spectator(self)
   local kept = keeps and frames.of(self.out, self.clip)
   return function(frame, output, quality)
     if kept then kept:see(frame.index, frame.original or frame.image, output) end
-    callbacks:tell("on_frame", frame, output, quality)
+    callbacks:notify("on_frame", frame, output, quality)
   end, not callbacks.on_frame and metrics.spread(#self.clip, frames.count) or nil
 end
 
@@ -107,7 +107,7 @@ local function loop(self)
   while not self.finished do
     if team:turn(turn, self) then
       native.stop()
-      native.time() -- stops here
+      native.time() -- Ctrl-C stops here
     end
     bridge.stop_if_unread()
   end
@@ -118,13 +118,13 @@ local function loop(self)
   end
 end
 
--- Gives the model the weights that the run ends with, and judges them.
+-- Sets the final weights of the model, and evaluates them.
 local function finish(self)
   if self.average then
-    self.average:settle()
+    self.average:store()
     self.average = nil
   end
-  best.settle(self)
+  best.restore(self)
   local result = report.evaluate(self, spectator(self))
   if self.o.eval_every > 0 and not self.o.keep_best then
     report.evaluation(self, self.source:epoch(), result)
@@ -132,8 +132,8 @@ local function finish(self)
   return result
 end
 
--- Takes up the run in the folder that is to be continued, or makes room for a new one. Rank 0
--- reads and writes for all.
+-- Resumes the run in the folder, or clears the folder for a new one. Rank 0 reads and writes for
+-- all.
 local function open_folder(self)
   local o, team = self.o, self.team
   self.out = team.rank == 0 and o.out:gsub("/+$", "") or nil
@@ -150,39 +150,39 @@ local function open_folder(self)
 end
 
 --- Trains a model on a clip.
---- Options that are not given have the value of the recipe, or else that of the model's
---- `train_defaults`, or else the default of the model's kind.
+--- Defaults of options come from the recipe, or else from the model's `train_defaults`, or else
+--- from the model's kind.
 ---
---- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. Where a
---- frame of it has a `mask`, the output times that mask is all that the loss sees. It may also be a
---- function that begins a pass and returns an iterator of frames, or a table that can be called
---- like one and may have a length, `height` and `width`; the argument is the number of the pass, 0
---- for an evaluation, and random numbers drawn there are the same whenever that pass is made. An
---- iterator without an end needs an `evaluate` of its own.
+--- A clip is anything with a length, `height`, `width`, `:sample(i)` and `:prefetch(i)`. If a frame
+--- has a `mask`, the loss sees only the output times the mask. A clip may also be a function that
+--- begins a pass and returns an iterator of frames, or a callable table, which may have a length,
+--- `height` and `width`. The argument is the number of the pass, 0 for an evaluation; random
+--- numbers drawn there are the same whenever that pass is repeated. An endless iterator needs a
+--- custom `evaluate`.
 ---
---- The model is asked for `model:reconstruct(frame)`, frame = { image, t, index }, or, where that
---- is not defined, for `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is
---- added to the loss of that frame, `updated(step, steps)`, which is called as a part of each
---- update, `is_averaged(name)`, false for a parameter that `ema` leaves alone, `takes_batches`,
---- `learns_in_order` and `train_defaults`, options it prefers.
+--- The model must have `model:reconstruct(frame)`, frame = { image, t, index }; otherwise it is
+--- called as `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is added to the
+--- loss of that frame; `updated(step, steps)`, which is called in each update; `is_averaged(name)`,
+--- false for a parameter that `ema` skips; `takes_batches`; `learns_in_order`; and
+--- `train_defaults`, its preferred options.
 ---
---- A step takes `batch` frames `accumulate` times and makes one update by the mean of their
+--- A step takes `batch` frames `accumulate` times and makes one update with the mean of their
 --- gradients. The model sees one frame after another, and the gradients are added as a binary tree
---- over the frames. Under `mpirun` the ranks share the frames of a step out: any number of them,
---- one included, computes the same bits, and by default a step has a frame for each. A model whose
---- frames depend on those that it has seen before says so by `learns_in_order`.
+--- over the frames. Under `mpirun` the frames of a step are distributed over the ranks: any number
+--- of ranks, including one, computes the same bits, and by default a step has one frame per rank. A
+--- model whose frames depend on previously seen ones sets `learns_in_order`.
 ---
---- A model that says `takes_batches`, or has a part that does (nn.BatchNorm2d), sees the frames of
---- a batch together, on one rank alone: `image` is (n, 3, h, w), `t` and `index` are lists, and
---- `frames` is the list of the frames themselves. All kinds of lv.models take that, and all losses
---- of lv.loss. What is left at the end of a pass is a smaller batch, and one frame alone is none.
---- With `patch` a frame has a `window` { y, x, height, width }, y and x from 1, and the model's
---- output is that part of the frame alone; `image` is the whole one.
+--- A model that sets `takes_batches`, or contains a module that does (nn.BatchNorm2d), sees the
+--- frames of a batch together, on one rank only: `image` is (n, 3, h, w), `t` and `index` are
+--- lists, and `frames` is the list of the frames themselves. All kinds of lv.models support that,
+--- and all losses of lv.loss. The remainder of a pass is a smaller batch; a single frame is not a
+--- batch. With `patch` a frame has a `window` { y, x, height, width }, y and x from 1, and the
+--- model's output is only that part of the frame; `image` is the whole frame.
 ---
---- The weights that a run with `ema` ends with, and is judged by, are means over its
---- steps; the training goes on with its own. Unlike PyTorch's averages, the first ones are short:
---- after n steps a mean keeps (1 + n)/(10 + n) of itself, `ema` at most. `keep_best` ends with the
---- weights of the best psnr of all evaluations, which are in OUT/best.safetensors as well.
+--- The final weights of a run with `ema`, which are also those evaluated, are means over its steps;
+--- the training continues with its own weights. Unlike PyTorch's averages, the first means are
+--- short: after n steps a mean keeps (1 + n)/(10 + n) of itself, at most `ema`. `keep_best` ends
+--- with the weights of the best psnr of all evaluations, which are also in OUT/best.safetensors.
 ---
 ---     local run = lv.train { model = model, clip = clip, epochs = 30, out = "runs/a" }
 ---     print(run.metrics)
@@ -194,14 +194,14 @@ return function(given)
   local self = start(o)
   self.team:compare(self.identity)
   if o.out then open_folder(self) end
-  self.callbacks:tell("on_start", report.beginning(self))
+  self.callbacks:notify("on_start", report.beginning(self))
 
   local is_users = type(o.optimiser) ~= "string" and self.optimiser == o.optimiser
   bridge.on_error(loop, function()
     resume.rescue(self)
     if is_users then self.optimiser.lr = o.lr end
   end, self)
-  -- Another training with the same optimiser is to begin with the same rate.
+  -- Another training with the same optimiser starts with the same rate.
   if is_users then self.optimiser.lr = o.lr end
   self.progress:clear()
   if self.saved ~= self.state then resume.save(self) end
@@ -216,6 +216,6 @@ return function(given)
     best = best.state(self.best), out = self.out, checkpoint = self.checkpoint,
     record = self.record,
   }
-  self.callbacks:tell("on_end", run)
+  self.callbacks:notify("on_end", run)
   return run
 end

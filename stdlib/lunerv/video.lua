@@ -213,16 +213,16 @@ end
 ---@return lunerv.Clip?
 ---@return lunerv.Error?
 function video.open_for(o, output, open)
-  local beside = output
-  repeat beside = beside:match "^(.+)/[^/]*$" or "." until native.exists(beside)
+  local folder = output
+  repeat folder = folder:match "^(.+)/[^/]*$" or "." until native.exists(folder)
   local frames = o.frames or {}
   local clip, message = (open or video.open)(o.clip, {
     first = frames[2] and frames[1], last = frames[2] or frames[1],
     size = o.resize, crop = o.crop, deinterlace = o.deinterlace, cache = o.cache,
-    cache_dir = beside,
+    cache_dir = folder,
   })
   if not clip then return nil, message end
-  video.tell(clip)
+  video.print_warnings(clip)
   return clip
 end
 
@@ -273,7 +273,7 @@ end
 --- The difference of each frame from those before it: the mean luma difference of its pixels (0 to
 --- 255).
 ---
----@return number[][]  from the frame before, and from the one before that; 0 for none
+---@return number[][]  from the previous frame, and from two frames before; 0 for none
 function Clip:changes()
   if not self.differences then self.differences = opened(self, "changes"):changes() end
   return self.differences
@@ -429,15 +429,25 @@ function video.writer(path, given)
   return native.open_writer(path, given)
 end
 
---- Prints the warnings of a clip or a writer to stderr, except the first `told`.
+--- Prints the warnings of a clip or a writer to stderr, except the first `printed`.
 ---
 ---@param of lunerv.Clip|lunerv.Writer
----@param told? integer
+---@param printed? integer
 ---@return integer  the number of warnings
-function video.tell(of, told)
+function video.print_warnings(of, printed)
   local warnings = of.warnings or {}
-  for i = (told or 0) + 1, #warnings do native.stderr("warning: " .. warnings[i] .. "\n") end
+  for i = (printed or 0) + 1, #warnings do native.stderr("warning: " .. warnings[i] .. "\n") end
   return #warnings
+end
+
+--- The old name of lv.video.print_warnings.
+---
+---@param of lunerv.Clip|lunerv.Writer
+---@param printed? integer
+---@return integer
+function video.tell(of, printed)
+  errors.renamed("lv.video.tell", "lv.video.print_warnings") -- words: allow
+  return video.print_warnings(of, printed)
 end
 
 --- Writes an image as a PNG file: the old name of lv.image.write.

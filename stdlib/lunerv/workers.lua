@@ -37,10 +37,10 @@ local function own_job()
     :match "^(%d+) (%d+) (%d+) (.+)$"
   local stat = process and native.read_file "/proc/self/stat"
   if not stat or stat:match "^%d+" ~= process then return nil end
-  local told = read_json(folder .. "/tasks.json")
-  if not told then errors.fail("io", "LUNERV_JOB: there are no tasks in '%s'", folder) end
+  local tasks = read_json(folder .. "/tasks.json")
+  if not tasks then errors.fail("io", "LUNERV_JOB: there are no tasks in '%s'", folder) end
   return { call = math.tointeger(tonumber(call)), index = math.tointeger(tonumber(index)),
-    folder = folder, told = told }
+    folder = folder, tasks = tasks }
 end
 
 local known_job
@@ -56,9 +56,9 @@ function workers.enter(what)
   calls = calls + 1
   local mine = job()
   if not mine then return "own", calls end
-  if calls < mine.call then return "past", mine.told.finished[calls] end
+  if calls < mine.call then return "past", mine.tasks.finished[calls] end
   if calls > mine.call then
-    errors.raise("%s: a task cannot start processes of its own", what)
+    errors.raise("%s: a task cannot start processes", what)
   end
   return "task"
 end
@@ -71,7 +71,7 @@ local kinds <const> = { usage = true, argument = true, io = true, data = true, n
   memory = true, script = true }
 
 -- A problem as plain data, for the other process.
-function workers.told(problem)
+function workers.encode_error(problem)
   if not bridge.is_error(problem) then
     local ok, text = pcall(tostring, problem)
     return { kind = "script", message = ok and text or type(problem) }
@@ -81,19 +81,19 @@ function workers.told(problem)
 end
 
 -- The error object from such data.
-function workers.error(told)
-  local problem = errors.new(told.kind, told.message)
-  problem.where, problem.module = told.where, told.module
+function workers.decode_error(plain)
+  local problem = errors.new(plain.kind, plain.message)
+  problem.where, problem.module = plain.where, plain.module
   return problem
 end
 
 -- Runs this process's task of `what` by body(index, item), saves the result, and exits.
 function workers.serve(what, body)
   local mine <const> = job()
-  native.set_threads(mine.told.threads)
+  native.set_threads(mine.tasks.threads)
   local path = ("%s/result-%d.json"):format(mine.folder, mine.index)
   local ok, value = errors.attempt(function()
-    local value = body(mine.index, mine.told.items[mine.index])
+    local value = body(mine.index, mine.tasks.items[mine.index])
     -- Plain data, or an error that says so.
     errors.on_behalf(what, "json.encode", native.json_encode, value)
     return { value = value }
@@ -101,9 +101,9 @@ function workers.serve(what, body)
   if ok then
     write_json(path, value)
   else
-    value = workers.told(value)
+    value = workers.encode_error(value)
     write_json(path, { error = value })
-    native.stderr(("lunerv: %s\n"):format(tostring(workers.error(value))))
+    native.stderr(("lunerv: %s\n"):format(tostring(workers.decode_error(value))))
   end
   io.stdout:flush()
   os.exit(ok and 0 or 1)
@@ -118,10 +118,10 @@ local function is_dropped(word) return dropped[word:match "^[^=]*"] end
 
 -- Starts a command of the shell; the stream of what it prints.
 local function popen(what, command)
-  local pipe, told = io.popen(command)
+  local pipe, text = io.popen(command)
   if pipe then return pipe end
-  -- It begins with the command, which tells a user nothing.
-  return errors.fail("io", "%s: no process can be started: %s", what, told:sub(#command + 3))
+  -- It begins with the command, which means nothing to a user.
+  return errors.fail("io", "%s: no process can be started: %s", what, text:sub(#command + 3))
 end
 
 -- What a command of the shell prints. `$PPID` is this process there: a file opened here would
@@ -190,7 +190,7 @@ local function start(what, call, o, indices, report)
     while ended < #indices do
       native.time() -- stops here when it was interrupted
       local line = processes:read "l"
-      if not line then error("the processes have ended without a word", 0) end
+      if not line then error("the processes have ended without a result", 0) end
       local index, code = line:match "^(%d+) (%d+)$"
       if index then
         ended = ended + 1
@@ -207,15 +207,15 @@ local function last_line(path)
   for line in (native.read_file(path) or ""):gmatch "[^\r\n]+" do
     if line:match "^lunerv: " or not last then last = line end
   end
-  return last and last:gsub("^lunerv: ", "") or "it ended without a word"
+  return last and last:gsub("^lunerv: ", "") or "it ended without a result"
 end
 
 -- What became of a task: { value }, or { error }, an error object.
 local function outcome_of(o, index)
   local result = read_json(("%s/result-%d.json"):format(o.folder, index))
   if result and not result.error then return { value = result.value } end
-  local told = result and result.error or { kind = "data", message = last_line(o.logs[index]) }
-  return { error = workers.error(told) }
+  local plain = result and result.error or { kind = "data", message = last_line(o.logs[index]) }
+  return { error = workers.decode_error(plain) }
 end
 
 -- Removes a folder of files, as far as that goes.

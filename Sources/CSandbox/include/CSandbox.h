@@ -3,27 +3,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// What a process gives up before it reads a file that came from elsewhere.
+// What a process gives up before it reads an untrusted file.
 
-/// For good: descriptors from 3 on, opening, making and lengthening files, starting processes and
-/// threads, an address space that grows by more than `growth` bytes, new privileges, and all system
-/// calls but those for memory, waiting, clocks, its own limit of processor time, and the descriptors
-/// 0 to 2. The process ends with the thread that started it.
+/// Gives up, permanently: descriptors from 3 on; opening, making and extending files; starting
+/// processes and threads; address space beyond `growth` more bytes; new privileges; and all system
+/// calls except those for memory, waiting, clocks, the process's own limit of processor time, and
+/// descriptors 0 to 2. The process ends with the thread that started it.
 ///
-/// Each step is checked, and what holds is tried out at the end. `strict` false leaves out what the
-/// system does not offer; the limits must hold all the same.
+/// Checks each step, and at the end tests what can be tested. With `strict` false, steps that the
+/// system does not offer are skipped; the limits must hold all the same.
 ///
 /// Returns null, or the step that failed, with the reason in errno.
 const char *_Nullable lunerv_confine(uint64_t growth, bool strict);
 
-/// From now on the process may take `seconds` of the processors' time; whole seconds, rounded up.
-/// With `more` they are added to what it may take already.
+/// Limits the process to `seconds` of processor time from now on; whole seconds, rounded up. With
+/// `more`, they are added to the present limit.
 bool lunerv_allow_seconds(uint64_t seconds, bool more);
 
-/// Sends nine bytes to a descriptor when the process crashes: 3, and a number of eight bytes, the
-/// lowest first: the signal, and 256 more where less than an eighth of the address space is left. The
-/// thread that calls it gets a stack for that. Comes before `lunerv_confine`.
-void lunerv_tell_crashes(int descriptor);
+/// When the process crashes, sends nine bytes to a descriptor: 3, and a number of eight bytes,
+/// lowest first: the signal, plus 256 if less than an eighth of the address space is left. The
+/// calling thread gets a stack for that. Call it before `lunerv_confine`.
+void lunerv_report_crashes(int descriptor);
 
-/// The file that this code was loaded from, a program or a library; null where that is not known.
+/// The file that this code was loaded from, a program or a library; null if unknown.
 const char *_Nullable lunerv_image_path(void);

@@ -1,5 +1,5 @@
-// Coverage of Lua code. The interpreter is the system's, so the fuzzer does not see which way a script
-// goes; a hook tells it. Lines share counters by a hash that is the same in every process.
+// Coverage of Lua code. The interpreter is the system's, so the fuzzer does not see its branches; a
+// hook reports them. Lines share counters by a hash that is the same in every process.
 #include "CFuzz.h"
 
 #include <lua.h>
@@ -8,7 +8,7 @@
 
 enum { counter_count = 1 << 16 };
 
-/// The section's name is what libFuzzer asks for.
+/// libFuzzer requires this name of the section.
 __attribute__((used, section("__libfuzzer_extra_counters"))) static uint8_t counters[counter_count];
 
 static void note_line(lua_State *state, lua_Debug *activation) {

@@ -1,4 +1,4 @@
-/// What is more than its result: writing in place, gradients, mistakes, closed tensors.
+/// Effects beyond a result: writing in place, gradients, mistakes, closed tensors.
 extension Machine {
   /// Writing in place: all of a tensor, or a part.
   mutating func write() {
@@ -6,7 +6,7 @@ extension Machine {
     let number = dyadic()
     switch input.choice(4) {
     case 0, 1:
-      // What gradients flow to is written without recording alone, and only where it is a leaf.
+      // A tensor with a gradient is only written without recording, and only if it is a leaf.
       guard !x.node.needsGradient || !math.isRecording && x.node.isLeaf,
         Shapes.broadcast(x.node.shape, y.node.shape) == x.node.shape
       else { return }
@@ -71,7 +71,7 @@ extension Machine {
     }
   }
 
-  /// What is no program: it must be an error, and change nothing.
+  /// An invalid call: it must be an error, and change nothing.
   mutating func mistake() {
     guard let x = pick() else { return }
     lines.append(
@@ -86,14 +86,14 @@ extension Machine {
         ]) + " end)")
   }
 
-  /// A tensor closed by its block: the number is no tensor any longer.
+  /// A tensor that its block closes: the variable is nil afterwards.
   mutating func close() {
     guard input.choice(3) == 0 else { return }
     let usable = variables.indices.filter { variables[$0] != nil }
     guard usable.count > 3 else { return }
     let number = usable[input.choice(usable.count)]
     lines.append("do local x <close> = v[\(number)] end v[\(number)] = nil")
-    // Others may be computed from it.
+    // Other tensors may be computed from it.
     variables[number] = nil
   }
 }

@@ -56,7 +56,7 @@ extension Machine {
       step(x.text + text, math.map(x.node, f, df))
     case 1:
       let (text, f, df) = input.pick(Machine.bent)
-      // A kink that rounding moves is another function.
+      // Rounding may move a kink, which gives another function.
       guard x.node.isExact || ![":abs()", ":relu()", ":clamp(-1, 0.5)"].contains(text) else {
         return
       }

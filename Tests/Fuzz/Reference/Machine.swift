@@ -1,10 +1,10 @@
-/// Runs a program in the reference interpreter and writes it down in Lua at once: both come from the
-/// same choices. Whether values are rounded changes none of them.
+/// Runs a program in the reference interpreter and writes it in Lua at the same time, from the same
+/// choices. Whether values are rounded does not change the choices.
 struct Machine {
   /// A tensor of the program: writing in place gives it another value.
   final class Variable {
     var node: Node
-    /// Writing to it is refused.
+    /// Writing to it is an error.
     let isTaken: Bool
     init(_ node: Node, isTaken: Bool = false) { (self.node, self.isTaken) = (node, isTaken) }
   }
@@ -13,14 +13,14 @@ struct Machine {
   var input: FuzzInput
   private let dtype: String
   var lines: [String] = []
-  /// By their number in Lua, from 1 on; nil where the reference computes nothing.
+  /// By their number in Lua, from 1 on; nil if the reference computes nothing.
   var variables: [Variable?] = [nil]
-  /// Numbers too large to compute with; chosen in the first run, and taken over in the second.
+  /// Results that are too large; found in the first run, reused in the second.
   private(set) var retired: Set<Int>
   private let isFirst: Bool
   /// The largest magnitude in a backward pass.
   var gradientNoise = 0.0
-  /// After a failed walk nobody knows what it has left.
+  /// After a failed traversal the remaining graph is unknown.
   var areGradientsKnown = true
 
   init(_ input: FuzzInput, rounds: Bool, retired: Set<Int>? = nil) {
@@ -35,8 +35,8 @@ struct Machine {
 
   // MARK: - Steps
 
-  /// A step whose value is told by `text`; the reference's is `node`, nil where it must fail or is
-  /// unknown.
+  /// A step whose value is the Lua code `text`; the reference's is `node`, nil if it must fail or
+  /// is unknown.
   mutating func step(_ text: String, _ node: Node?, isTaken: Bool = false) {
     let number = variables.count
     if math.isRecording {
@@ -54,7 +54,7 @@ struct Machine {
 
   func name(_ number: Int) -> String { "v[\(number)]" }
 
-  /// A variable to compute with, one of the last most of the time.
+  /// A variable to compute with, mostly a recent one.
   mutating func pick() -> (text: String, node: Node, variable: Variable)? {
     let usable = variables.indices.filter {
       !retired.contains($0) && (variables[$0]?.node.count ?? 0) <= 600 && variables[$0] != nil
@@ -79,7 +79,7 @@ struct Machine {
     let shape = (0..<input.choice(5)).map { _ in input.pick([2, 3, 1, 4, 5, 8]) }
     guard Shapes.count(shape) <= 600 else { return }
     var seed = UInt64(input.byte()) + 1
-    // Numbers are cheap: they need no bytes of their own.
+    // Numbers need no bytes of the input.
     let values = (0..<Shapes.count(shape)).map { _ -> Double in
       seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       return Double(Int(seed >> 58) - 32) / 16

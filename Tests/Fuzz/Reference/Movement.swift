@@ -1,4 +1,4 @@
-/// Elements in other places.
+/// Moved elements.
 extension Machine {
   mutating func move() {
     guard let x = pick() else { return }
@@ -10,7 +10,7 @@ extension Machine {
       step("\(x.text):unsqueeze(1)", math.moved(x.node, [1], [0]), isTaken: true)
       return
     }
-    /// Elements whose index of dimension d is another.
+    /// Elements with another index in dimension d.
     func along(_ indices: [Int]) -> ([Int], [Int]) {
       var out = shape
       out[d] = indices.count
@@ -145,13 +145,13 @@ extension Machine {
         isTaken: true)
     case 12:
       guard rank >= 1 else { return }
-      let (before, behind) = (input.choice(4), input.choice(4))
+      let (before, after) = (input.choice(4), input.choice(4))
       let mode = input.pick(["constant", "edge", "circular", "reflect"])
       let size = shape[rank - 1]
-      if mode == "reflect", before >= size || behind >= size { return }
-      if mode == "circular", before > size || behind > size { return }
+      if mode == "reflect", before >= size || after >= size { return }
+      if mode == "circular", before > size || after > size { return }
       var out = shape
-      out[rank - 1] += before + behind
+      out[rank - 1] += before + after
       let from = Shapes.places(out) { index in
         var inside = index
         var i = index[rank - 1] - before
@@ -167,7 +167,7 @@ extension Machine {
         return Shapes.place(inside, strides)
       }
       step(
-        "\(x.text):pad({\(before), \(behind)}, {mode = \"\(mode)\"})",
+        "\(x.text):pad({\(before), \(after)}, {mode = \"\(mode)\"})",
         math.moved(x.node, out, from))
     default:
       guard rank == 4, shape[1] % 4 == 0 else { return }

@@ -1,20 +1,19 @@
-/// A value of the reference interpreter: plain numbers in f64, and how they were computed. A few
-/// forms are all that operators are made of: functions of elements, sums of weighted elements, sums
-/// of products, and extrema.
+/// A value of the reference interpreter: plain numbers in f64, and their graph. Operators consist
+/// of a few forms: functions of elements, sums of weighted elements, sums of products, and extrema.
 final class Node {
   let shape: [Int]
   let values: [Double]
-  /// The largest magnitude of what this was computed from: rounding leaves errors in proportion.
+  /// The largest magnitude among its inputs: rounding errors are in proportion to it.
   let noise: Double
   let needsGradient: Bool
-  /// Whether values are small multiples of a power of two that f32 computes exactly: what jumps may
-  /// be asked of these alone.
+  /// Whether values are small multiples of a power of two, which f32 computes exactly: only these
+  /// are used in functions with jumps.
   let isExact: Bool
   private let inputs: [Node]
   private let back: (_ g: [Double]) -> [[Double]?]
-  /// A graph is walked once.
-  private(set) var isWalked = false
-  /// Shared by all values that a leaf has had.
+  /// Whether the graph was traversed.
+  private(set) var isTraversed = false
+  /// Shared by all values of a leaf.
   let slot: Slot
 
   final class Slot { var gradient: [Double]? }
@@ -37,7 +36,7 @@ final class Node {
     self.back = back
   }
 
-  /// All that this was computed from, each behind what was computed from it.
+  /// All inputs of this, each after what was computed from it.
   private func graph() -> [Node] {
     var order: [Node] = []
     var seen: Set<ObjectIdentifier> = []
@@ -50,13 +49,13 @@ final class Node {
     return order.reversed()
   }
 
-  /// Adds gradients to those of the leaves, and returns the largest magnitude on the way; nil where
-  /// the graph, or a part of it, was walked before.
+  /// Adds gradients to those of the leaves, and returns the largest magnitude on the way; nil if
+  /// the graph, or a part of it, was traversed before.
   func backward(_ seed: [Double], retaining: Bool, _ rounded: (Double) -> Double) -> Double? {
     let order = graph()
-    guard needsGradient, !order.contains(where: \.isWalked) else {
-      // How far a walk comes that fails is nobody's business; it frees what it has seen.
-      for node in order where !node.isLeaf { node.isWalked = true }
+    guard needsGradient, !order.contains(where: \.isTraversed) else {
+      // A failed traversal may stop anywhere; it frees what it has visited.
+      for node in order where !node.isLeaf { node.isTraversed = true }
       return nil
     }
     var gradients: [ObjectIdentifier: [Double]] = [ObjectIdentifier(self): seed]
@@ -69,7 +68,7 @@ final class Node {
           node.slot.gradient.map { zip($0, g).map { rounded($0 + $1) } } ?? g
         continue
       }
-      if !retaining { node.isWalked = true }
+      if !retaining { node.isTraversed = true }
       for (input, part) in zip(node.inputs, node.back(g)) {
         guard input.needsGradient, let part else { continue }
         let id = ObjectIdentifier(input)
@@ -81,9 +80,9 @@ final class Node {
   }
 }
 
-/// What operators are made of; results are rounded to f32 where `rounds` says so.
+/// The operators' forms; results are rounded to f32 if `rounds` is true.
 struct Arithmetic {
-  /// Whether everything is rounded to f32, to see how much that matters.
+  /// Whether everything is rounded to f32, to measure the effect of rounding.
   let rounds: Bool
   var isRecording = true
 
@@ -101,7 +100,7 @@ struct Arithmetic {
       isExact: stays, noise: largest, inputs: inputs, back: back)
   }
 
-  /// f of every element. Where there is no derivative gradients end: at once, or when they come.
+  /// f of every element. Without a derivative, gradients end: at once, or when they arrive.
   func map(
     _ x: Node, isExact: Bool = false, isRecorded: Bool = true, _ f: (Double) -> Double,
     _ df: ((Double) -> Double)?
@@ -118,7 +117,7 @@ struct Arithmetic {
     }
   }
 
-  /// f of pairs; shapes stretch over one another. Nil where they do not.
+  /// f of pairs; shapes broadcast. Nil if they do not.
   func pairs(
     _ a: Node, _ b: Node, isExact: Bool = false, _ f: (Double, Double) -> Double,
     _ fa: @escaping (Double, Double) -> Double, _ fb: @escaping (Double, Double) -> Double
@@ -157,14 +156,14 @@ struct Arithmetic {
     }
   }
 
-  /// Elements in other places; −1 stands for a zero.
+  /// Moved elements; −1 stands for a zero.
   func moved(_ x: Node, _ shape: [Int], _ from: [Int]) -> Node {
     sums(
       x, shape, isExact: true,
       from.enumerated().filter { $1 >= 0 }.map { (out: $0, from: $1, weight: 1) })
   }
 
-  /// Elements of two, those of the second behind those of the first.
+  /// Elements of two, the second after the first.
   func joined(_ a: Node, _ b: Node, _ shape: [Int], _ from: [Int]) -> Node {
     let all = a.values + b.values
     return result(shape, from.map { all[$0] }, of: [a, b], isExact: true) { g in
@@ -184,7 +183,7 @@ struct Arithmetic {
       values[t.out] += a.values[t.a] * b.values[t.b]
       sizes[t.out] += abs(a.values[t.a] * b.values[t.b])
     }
-    // Fast convolutions round sums of inputs, too.
+    // Fast convolutions also round sums of inputs.
     let noise = max(sizes.max() ?? 0, 16 * a.noise * b.noise)
     return result(shape, values, of: [a, b], isExact: false, noise: noise) { g in
       var (ga, gb) = (
@@ -198,8 +197,8 @@ struct Arithmetic {
     }
   }
 
-  /// The largest (sign 1) or smallest (−1) of the elements that go to each place. Ties share the
-  /// gradient, or the first of them gets it all.
+  /// The largest (sign 1) or smallest (−1) of the elements that map to each position. Ties share
+  /// the gradient, or the first of them gets all of it.
   func extrema(_ x: Node, _ shape: [Int], _ places: [[Int]], sign: Double, shares: Bool) -> Node {
     let best = places.map { list in list.map { x.values[$0] * sign }.max().map { $0 * sign } ?? 0 }
     return result(shape, best, of: [x], isExact: true) { g in
@@ -214,7 +213,7 @@ struct Arithmetic {
   }
 }
 
-/// Places of elements, in logical order.
+/// Positions of elements, in logical order.
 enum Shapes {
   static func count(_ shape: [Int]) -> Int { shape.reduce(1, *) }
 
@@ -224,7 +223,7 @@ enum Shapes {
     return strides
   }
 
-  /// Calls `body` with the place and the indices of each element.
+  /// Calls `body` with the position and the indices of each element.
   static func forEach(_ shape: [Int], _ body: (Int, [Int]) -> Void) {
     var index = [Int](repeating: 0, count: shape.count)
     for place in 0..<count(shape) {
@@ -241,7 +240,7 @@ enum Shapes {
     zip(index, strides).reduce(0) { $0 + $1.0 * $1.1 }
   }
 
-  /// For each element of `shape` where it comes from, by its indices.
+  /// For each element of `shape` its source, by its indices.
   static func places(_ shape: [Int], _ from: ([Int]) -> Int) -> [Int] {
     var list: [Int] = []
     list.reserveCapacity(count(shape))
@@ -271,7 +270,7 @@ enum Shapes {
     }
   }
 
-  /// The shape without some dimensions, or with sizes of 1 there, and where each element goes.
+  /// The shape without some dimensions, or with sizes of 1 there, and the target of each element.
   static func reduced(_ shape: [Int], _ dims: Set<Int>, keep: Bool) -> (shape: [Int], to: [Int]) {
     let kept = shape.indices.map { dims.contains($0) ? 1 : shape[$0] }
     let steps = strides(kept)

@@ -58,7 +58,7 @@ extension Machine {
     let kept = x.shape.indices.map { $0 == d ? 1 : x.shape[$0] }
     let (_, to) = Shapes.reduced(x.shape, [d], keep: true)
     let powers = math.map(x, { exp($0) }, { exp($0) })
-    // As far from 1 as powers are, quotients are not.
+    // Quotients are not as far from 1 as powers are.
     let sum = math.sums(powers, kept, to.enumerated().map { (out: $1, from: $0, weight: 1) })
     if input.choice(2) == 0 {
       guard
@@ -78,7 +78,7 @@ extension Machine {
       guard p.count >= 2, q.count == 2 else { return outer(a, b) }
       let (m, k) = (p[p.count - 2], p[p.count - 1])
       guard k == q[0] || k == q[1] else { return step("\(a.text):matmul(\(b.text))", nil) }
-      // x·weightᵀ where the sizes say so, else the product.
+      // x·weightᵀ if the sizes match, else the product.
       let isLinear = k == q[1] && (k != q[0] || input.choice(2) == 0)
       let columns = isLinear ? q[0] : q[1]
       let rows = a.node.count / max(k, 1)
@@ -114,7 +114,7 @@ extension Machine {
       math.products(a.node, b.node, [a.node.count, b.node.count], terms))
   }
 
-  /// conv2d, the kernel made of any tensor that has enough numbers.
+  /// conv2d, with a kernel made of any tensor that has enough elements.
   mutating func convolution(
     _ a: (text: String, node: Node, variable: Variable),
     _ b: (text: String, node: Node, variable: Variable)

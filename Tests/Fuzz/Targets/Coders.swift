@@ -1,7 +1,7 @@
 import Coder
 import Support
 
-/// The entropy coder: whatever the bytes, and whatever the tables.
+/// The entropy coder: any bytes, any tables.
 extension FuzzTarget {
   static let coders: [FuzzTarget] = [
     FuzzTarget(name: "coder", summary: "any bytes decoded with any tables", run: decode),
@@ -36,7 +36,7 @@ extension FuzzTarget {
       }
       return .table(try FrequencyTable(first: input.symbol(), weights: weights), count: count)
     case 3:
-      // A table of the largest size is made rarely, since it takes long.
+      // A table of the largest size is rare, since it takes long.
       let size = input.choice(64) == 63 ? input.pick([65535, 65536, 65537]) : input.choice(200)
       return .adaptive(try AdaptiveModel(first: input.symbol(), count: size), count: count * 4)
     case 4: return .bits(input.choice(18))
@@ -56,7 +56,7 @@ extension FuzzTarget {
     }
   }
 
-  /// Contexts that depend on what was coded.
+  /// Contexts that depend on previous symbols.
   private static func contexts(_ i: Int, _ last: Int) -> (Int) -> Int {
     { k in (k * 5 + i + last) % 16 }
   }
@@ -99,29 +99,29 @@ extension FuzzTarget {
     var input = FuzzInput(bytes)
     let list = try steps(&input)
     var encoder = Encoder()
-    var told: [[Int64]] = []
+    var expectations: [[Int64]] = []
     for step in list {
       switch step {
       case .table(let table, let count):
         let symbols = (0..<count).map { _ in input.symbol() }
         encoder.encode(symbols, with: table)
-        told.append(symbols.map(Int64.init))
+        expectations.append(symbols.map(Int64.init))
       case .adaptive(var model, let count):
         let symbols = (0..<count).map { _ in input.symbol() }
         encoder.encode(symbols, with: &model)
-        told.append(symbols.map(Int64.init))
+        expectations.append(symbols.map(Int64.init))
       case .bits(let count):
         let bits = UInt32(truncatingIfNeeded: input.word())
         encoder.encodeBits(bits, count: count)
-        told.append([Int64(bits & (1 << UInt32(min(count, 16)) - 1))])
+        expectations.append([Int64(bits & (1 << UInt32(min(count, 16)) - 1))])
       case .elias:
         let code = max(1, input.word() % (1 << 35))
         encoder.encodeElias(code)
-        told.append([Int64(code)])
+        expectations.append([Int64(code)])
       case .mixed(let count):
         var mixer = BitMixer(inputs: 3, contexts: 16, situations: (2, 4))
         var last = 0
-        told.append(
+        expectations.append(
           (0..<count).map { i in
             let bit = input.choice(3) == 1
             encoder.encode(
@@ -133,12 +133,12 @@ extension FuzzTarget {
         let symbols = means.map { _ in input.symbol() }
         var tables = BellTables(family)
         tables.encode(symbols, means: means, scales: scales, into: &encoder)
-        told.append(symbols.map(Int64.init))
+        expectations.append(symbols.map(Int64.init))
       }
     }
     do throws(CoderError) {
       var decoder = try Decoder(encoder.finish())
-      for (step, expected) in zip(list, told) {
+      for (step, expected) in zip(list, expectations) {
         var found: [Int64] = []
         switch step {
         case .table(let table, let count):
@@ -164,8 +164,8 @@ extension FuzzTarget {
       }
       try decoder.finish()
     } catch {
-      // No symbols, no bytes: the decoder of nothing takes nothing.
-      fatalError("what was encoded is refused: \(error)")
+      // No symbols take no bytes: the decoder of nothing accepts nothing.
+      fatalError("encoded bytes are rejected: \(error)")
     }
   }
 }

@@ -4,8 +4,8 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Files whose decoders are programs, in a host without rights, as ``ConfinedDecoder`` runs them, but
-/// for the process around it.
+/// Files whose decoders are programs, in a host without rights: as ``ConfinedDecoder`` runs them,
+/// but in this process.
 extension FuzzTarget {
   static let decoders: [FuzzTarget] = [
     FuzzTarget(
@@ -24,13 +24,13 @@ extension FuzzTarget {
   ]
 }
 
-/// What a confined process does, within this one.
+/// The work of a confined process, within this one.
 enum Confined {
   private static let heapLimit = 64 << 20
   private static let memoryLimit = 256 << 20
 
-  /// Files without a program are decoded in one host after another: only a program could leave
-  /// something behind, and making a host takes longer than most of them.
+  /// Files without a program share a host: only a program could change it, and creating a host
+  /// takes longer than decoding most of them.
   private final class Shared {
     nonisolated(unsafe) static let instance = Result { try Shared() }
     let host: Host
@@ -71,9 +71,9 @@ enum Confined {
     }
   }
 
-  /// Asks for frames in an order that jumps, until one fails.
+  /// Requests frames in a random order, until one fails.
   static func run(_ file: [UInt8]) throws {
-    // Sizes that a file claims are bounded by its user: those that take long teach nothing here.
+    // The user limits the sizes that a file may claim: slow ones teach nothing here.
     let container = try Container(decoding: file)
     guard let section = container.sections.first(where: { $0.kind == .clip }) else {
       throw LunervError(.data, "no clip")
@@ -110,8 +110,8 @@ enum Confined {
   }
 }
 
-/// Decoder programs: a class with what a decoder may have, written in the part of Lua that programs
-/// see, and in some that they do not.
+/// Decoder programs: a class with a decoder's methods, in the part of Lua that programs see, and in
+/// some that they do not.
 struct DecoderSource {
   private var lua: LuaSource
   private var depth = 0
@@ -134,7 +134,7 @@ struct DecoderSource {
       .filter { pure.contains($0.name) }
   }()
   private static let methods = operators.filter { $0.parameters.first?.type == "tensor" }
-  /// Classes of lv.nn with arguments that make one, and the shapes of its parameters.
+  /// Classes of lv.nn with arguments that construct one, and the shapes of its parameters.
   private static let modules: [(String, [[Int]])] = [
     ("Conv2d(3, 3, 3, {padding = 1})", [[3, 3, 3, 3], [3]]),
     ("Conv2d(1, 2, {kernel = 1})", [[2, 1, 1, 1], [2]]), ("Linear(4, 4)", [[4, 4], [4]]),
@@ -168,7 +168,7 @@ struct DecoderSource {
     lua.illTyped = 255
   }
 
-  /// The file that carries the program of an input.
+  /// The file with the program of an input.
   static func file(_ input: FuzzInput) throws -> [UInt8] {
     var source = DecoderSource(input)
     let text = source.program()
@@ -193,7 +193,7 @@ struct DecoderSource {
   }
 
   private var isOrdered = false
-  /// Of the parameters that `init` makes, which the file's weights belong to.
+  /// The parameters that `init` makes, to which the file's weights belong.
   private var shapes: [[Int]] = []
 
   // MARK: - Grammar
@@ -355,7 +355,7 @@ struct DecoderSource {
     }
   }
 
-  /// A number, from what are numbers.
+  /// A numeric expression.
   private mutating func number() -> String {
     depth += 1
     defer { depth -= 1 }
@@ -372,7 +372,7 @@ struct DecoderSource {
     }
   }
 
-  /// A call of what programs have besides operators, with arguments that suit it.
+  /// A call of another name that programs have, with suitable arguments.
   private mutating func call() -> String {
     switch lua.input.choice(12) {
     case 0: return "ipairs({\(expression()), \(expression())})"
@@ -390,7 +390,7 @@ struct DecoderSource {
     }
   }
 
-  /// What is likely to be refused.
+  /// A likely error.
   private mutating func wild() -> String {
     switch lua.input.choice(6) {
     case 0: return "\(lua.input.pick(DecoderSource.absent))(\(expression()))"

@@ -5,7 +5,7 @@ import Support
 import Tensors
 
 /// Decoders of the library as a section 'decoder' asks for them: with any options, built and run once
-/// within limits. What is in the file besides does not matter, so inputs need not fit it.
+/// within limits. The rest of the file does not matter, so inputs need not fit it.
 extension FuzzTarget {
   static let library: [FuzzTarget] = [
     FuzzTarget(
@@ -57,7 +57,7 @@ private final class LibraryFuzz {
   ]
   private static let kinds = ["hnerv", "hnerv_boost", "nerv", "nerv_boost", "enerv", "enerv_boost"]
 
-  /// What makes a small decoder of each kind, before an input changes it.
+  /// The options of a small decoder of each kind, before an input changes them.
   private static func usual(_ kind: String, second: Bool) -> [(String, String)] {
     var options = [("fc_dim", "6"), ("strides", "[2,2]"), ("lower_width", "4")]
     options.append(kind.hasPrefix("hnerv") ? ("enc_dim", "2") : ("fc_hw", "[2,3]"))
@@ -106,8 +106,8 @@ private final class LibraryFuzz {
     let sizes = [8, 12, 1, 3, 16, 40, 64, 100]
     let (height, width) = (input.pick(sizes), input.pick(sizes))
     let frames = input.pick([3, 1, 7, 100, 1 << 20])
-    let told = options.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",")
-    let text = "\(kind)@\(second ? 2 : 1){\(told)}"
+    let described = options.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",")
+    let text = "\(kind)@\(second ? 2 : 1){\(described)}"
     if Fuzzing.shows { print("\(text) for \(frames) frames of \(width)×\(height)") }
     host.session.workLeft = 100_000_000
     defer {

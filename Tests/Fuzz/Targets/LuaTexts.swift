@@ -2,7 +2,7 @@ import Bindings
 import LuaBridge
 import Support
 
-/// Texts that Lua reads: command lines, and what the names of raw videos say.
+/// Texts that Lua parses: command lines, and the names of raw videos.
 extension FuzzTarget {
   static let lua: [FuzzTarget] = [
     FuzzTarget(
@@ -81,6 +81,6 @@ private final class LuaTexts {
   func names(_ bytes: [UInt8]) throws {
     let results = try layout.call(LuaBytes(bytes))
     if case .bool(true)? = results.first { return }
-    fatalError("a layout that is none: \(results)")
+    fatalError("an invalid layout: \(results)")
   }
 }

@@ -5,9 +5,9 @@ import LuaBridge
 import Support
 import Tensors
 
-/// All that is native under Lua but files, processes and videos, called in any order with any
-/// arguments, gradients included. No memory but their own may be touched; where no call is left,
-/// nothing of it may live.
+/// All native functions except those of files, processes and videos, called in any order with any
+/// arguments, including gradients. They may touch no foreign memory; after the last call, none of
+/// their memory may be alive.
 extension FuzzTarget {
   static let operators: [FuzzTarget] = [
     FuzzTarget(
@@ -16,7 +16,7 @@ extension FuzzTarget {
   ]
 }
 
-/// A host that lives as long as the process: making one takes longer than most inputs.
+/// One host for all inputs: creating one takes longer than most inputs.
 private final class OperatorFuzz {
   nonisolated(unsafe) static let shared = Result { try OperatorFuzz() }
 
@@ -81,7 +81,7 @@ private final class OperatorFuzz {
         left == 0 && entries == 0, "\(left) blocks and \(entries) entries of the tape live on")
     }
     do { try prepare.call(source) } catch let raised as LuaRaisedError {
-      // What the generator writes is Lua; all calls are protected.
+      // The generator writes Lua in which all calls are protected.
       require(raised.error.kind == .memory, "\(raised.error.text)\n\(source)")
     }
     require(session.living.bytes <= memoryLimit, "more memory than allowed")
@@ -158,7 +158,7 @@ private final class OperatorFuzz {
 }
 
 extension FuzzInput {
-  /// From a list that a byte cannot count.
+  /// From a list longer than a byte counts.
   mutating func pick16<T>(_ list: [T]) -> T {
     list[(Int(byte()) << 8 | Int(byte())) % list.count]
   }

@@ -5,11 +5,11 @@ import Support
 import Tensors
 
 /// Programs over tensors, with gradients, in-place writes, closed tensors, passes without gradients
-/// and mistakes in between: values and gradients must be those of a plain interpreter in f64.
+/// and mistakes: values and gradients must equal those of a plain interpreter in f64.
 extension FuzzTarget {
   static let programs: [FuzzTarget] = [
     FuzzTarget(
-      name: "programs", summary: "programs over tensors, beside an interpreter in f64",
+      name: "programs", summary: "programs over tensors, against an interpreter in f64",
       longest: 512, run: { bytes in try ProgramFuzz.shared.get().run(bytes) })
   ]
 }
@@ -73,7 +73,7 @@ private final class ProgramFuzz {
     exact.run()
     var rough = Machine(FuzzInput(bytes), rounds: true, retired: exact.retired)
     rough.run()
-    // Where rounding alone changes what a value may be used for, nothing can be compared.
+    // If rounding alone changes how a value may be used, nothing can be compared.
     guard exact.lines == rough.lines else { return }
     let source = exact.lines.joined(separator: "\n")
     if Fuzzing.shows { print(source) }
@@ -132,8 +132,8 @@ private final class ProgramFuzz {
     }
   }
 
-  /// The first element that differs by more than rounding explains: than what rounding to f32 has
-  /// changed in the reference, and in proportion to the largest numbers on the way.
+  /// The first element that differs by more than rounding explains: the effect of rounding to f32
+  /// in the reference, and in proportion to the largest numbers on the way.
   private static func difference(
     _ found: [Double], _ wanted: [Double], _ rounded: [Double], noise: Double, isDouble: Bool
   ) -> Int? {

@@ -3,7 +3,7 @@ import Coder
 import Kernels
 import Support
 
-/// The container and the sections that Swift takes apart; what Lua reads of them, `file` has.
+/// The container and the sections that Swift parses; those that Lua reads are in `file`.
 extension FuzzTarget {
   static let sections: [FuzzTarget] = [
     FuzzTarget(
@@ -46,7 +46,7 @@ extension FuzzTarget {
   private static func clip(_ bytes: [UInt8]) throws {
     let clip = try StoredClip(bytes)
     for i in [0, clip.frames / 2, clip.frames - 1] {
-      require(clip.seconds(i).isFinite, "a time that is no number")
+      require(clip.seconds(i).isFinite, "a time that is NaN")
     }
     let again = try StoredClip(clip.encoded())
     require(again == clip, "a clip changed")
@@ -61,7 +61,7 @@ extension FuzzTarget {
       StoredSegments(table.encoded(), frames: frames) == table, "a table of segments changed")
   }
 
-  /// A first byte below 128: modules in plain, deflated here; else the section itself.
+  /// A first byte below 128: uncompressed modules, deflated here; else the section itself.
   private static func program(_ bytes: [UInt8]) throws {
     guard let first = bytes.first else { return }
     if first >= 128 {
@@ -77,7 +77,7 @@ extension FuzzTarget {
       return StoredProgram.Module(name: String(decoding: name, as: UTF8.self), source: source)
     }
     let section = try StoredProgram.encode(modules)
-    // Two modules of one name are refused by readers alone.
+    // Only readers reject two modules of one name.
     try require(StoredProgram.decode(section) == modules, "a program changed")
   }
 
@@ -133,7 +133,7 @@ extension FuzzTarget {
     }
   }
 
-  /// What was read can be written, and reads the same.
+  /// Decoded data can be encoded, and decodes to the same.
   private static func rewritten(
     _ items: [StoredTensors.Item], _ shapes: [[Int]], _ given: [Origin?],
     among families: [SymbolModel.Family] = SymbolModel.Family.allCases
@@ -171,7 +171,7 @@ extension FuzzTarget {
       try rewritten(list, shape, &input)
       return
     }
-    // More frames than bytes can tell are no reason to make room for them.
+    // A claim of more frames than the bytes can hold must not reserve memory for them.
     let claimed = input.choice(8) == 7 ? frames << 33 : frames
     let stored = try StoredEmbeddings(
       input.rest(), frames: claimed, shape: shape, form: form == 0 ? .differences : .mixed)
@@ -199,8 +199,8 @@ extension FuzzTarget {
   }
 }
 
-/// Makes the checksums of a `.lnv` right, and the lengths of its table those of its sections, so
-/// that changed bytes get behind the header.
+/// Repairs the checksums of a `.lnv`, and the lengths in its table, so that changed bytes reach the
+/// sections.
 enum LNVMender {
   static func mend(_ bytes: [UInt8]) -> [UInt8] {
     do {
@@ -219,7 +219,7 @@ enum LNVMender {
       var payloads: [[UInt8]] = []
       for (i, entry) in entries.enumerated() {
         let room = reader.remaining
-        // The last takes what is left.
+        // The last section takes the rest.
         let size = i + 1 == entries.count ? room : min(entry.count, room)
         payloads.append(Array(try reader.take(size)))
       }

@@ -1,6 +1,6 @@
 import Support
 
-/// Texts and headers that Swift reads.
+/// Texts and headers that Swift parses.
 extension FuzzTarget {
   static let texts: [FuzzTarget] = [
     FuzzTarget(
@@ -26,7 +26,7 @@ extension FuzzTarget {
     }
   }
 
-  /// A first byte of 255: a file as it is; else as many bytes of data, and the header's text.
+  /// A first byte of 255: the file unchanged; else a number of data bytes, and the header's text.
   private static func safetensors(_ bytes: [UInt8]) throws {
     guard let first = bytes.first else { return }
     var image = Array(bytes.dropFirst())
@@ -49,7 +49,7 @@ extension FuzzTarget {
     }
   }
 
-  /// Names of files, one a line, then a step and tags.
+  /// Names of files, one per line, then a step and tags.
   private static func events(_ bytes: [UInt8]) throws {
     let folder = try Scratch.folder()
     let lines = bytes.split(separator: 10, maxSplits: 6, omittingEmptySubsequences: true)

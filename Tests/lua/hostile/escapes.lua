@@ -1,4 +1,4 @@
--- Ways out: globals, environments, upvalues, the library's own doors.
+-- Escapes: globals, environments, upvalues, the library's own functions.
 return {
   { class = "environment", programs = {
     { "_G.x = 1", "'_G'" }, { "_ENV = {} lv.zeros(1) print(1)", "'print'" },
@@ -59,7 +59,7 @@ return {
     { "return lv.zeros(1) .. 'x'", "expected strings" },
     { "for k, v in pairs(lv.nn) do if type(v) == 'table' then v.forward = nil v.init = nil end end "
       .. "return lv.nn.Conv2d(1, 1, 1)", "section '" },
-    -- The library's functions hand out nothing but what was given to them.
+    -- The library's functions return nothing but their arguments' parts.
     { "local seen = {} local function look(v) if type(v) == 'table' and not seen[v] then "
       .. "seen[v] = true for k, x in pairs(v) do look(k) look(x) end elseif type(v) == 'userdata' "
       .. "then error 'an object' end end look(lv) error 'only tables and functions'",

@@ -1,4 +1,4 @@
--- Decoders whose frames are none, and those of frames that depend on each other and lie about it.
+-- Decoders with invalid frames, and frames with false references to each other.
 local image <const> = "return lv.zeros(1, 3, 12, 20) "
 local in_turn <const> = "function C:restart() end "
 
@@ -42,7 +42,7 @@ return {
     references("return { 1.5 }", "other frames of its group"),
     references("return { 'x' }", "other frames of its group"),
     references("return { 1 << 62 }", "other frames of its group"),
-    references("return { i % 3 + 1 }", "made from itself"),
+    references("return { i % 3 + 1 }", "depends on itself"),
     references("return lv.zeros(3)", "got userdata"),
     references("error 'no'", "no"), references("while true do end", "seconds of processor time"),
     references("return { setmetatable({}, { __index = error }) }", "section '"),
@@ -62,9 +62,9 @@ return {
       "memory", place = "ordered", work = 1e9 },
   } },
   { class = "decoders that lie", programs = {
-    { "return 7", "returns no class" }, { "return nil", "returns no class" },
+    { "return 7", "is not a class" }, { "return nil", "is not a class" },
     { "return lv", "section '" }, { "return lv.nn", "section '" },
-    { "return function() end", "returns no class" }, { "return setmetatable({}, {})", "section '" },
+    { "return function() end", "is not a class" }, { "return setmetatable({}, {})", "section '" },
     { "return setmetatable({}, { __call = function() return 7 end })", "section '" },
     { "return setmetatable({}, { __call = function() return {} end })", "section '" },
     { "return setmetatable({}, { __call = function() return lv.nn.List {} end })", "section '" },

@@ -54,12 +54,12 @@ return {
     { "error '\\27]0;title\\7\\27[2J'", "\\u{1B}" }, { "error '\\n\\n\\n'", "\\u{A}" },
     { "error '\\255\\254\\0'", "section 'decoder program'" },
     { "error(\"section 'weights': lies\", 0)", "section '" },
-    { "return function() error 'late' end", "returns no class" },
+    { "return function() error 'late' end", "is not a class" },
     { "local m = { __index = function(_, k) error(k) end } return setmetatable({}, m).deep",
       "deep" },
     { "error 'in a frame'", "in a frame", place = "forward" },
     { "error({ 'x' })", "its error is a table", place = "forward" },
-    -- A module that owns itself stands in the way of whoever places an error.
+    -- A module that owns itself confuses the search for an error's position.
     { "self.me = self error 'cycle'", "cycle", place = "forward" },
     { "self.a = lv.nn.List {} self.a.b = self self.a.b.a.b = self self:nothing()", "section '",
       place = "forward" },

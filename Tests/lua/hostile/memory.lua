@@ -1,4 +1,4 @@
--- One allocation, or many, of more than there is; shapes whose products have no number.
+-- One allocation, or many, beyond the memory; shapes whose products overflow.
 return {
   { class = "one huge allocation", programs = {
     { "lv.zeros(1 << 40)", "(max_work" }, { "lv.zeros(1 << 26)", "memory", work = 1 << 40 },
@@ -42,7 +42,7 @@ return {
     { "local x = lv.zeros(1) local t = {} for i = 1, 65000 do t[i] = x end lv.stack(t)",
       "section '", work = 1e6 },
     { "local m = lv.nn.List {} for i = 1, 1e9 do m:append(lv.nn.Linear(64, 64)) end", "section '" },
-    -- A pending expression that is wide, not deep: whatever it reads wants a buffer.
+    -- A pending expression that is wide, not deep: every operand needs a buffer.
     { "local x, t = lv.rand(64, 64), {} for i = 1, 120000 do t[i] = x:maximum(lv.rand(64, 1)) end "
       .. "while #t > 1 do local n = {} for i = 2, #t, 2 do n[#n + 1] = t[i]:maximum(t[i - 1]) end "
       .. "t = n end t[1]:sum():item() error 'summed'", "section '", work = 1 << 40 },

@@ -1,4 +1,5 @@
--- Probability models of weights that lie: what they return, when they are asked, what they change.
+-- Malicious probability models of weights: their results, the times of their calls, their side
+-- effects.
 local own <const> = "return { family = 'own', first = -9, "
 
 local function model(text, expected, more)
@@ -9,9 +10,9 @@ end
 
 return {
   { class = "models that lie", programs = {
-    model("return 7", "no probability model"), model("return {}", "no probability model"),
-    model("return lv", "no probability model"), model("return lv.zeros(1)", "no probability model"),
-    model("return { family = 7 }", "no probability model"),
+    model("return 7", "not return a prob"), model("return {}", "not return a prob"),
+    model("return lv", "not return a prob"), model("return lv.zeros(1)", "not return a prob"),
+    model("return { family = 7 }", "not return a prob"),
     model("return { family = 'nonsense' }", "unknown family"),
     model("return setmetatable({}, { __index = function() return 'own' end })", "section '"),
     model("return function() return 7 end", "expected a table with a family"),

@@ -1,4 +1,4 @@
--- Modules whose methods lie; tensors that are no slots; options and functions misused.
+-- Modules with malicious methods; tensors outside slots; options and functions misused.
 return {
   { class = "methods overridden", programs = {
     { "C.named_parameters = 7", "section '", place = "class" },

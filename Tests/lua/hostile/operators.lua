@@ -1,5 +1,5 @@
--- Operators of the library, at their limits: sizes that cost much more than the result shows, empty
--- tensors, indices and options that lie.
+-- Operators of the library at their limits: sizes that cost much more than the result shows, empty
+-- tensors, false indices and options.
 local z <const> = "local z = lv.zeros(1, 0, 0, 0) "
 
 return {

@@ -1,4 +1,4 @@
--- Functions of C that no limit looks into: methods of strings, patterns, long names.
+-- C functions that no limit covers: methods of strings, patterns, long names.
 local long <const> = "local s = 'x' for i = 1, 24 do s = s .. s end "
 
 return {

@@ -1,4 +1,4 @@
--- Work that a view hides: a stride of 0 stands for 2⁴⁰ numbers that nobody stored.
+-- Work hidden by a view: a stride of 0 stands for 2⁴⁰ numbers that are not stored.
 local huge <const> = "local v = lv.ones(1):expand(1 << 40) "
 local wide <const> = "local v = lv.ones(1, 1):expand(1 << 20, 1 << 20) "
 local map <const> = "local v = lv.ones(1, 1, 1, 1):expand(1, 8, 1 << 15, 1 << 15) "

@@ -1,4 +1,4 @@
--- Work without end: tiny operators, loops, stalling, work of many frames.
+-- Endless work: tiny operators, loops, stalling, work of many frames.
 local function forever(body, prepared)
   return { (prepared or "local x = lv.ones(4) ") .. "while true do " .. body .. " end", "(max_work",
     work = 1e7 }
@@ -37,7 +37,7 @@ return {
     { "lv.profile(error)", "'profile'" }, { "lv.interpreter_seconds()", "'interpreter" },
     { "local x = lv.ones(64, 64) for k = 1, t * 3000 do x = x:matmul(x) end x:evaluate() "
       .. "return lv.zeros(1, 3, 12, 20)", "(max_work", place = "forward" },
-    -- What is left for the last frame is what the first ones left.
+    -- The last frame gets what the first ones leave.
     { "self.x = (self.x or lv.ones(1 << 20)) if t < 0.4 then return lv.zeros(1, 3, 12, 20) end "
       .. "for k = 1, 100 do self.x = (self.x + 1):evaluate() end return lv.zeros(1, 3, 12, 20)",
       "section '", place = "forward" },

@@ -67,9 +67,9 @@ function Trainer:rounded(latents)
     if soft <= 0 or not lv.is_grad_enabled() then
       list[k] = rounded(y, 1)
     else
-      local warmth = 0.3 + 0.7 * soft
+      local temperature = 0.3 + 0.7 * soft
       local noise = lv.quant.noise(y)
-      list[k] = lv.quant.soft_round(lv.quant.soft_round(y, warmth) + noise, warmth)
+      list[k] = lv.quant.soft_round(lv.quant.soft_round(y, temperature) + noise, temperature)
     end
   end
   return list

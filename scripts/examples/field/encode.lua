@@ -27,15 +27,15 @@ local began <const> = lv.time()
 local deadline <const> = began + 60 * o.minutes
 package.path = (arg[0]:match "^(.*/)" or "") .. "?.lua;" .. package.path
 if not package.searchpath(o.codec, package.path) then
-  io.stderr:write(("--codec: expected a module beside the script, got '%s'\n"):format(o.codec))
+  io.stderr:write(("--codec: expected a module next to the script, got '%s'\n"):format(o.codec))
   os.exit(2)
 end
 local Codec <const> = require(o.codec)
 local training <const> = require "training"
-local function beside(name)
+local function sibling(name)
   return package.searchpath(o.codec .. name, package.path) and require(o.codec .. name)
 end
-local encoder <const>, probabilities <const> = beside "_encoder", beside "_model"
+local encoder <const>, probabilities <const> = sibling "_encoder", sibling "_model"
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
 local clip <close> = assert(lv.video.open_for(o, o.output))

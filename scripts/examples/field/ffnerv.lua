@@ -43,8 +43,8 @@ function Network:init(frames, rows, columns, neighbours, o)
   self.last = last
 end
 
-function Network:forward(moment)
-  local x, motion = self.act(self.stem(self.grids(moment))), nil
+function Network:forward(time)
+  local x, motion = self.act(self.stem(self.grids(time))), nil
   for i, block in ipairs(self.blocks) do
     x = block(x)
     x = x + self.act(self.refinements[i](x))

@@ -10,11 +10,11 @@ function Grid:init(entries, channels, rows, columns)
   self.entries = nn.parameter(lv.randn(entries, channels, rows, columns))
 end
 
-function Grid:forward(moment)
+function Grid:forward(time)
   local last = self.entries:size(1) - 1
   if last == 0 then return self.entries end
-  local before = math.min(math.floor(moment * last), last - 1)
-  local share = moment * last - before
+  local before = math.min(math.floor(time * last), last - 1)
+  local share = time * last - before
   return self.entries:slice(1, before + 1, before + 1) * (1 - share)
     + self.entries:slice(1, before + 2, before + 2) * share
 end
@@ -32,9 +32,9 @@ function Grids:init(levels, frames, rows, columns)
   end
 end
 
-function Grids:forward(moment)
+function Grids:forward(time)
   local maps = {}
-  for i, grid in ipairs(self.levels) do maps[i] = grid(moment) end
+  for i, grid in ipairs(self.levels) do maps[i] = grid(time) end
   return lv.cat(maps, 2)
 end
 

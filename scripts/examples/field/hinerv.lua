@@ -59,12 +59,12 @@ function Stage:needs(region, size)
 end
 
 -- `x` is the region `given` of the previous map.
-function Stage:forward(x, moment, given, region, size)
+function Stage:forward(x, time, given, region, size)
   local up = self.up
   local _, seen = self:needs(region, size)
   x = self.reduce(self.act(x))
   local rows, columns = x:size(3), x:size(4)
-  local tile = self.place(self.places(moment)):pixel_unshuffle(up)
+  local tile = self.place(self.places(time)):pixel_unshuffle(up)
   x = x:interpolate { scale = up, mode = "bilinear" }
     + tile:expand(1, tile:size(2), rows, columns):pixel_shuffle(up)
   x = cut(x, (given[1] - 1) * up + 1, (given[3] - 1) * up + 1, seen)
@@ -99,7 +99,7 @@ end
 -- The part { y, x, height, width } of the frame at `t`. From the last stage to the first, regions
 -- grow by the reach of convolutions and interpolation; maps are cropped to them on the way back.
 function HiNeRV:part(t, window)
-  local moment = math.max(t * self.frames - 1, 0) / math.max(self.frames - 1, 1)
+  local time = math.max(t * self.frames - 1, 0) / math.max(self.frames - 1, 1)
   local sizes, regions, n = { self.size }, {}, #self.stages
   for i, stage in ipairs(self.stages) do
     sizes[i + 1] = { sizes[i][1] * stage.up, sizes[i][2] * stage.up }
@@ -109,9 +109,9 @@ function HiNeRV:part(t, window)
   regions[n + 1] = grown(last, 1, sizes[n + 1])
   for i = n, 1, -1 do regions[i] = self.stages[i]:needs(regions[i + 1], sizes[i]) end
   local seen = grown(regions[1], 1, self.size)
-  local x = cut(self.stem(cut(self.base(moment), 1, 1, seen)), seen[1], seen[3], regions[1])
+  local x = cut(self.stem(cut(self.base(time), 1, 1, seen)), seen[1], seen[3], regions[1])
   for i, stage in ipairs(self.stages) do
-    x = stage(x, moment, regions[i], regions[i + 1], sizes[i])
+    x = stage(x, time, regions[i], regions[i + 1], sizes[i])
   end
   x = cut(self.head(x), regions[n + 1][1], regions[n + 1][3], last):pixel_shuffle(self.up)
   return nn.out_image(cut(x, (last[1] - 1) * self.up + 1, (last[3] - 1) * self.up + 1, asked))

@@ -14,7 +14,7 @@ local images <const> = { png = true, jpg = true, jpeg = true, ppm = true, bmp = 
 
 local function extension_of(name) return (name:match "%.([^./]+)$" or ""):lower() end
 
--- The names in a folder, and those that are not UTF-8; nil for what is no folder.
+-- The names in a folder, and those that are not UTF-8; nil if it is not a folder.
 local function names_in(path)
   local ok, names, unreadable = pcall(native.list_dir, path)
   if ok then return names, unreadable end

@@ -160,7 +160,7 @@ local function run_shared(call, o, jobs, waiting, settle)
     local result, failure = result_of(o, jobs[i]), nil
     if not result then failure = share.failure(jobs[i]) end
     if not result and not failure then return false end
-    settle(i, result and { value = result } or { error = workers.error(failure) })
+    settle(i, result and { value = result } or { error = workers.decode_error(failure) })
     return true
   end, pending)
   while pending do

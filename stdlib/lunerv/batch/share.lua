@@ -16,7 +16,7 @@ local function failure_path(job) return job.base .. ".failed.json" end
 function share.failure(job) return workers.read_json(failure_path(job)) end
 
 function share.write_failure(job, problem)
-  native.write_file(failure_path(job), native.json_encode(workers.told(problem)) .. "\n")
+  native.write_file(failure_path(job), native.json_encode(workers.encode_error(problem)) .. "\n")
 end
 
 -- Lets the clips that failed be tried again.

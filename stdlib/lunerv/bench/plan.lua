@@ -9,9 +9,9 @@ local shares <const> = { lunerv = 0.45, eager = 0.12, jemalloc = 0.25, compiled 
 local start <const>, compiling <const> = 7, 180
 local kernel_seconds <const>, algorithm_factor <const> = 45, 3
 
--- The work of a forward pass beside its convolutions, in GFLOP per megapixel: losses and
+-- The work of a forward pass outside its convolutions, in GFLOP per megapixel: losses and
 -- transforms.
-local beside <const> = 8
+local other_work <const> = 8
 
 -- The estimated duration of a case. `o` holds mode, model, geometry, steps, torch_steps, warmup,
 -- torch and compiled; `roof` is in GFLOP/s.
@@ -19,7 +19,7 @@ function plan.expected_seconds(o, roof)
   if o.mode == "kernels" then return kernel_seconds * (o.algorithms and algorithm_factor or 1) end
   local size = o.geometry
   local gflop = (size.kinds[o.model] or { 0, 2e-5 * size.height * size.width })[2]
-  local extra = beside * 1e-6 * size.height * size.width
+  local extra = other_work * 1e-6 * size.height * size.width
   if o.mode == "loss" then
     gflop = extra
   elseif o.mode == "train" then

@@ -37,13 +37,13 @@ function quality.wrong(o, given)
   if not values.contains(o.modes, "quality") then
     for _, name in ipairs { "clip", "to", "head_scale", "guess" } do
       if o[name] ~= nil then
-        return ("%s: expected --quality beside it, got %s alone"):format(name, shown(o[name]))
+        return ("%s: expected --quality with it, got only %s"):format(name, shown(o[name]))
       end
     end
     return nil
   end
   if #o.modes > 1 then
-    return ("quality: expected no other mode beside it, got %s"):format(shown(o.modes))
+    return ("quality: expected no other mode with it, got %s"):format(shown(o.modes))
   end
   for _, name in ipairs { "steps", "compiled", "algorithms" } do
     if o[name] then
@@ -79,7 +79,7 @@ local function clip_path(o)
   local path = (folder:match "^(.*)/[^/]*$" or folder .. "/..") .. "/sample/bunny.mp4"
   if not native.exists(path) then
     errors.fail("usage", "clip: expected a video, got none, and the sample clip %s is not there "
-      .. "(--scripts names the folder beside its own)", path)
+      .. "(--scripts names another folder)", path)
   end
   return path
 end
@@ -205,7 +205,7 @@ local function measure(o, folder, progress, say)
   return result
 end
 
--- Measures; `o` is as bench.settle completes it. Options beside those of bench.run:
+-- Measures; `o` is as bench.run completes it. Options in addition to those of bench.run:
 --   clip        the video (the sample clip); to: the PSNR to reach, in dB (26.5)
 --   head_scale  of the side `fast` (its recipe's)
 --   size        a row of sizes.lua, for its model (the one closest to the clip's height)
@@ -218,7 +218,7 @@ end
 function quality.run(o, progress, say)
   o.path, o.kind, o.to = clip_path(o), (o.models or { options.default "model" })[1], o.to or 26.5
   o.program = native.executable()
-    or errors.fail("io", "quality: expected to find lunerv's own program, got none")
+    or errors.fail("io", "quality: lunerv's program was not found")
   local folder = os.tmpname()
   os.remove(folder)
   native.make_dirs(folder)

@@ -1,5 +1,5 @@
--- lunerv bench --ranks N: a training step on N ranks of one thread, beside as many processes of one
--- thread that train by themselves at the same time: what N ranks could reach at most.
+-- lunerv bench --ranks N: a training step on N ranks of one thread, compared with as many processes
+-- of one thread that train independently at the same time: the upper bound for N ranks.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local process <const> = require "lunerv.bench.process"
@@ -121,7 +121,7 @@ local function command(o)
     o.model, o.size, o.steps)
 end
 
--- The results that so many lines of JSON hold.
+-- The results in lines of JSON.
 local function read(text, count)
   local list = {}
   for line in text:gmatch "[^\n]+" do
@@ -140,7 +140,7 @@ local function output_of(line)
   return pipe:read "a"
 end
 
--- Frames a second of all processes together.
+-- Frames per second of all processes together.
 local function rate_of(list)
   local sum = 0
   for _, result in ipairs(list) do sum = sum + 1 / result.seconds end

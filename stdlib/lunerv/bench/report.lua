@@ -108,7 +108,7 @@ function report.kernels(result)
   return table.concat(lines, "\n")
 end
 
--- Memory-bound operators beside the memory roof.
+-- Memory-bound operators and the memory roof.
 function report.operators(result)
   local roof = result.memory_gbs
   local lines = {
@@ -158,7 +158,7 @@ function report.text(result)
     parts[#parts + 1] = s.failed and ("%s: %s"):format(s.name, s.failed) or report.case(s)
   end
   if #result.left_out > 0 then
-    parts[#parts + 1] = ("left out for want of time (--minutes): %s"):format(
+    parts[#parts + 1] = ("left out for lack of time (--minutes): %s"):format(
       table.concat(result.left_out, ", "))
   end
   parts[#parts + 1] = "Times drift with load and temperature; the ratios are of this run."

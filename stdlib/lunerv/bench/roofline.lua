@@ -126,7 +126,7 @@ function roofline.svg(result)
   if #columns > 0 then
     picture:key "convolution"
     add_columns(picture, columns, function(i) return tostring(i) end, x)
-    for i, product in ipairs { "forward", "gradient by data", "gradient by weight" } do
+    for i, product in ipairs { "forward", "data gradient", "weight gradient" } do
       picture:key(product, { mark = marks[kernels.products[i]] })
     end
   end

@@ -240,7 +240,7 @@ local function ask(o, subject, variant, ours, show)
   return answer
 end
 
--- Measures a case: `o` as bench.settle completes it; `show(text)` gets the progress. Returns
+-- Measures a case: `o` as bench.run completes it; `show(text)` gets the progress. Returns
 -- lunerv's figures and PyTorch's results.
 function steps.compare(o, show)
   local subject = subject_of(o)

@@ -64,7 +64,7 @@ function torch.script(o, name)
   if not o.torch then return nil, "--no-torch" end
   local path = torch.folder(o) .. "/" .. name
   if not native.exists(path) then
-    return nil, path .. " is not there; --scripts says where it is"
+    return nil, path .. " was not found; --scripts names its folder"
   end
   return path
 end
@@ -81,7 +81,7 @@ function torch.open(o, subject, variant)
   local self = setmetatable({ path = os.tmpname(), python = o.python, script = script }, Peer)
   os.remove(self.path)
   if not os.execute(("mkfifo -m 600 %s"):format(quoted(self.path))) then
-    return nil, self.path .. ": a named pipe cannot be made"
+    return nil, self.path .. ": a named pipe cannot be created"
   end
   -- Open in both directions, so that writing to a dead process raises no signal here.
   self.orders = assert(io.open(self.path, "r+"))

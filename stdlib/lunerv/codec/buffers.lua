@@ -1,11 +1,11 @@
--- The section 'buffers': constants that a decoder computes with, and does not learn.
+-- The section 'buffers': constants of a decoder that are not trained.
 local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
 
 local buffers <const> = {}
 
--- The tensors of a model that are no parameters: what it computes with but does not learn.
+-- The tensors of a model that are not parameters.
 local function buffers_of(model)
   local parameters, list = {}, {}
   for _, tensor in ipairs(model:parameters()) do parameters[tensor] = true end
@@ -15,16 +15,15 @@ local function buffers_of(model)
   return list
 end
 
--- Buffers that differ from those a new model has: 32-bit floats in order, all or none.
+-- The buffers that differ from a new model's: 32-bit floats in order, all or none.
 function buffers.pack(model, fresh)
   local parts, differ = {}, false
   local theirs = buffers_of(fresh)
   for i, entry in ipairs(buffers_of(model)) do
     local their = theirs[i]
     if not their or their[1] ~= entry[1] or their[2]:numel() ~= entry[2]:numel() then
-      errors.raise("no file can hold %s: it has a tensor '%s', of %d elements, that a new one has "
-        .. "not, or not there (a method `restart` may take it away)", model.class_name, entry[1],
-        entry[2]:numel())
+      errors.raise("a file cannot hold %s: a new one does not have its tensor '%s' of %d elements "
+        .. "(a method `restart` may remove it)", model.class_name, entry[1], entry[2]:numel())
     end
     local values = entry[2]:view(-1):tolist()
     local other = their[2]:view(-1):tolist()

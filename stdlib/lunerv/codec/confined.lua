@@ -1,6 +1,6 @@
--- What runs in the process that decodes a file (Bindings/DecoderProcess). The process has no
--- rights: it opens nothing, starts nothing, and its time and memory are bounded. A program from the
--- file sees neither Lua's libraries nor ours in it, but what is listed here.
+-- The code of the process that decodes a file (Bindings/DecoderProcess). The process has no rights:
+-- it opens nothing, starts nothing, and its time and memory are limited. A program from the file
+-- sees neither Lua's libraries nor ours, only the names listed here.
 local bridge <const> = require "lunerv.bridge"
 local codec <const> = require "lunerv.codec"
 local native <const> = require "lunerv.native"
@@ -13,7 +13,7 @@ local videos <const> = require "lunerv.codec.video"
 local load_text <const>, strings <const> = load, string
 local caller <const> = debug.getinfo
 
--- The library's own modules need strings and protected calls; nothing here needs these.
+-- Only the library's own modules need strings and protected calls.
 for _, name in ipairs { "io", "os", "debug", "load", "loadfile", "dofile", "print", "warn",
   "collectgarbage" } do
   _G[name], package.loaded[name] = nil, nil
@@ -21,15 +21,15 @@ end
 rawset(package, "loadlib", nil)
 package.path, package.cpath = "", ""
 
--- Methods of strings answer the library alone: `("x"):rep(1e9)` and hostile patterns run where no
--- limit looks.
+-- Methods of strings are only for the library: limits do not cover `("x"):rep(1e9)` and hostile
+-- patterns.
 getmetatable("").__index = function(_, name)
   local frame = caller(2, "S")
   if frame and strings.sub(frame.source, 1, 8) == "@lunerv:" then return strings[name] end
   error(strings.format("strings have no '%s' in a decoder program", tostring(name)), 2)
 end
 
--- The program's world ---------------------------------------------------------------------------
+-- The program's environment --------------------------------------------------------------------
 
 local lv <const> = { nn = {} }
 
@@ -37,8 +37,8 @@ local lv <const> = { nn = {} }
 for _, name in ipairs(native.pure_operators) do lv[name] = native[name] end
 for name, value in pairs(nn) do lv.nn[name] = value end
 
--- Longest list that the library copies, table.insert moves or table.unpack spreads. A table of a
--- few entries may claim any length, by `__len` and without.
+-- The longest list that the library copies, table.insert moves or table.unpack spreads. A small
+-- table may claim any length, by `__len` or without.
 local longest <const> = 1 << 16
 
 function lv.options(given, defaults, optional)
@@ -47,19 +47,21 @@ function lv.options(given, defaults, optional)
   end
   return options(given, defaults, optional)
 end
--- There are no gradients here: what has its own only computes, and nothing is computed twice.
+-- There are no gradients here: custom gradients only compute, and checkpoints do not recompute.
 function lv.func(definition)
   return function(...) return definition.forward({}, ...) end
 end
 function lv.checkpoint(f, ...) return f(...) end
 
-local world <const> = { ipairs = ipairs, select = select, type = type, error = error, math = {} }
+local environment <const> = {
+  ipairs = ipairs, select = select, type = type, error = error, math = {},
+}
 for name, value in pairs(math) do
-  if name ~= "random" and name ~= "randomseed" then world.math[name] = value end
+  if name ~= "random" and name ~= "randomseed" then environment.math[name] = value end
 end
 
--- Integers and strings in order, so that a program does the same in every process.
-function world.pairs(t)
+-- Visits integers and strings in order, so that a program does the same in every process.
+function environment.pairs(t)
   if type(t) ~= "table" then error("pairs: expected a table, got " .. type(t), 2) end
   local keys, others = {}, {}
   for key in next, t do
@@ -84,8 +86,8 @@ function world.pairs(t)
   end
 end
 
-world.table = {}
-function world.table.insert(t, ...)
+environment.table = {}
+function environment.table.insert(t, ...)
   local n, position, value = select("#", ...), ...
   if type(t) ~= "table" or n < 1 or n > 2 then error("insert: expected a table and a value", 2) end
   local last = rawlen(t) + 1
@@ -97,7 +99,7 @@ function world.table.insert(t, ...)
   rawset(t, position, value)
 end
 
-function world.table.unpack(t, first, last)
+function environment.table.unpack(t, first, last)
   if type(t) ~= "table" then error("unpack: expected a table, got " .. type(t), 2) end
   first, last = first or 1, last or rawlen(t)
   if math.type(first) ~= "integer" or math.type(last) ~= "integer" or first < 1
@@ -108,7 +110,7 @@ function world.table.unpack(t, first, last)
   return table.unpack(t, first, last)
 end
 
--- `__len` as the library can rely on it.
+-- `__len` with a checked result.
 local function bounded_length(given)
   return function(t)
     local n = given(t)
@@ -123,8 +125,8 @@ local events <const> = {}
 for name in strings.gmatch("index newindex call add sub mul div mod pow unm idiv len eq lt le "
   .. "concat", "%S+") do events["__" .. name] = true end
 
--- What is set is a copy: no event is added behind its back.
-function world.setmetatable(t, given)
+-- Sets a copy: the program cannot add events to it later.
+function environment.setmetatable(t, given)
   if type(t) ~= "table" or type(given) ~= "table" then
     error("setmetatable: expected two tables", 2)
   end
@@ -144,7 +146,7 @@ function world.setmetatable(t, given)
   return setmetatable(t, meta)
 end
 
--- Running it ------------------------------------------------------------------------------------
+-- Running the program -----------------------------------------------------------------------------
 
 -- require: "lunerv", and the modules that the file carries.
 local function loader(sources)
@@ -155,12 +157,12 @@ local function loader(sources)
     local source = sources[name]
     if not source then
       error("module '" .. name .. "' is not in the file: a decoder program may require 'lunerv', "
-        .. "and what travels with it", 2)
+        .. "and the modules stored with it", 2)
     end
     if loading[name] then error("module '" .. name .. "' requires itself", 2) end
     loading[name] = true
     local path = strings.gsub(name, "%.", "/")
-    local chunk, message = load_text(source, "@" .. path .. ".lua", "t", world)
+    local chunk, message = load_text(source, "@" .. path .. ".lua", "t", environment)
     if not chunk then error(message, 0) end
     local value = chunk(name)
     if value == nil then value = true end
@@ -169,8 +171,8 @@ local function loader(sources)
   end
 end
 
--- Methods that modules got when there were files with programs already. One that no source calls is
--- taken away: a program may leave its own field of that name empty, and ask whether it is.
+-- Methods that modules got after files with programs existed. Those that no source calls are
+-- removed: a program may use such a name for its own field, and test whether it is empty.
 local later <const> = { "apply", "children", "clone", "named_children", "named_modules", "to" }
 
 local function hide_methods(sources)
@@ -184,12 +186,12 @@ local function hide_methods(sources)
   end
 end
 
--- Makes the modules of the file those that `require` finds, not yet loaded; returns their sources.
+-- Lets `require` find the modules of the file, which are not yet loaded; returns their sources.
 local function unpack_modules(sections)
   local names, texts = native.lnv_read_program(sections["decoder program"])
   local sources = {}
   for i, name in ipairs(names) do sources[name] = texts[i] end
-  world.require = loader(sources)
+  environment.require = loader(sources)
   return texts
 end
 
@@ -197,8 +199,8 @@ local function network_of(text, sections)
   hide_methods(unpack_modules(sections))
   return program.build(text, function(name)
     local class = type(name) == "string" and strings.match(name, "^lunerv%.nn%.(.+)$")
-    class = class and rawget(nn, class) or not class and world.require(name)
-    if type(class) ~= "table" then error("'" .. tostring(name) .. "' returns no class", 0) end
+    class = class and rawget(nn, class) or not class and environment.require(name)
+    if type(class) ~= "table" then error("'" .. tostring(name) .. "' is not a class", 0) end
     return class
   end)
 end
@@ -206,7 +208,7 @@ end
 -- The probability model that a module returns.
 local function model_of(name, sections)
   unpack_modules(sections)
-  return world.require(name)
+  return environment.require(name)
 end
 
 local function serve()
@@ -229,7 +231,7 @@ local function serve()
 end
 
 local ok <const>, message <const> = pcall(serve)
--- Another value's text would be its own function's doing.
+-- The text of another value would come from its own function.
 if not ok then
   local is_text = type(message) == "string" or bridge.is_error(message)
   error(is_text and message or "its error is a " .. type(message), 0)

@@ -1,6 +1,6 @@
--- How a file names the network that decodes it. A stdlib decoder is frozen by version: what
--- "hnerv_boost@1" means, with its defaults below, never changes; a later default is told in the
--- file. The names of its parameters stay as well: a file's probability model may choose by them.
+-- The names of decoders in files. A stdlib decoder is frozen by version: "hnerv_boost@1", with its
+-- defaults below, never changes meaning; later defaults are stored in the file. Parameter names do
+-- not change either: a file's probability model may depend on them.
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local layout <const> = require "lunerv.codec.layout"
@@ -11,8 +11,8 @@ local origin <const> = require "lunerv.nn.origin"
 
 local decoders <const> = {}
 
--- Options that a decoder depends on: those always told, and those that go without saying when they
--- have these values. `enc_dim` is the embedding's channels alone, since the encoder stays behind.
+-- The options of a decoder: those that are always stored, and those that are omitted if they have
+-- these values. `enc_dim` is only the embedding's channels, since the encoder is not stored.
 local function hnerv(kind, act, more)
   local defaults = {
     ks = { 0, 1, 5 }, reduce = 1.2, lower_width = 12, out_image = "tanh", act = act,
@@ -20,7 +20,7 @@ local function hnerv(kind, act, more)
   }
   for name, value in pairs(more or {}) do defaults[name] = value end
   return {
-    kind = kind, told = { fc_dim = true, strides = true, enc_dim = true },
+    kind = kind, always = { fc_dim = true, strides = true, enc_dim = true },
     sometimes = { enc_strides = true, widths = true }, defaults = defaults,
   }
 end
@@ -32,7 +32,7 @@ local function of_time(kind, act, more)
   }
   for name, value in pairs(more) do defaults[name] = value end
   return {
-    kind = kind, told = { fc_dim = true, strides = true, fc_hw = true },
+    kind = kind, always = { fc_dim = true, strides = true, fc_hw = true },
     sometimes = { widths = true }, defaults = defaults,
   }
 end
@@ -49,60 +49,60 @@ local frozen <const> = {
     { block_dim = 128, dec_blks = { 1, 1, 2 }, conditioning = "tat", ch_t = 32 }),
 }
 
--- A kind that is not frozen. Its files tell all options of the decoder: no default can change what
--- they mean.
+-- A kind that is not frozen. Its files store all options of the decoder: no default can change
+-- their meaning.
 local function in_full(kind)
-  local told, sometimes = {}, { widths = true }
+  local always, sometimes = {}, { widths = true }
   for _, name in ipairs(options.model_names(kind)) do sometimes[name] = true end
   for _, name in ipairs { "fc_dim", "strides", "enc_dim", "fc_hw" } do
-    told[name], sometimes[name] = sometimes[name], nil
+    always[name], sometimes[name] = sometimes[name], nil
   end
   for _, name in ipairs { "preset", "size", "params", "head_scale", "enc_blks" } do
     sometimes[name] = nil
   end
-  return { kind = kind, told = told, sometimes = sometimes, defaults = {} }
+  return { kind = kind, always = always, sometimes = sometimes, defaults = {} }
 end
 
--- Version 2 of each has a head that makes several pixels of a cell of the trunk.
+-- Version 2 of each has a head that makes several pixels per cell of the trunk.
 for _, kind in ipairs(models.kinds) do
   frozen[kind .. "@1"] = frozen[kind .. "@1"] or in_full(kind)
   local second = {}
   for name, value in pairs(frozen[kind .. "@1"]) do second[name] = value end
-  second.told = { head_scale = true }
-  for name in pairs(frozen[kind .. "@1"].told) do second.told[name] = true end
+  second.always = { head_scale = true }
+  for name in pairs(frozen[kind .. "@1"].always) do second.always[name] = true end
   frozen[kind .. "@2"] = second
 end
 
--- Whether a file can name the model's decoder, or has to bring it along: as a class that extends
--- one of lv.models.
+-- Whether a file can name the model's decoder. A class that extends one of lv.models must be stored
+-- in the file.
 function decoders.knows(model)
   local built = origin[model]
   return frozen[tostring(model.kind) .. "@1"] ~= nil and built ~= nil
     and rawequal(built.class, models[model.kind])
 end
 
--- The text that stands for `model`'s decoder in a file.
+-- The text for `model`'s decoder in a file.
 function decoders.describe(model)
   local c = model.config
   local program = model.kind .. (c.head_scale > 1 and "@2" or "@1")
   local known = frozen[program]
-  local told = {}
-  for name in pairs(known.told) do told[name] = c[name] end
-  if known.told.enc_dim then told.enc_dim = c.enc_dim[2] end
-  for name in pairs(known.sometimes) do told[name] = c[name] end
-  if options.same(c.enc_strides, geometry.trunk(c)) then told.enc_strides = nil end
+  local stored = {}
+  for name in pairs(known.always) do stored[name] = c[name] end
+  if known.always.enc_dim then stored.enc_dim = c.enc_dim[2] end
+  for name in pairs(known.sometimes) do stored[name] = c[name] end
+  if options.same(c.enc_strides, geometry.trunk(c)) then stored.enc_strides = nil end
   for name, default in pairs(known.defaults) do
-    if not options.same(c[name], default) then told[name] = c[name] end
+    if not options.same(c[name], default) then stored[name] = c[name] end
   end
-  return program .. native.json_encode(told)
+  return program .. native.json_encode(stored)
 end
 
 local function fail(message, ...) layout.damaged("decoder", message, ...) end
 
--- No decoder is larger: parameters, and numbers between two layers.
+-- The largest decoder: parameters, and elements between two layers.
 local most_parameters <const>, most_numbers <const> = 1 << 27, 1 << 31
 
--- The largest number, or the largest of a list, that an option may have; others are bounded by
+-- The largest number, or the largest in a list, that an option may have; the others are limited by
 -- the options' own ranges.
 local largest <const> = {
   fc_dim = 1 << 16, strides = 64, enc_strides = 64, enc_dim = 1 << 12, dec_blks = 64, ks = 31,
@@ -120,11 +120,11 @@ local function is_bounded(value, most)
   return #value <= 64
 end
 
--- A parameter that is expected costs next to nothing: so many come for free, and so many more for
--- each byte of the weights. StoredTensors has the same numbers for symbols.
+-- A parameter of high probability takes almost no bits. This bounds them: a fixed number, plus a
+-- number per byte of the weights. StoredTensors has the same numbers for symbols.
 local free_parameters <const>, parameters_a_byte <const> = 1 << 20, 1 << 10
 
--- Bounds what a file asks for, before anything is built; `bytes` are its weights', or nil.
+-- Checks a file's options before anything is built; `bytes` are its weights', or nil.
 local function check(class, o, bytes)
   for name, most in pairs(largest) do
     local value = o[name]
@@ -138,9 +138,9 @@ local function check(class, o, bytes)
       fail "strides: their product is too large"
     end
   end
-  -- A model that has only thought about its shape.
+  -- A model that has computed only its shape.
   local shape = setmetatable({}, { __index = class })
-  shape:settle(o)
+  shape:configure(o)
   local c = shape.config
   local parameters = shape:count(c, c.fc_dim)
   if parameters > most_parameters then
@@ -150,7 +150,7 @@ local function check(class, o, bytes)
     fail("%d parameters are more than %d bytes of weights can hold", parameters, bytes)
   end
   local rows, columns = shape.grid[1] * (c.unfold or 1), shape.grid[2] * (c.unfold or 1)
-  -- Every head of a transformer compares every cell with every other.
+  -- Each head of a transformer compares all pairs of cells.
   if c.block_dim and 8 * (rows * columns) ^ 2 > most_numbers then fail "fc_hw: too many cells" end
   for _, stage in ipairs(shape:plan(c, c.fc_dim)) do
     rows, columns = rows * stage.scale, columns * stage.scale
@@ -158,27 +158,27 @@ local function check(class, o, bytes)
   end
 end
 
--- The model that `text` describes, with parameters nobody has set yet, for frames of a size;
--- `bytes` are those of the weights that a file has for it.
+-- The model that `text` describes, with uninitialised parameters, for frames of a size; `bytes` are
+-- those of its weights in the file.
 function decoders.build(text, height, width, frames, bytes)
-  local program, told = text:match "^([%w_]+@%d+)(%b{})$"
+  local program, stored = text:match "^([%w_]+@%d+)(%b{})$"
   local known = program and frozen[program]
-  if not known then fail("an unknown decoder, '%s'", text:sub(1, 40)) end
-  local readable, given = pcall(native.json_decode, told)
+  if not known then fail("unknown decoder '%s'", text:sub(1, 40)) end
+  local readable, given = pcall(native.json_decode, stored)
   if not readable then fail "its options cannot be read" end
 
   local o = { height = height, width = width, frames = frames, head_scale = 1 }
   for name, default in pairs(known.defaults) do o[name] = default end
   for name, value in pairs(given) do
-    if not (known.told[name] or known.sometimes[name] or known.defaults[name] ~= nil) then
-      fail("an unknown option, '%s'", tostring(name))
+    if not (known.always[name] or known.sometimes[name] or known.defaults[name] ~= nil) then
+      fail("unknown option '%s'", tostring(name))
     end
     o[name] = value
   end
-  for name in pairs(known.told) do
+  for name in pairs(known.always) do
     if o[name] == nil then fail("its %s is missing", name) end
   end
-  if known.told.enc_dim then
+  if known.always.enc_dim then
     o.enc_dim, o.encoder = { 1, o.enc_dim }, false
   end
   local built, result = errors.attempt(function()

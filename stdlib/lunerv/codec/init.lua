@@ -6,11 +6,11 @@
 --   for i = 1, #video do writer:write(video:frame(i)) end
 --   assert(lv.codec.join("both.lnv", { "clip.lnv", "other.lnv" }))
 --
--- A file may be in segments, each with a network of its own; a video holds one of them at a time.
+-- A file may be in segments, each with its own network; a video holds one network at a time.
 local buffers <const> = require "lunerv.codec.buffers"
 local decoders <const> = require "lunerv.codec.decoders"
 local errors <const> = require "lunerv.errors"
-local kept <const> = require "lunerv.nn.kept"
+local module_buffers <const> = require "lunerv.nn.buffers"
 local layout <const> = require "lunerv.codec.layout"
 local modelled <const> = require "lunerv.codec.modelled"
 local native <const> = require "lunerv.native"
@@ -66,12 +66,11 @@ local takes_join <const> = options.takes("codec.join", {
 
 codec.Video = videos.Video
 
---- Decodes the bytes of a file: a video.
---- It has height, width, frames, fps, timestamps (nil at a constant rate), bytes, bpp, sections
---- and segments, `#video` frames, `video:frame(i)` and `video:evaluate(clip)`. What is wrong with
---- the bytes is an error that names the section; segments behind the first are decoded when they
---- are asked for. All of it happens in a process without rights, within limits that no file raises:
---- docs/security.md. `video:close()` ends it.
+--- Decodes the bytes of a file: a video. It has height, width, frames, fps, timestamps (nil at a
+--- constant rate), bytes, bpp, sections and segments, `#video` frames, `video:frame(i)` and
+--- `video:evaluate(clip)`. Damaged bytes are an error that names the section; segments after the
+--- first are decoded on demand. Decoding runs in a confined process, within limits that no file can
+--- raise: docs/security.md. `video:close()` ends the process.
 ---
 ---     local video = lv.codec.decode(assert(lv.read_file "clip.lnv"))
 ---     print(#video, video:frame(1).shape[4])
@@ -99,13 +98,13 @@ function codec.decode(bytes, given)
     return setmetatable(video, codec.Video)
   end
   if has_program and not o.build or has_model and not o.models then
-    errors.raise("codec.decode: this file wants `%s`, too", o.build and "models" or "build")
+    errors.raise("codec.decode: this file requires `%s` too", o.build and "models" or "build")
   end
   video.build = o.build and function(text) return o.build(text, shared) end
   video.find_model = o.models and function(name)
     local model = o.models(name, shared)
     if modelled.is_model(model) then return model end
-    errors.raise("'%s' returns no probability model", name)
+    errors.raise("'%s' does not return a probability model", name)
   end
   return videos.begin(video)
 end
@@ -116,7 +115,7 @@ local function check_path(what, path)
   end
 end
 
--- Calls body(bytes of a file, …); nil and an error when it cannot be read, or is not sound.
+-- Calls body(bytes of a file, …); nil and an error if it cannot be read or is damaged.
 local function attempt(path, body, ...)
   local bytes, message = native.read_file(path)
   if not bytes then return nil, message end
@@ -142,7 +141,7 @@ function codec.open(path, given)
   return video
 end
 
---- What a file holds, without decoding a frame; or nil and an error.
+--- The contents of a file, without decoding a frame; or nil and an error.
 ---
 --- `sections` is a list of { name, bytes, segment }, which sums to all bytes; `segments` one of
 --- { first, last, frames, bytes, sections }.
@@ -161,12 +160,12 @@ end
 
 -- Writing -----------------------------------------------------------------------------------
 
--- Raises unless `compressed` was made small, and there is the clip that it is for.
+-- Raises unless `compressed` is a compressed model, and its clip is given.
 local function check_encoded(what, compressed, clip)
-  local is_small = type(compressed) == "table" and not rawget(compressed, "class_name")
+  local is_compressed = type(compressed) == "table" and not rawget(compressed, "class_name")
     and compressed.stored
-  if not is_small then
-    errors.raise("%s: expected a model that lv.compress made small, or an object with a method "
+  if not is_compressed then
+    errors.raise("%s: expected a model from lv.compress, or an object with a method "
       .. "`stored`, got %s", what, errors.type_of(compressed))
   end
   if type(clip) ~= "table" and type(clip) ~= "userdata" then
@@ -174,25 +173,24 @@ local function check_encoded(what, compressed, clip)
   end
 end
 
---- The bytes of a file for what was made small: a model of lv.compress, or any object that answers
---- `stored(clip)`.
---- That gives { model, weights, steps, origins, embeddings, embedding_step, embedding_offset }:
---- the tensors that a file holds, in the order of the parameters, on the grids of their steps.
---- A `model` of one's own codes the weights; the file brings its module along, as it does that of a
---- decoder of one's own. A function that gives models is told of the tensors before: `codes[name]`
---- are the symbols of one, as i32.
+--- Encodes a compressed model as the bytes of a file: a model from lv.compress, or any object with
+--- a method `stored(clip)`. That returns { model, weights, steps, origins, embeddings,
+--- embedding_step, embedding_offset }: the tensors for the file, in the order of the parameters,
+--- rounded to their step sizes. A custom `model` codes the weights; its module is stored in the
+--- file, as is that of a custom decoder. A function that returns models also gets the previous
+--- tensors: `codes[name]` are the symbols of one, as i32.
 ---
---- A decoder of one's own may make a frame from others. With a method `references(i)`, a list of
---- numbers, its `forward` is called as (t, i, images), with those frames. With a method `restart()`
---- it may keep what it likes in itself: frames come in order. Both go as far as its `group` of
---- frames, an integer (all of them), at whose start decoding begins for any frame of the group.
+--- A custom decoder may make a frame from others. With a method `references(i)`, which returns a
+--- list of numbers, its `forward` is called as (t, i, images), with those frames. With a method
+--- `restart()` it may store state: frames come in order. Both apply within a `group` of frames, an
+--- integer (all frames); decoding any frame starts at the beginning of its group.
 ---
 ---     local bytes = lv.codec.encode(cem, { clip = clip })
 ---
 ---@param compressed lunerv.Module
 ---@param options lunerv.codec.encode.Options
 ---@return string
----@return function  what `build` is to codec.decode, for a decoder of one's own
+---@return function  the `build` of codec.decode, for a custom decoder
 function codec.encode(compressed, given)
   local o = takes_encode(given)
   local clip = o.clip
@@ -214,7 +212,7 @@ function codec.encode(compressed, given)
     text = errors.on_behalf("codec.encode", nil, program.describe, model,
       stored.embeddings and stored.embeddings[1].shape, group)
     fresh = program.build(text, program.class)
-    kept.forget(model) -- what the last frame of a training left belongs to no file
+    module_buffers.reset(model) -- state of the last training frame does not belong in the file
   end
 
   local names, payloads = {}, {}
@@ -250,26 +248,26 @@ function codec.encode(compressed, given)
   return layout.pack(names, payloads), function() return program.build(text, program.class) end
 end
 
--- A decoder that travels is tried where it will run before its file is published: what that makes
--- must equal, bit for bit, what it makes here.
+-- A stored decoder is tested in its confined process before the file is published: its frames must
+-- equal those made here, bit for bit.
 local function compare(index, there, here)
   if there:eq(here:frame(index)):amin():item() == 1 then return end
-  errors.raise("codec.write: frame %d of the decoder program in the file differs from what it "
-    .. "makes here: its modules must be those that were loaded, and compute the same every time",
+  errors.raise("codec.write: frame %d of the decoder program in the file differs from the one "
+    .. "made here: its modules must be the loaded ones, and be deterministic",
     index)
 end
 
--- The video that fresh bytes make in this process.
+-- The video that fresh bytes decode to in this process.
 local function decoded_here(bytes, rebuild, model)
   local ok, video = errors.attempt(codec.decode, bytes,
     { build = rebuild, models = model and function() return model end })
   if ok then return video end
   if not model then error(video, 0) end
-  errors.raise("codec: the model does not decode what it has coded: it must choose the same "
-    .. "whenever it is asked (%s)", errors.reason(video))
+    errors.raise("codec: the model does not decode its own output: it must make the same choices "
+      .. "in every call (%s)", errors.reason(video))
 end
 
--- What files written are: printable.
+-- Results of writing: printable.
 codec.File = {
   __tostring = function(f)
     return ("%d bytes, %.4f bpp, psnr_8bit %.2f dB, ms_ssim %.4f"):format(f.bytes, f.bpp,
@@ -277,9 +275,9 @@ codec.File = {
   end,
 }
 
---- Writes a file for what was made small, whole or not at all, and says how good it is.
---- The figures are those of its own bytes, decoded, a decoder or a model of one's own in a process
---- without rights. The result prints as them.
+--- Writes the file of a compressed model, whole or not at all, and measures it. The figures are
+--- measured on its own bytes, decoded; a custom decoder or model is decoded in a confined process.
+--- The result prints as its figures.
 ---
 ---     local file = assert(lv.codec.write("clip.lnv", cem, { clip = clip }))
 ---     print(file.bytes, file.bpp, file.psnr_8bit)
@@ -299,7 +297,7 @@ function codec.write(path, compressed, given)
     { clip = o.clip, families = o.families, group = o.group, predict = o.predict, model = o.model })
   local file = layout.read(bytes)
   local here = (program.is(file.decoder) or o.model) and decoded_here(bytes, rebuild, o.model)
-  -- What is the library's alone decodes here to the same bits, and nobody else wrote the file.
+  -- The library's own decoders give the same bits here, and the file is trusted.
   local there = (here or o.verify) and codec.decode(bytes, { confined = here and true or false })
   if here and not o.verify then compare(1, there:frame(1), here) end
   if o.verify then
@@ -316,9 +314,8 @@ function codec.write(path, compressed, given)
   return file
 end
 
---- Joins files into one: their frames come one after another, each file's in segments of their
---- own, not coded anew.
---- nil and an error when one cannot be read, when they differ in the size of their frames, or when
+--- Joins files into one: their frames follow one another, each file's in its own segments, without
+--- encoding again. nil and an error if one cannot be read, if their frames differ in size, or if
 --- `path` cannot be written.
 ---
 ---     assert(lv.codec.join("both.lnv", { "one.lnv", "two.lnv" }))
@@ -326,7 +323,7 @@ end
 ---@param path string
 ---@param paths string[]
 ---@param options? lunerv.codec.join.Options
----@return table?  what lv.codec.info says of the file
+---@return table?  the result of lv.codec.info
 ---@return lunerv.Error?
 function codec.join(path, paths, given)
   check_path("codec.join", path)
@@ -339,7 +336,7 @@ function codec.join(path, paths, given)
   sources.keep(path, table.unpack(paths))
   local files = {}
   for i, from in ipairs(paths) do
-    local info, message = codec.info(from) -- which of them is damaged
+    local info, message = codec.info(from) -- names a damaged file
     if not info then return nil, message end
     files[i] = native.read_file(from)
   end

@@ -1,13 +1,13 @@
--- What the bytes of a file consist of: sections that belong to all of it, and those that each
--- segment has for itself. A clip of one segment needs no table of segments.
+-- The layout of a file: sections of the whole file, and sections of each segment. A clip of one
+-- segment needs no table of segments.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local since <const> = require "lunerv.codec.since"
 
 local layout <const> = {}
 
--- The sections of a segment, and what says in the table of segments that it has one. Weights go
--- without saying; a decoder that is not there is that of the segment before.
+-- The sections of a segment, and their bits in the table of segments. Every segment has weights; a
+-- missing decoder is that of the previous segment.
 local own <const> = { "decoder", "buffers", "weights", "embeddings" }
 local flags <const> = { decoder = 1, buffers = 2, embeddings = 4 }
 -- Sections that are another form of one.
@@ -17,19 +17,19 @@ local forms <const> = {
   ["ordered decoder"] = "decoder",
 }
 
--- No file has more segments.
+-- The most segments in a file.
 layout.most_segments = 1 << 13
 
 local damaged <const> = errors.data
 
--- Fails because of what is wrong in a section.
+-- Fails because of an error in a section.
 function layout.damaged(section, message, ...)
   error(errors.new("data", ("section '%s': %s"):format(section, message:format(...)),
     { section = section }))
 end
 
--- The sections of the whole file by name; of each other kind the list of its sections, as
--- { payload, size }; and the sizes of all, { name, bytes }, which sum to the file's.
+-- The sections of the whole file by name; for each other kind, the list of its sections, as {
+-- payload, size }; and the sizes of all, { name, bytes }, which sum to the file's.
 local function sections_of(bytes)
   local names, payloads, header, skipped, level = native.lnv_unpack(bytes)
   local shared, lists, sizes = {}, {}, { { name = "header", bytes = header } }
@@ -42,7 +42,7 @@ local function sections_of(bytes)
     if lists[name] then
       table.insert(lists[name], { payload = payloads[i], size = size, kind = kind })
     elseif shared[name] then
-      damaged("section '%s' comes twice", name)
+      damaged("section '%s' occurs twice", name)
     else
       shared[name] = payloads[i]
     end
@@ -51,9 +51,9 @@ local function sections_of(bytes)
   return shared, lists, sizes, level
 end
 
--- Segments as { first, last, frames, bytes, sections, kinds }: `sections` by name, `kinds` in which
--- form they are, `bytes` those of the sections that are its own. Sizes learn the number of their
--- segment.
+-- Segments as { first, last, frames, bytes, sections, kinds }: `sections` by name, `kinds` the
+-- forms of these, `bytes` the size of the segment's own sections. Adds the number of its segment to
+-- each size.
 local function segments_of(shared, lists, frames)
   local lengths, parts = { frames }, nil
   if shared.segments then lengths, parts = native.lnv_read_segments(shared.segments, frames) end
@@ -82,17 +82,17 @@ local function segments_of(shared, lists, frames)
   end
   for _, name in ipairs(own) do
     if #lists[name] > (taken[name] or 0) then
-      damaged("section '%s' comes %s", name, parts and "more often than segments have it"
+      damaged("section '%s' occurs %s", name, parts and "more often than segments have it"
         or "twice")
     end
   end
   return segments
 end
 
--- What a file says of itself: height, width, frames, fps, timestamps (nil at a constant rate),
+-- The description of a file: height, width, frames, fps, timestamps (nil at a constant rate),
 -- bytes, bpp, the `level` of its format, `sections`, a list of { name, bytes, segment } that sums
--- to `bytes`, `segments` and, of the first of them, `decoder`. Second, the sections of the whole
--- file by name.
+-- to `bytes`, `segments`, and the first segment's `decoder`. Second, the sections of the whole file
+-- by name.
 function layout.read(bytes)
   local shared, lists, sizes, level = sections_of(bytes)
   if not shared.clip then damaged "section 'clip' is missing" end
@@ -105,20 +105,19 @@ function layout.read(bytes)
   }, shared
 end
 
--- The bytes of a file of these sections. What readers must know is told in its header: of the
--- sections' forms by the container, of what is in them here. It is `level` at least.
+-- The bytes of a file of these sections. The header states what readers must support: the container
+-- adds the forms of the sections, this function their content. The result is at least `level`.
 function layout.pack(names, payloads, level)
   return native.lnv_pack(names, payloads, math.max(level or 1, since.of_sections(names, payloads)))
 end
 
 -- Joining ------------------------------------------------------------------------------------
 
--- A file says its frames' times one by one where they are not at a constant rate: no file that is
--- joined from others has more of them.
+-- The most frames of a joined file without a constant rate, whose times are stored one by one.
 local most_times <const> = 1 << 20
 
--- Times of files one after another: each begins when the one before has shown its last frame. None
--- where all have one rate.
+-- Times of consecutive files: each begins when the last frame of the previous one ends. None if all
+-- have the same rate.
 local function times_of(files)
   local constant, frames = true, 0
   for _, file in ipairs(files) do
@@ -127,7 +126,7 @@ local function times_of(files)
   end
   if constant then return {} end
   if frames > most_times then
-    damaged("%d frames have no common rate: files can be joined that have at most %d of them, or "
+    damaged("%d frames have no common rate: joined files must have at most %d frames, or "
       .. "one rate", frames, most_times)
   end
   local times, start = {}, 0
@@ -144,14 +143,14 @@ end
 local function agree(a, b, index)
   for name, payload in pairs(a) do
     if b[name] ~= payload then
-      damaged("section '%s' of file %d is not that of the first: they cannot be joined", name,
+      damaged("section '%s' of file %d differs from the first file's: they cannot be joined", name,
         index)
     end
   end
 end
 
--- The bytes of one file that has the segments of all `files`, bytes each, in order. `clip` may
--- say fps and timestamps of the whole.
+-- The bytes of one file with the segments of all `files`, bytes each, in order. `clip` may give fps
+-- and timestamps of the whole.
 function layout.join(files, clip)
   local parts, common = {}, nil
   local total, frames, has, names, payloads, level = 0, {}, {}, {}, {}, 1
@@ -165,7 +164,7 @@ function layout.join(files, clip)
     agree(shared, common, i)
     local first = parts[1] or file
     if file.height ~= first.height or file.width ~= first.width then
-      damaged("file %d has frames of %dx%d, the first of %dx%d: they cannot be joined", i,
+      damaged("file %d has frames of %dx%d, the first has %dx%d: they cannot be joined", i,
         file.width, file.height, first.width, first.height)
     end
     parts[i], total, level = file, total + file.frames, math.max(level, file.level)
@@ -199,13 +198,13 @@ function layout.join(files, clip)
   return layout.pack(heads, given, level)
 end
 
--- Sizes before anything is made -------------------------------------------------------------
+-- Estimated sizes -------------------------------------------------------------
 
--- A section takes this many bytes of the header at least: kind, length, checksum.
+-- The minimum that a section takes in the header: kind, length, checksum.
 layout.entry = 1 + 1 + 4
--- A header without sections takes this many at least: mark, version, level, number, checksum.
+-- The minimum of a header without sections: mark, version, level, number, checksum.
 local header <const> = 4 + 1 + 1 + 1 + 4
--- Lengths take up to this many bytes more.
+-- The most bytes that lengths add.
 local slack <const> = 3
 
 local function clip_bytes(clip)
@@ -213,12 +212,12 @@ local function clip_bytes(clip)
     + #native.lnv_clip(clip.height, clip.width, #clip, clip.fps or 25, clip.timestamps or {})
 end
 
--- What a file of `count` segments of `clip` holds beside them takes no more bytes than this.
+-- The most bytes that a file of `count` segments of `clip` has outside the segments.
 function layout.common_bytes(clip, count)
   return header + clip_bytes(clip) + layout.entry + slack + count * (slack + 1) + 3 * slack
 end
 
--- By at least so many bytes a segment of a file takes less than a file of the same clip does.
+-- The minimum by which a segment of a file is smaller than a file of the same clip.
 function layout.saved_bytes(clip) return header + clip_bytes(clip) end
 
 return layout

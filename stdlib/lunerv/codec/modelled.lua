@@ -1,5 +1,5 @@
--- Weights whose symbols have models that a user's own module chooses: the section 'modelled
--- weights'. Codec/ModelledTensors tells its bytes. The module travels in the section 'decoder
+-- Weights whose symbols are coded with models from a user's module: the section 'modelled weights',
+-- whose bytes Codec/ModelledTensors describes. The module is stored in the section 'decoder
 -- program'.
 local bridge <const> = require "lunerv.bridge"
 local coding <const> = require "lunerv.coder.models"
@@ -9,25 +9,25 @@ local native <const> = require "lunerv.native"
 
 local modelled <const> = {}
 
--- Its name; and where a model looks at slices, or at the codes of other tensors: programs from
--- before there was such a thing refuse the file.
+-- Its name; and its name if a model reads slices, or the codes of other tensors: older programs,
+-- which cannot, reject the file.
 local section <const>, sliced <const> = "modelled weights", "sliced weights"
 
--- Whether a segment, as layout.read has it, has such weights.
+-- Whether a segment, from layout.read, has such weights.
 function modelled.is(segment)
   local kind = segment.kinds.weights
   return kind == section or kind == sliced
 end
 
--- Whether `value` can be what such a module returns: a model of lv.coder, or a function
--- (name, shape, index, codes) that gives one for each tensor, or nil. `codes` are the symbols of
--- the tensors before it, by name: i32 tensors.
+-- Whether `value` is a valid result of such a module: a model of lv.coder, or a function (name,
+-- shape, index, codes) that returns one for each tensor, or nil. `codes` are the symbols of the
+-- previous tensors, by name: i32 tensors.
 function modelled.is_model(value)
   return type(value) == "function" or type(value) == "table" and type(value.family) == "string"
 end
 
--- Codes by name, for models to read; and the table that they are put into, which learns in
--- `was_read` whether anyone did.
+-- Codes by name, for models to read; and the underlying table, whose `was_read` records whether
+-- any was read.
 local function codes_by_name()
   local known = { was_read = false, list = {} }
   return known, setmetatable({}, { __index = function(_, name)
@@ -36,7 +36,7 @@ local function codes_by_name()
   end })
 end
 
--- The model of a tensor; nil for one that has none.
+-- The model of a tensor; nil if it has none.
 local function chosen(model, slot, index, codes)
   if type(model) ~= "function" then return model end
   local found = model(slot.name, slot.tensor.shape, index, codes)
@@ -48,7 +48,7 @@ local function chosen(model, slot, index, codes)
 end
 
 -- The kind of the section, and its bytes. `slots` are the decoder's (compress/slots.lua),
--- `families` those that tensors without a model may have.
+-- `families` those for tensors without a model.
 function modelled.encode(name, model, slots, weights, steps, families)
   if #weights ~= #slots then
     errors.raise("codec: %d weights were given, the decoder has %d", #weights, #slots)
@@ -93,14 +93,14 @@ local function decode(stream, slots, model)
   return tensors
 end
 
--- The tensors that were given. `find(name)` gives what the module of a name returns.
+-- Decodes the tensors. `find(name)` returns the result of a module.
 function modelled.decode(bytes, slots, find)
   local readable, name, at = pcall(string.unpack, "s1", bytes)
   if not readable then layout.damaged(section, "it ends too early") end
   local model = find(name)
   local ok, result = errors.attempt(decode, bytes:sub(at), slots, model)
   if ok then return result end
-  -- What is wrong with the model is told with its own line.
+  -- Errors of the model keep their own line.
   if not bridge.is_error(result) or result.kind ~= "data" then error(result, 0) end
   layout.damaged(section, "%s", errors.reason(result))
 end

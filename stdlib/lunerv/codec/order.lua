@@ -1,14 +1,15 @@
--- In which order a decoder of one's own makes the frames of a segment. It may have
+-- The order in which a custom decoder makes the frames of a segment. The decoder may have
 --
---   decoder.group            how many frames belong together (all): 1 to `group` come first
---   decoder:restart()        a group begins: forget what was kept of other frames. From here on the
---                            frames of the group are asked for one after another
---   decoder:references(i)    the frames of the same group that frame i is made from, a list of
---                            numbers; with `restart` they come before it
+--   decoder.group            how many frames belong together (all): frames 1 to `group`, and so on
+--   decoder:restart()        begins a group: drops state of other frames. From here on, the frames
+--                            of the group are requested in order
+--   decoder:references(i)    the frames of the same group that frame i depends on, a list of
+--                            numbers; with `restart`, earlier frames only
 --
--- One that has either method is called as `decoder(t, i, images)`, or as
+-- With either method, the decoder is called as `decoder(t, i, images)`, or as
 -- `decoder:decode(embedding, t, i, images)`, where `images` are the frames that it named. Any frame
--- can be asked for at any time: what it needs is made first, from the start of its group at most.
+-- can be requested at any time: the frames it needs are made first, at most from the start of its
+-- group.
 local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
 local native <const> = require "lunerv.native"
@@ -17,8 +18,7 @@ local order <const> = {}
 
 local function has(model, name) return type(model[name]) == "function" end
 
--- Frames of a group of `model`, which is for `frames` frames; nil for a model whose frames do not
--- depend on each other.
+-- The frames per group of `model`, which is for `frames` frames; nil if its frames are independent.
 function order.group_of(model, frames)
   if not has(model, "restart") and not has(model, "references") then return nil end
   local group = model.group
@@ -50,7 +50,7 @@ local function wrong(i, message, ...)
   layout.damaged("decoder program", "references of frame %d: " .. message, i, ...)
 end
 
--- What frame `i` is made from, as its decoder says.
+-- The references of frame `i`, from the decoder.
 local function references_of(self, i)
   if not self.has_references then return {} end
   local list = self.model:references(i)
@@ -68,15 +68,15 @@ local function references_of(self, i)
 end
 
 local function decode(self, i)
-  if self.pending[i] then wrong(i, "it is made from itself, by way of other frames") end
+  if self.pending[i] then wrong(i, "it depends on itself through other frames") end
   self.pending[i] = true
   local images = {}
   for k, reference in ipairs(references_of(self, i)) do
-    images[k] = (self.kept[reference] or decode(self, reference)):detach()
+    images[k] = (self.images[reference] or decode(self, reference)):detach()
   end
   local image = self.make(i, images)
   self.pending[i] = nil
-  if self.has_references then self.kept[i] = image end
+  if self.has_references then self.images[i] = image end
   return image
 end
 
@@ -85,7 +85,7 @@ local function begin(self, i)
   self.is_sound = false
   self.first = i - (i - 1) % self.group
   self.last = math.min(self.first + self.group - 1, self.frames)
-  self.kept, self.pending, self.at, self.latest = {}, {}, self.first - 1, nil
+  self.images, self.pending, self.at, self.latest = {}, {}, self.first - 1, nil
   if self.in_turn then self.model:restart() end
   self.is_sound = true
 end
@@ -93,10 +93,10 @@ end
 -- Frame `i` of the segment.
 function Order:frame(i)
   local is_here = self.is_sound and self.first == i - (i - 1) % self.group
-  if not is_here or self.in_turn and i < self.at and not self.kept[i] then begin(self, i) end
-  local image = self.kept[i] or i == self.at and self.latest
+  if not is_here or self.in_turn and i < self.at and not self.images[i] then begin(self, i) end
+  local image = self.images[i] or i == self.at and self.latest
   if not image then
-    self.is_sound = false -- an error leaves nothing to go on from
+    self.is_sound = false -- after an error, the group must restart
     for k = self.in_turn and self.at + 1 or i, i do
       image = decode(self, k)
       self.at, self.latest = k, image

@@ -1,9 +1,9 @@
--- A decoder of the user's own in a file: "program@1" and a tree of classes and what they were
--- constructed with, in the section 'decoder'; the Lua modules that the classes come from, in the
--- section 'decoder program', where those of probability models are, too.
+-- A custom decoder in a file: "program@1" and a tree of classes and their arguments, in the section
+-- 'decoder'; the Lua modules of the classes, and those of probability models, in the section
+-- 'decoder program'.
 --
--- A class is what a module returns that `require` has loaded, or one of lv.nn. Modules of which a
--- decoder is made are constructed with plain data and other such modules.
+-- A class is the result of a module that `require` has loaded, or one of lv.nn. The modules of a
+-- decoder are constructed with plain data and other such modules.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local layout <const> = require "lunerv.codec.layout"
@@ -14,13 +14,13 @@ local program <const> = {}
 
 local mark <const> = "program@1"
 
--- Whether a section 'decoder' names a program that the file holds.
+-- Whether a section 'decoder' names a stored program.
 function program.is(text) return text:sub(1, #mark) == mark end
 
 -- Describing --------------------------------------------------------------------------------
 
--- The name of a module that `require` has loaded and that returned `value`, or nil. Of several the
--- first, so that files come out the same.
+-- The name of a module that `require` has loaded and that returned `value`, or nil. Of several, the
+-- first by name, so that files are reproducible.
 local function module_name(value)
   local found
   for name, loaded in pairs(package.loaded) do
@@ -35,12 +35,12 @@ end
 
 -- The name under which a program finds a probability model.
 function program.model_name(model)
-  return module_name(model) or errors.raise("no file can hold this model: it is not what a module "
-    .. "returns; put it into a file of its own, which ends with 'return' and the model, and "
+  return module_name(model) or errors.raise("a file cannot hold this model: no module returns it; "
+    .. "put it into a separate file, which ends with 'return' and the model, and "
     .. "`require` that")
 end
 
--- The name under which a decoder program finds a class: of a module that `require` has loaded, or
+-- The name of a class for a decoder program: that of a module that `require` has loaded, or
 -- "lunerv.nn.Conv2d" and the like.
 local function class_name(class)
   local own = module_name(class)
@@ -48,43 +48,43 @@ local function class_name(class)
   for name, value in pairs(require "lunerv.nn") do
     if value == class then return "lunerv.nn." .. name end
   end
-  errors.raise("no file can hold a decoder with %s in it: it is not what a module returns; put "
-    .. "the class into a file of its own, which ends with 'return %s', and `require` that",
+  errors.raise("a file cannot hold a decoder with %s in it: no module returns the class; put it "
+    .. "into a separate file, which ends with 'return %s', and `require` that",
     tostring(class), class.class_name)
 end
 
 local describe
 
--- Plain data as JSON can tell it; modules by what they were built by, under the key "@".
+-- Plain data for JSON; modules become their constructors' arguments, under the key "@".
 local function plain(value, where, depth)
   if type(value) == "table" and origin[value] then return describe(value, depth + 1) end
   if type(value) ~= "table" then
     local is_data = type(value) == "string" or type(value) == "boolean"
       or type(value) == "number" and value == value and math.abs(value) < math.huge
     if is_data then return value end
-    errors.raise("no file can hold %s: %s is no plain data", where,
+    errors.raise("a file cannot hold %s: %s is not plain data", where,
       type(value) == "number" and tostring(value) or "a " .. type(value))
   end
-  if depth > 20 then errors.raise("no file can hold %s: it is nested too deeply", where) end
+  if depth > 20 then errors.raise("a file cannot hold %s: it is nested too deeply", where) end
   local copy, count = {}, 0
   for key, item in pairs(value) do
     count = count + 1
     if key == "@" or type(key) ~= "string" and not (math.type(key) == "integer" and key >= 1
       and key <= #value)
     then
-      errors.raise("no file can hold %s: '%s' is no key of plain data", where, tostring(key))
+      errors.raise("a file cannot hold %s: '%s' is not a key of plain data", where, tostring(key))
     end
     copy[key] = plain(item, where .. (math.type(key) and "[%d]" or ".%s"):format(key), depth + 1)
   end
   if #copy > 0 and count > #copy then
-    errors.raise("no file can hold %s: a list with names among its items", where)
+    errors.raise("a file cannot hold %s: a list with names among its items", where)
   end
   return copy
 end
 
 function describe(module, depth)
   local built = origin[module]
-  if not built then errors.raise("no file can hold %s", tostring(module)) end
+  if not built then errors.raise("a file cannot hold %s", tostring(module)) end
   local class, arguments = built.class, {}
   for i = 1, built.arguments.n do
     local value = built.arguments[i]
@@ -95,17 +95,16 @@ function describe(module, depth)
 end
 
 -- The text of the section 'decoder' for `model`; `embedding` is the shape of a frame's embedding,
--- if it decodes such, `group` the frames that belong together (order.lua), or nil.
+-- if it decodes embeddings, `group` the frames per group (order.lua), or nil.
 function program.describe(model, embedding, group)
   return mark .. native.json_encode {
     model = describe(model, 0), embedding = embedding, group = group,
   }
 end
 
--- A source without indentation and lines that are comments alone, which nobody reads in a file;
--- lines keep their numbers. Sources with long strings, or strings over several lines, stay as they
--- are.
-local function lean(source)
+-- A source without indentation and comment lines, which a file does not need; lines keep their
+-- numbers. Sources with long strings, or strings over several lines, are unchanged.
+local function stripped(source)
   if source:find "%[=*%[" or source:find "\\\r?\n" then return source end
   local lines = {}
   for line in (source .. "\n"):gmatch "(.-)\r?\n" do
@@ -114,15 +113,15 @@ local function lean(source)
   return (table.concat(lines, "\n"):gsub("\n+$", "\n"))
 end
 
--- The file of a module, or nil and where it was looked for.
+-- The file of a module, or nil and the places searched.
 local function file_of(name)
   local path = bridge.file_of_module(name)
   if path then return path end
   return package.searchpath(name, package.path)
 end
 
--- The modules that `text` needs, and that of a probability model where `model_name` is given, with
--- those that they `require`: names, and sources.
+-- The modules that `text` needs, and that of a probability model if `model_name` is given, with all
+-- that they `require`: names and sources.
 function program.sources(text, model_name)
   local names, sources, seen = {}, {}, {}
   local function add(name)
@@ -132,11 +131,11 @@ function program.sources(text, model_name)
     local source, problem = nil, searched and searched:gsub("%s+", " ")
     if path then source, problem = native.read_file(path) end
     if not source then
-      errors.raise("no file can hold the module '%s': %s", name, problem)
+      errors.raise("a file cannot hold the module '%s': %s", name, problem)
     end
-    names[#names + 1], sources[#sources + 1] = name, lean(source)
+    names[#names + 1], sources[#sources + 1] = name, stripped(source)
     for word in source:gmatch "require%s*%(?%s*[\"']([%w_.-]+)[\"']" do
-      -- A name that was never loaded stands in a comment, or is not needed to decode.
+      -- A name that was never loaded is in a comment, or is not needed to decode.
       if package.loaded[word] ~= nil and not word:match "^lunerv%f[.\0]"
         and file_of(word)
       then
@@ -155,7 +154,7 @@ function program.sources(text, model_name)
   return names, sources
 end
 
--- The class of a name, as this process has it: for models of one's own.
+-- The class of a name in this process, for custom models.
 function program.class(name)
   local inner = name:match "^lunerv%.nn%.(.+)$"
   return inner and require("lunerv.nn")[inner] or require(name)
@@ -165,15 +164,15 @@ end
 
 local function fail(message, ...) layout.damaged("decoder", message, ...) end
 
--- What `text` says: { model, embedding, group }.
+-- Parses `text`: { model, embedding, group }.
 function program.parse(text)
-  local readable, told = pcall(native.json_decode, text:sub(#mark + 1))
-  if not readable or type(told) ~= "table" or type(told.model) ~= "table" then
+  local readable, described = pcall(native.json_decode, text:sub(#mark + 1))
+  if not readable or type(described) ~= "table" or type(described.model) ~= "table" then
     fail "it cannot be read"
   end
-  local shape = told.embedding
+  local shape = described.embedding
   if shape ~= nil then
-    if type(shape) ~= "table" or #shape < 1 or #shape > 8 then fail "the embedding's shape" end
+    if type(shape) ~= "table" or #shape < 1 or #shape > 8 then fail "invalid embedding shape" end
     local count = 1
     for _, size in ipairs(shape) do
       if math.type(size) ~= "integer" or size < 1 or size > (1 << 28) // count then
@@ -182,14 +181,14 @@ function program.parse(text)
       count = count * size
     end
   end
-  local group = told.group
+  local group = described.group
   if group ~= nil and not (math.type(group) == "integer" and group >= 1) then
-    fail "the number of frames in a group"
+    fail "invalid number of frames in a group"
   end
-  return told
+  return described
 end
 
--- The module that a tree stands for; `find(name)` gives the class of a name.
+-- The module that a tree describes; `find(name)` returns the class of a name.
 local function build(tree, find, depth)
   if depth > 40 then fail "it is nested too deeply" end
   if type(tree) ~= "table" then
@@ -202,18 +201,18 @@ local function build(tree, find, depth)
     return copy
   end
   local class, given, arguments = find(tree["@"]), tree.with, {}
-  if type(given) ~= "table" then fail "a class without its arguments" end
+  if type(given) ~= "table" then fail "a class has no arguments" end
   for i = 1, #given do arguments[i] = build(given[i], find, depth + 1) end
   return class(table.unpack(arguments, 1, #given))
 end
 
--- The model that the section 'decoder' describes, with parameters nobody has set yet; the shape of
--- an embedding, if it decodes such; and the frames of a group, if they depend on each other.
--- `find(name)` gives the class of a name.
+-- The model that the section 'decoder' describes, with uninitialised parameters; the shape of an
+-- embedding, if it decodes embeddings; and the frames per group, if they depend on each other.
+-- `find(name)` returns the class of a name.
 function program.build(text, find)
-  local told = program.parse(text)
-  if told.model["@"] == nil then fail "it names no class" end
-  return build(told.model, find, 0), told.embedding, told.group
+  local described = program.parse(text)
+  if described.model["@"] == nil then fail "it names no class" end
+  return build(described.model, find, 0), described.embedding, described.group
 end
 
 return program

@@ -1,11 +1,10 @@
--- The level of the format that a program inside a file needs: the names that programs may use, by
--- the first level all of whose readers have them. A reader of a lower level refuses the file by
--- that number, where it would otherwise fail inside the program.
+-- The level of the format that a program in a file needs: the names that programs may use, by the
+-- first level whose readers all have them. A reader of a lower level rejects the file with that
+-- number, instead of failing inside the program.
 --
--- A new name belongs to a level above those that released programs know, and `Container.level`
--- rises with it. Only what the tokens show is told of: a program has no names for what it indexes
--- (`x[i]`, `x[mask]`) or divides (`//`, `%`), for the form of its arguments (`clamp(0, 1)`), and
--- for options that it passes by a variable.
+-- A new name gets a level above those of released programs, and `Container.level` is raised with
+-- it. Tokens do not show everything: indexing (`x[i]`, `x[mask]`), division (`//`, `%`), forms of
+-- arguments (`clamp(0, 1)`), and options passed in a variable are not detected.
 local native <const> = require "lunerv.native"
 
 local since <const> = {}
@@ -16,9 +15,9 @@ local function words(text)
   return list
 end
 
--- Names by where programs have them, and level.
+-- Names by where programs have them, and by level.
 since.names = {
-  -- Of lv; those that are operators are methods of tensors as well.
+  -- Functions of lv; operators are methods of tensors as well.
   lv = {
     [1] = words [[
       abs add amax amin arange avg_pool2d cat clamp clone conv2d cos detach dim div eq erf evaluate
@@ -52,7 +51,7 @@ since.names = {
       MaxPool2d RMSNorm Upsample reparametrise with_parameters
     ]],
   },
-  -- Methods alone.
+  -- Only methods.
   tensor = {
     [1] = words [[
       add_ backward codes copy_ fill_ gaussian_bits freq_loss l1_loss ms_ssim mse_loss mul_ normal_
@@ -69,7 +68,7 @@ since.names = {
   },
 }
 
--- Options that operators and classes took later than they came.
+-- Options that operators and classes got later.
 since.options = {
   Conv2d = { dilation = 4 }, conv2d = { dilation = 4 },
   pad = { mode = 4, value = 4 },
@@ -77,7 +76,7 @@ since.options = {
   sum = { dim = 3, keepdim = 3 }, var = { dim = 3, keepdim = 3 },
 }
 
--- Of names that objects of several kinds have, the lowest level: which it is nobody sees.
+-- The lowest level of names that several kinds of objects have: tokens do not show which is meant.
 local function by_name(...)
   local levels = {}
   for _, list in ipairs { ... } do
@@ -107,7 +106,7 @@ local function end_of_string(source, at)
   return #source
 end
 
--- Lists of kinds ("name", "text" of a string, or the sign itself) and of what is there.
+-- Lists of kinds ("name", "text" of a string, or the sign itself) and of texts.
 local function tokens_of(source)
   local kinds, texts, at = {}, {}, 1
   local function add(kind, text) kinds[#kinds + 1], texts[#texts + 1] = kind, text end
@@ -129,7 +128,7 @@ local function tokens_of(source)
       at = last + 1
     else
       local name = source:match("^[%a_][%w_]*", at)
-      -- A number is of no interest, but "1e5" must not leave a name, nor "1..x" a dot.
+      -- Numbers are skipped, but "1e5" must not leave a name, nor "1..x" a dot.
       local number = not name and source:match("^%.?%d[%w%.]*", at)
       local sign = name or number or source:match("^%.%.%.?", at) or source:sub(at, at)
       add(name and "name" or number and "number" or sign, sign)
@@ -140,7 +139,7 @@ end
 
 -- What tokens use ------------------------------------------------------------------------------
 
--- Names of locals and globals that stand for lv: `x = require "lunerv"`, with an attribute or not.
+-- Names of locals and globals for lv: `x = require "lunerv"`, with or without an attribute.
 local function names_of_library(kinds, texts)
   local found = { lv = true }
   for i = 1, #kinds do
@@ -148,7 +147,7 @@ local function names_of_library(kinds, texts)
     if texts[i] == "require" and kinds[i] == "name" and kinds[argument] == "text"
       and texts[argument] == "lunerv"
     then
-      local before = i - 2 -- behind it the sign '='
+      local before = i - 2 -- then follows the sign '='
       if kinds[before] == ">" then before = before - 3 end
       if kinds[i - 1] == "=" and kinds[before] == "name" then found[texts[before]] = true end
     end
@@ -156,7 +155,7 @@ local function names_of_library(kinds, texts)
   return found
 end
 
--- Names of methods and fields that the sources give their own classes.
+-- Names of methods and fields that the sources give to their own classes.
 local function names_of_their_own(kinds, texts, own)
   for i = 3, #kinds do
     local is_member = kinds[i] == "name" and (kinds[i - 1] == "." or kinds[i - 1] == ":")
@@ -170,7 +169,7 @@ local opens <const> = { ["("] = true, ["{"] = true, ["["] = true }
 local closes <const> = { [")"] = true, ["}"] = true, ["]"] = true }
 local foreign <const> = { self = true, math = true, table = true, string = true }
 
--- Visits what the token at `i` names, and by which rule; returns whether that is the library's.
+-- Visits the name at token `i`, and its rule; returns whether it is the library's.
 local function use(kinds, texts, i, library, own, need)
   local name, sign, base = texts[i], kinds[i - 1], texts[i - 2]
   local is_name, after = kinds[i] == "name", kinds[i + 1]
@@ -190,7 +189,7 @@ local function use(kinds, texts, i, library, own, need)
     need(methods[name], name)
     return true
   elseif kinds[i] == "{" and sign == "[" then
-    -- A new table is no key of a table: what is indexed is a tensor.
+    -- A new table is not a key of a table, so this indexes a tensor.
     local indexed = kinds[i - 2]
     if indexed == "name" or indexed == ")" or indexed == "]" then need(3, "x[{ … }]") end
   end
@@ -199,8 +198,8 @@ end
 
 local function scan(kinds, texts, own, need)
   local library = names_of_library(kinds, texts)
-  -- Of each bracket that is open: the options that came later to the call that it belongs to, a
-  -- table in its parentheses too.
+  -- For each open bracket: the later options of the call that it belongs to, also for a table in
+  -- its parentheses.
   local open, later = {}, nil
   for i = 1, #kinds do
     local kind = kinds[i]
@@ -224,7 +223,8 @@ local function scan(kinds, texts, own, need)
   end
 end
 
---- The level that readers of a program must know, and the name that asks for it, nil for level 1.
+--- The level that readers of a program must support, and the name that requires it, nil for level
+--- 1.
 ---
 ---@param sources string[]  of its modules
 ---@return integer
@@ -243,8 +243,8 @@ function since.level(sources)
   return level, cause
 end
 
--- The level of a decoder as the section 'decoder' tells it: the second version of a library's
--- decoder came with level 2, and a tree of classes names those of lv.nn.
+-- The level of a decoder by the section 'decoder': the second version of a library's decoder needs
+-- level 2, and a tree of classes names those of lv.nn.
 local function level_of_decoder(text)
   local level = text:find "^[%w_]+@2{" and 2 or 1
   for name in text:gmatch '"lunerv%.nn%.([%w_]+)"' do
@@ -253,14 +253,14 @@ local function level_of_decoder(text)
   return level
 end
 
--- What readers must know of sections, given by name, beside their forms.
+-- The level that readers of these sections, given by name, must support, apart from their forms.
 function since.of_sections(names, payloads)
   local level = 1
   for i, name in ipairs(names) do
     if name == "decoder" or name == "ordered decoder" then
       level = math.max(level, level_of_decoder(payloads[i]))
     elseif name == "decoder program" then
-      -- What cannot be read is told of where it is decoded.
+      -- Unreadable sections are reported when they are decoded.
       local ok, _, sources = pcall(native.lnv_read_program, payloads[i])
       if ok then level = math.max(level, (since.level(sources))) end
     end

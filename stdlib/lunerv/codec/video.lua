@@ -13,11 +13,11 @@ local slots <const> = require "lunerv.compress.slots"
 local Video <const> = {}
 Video.__index = Video
 
--- Told "segment" or "frame" before the network of one, or the image of the other, is made.
+-- Called with "segment" or "frame" before its network or image is made.
 local function begun() end
 
--- The model of a segment of `video`; the shape of an embedding, if it decodes such; and how many
--- frames are a group, where they depend on each other.
+-- The model of a segment of `video`; the shape of an embedding, if it decodes embeddings; and the
+-- frames per group, if they depend on each other.
 local function model_of(video, segment)
   local text = segment.sections.decoder
   if program.is(text) then return video.build(text) end
@@ -36,7 +36,7 @@ local function weights_of(video, segment, list)
   return native.decode_tensors(segment.kinds.weights, segment.sections.weights, shapes)
 end
 
--- What the network makes of frame `i` of a segment.
+-- The network's output for frame `i` of a segment.
 local function image_of(segment, model, embeddings, i, ...)
   begun "frame"
   local t = i / segment.frames
@@ -44,10 +44,10 @@ local function image_of(segment, model, embeddings, i, ...)
   return model:decode(embeddings:frame(i), t, ...):evaluate()
 end
 
--- The order of a segment's frames; nil where they do not depend on each other.
+-- The order of a segment's frames; nil if they are independent.
 local function order_of(segment, model, embeddings, group)
   if (segment.kinds.decoder == "ordered decoder") ~= (group ~= nil) then
-    layout.damaged("decoder", "frames of a group are an ordered decoder's")
+    layout.damaged("decoder", "only an ordered decoder has groups of frames")
   end
   if not group then return nil end
   return order.of(model, group, segment.frames, function(i, images)
@@ -55,7 +55,7 @@ local function order_of(segment, model, embeddings, group)
   end)
 end
 
--- The network of a segment of `video`, its embeddings and its order where it has such.
+-- The network of a segment of `video`, its embeddings and its order, if any.
 local function build(video, segment)
   local sections, embeddings = segment.sections, nil
   local model, embedding, group = model_of(video, segment)
@@ -75,19 +75,19 @@ local function build(video, segment)
     embeddings = native.decode_embeddings(segment.kinds.embeddings, sections.embeddings,
       segment.frames, embedding)
   elseif sections.embeddings then
-    layout.damaged("embeddings", "this decoder has no use for it")
+    layout.damaged("embeddings", "this decoder does not use it")
   end
   return model, embeddings, order_of(segment, model, embeddings, group)
 end
 
--- Makes `video` ready for the frames of its segment `index`, in the place of the one before: there
--- is one network at a time.
+-- Prepares `video` for the frames of segment `index`, replacing the previous one: there is one
+-- network at a time.
 local function enter(video, index)
   local segment = video.segments[index]
   if video.segment == segment then return end
   video.segment, video.model, video.embeddings, video.order = nil, nil, nil, nil
   begun "segment"
-  local state = native.rng_state() -- a new model draws numbers that nobody is to miss
+  local state = native.rng_state() -- a new model draws random numbers
   local ok, model, embeddings, in_order = errors.attempt(build, video, segment)
   native.set_rng_state(state)
   if not ok then
@@ -99,7 +99,7 @@ local function enter(video, index)
   video.order = in_order
 end
 
--- A frame of the process that decodes; an error names the file.
+-- A frame from the process that decodes; an error names the file.
 local function frame_of_process(video, i)
   local ok, frame = errors.attempt(video.process.frame, video.process, i)
   native.step_boundary()
@@ -112,8 +112,8 @@ end
 
 function Video:__len() return self.frames end
 
---- Ends the process that decodes the file, where there is one. `local video <close> = …` does so at
---- the end of its block, and garbage collection in time.
+--- Ends the process that decodes the file, if any. `local video <close> = …` does so at the end of
+--- its block, and garbage collection later.
 ---
 ---     local video <close> = assert(lv.codec.open "clip.lnv")
 function Video:close()
@@ -160,7 +160,7 @@ end
 ---
 ---@param clip lunerv.Clip
 ---@param on_frame? fun(frame: table, output: lunerv.Tensor, quality: table)  sees each frame
----@param frames? integer[]  those to look at (all)
+---@param frames? integer[]  the frames to compare (all)
 ---@return table  psnr, psnr_8bit, ms_ssim
 function Video:evaluate(clip, on_frame, frames)
   if clip.height ~= self.height or clip.width ~= self.width or #clip ~= self.frames then
@@ -173,8 +173,8 @@ end
 
 return {
   Video = Video,
-  when_begun = function(told) begun = told end,
-  -- `video`, as layout.read has it, ready for its first frame: in this process.
+  when_begun = function(described) begun = described end,
+  -- `video`, from layout.read, prepared for its first frame: in this process.
   begin = function(video)
     enter(setmetatable(video, Video), 1)
     return video

@@ -58,7 +58,7 @@ local function model_of_context(model, key, where)
   end
   if type(weights) == "table" and rawget(weights, "family") and not is_own(weights) then
     if model.context and weights.family == "adaptive" then
-      errors.raise("coder: own: %s: expected a model that does not learn, got adaptive", where)
+      errors.raise("coder: own: %s: expected a model that does not adapt, got adaptive", where)
     end
     return weights, words_of_family
   end

@@ -1,5 +1,5 @@
--- What a compression tells of itself when it is done: OUT/metrics.json, and a few frames for its
--- page. Neither is worth failing for.
+-- The record of a finished compression: OUT/metrics.json, and a few frames for its page. A failure
+-- to write them is only a warning.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local frames <const> = require "lunerv.report.frames"
@@ -31,7 +31,7 @@ local function write(path, o, file)
   errors.must(native.write_file(path_of(o), native.json_encode(record) .. "\n"))
 end
 
--- Frames as the file has them. Of a clip that is not in memory no more than those are read.
+-- Decoded frames of the file. If the clip is not in memory, only these frames are read.
 local function write_frames(path, clip, o)
   local kept, decoded = frames.of(o.out, clip), errors.must(codec.open(path, { confined = false }))
   for _, index in ipairs(metrics.spread(#clip, frames.count)) do
@@ -46,13 +46,13 @@ local function write_frames(path, clip, o)
   end
 end
 
--- Tells of `file`, which was written to `path`.
+-- Writes the record of `file`, which is at `path`.
 function account.finish(path, clip, o, file)
   for _, step in ipairs { function() write(path, o, file) end,
     function() write_frames(path, clip, o) end } do
     local ok, problem = errors.attempt(step)
     if not ok then
-      native.stderr(("warning: what %s became is not all on record: %s\n"):format(
+      native.stderr(("warning: the record of %s is incomplete: %s\n"):format(
         native.printable(path), errors.reason(problem)))
     end
   end

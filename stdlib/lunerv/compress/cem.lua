@@ -18,32 +18,32 @@ local with_parameters <const> = require "lunerv.nn.with_parameters"
 --- A model that computes with quantised parameters and embeddings, and pays for their bits:
 --- consistent entropy minimisation (arXiv 2402.18152, section 3.3).
 ---
---- lv.train trains it, lv.codec.write makes a file of it. The normal distributions that price the
---- codes here are those that code them there. A `quantiser` or a `penalty` of one's own changes
---- what training looks for; the file is the same kind of file, and decodes everywhere.
+--- lv.train trains it, lv.codec.write writes its file. The normal distributions that price the
+--- codes in training also code them in the file. A custom `quantiser` or `penalty` changes the
+--- optimum of training; the file has the same format, and decodes everywhere.
 ---
 ---     local cem = lv.compress.cem(run.model, { target_bpp = 0.1 })
 ---     lv.train { model = cem, clip = clip, epochs = 10, out = "runs/cem" }
 ---     lv.codec.write("clip.lnv", cem, { clip = clip })
 ---
----@param model lunerv.Module  what is made small
+---@param model lunerv.Module  the model to compress
 ---@param options? lunerv.compress.cem.Options
 local CEM <const> = class "CEM"
 
--- lv.train shows it one frame after another: it remembers the last one's codes.
+-- lv.train passes it one frame after another: it stores the codes of the last one.
 CEM.takes_batches, CEM.learns_in_order = false, true
 
--- How lv.train treats it unless told otherwise.
+-- The defaults of lv.train for it.
 CEM.train_defaults = { epochs = 100, lr = 5e-4, warmup = 0, optimiser = "adam", beta1 = 0.9 }
 
--- What a bit costs beside a loss. The published prices, by the kind of model, belong to losses that
--- are many times those of pixels alone: beside the latter they would outweigh every distortion.
+-- The price of a bit relative to a loss. The published prices, by kind of model, belong to losses
+-- that are many times those of pixels alone; with the latter they would outweigh every distortion.
 -- HNeRV of 578,220 parameters, 132 frames of 320×180, 26.6 dB: after three passes 21.2 dB in
 -- 146,732 bytes at 0.05, 26.4 dB in 131,600 at this (plan `boost` of ablate).
 local by_loss <const> = { l2 = 5e-5, l1 = 8e-4 }
 
---- What a bit per pixel costs where nobody says: for a kind of model that is trained with the loss
---- of that name, or else the kind's own.
+--- The default price of a bit per pixel: for a kind of model that is trained with the loss of that
+--- name, or else the kind's own.
 ---
 ---@param kind? string  as of lv.models
 ---@param loss? string
@@ -53,7 +53,7 @@ function CEM.price(kind, loss)
   return by_loss[loss or options.default("loss", kind)] or own and own.lambda or 0.2
 end
 
--- Whether symbols may have the distribution `name`.
+-- Whether `name` is a known distribution of symbols.
 local function allows(families, name)
   for _, family in ipairs(families or { name }) do
     if family == name then return true end
@@ -87,9 +87,9 @@ local takes <const> = options.takes("compress.cem", {
   { "steerable", false, "whether the price and the target can change during training" },
 })
 
--- The quantiser of a parameter. One of a user's own is a module: called it gives the rounded
--- values, `codes(x)` gives x in steps, not rounded, and `step` or `steps()` the step, or one for
--- each row.
+-- The quantiser of a parameter. A custom one is a module: calling it returns the rounded values,
+-- `codes(x)` returns x in steps, not rounded, and `step` or `steps()` the step size, or one per
+-- row.
 local function quantiser_of(slot, o)
   if not o.quantiser then
     return quant.Scale(slot.tensor, { bits = o.bits, channel = o.channel })
@@ -127,7 +127,7 @@ function CEM:init(model, given)
     self.quantisers:append(quantiser_of(slot, o))
   end
   if subject.has_embeddings(model) then self.embedding = quant.ScaleOffset { bits = o.bits } end
-  -- What the published method prices is every embedding by itself.
+  -- The published method prices every embedding independently.
   self.by_changes = self.embedding ~= nil and model.grid ~= nil and o.predict
     and allows(o.families, "context")
   if self.by_changes then
@@ -150,29 +150,29 @@ function CEM:init(model, given)
   for name, value in pairs(c) do self.config[name] = value end
   self.config.quantiser = o.quantiser and "custom" or nil
   self.config.penalty = o.penalty and "custom" or nil
-  -- What the price and the target are multiplied by; checkpoints keep it.
+  -- The factor of the price and the target; stored in checkpoints.
   self.rate_every = o.rate_every
   if o.rate_every > 1 then self.config.rate_every = o.rate_every end
   if self.latents then self.config.latents_after = o.latents_after end
-  -- Steps made, the weights' bits as they were last, and the share of the training that is over;
-  -- checkpoints keep them.
+  -- The number of steps, the last value of the weights' bits, and the finished share of the
+  -- training; stored in checkpoints.
   if o.rate_every > 1 or o.steerable or self.latents then
     self.turn = native.tensor { 0, 0, 0 }
   end
   if o.steerable then
     self.control = native.tensor { 1, 1 }
-    -- What each frame's embedding cost when it was last seen; checkpoints keep it.
+    -- The last cost of each frame's embedding; stored in checkpoints.
     if self.embedding then self.costs = native.zeros(c.frames) end
   end
-  self.trace = {} -- what the last frame's codes were, and what they cost
+  self.trace = {} -- the last frame's codes and their cost
 end
 
---- How many parameters a file of it holds.
+--- The number of parameters in its file.
 ---
 ---@return integer
 function CEM:stored_parameters() return subject.stored_parameters(self.model) end
 
---- The parameters as they are computed with: quantised, in the order of those that a file holds.
+--- The quantised parameters, in the order of the file.
 ---
 ---@return lunerv.Tensor[]
 function CEM:quantised()
@@ -181,9 +181,8 @@ function CEM:quantised()
   return list
 end
 
---- The embedding of `frame`, { image, index }: what the encoder makes of it or, later in a
---- training,
---- what has been learned for it.
+--- The embedding of `frame`, { image, index }: the encoder's output or, later in training, a
+--- trained parameter.
 ---
 ---@param frame table
 ---@return lunerv.Tensor
@@ -199,7 +198,7 @@ function CEM:embed(frame)
   return latents:at(index)
 end
 
--- What the model makes of a frame, with the parameters that it has now.
+-- The model's output for a frame, with the present parameters.
 local function reconstruct(self, frame)
   if not self.embedding then return metrics.reconstruct(self.model, frame) end
   local embedding = self:embed(frame)
@@ -207,7 +206,7 @@ local function reconstruct(self, frame)
   return self.model:decode(self.embedding(embedding), frame.t)
 end
 
---- What it makes of a frame with quantised parameters and its quantised embedding.
+--- The reconstruction of a frame with quantised parameters and its quantised embedding.
 ---
 ---@param frame table  { image, t, index }
 ---@return lunerv.Tensor
@@ -222,8 +221,8 @@ end
 
 CEM.forward = CEM.reconstruct
 
--- The bits of codes, rounded or not: those that a file's normal distribution gives them, or what
--- the option `penalty` says of them; `name` is the parameter's, or "embedding".
+-- The bits of codes, rounded or not: under a file's normal distribution, or by the option
+-- `penalty`; `name` is the parameter's, or "embedding".
 local function rate(self, codes, name)
   if not self.own_penalty then return codes:gaussian_bits(quant.noise(codes)) end
   local bits = self.own_penalty(codes, name)
@@ -235,13 +234,13 @@ local function rate(self, codes, name)
   return bits:view(1):sum()
 end
 
---- What a file has to tell of a weight: how it differs from the random numbers it started from, as
---- far as those still tell of it. The share of them that leaves least needs no gradient: there the
---- bits' own by it is 0.
+--- The part of a weight that its file stores: the difference from its initial random numbers,
+--- scaled by the share that minimises the residual. That share needs no gradient: at the minimum,
+--- the derivative of the bits by it is 0.
 ---
 ---@param i integer
 ---@return lunerv.Tensor
-function CEM:untold(i)
+function CEM:residual(i)
   local weight, start = self.slots[i].tensor, self.starts[i]
   if not start then return weight end
   local share = native.no_grad(function()
@@ -251,21 +250,30 @@ function CEM:untold(i)
   return weight - start.values * share
 end
 
+--- The old name of `residual`.
+---
+---@param i integer
+---@return lunerv.Tensor
+function CEM:untold(i)
+  errors.renamed("untold", "residual")
+  return self:residual(i)
+end
+
 --- The bits of all parameters, a tensor of one number.
 ---
 ---@return lunerv.Tensor
 function CEM:weight_bits()
   local total
   for i in ipairs(self.slots) do
-    local bits = rate(self, self.quantisers[i]:codes(self:untold(i)), self.slots[i].name)
+    local bits = rate(self, self.quantisers[i]:codes(self:residual(i)), self.slots[i].name)
     total = total and total + bits or bits
   end
   return total
 end
 
---- The bits of frame `index`'s embedding (nil: of one by itself). A file tells it by what has
---- changed since the frame before, and the next one's by what changes from it: half of both, once
---- those have been seen.
+--- The bits of frame `index`'s embedding (nil: coded independently). A file stores its difference
+--- from the previous frame, and the next frame's difference from it: the result is half of both,
+--- once those frames have been seen.
 ---
 ---@param codes lunerv.Tensor
 ---@param index? integer
@@ -284,7 +292,7 @@ function CEM:embedding_bits(codes, index)
   return total and total * (1 / count) or rate(self, codes, "embedding")
 end
 
--- The mean of those that are known, which are above 0.
+-- The mean of the known ones, which are above 0.
 local function mean(costs)
   local sum, count = 0, 0
   for _, cost in ipairs(costs) do
@@ -293,8 +301,8 @@ local function mean(costs)
   return sum / math.max(count, 1)
 end
 
---- The bits of all embeddings, where this frame's takes `bits`. All are taken to cost what this one
---- does; or, of a steerable one, what those seen so far did when they were seen last.
+--- The bits of all embeddings, if this frame's takes `bits`. All others count the same as this one;
+--- or, with `steerable`, as much as they last did.
 ---
 ---@param bits number
 ---@param index? integer
@@ -307,8 +315,8 @@ function CEM:all_embeddings(bits, index)
   return mean(costs) * self.frames
 end
 
---- What lv.train adds to the loss of the frame just reconstructed: λ bits per pixel of a frame,
---- while the whole clip takes more than the target.
+--- The term that lv.train adds to the loss of the last frame: λ bits per pixel of a frame, while
+--- the whole clip exceeds the target.
 ---
 ---@param frame? table
 ---@return lunerv.Tensor?
@@ -330,20 +338,20 @@ function CEM:penalty(frame)
   end
   trace.seen, trace.codes = codes, nil
   trace.bpp = (trace.weights + total) / self.pixels
-  -- With a pace the price is always there: one that comes and goes has to be twice as high.
+  -- With a pace the price is always paid: an intermittent one would have to be twice as high.
   if not bits or not self.pace and trace.bpp <= self:aimed_bpp() then return nil end
   local price = self.lambda * (self.control and self.control:tolist()[1] or 1)
   return bits * (price * self.frames / self.pixels)
 end
 
---- The target as the last `aim` left it.
+--- The target that `aim` set last.
 ---
 ---@return number
 function CEM:aimed_bpp()
   return self.target_bpp * (self.control and self.control:tolist()[2] or 1)
 end
 
---- Of a steerable one: bits cost `factor` times as much from now on.
+--- For a steerable model: multiplies the price of bits by `factor` from now on.
 ---
 ---@param factor number
 function CEM:steer(factor)
@@ -352,21 +360,21 @@ function CEM:steer(factor)
   self.control:copy_(native.tensor(values))
 end
 
--- What bits take beyond their final number, at a constant price, when the share `s` of a training
--- is over: they fall while weights settle, and then hardly any more.
+-- The excess of bits over their final number, at a constant price, when the share `s` of a training
+-- is over: it falls while weights settle, and then hardly at all.
 local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
 
---- Which parameters lv.train's `ema` averages: an embedding is put where there was none.
+--- Which parameters lv.train's `ema` averages: not embeddings, which are set while it trains.
 ---
 ---@param name string
 ---@return boolean
 function CEM:is_averaged(name) return not name:match "^latents%." end
 
---- What lv.train calls with each update: the frame's codes are the last ones seen. Of a steerable
---- one that has been given a `pace`, bits become dearer while there are more of them than should be
---- by now, and cheaper while there are fewer: by e^pace in the course of a training, where they are
---- 10 % off or more. `progress(step, steps)` returns how far a training has come, and by how much
---- with this step, where steps do not say.
+--- Called by lv.train with each update: records the frame's codes. In a steerable model with a
+--- `pace`, the price of bits rises while there are more of them than there should be by now, and
+--- falls while there are fewer: by e^pace over a training, if the number is off by 10 % or more.
+--- `progress(step, steps)` returns the progress of a training, and that of this step, if steps do
+--- not determine it.
 ---
 ---@param step integer
 ---@param steps integer
@@ -385,7 +393,7 @@ function CEM:updated(step, steps)
   self:steer(math.exp(self.pace * advance * math.min(math.max(excess / 0.1, -1), 1)))
 end
 
---- Of a steerable one: steps aim at `bpp`, as they estimate it, from now on.
+--- For a steerable model: sets the target of later steps to `bpp`, as they estimate it.
 ---
 ---@param bpp number
 function CEM:aim(bpp)
@@ -394,8 +402,8 @@ function CEM:aim(bpp)
   self.control:copy_(native.tensor(values))
 end
 
---- Bits per pixel as the last step estimated them; nil before the first. A steerable one knows them
---- after a resume too.
+--- Bits per pixel as the last step estimated them; nil before the first. A steerable model stores
+--- them across a resume.
 ---
 ---@return number?
 function CEM:estimated_bpp()
@@ -404,8 +412,8 @@ function CEM:estimated_bpp()
   return (self.turn:tolist()[2] + embeddings) / self.pixels
 end
 
---- How much errors of the quantised parameters do, given the embeddings that will be stored; by
---- `self.probes` frames where that is set.
+--- The effect of errors in the quantised parameters, given the embeddings that will be stored;
+--- measured on `self.probes` frames if set.
 ---
 ---@param clip lunerv.Clip
 ---@param embeddings? lunerv.Tensor[]
@@ -424,11 +432,12 @@ function CEM:sensitivities(clip, embeddings)
     clip, decode, self.probes)
 end
 
--- A function (strength, weights, steps, families) that rounds weights, on their steps' grid, to
--- what is worth its bits. A bit may cost `strength` times the squared error that steps smaller by
--- one bit would save. `sensitivities` makes the list of them, when it is first needed; `origins` as
--- in what is stored. A weight moves by one step at most: beyond that its sensitivity tells little.
--- One whose sensitivity is 0 stays: that of a unit that is off says nothing of what would switch it
+-- Returns a function (strength, weights, steps, families) that rounds weights, already multiples of
+-- their steps, with regard to their bits. A bit may cost `strength` times the squared error that
+-- steps smaller by one bit would save. `sensitivities` computes the list of them on first use;
+-- `origins` as in the stored description. A weight moves by one step at most: beyond that its
+-- sensitivity means little. A weight of sensitivity 0 stays: in an inactive unit it does not show
+-- the effect of activating it.
 -- on.
 local function rounding(sensitivities, origins)
   local errors_of
@@ -449,9 +458,9 @@ local function rounding(sensitivities, origins)
   end
 end
 
--- `values` in the codes that training gave them, times the steps that a file can hold; and those
--- steps. A file's steps are rounded: codes by them would be others wherever a value is close to the
--- middle between two, and training leaves many swaying there.
+-- `values` in their training codes times storable steps; and those steps. A file rounds step sizes:
+-- dividing by the rounded ones would change codes close to the middle between two, where training
+-- leaves many.
 local function on_stored_grid(values, step)
   step = step:abs()
   local function held(x)
@@ -464,8 +473,8 @@ local function on_stored_grid(values, step)
   return ((values / step):round() * steps):evaluate(), steps
 end
 
---- What lv.codec.write stores: the parameters with their steps, every frame's embedding with
---- theirs, and how they may be rounded.
+--- The description that lv.codec.write stores: the parameters and the embeddings of all frames with
+--- their step sizes, and how to round them.
 ---
 ---@param clip lunerv.Clip
 ---@return table
@@ -473,7 +482,7 @@ function CEM:stored(clip)
   local weights, steps, origins = {}, {}, {}
   for i, slot in ipairs(self.slots) do
     local q, values = self.quantisers[i], slot.tensor:detach()
-    -- A quantiser of a user's own may round as it likes: what it makes lies on its grid.
+    -- A custom quantiser may round in its own way: its output is on its grid.
     if self.own_quantiser then values = q(values):detach() end
     weights[i], steps[i] = on_stored_grid(values, steps_of(q):detach())
     local state = self.starts[i] and self.starts[i].origin.state

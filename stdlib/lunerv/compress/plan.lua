@@ -36,7 +36,7 @@ plan.probes = probes
 local enough_passes <const> = 24
 
 -- Whether a run of `passes` over the clip evaluates only some frames before its final file.
-function plan.is_hurried(passes) return passes < enough_passes end
+function plan.is_short(passes) return passes < enough_passes end
 
 -- Widths of conditioning, and its largest share of the parameters: at the published width, a
 -- quarter of a small network would be conditioning, and a narrower one is as good.
@@ -170,7 +170,7 @@ end
 local function epochs_within(o, clip, wanted, step)
   local passes = 0.97 * goal.seconds_left(wanted) / (#clip * step)
   -- The final file is evaluated on all frames, and so are both stages if there is time.
-  passes = passes - (plan.is_hurried(passes) and 1 or 3) * evaluation_cost
+  passes = passes - (plan.is_short(passes) and 1 or 3) * evaluation_cost
   -- The clock ends a stage, and the learning rate follows the clock: a few passes too many cost
   -- nothing, but one too few would leave time unused.
   passes = math.max(2, math.ceil(1.15 * passes))
@@ -235,7 +235,7 @@ end
 
 -- The decisions, stored so that a resumed run keeps them: settings, epochs, small_epochs, and the
 -- current attempt at the network.
-function plan.settle(o, clip, wanted)
+function plan.make(o, clip, wanted)
   local path = o.out .. "/plan.json"
   local asked = request.facts(o, clip)
   local text = o.resume and native.exists(path) and native.read_file(path)
@@ -246,7 +246,7 @@ function plan.settle(o, clip, wanted)
     return found
   end
   if wanted.bytes and wanted.bytes <= layout.saved_bytes(clip) then
-    errors.data("%d bytes are too few: what a file says of its clip takes %d", wanted.bytes,
+    errors.data("%d bytes are too few: the description of the clip takes %d", wanted.bytes,
       layout.saved_bytes(clip))
   end
   local made, step = { asked = asked, attempt = 1 }, nil

@@ -1,7 +1,7 @@
 -- Rate control: `lunerv compress --bpp, --bytes, --psnr, --minutes`. A budget of bytes sets the
 -- network size (plan.lua) and controls the price of bits during compression; the last bytes are
--- saved by rounding (shelf.lua). A budget of time is used to its end: the learning rate reaches its
--- minimum at the deadline, even on a machine that is slower than measured.
+-- saved by rounding (candidates.lua). A budget of time is used to its end: the learning rate
+-- reaches its minimum at the deadline, even on a machine that is slower than measured.
 local cem <const> = require "lunerv.compress.cem"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
@@ -14,7 +14,7 @@ local plan <const> = require "lunerv.compress.plan"
 local Progress <const> = require "lunerv.progress"
 local request <const> = require "lunerv.compress.request"
 local schedule <const> = require "lunerv.schedule"
-local Shelf <const> = require "lunerv.compress.shelf"
+local Candidates <const> = require "lunerv.compress.candidates"
 local train <const> = require "lunerv.train"
 
 local rate <const> = { wanted = goal.wanted }
@@ -37,15 +37,15 @@ end
 -- Epochs after which the file size is compared with its estimate: about every twelfth of all.
 local function is_measured(epoch, epochs) return epoch % math.max(1, epochs // 12) == 0 end
 
--- Offers `compressed` to the shelf, unless intermediate files have used their share of the time.
-local function offer_intermediate(shelf, compressed, stage)
-  local now, wanted = native.time(), shelf.goal
-  local spent = shelf.spent or 0
-  if wanted.deadline and shelf.best and spent > offer_share * (now - wanted.began) then
+-- Offers `compressed` as a candidate, unless intermediate files have used their share of the time.
+local function offer_intermediate(candidates, compressed, stage)
+  local now, wanted = native.time(), candidates.goal
+  local spent = candidates.spent or 0
+  if wanted.deadline and candidates.best and spent > offer_share * (now - wanted.began) then
     return nil
   end
-  local file = shelf:offer(compressed, stage)
-  shelf.spent = spent + native.time() - now
+  local file = candidates:offer(compressed, stage)
+  candidates.spent = spent + native.time() - now
   return file
 end
 
@@ -71,7 +71,7 @@ end
 
 -- Trains as `training` says for at most `share` of the remaining time, with the learning rate at
 -- its minimum at the end. If time is short, the evaluation after it uses only some frames.
-local function train_within(wanted, training, kind, share, hurried)
+local function train_within(wanted, training, kind, share, is_short)
   if not wanted.deadline then return train(training) end
   local began = native.time()
   local stop = began + share * goal.seconds_left(wanted)
@@ -90,7 +90,7 @@ local function train_within(wanted, training, kind, share, hurried)
     end
   end
   function training.on_step() if native.time() > stop then return false end end
-  if hurried then
+  if is_short then
     function training.evaluate(model, part, on_frame)
       return metrics.evaluate(model, part, on_frame, metrics.spread(#part, 16))
     end
@@ -98,7 +98,7 @@ local function train_within(wanted, training, kind, share, hurried)
   return train(training)
 end
 
-local function fit(model, clip, o, made, shelf)
+local function fit(model, clip, o, made, candidates)
   local folder = o.out .. "/fit"
   if made.attempt > 1 then folder = ("%s-%d"):format(folder, made.attempt) end
   local training = request.train_options(o)
@@ -107,19 +107,19 @@ local function fit(model, clip, o, made, shelf)
   training.epochs = made.epochs
   function training.on_epoch(e)
     if is_evaluated(e.epoch, made.epochs) then
-      offer_intermediate(shelf, cem(model, { bits = o.bits, channel = o.channel }), 1)
+      offer_intermediate(candidates, cem(model, { bits = o.bits, channel = o.channel }), 1)
     end
   end
   local share = made.epochs / (made.epochs + made.small_epochs)
-  local run = train_within(shelf.goal, training, o.model, share, shelf.hurried)
-  shelf.say(("fitted in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+  local run = train_within(candidates.goal, training, o.model, share, candidates.is_short)
+  candidates.say(("fitted in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
   return run
 end
 
 -- Entropy minimisation towards the goal: the price of bits rises while the clip takes more bits
 -- than allowed, and falls while the quality is too low.
-local function compress(model, clip, o, made, shelf)
-  local wanted = shelf.goal
+local function compress(model, clip, o, made, candidates)
+  local wanted = candidates.goal
   local pixels = #clip * clip.height * clip.width
   local given = options.copy(o)
   given.compress_epochs, given.steerable = made.small_epochs, true
@@ -127,7 +127,7 @@ local function compress(model, clip, o, made, shelf)
   if wanted.psnr and not wanted.bytes then given.target_bpp = 1e-9 end
   local small, training = request.small(model, given)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
-  if shelf.hurried then small.probes = plan.probes end
+  if candidates.is_short then small.probes = plan.probes end
   local on_epoch = training.on_epoch
   -- Slowly: under a price that overshoots, a network learns next to nothing.
   if small.steer and wanted.bytes then
@@ -139,12 +139,12 @@ local function compress(model, clip, o, made, shelf)
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
     local file = is_evaluated(e.epoch, made.small_epochs)
-      and offer_intermediate(shelf, small, 2)
+      and offer_intermediate(candidates, small, 2)
     -- Last, because a run stopped at the end of an epoch repeats that end when it resumes.
-    local is_due = file or not shelf.hurried and is_measured(e.epoch, made.small_epochs)
+    local is_due = file or not candidates.is_short and is_measured(e.epoch, made.small_epochs)
     if small.pace and is_due then
       -- The file size at its own step sizes gives the error of the estimate.
-      local size = file and file.unscaled or shelf:size(small)
+      local size = file and file.unscaled or candidates:size(small)
       small:aim(aim * wanted.bytes / size * small:estimated_bpp())
     elseif small.steer and wanted.psnr and not wanted.bytes then
       small:steer(e.psnr > wanted.psnr + 0.2 and 1.6 or 1 / 1.6)
@@ -154,9 +154,9 @@ local function compress(model, clip, o, made, shelf)
   local left = goal.seconds_left(wanted)
   local tail = plan.tail_seconds(made, clip)
   local share = left < math.huge and math.max(0.2, 1 - tail / math.max(left, 1e-9)) or 1
-  local run = train_within(wanted, training, o.model, share, shelf.hurried)
-  shelf.say(("compressed in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
-  shelf:offer(small, 2, true)
+  local run = train_within(wanted, training, o.model, share, candidates.is_short)
+  candidates.say(("compressed in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
+  candidates:offer(small, 2, true)
   return run
 end
 
@@ -165,17 +165,17 @@ end
 -- model; nil and a message if the goal could not be met.
 function rate.file(path, clip, o, say)
   local began, wanted = native.time(), goal.of(clip, o)
-  local made = plan.settle(o, clip, wanted)
+  local made = plan.make(o, clip, wanted)
   local passes = made.epochs + made.small_epochs
-  local hurried = wanted.deadline ~= nil and plan.is_hurried(passes)
-  local shelf = Shelf.open(path, clip, wanted, o, say, hurried)
+  local is_short = wanted.deadline ~= nil and plan.is_short(passes)
+  local candidates = Candidates.open(path, clip, wanted, o, say, is_short)
   -- A run stopped before its second stage must not continue with an earlier run's.
   if not o.resume then checkpoint.set_aside(o.out .. "/small") end
   native.seed(o.seed)
   local model = plan.build(made.settings, clip)
   if o.start and made.attempt == 1 then model:load_state_dict(o.start.parameters) end
   say(model:summary())
-  local fitted = fit(model, clip, o, made, shelf)
+  local fitted = fit(model, clip, o, made, candidates)
   -- A network too small for the requested quality is doubled.
   while plan.may_grow(o, wanted) and made.attempt < 5 and fitted.metrics.psnr_8bit < wanted.psnr
     and goal.seconds_left(wanted) > 2 * fitted.seconds do
@@ -188,11 +188,11 @@ function rate.file(path, clip, o, say)
     plan.write(o, made)
     say(("%.2f dB are not enough; trying again with %s"):format(fitted.metrics.psnr_8bit,
       model:summary()))
-    fitted = fit(model, clip, o, made, shelf)
+    fitted = fit(model, clip, o, made, candidates)
   end
-  compress(model, clip, o, made, shelf)
+  compress(model, clip, o, made, candidates)
 
-  local file = shelf.best
+  local file = candidates.best
   if not file then
     return errors.failure("this model gave no file of at most %d bytes; choose a smaller one, "
       .. "or allow more bytes", wanted.bytes)
@@ -204,7 +204,7 @@ function rate.file(path, clip, o, say)
     say(("note: %d bytes were allowed, the model needs no more"):format(wanted.bytes))
   end
   file.seconds, file.path = native.time() - began, path
-  file.model, file.contents = model, shelf.contents
+  file.model, file.contents = model, candidates.contents
   return setmetatable(file, codec.File)
 end
 

@@ -13,7 +13,7 @@ local video <const> = require "lunerv.video"
 
 local diagnose <const> = { maps = maps, picture = maps.picture, diversity = maps.diversity }
 
--- Fields of a configuration beside the options of its kind.
+-- Fields of a configuration in addition to the options of its kind.
 local geometry <const> = { "kind", "height", "width", "frames", "unfold", "widths" }
 
 --- The model of a run of lv.train, from the newest checkpoint in a folder.
@@ -185,12 +185,12 @@ end
 ---@return string
 function diagnose.text(found)
   local lines = {
-    ("%s%s at %dx%d: %d decoder parameters, %.1f thousand multiply–adds a pixel"):format(found.kind,
-      found.act and " (" .. found.act .. ")" or "", found.width, found.height,
+    ("%s%s at %dx%d: %d decoder parameters, %.1f thousand multiply–adds per pixel"):format(
+      found.kind, found.act and " (" .. found.act .. ")" or "", found.width, found.height,
       found.parts.parameters, found.parts.macs_per_pixel / 1e3),
     ("decodes %.3g frames/s on one core, %.3g with %d threads; psnr of this frame %.2f dB"):format(
       found.speed.one_core, found.speed.all_cores, found.speed.threads, found.psnr),
-    "", "| part | parameters | share | MACs a pixel | share | map | effective channels |",
+    "", "| part | parameters | share | MACs per pixel | share | map | effective channels |",
     "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
   }
   local pixels = found.width * found.height
@@ -233,7 +233,7 @@ end
 -- Those rows as text (a table of Markdown).
 local function compared_text(names, rows)
   local lines = {
-    "Effective channels beside each other", "",
+    "Effective channels side by side", "",
     "| part | " .. table.concat(names, " | ") .. " |", "| --- | ---: | ---: |",
   }
   for _, row in ipairs(rows) do

@@ -1,10 +1,10 @@
--- lv.checkpoint: activation checkpointing. A part of a network is computed twice, so that its
--- intermediate results need not be stored.
+-- lv.checkpoint: activation checkpointing. A part of a network is recomputed in the backward
+-- pass, so that its intermediate results need not be stored.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local running <const> = require "lunerv.nn.running"
-local standing <const> = require "lunerv.nn.standing"
+local replaced <const> = require "lunerv.nn.replacements"
 
 local function is_callable(f)
   local meta = type(f) ~= "function" and getmetatable(f)
@@ -72,7 +72,7 @@ local function checkpoint(f, ...)
   if not native.is_grad_enabled() then return f(...) end
   local arguments <const>, inputs <const> = frozen(...)
   local state <const>, module <const> = native.rng_state(), running.module()
-  local replacements <const> = standing.now()
+  local replacements <const> = replaced.current()
   local begin <const> = native.checkpoint_begin()
 
   local own, leaves = with_leaves(arguments)
@@ -84,7 +84,7 @@ local function checkpoint(f, ...)
     native.set_rng_state(state)
     local new, new_leaves = with_leaves(arguments)
     local made = table.pack(bridge.on_error(function()
-      return standing.call(replacements, f, table.unpack(new, 1, new.n))
+      return replaced.call(replacements, f, table.unpack(new, 1, new.n))
     end, restore))
     restore()
     return new_leaves, tensors_of(made)

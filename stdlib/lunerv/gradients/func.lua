@@ -39,7 +39,8 @@ local function checked(o, found, inputs, count)
   end
   for i = 1, found.n do
     if found[i] ~= nil and not inputs.by_position[i] then
-      fail("gradient %d: expected nil for an argument that is no tensor, got %s", i, type(found[i]))
+      fail("gradient %d: expected nil for an argument that is not a tensor, got %s", i,
+        type(found[i]))
     end
   end
   for k, input in ipairs(inputs) do

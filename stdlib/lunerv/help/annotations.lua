@@ -53,7 +53,7 @@ local function append_function(lines, entry, declared)
   lines[#lines + 1] = ""
 end
 
--- Settings of lua-language-server, written beside the annotations.
+-- Settings of lua-language-server, written next to the annotations.
 local settings <const> = native.json_encode {
   ["runtime.version"] = "Lua 5.4", ["workspace.library"] = { "." },
 }

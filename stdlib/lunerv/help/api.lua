@@ -218,7 +218,7 @@ local function of_value(value, path, chunk)
   return entry
 end
 
--- Walks a module of the API, whose fields are functions, classes, types and modules.
+-- Traverses a module of the API, whose fields are functions, classes, types and modules.
 local function add_module(list, module, path, chunk, natives)
   local about = chunk and comments.of_file(chunk)
   local entry = about or { summary = "", text = "" }

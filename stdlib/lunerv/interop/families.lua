@@ -7,7 +7,7 @@
 --   first_block    the prefix of the names of the first boosted block
 --   encoded        how many encodings the layers of a name take
 --   cells(tensors, fc_dim)   the number of cells of the first map, if shapes say
---   program        the family's own program, if there is one beside the boosting program
+--   program        the family's own program, if there is one in addition to the boosting program
 --   for_program(list, model)   parameters in the form of that program, if files are written for it
 local errors <const> = require "lunerv.errors"
 local kinds <const> = require "lunerv.models.kinds"
@@ -50,8 +50,8 @@ function families.kind(tensors)
       table.insert(marks, 1, mark)
     end
   end
-  errors.data("interop: these are no parameters of a published kind: neither %s is there",
-    table.concat(marks, " nor "))
+  errors.data("interop: not the parameters of a published kind: expected %s",
+    table.concat(marks, " or "))
 end
 
 -- The options of our model of `kind` that fit these tensors, except those that do not follow from

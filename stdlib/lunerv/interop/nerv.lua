@@ -30,7 +30,7 @@ local tolerance <const> = 0.01
 
 -- Columns for the encoding of t + shift, from those for the encoding of t: a rotation of every pair
 -- of sine and cosine.
-local function turned(weight, bases, shift)
+local function rotated(weight, bases, shift)
   bases = bases:tolist()
   local levels = #bases
   if bases[levels] * 2 ^ -24 > tolerance then
@@ -61,7 +61,7 @@ function nerv.for_program(list, model)
   for i, entry in ipairs(list) do
     local name, tensor = entry[1], entry[2]
     if name == "stem.0.weight" then
-      tensor = turned(tensor, model.position.bases, 1 / model.config.frames)
+      tensor = rotated(tensor, model.position.bases, 1 / model.config.frames)
       tensor = programs.reorder(tensor, 1, 2, tensor:size(2) // 2)
     elseif name:match "^stem%.%d%.weight$" then
       tensor = tensor:view(tensor:size(1), tensor:size(2))

@@ -14,7 +14,7 @@ end
 local function shuffle(name, made, channels)
   local scale = channels > 0 and math.tointeger(math.sqrt(made // channels)) or 0
   if scale == 0 or scale ^ 2 * channels ~= made then
-    errors.data("interop: '%s': %d channels are no square multiple of %d", name, made, channels)
+    errors.data("interop: '%s': %d channels are not a square multiple of %d", name, made, channels)
   end
   return scale
 end

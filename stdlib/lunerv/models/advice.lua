@@ -55,7 +55,7 @@ local function savings(model, o)
 end
 
 -- The options to lower: any of several alone, or as many as needed.
-local function ways(model, o, limit)
+local function suggestions(model, o, limit)
   local list = savings(model, o)
   local alone, together, lowest = {}, {}, o
   for _, saving in ipairs(list) do
@@ -84,7 +84,7 @@ function advice.refuse(model, limit, least)
   local embedding = o.enc_dim and (" and enc_dim %s"):format(show(o.enc_dim)) or ""
   local message = ("models.%s: params: expected at least %s for strides %s%s, got %s: raise "
     .. "params%s"):format(o.kind, digits(least), show(o.strides), embedding, digits(limit // 1),
-      ways(model, o, limit))
+      suggestions(model, o, limit))
   error(errors.new("data", message, { least_params = least }))
 end
 

@@ -23,7 +23,7 @@ local cond <const> = 128 -- channels of the time features that scale and shift
 
 -- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function ENeRV:init(given)
-  local o = self:settle(given)
+  local o = self:configure(given)
   local d, encoding = o.block_dim, 2 * o.pe_levels
   self:add_position()
   self.time_stem = nn.MLP({ encoding, 2 * d, d }, { act = o.act })

@@ -18,7 +18,7 @@ HNeRV.next_width = geometry.next_width.hnerv
 
 -- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function HNeRV:init(given)
-  local o = self:settle(given)
+  local o = self:configure(given)
   if o.encoder ~= false then
     self.encoder = nn.ConvNeXt {
       strides = o.enc_strides, width = o.enc_dim[1], out = o.enc_dim[2], blocks = o.enc_blks,
@@ -39,7 +39,7 @@ end
 function HNeRV:encode(image)
   local c, p = self.config, self.padding
   if not self.encoder then
-    errors.raise("%s: this model is a decoder alone: it has no encoder to make embeddings with",
+    errors.raise("%s: this model is only a decoder: it has no encoder for embeddings",
       self.kind)
   end
   if image:size(3) ~= c.height or image:size(4) ~= c.width then
@@ -94,7 +94,7 @@ function HNeRV:place(o)
   if o.enc_dim[2] < 1 then
     local millions = o.size or o.params and o.params / 1e6
     if not millions then
-      errors.raise("models.%s: enc_dim: expected a size or params beside a share of it", o.kind)
+      errors.raise("models.%s: enc_dim: expected a size or params with a share of it", o.kind)
     end
     local cells = self.grid[1] * self.grid[2]
     o.enc_dim[2] = math.max(1, math.floor(o.enc_dim[2] * 1e6 * millions / o.frames / cells))

@@ -5,7 +5,7 @@
 --   place(o)              sets self.grid and self.padding, completes what they depend on
 --   next_width            one of geometry.next_width
 -- stem_weights(o)       b of the published size rule: the first layer's weights per channel
---   embedding_parameters  stored beside the decoder
+--   embedding_parameters  stored with the decoder
 local advice <const> = require "lunerv.models.advice"
 local budget <const> = require "lunerv.models.budget"
 local errors <const> = require "lunerv.errors"
@@ -18,13 +18,13 @@ local Model <const> = nn.class "Model"
 
 Model.least_width = 1
 
--- Fields of a configuration beside the options of options/catalogue.lua. `widths`: of the stages,
--- if a foreign file does not follow the rule; `encoder`: false for a decoder alone.
+-- Fields of a configuration in addition to the options of options/catalogue.lua. `widths`: of the
+-- stages, if a foreign file does not follow the rule; `encoder`: false for a decoder alone.
 local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder" }
 
 -- Fills in the missing options, and stores all of them in `self.config`, from which an equal model
 -- can be built.
-function Model:settle(given)
+function Model:configure(given)
   local o = options.for_model(self.kind, given, extras, "models." .. self.kind)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
@@ -67,7 +67,7 @@ function Model:whole(given)
   local others = options.copy(given)
   others.head_scale, others.strides, others.size = 1, self.config.strides, self.config.size
   others.enc_strides, others.widths = nil, nil
-  shape:settle(others)
+  shape:configure(others)
   return shape
 end
 

@@ -15,7 +15,7 @@ NeRV.kind = "nerv"
 
 -- Options are those of options/catalogue.lua. One of `fc_dim`, `params` or `size` sets the width.
 function NeRV:init(given)
-  local o = self:settle(given)
+  local o = self:configure(given)
   self:add_position()
   self.stem = nn.MLP({ 2 * o.pe_levels, o.stem_dim, o.fc_dim * o.fc_hw[1] * o.fc_hw[2] },
     { act = o.act })

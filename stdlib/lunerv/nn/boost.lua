@@ -63,7 +63,7 @@ local function channels_of(block, calls)
   for _, call in ipairs(calls) do
     if call.module == block then
       if not is_tensor(call.output) or #call.output.shape ~= 4 then
-        errors.raise("nn.boost: %s makes no map, (n, channels, h, w), that could be boosted",
+        errors.raise("nn.boost: %s does not make a map, (n, channels, h, w), that could be boosted",
           block.class_name)
       end
       if channels and channels ~= call.output:size(2) then
@@ -149,7 +149,7 @@ local function boost_blocks(self, o)
   end)
   local blocks = o.blocks or enlarging(calls)
   if #blocks == 0 then
-    errors.raise("nn.boost: no module in %s makes a map larger: name the `blocks` to boost",
+    errors.raise("nn.boost: no module in %s enlarges a map: name the `blocks` to boost",
       decoder.class_name)
   end
   if o.act ~= "keep" then replace_activations(calls, activation(o.act)) end
@@ -158,7 +158,7 @@ local function boost_blocks(self, o)
     local boosted = InPlace(block, channels, self.conditioning,
       { cond = o.ch_t, normalise = o.conditioning == "adain" })
     if decoder:replace(block, boosted) == 0 then
-      errors.raise("nn.boost: %s is the decoder itself, or no field of it holds it",
+      errors.raise("nn.boost: %s is the decoder itself, or not in one of its fields",
         block.class_name)
     end
   end

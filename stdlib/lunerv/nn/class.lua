@@ -25,7 +25,7 @@ bridge.set_error_path(running.path, absent_method)
 local function is_new_parameter(self, value)
   if not tree.is_tensor(value) or not value.requires_grad then return false end
   local seen = {}
-  tree.walk(self, "", seen, function() end)
+  tree.traverse(self, "", seen, function() end)
   return tree.is_unseen(value, seen)
 end
 

@@ -131,7 +131,7 @@ end
 ---@return integer  the number of places
 function Module:replace(old, new)
   if not tree.is_module(new) then
-    errors.raise("replace: expected a module in the other's place, got %s", type(new))
+    errors.raise("replace: expected a module, got %s", type(new))
   end
   local places = 0
   for _, module in ipairs(self:modules()) do

@@ -1,4 +1,4 @@
--- What modules hold: values by name, in files, as other numbers, and twice.
+-- The values of modules: by name, in files, in other types, and copied.
 local conversion <const> = require "lunerv.conversion"
 local errors <const> = require "lunerv.errors"
 local Module <const> = require "lunerv.nn.module"
@@ -11,7 +11,7 @@ local tree <const> = require "lunerv.nn.tree"
 -- By name ------------------------------------------------------------------------------------
 
 --- Parameters and buffers: a list of { name, tensor } in order of assignment, which also answers
---- dict["name"]. What lv.save_safetensors and load_state_dict take.
+--- dict["name"]. lv.save_safetensors and load_state_dict take it.
 ---
 ---     local dict = model:state_dict()
 ---     print(dict[1][1], dict["head.weight"])
@@ -26,7 +26,7 @@ end
 
 local function shape_text(shape) return "(" .. table.concat(shape, ", ") .. ")" end
 
--- The tensors of a state_dict, a list of { name, tensor }, or a table by name: by name.
+-- The tensors by name of a state_dict, a list of { name, tensor }, or a table by name.
 local function by_name(what, dict)
   if type(dict) ~= "table" or dict.class_name then
     errors.raise("%s: expected a table of tensors by name, got %s%s", what,
@@ -48,8 +48,8 @@ local function by_name(what, dict)
   return tensors
 end
 
--- Copies `tensors`, by name, into `module`; options as load_state_dict has them. Returns the module
--- and what was left out: { missing, extra }.
+-- Copies `tensors`, by name, into `module`, with the options of load_state_dict. Returns the module
+-- and the skipped names: { missing, extra }.
 local function load(what, module, tensors, o)
   tree.refuse_hidden(module)
   local skips = conversion.skips(what, o.extra) or not o.strict
@@ -93,7 +93,7 @@ local function load(what, module, tensors, o)
   return module, left_out
 end
 
--- What load_state_dict and load take alike.
+-- Options of both load_state_dict and load.
 local loading <const> = {
   { "strict", true, "false: names that only one side has are skipped" },
   { "extra", "refuse", "'skip' leaves out names that this module lacks, and no others" },
@@ -101,7 +101,7 @@ local loading <const> = {
 
 local load_takes <const> = options.takes("Module:load_state_dict", loading)
 
---- Copies values into this module: of a state_dict, of a list of { name, tensor }, or of a table by
+--- Copies values into this module: from a state_dict, a list of { name, tensor }, or a table by
 --- name such as lv.load_safetensors returns. They take the types of this module: floating point is
 --- rounded, other types must hold the values exactly. A wrong shape, or a value beyond the range of
 --- its new type, is an error, and nothing is changed then.
@@ -127,7 +127,7 @@ end
 ---     assert(model:save "model.safetensors")
 ---
 ---@param path string
----@param metadata? table  texts by name that the file holds beside the tensors
+---@param metadata? table  texts by name, stored with the tensors
 ---@return boolean|nil  true, or nil and an error
 function Module:save(path, metadata)
   local dict = self:state_dict()
@@ -137,9 +137,9 @@ end
 
 local file_takes <const> = options.takes("Module:load", loading)
 
---- Reads what save wrote, or any safetensors file with these names, into this module, as
+--- Reads a file of save, or any safetensors file with these names, into this module, as
 --- load_state_dict does.
---- Unlike PyTorch, it is a method of a module that exists already: a file holds values, not
+--- Unlike PyTorch, it is a method of an existing module: a file holds values, not
 --- classes.
 ---
 ---     local model = assert(Net():load "model.safetensors")
@@ -147,7 +147,7 @@ local file_takes <const> = options.takes("Module:load", loading)
 ---
 ---@param path string
 ---@param given? lunerv.Module.load.Options
----@return lunerv.Module|nil  this module, or nil and an error where the file cannot be read
+---@return lunerv.Module|nil  this module, or nil and an error if the file cannot be read
 ---@return table  { missing, extra }: the names that the file and this module lacked
 function Module:load(path, given)
   local o = file_takes(given)
@@ -167,12 +167,12 @@ function Module:load(path, given)
   return self, left_out
 end
 
--- As other numbers, and twice ------------------------------------------------------------------
+-- Types and copies ----------------------------------------------------------------------------
 
 local floats <const> = { f32 = true, f64 = true }
 
---- Makes every parameter and buffer of floating point one of "f32" or "f64", in place: the module
---- and its fields stay, the tensors in them are new, so that an optimiser is made afterwards.
+--- Converts every floating-point parameter and buffer to "f32" or "f64", in place. The module and
+--- its fields stay; their tensors are new, so create optimisers afterwards.
 ---
 ---     model:to "f64"
 ---
@@ -206,7 +206,7 @@ function Module:to(dtype)
   return self
 end
 
--- A copy of `value`; `copies` holds those that were made already, so that what is shared stays so.
+-- A copy of `value`; `copies` holds the copies made so far, so that shared values stay shared.
 local function copy(value, copies)
   if tree.is_tensor(value) then
     if not copies[value] then
@@ -219,7 +219,7 @@ local function copy(value, copies)
     end
     return copies[value]
   end
-  -- Clips, objects of other classes and functions are not the module's own.
+  -- Clips, objects of other classes and functions do not belong to the module.
   local is_module = tree.is_module(value)
   if type(value) ~= "table" or getmetatable(value) ~= nil and not is_module then return value end
   if copies[value] then return copies[value] end
@@ -241,8 +241,8 @@ local function copy(value, copies)
   return other
 end
 
---- A copy with parameters and buffers of its own; what is shared inside stays shared there.
---- Unlike PyTorch's deepcopy, it leaves clips and functions that a field holds as they are.
+--- A copy with separate parameters and buffers; values shared inside stay shared. Unlike PyTorch's
+--- deepcopy, it does not copy clips and functions in fields.
 ---
 ---     local average = model:clone()
 ---
@@ -253,7 +253,7 @@ function Module:clone()
   for old, new in pairs(copies) do
     local built = origin[old]
     if built then
-      -- A module among the arguments is the copy's own where it has one.
+      -- A module among the arguments is replaced by its copy, if there is one.
       local arguments = { n = built.arguments.n }
       for i = 1, arguments.n do
         local argument = built.arguments[i]

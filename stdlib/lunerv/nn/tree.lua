@@ -5,12 +5,12 @@ local native <const> = require "lunerv.native"
 
 local tree <const> = {}
 
--- A module keeps the list of its field names, oldest first, under this key: a table, so that no
--- name of a user's can be the same.
+-- A module's list of field names, oldest first, is stored under this key: a table, which no field
+-- name can equal.
 tree.ORDER = {}
 local ORDER <const> = tree.ORDER
 
--- The module that a module is a field of.
+-- The module of which a module is a field.
 tree.owners = setmetatable({}, { __mode = "k" })
 local owners <const> = tree.owners
 
@@ -20,11 +20,11 @@ local is_module <const> = tree.is_module
 function tree.is_tensor(value) return type(value) == "userdata" and native.is_tensor(value) end
 local is_tensor <const> = tree.is_tensor
 
--- Tensors that stand for parameters where these are only counted.
+-- Tensors that represent parameters that are only counted.
 tree.shapes = setmetatable({}, { __mode = "k" })
 local shapes <const> = tree.shapes
 
--- What was computed from parameters is none.
+-- Tensors computed from parameters do not count.
 function tree.is_parameter(tensor)
   return tensor.requires_grad and tensor.is_leaf or shapes[tensor] ~= nil
 end
@@ -35,16 +35,16 @@ local function joined(prefix, key)
 end
 
 -- Calls visit(name, tensor) for every tensor in the module and those inside it, in order of
--- assignment, once for each; enter(name, module) before what is in a module. `seen` holds what was
--- met, and what is to be left out.
-function tree.walk(module, prefix, seen, visit, enter)
+-- assignment, once for each; enter(name, module) before the content of a module. `seen` holds what
+-- was visited, and what to skip.
+function tree.traverse(module, prefix, seen, visit, enter)
   if seen[module] then return end
   seen[module] = true
   if enter then enter(prefix, module) end
   for _, key in ipairs(module[ORDER]) do
     local value = rawget(module, key)
     if is_module(value) then
-      tree.walk(value, joined(prefix, key), seen, visit, enter)
+      tree.traverse(value, joined(prefix, key), seen, visit, enter)
     elseif is_tensor(value) and not seen[value] then
       seen[value] = true
       visit(joined(prefix, key), value)
@@ -54,10 +54,10 @@ end
 
 local function nothing() end
 
--- The tensors inside `module` for which wanted(tensor) holds, or all: a list of { name, tensor }.
+-- The tensors inside `module` with wanted(tensor), or all: a list of { name, tensor }.
 function tree.tensors(module, wanted)
   local list = {}
-  tree.walk(module, "", {}, function(name, tensor)
+  tree.traverse(module, "", {}, function(name, tensor)
     if not wanted or wanted(tensor) then list[#list + 1] = { name, tensor } end
   end)
   return list
@@ -66,7 +66,9 @@ end
 -- The module itself, called "", and all inside it: a list of { name, module }.
 function tree.modules(module)
   local list = {}
-  tree.walk(module, "", {}, nothing, function(name, inner) list[#list + 1] = { name, inner } end)
+  tree.traverse(module, "", {}, nothing, function(name, inner)
+    list[#list + 1] = { name, inner }
+  end)
   return list
 end
 
@@ -102,19 +104,19 @@ local function field_of(parent, child)
   end
 end
 
--- How often modules have come to another place: until this changes, so does no path.
+-- A counter of modules that have moved: paths are valid until it changes.
 tree.moves = 0
 
--- Says of which module another is a field now.
+-- Records the module that now owns another as a field.
 function tree.place(child, parent)
   owners[child] = parent
   tree.moves = tree.moves + 1
 end
 
--- No path is longer: modules may be fields of each other, in a circle.
+-- The longest path: modules may be fields of each other, in a cycle.
 local longest_path <const> = 64
 
--- "Decoder.body[2].conv": where a module is, from the outermost one that holds it.
+-- "Decoder.body[2].conv": the path of a module from the outermost one that contains it.
 function tree.path(module)
   local path = ""
   for _ = 1, longest_path do
@@ -126,7 +128,7 @@ function tree.path(module)
   return "…" .. path
 end
 
--- What nobody would train --------------------------------------------------------------------
+-- Parameters out of reach --------------------------------------------------------------------
 
 -- Whether `value` is a trained tensor, or a module with one, that `seen` lacks.
 function tree.is_unseen(value, seen)
@@ -138,11 +140,11 @@ function tree.is_unseen(value, seen)
   return false
 end
 
--- Where in a plain table `value`, called `name`, something hides that `seen` lacks; nil if nowhere.
+-- The place in a plain table `value`, called `name`, of something that `seen` lacks; nil if none.
 local function hiding_place(value, name, seen, visited)
   if type(value) ~= "table" or is_module(value) or visited[value] then return nil end
   local meta = getmetatable(value)
-  if type(meta) == "table" and rawget(meta, "__name") then return nil end -- a clip, say
+  if type(meta) == "table" and rawget(meta, "__name") then return nil end -- for example a clip
   visited[value] = true
   for key, item in next, value do
     if tree.is_unseen(key, seen) then return name end
@@ -153,15 +155,15 @@ local function hiding_place(value, name, seen, visited)
   end
 end
 
--- Raises where a plain table holds what is meant to be trained: nobody would see it.
+-- Raises if a plain table holds modules or parameters: training would not find them.
 function tree.refuse_hidden(module)
   local seen, visited, modules = {}, {}, {}
-  tree.walk(module, "", seen, nothing, function(_, inner) modules[#modules + 1] = inner end)
+  tree.traverse(module, "", seen, nothing, function(_, inner) modules[#modules + 1] = inner end)
   for _, inner in ipairs(modules) do
     for _, key in ipairs(inner[ORDER]) do
       local place = hiding_place(rawget(inner, key), tostring(key), seen, visited)
       if place then
-        errors.raise("%s: '%s' is in a plain table, whose parameters nobody would train: make it "
+        errors.raise("%s: '%s' is in a plain table, whose parameters would not be trained: make it "
           .. "nn.List { … }, or a field of its own", inner.class_name, place)
       end
     end

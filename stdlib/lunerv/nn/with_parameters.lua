@@ -1,6 +1,6 @@
 -- Replaces a module's parameters by other tensors.
 local errors <const> = require "lunerv.errors"
-local standing <const> = require "lunerv.nn.standing"
+local replaced <const> = require "lunerv.nn.replacements"
 local tree <const> = require "lunerv.nn.tree"
 
 -- Tensor of the module → its replacement.
@@ -43,7 +43,7 @@ local function places_of(module, others)
   return places
 end
 
---- Calls a function with other tensors in place of a module's parameters and buffers, and returns
+--- Calls a function with other tensors instead of a module's parameters and buffers, and returns
 --- its results.
 --- Use it for weights that are computed, such as quantised, masked or predicted ones. Afterwards,
 --- also after an error, the module has its own tensors again.
@@ -63,7 +63,7 @@ local function with_parameters(module, tensors, f, ...)
   if type(tensors) ~= "table" or tensors.class_name then
     errors.raise("with_parameters: expected tensors by name, got %s", type(tensors))
   end
-  local _ <close> = standing.put(places_of(module, replacements(module, tensors)))
+  local _ <close> = replaced.put(places_of(module, replacements(module, tensors)))
   return f(...)
 end
 

@@ -347,7 +347,7 @@ local users_own <const> = { defaults = {}, commands = {} }
 ---     print(lv.options.default("lr", "hnerv"))
 ---
 ---@param name string  name of the option
----@param kind? string  the kind of model; nil for a model of one's own
+---@param kind? string  the kind of model; nil for a custom model
 ---@param command? string  the script or command whose default it is, such as "compress_file"
 ---@return any
 function catalogue.default(name, kind, command)

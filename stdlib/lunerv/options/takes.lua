@@ -53,7 +53,7 @@ function Takes:__call(given)
       errors.raise("%s: unknown option '%s'%s (known: %s)", self.of, tostring(key),
         names.meant(tostring(key), self.known), errors.list(self.known))
     end
-    -- A function is accepted in place of a name: the called function checks it further.
+    -- A function is accepted instead of a name: the called function checks it further.
     if not is_of_types(value, option.type) and type(value) ~= "function" then
       errors.raise("%s: option '%s': expected %s, got %s", self.of, key,
         option.type:gsub("|", " or "), errors.type_of(value))

@@ -95,7 +95,7 @@ function axis.new(o, values, most)
   for _, value in ipairs(ticks) do
     if self:holds(value) then self.ticks[#self.ticks + 1] = value end
   end
-  -- Enough digits to tell two ticks apart in a narrow range far from 0.
+  -- Enough digits to distinguish two ticks in a narrow range far from 0.
   local digits = 6
   if not o.log and not o.ticks then
     local largest = math.max(math.abs(low), math.abs(high))

@@ -35,7 +35,7 @@ local function leave(stack)
 end
 
 function measuring.begin()
-  if native.profile_is_on() then errors.raise("profile: a profile is being made already") end
+  if native.profile_is_on() then errors.raise("profile: a profile is already running") end
   numbers, known_moves = nil, nil
   native.profile_start()
   watch.enter, watch.leave = enter, leave

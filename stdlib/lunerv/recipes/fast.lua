@@ -1,6 +1,6 @@
 -- A sharp picture after minutes. Its ingredients: Muon on every matrix, including the head's and
 -- the encoder's; a learning rate that falls linearly; bits priced from early on, in one long stage,
--- instead of being reduced afterwards. The experiments behind the numbers are in
+-- instead of being reduced afterwards. The experiments for these numbers are in
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
 local geometry <const> = require "lunerv.models.geometry"
 local kinds <const> = require "lunerv.models.kinds"
@@ -48,7 +48,7 @@ local function options(kind, command)
   if command == "compress_file" or command == "rd_curve" then
     o.epochs, o.compress_epochs = 3, 57
   end
-  -- The price of a bit beside the boosted loss; other losses are smaller (compress/cem.lua).
+  -- The price of a bit relative to the boosted loss; other losses are smaller (compress/cem.lua).
   if kinds.by_name[kind] and kinds.by_name[kind].boosted then o.lambda = 0.5 end
   return o
 end

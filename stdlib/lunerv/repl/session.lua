@@ -58,11 +58,11 @@ end
 local function print_error(raised, thread)
   io.stdout:flush()
   local ok, description = pcall(tostring, bridge.error_of(raised))
-  local said = { ok and description or "an error without a message" }
+  local messages = { ok and description or "an error without a message" }
   local frames = thread and own_frames(debug.traceback(thread)) or {}
   -- The message already names the line.
-  if #frames > 1 then table.move(frames, 1, #frames, 2, said) end
-  native.stderr(table.concat(said, "\n") .. "\n")
+  if #frames > 1 then table.move(frames, 1, #frames, 2, messages) end
+  native.stderr(table.concat(messages, "\n") .. "\n")
 end
 
 local function show_all(results)
@@ -72,7 +72,7 @@ end
 
 local function gather(ok, ...) return ok, table.pack(...) end
 
--- Runs a chunk in its own coroutine, so that an interrupt leaves nothing half done behind.
+-- Runs a chunk in its own coroutine, so that an interrupt leaves nothing half done.
 local function run(chunk)
   local thread <close> = setmetatable({ coroutine.create(chunk) }, { __close = function(held)
     coroutine.close(held[1])

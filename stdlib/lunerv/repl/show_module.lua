@@ -32,7 +32,7 @@ end
 
 local function add(lines, left, right) lines[#lines + 1] = { left, right } end
 
-local function walk(value, name, indent, lines, open, seen)
+local function traverse(value, name, indent, lines, open, seen)
   local label = name .. class_of(value)
   if open[value] then return add(lines, indent .. label .. " (again: it holds itself)", "") end
   if seen[value] then return add(lines, indent .. label .. " (shared, counted above)", "") end
@@ -53,7 +53,7 @@ local function walk(value, name, indent, lines, open, seen)
       add(lines, ("%s  %s%s"):format(indent, inner, text.shape(field.shape)), kind)
     elseif module.is(field) then
       shown = shown + 1
-      walk(field, inner, indent .. "  ", lines, open, seen)
+      traverse(field, inner, indent .. "  ", lines, open, seen)
     end
   end
   open[value] = nil
@@ -62,7 +62,7 @@ end
 -- The lines of a module's tree, and the total.
 function module.lines(value, width)
   local entries, lines = {}, {}
-  walk(value, "", "", entries, {}, {})
+  traverse(value, "", "", entries, {}, {})
   local left, right = 0, 0
   for _, entry in ipairs(entries) do
     left = math.max(left, text.width(entry[1]))

@@ -55,7 +55,7 @@ function Frames:see(index, source, decoded)
     errors.reason(problem)))
 end
 
--- Says that a page does without what is at `path`.
+-- Warns that a page leaves out the file at `path`.
 function frames.left_out(path, problem)
   native.stderr(("warning: the page leaves out %s: %s\n"):format(native.printable(path),
     errors.reason(problem)))

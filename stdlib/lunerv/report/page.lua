@@ -1,4 +1,4 @@
--- The text of a page: what runs have in common first, then each by itself.
+-- The text of a page: first the parts that runs share, then each run.
 local errors <const> = require "lunerv.errors"
 local frames <const> = require "lunerv.report.frames"
 local html <const> = require "lunerv.report.html"
@@ -40,7 +40,7 @@ local function pictures_of(runs)
     local count = math.min(each, #run.frames, 3)
     for i = 1, count do
       local frame = run.frames[count == 1 and (#run.frames + 1) // 2 or i]
-      -- Frames that cannot be read are no reason to have no page.
+      -- Unreadable frames do not prevent a page.
       local ok, picture = errors.attempt(pictures.of, frame, picture_bytes / (shown * each))
       if not ok then
         frames.left_out(frame.decoded, picture)
@@ -272,7 +272,7 @@ function page.text(found, title)
     fill("<title>%s – lunerv</title>", title), "<style>", style, "</style></head><body>",
     '<header class="top"><p class="mark">lunerv report</p>',
   }
-  -- A single run needs no article of its own.
+  -- A single run needs no separate article.
   local alone = #found.runs == 1 and #found.batches == 0 and found.runs[1]
   if alone then
     run_part.heading(out, alone, title, 1)

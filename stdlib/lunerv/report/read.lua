@@ -1,5 +1,5 @@
--- What lies in the folders of runs, as plain data for a page. Nothing in them is trusted: what is
--- of another type than it ought to be is left out, and so is what cannot be read, which is said.
+-- The content of run folders, as plain data for a page. Nothing in them is trusted: values of the
+-- wrong type are left out, and so are unreadable files, with a warning.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local frames <const> = require "lunerv.report.frames"
@@ -7,7 +7,7 @@ local native <const> = require "lunerv.native"
 
 local read <const> = {}
 
--- How deep runs are looked for, and how many a page has room for.
+-- The depth of the search for runs, and the most runs on a page.
 local deepest <const>, most <const> = 3, 64
 read.most = most
 
@@ -24,7 +24,7 @@ local function names_in(folder)
   return list
 end
 
--- The table that a file of JSON holds; nil where there is none.
+-- The table in a JSON file; nil if there is none.
 local function json(path)
   if not native.exists(path) then return nil end
   local text, problem = native.read_file(path)
@@ -345,8 +345,8 @@ function read.all(paths)
       end
     end
     if #found.runs + #found.curves + #found.batches == before then
-      return nil, errors.new("data", ("report: '%s' is no run: expected a folder with run.json or "
-        .. "metrics.json, a .lnv file, or a folder of such"):format(path))
+      return nil, errors.new("data", ("report: '%s' is not a run: expected a folder with run.json "
+        .. "or metrics.json, a .lnv file, or a folder of such"):format(path))
     end
   end
   found.name = #paths == 1 and names[1] or nil

@@ -6,7 +6,7 @@ local words <const> = require "lunerv.report.words"
 local run_part <const> = {}
 
 local fill <const> = html.fill
--- The longest command, and the most modules and options, that are shown of a run.
+-- The longest command, and the most modules and options, that are shown for a run.
 local longest_command <const>, most_nodes <const>, most_options <const> = 4000, 1200, 120
 local deepest <const> = 24
 
@@ -65,7 +65,7 @@ local function frame(out, picture, height, width)
     .. 'aria-label="share of the picture that is source, frame %d"><span class="handle"></span>'
     .. '<span class="tag a">source</span><span class="tag b">decoded</span></div>', picture.index)
   out[#out + 1] = fill('<p class="note">Frame %d, %s dB%s<span class="map-note" hidden>. Error: '
-    .. 'black is none, white is %d levels or more</span></p></div>', picture.index,
+    .. 'black: 0, white: %d levels or more</span></p></div>', picture.index,
     ("%.2f"):format(picture.psnr), note, pictures.white_levels // 1 | 0)
 end
 
@@ -89,7 +89,7 @@ end
 
 -- Shares ------------------------------------------------------------------------------------
 
--- A card with a strip and a table of what makes up a whole: `rows` are { name, value }.
+-- A card with a strip and a table of the parts of a whole: `rows` are { name, value }.
 local function shares(out, title, rows, show, note)
   local total = 0
   for _, row in ipairs(rows) do total = total + row[2] end
@@ -188,7 +188,7 @@ local function modules(out, run)
   local left = { most_nodes }
   children(out, root, whole, 1, left)
   out[#out + 1] = "</div>"
-  if left[1] <= 0 then out[#out + 1] = '<p class="note">There are more; they are left out.</p>' end
+  if left[1] <= 0 then out[#out + 1] = '<p class="note">The rest is left out.</p>' end
   out[#out + 1] = "</div>"
 end
 

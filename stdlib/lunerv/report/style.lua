@@ -1,4 +1,4 @@
--- The style of a page: light or dark as the reader's system is set, down to 400 pixels wide.
+-- The style of a page: light or dark by the reader's system, down to 400 pixels wide.
 return [==[
 :root {
   color-scheme: light dark;

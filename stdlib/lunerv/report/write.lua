@@ -27,7 +27,7 @@ end
 
 -- Writes the page of a run that has just ended. If it cannot be written, a warning says so; the run
 -- does not fail.
-function write.beside(run, output)
+function write.next_to(run, output)
   local ok, page, problem = errors.attempt(write.page, { run }, { output = output })
   if ok and page then return page.path end
   native.stderr(("warning: the page %s could not be written: %s\n"):format(native.printable(output),

@@ -5,7 +5,7 @@
 --   evaluate  of lv.train, where a plain comparison will not do
 --   facts     what a resumed run must share with the one it continues
 --   written   how many frames are written: all of the source's, unless given
---   source    a file that was read besides the clip, which no video may replace
+--   source    another file that was read, which no video may replace
 --   panels    a function (frame, output) → images that stand side by side
 local Progress <const> = require "lunerv.progress"
 local compress <const> = require "lunerv.compress"
@@ -84,25 +84,25 @@ local function open(self, name, width)
   local writer = errors.must(video.writer(self.folder .. "/" .. name, {
     width = width, height = self.clip.height, fps = self.clip.fps, timestamps = self.timestamps,
   }))
-  return { writer = writer, known = #writer.warnings }
+  return { writer = writer, printed = #writer.warnings }
 end
 
 local function finish(opened)
   opened.writer:close()
-  video.tell(opened.writer, opened.known)
+  video.print_warnings(opened.writer, opened.printed)
 end
 
 local function write(self, frame, output)
-  local beside = native.cat(self.panels(frame, output), 4)
+  local row = native.cat(self.panels(frame, output), 4)
   if not self.reconstruction then
-    local width = beside:size(4)
+    local width = row:size(4)
     self.reconstruction = open(self, self.name, self.clip.width)
     -- H.264 halves the rows and columns of its colours.
     local even = self.clip.height % 2 == 0 and width % 2 == 0
     self.side_by_side = open(self, even and "side_by_side.mp4" or "side_by_side.mkv", width)
   end
   self.reconstruction.writer:write(output)
-  self.side_by_side.writer:write(beside)
+  self.side_by_side.writer:write(row)
 end
 
 --- Adds one frame and its reconstruction to the videos.
@@ -153,7 +153,7 @@ end
 ---@param clip lunerv.Clip  the clip that the videos show
 ---@param task table  what regression, inpainting or interpolation returned, or one like it
 ---@param o table  what lv.options.parse returned
----@param say fun(line: string)  told, line by line, what happens
+---@param say fun(line: string)  receives progress, line by line
 ---@return table  what lv.train returns
 function tasks.fit(clip, task, o, say)
   local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, task.clip)
@@ -193,7 +193,7 @@ function tasks.fit(clip, task, o, say)
   local run = train(training)
   if writes then videos:close() end
   say(("%d steps in %s: %s"):format(run.steps, Progress.duration(run.seconds), run.metrics))
-  if writes then pages.beside(o.out, o.out .. "/report.html") end
+  if writes then pages.next_to(o.out, o.out .. "/report.html") end
   return run
 end
 

@@ -39,7 +39,7 @@ plans.compression = {
   variants = { { "three_step", { method = "three_step" } }, { "cem", { method = "cem" } } },
 }
 
--- What lunerv adds to the paper's entropy minimisation: each addition alone beside the published
+-- What lunerv adds to the paper's entropy minimisation: each addition alone and the published
 -- method, and the default.
 local published <const> = {
   compress_optimiser = "adan", predict = false, families = "gaussian", channel = false, rdo = 0,
@@ -102,7 +102,7 @@ for _, kind in ipairs(kinds.list) do
 end
 
 plans.sine_in_nerv = {
-  about = "SINE in place of GELU in NeRV", kind = "nerv",
+  about = "SINE instead of GELU in NeRV", kind = "nerv",
   variants = { { "gelu", { act = "gelu" } }, { "sine", { act = "sin" } } },
 }
 

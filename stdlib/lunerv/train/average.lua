@@ -4,8 +4,8 @@ local native <const> = require "lunerv.native"
 local Average <const> = {}
 Average.__index = Average
 
--- Begins with the weights as they are. Parameters that a model sets by itself have no mean: it says
--- so by is_averaged(name).
+-- Starts with the present weights. Parameters that a model sets by itself have no mean: see
+-- is_averaged(name).
 function Average.new(model, decay)
   local self = setmetatable({ decay = decay, count = 0, list = {} }, Average)
   for name, tensor in model:named_parameters() do
@@ -16,8 +16,8 @@ function Average.new(model, decay)
   return self
 end
 
--- Takes in the weights after a step. The first means are short ones: in those of a few steps the
--- random numbers that the weights began with would be most of it.
+-- Adds the weights after a step. The first means are short: otherwise they would consist mostly of
+-- the initial random numbers.
 function Average:update()
   self.count = self.count + 1
   local keep = math.min(self.decay, (1 + self.count) / (10 + self.count))
@@ -28,7 +28,7 @@ function Average:update()
   end)
 end
 
-local function put_back(self)
+local function restore(self)
   local own = self.own
   if not own then return end
   native.no_grad(function()
@@ -37,24 +37,24 @@ local function put_back(self)
   self.own = nil
 end
 
--- The model has the means for weights until the returned value, a to-be-closed variable, is gone.
-function Average:wear()
+-- Replaces the model's weights by the means until the returned to-be-closed variable is closed.
+function Average:apply()
   local own = {}
   for i, entry in ipairs(self.list) do own[i] = entry.weight:detach():clone() end
   self.own = own
-  self:settle()
-  return setmetatable({}, { __close = function() put_back(self) end })
+  self:store()
+  return setmetatable({}, { __close = function() restore(self) end })
 end
 
--- The model's weights are the means from now on.
-function Average:settle()
+-- Replaces the model's weights by the means permanently.
+function Average:store()
   native.no_grad(function()
     for _, entry in ipairs(self.list) do entry.weight:copy_(entry.mean) end
   end)
 end
 
--- The model has its own weights again, whatever interrupted `wear`.
-Average.take_off = put_back
+-- Restores the model's own weights after an interrupted `apply`.
+Average.restore = restore
 
 -- { name, tensor } each, for a checkpoint.
 function Average:tensors()
@@ -63,7 +63,7 @@ function Average:tensors()
   return list
 end
 
--- Takes up the means, by name without "ema/".
+-- Loads the means, by name without "ema/".
 function Average:load(means)
   native.no_grad(function()
     for _, entry in ipairs(self.list) do entry.mean:copy_(means[entry.name]) end

@@ -1,12 +1,12 @@
--- What a model is shown at once: a frame, or several, whole or with a window each.
+-- The model's input in one call: a frame, or several, each whole or with a window.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 
 local batch <const> = {}
 
--- A random window { y, x, height, width } of a frame; y and x count from 1. One of a frame that is
--- another rank's is drawn all the same.
+-- A random window { y, x, height, width } of a frame; y and x count from 1. It is drawn even for a
+-- frame of another rank.
 local function window_of(frame, patch)
   local place = native.rand(2):tolist()
   if not frame.image then return nil end
@@ -34,7 +34,7 @@ function batch.windows(frames, patch)
   return list
 end
 
--- What the output for `frame` is compared with, and the mask that both get; nil for none.
+-- The target for the output of `frame`, and the mask for both; nil for none.
 local function target(frame)
   local image, mask, window = frame.image, frame.mask, frame.window
   if not window then return image, mask end
@@ -54,8 +54,8 @@ local function join(list)
   return native.cat(list, 1)
 end
 
--- Frames `first` to `last` of the list as one, what the output is compared with, and the mask or
--- nil. Of several, the images are joined, and `t`, `index` and `window` are lists.
+-- Frames `first` to `last` of the list as one, their target, and the mask or nil. Several images
+-- are concatenated, and `t`, `index` and `window` are lists.
 function batch.of(frames, first, last)
   if first == last then return frames[first], target(frames[first]) end
   local all = { t = {}, index = {}, frames = {} }
@@ -79,8 +79,8 @@ function batch.of(frames, first, last)
   return all, all.window and join(targets) or all.image, mask
 end
 
--- Raises unless `output` is of the shape that it is compared with: one that stretches to it would
--- be learned in silence.
+-- Raises unless `output` has the target's shape: one that broadcasts to it would be trained
+-- silently.
 function batch.check(output, image, model)
   local got, expected = output.shape, image.shape
   for d, size in ipairs(expected) do

@@ -1,14 +1,14 @@
--- The best evaluation of a training: its weights, and how many evaluations it is ago.
+-- The best evaluation of a training: its weights, and the number of evaluations since.
 --
--- `self.best` is replaced, never changed: the state of the last complete step may hold an older
+-- `self.best` is replaced, never changed: the state of the last complete step may refer to an older
 -- one.
 local errors <const> = require "lunerv.errors"
-local kept <const> = require "lunerv.nn.kept"
+local buffers <const> = require "lunerv.nn.buffers"
 local native <const> = require "lunerv.native"
 
 local best <const> = {}
 
--- A file beside the checkpoints, with the names of the model's own tensors.
+-- A file next to the checkpoints, with the names of the model's own tensors.
 local function path_of(self) return self.out .. "/best.safetensors" end
 
 function best.write(self)
@@ -21,33 +21,33 @@ function best.write(self)
   errors.must(ok, problem, "the best weights could not be written")
 end
 
--- Forgets the file of an earlier run.
+-- Removes the file of an earlier run.
 function best.clear(self)
   if native.exists(path_of(self)) then native.remove(path_of(self)) end
 end
 
--- The tensors of the model as it was judged.
+-- The tensors of the model as evaluated.
 local function copies(self)
   local list = {}
-  local _ <close> = self.average and self.average:wear() or nil
+  local _ <close> = self.average and self.average:apply() or nil
   for i, entry in ipairs(self.model:state_dict()) do
     list[i] = { entry[1], entry[2]:detach():clone() }
   end
   return list
 end
 
--- Whether the weights after this step have been looked at.
+-- Whether the weights after this step were evaluated.
 function best.has_seen(self) return self.best ~= nil and self.best.seen == self.step end
 
--- Looks at the result of an evaluation. Training has finished where patience ends.
+-- Records an evaluation. Training ends when patience ends.
 function best.consider(self, epoch, result)
   local o, known = self.o, self.best
   if not (o.keep_best or o.patience) then return end
   local psnr = result.psnr
   if type(psnr) ~= "number" then
-    errors.raise("train: evaluate: expected a psnr to tell the best by, got %s", type(psnr))
+    errors.raise("train: evaluate: expected a psnr to find the best by, got %s", type(psnr))
   end
-  -- No number is worse than any.
+  -- NaN is worse than any number.
   if psnr == psnr and (not known or not known.psnr or psnr > known.psnr) then
     self.best = { psnr = psnr, epoch = epoch, step = self.step, since = 0, seen = self.step,
       tensors = o.keep_best and copies(self) or nil }
@@ -60,13 +60,13 @@ function best.consider(self, epoch, result)
   if o.patience and self.best.since >= o.patience then self.finished = true end
 end
 
--- The model's weights are the best from now on.
-function best.settle(self)
+-- Restores the best weights.
+function best.restore(self)
   local found = self.best
   if self.o.keep_best and found and found.tensors then
     local by_name = {}
     for _, entry in ipairs(found.tensors) do by_name[entry[1]] = entry[2] end
-    kept.take_up(self.model, by_name)
+    buffers.restore(self.model, by_name)
     self.model:load_state_dict(found.tensors)
     best.write(self)
   end
@@ -86,11 +86,11 @@ function best.tensors(found)
   return list
 end
 
--- Takes up what they gave; tensors by name, without "best/".
+-- Restores both; tensors by name, without "best/".
 function best.load(self, state, tensors)
   local found, list, places = {}, {}, {}
   for name, value in pairs(state) do found[name] = math.tointeger(value) or value end
-  -- As the run that is continued had them, so that the file comes out the same.
+  -- In the order of the resumed run, so that the file is the same.
   for i, entry in ipairs(self.model:state_dict()) do places[entry[1]] = i end
   for name, tensor in pairs(tensors) do list[#list + 1] = { name, tensor } end
   table.sort(list, function(a, b)

@@ -1,4 +1,4 @@
--- Who is told what happens in a training: the functions among its options, then the objects of its
+-- The callbacks of a training: the functions among its options, then the objects of its
 -- list `callbacks`, in order.
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
@@ -8,7 +8,7 @@ Callbacks.__index = Callbacks
 
 local events <const> = { "on_start", "on_step", "on_epoch", "on_frame", "on_end" }
 
--- Methods, those of a class too. A name that begins like one of them and is none is a mistake.
+-- Methods, also those of a class. A name that starts like one of them but is none is a mistake.
 local function listen(self, object, number)
   if type(object) ~= "table" then
     errors.raise("train: callbacks: expected objects, got %s at %d", type(object), number)
@@ -37,7 +37,7 @@ local function listen(self, object, number)
   end
 end
 
--- Those of the options `o` of a training.
+-- The callbacks of a training's options `o`.
 function Callbacks.of(o)
   local self = setmetatable({}, Callbacks)
   for _, event in ipairs { "on_step", "on_epoch", "on_frame" } do
@@ -60,8 +60,8 @@ function Callbacks:add(event, listener)
   table.insert(self[event], listener)
 end
 
--- Tells all who want to know. Whether to go on: false where one of them returned false.
-function Callbacks:tell(event, ...)
+-- Calls all callbacks of an event. Returns false if one of them did, which stops the training.
+function Callbacks:notify(event, ...)
   local go_on = true
   for _, listener in ipairs(self[event] or {}) do
     if listener(...) == false then go_on = false end

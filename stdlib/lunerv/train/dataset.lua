@@ -1,10 +1,10 @@
--- Frames that come from a function: it begins a pass and returns an iterator, as
+-- Frames from a function, which begins a pass and returns an iterator:
 --
 --   function(pass)
 --     return coroutine.wrap(function() … coroutine.yield { image = …, t = …, index = … } … end)
 --   end
 --
--- A table that can be called likewise may have `height`, `width` and a length.
+-- A callable table may also have `height`, `width` and a length.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -15,10 +15,10 @@ local Dataset <const> = {}
 Dataset.__index = Dataset
 Dataset.__name = "dataset"
 
--- 0 where it is not known.
+-- 0 if unknown.
 function Dataset:__len() return self.count end
 
--- What the iterator gave, as models are trained on it.
+-- Checks a frame of the iterator, in the form for training.
 local function checked(self, frame, number)
   if type(frame) ~= "table" or not native.is_tensor(frame.image) then
     errors.raise("train: clip: expected frames { image, t, index } from the iterator, got %s",
@@ -36,8 +36,8 @@ local function checked(self, frame, number)
   return frame
 end
 
--- A pass draws the same random numbers whenever it is made, and none of the training's: that is how
--- a resumed run comes to the frame at which it was stopped.
+-- A pass draws the same random numbers whenever it is repeated, and none of the training's: so a
+-- resumed run finds the frame at which it stopped.
 local function own_numbers(seed, pass)
   local state = { seed = (seed * 0x9E3779B97F4A7C15 + pass) & math.maxinteger, counter = 0 }
   return function(f)
@@ -51,7 +51,7 @@ local function own_numbers(seed, pass)
   end
 end
 
--- An iterator of the frames of pass `pass`, 0 for an evaluation.
+-- An iterator over the frames of pass `pass`, 0 for an evaluation.
 function Dataset:__call(pass)
   pass = pass or 0
   local drawing <const> = own_numbers(self.seed, pass)
@@ -69,8 +69,7 @@ function Dataset:__call(pass)
   end
 end
 
--- `clip` as it is or, where it is a function or is called like one, a dataset: its `seed` is that
--- of the training.
+-- `clip` itself or, for a function or a callable table, a dataset with the training's `seed`.
 function datasets.of(clip)
   local meta = type(clip) == "table" and getmetatable(clip)
   local is_called = type(clip) == "function"

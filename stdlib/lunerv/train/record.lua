@@ -1,19 +1,19 @@
--- OUT/run.json: what a training is and how it goes, while it goes, for the page of lv.report. It is
--- written beside every checkpoint and now and then between them, so that a run that was killed has
--- one as well.
+-- OUT/run.json: the description and progress of a training, for the page of lv.report. It is
+-- written with every checkpoint and sometimes between them, so that a killed run has
+-- one too.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local tree <const> = require "lunerv.report.tree"
 
 local record <const> = { schema = 1 }
 
--- Seconds between two writes, and the most epochs that are kept: beyond, every other one is. Writes
--- take no more than one part in 200 of a run's time.
+-- Seconds between two writes, and the most epochs that are stored: beyond that, every other one is.
+-- Writes take at most one part in 200 of a run's time.
 local every <const>, share <const>, most <const> = 5, 200, 4096
 
 local function path_of(self) return self.out .. "/run.json" end
 
--- The text or number `value`; nil for what is neither. Clips may be objects of a user's own.
+-- The text or number `value`; nil for other types. Clips may be a user's own objects.
 local function plain(value)
   local kind = type(value)
   return (kind == "string" or kind == "number") and value or nil
@@ -32,7 +32,7 @@ local function read(self)
   return ok and type(found) == "table" and found.schema == record.schema and found or {}
 end
 
--- Begins the record of a run, or goes on with that of the run which is continued.
+-- Begins the record of a run, or continues that of the resumed run.
 function record.start(self, command)
   local ok, parts = errors.attempt(tree.of, self.model)
   local epochs = {}
@@ -50,7 +50,7 @@ function record.start(self, command)
   record.write(self)
 end
 
--- Adds the epoch that is over, once: an epoch's end is lived twice when a run stops there.
+-- Adds the finished epoch, once: a run that stops at the end of an epoch repeats that end.
 function record.epoch(self, e)
   if not self.recorded then return end
   local kept, list = {}, self.recorded.epochs
@@ -67,7 +67,7 @@ function record.epoch(self, e)
   if native.time() >= self.record_due then record.write(self) end
 end
 
--- Writes the record. That it cannot be written is said once; the run goes on.
+-- Writes the record. A failure is reported once; the run continues.
 function record.write(self)
   if not self.recorded or self.record_failed then return end
   self.recorded.step, self.recorded.seconds = self.step, self.seconds
@@ -81,7 +81,7 @@ function record.write(self)
     errors.reason(problem)))
 end
 
--- Writes the record of a run that is over.
+-- Writes the record of a finished run.
 function record.finish(self)
   if not self.recorded then return end
   self.recorded.finished = true

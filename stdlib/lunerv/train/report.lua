@@ -1,4 +1,4 @@
--- What a training tells: callbacks, progress, events, evaluations and metrics.json.
+-- The reports of a training: callbacks, progress, events, evaluations and metrics.json.
 local Progress <const> = require "lunerv.progress"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
@@ -13,7 +13,7 @@ local function log_scalars(self, prefix, scalars)
   for name, value in pairs(scalars) do self.events:scalar(prefix .. name, value, self.step) end
 end
 
--- What callbacks are told before the first step.
+-- What callbacks get before the first step.
 function report.beginning(self)
   return { model = self.model, clip = self.clip, out = self.out, optimiser = self.optimiser,
     step = self.step, steps = self.steps, epoch = self.source:epoch(), lr = self.o.lr }
@@ -21,7 +21,7 @@ end
 
 local names <const> = { "psnr", "psnr_8bit", "ms_ssim" }
 
--- The means over all frames, of which each rank judges its part; nil for a model that draws random
+-- The means over all frames, of which each rank evaluates its part; nil for a model that draws random
 -- numbers there, whose frames depend on those before them. The numbers are added in the order of
 -- the frames, as one process adds them.
 local function evaluate_together(self)
@@ -50,7 +50,7 @@ local function evaluate_together(self)
   return nil
 end
 
--- What judges the clip's frames: on_frame is told of those that `seen` lists, or of all.
+-- Evaluates the clip. on_frame receives the frames that `seen` lists, or all.
 local function evaluate(self, on_frame, seen)
   local clip = self.clip
   local is_clip = type(clip) ~= "function" and not (type(clip) == "table" and clip.is_dataset)
@@ -63,10 +63,10 @@ local function evaluate(self, on_frame, seen)
   return result
 end
 
--- Judges the weights that the run would end with now. on_frame is told of the frames that `seen`
--- lists, if not of more.
+-- Evaluates the weights with which the run would end now. on_frame receives at least the frames that
+-- `seen` lists.
 function report.evaluate(self, on_frame, seen)
-  local _ <close> = self.average and self.average:wear() or nil
+  local _ <close> = self.average and self.average:apply() or nil
   local result
   if self.o.evaluate then
     result = self.o.evaluate(self.model, self.clip, on_frame)
@@ -81,12 +81,12 @@ function report.evaluate(self, on_frame, seen)
   return result
 end
 
--- Tells everyone who asked about the last step, once.
+-- Reports the last step to its callbacks, once.
 function report.step(self)
   if not self.unreported then return end
   local number, mse = table.unpack(self.unreported)
   local o, took, decibels = self.o, self.took, metrics.decibels(mse)
-  -- The first step of a run pays for memory and plans.
+  -- The first step of a run includes allocation and planning.
   self.run_steps = (self.run_steps or 0) + 1
   if self.run_steps > 1 then
     self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
@@ -95,7 +95,7 @@ function report.step(self)
   self.unreported = nil
   local epoch = self.source:epoch()
   if self.callbacks.on_step then
-    local go_on = self.callbacks:tell("on_step", {
+    local go_on = self.callbacks:notify("on_step", {
       step = self.step, steps = self.steps, epoch = epoch, loss = number,
       psnr = decibels, seconds = took, seconds_per_step = self.per_step,
     })
@@ -111,8 +111,8 @@ function report.step(self)
   end
 end
 
--- Adds an evaluation to the history, once: an epoch's end is lived twice when a run stops there.
--- The weights may be the best so far.
+-- Adds an evaluation to the history, once: a run that stops at the end of an epoch repeats that
+-- end. The weights may be the best so far.
 function report.evaluation(self, epoch, result)
   local history = {}
   for i, entry in ipairs(self.history) do
@@ -123,7 +123,7 @@ function report.evaluation(self, epoch, result)
   if not best.has_seen(self) then best.consider(self, epoch, result) end
 end
 
--- Reports the epoch that is over; training has finished when `on_epoch` returns false.
+-- Reports the finished epoch; training ends if `on_epoch` returns false.
 function report.epoch(self)
   local o, sums = self.o, self.epoch_sums
   local e = {
@@ -131,7 +131,7 @@ function report.epoch(self)
     psnr = metrics.decibels(sums.mse / math.max(sums.count, 1)), lr = self.optimiser.lr,
     seconds = self.seconds,
   }
-  -- The last weights are judged anyhow, but where an earlier state may be better.
+  -- The last weights are evaluated anyway, except if an earlier state may be better.
   local goes_on = self.step < self.steps or o.keep_best
   if o.eval_every > 0 and e.epoch % o.eval_every == 0 and goes_on then
     e.evaluation = report.evaluate(self)
@@ -140,11 +140,11 @@ function report.epoch(self)
   end
   if self.events then self.events:flush() end
   record.epoch(self, e)
-  if not self.callbacks:tell("on_epoch", e) then self.finished = true end
+  if not self.callbacks:notify("on_epoch", e) then self.finished = true end
   self.epoch_over = false
 end
 
--- The command that a run was started by.
+-- The command that started a run.
 function report.command(o)
   if o.command then return o.command end
   local words = table.pack(table.unpack(arg or {}, 0))

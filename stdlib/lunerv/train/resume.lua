@@ -1,9 +1,9 @@
--- What a training goes on from: its state between two steps, in memory and in checkpoints.
+-- The state that a training resumes from: between two steps, in memory and in checkpoints.
 local best <const> = require "lunerv.train.best"
 local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
-local kept <const> = require "lunerv.nn.kept"
+local buffers <const> = require "lunerv.nn.buffers"
 local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
@@ -28,18 +28,17 @@ local function schedule_text(given)
   return type(given) == "table" and given.state and given:state() or "custom"
 end
 
--- What came later than the first checkpoints: those say nothing of it, and nothing where it is as
--- it was then.
+-- Facts that older checkpoints lack, with the values that they imply. These values are not stored.
 local function later_options(facts, o)
   facts.steps, facts.ema, facts.patience, facts.patch = o.steps, o.ema, o.patience, o.patch
   if o.batch > 1 then facts.batch = o.batch end
   if o.accumulate > 1 then facts.accumulate = o.accumulate end
   facts.keep_best = o.keep_best or nil
-  -- Which evaluations there are to choose from.
+  -- Which evaluations the best one is chosen from.
   if o.keep_best or o.patience then facts.eval_every = o.eval_every end
 end
 
--- What a run must have in common with the one it continues, as plain data.
+-- The facts that a run must share with the one it continues, as plain data.
 function resume.identity(o)
   local facts = {
     epochs = o.epochs, lr = o.lr, warmup = o.warmup, seed = o.seed,
@@ -52,13 +51,13 @@ function resume.identity(o)
   later_options(facts, o)
   for name, value in pairs(o.facts or {}) do facts[name] = value end
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
-  -- Checkpoints from before there was another say nothing of it.
+  -- Older checkpoints, from before there was a choice, lack it.
   if facts.head_scale == 1 then facts.head_scale = nil end
   if o.order ~= "shuffled" then facts.order = o.order end
   return facts
 end
 
--- What is true between two steps, apart from tensors: with them, all that a checkpoint holds.
+-- The state between two steps, apart from tensors: both together make a checkpoint.
 function resume.mark(self)
   local sums, rate = self.epoch_sums, self.rate
   local epoch, position, order = self.source:state()
@@ -72,10 +71,10 @@ function resume.mark(self)
     ema_count = self.average and self.average.count or nil, best = best.state(self.best),
   }
   self.best_marked = self.best
-  if self.out then self.kept = kept.snapshot(self.model) end
+  if self.out then self.buffers = buffers.snapshot(self.model) end
 end
 
--- JSON numbers need not hold 64 bits, text does.
+-- JSON numbers need not hold 64 bits; text does.
 local function rng_text(state)
   local text = {}
   for name, value in pairs(state) do text[name] = tostring(value) end
@@ -91,7 +90,7 @@ end
 -- All tensors of the run by name, and the numbers of the optimiser's state.
 local function tensors_of(self)
   local tensors, numbers, names = {}, {}, {}
-  for _, entry in ipairs(kept.state(self.model, self.kept)) do
+  for _, entry in ipairs(buffers.state(self.model, self.buffers)) do
     tensors[#tensors + 1] = { "model/" .. entry[1], entry[2] }
   end
   local state = self.optimiser:state()
@@ -130,7 +129,7 @@ function resume.fail_numerically(self, what)
     or "there is no checkpoint (`out` names a folder for them)")
 end
 
--- Writes the state as of the last mark: all ranks together, of which the first writes.
+-- Writes the state of the last mark: all ranks together, of which the first writes.
 function resume.save(self)
   if not self.team.has_out then return end
   if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
@@ -150,7 +149,7 @@ function resume.save(self)
   self.saved, self.saved_at = self.state, native.time()
 end
 
--- Takes up the state of a checkpoint.
+-- Restores the state of a checkpoint.
 function resume.restore(self, found)
   local state = found.state
   checkpoint.compare("train", found.path, state.options, self.identity)
@@ -163,9 +162,9 @@ function resume.restore(self, found)
   for name, number in pairs(state.optimiser) do
     optimiser[name] = math.tointeger(number) or number
   end
-  kept.take_up(self.model, model)
+  buffers.restore(self.model, model)
   self.model:load_state_dict(model)
-  -- Files hold weights as changes of these; the model at hand may have been built of other numbers.
+  -- Files store weights as differences from these; the new model may have other random numbers.
   local own = {}
   for name, tensor in self.model:named_parameters() do own[name] = tensor end
   parameter.take_origins(own, state.origins or {})
@@ -189,25 +188,25 @@ function resume.restore(self, found)
   self.checkpoint, self.saved = found.path, self.state
 end
 
--- Whether a checkpoint is to be written now.
+-- Whether a checkpoint is due.
 function resume.is_due(self)
   local every = self.o.checkpoint_steps
   return every > 0 and self.step % every == 0 and self.saved.step ~= self.step
     or native.time() - self.saved_at >= self.o.checkpoint_every
 end
 
--- Whatever ends the loop early (Ctrl-C, an error in a callback), what was true after the last
--- complete step is on disk; only a run that diverged keeps the checkpoint it has. What could not
--- be saved a moment ago is not tried again, and before the first step only Ctrl-C leaves one.
+-- Whatever ends the loop early (Ctrl-C, an error in a callback), the state after the last complete
+-- step is saved; only a diverged run keeps its present checkpoint. A checkpoint that has just
+-- failed is not tried again, and before the first step only Ctrl-C saves one.
 function resume.rescue(self)
   self.progress:clear()
-  -- What was interrupted may have been an evaluation.
-  if self.average then self.average:take_off() end
+  -- An evaluation may have been interrupted.
+  if self.average then self.average:restore() end
   -- Ctrl-C may have come between a step and its report.
   if bridge.interrupted() then pcall(report.step, self) end
   if self.diverged or self.updating or self.saved == self.state then return end
   if (self.saving or self.step == 0) and not bridge.interrupted() then return end
-  -- What only this rank knows of, the others do not save for.
+  -- The other ranks save nothing for a problem that only this rank knows.
   if self.team.size > 1 and (native.ranks_broken() or not self.team.agreed) then return end
   local ok, message = pcall(resume.save, self)
   if not ok then

@@ -1,4 +1,4 @@
--- The options of lv.train: what it takes, checked and completed.
+-- The options of lv.train, checked and completed.
 local datasets <const> = require "lunerv.train.dataset"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -50,14 +50,14 @@ local extras <const> = {
 
 local takes <const> = options.describe("train", options.train_names(), extras)
 
--- Structural similarity needs as many pixels either way.
+-- Structural similarity needs at least this many pixels in each direction.
 local smallest_side <const> = 5
 
 local function is_whole(value, least)
   return math.type(value) == "integer" and value >= least
 end
 
--- Whether `value` can be called as a schedule is: a function, or one of lv.schedule.
+-- Whether `value` is callable as a schedule: a function, or one of lv.schedule.
 local function is_callable(value)
   return type(value) == "function"
     or type(value) == "table" and (getmetatable(value) or {}).__call ~= nil
@@ -67,7 +67,7 @@ local function is_object(optimiser)
   return type(optimiser) == "userdata" or type(optimiser) == "table"
 end
 
--- An optimiser of one's own does what those of lv.optim do.
+-- A custom optimiser has the methods of those of lv.optim.
 local function check_optimiser(optimiser)
   for _, name in ipairs { "step", "zero_grad", "state", "load_state" } do
     if type(optimiser) == "table" and type(optimiser[name]) ~= "function" then
@@ -88,9 +88,9 @@ local function check_subjects(o)
   if type(o.clip) == "string" then
     errors.raise("train: clip: expected a clip, got a string: open it with lv.video.open")
   end
-  local is_like_one = type(o.clip) == "table" or type(o.clip) == "function"
+  local is_clip_like = type(o.clip) == "table" or type(o.clip) == "function"
     or type(o.clip) == "userdata" and not native.is_tensor(o.clip)
-  if not is_like_one then
+  if not is_clip_like then
     errors.raise("train: clip: expected a clip, or a function that begins a pass, got %s",
       errors.type_of(o.clip))
   end
@@ -122,13 +122,13 @@ local function check(o)
   if is_object(o.optimiser) then check_optimiser(o.optimiser) end
 end
 
--- A rate that an object brings along, where none was asked for.
+-- The rate of an object, if none was given.
 local function rate_of(o)
   if is_object(o.optimiser) then return o.optimiser.lr end
   return type(o.schedule) == "table" and o.schedule.lr or nil
 end
 
--- Completes the options of the catalogue: by the recipe, the model's own, the kind's.
+-- Completes the options of the catalogue: from the recipe, the model, the kind.
 local function complete(o)
   if o.recipe ~= nil then options.check("recipe", o.recipe, "train") end
   local recipe = recipes.options(o.recipe, o.model.kind)
@@ -148,7 +148,7 @@ local function complete(o)
   end
 end
 
---- The options of a training, checked and completed; its clip as train/source.lua takes it.
+--- The options of a training, checked and completed; its clip in the form of train/source.lua.
 function settings.of(given)
   local o = options(given, {}, takes.known, "train")
   check(o)
@@ -168,13 +168,13 @@ function settings.of(given)
   if o.epochs and #o.clip == 0 then
     errors.raise "train: clip: expected `steps`, since its number of frames is not known"
   end
-  -- The best of evaluations cannot be told without any.
+  -- Without evaluations there is no best one.
   if (o.keep_best or o.patience) and o.eval_every == 0 then o.eval_every = 1 end
   return o
 end
 
--- The parameters that an optimiser object updates, each of them one of the model's: what else it
--- updated would be in no checkpoint. nil where it does not say.
+-- The parameters that an optimiser object updates, all of which must be the model's: others would
+-- be missing from checkpoints. nil if it does not say.
 function settings.parameters(optimiser, model)
   local groups, known, list = optim.groups(optimiser), {}, {}
   if not groups then return nil end

@@ -1,7 +1,7 @@
 -- Where the frames of a training come from, pass after pass: a clip, or a dataset (dataset.lua).
 --
---   source:upcoming(n)  how many frames the next step has, n at most: a pass ends with its last
---   source:take(n, first, last)  so many frames; of a clip, those outside first … last are { } only
+--   source:upcoming(n)  the frames of the next step, at most n: a pass ends with its last
+--   source:take(n, first, last)  n frames; of a clip, those outside first … last are { } only
 --   source:is_over()    whether that was the pass's last frame
 --   source:state(), source:load(state)    epoch, position and order, plain data
 local errors <const> = require "lunerv.errors"
@@ -50,14 +50,14 @@ end
 local OfDataset <const> = {}
 OfDataset.__index = OfDataset
 
--- Begins pass `epoch` and goes past its first `position` frames. One frame is always known ahead:
--- that there is none tells that the pass is over.
+-- Begins pass `epoch` and skips its first `position` frames. One frame is always read ahead: the
+-- lack of one ends the pass.
 local function begin(self, epoch, position)
   local next_frame = self.clip(epoch)
   for i = 1, position do
     if next_frame() == nil then
-      errors.data("train: clip: pass %d ended after %d frames, expected %d at least: it is another "
-        .. "one than that of the run which is resumed", epoch, i - 1, position)
+      errors.data("train: clip: pass %d ended after %d frames, expected %d at least: it differs "
+        .. "from that of the resumed run", epoch, i - 1, position)
     end
   end
   self.next_frame, self.ahead = next_frame, next_frame()
@@ -100,7 +100,7 @@ function OfDataset:load(epoch, position) self.passed, self.at = epoch, position 
 
 local source <const> = {}
 
--- The frames that the options of a training ask for.
+-- The frames for the options of a training.
 function source.of(o)
   if o.clip.is_dataset then
     o.clip.seed = o.seed

@@ -7,8 +7,8 @@ local native <const> = require "lunerv.native"
 local resume <const> = require "lunerv.train.resume"
 local Team <const> = require "lunerv.train.team"
 
--- Changes the parameters, and everything that says so; in a step that goes back (`mse` is nil) only
--- the latter. `count` frames were looked at.
+-- Updates the parameters, and all counters; in a step that returns to a snapshot (`mse` is nil)
+-- only the latter. `count` frames were used.
 local function update(self, count, number, mse)
   self.updating = true
   local source, sums = self.source, self.epoch_sums
@@ -51,7 +51,7 @@ local function rate_of(self)
   return rate
 end
 
--- The loss of a frame or a batch; its number, that without a penalty, and the output.
+-- The loss of a frame or a batch: the tensor, its number, that without a penalty, and the output.
 local function forward(self, frame, image, mask, share)
   local output = metrics.reconstruct(self.model, frame)
   if not native.is_tensor(output) then
@@ -68,9 +68,9 @@ local function forward(self, frame, image, mask, share)
   return value, penalty and value:item() or distortion, distortion, output
 end
 
--- Sets the learning rate; whether there is to be an update.
+-- Sets the learning rate; returns whether there is an update.
 local function judge(self, count, number, distortion)
-  -- A penalty may rise on purpose: what tells of a divergence is the distortion.
+  -- A penalty may rise on purpose: only the distortion shows a divergence.
   local guard, finite = self.guard, number - number == 0
   local verdict = guard and guard:judge(finite and distortion or number)
     or finite and "good" or "lost"
@@ -81,14 +81,14 @@ local function judge(self, count, number, distortion)
     resume.fail_numerically(self, "the loss became " .. errors.show(number))
   end
   self.progress:clear()
-  native.stderr(("note: the loss rose to %.4g at step %d; going back to a good state, at half "
+  native.stderr(("note: the loss rose to %.4g at step %d; returning to a good state, at half "
     .. "the learning rate\n"):format(number, self.step + 1))
   bridge.shield(update, self, count, number)
   return false
 end
 
--- A step of one frame, or of one joint batch, in this process alone. What diverges is not walked
--- back: its gradients are of no use.
+-- A step of one frame, or of one joint batch, in this process alone. A diverged loss is not
+-- propagated back: its gradients are useless.
 local function simple(self, frames, share)
   local count = #frames
   local frame, image, mask = batch.of(frames, 1, count)
@@ -121,7 +121,7 @@ local function learn(self, frames, units, first, last, together, share)
   return numbers
 end
 
--- Scales the gradients down, which several ranks have a part of each.
+-- Clips the gradients, which are spread over several ranks.
 local function clip_gradients(self, team)
   local limit = self.o.clip_grad
   if not limit then return end
@@ -142,14 +142,14 @@ local function clip_gradients(self, team)
   native.scale_gradients(self.parameters, total, limit)
 end
 
--- A step of several units, over all ranks. Its gradients are added in an order that depends on the
--- number of units alone: the result does not depend on who computed which.
+-- A step of several units, over all ranks. The order in which gradients are added depends only on
+-- the number of units: the result does not depend on which rank computed which.
 local function shared(self, frames, units, first, last, together, share)
   local team, count = self.team, #frames
   local base = native.rng_state()
   local list = team:agree(function()
     local numbers = learn(self, frames, units, first, last, together, share)
-    -- One unit alone draws as a process of its own does, and the others follow.
+    -- A single unit draws as a single process does, and the others follow.
     if units == 1 and team.size > 1 then
       local state = native.rng_state()
       numbers[#numbers + 1] = state.counter - base.counter
@@ -158,7 +158,7 @@ local function shared(self, frames, units, first, last, together, share)
   end, "step")
   if units > 1 then
     native.set_rng_state(base)
-    native.rand(1) -- the next step draws others
+    native.rand(1) -- the next step draws other numbers
   elseif team.size > 1 then
     native.set_rng_state { seed = base.seed, counter = base.counter + (list[4] // 1 | 0) }
   end
@@ -177,7 +177,7 @@ local function shared(self, frames, units, first, last, together, share)
   end)
 end
 
--- The frames of a step. Its gradient is that of the mean over all.
+-- The frames of a step. The gradient is that of the mean over all.
 return function(self)
   self.began = native.time()
   local o, source, team = self.o, self.source, self.team

@@ -3,8 +3,8 @@
 
 struct lua_State;
 
-/// Counts the lines of the library that a Lua state runs, where libFuzzer looks for counters of its
-/// user's. Its main thread alone is watched, and has no other hook then.
+/// Counts the lines of the library that a Lua state runs, as libFuzzer's user counters. Only its
+/// main thread is watched, and it has no other hook then.
 void lunerv_fuzz_watch(struct lua_State *state);
 
 #endif

@@ -1,34 +1,34 @@
 import Support
 
-// Walking the tape: the entries below some results are visited from the last to the first, each
-// with its whole gradient.
+// Traversal of the tape: the entries below some results are visited from last to first, each with
+// its whole gradient.
 
 extension Tape {
-  /// What a walk starts from, and with which gradient.
+  /// The roots of a traversal, with their gradients.
   typealias Root = (slot: Int, seed: Value)
 
   /// Gradients for every leaf below `root`, added to their `grad`.
   ///
-  /// - Parameter retaining: whether the graph can be walked once more; otherwise what it saved is
-  ///   freed on the way, also where the walk fails.
+  /// - Parameter retaining: whether the graph can be traversed again; otherwise its saved values
+  ///   are freed on the way, even if the traversal fails.
   func backward(from root: Int, _ seed: Value, retaining: Bool = false) throws {
-    _ = try walk(from: [(root, seed)], Aim(), retaining: retaining)
+    _ = try traverse(from: [(root, seed)], Goal(), retaining: retaining)
   }
 
-  /// Gradients of the entries `targets`, nil for those that nothing was computed from. No `grad`
-  /// changes, and entries that lead to no target are not visited.
+  /// Gradients of the entries `targets`, nil for unused ones. No `grad` changes, and entries that
+  /// lead to no target are not visited.
   ///
-  /// - Parameter stopping: whether targets end the walk: what is below one is no part of the graph,
-  ///   and their hooks do not run.
+  /// - Parameter stopping: whether targets end the traversal: entries below a target are not part
+  ///   of the graph, and their hooks do not run.
   func gradients(
     of targets: [Int], from roots: [Root], stopping: Bool = false, retaining: Bool = false
   ) throws -> [Value?] {
-    try walk(from: roots, Aim(targets: targets, stopping: stopping), retaining: retaining)
+    try traverse(from: roots, Goal(targets: targets, stopping: stopping), retaining: retaining)
   }
 
-  /// What a graph is made over: the entries below `roots` that are no newer than `sequence`, oldest
-  /// first, without what is below those.
-  func border(of roots: [Int], at sequence: Int) -> [Int] {
+  /// The inputs of a graph: the entries below `roots` that are no newer than `sequence`, oldest
+  /// first, without the entries below those.
+  func boundary(of roots: [Int], at sequence: Int) -> [Int] {
     var seen = Set(roots)
     var (next, found) = (Array(seen), [Int]())
     while let slot = next.popLast() {
@@ -41,7 +41,7 @@ extension Tape {
     return found.sorted { entries[$0].sequence < entries[$1].sequence }
   }
 
-  /// Runs `body` while operators record, in the middle of a walk too.
+  /// Runs `body` while operators record, even within a traversal.
   func recordingAgain<R>(_ body: () throws -> R) rethrows -> R {
     let wasOn = isOn
     isOn = true
@@ -49,15 +49,15 @@ extension Tape {
     return try body()
   }
 
-  private struct Aim {
-    /// nil where the leaves' `grad` is what is wanted.
+  private struct Goal {
+    /// nil to compute the leaves' `grad`.
     var targets: [Int]?
     var stopping = false
   }
 
-  private func walk(from roots: [Root], _ aim: Aim, retaining: Bool) throws -> [Value?] {
-    let wanted = Set(aim.targets ?? [])
-    func ends(_ slot: Int) -> Bool { aim.stopping && wanted.contains(slot) }
+  private func traverse(from roots: [Root], _ goal: Goal, retaining: Bool) throws -> [Value?] {
+    let wanted = Set(goal.targets ?? [])
+    func ends(_ slot: Int) -> Bool { goal.stopping && wanted.contains(slot) }
     var isReached = [Bool](repeating: false, count: entries.count)
     var reached: [(sequence: Int, slot: Int)] = []
     func reach(_ slot: Int) {
@@ -73,9 +73,9 @@ extension Tape {
       next += 1
     }
     reached.sort { $0.sequence > $1.sequence }
-    // Whether an entry is a target or leads to one. Inputs are older than what is made of them.
+    // Whether an entry is a target or leads to one. Inputs are older than their results.
     var leads = isReached
-    if aim.targets != nil {
+    if goal.targets != nil {
       for (_, slot) in reached.reversed() {
         leads[slot] = wanted.contains(slot) || entries[slot].inputs.contains { leads[$0] }
       }
@@ -88,8 +88,7 @@ extension Tape {
     defer { isOn = wasOn }
     do {
       for root in roots where leads[root.slot] { try visit.add(root.seed, to: root.slot) }
-      // Entries whose gradient is a sum that waits for company are left for later, and so is
-      // what lies below them.
+      // Entries whose gradient is a pending sum are deferred, and so are the entries below them.
       var late: [Int] = []
       var isLate: Set<Int> = []
       func go(_ slot: Int) throws {
@@ -98,7 +97,7 @@ extension Tape {
         guard let gradient = try arrive(slot, &visit, hooked: isHooked, retaining) else { return }
         if isTarget, case .one(let g) = gradient { visit.found[slot] = g }
         if ends(slot) { return }
-        if aim.targets != nil, !entries[slot].inputs.contains(where: { leads[$0] }) { return }
+        if goal.targets != nil, !entries[slot].inputs.contains(where: { leads[$0] }) { return }
         try pass(gradient, from: slot, &visit, to: leads, retaining)
       }
       for (_, slot) in reached {
@@ -109,16 +108,16 @@ extension Tape {
           try go(slot)
         }
       }
-      try Value.settleSums()
+      try Value.computePendingSums()
       for slot in late { try go(slot) }
     } catch {
       if !retaining { for (_, slot) in reached { spend(slot) } }
       throw error
     }
-    return (aim.targets ?? []).map { visit.found[$0] }
+    return (goal.targets ?? []).map { visit.found[$0] }
   }
 
-  /// The gradients that are under way.
+  /// The gradients that are not yet complete.
   private struct Visit {
     var gradients: [Value?]
     /// Those of the results of joint operators, by the operator.
@@ -138,7 +137,7 @@ extension Tape {
     case several([Value?])
   }
 
-  /// Takes the gradient that an entry got, after its hooks; nil where none came.
+  /// Takes the gradient of an entry, after its hooks; nil if there is none.
   private func arrive(_ slot: Int, _ visit: inout Visit, hooked: Bool, _ retaining: Bool) throws
     -> Arrival?
   {
@@ -160,7 +159,7 @@ extension Tape {
     return .one(gradient)
   }
 
-  /// Hands the gradient of an entry on to those that it was made of, or to the leaf's tensor.
+  /// Propagates the gradient of an entry to its inputs, or to the leaf's tensor.
   private func pass(
     _ gradient: Arrival, from slot: Int, _ visit: inout Visit, to leads: [Bool], _ retaining: Bool
   ) throws {
@@ -192,11 +191,11 @@ extension Tape {
   private static var isSpent: LunervError {
     LunervError(
       .argument,
-      "this graph was already walked once and what it saved is freed; compute the loss "
+      "the graph was already traversed and its saved values are freed; compute the loss "
         + "again, or keep it with { retain = true }")
   }
 
-  /// Frees what an entry saved. Whoever calls this may still use it: nothing dies in here.
+  /// Frees an entry's saved values. The caller may still use the entry: it does not die here.
   private func spend(_ slot: Int) {
     let (role, unused) = (entries[slot].role, hooks.isEmpty ? nil : hooks[slot])
     if case .leaf = role { return }
@@ -206,7 +205,7 @@ extension Tape {
   }
 }
 
-/// A function that sees a gradient before it goes on, and may put another in its place.
+/// A function that sees a gradient before it propagates, and may replace it.
 public final class GradientHook {
   private var body: ((Tensor) throws -> Tensor?)?
 
@@ -214,7 +213,7 @@ public final class GradientHook {
 
   public var isRemoved: Bool { body == nil }
 
-  /// From now on it is not called.
+  /// Removes the hook.
   public func remove() { body = nil }
 
   func apply(to gradient: Value) throws -> Value {

@@ -1,6 +1,6 @@
--- The file that rate control writes: it exists from the first offer on, and is replaced only by a
--- better one. What does not fit a budget of bytes is made to: rounded away where that does the
--- least, then by larger steps.
+-- The output file of rate control. The first candidate creates it, and only a better one replaces
+-- it. A candidate above the budget of bytes is made smaller: by rounding weights of little effect,
+-- then by larger step sizes.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local goal <const> = require "lunerv.compress.goal"
@@ -8,26 +8,26 @@ local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 
--- A file is as large as asked when it takes at least this share of the bytes.
+-- A file of at least this share of the allowed bytes counts as full.
 local close <const> = 0.985
 -- The strongest rounding.
 local strongest <const> = 3
--- Frames by which files are judged where time is short.
+-- The frames that evaluate a candidate when time is short.
 local sampled <const> = 16
 
--- The best file so far. What it is stands in OUT/best.json, so that a resumed run does not put a
--- worse one in its place.
-local Shelf <const> = {}
-Shelf.__index = Shelf
+-- The best file so far. OUT/best.json describes it, so that a resumed run does not replace it by a
+-- worse one.
+local Candidates <const> = {}
+Candidates.__index = Candidates
 
 local remembered <const> = { "size", "bytes", "bpp", "psnr", "psnr_8bit", "ms_ssim", "stage",
   "estimated" }
 
--- The shelf of a run whose work lies in o.out. Where files have to be offered in little time
--- (`hurried`), all but the last are judged by some of their frames.
-function Shelf.open(path, clip, wanted, o, say, hurried)
+-- The candidates of a run in the folder o.out. If time is short (`is_short`), all but the last are
+-- evaluated on some of their frames.
+function Candidates.open(path, clip, wanted, o, say, is_short)
   local self = setmetatable({ path = path, clip = clip, goal = wanted, say = say,
-    note = o.out .. "/best.json", hurried = hurried }, Shelf)
+    note = o.out .. "/best.json", is_short = is_short }, Candidates)
   if not native.exists(self.note) then return self end
   if not o.resume then
     native.remove(self.note) -- an earlier run's
@@ -48,10 +48,10 @@ local function remember(self, file)
   errors.must(native.write_file(self.note, native.json_encode(facts) .. "\n"))
 end
 
--- How files get smaller or larger, as one number, the effort. From 0 to 1 it is the strength of
--- rate-aware rounding, up to the strongest that is worth it; of what has none, and below 0 and
--- beyond 1, the steps' size in octaves. Either costs parameters trained with their steps a decibel
--- for some hundredths of the bytes, so that a training had better end close to the goal.
+-- The effort: one number for how much smaller or larger files get. From 0 to 1 it is the strength
+-- of rate-aware rounding. Below 0, above 1, and for models without rounding, it is the change of
+-- step sizes in octaves. Either costs parameters trained with their step sizes a decibel for some
+-- hundredths of the bytes, so training should end close to the goal.
 local function encode(self, stored, effort)
   local bounded = stored.rounding and math.min(math.max(effort, 0), 1) or 0
   local rounded, scale = strongest * bounded, 2 ^ (effort - bounded)
@@ -63,23 +63,22 @@ local function encode(self, stored, effort)
   return { data = bytes, size = #bytes, effort = effort }
 end
 
--- The next effort to try on the way from one whose file has `size` bytes to `limit`.
+-- The next effort to try, from one whose file has `size` bytes towards `limit`.
 local function towards(limit, size, effort, stored)
-  local octaves = 1.5 * math.log(size / limit, 2) -- a doubled step saves about a bit a symbol
+  local octaves = 1.5 * math.log(size / limit, 2) -- a doubled step saves about a bit per symbol
   if stored.rounding and size > limit and effort < 1 then
     return math.min(1, effort + math.max(0.03, 5 * octaves))
   end
   return effort + (size > limit and math.max(0.2, octaves) or math.min(-0.2, octaves))
 end
 
--- The largest file that fits goal.bytes, by bisection over the effort; at twelve files at most.
--- What comes out is the smallest tried where none fits; second, how large a file without any
--- effort would be.
+-- The largest file that fits goal.bytes, by bisection over the effort, with at most twelve files;
+-- the smallest tried if none fits. Second, the size without any effort.
 local function fit_bytes(self, stored)
   local limit = self.goal.bytes
   local first = encode(self, stored, 0)
   if not limit then return first, first.size end
-  -- What was trained on its steps is best at them: finer ones cost bytes, and quality too.
+  -- Trained parameters are best at their own step sizes: finer ones cost bytes, and quality too.
   if stored.rounding and first.size <= limit then return first, first.size end
   local best, smallest = first.size <= limit and first or nil, first
   local low, high -- efforts whose files are too large, and fit
@@ -97,11 +96,11 @@ local function fit_bytes(self, stored)
   return best or smallest, first.size
 end
 
--- What decoding the file gives; by some frames unless it is the last one.
+-- Decodes and evaluates a file; on some frames if time is short and it is not the last one.
 local function measure(self, file, is_last)
-  local state = native.rng_state() -- a decoder draws numbers that training must not miss
+  local state = native.rng_state() -- a decoder draws random numbers
   local video = codec.decode(file.data, { confined = false })
-  local frames = self.hurried and not is_last and metrics.spread(#self.clip, sampled) or nil
+  local frames = self.is_short and not is_last and metrics.spread(#self.clip, sampled) or nil
   local quality = video:evaluate(self.clip, nil, frames)
   native.set_rng_state(state)
   for name, value in pairs(quality) do file[name] = value end
@@ -110,11 +109,11 @@ local function measure(self, file, is_last)
   return file
 end
 
--- The smallest file that reaches goal.psnr: more effort until it costs more than there is.
+-- The smallest file that reaches goal.psnr: raises the effort until the quality is too low.
 local function fit_psnr(self, stored, file)
   local wanted = self.goal.psnr
   if file.psnr_8bit < wanted then
-    -- Finer steps may reach it, where there is room.
+    -- Finer steps may reach it, if there are bytes left.
     for _ = 1, 3 do
       local finer = encode(self, stored, file.effort - 0.7)
       if self.goal.bytes and finer.size > self.goal.bytes then return file end
@@ -139,7 +138,7 @@ local function fit_psnr(self, stored, file)
   return file
 end
 
--- Whether file `a` is to be preferred to `b`, which was made before.
+-- Whether file `a` is better than `b`, which is older.
 local function is_better(wanted, a, b)
   if not b then return true end
   local function fits(file) return not wanted.bytes or file.size <= wanted.bytes end
@@ -151,12 +150,12 @@ local function is_better(wanted, a, b)
     if reaches_a then return a.size < b.size end
     return a.psnr_8bit > b.psnr_8bit
   end
-  -- Where only time is given, a later stage is smaller on purpose.
+  -- If only time is limited, later stages are smaller on purpose.
   if not wanted.bytes and a.stage ~= b.stage then return a.stage > b.stage end
   return a.psnr_8bit > b.psnr_8bit
 end
 
--- The best file so far, by all its frames.
+-- Evaluates the best file so far on all frames.
 local function measure_again(self)
   local data = native.read_file(self.path)
   if not data then return end
@@ -165,8 +164,8 @@ local function measure_again(self)
   for name, value in pairs(again) do self.best[name] = value end
 end
 
--- Bytes that the file of `compressed` would take.
-function Shelf:size(compressed)
+-- The size of the file of `compressed`.
+function Candidates:size(compressed)
   local state = native.rng_state()
   local stored = compressed:stored(self.clip)
   stored.rounding = nil
@@ -175,21 +174,21 @@ function Shelf:size(compressed)
   return file.size
 end
 
--- Writes the file of `compressed` where it is better than the one there is. `stage` counts the
--- stages of the work; `final`: the file is worth some more tries. Returns what it would be.
-function Shelf:offer(compressed, stage, final)
+-- Writes the file of `compressed` if it is better than the present one. `stage` counts the stages
+-- of the work; `final`: the file is worth several attempts. Returns the candidate.
+function Candidates:offer(compressed, stage, final)
   local state = native.rng_state()
   local stored = compressed:stored(self.clip)
   native.set_rng_state(state)
-  -- What was not trained to be rounded bears larger steps better.
+  -- Weights that were not trained for rounding tolerate larger steps better.
   if stage == 1 then stored.rounding = nil end
   local chosen, unscaled = fit_bytes(self, stored)
   local file = measure(self, chosen, final)
-  -- What is compared is judged by the same frames.
+  -- Candidates are compared on the same frames.
   if final and self.best and self.best.estimated then measure_again(self) end
   if final and self.goal.psnr then file = fit_psnr(self, stored, file) end
   file.stage, file.unscaled = stage, unscaled
-  -- A file that takes more than it may is none.
+  -- A file above the budget does not count.
   local too_large = self.goal.bytes and file.size > self.goal.bytes
   if not too_large and is_better(self.goal, file, self.best) then
     errors.must(native.write_file(self.path, file.data))
@@ -202,4 +201,4 @@ function Shelf:offer(compressed, stage, final)
   return file
 end
 
-return Shelf
+return Candidates

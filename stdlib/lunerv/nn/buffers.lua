@@ -1,10 +1,11 @@
--- What modules keep beside their parameters: statistics, and between frames tensors in fields that
--- a new one has not. Those with a method `restart` say that they do so (codec/order.lua).
+-- The state of modules other than parameters: statistics, and tensors that are carried between
+-- frames in fields that a new module does not have. A method `restart` marks modules with the
+-- latter (codec/order.lua).
 local tree <const> = require "lunerv.nn.tree"
 
-local kept <const> = {}
+local buffers <const> = {}
 
--- Whether a module, or one that it is inside of, keeps something.
+-- Whether a module, or one that contains it, carries state between frames.
 local function keeps(module)
   while module do
     if type(module.restart) == "function" then return true end
@@ -13,17 +14,17 @@ local function keeps(module)
   return false
 end
 
--- Makes a module and those inside it forget it.
-function kept.forget(module)
+-- Resets this state in a module and those inside it.
+function buffers.reset(module)
   for _, entry in ipairs(tree.modules(module)) do
     if type(entry[2].restart) == "function" then entry[2]:restart() end
   end
 end
 
--- Gives them what `tensors`, a state by name, says that they kept, and nothing else, so that the
--- state can be loaded.
-function kept.take_up(module, tensors)
-  kept.forget(module)
+-- Restores this state from `tensors`, a state by name, and nothing else, so that the state can be
+-- loaded.
+function buffers.restore(module, tensors)
+  buffers.reset(module)
   local known, inner = {}, {}
   for _, entry in ipairs(tree.tensors(module)) do known[entry[1]] = true end
   for _, entry in ipairs(tree.modules(module)) do inner[entry[1]] = entry[2] end
@@ -43,21 +44,21 @@ local function collect(module, found)
     if tree.is_module(value) then
       collect(value, found)
     elseif tree.is_tensor(value) and not value.requires_grad then
-      fields[key] = value:detach() -- a value never changes: this is no copy
+      fields[key] = value:detach() -- values never change, so this copies nothing
     end
   end
 end
 
--- What all tensors of a module are now that are no parameters: a forward pass may change them, as
--- batch normalisation does its statistics, and the step that it belongs to may never be complete.
-function kept.snapshot(module)
+-- The present tensors of a module that are not parameters. A forward pass may change them, as in
+-- batch normalisation, and its step may never be completed.
+function buffers.snapshot(module)
   local found = {}
   collect(module, found)
   return found
 end
 
--- The state of a module, { name, tensor } each, as of such a snapshot: parameters are as they are.
-function kept.state(module, snapshot)
+-- The state of a module, { name, tensor } each: buffers from a snapshot, parameters as they are.
+function buffers.state(module, snapshot)
   local earlier, state, named = {}, {}, {}
   for _, entry in ipairs(tree.modules(module)) do
     for key, tensor in pairs(snapshot[entry[2]] or {}) do
@@ -76,4 +77,4 @@ function kept.state(module, snapshot)
   return state
 end
 
-return kept
+return buffers

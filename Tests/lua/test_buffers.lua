@@ -1,4 +1,4 @@
--- What modules keep beside their parameters, constants and frames before, through training,
+-- State of modules other than parameters, constants and previous frames, through training,
 -- resuming and files.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
@@ -8,7 +8,7 @@ local workshop <const> = require "workshop"
 local equal <const>, raises <const> = harness.equal, harness.raises
 local test <const> = harness.test
 
--- The palette's values are written through, although it was made by :view.
+-- The palette's values are written through, although :view made it.
 local tinted <const> = [[
 local lv <const> = require "lunerv"
 local Tinted = lv.nn.class "Tinted"
@@ -27,7 +27,7 @@ end
 return Tinted
 ]]
 
-test("constants and parameters made of parts of tensors are loaded, and travel in files", function()
+test("constants and parameters made of parts of tensors are loaded, and stored in files", function()
   local folder <close> = workshop.modules { tinted = tinted }
   local clip <close> = workshop.clip(folder)
   local Tinted <const> = require "tinted"
@@ -45,11 +45,11 @@ test("constants and parameters made of parts of tensors are loaded, and travel i
   for _, section in ipairs(file.sections) do names[section.name] = section.bytes end
   equal(names.buffers, 12)
   equal(#assert(lv.codec.open(path)), 3)
-  -- What a user takes of a tensor is no place that writing would reach.
-  raises(function() lv.zeros(4):view(2, 2):copy_(lv.ones(2, 2)) end, "a value of its own")
+  -- A part that a user takes of a tensor is separate storage.
+  raises(function() lv.zeros(4):view(2, 2):copy_(lv.ones(2, 2)) end, "returns a separate value")
 end)
 
--- Each frame is half the one before, which the decoder keeps itself.
+-- Each frame is half the previous one, which the decoder stores itself.
 local echo <const> = [[
 local lv <const> = require "lunerv"
 local Echo = lv.nn.class "Echo"
@@ -70,8 +70,8 @@ end
 return Echo
 ]]
 
--- A training of `make()` that an error ends within step `stop`, behind its forward pass, and that
--- is then resumed, ends with the tensors of one that nothing ended.
+-- A training of `make()` that an error ends within step `stop`, after its forward pass, and that is
+-- then resumed, ends with the tensors of an undisturbed one.
 local function resumes(clip, make, stop, more)
   local folder <close> = harness.folder()
   local function training(out, model, resume)
@@ -109,7 +109,7 @@ local function resumes(clip, make, stop, more)
   end
 end
 
-test("a decoder that keeps the frame before is resumed with it, and written without", function()
+test("a decoder that stores the previous frame is resumed with it, and written without", function()
   local folder <close> = workshop.modules { echo = echo }
   local clip <close> = workshop.clip(folder)
   local Echo <const> = require "echo"
@@ -118,7 +118,7 @@ test("a decoder that keeps the frame before is resumed with it, and written with
     resumes(clip, function() return Echo(12, 20, 3) end, stop,
       { guard = true, keep_best = true, eval_every = 2 })
   end
-  -- The best is behind it when it is stopped.
+  -- The best epoch is over when it is stopped.
   resumes(clip, function() return Echo(12, 20, 3) end, 27,
     { keep_best = true, eval_every = 1, lr = 0.3 })
   local model = Echo(12, 20, 3)
@@ -154,11 +154,11 @@ return Normed
   resumes(clip, function() return require "normed"(12, 20) end, 7)
 end)
 
-test("a tensor that a new decoder has not is told of by name", function()
+test("a tensor that a new decoder lacks is an error with its name", function()
   local folder <close> = workshop.modules { echo = (echo:gsub("function Echo:restart.-\n", "")) }
   local clip <close> = workshop.clip(folder)
   local small = lv.compress.cem(require "echo"(12, 20, 3), { clip = clip })
   lv.train { model = small, clip = clip, epochs = 1 }
-  raises(function() lv.codec.encode(small, { clip = clip }) end, "no file can hold Echo",
+  raises(function() lv.codec.encode(small, { clip = clip }) end, "a file cannot hold Echo",
     "'before'", "restart")
 end)

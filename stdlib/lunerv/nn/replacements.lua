@@ -1,5 +1,5 @@
 -- Temporary replacements of tensors in fields of modules.
-local standing <const> = {}
+local replaced <const> = {}
 
 -- The current replacements, outermost first: lists of { module, key, tensor }.
 local all <const> = {}
@@ -21,7 +21,7 @@ local Guard <const> = {
 
 -- Puts tensors, a list of { module, key, tensor }, into existing fields while the returned
 -- to-be-closed variable lives.
-function standing.put(places)
+function replaced.put(places)
   local guard = setmetatable({ places = places }, Guard)
   all[#all + 1] = places
   for i, place in ipairs(places) do
@@ -32,18 +32,18 @@ function standing.put(places)
 end
 
 -- All current replacements, for `call`.
-function standing.now() return table.move(all, 1, #all, 1, {}) end
+function replaced.current() return table.move(all, 1, #all, 1, {}) end
 
--- Calls f(...) with the replacements that `now` returned earlier.
-function standing.call(then_, f, ...)
+-- Calls f(...) with the replacements that `current` returned earlier.
+function replaced.call(then_, f, ...)
   if #then_ == 0 then return f(...) end
   local guards <close> = setmetatable({}, {
     __close = function(list)
       for i = #list, 1, -1 do Guard.__close(list[i]) end
     end,
   })
-  for i, places in ipairs(then_) do guards[i] = standing.put(places) end
+  for i, places in ipairs(then_) do guards[i] = replaced.put(places) end
   return f(...)
 end
 
-return standing
+return replaced
