@@ -71,7 +71,7 @@ struct Lunerv: ParsableCommand {
     name(SIGABRT) { _ in
       let line: StaticString = """
         lunerv: aborted, as libraries do where the system has no more memory; files are whole, and \
-        --resume goes on\n
+        --resume continues\n
         """
       _ = write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
       raise(SIGABRT)

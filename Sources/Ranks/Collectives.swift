@@ -1,7 +1,7 @@
 import Support
 
 // What all ranks do together. Every rank has to call the same ones in the same order: each begins
-// with its name and its number, so that a script in which ranks part ways is told so.
+// with its name and its number, so that it is an error if the ranks of a script diverge.
 
 extension Ranks {
   private enum Tag {

@@ -124,7 +124,7 @@ public final class Ranks {
 
   /// What one call may carry.
   private static let mostBytes = 1 << 30
-  /// Messages of gradients are told apart by numbers from here on.
+  /// Messages of gradients are distinguished by numbers from here on.
   public static let firstTag = 16
   public static var lastTag: Int { Int(lunerv_mpi_last_tag()) }
 
@@ -156,7 +156,7 @@ public final class Ranks {
     return message
   }
 
-  /// The pieces of so many bytes; one of none for none.
+  /// The pieces of a message of this length; an empty one for 0.
   private func each(_ bytes: Int, _ body: (_ offset: Int, _ count: Int) throws -> Void) throws {
     var offset = 0
     repeat {

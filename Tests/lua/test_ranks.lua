@@ -31,7 +31,7 @@ local function program()
   return pipe:read "l"
 end
 
--- Runs a script on so many ranks, more than there are cores; what they said, and the exit code.
+-- Runs a script on a number of ranks, more than there are cores; what they said, and the exit code.
 local function ranks(count, text, folder, words)
   local path = folder.path .. "/script.lua"
   assert(lv.write_file(path, text))
@@ -146,7 +146,7 @@ test("a run resumes with another number of ranks", function()
   assert(again:find("option 'batch' is 3", 1, true), again)
 end)
 
-test("an optimiser of one's own gets the gradients on every rank", function()
+test("a custom optimiser gets the gradients on every rank", function()
   local folder <close> = harness.folder()
   local text = training:gsub('optimiser = arg%[2%]', [[optimiser = function(net, o)
     local plain = lv.optim.SGD(net:parameters(), o)
@@ -167,7 +167,7 @@ test("an error of one rank's frame ends all, and names it", function()
   assert(said:find("rank 1 (", 1, true) and said:find("no such frame", 1, true), said)
 end)
 
-test("ranks that were asked for different things are told which", function()
+test("ranks with different options are an error that names them", function()
   local folder <close> = harness.folder()
   local text = training:gsub("lr = 0.01", "lr = 0.01 * (1 + lv.dist.rank())")
   local said, code = ranks(2, text, folder, "2 sgd")
@@ -188,7 +188,7 @@ test("a rank that does not come is named within the deadline", function()
     said)
 end)
 
-test("ranks at different collectives are told so", function()
+test("ranks at different collectives are an error", function()
   local folder <close> = harness.folder()
   local said, code = ranks(2, [[
     local lv = require "lunerv"
@@ -266,7 +266,7 @@ test("a signal to one rank stops all, with a checkpoint", function()
   assert(lv.exists(folder.path .. "/run/checkpoint-000020.safetensors"), said)
 end)
 
-test("the cost of ranks is measured beside processes alone", function()
+test("the cost of ranks is measured against independent processes", function()
   local folder <close> = harness.folder()
   local line = ("cd '%s' && OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
     .. "OMPI_MCA_rmaps_base_oversubscribe=1 LUNERV_MPIRUN=%s '%s' bench --ranks 2 --model hnerv "

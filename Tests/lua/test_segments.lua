@@ -179,7 +179,7 @@ test("a file in segments is decoded segment by segment, in any order", function(
   for k, segment in ipairs(info.segments) do ranges[k] = { segment.first, segment.last } end
   equal(ranges, { { 1, 2 }, { 3, 4 }, { 5, 5 } })
 
-  -- Each segment is what its own file is: time begins anew with it.
+  -- Each segment is what its own file is: time starts at 0 in it.
   local video = assert(lv.codec.open(path))
   for _, index in ipairs { 5, 1, 4, 2, 3, 3 } do
     local k = (index + 1) // 2
@@ -245,7 +245,7 @@ test("a run whose clip is one segment resumes too", function()
   end
 end)
 
-test("a run in segments goes on where it was", function()
+test("a run in segments resumes", function()
   for _, words in ipairs { tiny .. "--gop 3", tiny .. "--gop 3 --no-warm-start --bytes 7000" } do
     local folder <close> = harness.folder()
     local source = clip_in(folder, 8)

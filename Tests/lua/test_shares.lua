@@ -14,7 +14,7 @@ local function program()
   return pipe:read "l"
 end
 
--- Runs a script in so many processes at once; what each said.
+-- Runs a script in several processes at once; what each said.
 local function several(count, text, folder, words)
   assert(lv.write_file(folder.path .. "/script.lua", text))
   local pipes, said = {}, {}
@@ -44,7 +44,7 @@ test("a claim is one process's, and beats while it lives", function()
   assert(theirs:take "piece"):release()
 end)
 
-test("a claim that stands still is nobody's, and one of a process that is gone at once", function()
+test("a claim that stops becomes free, and one of an ended process at once", function()
   local folder <close> = harness.folder()
   local path = folder.path .. "/piece.claim-1"
   assert(lv.write_file(path, "elsewhere 1 1\n7\n"))

@@ -175,12 +175,12 @@ end
 -- Queues -----------------------------------------------------------------------------------
 
 local takes_queue <const> = options.takes("dist.queue", {
-  { "folder", nil, "where the processes tell each other who has what: one that all see, new for a "
+  { "folder", nil, "where the processes exchange their claims: one that all see, new for a "
     .. "new queue; required where there are several", type = "string" },
   { "deadline", 60, "seconds after which a process that does not move has lost its item" },
 })
 
---- Gives each item of a list to one process of several: the next one that nobody has.
+--- Gives each item of a list to one process of several: the next free one.
 --- An item is done when its process asks for the next; the loop ends when all are. What a process
 --- that died or stood still had is given to another. What is done stays done as long as the folder
 --- is there, so that processes may come and go: ranks of mpirun, and jobs of a scheduler.

@@ -1,4 +1,4 @@
--- lv.batch: a pipeline of one's own over many clips, in processes.
+-- lv.batch: a custom pipeline over many clips, in processes.
 local clips <const> = require "lunerv.batch.clips"
 local csv <const> = require "lunerv.csv"
 local errors <const> = require "lunerv.errors"
@@ -19,10 +19,10 @@ local takes <const> = options.takes("batch", {
   { "retries", 0, "how many times a clip that fails is tried again", type = "integer" },
   { "resume", false, "clips that are done stay as they are" },
   { "share", nil, "several processes are given this batch, and each takes the next clip that "
-    .. "nobody has (where mpirun started several)", type = "boolean" },
+    .. "is free (where mpirun started several)", type = "boolean" },
   { "part", nil, "{ k, n }: only every n-th clip from the k-th on, for jobs that share no clock: "
     .. "`merge` makes one batch of the parts", type = "list" },
-  { "merge", false, "does nothing but to tell what the parts have made, in the manifest; clips "
+  { "merge", false, "only writes the results of the parts into the manifest; clips "
     .. "that failed may be tried again afterwards" },
   { "deadline", 60, "seconds after which a process that does not move has lost its clip" },
   { "suffix", nil, "what the file of a clip ends with behind `out`, such as \".lnv\": rows of the "
@@ -31,10 +31,10 @@ local takes <const> = options.takes("batch", {
     type = "function" },
   { "columns", nil, "writes manifest.csv too, with these columns; rows hold no other values",
     type = "table" },
-  { "on_start", nil, "fun(told): told how many clips are `waiting`, the rows that are `done` "
+  { "on_start", nil, "fun(start): receives how many clips are `waiting`, the rows that are `done` "
     .. "before, and the names in the folder that were `left_out` or are `unreadable`",
     type = "function" },
-  { "on_clip", nil, "fun(row): told of each clip as it is done or has failed", type = "function" },
+  { "on_clip", nil, "fun(row): called when a clip is done or has failed", type = "function" },
 })
 
 local read_json <const> = workers.read_json
@@ -177,15 +177,15 @@ local function run_shared(call, o, jobs, waiting, settle)
   end
 end
 
---- Runs a pipeline of one's own over many clips, each in a process, several at once.
+--- Runs a custom pipeline over many clips, each in a process, several at once.
 ---
 --- Each process runs the script again from its beginning: it reaches this same call, does one clip
 --- there and exits. What stands before the call is therefore done in every process; what stands
---- behind it is done once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which
+--- after it is done once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which
 --- the files that it writes shall begin; what it prints goes to out/NAME.log, and the table that it
 --- returns, plain data, to out/NAME.json and, numbers and texts of it, to out/manifest.json. A clip
---- that fails is told of and skipped. Ctrl-C ends all processes; with `resume` clips that are done
---- stay as they are, and what `each` itself can resume (lv.train does) goes on.
+--- that fails is reported and skipped. Ctrl-C ends all processes; with `resume` clips that are done
+--- stay as they are, and what `each` itself can resume (lv.train does) continues.
 ---
 ---     local result = lv.batch {
 ---       clips = "clips/*.mp4", out = "small", jobs = 2, resume = true,

@@ -1,9 +1,9 @@
 -- A batch that several processes work on at once: ranks of mpirun, or jobs of a scheduler that are
--- given the same folder (pieces.lua). Files say what is done, so that everybody ends with the same
+-- given the same folder (pieces.lua). Files say what is done, so that all end with the same
 -- manifest.
 --
 --   NAME.json         what became of a clip that is done
---   NAME.failed.json  why it failed: nobody tries it again in this batch
+--   NAME.failed.json  why it failed: it is not tried again in this batch
 --   NAME.claim-1      who is at it
 local native <const> = require "lunerv.native"
 local workers <const> = require "lunerv.workers"

@@ -81,21 +81,21 @@ end
 
 -- Frames ------------------------------------------------------------------------------------
 
--- Begins a step of so many units, a frame or a joint batch each; the first and last of this rank's.
+-- Begins a step of `count` units, a frame or a joint batch each; the first and last of this rank's.
 function Team:begin(count)
   self.exchange = self.exchange or native.gradient_exchange(self.owned, self.owners)
   return self.exchange:begin(count)
 end
 
--- The first and last of `count` things that are this rank's part; those of all ranks in order are
--- all of them.
+-- The first and last of `count` units that are this rank's; the parts of all ranks, in order, are all
+-- of them.
 function Team:part(count)
   local least, rest = count // self.size, count % self.size
   local first = self.rank * least + math.min(self.rank, rest) + 1
   return first, first + least - (self.rank < rest and 0 or 1)
 end
 
--- Whether a step of so many units adds gradients up.
+-- Whether a step of `count` units adds gradients up.
 function Team:adds(count) return count > 1 or self.size > 1 end
 
 -- Random numbers of unit `unit` of a step: a function of the step's and of that alone.
@@ -106,7 +106,7 @@ end
 
 -- Agreement ---------------------------------------------------------------------------------
 
--- body()'s list of numbers, and those of all ranks behind it, in order. A rank where it fails ends
+-- body()'s list of numbers, and then those of all ranks, in order. A rank where it fails ends
 -- all, in the same step: what was true before it can still be saved. `what` names the collective.
 function Team:agree(body, what)
   local results = table.pack(pcall(body))
