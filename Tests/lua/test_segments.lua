@@ -97,7 +97,7 @@ test("segments are of one length, and the last is no runt", function()
   end
 end)
 
-test("chains end where networks do not fit, or after so many segments", function()
+test("chains end where networks do not fit, or after N segments", function()
   local function chains(lengths_, o)
     local list, first, found = {}, 1, {}
     for i, length in ipairs(lengths_) do

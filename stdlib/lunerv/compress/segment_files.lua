@@ -72,7 +72,7 @@ end
 
 local function split_path(o) return o.out .. "/segments.json" end
 
--- What decides about the bytes besides the options.
+-- What determines the bytes, except for the options.
 local function program()
   local versions = native.versions()
   return ("lunerv %s, %s"):format(versions.lunerv, versions.march)
@@ -109,8 +109,8 @@ local function expect_split(o, text)
   end
 end
 
--- The same for several processes: the first one makes the split. Ranks that do not resume begin
--- anew.
+-- The same for several processes: the first one makes the split. Ranks that do not resume start
+-- over.
 function files.settle_together(o, asked, split)
   local rank, size = native.ranks()
   local resumed = options.copy(o)

@@ -66,7 +66,7 @@ function segments.split(clip, o)
 end
 
 -- The chains of a split: a list of { first, last, frames }, numbers of segments. A segment starts
--- from the one before it unless their lengths differ too much; `o` holds warm_start and chain.
+-- from the previous one unless their lengths differ too much; `o` holds warm_start and chain.
 function segments.chains(list, o)
   local chains, chain, sized_for = {}, nil, nil
   for k, segment in ipairs(list) do
@@ -292,7 +292,7 @@ function segments.file(path, clip, o, say, one, finish)
     run.o.deadline = o.deadline or 60
     native.set_rank_deadline(run.o.deadline)
     run.list = files.settle_together(run.o, asked, split)
-    -- A process goes on where another stopped.
+    -- A process continues where another stopped.
     run.o.resume = true
   else
     run.list = files.settle(o, asked, split)
@@ -303,8 +303,8 @@ function segments.file(path, clip, o, say, one, finish)
   say(("%d segments%s"):format(#run.list, in_chains and (" in %d chain%s"):format(#run.chains,
     #run.chains > 1 and "s" or "") or ""))
   if shared and #run.chains == 1 then
-    say("note: each segment starts from the one before, so that one process does all; --chain N "
-      .. "begins a new chain after N segments, --no-warm-start with each")
+    say("note: each segment starts from the previous one, so one process does all the work; "
+      .. "--chain N begins a new chain after N segments, --no-warm-start with each one")
   end
   run.bytes = run.asked and run.asked - layout.common_bytes(clip, #run.list)
   run.deadline = o.minutes and native.time() + 60 * o.minutes

@@ -21,9 +21,9 @@ end
 
 local names <const> = { "psnr", "psnr_8bit", "ms_ssim" }
 
--- The means over all frames, of which each rank evaluates its part; nil for a model that draws random
--- numbers there, whose frames depend on those before them. The numbers are added in the order of
--- the frames, as one process adds them.
+-- The means over all frames, of which each rank evaluates its part; nil for a model that draws
+-- random numbers there, whose frames depend on the previous ones. The numbers are added in the
+-- order of the frames, as one process adds them.
 local function evaluate_together(self)
   local team, count = self.team, #self.clip
   local first, last = team:part(count)
@@ -63,8 +63,8 @@ local function evaluate(self, on_frame, seen)
   return result
 end
 
--- Evaluates the weights with which the run would end now. on_frame receives at least the frames that
--- `seen` lists.
+-- Evaluates the weights with which the run would end now. on_frame receives at least the frames
+-- that `seen` lists.
 function report.evaluate(self, on_frame, seen)
   local _ <close> = self.average and self.average:apply() or nil
   local result

@@ -87,8 +87,8 @@ function Team:begin(count)
   return self.exchange:begin(count)
 end
 
--- The first and last of `count` units that are this rank's; the parts of all ranks, in order, are all
--- of them.
+-- The first and last of `count` units that are this rank's; the parts of all ranks, in order, are
+-- all of them.
 function Team:part(count)
   local least, rest = count // self.size, count % self.size
   local first = self.rank * least + math.min(self.rank, rest) + 1
