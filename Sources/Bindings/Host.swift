@@ -11,7 +11,7 @@ public final class Host {
   /// The state of this host's tensors.
   public let session = Session()
   private let pressure: Pressure
-  private var library: Library?
+  private let library: Library
 
   /// The first host of a process uses all cores; the number of threads is shared by the process.
   private static let threads: Void = { ThreadPool.shared.threads = Environment.coreCount() }()
@@ -34,8 +34,9 @@ public final class Host {
       RankModule.define(module)
       lua.register(ClaimModule.define(module))
       ProcessModule.define(module, host.session)
-      DescriptionModule.define(module, lua) { [weak host] path in
-        (try? host?.library?.text(path)) ?? nil
+      // The state may outlive the host.
+      DescriptionModule.define(module, lua) { [library = host.library] path in
+        (try? library.text(path)) ?? nil
       }
       module.publish(
         "clip_grad_norm", "save_safetensors", "load_safetensors", "threads", "set_threads",
@@ -76,6 +77,7 @@ public final class Host {
     lua: LuaState, stdlib: String?, _ define: (Host, LuaModule) throws -> Void
   ) throws {
     self.lua = lua
+    library = Library(folder: stdlib)
     pressure = Pressure(lua, session)
     lua.onEnter = { [session] in session.enter() }
     lua.onCopy = { [session] count in
@@ -117,7 +119,7 @@ public final class Host {
     module.constant("public_functions", .array(module.publicNames.map { .string($0) }))
     lua.register(module)
     lua.onObjectPush = { [pressure] _ in pressure.pushed() }
-    addStdlib(stdlib)
+    addStdlib()
     // no_grad is a call with a depth, so it belongs to its coroutine.
     try lua.run(
       source: """
@@ -128,10 +130,8 @@ public final class Host {
       chunkName: "@lunerv:boot.lua")
   }
 
-  private func addStdlib(_ folder: String?) {
-    let library = Library(folder: folder)
-    self.library = library
-    lua.addSource { name in
+  private func addStdlib() {
+    lua.addSource { [library] name in
       guard name == "lunerv" || name.hasPrefix("lunerv.") else { return nil }
       let inside = name.split(separator: ".").dropFirst().joined(separator: "/")
       for path in inside.isEmpty ? ["init.lua"] : [inside + ".lua", inside + "/init.lua"] {

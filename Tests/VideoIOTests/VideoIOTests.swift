@@ -367,9 +367,9 @@ import Testing
     let scratch = try Scratch()
     try writeVideo(scratch["a.mkv"], 8, 8, [picture(8, 8, 0)])
     let playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.mkv\n#EXT-X-ENDLIST\n"
-    try refuse(scratch, "a.m3u8", Array(playlist.utf8), .data, "refused")
+    try refuse(scratch, "a.m3u8", Array(playlist.utf8), .data, "rejected")
     try refuse(
-      scratch, "a.ffconcat", Array("ffconcat version 1.0\nfile a.mkv\n".utf8), .data, "refused")
+      scratch, "a.ffconcat", Array("ffconcat version 1.0\nfile a.mkv\n".utf8), .data, "rejected")
     let error = failure { _ = try Clip(path: "https://example.invalid/a.mp4") }
     #expect(error.kind == .io && error.message.contains("no such file"))
   }
