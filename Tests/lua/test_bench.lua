@@ -104,8 +104,8 @@ test("without PyTorch the ratios are null, and the reasons are said", function()
   local folder <close> = harness.folder()
   local result = measured { size = "tiny", scripts = folder.path, steps = 1 }
   equal({ result.ratio_eager, result.ratio_best }, { lv.json.null, lv.json.null })
-  assert(result.torch.skipped.eager:find("torch_bench.py is not there", 1, true))
-  assert(report.case(result):find("torch_bench.py is not there", 1, true))
+  assert(result.torch.skipped.eager:find("torch_bench.py was not found", 1, true))
+  assert(report.case(result):find("torch_bench.py was not found", 1, true))
 
   local there <close> = torch_folder(torch_result(1))
   result = measured { size = "tiny", scripts = there.path, steps = 1, python = "no-such-python" }
