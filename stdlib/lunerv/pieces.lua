@@ -50,7 +50,7 @@ end
 -- The pieces that no one is working on, in order. Waits while others have all that are left; nil
 -- once all are done.
 function Pieces:free()
-  local pause, told = first_pause, false
+  local pause, is_announced = first_pause, false
   while true do
     local left, free = {}, {}
     for _, i in ipairs(self.waiting) do
@@ -66,8 +66,8 @@ function Pieces:free()
       return nil
     end
     if #free > 0 then return free end
-    if self.on_wait and not told then self.on_wait(#left) end
-    told = true
+    if self.on_wait and not is_announced then self.on_wait(#left) end
+    is_announced = true
     native.sleep(pause)
     pause = math.min(longest_pause, 1.5 * pause)
   end
