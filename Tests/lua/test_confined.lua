@@ -226,11 +226,16 @@ test("a crash is reported as one", function()
   collectgarbage()
   equal(decoders_of_this(), {})
   local bytes = file_of(image, nil, { frames = 5 })
-  for signal, expected in pairs {
+  local signals = {
     SEGV = "crashed (SIGSEGV)", ABRT = "crashed (SIGABRT)", ILL = "crashed (SIGILL)",
     BUS = "crashed (SIGBUS)", KILL = "was killed", SYS = "system call",
     XCPU = "seconds of processor time", USR1 = "signal 10",
-  } do
+  }
+  -- Sanitizers catch these two, and report them.
+  if os.getenv "ASAN_OPTIONS" or os.getenv "TSAN_OPTIONS" then
+    signals.SEGV, signals.BUS = nil, nil
+  end
+  for signal, expected in pairs(signals) do
     local video <close> = lv.codec.decode(bytes)
     video:frame(1)
     local list = decoders_of_this()
