@@ -8,15 +8,44 @@ import Tensors
 /// Each parameter has an owner, the rank that sums its gradients and updates it; the others send
 /// their gradients to that rank and receive the new values. Sums are added in the order of
 /// ``FrameTree``, so a step gives the same bits for any number of ranks, including one.
+///
+/// A gradient is sent as soon as it is complete, while the backward pass computes the next ones.
+/// Every step ends with ``finish(everywhere:)`` or ``drop()``, the same on all ranks: otherwise its
+/// messages would be taken for those of the next step.
 final class GradientExchange: LuaObject {
   static var luaName: String { "gradient_exchange" }
 
   private let ranks = Ranks.shared
   private let tree: GradientTree
   private let owners: [Int]
-  /// The frames of the step, and those of this rank.
-  private var count = 1
-  private var own = 0..<1
+  private let places: [ObjectIdentifier: Int]
+  private var step: Step?
+
+  /// The frames of a step and their messages.
+  private final class Step {
+    let count: Int
+    /// The frames of this rank.
+    let own: Range<Int>
+    /// By rank, the sums that it sends for each parameter, in this order.
+    let nodes: [[FrameTree.Node]]
+    /// The parameters whose gradient in the current frame was taken.
+    var taken: Set<Int> = []
+    /// By parameter, how many of this rank's sums were sent.
+    var sent: [Int]
+    var outgoing: [Ranks.Message] = []
+    /// nil until the first frame's backward pass.
+    var incoming: [Arrival]?
+
+    init(count: Int, parameters: Int, _ ranks: Ranks) {
+      let shares = (0..<ranks.size).map { FrameTree.share(of: count, rank: $0, size: ranks.size) }
+      self.count = count
+      own = shares[ranks.rank]
+      nodes = shares.map { FrameTree.nodes(of: count, within: $0) }
+      sent = [Int](repeating: 0, count: parameters)
+    }
+  }
+
+  private typealias Arrival = (message: Ranks.Message, parameter: Int, node: FrameTree.Node)
 
   /// Sent for a parameter without a gradient.
   private static var none: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
@@ -32,80 +61,188 @@ final class GradientExchange: LuaObject {
     }
     tree = GradientTree(parameters)
     self.owners = owners
+    places = Dictionary(
+      parameters.enumerated().map { (ObjectIdentifier($1), $0) }, uniquingKeysWith: { k, _ in k })
   }
 
   /// Begins a step of `count` frames; returns the range that this rank computes.
   func begin(count: Int) -> Range<Int> {
     tree.clear()
-    self.count = count
-    own = FrameTree.share(of: count, rank: ranks.rank, size: ranks.size)
-    return own
+    let step = Step(count: count, parameters: owners.count, ranks)
+    self.step = step
+    return step.own
   }
 
-  /// Takes the gradients of frame `index` from the parameters, and adds up complete nodes among
-  /// this rank's frames.
-  func take(_ index: Int) throws {
-    guard own.contains(index) else {
+  // MARK: - Frames of this rank
+
+  /// The backward pass of frame `index`; takes its gradients from the parameters.
+  func backward(_ loss: Tensor, frame index: Int) throws {
+    let step = try current(with: index)
+    try receive(in: step)
+    let session = Session.current
+    let outer = session.betweenKernels
+    session.betweenKernels = {
+      try outer?()
+      try self.advance(step)
+    }
+    defer { session.betweenKernels = outer }
+    try loss.backward(each: { leaf in
+      if let k = self.places[ObjectIdentifier(leaf)] { try self.take(k, in: index, of: step) }
+    })
+    try take(frame: index)
+  }
+
+  /// Takes the gradients of frame `index` that were not yet taken.
+  func take(frame index: Int) throws {
+    let step = try current(with: index)
+    for (k, parameter) in tree.parameters.enumerated() {
+      if !step.taken.contains(k) {
+        try take(k, in: index, of: step)
+      } else if parameter.grad != nil {
+        throw LunervError(
+          .argument,
+          "train: a backward pass within that of the loss added to a gradient that was complete: "
+            + "use lv.grad there, which changes no grad")
+      }
+    }
+    step.taken = []
+  }
+
+  /// The step that has begun; `index` is one of its frames on this rank.
+  private func current(with index: Int? = nil) throws -> Step {
+    guard let step else {
+      throw LunervError(.argument, "gradient_exchange: expected a step that has begun")
+    }
+    if let index, !step.own.contains(index) {
       throw LunervError(.argument, "gradient_exchange: frame \(index + 1) belongs to another rank")
     }
+    return step
+  }
+
+  /// Takes a parameter's gradient in a frame, adds up complete nodes among this rank's frames, and
+  /// sends what is needed elsewhere.
+  private func take(_ k: Int, in index: Int, of step: Step) throws {
+    step.taken.insert(k)
     var node = index..<(index + 1)
-    tree.take(as: node)
-    while let (other, parent) = FrameTree.sibling(of: node, among: count),
-      own.lowerBound <= parent.lowerBound, parent.upperBound <= own.upperBound, tree.has(other)
+    tree.take(k, as: node)
+    while let (other, parent) = FrameTree.sibling(of: node, among: step.count),
+      step.own.lowerBound <= parent.lowerBound, parent.upperBound <= step.own.upperBound,
+      tree.has(k, other)
     {
       let isLeft = node.lowerBound < other.lowerBound
-      try tree.add(isLeft ? node : other, isLeft ? other : node, to: parent)
+      try tree.add(k, isLeft ? node : other, isLeft ? other : node, to: parent)
       node = parent
     }
+    if owners[k] != ranks.rank, step.nodes[ranks.rank].contains(node) {
+      try send(k, try tree.bytes(of: k, in: node) ?? GradientExchange.none, in: step)
+    }
   }
+
+  // MARK: - Messages
+
+  private func send(_ k: Int, _ bytes: UnsafeRawBufferPointer, in step: Step) throws {
+    step.outgoing.append(try ranks.send(bytes, to: owners[k], tag: Ranks.firstTag + k))
+    step.sent[k] += 1
+  }
+
+  /// Makes room for the sums of the other ranks, once per step: a large message is sent only once
+  /// there is room for it.
+  private func receive(in step: Step) throws {
+    guard step.incoming == nil else { return }
+    var incoming: [Arrival] = []
+    defer { step.incoming = incoming }
+    try orAbandon {
+      for (k, owner) in owners.enumerated() where owner == ranks.rank {
+        for peer in 0..<ranks.size where peer != ranks.rank {
+          for node in step.nodes[peer] {
+            let room = try tree.room(for: k, in: node)
+            let message = try ranks.receive(room, from: peer, tag: Ranks.firstTag + k)
+            incoming.append((message, k, node))
+          }
+        }
+      }
+    }
+  }
+
+  /// If `body` fails, the other ranks' messages cannot be matched with steps any more.
+  private func orAbandon(_ body: () throws -> Void) throws {
+    do {
+      try body()
+    } catch {
+      ranks.abandon()
+      throw error
+    }
+  }
+
+  /// Moves messages on. A library of MPI does that only when it is called.
+  private func advance(_ step: Step) throws {
+    if let first = step.outgoing.first(where: { !$0.isDone })
+      ?? step.incoming?.first(where: { !$0.message.isDone })?.message
+    {
+      _ = try ranks.poll([first])
+    }
+  }
+
+  // MARK: - The end of a step
 
   /// Sums over all frames, as `grad` of the parameters that this rank owns; with `everywhere`, of
   /// all parameters.
   func finish(everywhere: Bool) throws {
-    let nodes = (0..<ranks.size).map { peer in
-      FrameTree.nodes(
-        of: count, within: FrameTree.share(of: count, rank: peer, size: ranks.size))
+    let step = try current()
+    let count = step.count
+    for (message, k, node) in try settle(step) where message.count == 0 {
+      tree.setNone(k, in: node)
     }
-    var sent: [Ranks.Message] = []
-    var incoming: [(message: Ranks.Message, parameter: Int, node: FrameTree.Node)] = []
-    for (k, owner) in owners.enumerated() {
-      let tag = Ranks.firstTag + k
-      if owner != ranks.rank {
-        for node in nodes[ranks.rank] {
-          let bytes = try tree.bytes(of: k, in: node) ?? GradientExchange.none
-          sent.append(try ranks.send(bytes, to: owner, tag: tag))
-        }
-        continue
-      }
-      for peer in 0..<ranks.size where peer != ranks.rank {
-        for node in nodes[peer] {
-          let room = try tree.room(for: k, in: node)
-          incoming.append((try ranks.receive(room, from: peer, tag: tag), k, node))
-        }
-      }
-    }
-    try ranks.wait(sent + incoming.map(\.message), as: "gradients")
-    for (message, k, node) in incoming where message.count == 0 { tree.setNone(k, in: node) }
     for (k, owner) in owners.enumerated() where owner == ranks.rank {
-      try settle(k, 0..<count)
+      try sum(k, 0..<count)
       try tree.give(k, of: 0..<count)
     }
-    if everywhere { try spreadGradients() }
+    if everywhere { try spreadGradients(of: 0..<count) }
     tree.clear()
   }
 
+  /// Ends a step without a result, on all ranks: what was not sent is sent as nothing, and what
+  /// arrives is dropped.
+  func drop() throws {
+    guard let step else { return }
+    guard !ranks.isBroken else {
+      // Messages may still be written into this memory.
+      GradientExchange.abandoned.append(tree)
+      return
+    }
+    try orAbandon {
+      for (k, owner) in owners.enumerated() where owner != ranks.rank {
+        for _ in step.nodes[ranks.rank].dropFirst(step.sent[k]) {
+          try send(k, GradientExchange.none, in: step)
+        }
+      }
+      _ = try settle(step)
+    }
+    tree.clear()
+  }
+
+  private nonisolated(unsafe) static var abandoned: [GradientTree] = []
+
+  /// Waits for the messages of a step, which then is over; returns those that came.
+  private func settle(_ step: Step) throws -> [Arrival] {
+    try receive(in: step)
+    let incoming = step.incoming ?? []
+    try ranks.wait(step.outgoing + incoming.map(\.message), as: "gradients")
+    self.step = nil
+    return incoming
+  }
+
   /// Adds up a node of the tree for one parameter, once all of its gradients have arrived.
-  private func settle(_ k: Int, _ node: FrameTree.Node) throws {
-    if node.count == 1 || tree.has(node, parameter: k) { return }
+  private func sum(_ k: Int, _ node: FrameTree.Node) throws {
+    if node.count <= 1 || tree.has(k, node) { return }
     let (left, right) = FrameTree.halves(of: node)
-    try settle(k, left)
-    try settle(k, right)
-    try tree.add(left, right, to: node, parameter: k)
+    try sum(k, left)
+    try sum(k, right)
+    try tree.add(k, left, right, to: node)
   }
 
   /// Sends the sums to the ranks that do not own the parameter.
-  private func spreadGradients() throws {
-    let root = 0..<count
+  private func spreadGradients(of root: FrameTree.Node) throws {
     var messages: [Ranks.Message] = []
     var rooms: [(message: Ranks.Message, parameter: Int)] = []
     for (k, owner) in owners.enumerated() {
@@ -146,7 +283,7 @@ final class GradientExchange: LuaObject {
 
   // MARK: - Lua
 
-  static func define(_ m: LuaModule) -> LuaClass<GradientExchange> {
+  static func define(_ m: LuaModule, _ pressure: Pressure) -> LuaClass<GradientExchange> {
     m.define(
       "gradient_exchange", params: ["parameters", "owners"],
       doc: "Sums the gradients of a step's frames over all ranks; see train/team.lua."
@@ -161,13 +298,23 @@ final class GradientExchange: LuaObject {
       let own = x.begin(count: Swift.max(count, 1))
       return LuaResults(own.lowerBound + 1, own.upperBound)
     }
+    c.method(
+      "backward", params: ["index", "loss"],
+      doc: "The backward pass of a frame of the step, whose gradients it takes and sends."
+    ) { (x: GradientExchange, index: Int, loss: Tensor) in
+      try pressure.beforeBackward()
+      try x.backward(loss, frame: index - 1)
+    }
     c.method("take", params: ["index"], doc: "Takes the gradients of a frame of the step.") {
-      (x: GradientExchange, index: Int) in try x.take(index - 1)
+      (x: GradientExchange, index: Int) in try x.take(frame: index - 1)
     }
     c.method(
       "finish", params: ["everywhere"], doc: "Replaces gradients by their sums over all frames."
     ) {
       (x: GradientExchange, everywhere: Bool) in try x.finish(everywhere: everywhere)
+    }
+    c.method("drop", doc: "Ends a step without a result, if it is not over; all ranks call it.") {
+      (x: GradientExchange) in try x.drop()
     }
     c.method("spread", doc: "Sends every parameter from its owner to all ranks.") {
       (x: GradientExchange) in try x.spreadParameters()

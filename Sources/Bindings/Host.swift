@@ -30,7 +30,7 @@ public final class Host {
       lua.register(clips)
       lua.register(writers)
       lua.register(DecoderProcess.define(module))
-      lua.register(GradientExchange.define(module))
+      lua.register(GradientExchange.define(module, pressure))
       RankModule.define(module)
       lua.register(ClaimModule.define(module))
       ProcessModule.define(module, host.session)

@@ -97,6 +97,9 @@ public final class Ranks {
   /// reason to wait as long for the others.
   public func rejoin() { lastMessage = Environment.monotonicTime() }
 
+  /// Says that messages are under way which no one will take: nothing can be said to the others.
+  public func abandon() { isBroken = true }
+
   /// "rank 1 (host)".
   public func name(of rank: Int) -> String {
     "rank \(rank) (\(hosts.indices.contains(rank) ? hosts[rank].printable : "?"))"

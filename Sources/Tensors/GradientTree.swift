@@ -6,37 +6,32 @@ public final class GradientTree {
   public typealias Node = Range<Int>
 
   public let parameters: [Tensor]
-  private var nodes: [Node: [Value?]] = [:]
+  /// By parameter, those of the nodes that are known; nil for a node without a gradient.
+  private var gradients: [[Node: Value?]]
 
-  public init(_ parameters: [Tensor]) { self.parameters = parameters }
+  public init(_ parameters: [Tensor]) {
+    self.parameters = parameters
+    gradients = [[Node: Value?]](repeating: [:], count: parameters.count)
+  }
 
-  /// Takes the gradients of a backward pass from the parameters' `grad`, as those of `node`.
-  public func take(as node: Node) {
-    nodes[node] = parameters.map { p in
-      defer { p.clearGrad() }
-      return p.grad?.value
-    }
+  /// Takes the gradient of a parameter from its `grad`, as that of `node`.
+  public func take(_ k: Int, as node: Node) {
+    gradients[k].updateValue(parameters[k].grad?.value, forKey: node)
+    parameters[k].clearGrad()
   }
 
   /// Drops all gradients.
-  public func clear() { nodes = [:] }
-
-  public func has(_ node: Node) -> Bool { nodes[node] != nil }
-
-  public func has(_ node: Node, parameter k: Int) -> Bool { nodes[node]?[k] != nil }
-
-  /// Adds two nodes into their parent.
-  public func add(_ a: Node, _ b: Node, to parent: Node) throws {
-    guard let first = nodes.removeValue(forKey: a), let second = nodes.removeValue(forKey: b)
-    else { return }
-    nodes[parent] = try zip(first, second).map { try GradientTree.sum($0, $1) }
+  public func clear() {
+    for k in gradients.indices { gradients[k] = [:] }
   }
 
-  /// The same as ``add(_:_:to:)`` for one parameter.
-  public func add(_ a: Node, _ b: Node, to parent: Node, parameter k: Int) throws {
-    let none = [Value?](repeating: nil, count: parameters.count)
-    let sum = try GradientTree.sum(nodes[a]?[k], nodes[b]?[k])
-    nodes[parent, default: none][k] = sum
+  public func has(_ k: Int, _ node: Node) -> Bool { gradients[k][node] != nil }
+
+  /// Adds two nodes of a parameter into their parent.
+  public func add(_ k: Int, _ a: Node, _ b: Node, to parent: Node) throws {
+    let first = gradients[k].removeValue(forKey: a) ?? nil
+    let second = gradients[k].removeValue(forKey: b) ?? nil
+    gradients[k].updateValue(try GradientTree.sum(first, second), forKey: parent)
   }
 
   private static func sum(_ a: Value?, _ b: Value?) throws -> Value? {
@@ -46,12 +41,14 @@ public final class GradientTree {
     return sum
   }
 
+  private func gradient(_ k: Int, _ node: Node) -> Value? { gradients[k][node] ?? nil }
+
   /// The gradient of a parameter in a node, as laid out in memory; nil for none.
   public func bytes(of k: Int, in node: Node) throws -> UnsafeRawBufferPointer? {
-    guard let value = nodes[node]?[k] else { return nil }
+    guard let value = gradient(k, node) else { return nil }
     let settled = try value.converted(to: parameters[k].value.layout)
     try settled.materialise()
-    nodes[node]?[k] = settled
+    gradients[k].updateValue(settled, forKey: node)
     return UnsafeRawBufferPointer(
       start: try settled.memory(UInt8.self), count: settled.physicalCount * settled.dtype.size)
   }
@@ -60,19 +57,18 @@ public final class GradientTree {
   public func room(for k: Int, in node: Node) throws -> UnsafeMutableRawBufferPointer {
     let p = parameters[k].value
     let value = try Value.allocate(p.shape, p.dtype, p.layout)
-    let none = [Value?](repeating: nil, count: parameters.count)
-    nodes[node, default: none][k] = value
+    gradients[k].updateValue(value, forKey: node)
     return UnsafeMutableRawBufferPointer(
       start: try value.memory(UInt8.self), count: value.physicalCount * value.dtype.size)
   }
 
   /// Records that a parameter has no gradient in a node.
-  public func setNone(_ k: Int, in node: Node) { nodes[node]?[k] = nil }
+  public func setNone(_ k: Int, in node: Node) { gradients[k].updateValue(nil, forKey: node) }
 
   /// Moves the gradient of a node to the parameter's `grad`, or clears that.
   public func give(_ k: Int, of node: Node) throws {
     parameters[k].clearGrad()
-    if let value = nodes[node]?[k] { try parameters[k].accumulate(value) }
+    if let value = gradient(k, node) { try parameters[k].accumulate(value) }
   }
 
   /// A parameter's elements as laid out in memory, for reading or writing.

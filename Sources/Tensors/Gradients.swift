@@ -12,10 +12,13 @@ extension Tensor {
   ///   - seed: the gradient of this tensor itself, in its shape and dtype; 1 for a tensor of one
   ///     element, which needs none.
   ///   - retaining: whether the graph can be traversed again.
-  public func backward(_ seed: Tensor? = nil, retaining: Bool = false) throws {
+  ///   - each: called for each leaf as soon as its `grad` is complete.
+  public func backward(
+    _ seed: Tensor? = nil, retaining: Bool = false, each: ((Tensor) throws -> Void)? = nil
+  ) throws {
     defer { Session.current.waiting.removeAll { $0.sums == nil } }
     let root = try root(seed, "backward")
-    try root.tape.backward(from: node, root.seed, retaining: retaining)
+    try root.tape.backward(from: node, root.seed, retaining: retaining, each: each)
   }
 
   /// Gradients of `outputs`, all together, by each of `inputs`; nil for an input that they do not

@@ -11,8 +11,11 @@ extension Tape {
   ///
   /// - Parameter retaining: whether the graph can be traversed again; otherwise its saved values
   ///   are freed on the way, even if the traversal fails.
-  func backward(from root: Int, _ seed: Value, retaining: Bool = false) throws {
-    _ = try traverse(from: [(root, seed)], Goal(), retaining: retaining)
+  /// - Parameter each: called for each leaf as soon as its `grad` is complete.
+  func backward(
+    from root: Int, _ seed: Value, retaining: Bool = false, each: ((Tensor) throws -> Void)? = nil
+  ) throws {
+    _ = try traverse(from: [(root, seed)], Goal(each: each), retaining: retaining)
   }
 
   /// Gradients of the entries `targets`, nil for unused ones. No `grad` changes, and entries that
@@ -53,6 +56,7 @@ extension Tape {
     /// nil to compute the leaves' `grad`.
     var targets: [Int]?
     var stopping = false
+    var each: ((Tensor) throws -> Void)?
   }
 
   private func traverse(from roots: [Root], _ goal: Goal, retaining: Bool) throws -> [Value?] {
@@ -81,6 +85,15 @@ extension Tape {
       }
       reached.removeAll { !leads[$0.slot] }
     }
+    // How many entries have yet to add to a leaf's gradient.
+    var consumers: [Int: Int] = [:]
+    if goal.targets == nil {
+      for (_, slot) in reached {
+        for i in entries[slot].inputs {
+          if case .leaf = entries[i].role { consumers[i, default: 0] += 1 }
+        }
+      }
+    }
 
     var visit = Visit(count: entries.count)
     let wasOn = isOn
@@ -99,17 +112,31 @@ extension Tape {
         if ends(slot) { return }
         if goal.targets != nil, !entries[slot].inputs.contains(where: { leads[$0] }) { return }
         try pass(gradient, from: slot, &visit, to: leads, retaining)
+        if let each = goal.each, case .leaf = entries[slot].role, let leaf = entries[slot].leaf {
+          try each(leaf)
+        }
+      }
+      // Leaves are the oldest entries, but are visited as soon as their gradients are complete:
+      // other ranks get these while the rest is computed.
+      func goThrough(_ slot: Int) throws {
+        let inputs = entries[slot].inputs
+        try go(slot)
+        for i in inputs {
+          guard let left = consumers[i] else { continue }
+          consumers[i] = left - 1
+          if left == 1, visit.gradients[i]?.isWaiting != true { try go(i) }
+        }
       }
       for (_, slot) in reached {
         if isLate.contains(slot) || visit.gradients[slot]?.isWaiting == true {
           late.append(slot)
           isLate.formUnion(entries[slot].inputs)
         } else {
-          try go(slot)
+          try goThrough(slot)
         }
       }
       try Value.computePendingSums()
-      for slot in late { try go(slot) }
+      for slot in late { try goThrough(slot) }
     } catch {
       if !retaining { for (_, slot) in reached { spend(slot) } }
       throw error

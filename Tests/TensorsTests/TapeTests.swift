@@ -88,6 +88,35 @@ extension TensorsTests {
       #expect(x.grad == nil)
     }
 
+    /// A leaf is complete once its last reader has passed, and not before: `shared` has two.
+    @Test func leavesAreReportedWhenTheyAreComplete() throws {
+      let shared = try Tensor.leaf([2, 3], [2])
+      let early = try Tensor.leaf([5, 7], [2])
+      let late = try Tensor.leaf([1, -1], [2])
+      let unused = try Tensor.leaf([1, 1], [2])
+      let inner = try shared.multiplied(by: early)
+      var passed = false
+      _ = try inner.addHook { _ in
+        passed = true
+        return nil
+      }
+      let loss = try inner.multiplied(by: shared).multiplied(by: late).sum()
+      var seen: [(leaf: Tensor, gradient: [Double], before: Bool)] = []
+      try loss.backward(each: { leaf in
+        seen.append((leaf, try leaf.grad?.numbers() ?? [], !passed))
+      })
+      #expect(seen.count == 3)
+      let complete: [(Tensor, [Double], Bool)] = [
+        (late, [20, 63], true), (shared, [20, -42], false), (early, [4, -9], false),
+      ]
+      for (leaf, gradient, before) in complete {
+        let found = try #require(seen.first { $0.leaf === leaf })
+        #expect(found.gradient == gradient)
+        #expect(found.before == before)
+      }
+      #expect(unused.grad == nil)
+    }
+
     @Test func backwardNeedsAScalarThatWasRecorded() throws {
       let x = try Tensor.leaf([2, 3], [2])
       #expect(throws: LunervError.self) { try x.sin().backward() }

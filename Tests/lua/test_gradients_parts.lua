@@ -1,6 +1,7 @@
 -- lv.checkpoint, parameters that are replaced, and what lv.func and hooks leave behind.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
 local nn <const> = lv.nn
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
@@ -304,6 +305,30 @@ function Charged:init()
   }
 end
 function Charged:forward(x) return self.own(x * self.weight) end
+
+test("gradients of a step's frames are complete when they are taken, or it is an error", function()
+  local inner, outer = leaf { 2, 3 }, leaf { 5, 7 }
+  local function loss(hook)
+    local product = inner * inner
+    if hook then product:register_hook(hook) end
+    return (product * outer):sum()
+  end
+  local exchange <const> = native.gradient_exchange({ outer, inner }, { 0, 0 })
+  exchange:begin(3)
+  for frame = 1, 3 do exchange:backward(frame, loss()) end
+  exchange:finish(false)
+  equal({ outer.grad:tolist(), inner.grad:tolist() }, { { 12, 27 }, { 60, 126 } })
+
+  exchange:begin(2)
+  raises(function() exchange:backward(3, loss()) end, "frame 3 belongs to another rank")
+  outer.grad, inner.grad = nil, nil
+  local other = outer:sum()
+  raises(function() exchange:backward(1, loss(function() other:backward() end)) end,
+    "a backward pass within that of the loss added to a gradient that was complete")
+  exchange:drop()
+  raises(function() exchange:finish(false) end, "expected a step that has begun")
+  raises(function() exchange:backward(1, loss()) end, "expected a step that has begun")
+end)
 
 test("a profile charges backward to the module that asked", function()
   local model = nn.Sequential(Charged())

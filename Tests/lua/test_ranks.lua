@@ -167,6 +167,31 @@ test("an error of one rank's frame ends all, and names it", function()
   assert(said:find("rank 1 (", 1, true) and said:find("no such frame", 1, true), said)
 end)
 
+test("a step that fails leaves nothing that the next one could take for its own", function()
+  local folder <close> = harness.folder()
+  local whole = values(alone(training, folder, "4 muon"))
+  -- Rank 0 has sent gradients when rank 1 fails, and so has every rank when the loss is judged.
+  local text = training:gsub("local run = lv.train", [[
+    local function fail(steps)
+      local failing, calls = Net(), 0
+      function failing:reconstruct(frame)
+        calls = calls + 1
+        if steps == 1 and lv.dist.rank() == 1 and calls == 2 then error("no such frame", 0) end
+        return Net.reconstruct(self, frame) * (calls > 4 and 0 / 0 or 1)
+      end
+      local ok, problem = pcall(lv.train, { model = failing, clip = clip, steps = steps, batch = 4,
+        optimiser = "muon", lr = 0.01, loss = "l2" })
+      print("failed", ok, problem)
+    end
+    fail(1)
+    fail(4)
+    %0]])
+  local said, code = ranks(2, text, folder, "4 muon")
+  equal({ values(said), code }, { whole, 0 })
+  assert(select(2, said:gsub("failed\tfalse\t[^\n]*no such frame", "")) == 2, said)
+  assert(select(2, said:gsub("failed\tfalse\t[^\n]*the loss became", "")) == 2, said)
+end)
+
 test("ranks with different options are an error that names them", function()
   local folder <close> = harness.folder()
   local text = training:gsub("lr = 0.01", "lr = 0.01 * (1 + lv.dist.rank())")

@@ -44,11 +44,12 @@ function ranks.work(model, size, count)
     if width > 1 then team:begin(width) end
     optimiser:zero_grad()
     local value = loss_of(net:reconstruct(frame), frame.image, frame, 0)
-    value:backward()
     if width > 1 then
-      team.exchange:take(rank + 1)
+      team.exchange:backward(rank + 1, value)
       team:agree(function() return { value:item() } end, "step")
       team.exchange:finish(false)
+    else
+      value:backward()
     end
     optimiser:step()
     if width > 1 then team.exchange:spread() end

@@ -114,8 +114,7 @@ local function learn(self, frames, units, first, last, together, share)
     table.move({ number, distortion, mse }, 1, 3, #numbers + 1, numbers)
     if to - from + 1 < count then value = value * ((to - from + 1) / count) end
     if unit == first then self.optimiser:zero_grad() end
-    value:backward()
-    self.team.exchange:take(unit)
+    self.team.exchange:backward(unit, value)
     if unit < last then native.step_boundary() end
   end
   return numbers
@@ -147,6 +146,8 @@ end
 local function shared(self, frames, units, first, last, together, share)
   local team, count = self.team, #frames
   local base = native.rng_state()
+  -- Gradients are sent before the ranks agree that the step counts.
+  local _ <close> = team:ending()
   local list = team:agree(function()
     local numbers = learn(self, frames, units, first, last, together, share)
     -- A single unit draws as a single process does, and the others follow.

@@ -87,6 +87,12 @@ function Team:begin(count)
   return self.exchange:begin(count)
 end
 
+-- To be closed at the end of a step on all ranks, however it ends: takes gradients that are under
+-- way, or the next step would take them for its own.
+function Team:ending()
+  return setmetatable({}, { __close = function() pcall(self.exchange.drop, self.exchange) end })
+end
+
 -- The first and last of `count` units that are this rank's; the parts of all ranks, in order, are
 -- all of them.
 function Team:part(count)
@@ -110,6 +116,7 @@ end
 -- all, in the same step: what was true before it can still be saved. `what` names the collective.
 function Team:agree(body, what)
   local results = table.pack(pcall(body))
+  if not results[1] and native.ranks_broken() then error(results[2], 0) end
   local text
   if results[1] then
     local list = results[2]
