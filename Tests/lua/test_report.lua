@@ -306,7 +306,7 @@ test("compressed files are shown with their work, in stages and in segments", fu
   local file = assert(lv.compress.file(o.output, clip, o, function() end))
   local text = report(folder, o.output)
   local data = check(text)
-  equal(data.training[1].stages, { "fit", "small" })
+  equal(data.training[1].stages, { "fit", "compression" })
   equal(#data.training[1].points, 3)
   equal(data.training[1].points[3][1], 3)
   for _, part in ipairs { "<h1>c.lnv</h1>", "weights", "embeddings", "Seconds", "finished",
@@ -327,8 +327,8 @@ test("compressed files are shown with their work, in stages and in segments", fu
   o.out, o.output, o.gop = folder.path .. "/s.lnv.work", folder.path .. "/s.lnv", 2
   assert(lv.compress.file(o.output, clip, o, function() end))
   data = check((report(folder, o.output)))
-  equal(data.training[1].stages, { "segment 1, fit", "segment 1, small", "segment 2, fit",
-    "segment 2, small" })
+  equal(data.training[1].stages, { "segment 1, fit", "segment 1, compression", "segment 2, fit",
+    "segment 2, compression" })
 end)
 
 test("a custom training stores frames for its page by default", function()

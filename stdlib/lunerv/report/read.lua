@@ -64,7 +64,7 @@ local function trainings(work)
     for _, name in ipairs(names) do
       local one = training(joined(folder, name))
       if one then
-        one.name = label .. name
+        one.name = label .. (name == "small" and "compression" or name)
         found[#found + 1] = one
       end
     end
