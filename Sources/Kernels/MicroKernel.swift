@@ -180,9 +180,10 @@ func panelWidths(lanes: Int) -> [Int] {
     _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
   ) { halved(zeros(Accumulators<8, 2>.self), a, b, c, ldc) }
 
+  // The compiler does not unroll twelve rows here: their accumulators would be in memory.
   @inline(never) private func manyHalved2(
     _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
-  ) { halved(zeros(Accumulators<12, 1>.self), a, b, c, ldc) }
+  ) { halved(zeros(Accumulators<8, 1>.self), a, b, c, ldc) }
 
   @inline(never) private func fourHalved3(
     _ a: PanelA, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
@@ -211,7 +212,7 @@ func lastIsHalved(lanes: Int) -> Bool {
 ) {
   #if LUNERV_VECTOR512
     let wide = width / vectorWidth == 3
-    let most = wide ? mostRows.three : mostRows.two
+    let most = 8
     var (a, c, left) = (a, c, rows)
     while left > 0 {
       let count = left >= most ? most : 4

@@ -24,11 +24,11 @@ import Glibc
 
 @inline(never) private func sqrtOfAll(
   _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
-) { map(n, a, out) { $0.squareRoot() } }
+) { map(n, a, out) { squareRoot($0) } }
 
 @inline(never) private func reciprocalSqrtOfAll(
   _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>
-) { map(n, a, out) { Vector(repeating: 1) / $0.squareRoot() } }
+) { map(n, a, out) { Vector(repeating: 1) / squareRoot($0) } }
 
 @inline(never) private func sinOfAll(
   _ n: Int, _ a: UnsafePointer<Float>, _ out: UnsafeMutablePointer<Float>

@@ -89,6 +89,14 @@ private let streamingFloats = 1 << 21
   }
 #endif
 
+@inline(__always) func squareRoot(_ v: Vector) -> Vector {
+  #if LUNERV_VECTOR512
+    lunerv_sqrt16(v)
+  #else
+    lunerv_sqrt8(v)
+  #endif
+}
+
 /// `yes` where a < b, else `no`.
 @inline(__always) func whereLess(_ a: Vector, _ b: Vector, _ yes: Vector, _ no: Vector) -> Vector {
   #if LUNERV_VECTOR512

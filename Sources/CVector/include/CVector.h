@@ -84,6 +84,11 @@ lunerv_narrow_double8(lunerv_double8 v) {
 
 LUNERV_SELECTIONS(8, 32)
 
+/// Swift's own calls a function for every lane.
+static inline __attribute__((always_inline)) lunerv_float8 lunerv_sqrt8(lunerv_float8 v) {
+  return __builtin_elementwise_sqrt(v);
+}
+
 /// Lane l of the result is lane places[l] of v; places are 0 to 7.
 static inline __attribute__((always_inline)) lunerv_float8 lunerv_permute8(lunerv_float8 v,
                                                                            lunerv_int8 places) {
@@ -147,6 +152,10 @@ static inline __attribute__((always_inline)) lunerv_float16 lunerv_add_pairs(lun
 }
 
 LUNERV_SELECTIONS(16, 64)
+
+static inline __attribute__((always_inline)) lunerv_float16 lunerv_sqrt16(lunerv_float16 v) {
+  return __builtin_elementwise_sqrt(v);
+}
 
 /// Lane l of the result is lane places[l] of v; places are 0 to 15.
 static inline __attribute__((always_inline)) lunerv_float16 lunerv_permute16(lunerv_float16 v,

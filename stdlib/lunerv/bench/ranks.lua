@@ -90,7 +90,8 @@ local exchanges <const> = 2
 --- t is a step of one process, l an exchange with one other rank, b the bytes of all gradients and
 --- all values, which a rank sends but for its own n-th part, and B the bandwidth from one rank to
 --- another. It assumes that a rank's messages to others follow one another, that nothing is hidden
---- behind computing, and that a network carries every rank's B at the same time.
+--- behind computing, and that a network carries every rank's B at the same time. Gradients are half
+--- of b, and some of them are sent during the backward pass: a step may be faster by so much.
 ---
 ---@param measured table  a result of ranks.measure
 ---@param count integer
