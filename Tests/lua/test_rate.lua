@@ -150,7 +150,8 @@ test("a file is done in time", function()
   local began = lv.time()
   local file = compress(folder, "--minutes 0.1 --params 65k --epochs 9999999", 6)
   local took = lv.time() - began
-  assert(took < 9, ("%g s"):format(took))
+  local patience = tonumber(os.getenv "LUNERV_TEST_PATIENCE") or 1
+  assert(took < 9 * patience, ("%g s"):format(took))
   assert(file.bytes > 0)
 end)
 
