@@ -50,6 +50,12 @@ local smaller <const> = {
   { lower_width = 6, dec_blks = { 1 } },
 }
 
+-- The channels of a vector: a map of a few more takes almost as long as one of the next multiple.
+local vector <const> = 16
+-- How much a stage is narrower than the previous one. The last maps are the largest: with fewer
+-- parameters there and more in the first stages, every frame is seen more often.
+local narrowing <const> = 1.4
+
 -- `settings`, with options that are at the default for `kind` replaced by those of `others`.
 local function replaced(settings, others, kind)
   local result = {}
@@ -101,6 +107,26 @@ local function with_narrow_stem(settings, params, clip)
   return settings
 end
 
+-- `settings` with a trunk that narrows to whole vectors, unless the user (`asked`) or the kind of
+-- model has it narrow.
+local function narrowed(settings, asked, clip)
+  if not model_settings.is_usual(asked, "reduce")
+    or not model_settings.is_usual(asked, "lower_width")
+    or options.default("reduce", settings.kind) >= narrowing then return settings end
+  local state = native.rng_state()
+  local ok, model = errors.attempt(build, settings, clip)
+  local narrow = options.copy(settings)
+  if ok then
+    local stages = model:plan(model.config, model.config.fc_dim)
+    local last = stages[#stages].to
+    narrow.reduce = narrowing
+    narrow.lower_width = math.max(vector, (last + vector // 2) // vector * vector)
+    ok = errors.attempt(build, narrow, clip)
+  end
+  native.set_rng_state(state)
+  return ok and narrow or settings
+end
+
 -- Blocks per stage of a trunk that stops at half of the resolution; nil: the default.
 local function blocks_of_trunk(settings, clip)
   if settings.head_scale ~= 2 then return nil end
@@ -128,7 +154,9 @@ local function sized(o, clip, wanted, head_scale, bits)
     if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, o.model) end
     cheaper.params = params
     -- Half of the budget should be for the width.
-    if not least_of(cheaper, math.max(1, params // 2), clip) then return cheaper end
+    if not least_of(cheaper, math.max(1, params // 2), clip) then
+      return narrowed(cheaper, settings, clip)
+    end
     last = cheaper
   end
   local least = least_of(last, params, clip)
