@@ -43,8 +43,9 @@ private final class LuaTexts {
         local ok, problem = pcall(options.parse, words, {
           command = command, usage = "CLIP --out DIR", about = "Does it.", positional = { "clip" },
         })
-        if not ok and not errors.is(problem, "usage") then
-          return "no usage error: " .. tostring(problem)
+        -- A recipe may be a file or a folder that cannot be read.
+        if not ok and not errors.is(problem, "usage") and not errors.is(problem, "io") then
+          return "neither an error of usage nor of io: " .. tostring(problem)
         end
         """,
       chunkName: "@options.lua")
