@@ -208,6 +208,7 @@ final class GradientExchange: LuaObject {
     guard !ranks.isBroken else {
       // Messages may still be written into this memory.
       GradientExchange.abandoned.append(tree)
+      self.step = nil
       return
     }
     try orAbandon {

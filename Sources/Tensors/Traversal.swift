@@ -85,9 +85,9 @@ extension Tape {
       }
       reached.removeAll { !leads[$0.slot] }
     }
-    // How many entries have yet to add to a leaf's gradient.
+    // How many entries have yet to add to a leaf's gradient, if the caller wants to know.
     var consumers: [Int: Int] = [:]
-    if goal.targets == nil {
+    if goal.each != nil {
       for (_, slot) in reached {
         for i in entries[slot].inputs {
           if case .leaf = entries[i].role { consumers[i, default: 0] += 1 }
@@ -116,8 +116,8 @@ extension Tape {
           try each(leaf)
         }
       }
-      // Leaves are the oldest entries, but are visited as soon as their gradients are complete:
-      // other ranks get these while the rest is computed.
+      // Leaves are the oldest entries, and come last. If the caller takes their gradients, they are
+      // visited as soon as these are complete: other ranks get them while the rest is computed.
       func goThrough(_ slot: Int) throws {
         let inputs = entries[slot].inputs
         try go(slot)

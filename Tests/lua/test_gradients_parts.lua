@@ -293,19 +293,6 @@ test("hooks that come and go leave nothing", function()
   assert(left <= 1, left) -- the last one goes when the next comes
 end)
 
--- Who is charged ---------------------------------------------------------------------------------
-
-local Charged <const> = nn.class "Charged"
-function Charged:init()
-  self.weight = nn.parameter(lv.ones(1, 1, 64, 64))
-  self.own = lv.func {
-    name = "doubled",
-    forward = function(_, x) return x * 2 end,
-    backward = function(_, dy) return (dy:exp():log() * 2):evaluate() end,
-  }
-end
-function Charged:forward(x) return self.own(x * self.weight) end
-
 test("gradients of a step's frames are complete when they are taken, or it is an error", function()
   local inner, outer = leaf { 2, 3 }, leaf { 5, 7 }
   local function loss(hook)
@@ -329,6 +316,19 @@ test("gradients of a step's frames are complete when they are taken, or it is an
   raises(function() exchange:finish(false) end, "expected a step that has begun")
   raises(function() exchange:backward(1, loss()) end, "expected a step that has begun")
 end)
+
+-- Who is charged ---------------------------------------------------------------------------------
+
+local Charged <const> = nn.class "Charged"
+function Charged:init()
+  self.weight = nn.parameter(lv.ones(1, 1, 64, 64))
+  self.own = lv.func {
+    name = "doubled",
+    forward = function(_, x) return x * 2 end,
+    backward = function(_, dy) return (dy:exp():log() * 2):evaluate() end,
+  }
+end
+function Charged:forward(x) return self.own(x * self.weight) end
 
 test("a profile charges backward to the module that asked", function()
   local model = nn.Sequential(Charged())
