@@ -6,7 +6,6 @@ import Coder
 ///
 /// A change is coded as bits: whether it is 0, its sign, and for each size, whether it is larger.
 /// Sizes of 46 and more share a model.
-/// 46 and more share a model.
 struct ChangeMixer: ChangeCoder {
   private static let bounds: [Int64] = [0, 1, 2, 3, 4, 6, 9, 13, 19, 28, 40, 60]
   private static let levels = bounds.count + 1

@@ -2,12 +2,12 @@ import Coder
 
 /// Quantised tensors whose symbols are coded with models that functions in the file select: the
 /// third form of ``StoredTensors``.
+///
 ///     a byte             the length of a name; then the name: the module of ``StoredProgram`` that
 ///                        returns the model
 ///     stream             for each tensor, its steps as in the first form, then its symbols, coded
 ///                        with the model that the module returns; if it returns none, a model as in
 ///                        the first form, and the symbols coded with that
-///
 ///
 /// The functions are Lua. They receive tensors one by one, and symbols too if a model depends on
 /// the previous ones: stdlib/lunerv/codec/modelled.lua.

@@ -23,14 +23,14 @@ public enum LuaType: Sendable {
   }
 }
 
-/// A Lua stack as Swift may see it: only operations that never raise.
+/// A Lua stack with only those operations that never raise.
 ///
-/// Valid for the duration of one call. Indexes count from 1 at the first argument, from -1
-/// at the top. Pushing allocates Lua memory past the limit if need be; the trampoline
-/// settles that when Swift has returned.
+/// It is valid during one call. Indexes count from 1 at the first argument, and from -1 at the top.
+/// Pushing may exceed the limit of Lua's memory; then the trampoline fails the call when Swift has
+/// returned.
 public struct LuaStack {
   let thread: OpaquePointer
-  /// The state this stack belongs to.
+  /// The state that this stack belongs to.
   public unowned(unsafe) let state: LuaState
 
   init(_ thread: OpaquePointer, _ state: LuaState) {
@@ -38,13 +38,13 @@ public struct LuaStack {
     self.state = state
   }
 
-  /// The number of values, hence of arguments at the start of a call.
+  /// The number of values; at the start of a call, the number of arguments.
   public var count: Int32 { lua_gettop(thread) }
 
   /// The type of a value; `.none` beyond the last argument.
   public func type(at index: Int32) -> LuaType { LuaType(lua_type(thread, index)) }
 
-  /// The name of a value's type as messages give it: "number", "tensor", "no value".
+  /// The name of a value's type in messages: "number", "tensor", "no value".
   public func typeName(at index: Int32) -> String {
     switch type(at: index) {
     case .none: return "no value"
@@ -62,7 +62,7 @@ public struct LuaStack {
   /// Whether the argument is absent or nil.
   public func isNil(at index: Int32) -> Bool { lua_type(thread, index) <= 0 }
 
-  /// A Lua boolean, or nil when the value is none.
+  /// A Lua boolean; nil for any other value.
   public func bool(at index: Int32) -> Bool? {
     lua_type(thread, index) == LUA_TBOOLEAN ? lua_toboolean(thread, index) != 0 : nil
   }
@@ -84,7 +84,7 @@ public struct LuaStack {
   public func isInteger(at index: Int32) -> Bool { lua_isinteger(thread, index) != 0 }
 
   /// Calls `body` with the bytes of a string, which live as long as the string stays on the
-  /// stack; nil when the value is no string.
+  /// stack; nil if the value is not a string.
   public func withBytes<R>(at index: Int32, _ body: (UnsafeRawBufferPointer) throws -> R)
     rethrows -> R?
   {
@@ -134,11 +134,11 @@ public struct LuaStack {
     lunerv_class_error(thread)
   }
 
-  /// The length of a table's sequence (raw: `__len` is not asked).
+  /// The length of a table's sequence, without the metamethod `__len`.
   public func length(at index: Int32) -> Int { Int(lua_rawlen(thread, index)) }
 
-  /// Calls `body` with the index of element `position` (counted from 1) of a table; the
-  /// value is gone afterwards. Metamethods are not asked.
+  /// Calls `body` with the index of element `position` (counted from 1) of a table, without
+  /// metamethods; the value is popped afterwards.
   public func withElement<R, E: Error>(
     _ position: Int, of table: Int32, _ body: (Int32) throws(E) -> R
   ) throws(E) -> R {
@@ -184,7 +184,7 @@ public struct LuaStack {
     lua_pushnumber(thread, value)
   }
 
-  /// Pushes a string of these bytes; too large a one for the memory limit fails the call.
+  /// Pushes a string of these bytes. A string above the memory limit fails the call.
   public func push(bytes: UnsafeRawBufferPointer) {
     room()
     if lunerv_would_overdraw(thread, bytes.count) {
@@ -200,12 +200,12 @@ public struct LuaStack {
     value.withUTF8 { push(bytes: UnsafeRawBufferPointer($0)) }
   }
 
-  /// Pushes an empty table with room for this many elements and fields. Too large a one for the memory
-  /// limit, or for the machine, fails the call: then it is nil that was pushed, and false returned.
+  /// Pushes an empty table with room for this many elements and fields. If there is not enough memory
+  /// for it, the call fails: then this pushes nil and returns false.
   @discardableResult
   public func pushTable(elements: Int = 0, fields: Int = 0) -> Bool {
     room()
-    // What Lua takes for an element, and for a field. Many small ones are as much as a large one.
+    // Lua's bytes per element and per field. Many small tables count like a large one.
     let size = 16 * elements + 40 * fields
     guard !lunerv_would_overdraw(thread, size) else {
       lunerv_bridge_of(thread).pointee.overdrawn = true
@@ -216,7 +216,7 @@ public struct LuaStack {
     return true
   }
 
-  /// Whether the running call has taken memory that it may not have: it fails when it returns.
+  /// Whether the running call has exceeded the memory limit: it fails when it returns.
   public var isOverdrawn: Bool { lunerv_bridge_of(thread).pointee.overdrawn }
 
   /// Pops a value and makes it element `position` of the table below it.
@@ -225,7 +225,7 @@ public struct LuaStack {
   /// Pops a value and makes it field `name` of the table below it.
   public func setField(_ name: String) {
     push(name)
-    // A name that found no memory is nil, which is no key.
+    // Without memory for the name, nil was pushed, which is not a key.
     guard lua_type(thread, -1) == LUA_TSTRING else { return lunerv_pop(thread, 2) }
     lua_rotate(thread, -2, 1)
     lua_rawset(thread, -3)
@@ -238,8 +238,8 @@ public struct LuaStack {
     if state.pushFailure == nil { state.pushFailure = error }
   }
 
-  /// Room for a few more values. The trampoline has made enough for everything that nests
-  /// within the limits of this module; what may be longer checks for itself.
+  /// Makes room for a few more values. The trampoline has made enough for everything that nests
+  /// within the limits of this module; longer loops check for themselves.
   func room() { precondition(lua_checkstack(thread, 4) != 0, "Lua stack exhausted") }
 
   func objectInfo(at index: Int32) -> LuaObjectInfo? {

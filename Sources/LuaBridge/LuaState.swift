@@ -2,16 +2,16 @@ import CLua
 import CLuaBridge
 import Support
 
-/// Thrown by a native function that wants all garbage collected before it begins: it is
-/// then called once more with the same arguments.
+/// Thrown by a native function that needs all garbage collected before it begins; it is then called
+/// again with the same arguments.
 public struct LuaCollectFirst: Error {
   public init() {}
 }
 
 /// A Lua state with the standard libraries, owned by one thread.
 ///
-/// A raised Lua error never crosses a Swift frame: Swift calls Lua only through protected
-/// calls, and Lua calls Swift only through a trampoline in C that raises afterwards.
+/// A Lua error never crosses a Swift frame: Swift calls Lua only through protected calls, and Lua
+/// calls Swift only through a trampoline in C, which raises the error after Swift has returned.
 public final class LuaState {
   let bridge: UnsafeMutablePointer<lunerv_bridge>
   let main: OpaquePointer
@@ -31,8 +31,8 @@ public final class LuaState {
   /// Observes calls between Lua and Swift, under the profiler.
   public var callObserver: (any LuaCallObserver)?
 
-  /// Where in its model the running code is: a number of the host's that each coroutine has for
-  /// itself. One that has set none is where it was resumed.
+  /// The position of the running code in its model: a number of the host's, one per coroutine. A
+  /// coroutine that has not set it has that of the code that resumed it.
   public var site: Int {
     get { Int(bridge.pointee.site) }
     set { bridge.pointee.site = Int64(newValue) }
@@ -43,23 +43,23 @@ public final class LuaState {
   private var functions: [NativeFunction] = []
   private var infos: [LuaObjectInfo] = []
   var optionTables: [ObjectIdentifier: AnyObject] = [:]
-  /// What was registered, by name: functions or methods, and properties.
+  /// The registered functions or methods, and properties, by the name of their module or class.
   private var described: [(name: String, signatures: () -> ([LuaSignature], [LuaSignature]))] = []
-  /// The interpreter's own time; it runs only for those who measure.
+  /// The interpreter's own time, if it is being measured.
   public var stopwatch = LuaStopwatch()
 
-  /// How many values one call may be handed in tables, and how many it has been.
+  /// The most values that one call may receive in tables, and their number so far.
   public var copyLimit = Int.max
   var copied = 0
 
-  /// Called with the number of values that a table passes, before they are read: an error ends the
-  /// call. Rows that are one table in Lua are read as often as they stand there.
+  /// Called with the number of values in a table before they are read; an error ends the call. Rows
+  /// that are the same table in Lua are read each time they occur.
   public var onCopy: ((_ values: Int) -> String?)?
 
-  /// Called when a native function fails for lack of memory: whether all garbage is collected,
-  /// and the function be called once more.
+  /// Called when a native function fails for lack of memory: whether to collect all garbage and call
+  /// the function again.
   public var isWorthCollecting: (() -> Bool)?
-  /// The function that is called once more.
+  /// The function that is called again.
   var retried: NativeFunction?
 
   /// An error met while pushing results, which cannot throw.
@@ -81,7 +81,8 @@ public final class LuaState {
     registerBridgeModule()
   }
 
-  /// A state that another program has created and closes. Lives until then if ``keep(_:)`` says so.
+  /// A state that another program has created and will close. ``keep(_:)`` keeps this object until
+  /// then.
   public init(attachedTo bridge: UnsafeMutablePointer<lunerv_bridge>) {
     self.bridge = bridge
     main = bridge.pointee.main ?? OpaquePointer(bridge)
@@ -109,7 +110,7 @@ public final class LuaState {
   /// Pushes an error for the caller of this state's code, if that is not Lua code itself.
   public func push(_ error: LunervError) { current.push(error) }
 
-  /// What stops this state from any thread.
+  /// Stops the running call of this state, from any thread.
   public func makeStop() -> LuaStop? {
     guard !isAttached, let stop = LuaStop() else { return nil }
     lunerv_set_stop(bridge, stop.stop)
@@ -144,7 +145,7 @@ public final class LuaState {
     stack.pushTable(fields: cls.events.count + 8)
     for (event, function) in cls.events { setFunction(function, named: event, on: stack) }
     let info = LuaObjectInfo(T.self)
-    // A class registered again comes first; objects of before keep what they point to.
+    // A class that is registered again replaces the old one; existing objects keep theirs.
     infos.insert(info, at: 0)
     _ = lunerv_make_class(stack.thread, T.luaName, Unmanaged.passUnretained(info).toOpaque())
   }
@@ -152,7 +153,7 @@ public final class LuaState {
   /// Provides the source of one module. "lunerv.nn.conv" becomes the chunk
   /// "@lunerv:nn/conv.lua".
   ///
-  /// - Parameter text: the source, or nil when there is none after all.
+  /// - Parameter text: returns the source, or nil if there is none.
   public func addSource(_ name: String, _ text: @escaping () throws -> [UInt8]?) {
     let path = name.split(separator: ".", omittingEmptySubsequences: false)
     let inside = path.first == "lunerv" && path.count > 1 ? path.dropFirst() : path[...]
@@ -163,7 +164,7 @@ public final class LuaState {
     }
   }
 
-  /// Provides sources of modules, asked before any folder is.
+  /// Provides sources of modules; it is called before folders are searched.
   ///
   /// - Parameter provider: module name → source and chunk name ("@lunerv:…" for the
   ///   stdlib), or nil for a module it does not know.
@@ -179,7 +180,8 @@ public final class LuaState {
     _ = lunerv_add_searcher(stack.thread)
   }
 
-  /// The file of a module in a folder that `package.path`, whose signs ';' and '?' are, cannot hold.
+  /// The file of a module in a folder whose path contains ';' or '?', which are special in
+  /// `package.path`.
   private func fileOfModule(_ name: String) -> String? {
     let inside = name.replacing(".", with: "/")
     return moduleFolders.flatMap { ["\($0)/\(inside).lua", "\($0)/\(inside)/init.lua"] }
@@ -222,7 +224,7 @@ public final class LuaState {
     stack.setField(name)
   }
 
-  /// The signatures of the modules and classes registered under a name; nil where none is.
+  /// The signatures of the modules and classes registered under a name; nil if there are none.
   public func signatures(
     of name: String
   ) -> (functions: [LuaSignature], properties: [LuaSignature])? {
@@ -246,8 +248,8 @@ public final class LuaState {
   public func run(file path: String, arguments: [String]) throws -> [LuaValue] {
     let stack = current
     setArguments(path, arguments, on: stack)
-    // Modules lie next to the given name or, if that is a link, next to its target. What
-    // comes last is searched first.
+    // Modules are next to the given path or, if that is a link, next to its target. The folder
+    // added last is searched first.
     let files = Files.isLink(path) ? [Files.destination(path), path] : [path]
     let folders = files.map { Files.split($0).folder }
     if folders.contains(where: { $0.contains(where: { ";?".contains($0) }) }) {
@@ -283,7 +285,7 @@ public final class LuaState {
 
   /// Source text as a function that Swift may keep.
   ///
-  /// - Throws: a `LunervError` where the text is no Lua.
+  /// - Throws: a `LunervError` if the text is not valid Lua.
   public func load(source: String, chunkName: String) throws -> LuaFunction {
     let stack = current
     try load(source, chunkName, on: stack)
@@ -400,17 +402,17 @@ public final class LuaState {
     if bridge.pointee.entered > 0 { requestCollect() } else { lunerv_collect(main) }
   }
 
-  /// Has all garbage collected as soon as the running Swift function has returned.
+  /// Requests a collection of all garbage, after the running Swift function has returned.
   public func requestCollect() { bridge.pointee.collect_requested = true }
 
-  /// Whether that is still to come.
+  /// Whether a requested collection is pending.
   public var isCollectRequested: Bool { bridge.pointee.collect_requested }
 
   /// The size of the Lua heap.
   public var heapBytes: Int { Int(bridge.pointee.used) }
 
-  /// How many calls of `bridge.nested` the running code is inside of. It follows the flow
-  /// of control: a coroutine takes its own share along when it yields.
+  /// The number of calls of `bridge.nested` around the running code. A coroutine's own calls stop
+  /// counting while it is suspended.
   public var nestedDepth: Int { Int(bridge.pointee.depth) }
 
   /// Runs `body` as if outside of all calls of `bridge.nested`.
@@ -422,13 +424,13 @@ public final class LuaState {
   }
 }
 
-/// What the trampoline calls: the function's address and the stack.
+/// The trampoline calls this with the function's address and the stack.
 private func callNative(_ function: UnsafeMutableRawPointer, _ thread: OpaquePointer) -> Int32 {
   guard let host = lunerv_bridge_of(thread).pointee.host else { return 0 }
   return Unmanaged<LuaState>.fromOpaque(host)._withUnsafeGuaranteedRef { state in
     state.stopwatch.leaveLua()
     defer { state.stopwatch.enterLua() }
-    // No one else has announced that this state's code runs.
+    // No caller in Swift has announced that this state's code runs.
     let leave = state.isAttached ? state.onEnter?() : nil
     defer { leave?() }
     return Unmanaged<NativeFunction>.fromOpaque(function)._withUnsafeGuaranteedRef { function in

@@ -20,7 +20,7 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
 
   public static var luaTypeName: String { "value" }
 
-  /// What Lua calls its type.
+  /// The name of its type in Lua.
   public var typeName: String {
     switch self {
     case .nil_: "nil"
@@ -35,9 +35,9 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
 
   public static var luaMayBeAbsent: Bool { true }
 
-  /// How deep tables may nest.
+  /// The most levels of nested tables.
   public static let maximumDepth = 100
-  /// How many values one copy may hold.
+  /// The most values in one copy.
   public static let maximumCount = 1 << 24
 
   /// - Throws: on tables that contain themselves, nest deeper than ``maximumDepth`` or hold
@@ -107,10 +107,10 @@ extension LuaValue: ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
   public init(booleanLiteral value: Bool) { self = .bool(value) }
 }
 
-/// What one deep copy keeps track of.
+/// The state of one deep copy.
 private struct LuaValueReader {
   let stack: LuaStack
-  /// The tables being read, outermost first: one that comes again contains itself.
+  /// The tables being read, outermost first, to detect one that contains itself.
   var open: [UnsafeRawPointer] = []
   var count = 0
 
@@ -151,7 +151,7 @@ private struct LuaValueReader {
     defer { lua_settop(thread, top) }
     var elements: [LuaValue] = []
     let length = stack.length(at: index)
-    // Few elements may make a long table, whose border is where one is followed by none.
+    // A table with few elements may be long: a border is any element followed by nil.
     try stack.willCopy(length)
     elements.reserveCapacity(Swift.min(length, 1 << 12))
     for position in 0..<length {

@@ -1,12 +1,12 @@
 import CLua
 import Support
 
-/// Why an argument cannot be read: the wrong type, or something said in words.
+/// The reason why an argument cannot be read: the wrong type, or a message.
 public struct LuaTypeMismatch: Error, Sendable {
   let expected: String?
   let words: String
 
-  /// "expected tensor, got nil": what came is filled in where the argument is known.
+  /// "expected tensor, got nil"; the actual type is filled in where the argument is known.
   public init(expected: String) {
     self.expected = expected
     words = ""
@@ -24,7 +24,7 @@ public struct LuaTypeMismatch: Error, Sendable {
     return "expected \(expected), got \(stack.typeName(at: index))"
   }
 
-  /// The same with what came written out, for a value that is about to leave the stack.
+  /// The same with the actual type filled in, for a value that is about to be popped.
   func resolved(_ stack: LuaStack, at index: Int32, prefix: String) -> LuaTypeMismatch {
     LuaTypeMismatch(prefix + text(stack, at: index))
   }
@@ -50,7 +50,7 @@ extension LuaArgument {
   public static var luaOptionDescriptions: [LuaOptionDescription] { [] }
 }
 
-/// A type that can be handed to Lua.
+/// A type that can be passed to Lua.
 public protocol LuaResult {
   /// Pushes the value (several for ``LuaResults``, none for an empty one).
   func push(to stack: LuaStack)
@@ -94,7 +94,7 @@ extension Bool: LuaArgument, LuaResult {
   public func push(to stack: LuaStack) { stack.push(self) }
 }
 
-/// Text. What is not UTF-8 is replaced on reading; ``LuaBytes`` keeps bytes as they are.
+/// Text. Invalid UTF-8 is replaced on reading; ``LuaBytes`` keeps bytes as they are.
 extension String: LuaArgument, LuaResult {
   public static var luaTypeName: String { "string" }
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> String {
@@ -104,7 +104,7 @@ extension String: LuaArgument, LuaResult {
   public func push(to stack: LuaStack) { stack.push(self) }
 }
 
-/// A Lua string as the bytes it is.
+/// A Lua string as bytes.
 public struct LuaBytes: LuaArgument, LuaResult, Equatable, Sendable {
   public var bytes: [UInt8]
 
@@ -120,7 +120,7 @@ public struct LuaBytes: LuaArgument, LuaResult, Equatable, Sendable {
   public func push(to stack: LuaStack) { bytes.withUnsafeBytes { stack.push(bytes: $0) } }
 }
 
-/// nil for nil and for an argument left out; anything else must be a `Wrapped`.
+/// nil for nil and for a missing argument; anything else must be a `Wrapped`.
 extension Optional: LuaArgument where Wrapped: LuaArgument {
   public static var luaTypeName: String { Wrapped.luaTypeName }
   public static var luaMayBeAbsent: Bool { true }
@@ -136,8 +136,8 @@ extension Optional: LuaResult where Wrapped: LuaResult {
   }
 }
 
-/// A list: a table with the keys 1 to n, and perhaps the "n" of `table.pack`. What it holds under
-/// another key would be left out in silence, and so is an error.
+/// A list: a table with the keys 1 to n, and perhaps the "n" of `table.pack`. Other keys would be
+/// ignored silently, so they are an error.
 extension Array: LuaArgument where Element: LuaArgument {
   public static var luaTypeName: String { "table" }
   public static func read(_ stack: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> [Element] {
@@ -154,7 +154,7 @@ extension Array: LuaArgument where Element: LuaArgument {
           ? "expected list, got an object" : "expected list, got a table with the key '\(name)'")
     }
     var result: [Element] = []
-    // A table with few elements may have any length: its border is where one is followed by none.
+    // A table with few elements may have any length: a border is any element followed by nil.
     result.reserveCapacity(Swift.min(count, 1 << 12))
     for position in 0..<count {
       let element = try stack.withElement(position + 1, of: table) {
@@ -214,7 +214,7 @@ extension Dictionary: LuaResult where Key == String, Value: LuaResult {
   }
 }
 
-/// Any number of results, decided at run time: `LuaResults(nil, message)`.
+/// Any number of results, known only at run time: `LuaResults(nil, message)`.
 public struct LuaResults: LuaResult {
   public var values: [(any LuaResult)?]
 
@@ -267,7 +267,7 @@ public struct LuaVarargs: LuaArgument {
 }
 
 extension LuaStack {
-  /// Counts a string in a table, which may stand there many times, as the values that it outweighs.
+  /// Counts a string in a table, where it may occur many times, as a number of values by its length.
   func willCopyText(_ index: Int32) throws(LuaTypeMismatch) {
     if state.copyLimit < .max, type(at: index) == .string { try willCopy(length(at: index) / 16) }
   }

@@ -2,13 +2,13 @@ import CLua
 import CLuaBridge
 import Support
 
-/// How a function is described to people: the one source for documentation and editors.
+/// The description of a function, for documentation and editors.
 public struct LuaSignature: Sendable {
   public struct Parameter: Sendable {
     public let name: String
     public let type: String
     public let isOptional: Bool
-    /// The fields of a table of options; none where it is something else.
+    /// The fields of a table of options; empty for other types.
     public let options: [LuaOptionDescription]
   }
   public let name: String
@@ -17,7 +17,7 @@ public struct LuaSignature: Sendable {
   public let results: [String]
   public let doc: String
 
-  /// The name of a parameter, counted from 1; nil where it has none of its own.
+  /// The name of a parameter, counted from 1; nil if it has none.
   func parameterName(_ position: Int32) -> String? {
     let index = Int(position) - 1
     guard parameters.indices.contains(index) else { return nil }
@@ -30,7 +30,7 @@ public struct LuaSignature: Sendable {
 final class NativeFunction {
   enum Role {
     case function, property
-    /// A function whose messages do not get its name in front.
+    /// A function whose messages do not begin with its name.
     case verbatim
     /// A metamethod, with the operator as users write it.
     case meta(String)
@@ -39,12 +39,12 @@ final class NativeFunction {
   let signature: LuaSignature
   let role: Role
   let polls: Bool
-  /// What messages call it: users may know it by another name than it is registered under.
+  /// Its name in messages; users may know it by another name than the registered one.
   var shown: String
-  /// Its place among the functions of its state, and the class whose method it is.
+  /// Its number among the functions of its state, and the class whose method it is.
   var number = -1
   var owner: String?
-  /// The number of arguments beyond which a call is refused; -1 for any.
+  /// The most arguments of a call; -1 for any number.
   private let maximum: Int32
   private let body: (LuaStack) throws -> Void
 
@@ -77,7 +77,7 @@ final class NativeFunction {
     }
   }
 
-  /// Its name as users know it, with its class in front where it has one: "conv2d", "clip:frame", "+".
+  /// Its name as users know it, with its class if it is a method: "conv2d", "clip:frame", "+".
   var displayName: String {
     if case .meta(let symbol) = role { return symbol.replacing("'", with: "") }
     return owner.map { "\($0):\(signature.name)" } ?? signature.name
@@ -116,7 +116,7 @@ final class NativeFunction {
     }
   }
 
-  /// Lua hands metamethods more than they ask for.
+  /// Lua passes metamethods more arguments than they have parameters.
   private var isCounted: Bool {
     switch role {
     case .function, .verbatim: true
@@ -124,8 +124,8 @@ final class NativeFunction {
     }
   }
 
-  /// The message of an error thrown inside, led by the function's name; what is wrong with a file
-  /// has nothing to do with that.
+  /// The message of an error thrown inside, with the function's name first, except for errors about
+  /// files.
   fileprivate func named(_ error: LunervError) -> String {
     let message = error.message
     if [.data, .io].contains(error.kind) { return message }
@@ -136,9 +136,9 @@ final class NativeFunction {
       case .meta(let symbol): symbol
       }
     if case .meta = role {
-      // "a tensor has no field …" names it already.
+      // "a tensor has no field …" already names it.
       if message.hasPrefix("a \(name) ") { return message }
-      // Who wrote `x + y` called no "add".
+      // A user who wrote `x + y` did not call "add".
       if name.hasPrefix("'"), let colon = message.firstIndex(of: ":"),
         message[..<colon].allSatisfy({ $0.isLowercase || $0 == "_" })
       {
@@ -149,7 +149,7 @@ final class NativeFunction {
   }
 }
 
-/// What parameter packs say about a list of arguments.
+/// The facts about a list of arguments that a parameter pack provides.
 private struct ArgumentList<each A: LuaArgument> {
   var maximum: Int32 {
     var count: Int32 = 0
@@ -180,12 +180,12 @@ private func resultNames<R: LuaResult>(_: R.Type) -> [String] {
   return [(R.self as? any LuaArgument.Type)?.luaTypeName ?? "any"]
 }
 
-/// The result of functions that return none.
+/// The result of functions without one.
 struct LuaNothing: LuaResult {
   func push(to stack: LuaStack) {}
 }
 
-/// A mismatch with the argument it concerns.
+/// A mismatch, and the number of the argument.
 private struct BadArgument: Error {
   let index: Int32
   let mismatch: LuaTypeMismatch
@@ -203,7 +203,7 @@ extension LuaStack {
     }
   }
 
-  /// Leaves on the stack what C needs to raise `error`, and returns the status for it.
+  /// Pushes what the C trampoline needs to raise `error`, and returns its status.
   fileprivate func fail(with error: any Error, in function: NativeFunction) -> Int32 {
     switch error {
     case let bad as BadArgument:

@@ -163,7 +163,6 @@ public final class Module {
   /// after `backward`: a wrong one is an error at the line of Lua that called the operator, or
   /// `backward`. `forward` computes without recording, and tensors that are not among its arguments
   /// get no gradient.
-  /// its arguments no gradient is known.
   public func operation(
     _ name: String, _ parameters: [Parameter], doc: String = "",
     _ forward: @escaping (Arguments) throws -> Outcome

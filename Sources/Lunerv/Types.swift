@@ -2,11 +2,11 @@ import Bindings
 public import enum Tensors.DType
 public import struct Support.LunervError
 
-/// What is wrong, and where: the one error that everything here throws.
+/// The error that everything here throws.
 ///
-/// `kind` says what to do about it (``LunervError/Kind``), `message` is one line that says what was
-/// expected and what came, `place` the "file:line" of the user's Lua code where there is one,
-/// `module` the path of the network's part that computed, `traceback` Lua's stack. `text` joins them.
+/// `kind` says what to do about it (``LunervError/Kind``); `message` is one line, with the expected
+/// and the actual value; `place` is the "file:line" of the user's Lua code, if any; `module` is the
+/// path of the module that was computing; `traceback` is Lua's stack. `text` joins them.
 ///
 /// ```swift
 /// do {
@@ -23,12 +23,11 @@ public typealias LunervError = Support.LunervError
 /// pixels, `bool` (a byte, 0 or 1) for masks.
 public typealias DType = Tensors.DType
 
-/// The first thing that a program's `main` does, if it is to decode files.
+/// Call this first in the `main` of a program that decodes files.
 ///
-/// They may be a stranger's, and bring code. So they are decoded in a process without rights, and this
-/// program is started again to be that process: it has to notice, before anything else. Where it was
-/// started so, this never returns; in all other cases it returns at once. No thread of the program may
-/// run yet.
+/// Files are untrusted, and may contain programs. So they are decoded in a confined process, for which
+/// this program is started a second time. In that process the call never returns; otherwise it returns
+/// at once. The program must not have started any thread yet.
 ///
 /// ```swift
 /// @main struct Player {
@@ -39,9 +38,9 @@ public typealias DType = Tensors.DType
 /// }
 /// ```
 ///
-/// A program that does not call this is never started again. It decodes files with a `lunerv` that it
-/// finds: the one that the environment variable `LUNERV_DECODER` names, next to the program, or in
-/// `PATH`. Without any, opening a file throws an `.io` error that says so. It must be of the same
-/// version. Files that one trusts, with a decoder of the library as `lunerv compress` writes them, need
-/// none of this: see `Limits.isConfined` of `LunervCodec`.
+/// A program that does not call this is not started a second time. It decodes files with an executable
+/// `lunerv` of the same version: the one in the environment variable `LUNERV_DECODER`, one next to the
+/// program, or one in `PATH`. If there is none, opening a file throws an `.io` error. Trusted files with
+/// a decoder of the library, as `lunerv compress` writes them, need neither: see `Limits.isConfined` of
+/// `LunervCodec`.
 public func runIfDecoderProcess() { DecoderProgram.runIfRequested() }

@@ -3,19 +3,18 @@ import Bindings
 import LuaBridge
 import Support
 
-/// What a file may use while it is decoded; nil for what follows from the size of its frames and of the
-/// file, twenty times what the published decoders take. docs/security.md has the formulas.
+/// The limits on decoding a file. nil means a limit by the size of its frames and of the file: twenty
+/// times the needs of the published decoders. docs/security.md has the formulas.
 public struct Limits: Sendable {
-  /// Elements, multiplications and additions, for the start of each segment and for each frame. A
-  /// second of processor time goes with every 500 million, and two more.
+  /// Elements, multiplications and additions, for the start of each segment and for each frame. The
+  /// processor time is limited to one second per 500 million, plus two.
   public var work: Int?
   /// Bytes of tensors in the process that decodes.
   public var memory: Int?
   /// Bytes of tensors in this process.
   public var ownMemory: Int?
-  /// Whether files are decoded in a process without rights. False, for files that one trusts,
-  /// decodes with decoders of the library in this process, and lets a system run the others that
-  /// cannot confine a process.
+  /// Whether files are decoded in a confined process. With false, for trusted files, decoders of the
+  /// library run in this process, and other decoders also on systems that cannot confine processes.
   public var isConfined: Bool
 
   public init(
@@ -39,19 +38,19 @@ public struct Limits: Sendable {
 /// }
 /// ```
 ///
-/// Frames count from 0. Each decodes by itself, a frame that follows the last one fastest. Where a
-/// file has several segments, the network of one is held at a time.
+/// Frames count from 0. Each can be decoded alone; the frame after the last decoded one is fastest. If
+/// a file has several segments, memory holds the network of one at a time.
 ///
-/// **Errors** are `LunervError`s: `.io` for a file that cannot be read, and for lack of a program
-/// that may run a decoder from a file; `.data` for one that is damaged, no `.lnv`, or whose decoder
-/// fails or exceeds its limits, with the section's name; `.memory`; `.argument` for a frame that there
-/// is not, or a buffer of the wrong size; `.interrupted` after ``Interrupter/interrupt()``. All
-/// checksums are checked when the file is opened.
+/// **Errors** are `LunervError`s: `.io` for an unreadable file, or if the program of the confined
+/// process is missing; `.data`, with the section's name, for a file that is damaged, not a `.lnv`, or
+/// whose decoder fails or exceeds its limits; `.memory`; `.argument` for a frame out of range, or a
+/// buffer of the wrong size; `.interrupted` after ``Interrupter/interrupt()``. All checksums are checked
+/// when the file is opened.
 ///
-/// **Threads.** One at a time; several videos decode independently on several threads.
+/// **Threads.** A video is used by one thread at a time; several videos decode independently.
 ///
-/// Files are decoded in a process of their own, without rights; see `runIfDecoderProcess()` for the
-/// program that it runs. It ends with the video.
+/// Files are decoded in a confined process, which ends with the video; see `runIfDecoderProcess()` for
+/// its program.
 public final class Video {
   public let width: Int
   public let height: Int
@@ -69,7 +68,7 @@ public final class Video {
   private let core: Core
   private let frame: LuaFunction
 
-  /// What stops ``decode(_:planes:)`` and its like from another thread.
+  /// Stops ``decode(_:planes:)`` and similar calls from another thread.
   public let interrupter: Interrupter
 
   /// Opens a file and decodes the network of its first frames.
@@ -117,7 +116,7 @@ public final class Video {
 
   /// The seconds at which a frame is shown, from the beginning.
   ///
-  /// - Throws: `.argument` for a frame that there is not.
+  /// - Throws: `.argument` for a frame out of range.
   public func timestamp(of index: Int) throws -> Double {
     try check(index)
     return timestamps?[index] ?? (framesPerSecond > 0 ? Double(index) / framesPerSecond : 0)
@@ -125,8 +124,8 @@ public final class Video {
 
   // MARK: - Frames
 
-  /// Runs `body` over a frame's numbers near [0, 1], planar: red before green before blue, each row
-  /// after row, 3·width·height in all. Nothing is copied; the buffer is valid until `body` returns.
+  /// Runs `body` over a frame's numbers near [0, 1], 3·width·height in all: the planes of red, green
+  /// and blue, each row by row. Nothing is copied; the buffer is valid until `body` returns.
   public func withFrame<R>(
     _ index: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R
   ) throws -> R {
@@ -139,15 +138,15 @@ public final class Video {
     try withFrame(index) { _ = planes.update(fromContentsOf: $0) }
   }
 
-  /// Writes a frame as levels into a buffer of 3·width·height bytes: row after row, red, green and
-  /// blue of each pixel. They are those that `lunerv decompress` writes.
+  /// Writes a frame as 8-bit levels into a buffer of 3·width·height bytes: row by row, red, green and
+  /// blue of each pixel, the same as `lunerv decompress` writes.
   public func decode(_ index: Int, rgb8 pixels: UnsafeMutableBufferPointer<UInt8>) throws {
     try checkRoom(pixels.count)
     try tensor(index).copyRGB8(to: pixels)
   }
 
-  /// Runs `body` over frames in order, all of them unless a range says which, as ``withFrame(_:_:)``.
-  /// An error that `body` throws ends it.
+  /// Runs `body` over frames in order, like ``withFrame(_:_:)``: all frames, or a range of them. An
+  /// error thrown by `body` ends the loop.
   public func forEach(
     in range: Range<Int>? = nil,
     _ body: (_ index: Int, _ planes: UnsafeBufferPointer<Float>) throws -> Void

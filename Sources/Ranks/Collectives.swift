@@ -1,7 +1,7 @@
 import Support
 
-// What all ranks do together. Every rank has to call the same ones in the same order: each begins
-// with its name and its number, so that it is an error if the ranks of a script diverge.
+// Collectives: operations of all ranks together. Every rank must call the same ones in the same
+// order. Each begins by exchanging its name and number, so it is an error if the ranks diverge.
 
 extension Ranks {
   private enum Tag {
@@ -9,7 +9,7 @@ extension Ranks {
     static let body = 2
   }
 
-  /// What a rank says before its bytes: which collective this is, and how many bytes follow.
+  /// Sent before a rank's bytes: the collective, and the number of bytes that follow.
   private struct Head {
     var number: UInt64
     var name: UInt64
@@ -39,7 +39,7 @@ extension Ranks {
 
   /// The bytes of all ranks, by rank.
   ///
-  /// - Parameter what: what it is for; errors say it.
+  /// - Parameter what: the purpose, for errors.
   public func gather(_ own: [UInt8], as what: String) throws -> [[UInt8]] {
     guard size > 1 else { return [own] }
     let head = nextHead(what, count: own.count)
@@ -61,7 +61,7 @@ extension Ranks {
     return Head(number: collectives, name: what, count: count)
   }
 
-  /// Sends `own` to all, and returns what all sent, of the sizes that are known.
+  /// Sends `own` to all ranks, and returns the bytes of all ranks, whose sizes are known.
   private func exchange(_ own: [UInt8], _ sizes: [Int], _ tag: Int, _ what: String) throws
     -> [[UInt8]]
   {
@@ -89,12 +89,12 @@ extension Ranks {
     return (0..<size).map { $0 == rank ? own : Array(place($0)) }
   }
 
-  /// Gives `bytes` of rank `root` to all the others, whose buffers have the same size.
+  /// Sends `bytes` of rank `root` to all others, whose buffers have the same size.
   public func broadcast(
     _ bytes: UnsafeMutableRawBufferPointer, from root: Int, as what: String
   ) throws {
     guard size > 1, bytes.count > 0 else { return }
-    // A binomial tree: after k rounds 2^k ranks have it.
+    // A binomial tree: after k rounds, 2^k ranks have the bytes.
     let own = (rank - root + size) % size
     var reach = 1
     while reach < size {
@@ -112,9 +112,9 @@ extension Ranks {
     }
   }
 
-  /// Sums of the elements of all ranks' buffers, which have the same size, in place. They are added
-  /// in the order of ``FrameTree`` over the ranks, so that every rank gets the same bits. Each rank
-  /// adds up a part and gives it to the others.
+  /// Sums the elements of all ranks' buffers, which have the same size, in place. They are added in
+  /// the order of ``FrameTree`` over the ranks, so every rank gets the same bits. Each rank sums one
+  /// part and sends it to the others.
   public func sum<Number: AdditiveArithmetic>(
     _ numbers: UnsafeMutableBufferPointer<Number>, as what: String
   ) throws {
@@ -154,7 +154,7 @@ extension Ranks {
     try wait(messages, as: what)
   }
 
-  /// Adds up a node of the tree in the room of its first leaf.
+  /// Sums a node of the tree in the memory of its first leaf.
   private func add<Number: AdditiveArithmetic>(
     _ node: FrameTree.Node, _ leaf: (Int) -> UnsafeMutableBufferPointer<Number>
   ) -> UnsafeMutableBufferPointer<Number> {

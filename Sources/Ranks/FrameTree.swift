@@ -1,20 +1,20 @@
 /// The order in which the gradients of a batch are added: a binary tree over its frames that depends
-/// on their number alone. Sums of floating-point numbers depend on their order, so that one process
-/// and any number of ranks agree to the bit only where all of them add in this one.
+/// only on their number. Floating-point sums depend on their order; because all processes add in
+/// this one, any number of ranks gives the same bits.
 ///
 /// A node is a range of frames. It splits after the largest power of two below its length: 5 frames
 /// are 4 and 1, 6 are 4 and 2.
 public enum FrameTree {
   public typealias Node = Range<Int>
 
-  /// Where a node of two frames or more splits.
+  /// The frame at which a node of two or more frames splits.
   static func middle(_ node: Node) -> Int {
     var left = 1
     while left * 2 < node.count { left *= 2 }
     return node.lowerBound + left
   }
 
-  /// What a node of two frames or more is the sum of.
+  /// The two nodes whose sum is a node of two or more frames.
   public static func halves(of node: Node) -> (left: Node, right: Node) {
     let middle = middle(node)
     return (node.lowerBound..<middle, middle..<node.upperBound)
@@ -37,7 +37,7 @@ public enum FrameTree {
     return found
   }
 
-  /// The node that a node is added to, and their sum; nil for the whole tree over `count` frames.
+  /// The other half of a node's parent, and the parent; nil for the whole tree over `count` frames.
   public static func sibling(of node: Node, among count: Int) -> (other: Node, parent: Node)? {
     var parent = 0..<count
     guard node != parent else { return nil }
@@ -50,8 +50,8 @@ public enum FrameTree {
     return nil
   }
 
-  /// The frames of a batch of `count` that rank `rank` of `size` computes: in order, as evenly as
-  /// can be, the first ranks one more.
+  /// The frames of a batch of `count` that rank `rank` of `size` computes: in order and evenly; the
+  /// first ranks get the remainder, one frame each.
   public static func share(of count: Int, rank: Int, size: Int) -> Range<Int> {
     let (least, rest) = count.quotientAndRemainder(dividingBy: size)
     let first = rank * least + min(rank, rest)

@@ -2,49 +2,50 @@ import CMPI
 @preconcurrency import Glibc
 import Support
 
-/// The processes that `mpirun` started together, and messages between them. One thread speaks.
+/// The processes that `mpirun` started together, and their messages, which one thread sends and
+/// receives.
 ///
-/// Nothing waits without end: what has not come within the deadline is an error that names the rank,
-/// its host and what was being done.
+/// No wait is unlimited: a message that is not there within the deadline is an error that names the
+/// rank, its host and the operation.
 public final class Ranks {
-  /// This process among them; alone until ``start()``.
+  /// The ranks of this process; it is alone until ``start()``.
   public nonisolated(unsafe) static let shared = Ranks()
 
-  /// This process's number, from 0.
+  /// The rank of this process, from 0.
   public var rank: Int { isApart ? 0 : joined.rank }
-  /// How many there are.
+  /// The number of ranks.
   public var size: Int { isApart ? 1 : joined.size }
-  /// Whether this process has work of its own for now, and counts as alone.
+  /// Whether this process works independently for now: `rank` is 0 and `size` is 1.
   public var isApart = false
   private var joined = (rank: 0, size: 1)
-  /// The machines that they run on.
+  /// The host name of each rank.
   public private(set) var hosts: [String] = []
-  /// Seconds that a rank may be later than its own work makes it.
+  /// Seconds to wait for a rank, in addition to `longestWork`.
   public var deadline = 60.0
-  /// Seconds of the longest piece of work between two messages so far.
+  /// Seconds of the longest work between two messages so far.
   public var longestWork = 0.0
-  /// Bytes sent so far, and seconds spent in waiting for messages.
+  /// Bytes sent so far, and seconds spent waiting for messages.
   public private(set) var sentBytes = 0
   public private(set) var waitSeconds = 0.0
-  /// Whether a rank was lost: nothing can be said to the others any more.
+  /// Whether a rank was lost, after which no messages are possible.
   public private(set) var isBroken = false
   private var lastMessage = Environment.monotonicTime()
-  /// How many collectives there have been.
+  /// The number of collectives so far.
   var collectives: UInt64 = 0
 
   private init() {}
 
   public static var isBuilt: Bool { lunerv_mpi_is_built() }
 
-  /// The library's name and version; nil where this was built without.
+  /// The name and version of the MPI library; nil if this was built without one.
   public static var library: String? {
     isBuilt ? String(cString: lunerv_mpi_library()) : nil
   }
 
-  /// How many ranks the program that started this process says there are; 1 where none did.
+  /// The number of ranks according to the program that started this process; 1 if there is none.
   ///
-  /// OpenMPI's mpirun sets the first of these, MPICH's and Slurm's PMI the others. A process that a
-  /// rank starts inherits them and is no rank: LUNERV_RANKS says so.
+  /// OpenMPI's mpirun sets the first of these variables, MPICH's and Slurm's PMI the others. A
+  /// process that a rank starts inherits them but is not a rank: LUNERV_RANKS marks it.
   public static var announced: Int {
     if let own = getenv("LUNERV_RANKS"), String(cString: own) == "off" { return 1 }
     for name in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"] {
@@ -55,9 +56,9 @@ public final class Ranks {
     return 1
   }
 
-  /// Joins the ranks that this process was started with; nothing where it is alone.
+  /// Joins the ranks that were started with this process, if any.
   ///
-  /// - Throws: where this program cannot speak MPI, and would do the same work as all the others.
+  /// - Throws: if this program has no MPI: then all processes would do the same work.
   public func start() throws {
     let announced = Ranks.announced
     guard announced > 1, size == 1 else { return }
@@ -79,7 +80,7 @@ public final class Ranks {
     hosts = try gather(own, as: "start").map { String(decoding: $0, as: UTF8.self) }
   }
 
-  /// Leaves the ranks: waits for the others where all went well, and ends them where it did not.
+  /// Leaves the ranks: waits for the others, or after a failure ends them.
   public func end(code: Int32) {
     isApart = false
     guard size > 1 else { return }
@@ -93,11 +94,11 @@ public final class Ranks {
     joined = (0, 1)
   }
 
-  /// Says that what this rank did since the last message was not waited for: how long it took is no
-  /// reason to wait as long for the others.
+  /// Excludes the time since the last message from `longestWork`: no other rank waited for it.
   public func rejoin() { lastMessage = Environment.monotonicTime() }
 
-  /// Says that messages are under way which no one will take: nothing can be said to the others.
+  /// Marks the ranks as broken: some messages will never be received, so later ones cannot be
+  /// matched.
   public func abandon() { isBroken = true }
 
   /// "rank 1 (host)".
@@ -111,10 +112,10 @@ public final class Ranks {
 
   // MARK: - Messages
 
-  /// Bytes under way to or from a rank. They stay where they are until it is done.
+  /// A message to or from a rank. Its bytes must stay where they are until it is done.
   public final class Message {
     public let peer: Int
-    /// Bytes that came, of one that is received.
+    /// The number of bytes received.
     public fileprivate(set) var count = 0
     fileprivate var pieces: [OpaquePointer] = []
 
@@ -125,9 +126,9 @@ public final class Ranks {
     public var isDone: Bool { pieces.isEmpty }
   }
 
-  /// What one call may carry.
+  /// The most bytes of one MPI call; longer messages are split.
   private static let mostBytes = 1 << 30
-  /// Messages of gradients are distinguished by numbers from here on.
+  /// The first tag for messages of gradients.
   public static let firstTag = 16
   public static var lastTag: Int { Int(lunerv_mpi_last_tag()) }
 
@@ -144,7 +145,7 @@ public final class Ranks {
     return message
   }
 
-  /// - Parameter bytes: room for all that may come.
+  /// - Parameter bytes: enough memory for the largest possible message.
   public func receive(_ bytes: UnsafeMutableRawBufferPointer, from peer: Int, tag: Int) throws
     -> Message
   {
@@ -169,7 +170,7 @@ public final class Ranks {
     } while offset < bytes
   }
 
-  /// Moves messages on; whether all are done.
+  /// Lets MPI make progress; whether all messages are done.
   public func poll(_ messages: [Message]) throws -> Bool {
     var isDone = true
     for message in messages {
@@ -190,9 +191,9 @@ public final class Ranks {
     return isDone
   }
 
-  /// Waits until all are done.
+  /// Waits until all messages are done.
   ///
-  /// - Throws: once it is later than the deadline and the longest piece of work together.
+  /// - Throws: after the deadline plus the time of the longest work.
   public func wait(_ messages: [Message], as what: String) throws {
     guard !isBroken else { throw LunervError(.io, "ranks: \(what): a rank was lost before") }
     let began = Environment.monotonicTime()

@@ -97,7 +97,6 @@ public enum Files {
   }
 
   /// A value that changes with a file's content: its time, size and number; nil without a file.
-  /// file.
   public static func stamp(_ path: String) -> String? {
     guard let found = status(path) else { return nil }
     return "\(found.st_mtim.tv_sec).\(found.st_mtim.tv_nsec):\(found.st_size):\(found.st_ino)"

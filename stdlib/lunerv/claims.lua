@@ -1,10 +1,10 @@
--- Which process works on which item, of several that share a folder, on one machine or many.
+-- Which process works on which item, among processes on any machines that share a folder.
 --
---   NAME.claim-1   the process that created this file has the item, while its number grows
---   NAME.claim-2   the next claim: the first stopped, and its process counts as dead
+--   NAME.claim-1   the process that created this file has the item, while the number in it grows
+--   NAME.claim-2   the next claim: the number in the first stopped, so its process counts as dead
 --
--- A file is never taken over: two processes that see it stop do not both get the item. A process
--- that was only slow, and finishes after all, writes the same complete bytes as the other.
+-- A claim file is never taken over: if two processes see it stop, only one of them creates the next
+-- one. A process that was only slow, and finishes after all, writes the same complete file.
 local native <const> = require "lunerv.native"
 
 local Claims <const> = {}
@@ -12,7 +12,7 @@ Claims.__index = Claims
 
 local claims <const> = {}
 
--- Claims in `folder`, which exists. A claim whose file does not change for `deadline` seconds is
+-- Claims in the existing `folder`. A claim whose file does not change for `deadline` seconds is
 -- dead.
 function claims.open(folder, deadline)
   return setmetatable({ folder = folder, deadline = deadline, seen = {} }, Claims)
@@ -45,7 +45,7 @@ end
 -- Whether claim `number` is dead.
 local function is_still(self, name, number)
   local text = native.read_file(path_of(self, name, number))
-  if not text then return false end -- just given up
+  if not text then return false end -- just released
   if is_gone(text) then return true end
   local seen, now = self.seen[name], native.time()
   if not seen or seen.number ~= number or seen.text ~= text then
@@ -55,14 +55,14 @@ local function is_still(self, name, number)
   return now - seen.since > self.deadline
 end
 
--- Whether no one is known to work on an item, and the number of its newest claim.
+-- Whether no live process has the item, and the number of its newest claim.
 function Claims:is_free(name)
   local last = self:newest(name)
   return last == 0 or is_still(self, name, last), last
 end
 
--- The piece `name` for this process: a claim, which `release` gives up, and its number; nil where
--- another has it. `still` is the number of a claim that was seen to stand still before.
+-- Claims the item `name`: the claim, with a method `release`, and its number; nil if another
+-- process has it. `still` is the number of a claim that is known to be dead.
 function Claims:take(name, still)
   local is_free, last = self:is_free(name)
   if not is_free and last ~= still then return nil end

@@ -1,4 +1,4 @@
--- lv.dist: the processes that mpirun started together, its ranks.
+-- lv.dist: the ranks, that is, the processes that one mpirun started.
 --
 --   mpirun -n 4 lunerv run train.lua
 --
@@ -10,8 +10,8 @@
 --     optimiser:step()
 --   end
 --
--- Every rank runs the whole script. lv.train does the above by itself. In a process of its own
--- there is one rank, and everything here works, and does nothing.
+-- Every rank runs the whole script. lv.train already does the above. Without mpirun there is one
+-- rank, and these functions return their argument or do nothing.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
@@ -19,10 +19,10 @@ local pieces <const> = require "lunerv.pieces"
 
 local dist <const> = {}
 
--- Also in a loop over a queue, where the rest of the library takes this process for alone.
+-- Read once: in a loop over a queue, native.ranks() is 0 and 1, so that lv.train trains alone.
 local own_rank <const>, own_size <const> = native.ranks()
 
--- Raises where the other ranks are not at the same place.
+-- Raises in a loop over a queue, where the other ranks do not make the same call.
 local function expect_all(what)
   if own_size > 1 and select(2, native.ranks()) == 1 then
     errors.raise("dist.%s: expected a call outside of a loop over dist.queue, in which each rank "
@@ -30,29 +30,29 @@ local function expect_all(what)
   end
 end
 
---- This process's number, from 0.
+--- The rank of this process, from 0.
 ---
 ---     if lv.dist.rank() == 0 then print "begun" end
 ---
 ---@return integer
 function dist.rank() return own_rank end
 
---- How many processes there are.
+--- The number of ranks.
 ---
 ---     print(lv.dist.size())
 ---
 ---@return integer
 function dist.size() return own_size end
 
---- Sets how many seconds a rank may be later than its own work makes it (60). What is later is an
---- error that names it, and ends all ranks.
+--- Sets how many seconds a rank may be later than in the slowest step so far (60). After that, all
+--- ranks end with an error that names it.
 ---
 ---     lv.dist.set_deadline(10)
 ---
 ---@param seconds number
 function dist.set_deadline(seconds) native.set_rank_deadline(seconds) end
 
---- Waits until every rank is here. One that does not come within the deadline is an error.
+--- Waits until every rank has called it. A rank that does not within the deadline is an error.
 ---
 ---     lv.dist.barrier()
 function dist.barrier()
@@ -62,7 +62,7 @@ end
 
 -- Values -----------------------------------------------------------------------------------
 
--- A value as bytes, and the tensor that it is: that follows by itself.
+-- A value as bytes. A tensor is sent separately: then its description, and the tensor.
 local function pack(what, value)
   if native.is_tensor(value) then
     return native.json_encode { kind = "tensor", dtype = value.dtype, shape = value.shape }, value
@@ -88,7 +88,7 @@ local function unpack_from(what, root, text, own)
   return native.ranks_broadcast(own, shape, packed.dtype, root, what)
 end
 
---- The values of all ranks, by rank: list[1] is rank 0's. Every rank gets all.
+--- The values of all ranks, on every rank: list[1] is rank 0's.
 ---
 ---     for i, psnr in ipairs(lv.dist.gather(psnr)) do print("rank " .. i - 1, psnr) end
 ---
@@ -106,11 +106,11 @@ function dist.gather(value)
   return list
 end
 
---- The value that rank `root` gives; the others' are passed over.
+--- The value of rank `root`, on every rank; the other ranks' arguments are ignored.
 ---
 ---     local seed = lv.dist.broadcast(os.time())
 ---
----@param value any  as of gather
+---@param value any  as for gather
 ---@param root? integer  (0)
 ---@return any
 function dist.broadcast(value, root)
@@ -130,9 +130,9 @@ end
 
 -- Sums -------------------------------------------------------------------------------------
 
---- The sum over all ranks, which every rank gets: of a number, of a tensor, or of each tensor of a
---- list. Every rank gives the same shapes and dtypes (f32, f64, i32).
---- What is added depends on the ranks' order alone, so that every rank gets the same bits.
+--- The sum over all ranks, on every rank: of a number, of a tensor, or of each tensor of a list.
+--- Shapes and dtypes (f32, f64, i32) must be the same on every rank.
+--- The terms are added in the order of the ranks, so every rank gets the same bits.
 ---
 ---     local frames = lv.dist.sum(#mine)
 ---
@@ -152,8 +152,8 @@ function dist.sum(x)
   return native.ranks_sum(x, "sum")
 end
 
---- Adds the gradients of all ranks: each parameter's `grad` is then the sum, and every rank makes
---- the same step.
+--- Replaces each parameter's `grad` by its sum over all ranks, so that every rank makes the same
+--- step.
 ---
 ---     loss:backward()
 ---     lv.dist.sum_gradients(model:parameters())
@@ -175,17 +175,18 @@ end
 -- Queues -----------------------------------------------------------------------------------
 
 local takes_queue <const> = options.takes("dist.queue", {
-  { "folder", nil, "where the processes exchange their claims: one that all see, new for a "
-    .. "new queue; required where there are several", type = "string" },
-  { "deadline", 60, "seconds after which a process that does not move has lost its item" },
+  { "folder", nil, "a folder that all processes can write, a new one for each queue; required if "
+    .. "there are several ranks", type = "string" },
+  { "deadline", 60, "seconds after which a process that makes no progress loses its item" },
 })
 
---- Gives each item of a list to one process of several: the next free one.
---- An item is done when its process asks for the next; the loop ends when all are. What a process
---- that died or stood still had is given to another. What is done stays done as long as the folder
---- is there, so that processes may come and go: ranks of mpirun, and jobs of a scheduler.
---- In the loop a rank is on its own: lv.train trains in this process alone, and what all ranks have
---- to call together is an error.
+--- Distributes the items of a list over several processes: an iterator over the items that this
+--- process gets.
+--- An item is done when its process asks for the next one; the loops end when all items are done.
+--- If a process dies or hangs, another one gets its item. The folder records which items are done,
+--- so processes may start and stop at any time, as ranks of mpirun or as jobs of a scheduler.
+--- In the loop, each rank works independently: lv.train trains in this process alone, and functions
+--- that all ranks must call together raise an error.
 ---
 ---     for path in lv.dist.queue(paths, { folder = "runs/queue" }) do compress(path) end
 ---

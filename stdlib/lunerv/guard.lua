@@ -7,14 +7,14 @@ local native <const> = require "lunerv.native"
 local Guard <const> = {}
 Guard.__index = Guard
 
--- Returns that a run gets.
+-- The most returns to a good state in a run.
 local most_returns <const> = 2
--- How much of the smoothed loss a step keeps: frames differ, a spike lasts.
+-- The decay of the smoothed loss per step. Single frames differ; a spike lasts.
 local memory <const> = 0.9
--- A loss this many times the lowest is a divergence; one that may be negative, as a logarithm is,
--- says nothing by its size.
+-- A loss this many times the lowest one is a divergence. The size of a loss that may be negative,
+-- such as a logarithm, means nothing.
 local bound <const> = 3
--- Steps before the smoothed loss means anything; steps between two snapshots.
+-- Steps before the smoothed loss is reliable; steps between two snapshots.
 local settled <const>, between <const> = 20, 50
 
 -- `average` is that of train/average.lua, or nil.
@@ -50,7 +50,7 @@ local function take_snapshot(self)
     for name, tensor in pairs(tensors) do snapshot.tensors[name] = tensor:detach():clone() end
     self.snapshot = snapshot
   else
-    -- What a model keeps between frames comes and goes.
+    -- State that a model carries between frames may appear and disappear.
     for name in pairs(snapshot.tensors) do
       if not tensors[name] then snapshot.tensors[name] = nil end
     end
@@ -82,9 +82,9 @@ local function go_back(self)
   self.smooth, self.count, snapshot.count = nil, 0, 0
 end
 
--- What the loss of a step means, before its update: "good", "bad" (`commit` goes back to a state
--- some steps ago, and this step has no gradient to follow), or "lost" (the loss is NaN, and
--- nothing is left to go back to). Changes nothing: an interrupt may come before `commit`.
+-- Judges the loss of a step before its update: "good"; "bad" (`commit` returns to an earlier state,
+-- and this step makes no update); or "lost" (the loss is NaN, and no returns are left). It changes
+-- nothing: an interrupt may come before `commit`.
 function Guard:judge(loss)
   local spent = self.returns >= most_returns or not self.snapshot
   local finite = loss - loss == 0
@@ -111,7 +111,7 @@ function Guard:judge(loss)
   return "good"
 end
 
--- Does what the last verdict says; a part of the update, before the optimiser's step.
+-- Applies the last verdict; called in an update, before the optimiser's step.
 function Guard:commit()
   local verdict = self.verdict
   if verdict.back then return native.no_grad(go_back, self) end
@@ -139,7 +139,7 @@ function Guard:tensors()
   return list
 end
 
--- Takes up what `state` and `tensors` gave; the latter by name, without "guard/".
+-- Restores the results of `state` and `tensors`; the latter by name, without "guard/".
 function Guard:load(state, tensors)
   self.factor, self.returns = state.factor, math.tointeger(state.returns)
   self.count = math.tointeger(state.count)

@@ -43,7 +43,7 @@ local submodules <const> = {
   video = "lunerv.video",
 }
 
--- What has another name now. The old one works, and says so once.
+-- Renamed functions. The old name works, and warns once.
 local renamed <const> = {
   json_encode = { "lv.json.encode", native.json_encode },
   json_decode = { "lv.json.decode", native.json_decode },
@@ -59,12 +59,12 @@ local lv <const> = {}
 for _, name in ipairs(native.public_functions) do lv[name] = native[name] end
 
 --- Runs a function without recording anything for gradients, and returns its results.
---- It belongs to the coroutine that calls it, and ends with the function, by an error too.
+--- It applies to the coroutine that calls it, and ends with the function, also after an error.
 ---
 ---     local image = lv.no_grad(function() return model(frame.t) end)
 ---
 ---@param f fun(...: any): any
----@param ... any  what the function gets
+---@param ... any  the function's arguments
 ---@return any
 function lv.no_grad(f, ...)
   if type(f) ~= "function" then
@@ -72,13 +72,13 @@ function lv.no_grad(f, ...)
     if not (meta and meta.__call) then
       errors.raise("no_grad: expected a function, got %s", errors.type_of(f))
     end
-    -- A module is called as one.
+    -- Modules can be called too.
     return native.no_grad(function(...) return f(...) end, ...)
   end
   return native.no_grad(f, ...)
 end
 
---- The version of this API: raised where a script that ran may need a change.
+--- The version of this API. It is raised if existing scripts may need a change.
 lv.api_version = native.api_version
 
 -- The names of the API, sorted, whether their modules are loaded or not.
@@ -92,7 +92,7 @@ local function known()
   return list
 end
 
---- Whether lv has a name, which would be an error to look up if it had not.
+--- Whether lv has a name. Reading an unknown name is an error.
 ---
 ---     if lv.has "grid_sample" then … end
 ---

@@ -1,9 +1,9 @@
--- Pieces of work that several processes share: ranks of mpirun, or jobs of a scheduler that are
--- given the same folder. A process takes the next piece that no one has (claims.lua); files, or
--- whatever else `is_done` looks at, say which are done.
+-- Pieces of work that several processes share: ranks of mpirun, or jobs of a scheduler with the
+-- same folder. A process takes the next free piece by a claim (claims.lua); `is_done` says which
+-- pieces are done, usually by their files.
 --
--- A process that takes pieces itself loops over `each`. One that starts processes for them lets
--- those `take` theirs, and asks for what is `free` next.
+-- A process that works on pieces itself loops over `each`. If it starts other processes for them,
+-- those call `take`, and it calls `free` for the next ones.
 local bridge <const> = require "lunerv.bridge"
 local claims <const> = require "lunerv.claims"
 local native <const> = require "lunerv.native"
@@ -13,12 +13,12 @@ Pieces.__index = Pieces
 
 local pieces <const> = {}
 
--- Seconds between two looks at what the others do: the first, and the longest.
+-- Seconds between two checks of the other processes: the first and the longest pause.
 local first_pause <const>, longest_pause <const> = 0.1, 0.5
 
--- The pieces `names`, whose claims are in `folder`, which exists. is_done(i) says whether piece i
--- is done, by any process. `order` lists the numbers of those that are wanted, first to be taken
--- first (all). A process that stands still for `deadline` seconds loses its piece.
+-- The pieces `names`, whose claims are in the existing `folder`. is_done(i): whether any process
+-- has finished piece i. `order` lists the indices to work on, in order (all). A process that makes
+-- no progress for `deadline` seconds loses its piece.
 function pieces.open(folder, deadline, names, is_done, order)
   local waiting = {}
   for k = 1, order and #order or #names do waiting[k] = order and order[k] or k end
@@ -26,29 +26,30 @@ function pieces.open(folder, deadline, names, is_done, order)
     waiting = waiting, pass = waiting, place = 0, settled = {}, still = {} }, Pieces)
 end
 
--- Says that piece i is done or given up: `free` does not return it again.
+-- Marks piece i as done or given up: `free` does not return it again.
 function Pieces:settle(i) self.settled[i] = true end
 
--- Piece i for this process: its claim and the claim's number; nil where another has it, or has done
+-- Takes piece i: its claim and the claim's number; nil if another process has it or has finished
 -- it. `still` is as in claims.
 function Pieces:take(i, still)
   if self.is_done(i) then return nil end
   local claim, number = self.claims:take(self.names[i], still or self.still[i])
   if not claim then return nil end
-  -- It may have been finished between the two looks.
+  -- Another process may have finished it between the two calls.
   if not self.is_done(i) then return claim, number end
   claim:release()
   return nil
 end
 
--- Gives up a claim that `take` returned. What dead processes left of a finished piece goes too.
+-- Releases a claim that `take` returned. If the piece is finished, claims of dead processes are
+-- removed too.
 function Pieces:release(i, claim)
   claim:release()
   if self.is_done(i) then self.claims:clear(self.names[i]) end
 end
 
--- The pieces that no one is working on, in order. Waits while others have all that are left; nil
--- once all are done.
+-- The pieces that no process is working on, in order. Waits while other processes have all the
+-- remaining ones; nil when all are done.
 function Pieces:free()
   local pause, is_announced = first_pause, false
   while true do
@@ -92,8 +93,8 @@ local function give_up(self)
 end
 
 -- An iterator over the pieces that this process gets, until all are done. finish(i) is called when
--- the loop asks for the next one, before the claim is given up. A loop that is left gives up its
--- claim.
+-- the loop asks for the next piece, before the claim is released. Leaving the loop early releases
+-- the claim.
 function Pieces:each(finish)
   local function next_one()
     if self.claim then
@@ -107,16 +108,16 @@ function Pieces:each(finish)
   return next_one, nil, nil, setmetatable({}, { __close = function() give_up(self) end })
 end
 
--- body(i) for each of them. After Ctrl-C too, which a loop's own end does not outlast, the claim is
--- given up.
+-- Calls body(i) for each of them. Releases the claim after Ctrl-C too, which would skip the loop's
+-- own closing.
 function Pieces:run(body)
   bridge.on_error(function()
     for i in self:each() do body(i) end
   end, function() give_up(self) end)
 end
 
--- Whether the piece that `each` gave is still this process's: not where it stood still for so long
--- that another has taken it.
+-- Whether this process still has the piece that `each` returned last. If it made no progress for
+-- too long, another process has taken it.
 function Pieces:is_held()
   return self.claims:newest(self.names[self.index]) == self.number
 end

@@ -1,4 +1,4 @@
--- One line on a terminal that is written over; silent where stderr is none.
+-- A status line that is overwritten; silent if stderr is not a terminal.
 local native <const> = require "lunerv.native"
 
 local Progress <const> = {}
@@ -9,7 +9,7 @@ function Progress.new()
   return setmetatable({ shown = shown, last = -1 }, Progress)
 end
 
--- True when it is time for another update: at most five a second.
+-- Whether it is time for the next update: at most five per second.
 function Progress:due()
   if not self.shown then return false end
   local now = native.time()

@@ -18,7 +18,7 @@ local calls, finished = 0, {}
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- The table that a file of JSON holds; nil where there is none.
+-- The table in a JSON file; nil if there is none.
 function workers.read_json(path)
   local text = native.exists(path) and native.read_file(path)
   local ok, data = pcall(native.json_decode, text or "")
@@ -70,7 +70,7 @@ function workers.remember(call, result) finished[call] = result end
 local kinds <const> = { usage = true, argument = true, io = true, data = true, numeric = true,
   memory = true, script = true }
 
--- A problem as plain data, for the other process.
+-- A problem as plain data, for another process.
 function workers.encode_error(problem)
   if not bridge.is_error(problem) then
     local ok, text = pcall(tostring, problem)
@@ -87,7 +87,8 @@ function workers.decode_error(plain)
   return problem
 end
 
--- Runs this process's task of `what` by body(index, item), saves the result, and exits.
+-- Runs this process's task by body(index, item), saves the result, and exits; `what` names the
+-- caller.
 function workers.serve(what, body)
   local mine <const> = job()
   native.set_threads(mine.tasks.threads)
@@ -109,23 +110,23 @@ function workers.serve(what, body)
   os.exit(ok and 0 or 1)
 end
 
--- Starting them ----------------------------------------------------------------------------------
+-- Starting processes -----------------------------------------------------------------------------
 
--- Options of `lunerv run` that are the first process's alone.
+-- Options of `lunerv run` that only the first process follows.
 local dropped <const> = { ["--watch"] = true, ["--profile"] = true, ["-i"] = true,
   ["--interactive"] = true }
 local function is_dropped(word) return dropped[word:match "^[^=]*"] end
 
--- Starts a command of the shell; the stream of what it prints.
+-- Starts a shell command; returns the stream of its output.
 local function popen(what, command)
   local pipe, text = io.popen(command)
   if pipe then return pipe end
-  -- It begins with the command, which means nothing to a user.
+  -- The message begins with the command, which users do not know.
   return errors.fail("io", "%s: no process can be started: %s", what, text:sub(#command + 3))
 end
 
--- What a command of the shell prints. `$PPID` is this process there: a file opened here would
--- count as read for `lunerv run --watch`.
+-- The output of a shell command. Reading the file here instead would make `lunerv run --watch`
+-- watch it; `$PPID` in the command is this process.
 local function printed(what, command)
   local pipe <close> = popen(what, command)
   local text = pipe:read "a"
@@ -152,8 +153,8 @@ local function command(what)
   return table.concat(list, " ")
 end
 
--- Starts the tasks `indices`, `o.jobs` at once, in a process group of their own; report(index,
--- code) is called as each ends.
+-- Starts the tasks `indices`, `o.jobs` at the same time, in a separate process group. Calls
+-- report(index, code) when one ends.
 local function start(what, call, o, indices, report)
   local list, items = o.folder .. "/list", {}
   for k, index in ipairs(indices) do
@@ -167,7 +168,7 @@ local function start(what, call, o, indices, report)
   -- $1 is the number of a task, $2 what gets what it prints.
   local one = ([[sh -c %s sh "$1" %s </dev/null >"$2" 2>&1; echo "$1 $?"]]):format(quoted(task),
     quoted(o.folder))
-  -- A line each second lets this process notice Ctrl-C, and them that this process is gone.
+  -- A line per second: this process notices Ctrl-C, and the others that this process has ended.
   local script = ([[echo $$
     (trap '' PIPE; while sleep 1; do echo || { kill -INT -$$; exit; }; done) 2>/dev/null &
     xargs -0 -n 2 -P %d -a %s sh -c %s sh
@@ -177,8 +178,8 @@ local function start(what, call, o, indices, report)
   if not group then errors.fail("io", "%s: its processes did not start", what) end
   local ended = 0
   local function clean()
-    -- Ctrl-C reaches this process alone; the others keep what they have computed, too.
-    -- Where interrupts are ignored, as in the background of a script, they are ended.
+    -- Only this process gets Ctrl-C. An interrupt lets the others save their work too; if they
+    -- ignore interrupts, as in a script's background, they are terminated.
     if ended < #indices then
       local stop = "exec 2>/dev/null; kill -INT -G; for i in 1 2 3 4 5 6 7 8; do sleep 0.5; "
         .. "kill -0 -G || exit; done; kill -TERM -G"
@@ -201,7 +202,7 @@ local function start(what, call, o, indices, report)
   clean()
 end
 
--- The last line that a process wrote which left no result.
+-- The last line of output of a process without a result.
 local function last_line(path)
   local last
   for line in (native.read_file(path) or ""):gmatch "[^\r\n]+" do
@@ -210,7 +211,7 @@ local function last_line(path)
   return last and last:gsub("^lunerv: ", "") or "it ended without a result"
 end
 
--- What became of a task: { value }, or { error }, an error object.
+-- The outcome of a task: { value }, or { error }, an error object.
 local function outcome_of(o, index)
   local result = read_json(("%s/result-%d.json"):format(o.folder, index))
   if result and not result.error then return { value = result.value } end
@@ -218,7 +219,7 @@ local function outcome_of(o, index)
   return { error = workers.decode_error(plain) }
 end
 
--- Removes a folder of files, as far as that goes.
+-- Removes a folder of files, ignoring errors.
 local function remove_folder(path)
   local ok, list = pcall(native.list_dir, path)
   for _, name in ipairs(ok and list or {}) do os.remove(path .. "/" .. name) end
@@ -240,9 +241,9 @@ function workers.check(what, o)
   check_integer(what, "threads", o.threads, 1, 256)
 end
 
--- Runs the tasks `indices` of the list o.items, plain data, in o.jobs processes at once, each with
--- o.threads threads; again, up to o.retries times, those that fail. o.logs: of each the path that
--- gets what it prints, or nil. report(index, outcome) is called as each is settled.
+-- Runs the tasks `indices` of the list o.items, plain data, in up to o.jobs processes with
+-- o.threads threads each. A failed task is tried again up to o.retries times. o.logs holds a path
+-- for the output of each, or is nil. Calls report(index, outcome) for each outcome.
 function workers.run(what, call, o, indices, report)
   if #indices == 0 then return end
   o.command = command(what)

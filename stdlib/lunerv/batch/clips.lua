@@ -1,4 +1,4 @@
--- The clips that a batch is asked for: those of a folder, of a pattern, or of a list.
+-- The clips of a batch, from a folder, a pattern or a list.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 
@@ -27,7 +27,7 @@ local function is_image_folder(path)
   return false
 end
 
--- The clips of a folder; the names that are none; the names that cannot be read.
+-- The clips of a folder, the names that are not clips, and the unreadable names.
 local function of_folder(folder, names, unreadable)
   local list, left_out = {}, {}
   for _, name in ipairs(names) do
@@ -42,7 +42,7 @@ local function of_folder(folder, names, unreadable)
   return list, left_out, unreadable
 end
 
--- A shell's pattern of a name as a Lua pattern: `*` and `?` alone mean something.
+-- A shell pattern as a Lua pattern; only `*` and `?` are special.
 local function pattern_of(text)
   local escaped = text:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0")
   return "^" .. escaped:gsub("%*", ".*"):gsub("%?", utf8.charpattern) .. "$"
@@ -65,8 +65,8 @@ local function of_pattern(text)
   return list, {}, unreadable
 end
 
--- The paths of the clips that `given` names: a list of paths, a folder, or a pattern; the names in
--- a folder that were left out as they are no clips; and those that are not UTF-8.
+-- The paths of the clips in `given`, a list of paths, a folder, or a pattern; the names in a folder
+-- that are not clips; and the names that are not UTF-8.
 function clips.of(given)
   if type(given) == "table" then
     errors.check_list("batch: clips", given)
@@ -83,7 +83,7 @@ function clips.of(given)
   errors.fail("io", "batch: clips: expected a folder or a pattern, got '%s'", given)
 end
 
--- Names that nothing else has, one for each path: NAME, or NAME.EXT and so on where two share it.
+-- A unique name for each path: NAME; NAME.EXT or NAME-2 if that is taken.
 function clips.names(paths)
   local list, taken = {}, {}
   for i, path in ipairs(paths) do

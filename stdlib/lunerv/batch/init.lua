@@ -11,35 +11,35 @@ local workers <const> = require "lunerv.workers"
 local takes <const> = options.takes("batch", {
   { "clips", nil, "a folder of clips, a pattern such as \"clips/*.mp4\", or a list of paths",
     type = "string|table" },
-  { "out", nil, "the folder that gets what is made, with its manifest", type = "string" },
-  { "each", nil, "fun(clip, out): makes what a clip shall become, whose path is `clip`; names its "
-    .. "files by beginning with `out`; returns plain data", type = "function" },
-  { "jobs", 1, "how many clips at once, each in a process", type = "integer" },
+  { "out", nil, "the folder for the output and the manifest", type = "string" },
+  { "each", nil, "fun(clip, out): processes the clip at the path `clip`, writes files whose paths "
+    .. "begin with `out`, and returns plain data", type = "function" },
+  { "jobs", 1, "the number of clips at the same time, each in a process", type = "integer" },
   { "threads", nil, "threads of each process (its share of the cores)", type = "integer" },
-  { "retries", 0, "how many times a clip that fails is tried again", type = "integer" },
-  { "resume", false, "clips that are done stay as they are" },
-  { "share", nil, "several processes are given this batch, and each takes the next clip that "
-    .. "is free (where mpirun started several)", type = "boolean" },
-  { "part", nil, "{ k, n }: only every n-th clip from the k-th on, for jobs that share no clock: "
-    .. "`merge` makes one batch of the parts", type = "list" },
-  { "merge", false, "only writes the results of the parts into the manifest; clips "
-    .. "that failed may be tried again afterwards" },
-  { "deadline", 60, "seconds after which a process that does not move has lost its clip" },
-  { "suffix", nil, "what the file of a clip ends with behind `out`, such as \".lnv\": rows of the "
-    .. "manifest name it, and nothing that no batch wrote is replaced", type = "string" },
-  { "done", nil, "fun(result, out): whether what an earlier batch made of a clip is still there",
+  { "retries", 0, "how often a failed clip is tried again", type = "integer" },
+  { "resume", false, "whether finished clips are kept" },
+  { "share", nil, "whether several processes share this batch, each taking the next free clip "
+    .. "(if mpirun started several)", type = "boolean" },
+  { "part", nil, "{ k, n }: only every n-th clip from the k-th on, for jobs without a common "
+    .. "clock; `merge` joins the parts", type = "list" },
+  { "merge", false, "only writes the results of the parts into the manifest; failed clips may be "
+    .. "tried again afterwards" },
+  { "deadline", 60, "seconds after which a process that makes no progress loses its clip" },
+  { "suffix", nil, "the end of the output's path after `out`, such as \".lnv\": rows of the "
+    .. "manifest name the file, and files that no batch wrote are not replaced", type = "string" },
+  { "done", nil, "fun(result, out): whether the output of an earlier batch is still complete",
     type = "function" },
-  { "columns", nil, "writes manifest.csv too, with these columns; rows hold no other values",
+  { "columns", nil, "the columns of manifest.csv, which is written too; rows hold no other values",
     type = "table" },
-  { "on_start", nil, "fun(start): receives how many clips are `waiting`, the rows that are `done` "
-    .. "before, and the names in the folder that were `left_out` or are `unreadable`",
+  { "on_start", nil, "fun(start): receives the number of `waiting` clips, the rows that were "
+    .. "`done` before, and the names in the folder that are `left_out` or `unreadable`",
     type = "function" },
   { "on_clip", nil, "fun(row): called when a clip is done or has failed", type = "function" },
 })
 
 local read_json <const> = workers.read_json
 
--- The clips as { clip, base, row }, rows as yet without results.
+-- The clips as { clip, base, row }; rows do not have results yet.
 local function jobs_of(o, paths)
   local jobs = {}
   for i, name in ipairs(clips.names(paths)) do
@@ -50,7 +50,7 @@ local function jobs_of(o, paths)
   return jobs
 end
 
--- Makes sure that what is written replaces nothing but what an earlier batch wrote there.
+-- Raises if the output would replace files that no earlier batch wrote.
 local function own_folder(o, jobs)
   local earlier = read_json(o.out .. "/manifest.json")
   if earlier and earlier.clips then return end
@@ -71,7 +71,7 @@ end
 local function write_manifest(o, jobs)
   local rows = {}
   for i, job in ipairs(jobs) do rows[i] = job.row end
-  -- First what says that the folder is a batch's.
+  -- First the file that marks the folder as a batch's.
   errors.must(native.write_file(o.out .. "/manifest.json",
     native.json_encode { clips = rows } .. "\n"))
   if o.columns then errors.must(csv.write(o.out .. "/manifest.csv", rows, o.columns)) end
@@ -79,7 +79,8 @@ end
 
 local plain <const> = { number = true, string = true, boolean = true }
 
--- The row of a clip that is done: its result's own numbers and texts, or those of the columns.
+-- Completes the row of a finished clip: with the numbers and texts of its result, or those of the
+-- columns.
 local function finish(o, job, result)
   local row = job.row
   row.status, row.message = "done", nil
@@ -95,19 +96,19 @@ local function finish(o, job, result)
   end
 end
 
--- What an earlier batch left of a clip that is done: its result; else nil.
+-- The result of a clip that an earlier batch finished, or nil.
 local function result_of(o, job)
   local kept = read_json(job.base .. ".json")
   if kept and (not o.done or o.done(kept, job.base)) then return kept end
 end
 
--- Both batches of one script and those of its processes see the same.
+-- The result of the call; the same in the processes of later calls.
 local function summary(jobs, unreadable)
   local result = { rows = {}, done = 0, failed = unreadable }
   for i, job in ipairs(jobs) do
     result.rows[i] = job.row
     local key = job.row.status == "done" and "done" or "failed"
-    -- What another part is to make is neither.
+    -- Clips of other parts are neither.
     if job.is_own then result[key] = result[key] + 1 end
   end
   return result
@@ -132,15 +133,15 @@ local function check(o)
   if ways > 1 then errors.raise "batch: expected one of share, part and merge, got several" end
 end
 
--- What the process of a clip that others may have returns where they do.
+-- The result of a task whose clip another process has taken.
 local elsewhere <const> = "elsewhere"
 
 local function name_of(base) return base:match "[^/]*$" end
 
--- Does work() for a clip of a shared batch, in its process, unless another has it.
+-- Calls work() for a clip of a shared batch, in the clip's process, unless another process has it.
 local function attempt(o, item, work)
   local job = { base = item.base }
-  -- Who stands still was seen by the process that started this one.
+  -- The process that started this one has found which claims are dead.
   local own <const> = pieces.open(o.out, math.huge, { name_of(item.base) }, function()
     return result_of(o, job) ~= nil or share.failure(job) ~= nil
   end)
@@ -150,8 +151,8 @@ local function attempt(o, item, work)
   return work()
 end
 
--- Runs the jobs `waiting`, of which other processes are at some; settle(index, outcome) is called
--- as each is done, here or there.
+-- Runs the jobs `waiting`, together with other processes; settle(index, outcome) is called as each
+-- finishes, here or there.
 local function run_shared(call, o, jobs, waiting, settle)
   local names = {}
   for i, job in ipairs(jobs) do names[i] = name_of(job.base) end
@@ -164,7 +165,7 @@ local function run_shared(call, o, jobs, waiting, settle)
     return true
   end, pending)
   while pending do
-    o.logs = nil -- a clip's own is that of the process that has it
+    o.logs = nil -- the process that has the clip writes its log
     workers.run("batch", call, o, pending, function(i, outcome)
       if outcome.value == elsewhere then return end
       native.write_file(jobs[i].base .. ".log", native.read_file(o.logs[i]) or "")
@@ -177,15 +178,15 @@ local function run_shared(call, o, jobs, waiting, settle)
   end
 end
 
---- Runs a custom pipeline over many clips, each in a process, several at once.
+--- Runs a custom pipeline over many clips, each in a process, several at the same time.
 ---
---- Each process runs the script again from its beginning: it reaches this same call, does one clip
---- there and exits. What stands before the call is therefore done in every process; what stands
---- after it is done once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which
---- the files that it writes shall begin; what it prints goes to out/NAME.log, and the table that it
---- returns, plain data, to out/NAME.json and, numbers and texts of it, to out/manifest.json. A clip
---- that fails is reported and skipped. Ctrl-C ends all processes; with `resume` clips that are done
---- stay as they are, and what `each` itself can resume (lv.train does) continues.
+--- Each process runs the script again from its beginning: it reaches this same call, processes one
+--- clip there and exits. So the code before the call runs in every process; the code after it runs
+--- once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which the paths of its
+--- files must begin. Its printed output goes to out/NAME.log. It returns a table of plain data,
+--- which is stored in out/NAME.json; numbers and texts in it also go to out/manifest.json. A failed
+--- clip is reported and skipped. Ctrl-C ends all processes. With `resume`, finished clips are kept,
+--- and interrupted ones continue if `each` can resume them, as lv.train can.
 ---
 ---     local result = lv.batch {
 ---       clips = "clips/*.mp4", out = "small", jobs = 2, resume = true,
@@ -229,11 +230,11 @@ local function batch(given)
   end
   local jobs = jobs_of(o, paths)
   local rank = native.ranks()
-  -- Of several, the first makes the folder ready.
+  -- Of several ranks, the first prepares the folder.
   if not o.share or rank == 0 then
     own_folder(o, jobs)
     native.work_folder(o.out)
-    -- What failed is tried again by a batch of its own, which a process that joins others has not.
+    -- Only a new batch tries failed clips again; a process that joins one does not.
     local is_new = not o.share or select(2, native.ranks()) > 1
     if is_new and not o.part and not o.merge then share.forgive(jobs) end
   end
@@ -260,9 +261,9 @@ local function batch(given)
     end
   end
   if o.merge then share.forgive(jobs) end
-  -- What is written is the whole batch's.
+  -- A part does not write the manifest of the whole batch,
   local writes = not o.part and rank == 0
-  -- One that is there says that the folder is a batch's.
+  -- unless there is none yet: it marks the folder as a batch's.
   if writes or not native.exists(o.out .. "/manifest.json") then write_manifest(o, jobs) end
   if o.on_start then
     o.on_start { waiting = #waiting, done = before, left_out = left_out, unreadable = unreadable }
@@ -270,7 +271,7 @@ local function batch(given)
   local function settle(index, outcome)
     local job = jobs[index]
     if outcome.error then
-      -- Of a mistake in the script its line is a part; of a clip that cannot be read it is none.
+      -- The line is part of the message for a mistake in the script, not for an unreadable clip.
       local problem = outcome.error
       local is_mistake = problem.kind == "argument" or problem.kind == "script"
       job.row.status = "failed"

@@ -20,13 +20,13 @@ local geometries <const> = setmetatable({
     steps = 3, kinds = { hnerv_boost = { 3 }, hnerv = { 3 } } },
 }, { __index = sizes })
 
--- Times both sides take turns so often.
+-- The number of turns of each side.
 local rounds <const> = 3
 
 -- A rank --------------------------------------------------------------------------------------
 
--- What the processes do: `count` steps on a frame of their own. Prints seconds per step, and on
--- ranks what it sent and how long it waited in each.
+-- The work of a process: `count` steps, each on its own frame. Prints the seconds of each step; on
+-- ranks also the bytes sent and the seconds spent waiting.
 function ranks.work(model, size, count)
   native.set_threads(1)
   local rank, width = native.ranks()
@@ -53,7 +53,7 @@ function ranks.work(model, size, count)
     end
     optimiser:step()
     if width > 1 then team.exchange:spread() end
-    if step > 0 then -- the first two pay for memory and plans
+    if step > 0 then -- the first two allocate memory and make plans
       local now_bytes, now_wait = native.rank_stats()
       seconds[#seconds + 1] = native.time() - began
       sent, waited = sent + now_bytes - bytes, waited + now_wait - wait
@@ -79,19 +79,19 @@ end
 
 -- The model ---------------------------------------------------------------------------------
 
--- Exchanges of a few numbers in a step of lv.train: the losses, and who wants to stop.
+-- The number of small exchanges in a step of lv.train: the losses, and requests to stop.
 local exchanges <const> = 2
 
---- Seconds of a step on `count` ranks, each of which computes one frame on a machine of its own,
---- from what ranks.measure found:
+--- The seconds of a step on `count` ranks on separate machines, one frame each, from the figures of
+--- ranks.measure:
 ---
 ---     T(n) = t + 2·(n − 1)·l + (n − 1)/n · b / B
 ---
 --- t is a step of one process, l an exchange with one other rank, b the bytes of all gradients and
---- all values, which a rank sends but for its own n-th part, and B the bandwidth from one rank to
---- another. It assumes that a rank's messages to others follow one another, that nothing is hidden
---- behind computing, and that a network carries every rank's B at the same time. Gradients are half
---- of b, and some of them are sent during the backward pass: a step may be faster by so much.
+--- all values, and B the bandwidth between two ranks. A rank sends b except for its own n-th part.
+--- The model assumes that a rank sends its messages one after another, that nothing overlaps with
+--- computing, and that the network carries the B of every rank at the same time. Gradients, half of
+--- b, are partly sent during the backward pass, so a step may be faster than this by that part.
 ---
 ---@param measured table  a result of ranks.measure
 ---@param count integer
@@ -161,9 +161,9 @@ local function together(o)
   return read(output_of(line), o.ranks)
 end
 
---- What `lunerv bench --ranks` measures: frames per second of both sides, medians of three rounds,
---- and of a step on ranks the share spent waiting, and the bytes that a rank sends; `scale` is what
---- ranks.model makes of it.
+--- The figures of `lunerv bench --ranks`: frames per second of both sides, medians of three rounds;
+--- for a step on ranks, the share spent waiting and the bytes that a rank sends; and `scale`, the
+--- result of ranks.model.
 ---
 ---@param o table  ranks, model, size, steps
 ---@return table
@@ -190,7 +190,7 @@ function ranks.measure(o)
   return result
 end
 
--- The command: prints it; what is wrong with the options, or nil.
+-- Runs the command and prints the figures. Returns the error in the options, or nil.
 function ranks.main(o)
   if math.type(o.ranks) ~= "integer" or o.ranks < 2 or o.ranks > 256 then
     return ("--ranks: expected an integer from 2 to 256, got %s"):format(tostring(o.ranks))

@@ -250,7 +250,7 @@ function steps.compare(o, show)
   -- Peak memory of our own steps only: the other side has its own process.
   local answers = {}
   local function ours(count)
-    -- After PyTorch's turn the caches are cold, which affects short steps.
+    -- After PyTorch's turn the caches are cold, which slows down short steps.
     measure(record, subject.step, record.seconds[1] < 0.3 and 1 or 0, count)
   end
   for i, variant in ipairs(torch.variants) do

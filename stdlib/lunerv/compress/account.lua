@@ -12,8 +12,7 @@ local account <const> = {}
 
 local function path_of(o) return o.out .. "/metrics.json" end
 
--- Forgets what an earlier run in the folder became; not where the run may be that of other
--- processes.
+-- Removes the record of an earlier run in the folder, unless other processes may share the run.
 function account.begin(clip, o, shared)
   sources.keep(path_of(o), clip.source)
   if not shared and native.exists(path_of(o)) then native.remove(path_of(o)) end

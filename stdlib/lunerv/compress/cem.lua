@@ -438,7 +438,6 @@ end
 -- `origins` as in the stored description. A weight moves by one step at most: beyond that its
 -- sensitivity means little. A weight of sensitivity 0 stays: in an inactive unit it does not show
 -- the effect of activating it.
--- on.
 local function rounding(sensitivities, origins)
   local errors_of
   return function(strength, weights, steps, families)

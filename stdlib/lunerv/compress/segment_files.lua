@@ -1,15 +1,15 @@
--- What a compression in segments keeps in OUT.work:
+-- The files that a compression in segments keeps in OUT.work:
 --
 --   segments.json         the split of the clip, the options, and the program
 --   segment-001/          checkpoints of a segment in progress, and its reports
 --   segment-001.lnv       a file that plays by itself
 --   segment-001.json      marks the segment as done, and describes it
---   segment-001.claim-1   which of several processes has the chain that begins there
+--   segment-001.claim-1   the process, of several, that has the chain that begins there
 --   network-001.safetensors  a starting point for the next segment; only the last one is kept
 --   joined.json           the file that all segments were joined to
 --
--- A process that stood still may find another at its segment when it continues. Whatever both
--- write has the same bytes; a file of a segment is written as a whole, when it is final.
+-- A process that made no progress for a while may find that another has taken its segment. Both
+-- write the same bytes; a segment's file is written as a whole, when it is final.
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
@@ -187,7 +187,7 @@ function files.is_joined(o, path)
   return info ~= nil and info ~= false and info.bytes == joined.bytes
 end
 
--- Marks them as joined. What processes that stood still left goes.
+-- Marks the segments as joined, and removes what hanging processes left.
 function files.mark_joined(o, path, bytes)
   for _, name in ipairs(native.list_dir(o.out)) do
     if name:match "^network%-%d+%.safetensors$" then remove(o.out .. "/" .. name) end

@@ -2,9 +2,9 @@
 -- network and file, so that memory holds only its frames and its network; the files are joined at
 -- the end. Finished segments are kept (segment_files.lua).
 --
--- Segments that start from one another's networks are a chain. A chain depends on nothing but the
--- clip and the options, its share of a budget included: processes that share a clip take one after
--- another, and what they write is what one process writes.
+-- A chain is a run of segments, each of which starts from the network of the previous one. A chain
+-- depends only on the clip and the options, including its share of a budget. So processes that
+-- share a clip take one chain after another, and write the same file as a single process.
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
 local files <const> = require "lunerv.compress.segment_files"
@@ -26,7 +26,7 @@ local largest_change <const> = 0.25
 -- Whether the command line's options `o` ask for segments.
 function segments.wanted(o) return o.gop ~= nil or o.scene_cuts == true end
 
--- Whether several processes share the segments, or may.
+-- Whether several processes share the segments, or may do so.
 function segments.shared(o) return o.share == true or select(2, native.ranks()) > 1 end
 
 -- The split ----------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ local function work(run, k, chain)
   local name = own.label
   run.say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
     own.start and ", starting from the network before" or ""))
-  -- What is there before it is final is another file.
+  -- Until the file is final, another one may be there.
   local draft, final = own.out .. "/segment.lnv", own.out .. ".lnv"
   local file, problem = run.one(draft, part, own,
     function(line) run.say(name .. ": " .. line) end)
@@ -149,8 +149,8 @@ local function work(run, k, chain)
   return result
 end
 
--- Compresses the segments of a chain that are not done. What a segment leaves of the chain's bytes
--- goes to the next ones. is_held() says whether the chain is still this process's.
+-- Compresses the segments of a chain that are not done. Bytes that a segment does not use go to the
+-- next ones of the chain. is_held(): whether this process still has the chain.
 local function work_chain(run, chain, is_held)
   chain.bytes_left = run.bytes and math.floor(run.bytes * chain.frames / #run.clip)
   chain.frames_left = chain.frames
@@ -179,7 +179,7 @@ local function work_alone(run)
   end
 end
 
--- Numbers of chains, those first that are expected to take long: those of the most frames.
+-- Indices of chains by their expected time, longest first: by the number of frames.
 local function longest_first(chains)
   local order = {}
   for c in ipairs(chains) do order[c] = c end
@@ -190,7 +190,7 @@ local function longest_first(chains)
   return order
 end
 
--- Takes chains until all are done, here or by other processes.
+-- Takes chains until all are done, by this process or others.
 local function work_together(run)
   local chains, names = run.chains, {}
   for c, chain in ipairs(chains) do names[c] = ("segment-%03d"):format(chain.first) end
@@ -237,8 +237,8 @@ local function join(run, path, finish)
   return file
 end
 
--- Does body(), which returns a file, in one of several processes, as a piece of that name. In the
--- others the file is read, and is `elsewhere`.
+-- Calls body(), which returns a file, in one of several processes, as the piece `name`. The other
+-- processes read the file, and mark it as `elsewhere`.
 local function once(run, path, name, is_done, body)
   local file
   local shared <const> = pieces.open(run.o.out, run.o.deadline, { name }, is_done)

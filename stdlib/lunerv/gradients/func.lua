@@ -100,8 +100,8 @@ end
 --- `forward(save, …)` gets an empty table and the arguments, and returns the results. It stores in
 --- the table what backward needs. It runs without recording. `backward(saved, …)` gets that table
 --- and the gradient of each result: zeros if nothing was computed from the result, nil if the
---- result is an integer tensor or no tensor. It returns a gradient for each argument, with the
---- shape and dtype of the argument, or nil for no gradient. Arguments that are no tensors, such as
+--- result is an integer tensor or not a tensor. It returns a gradient for each argument, with the
+--- shape and dtype of the argument, or nil for no gradient. Other arguments, such as
 --- numbers and tables, have none. Tensors that forward uses but does not receive as arguments get
 --- no gradient. `backward` cannot yield.
 ---

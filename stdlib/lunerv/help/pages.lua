@@ -64,8 +64,8 @@ local function operators()
     for name in program.operators:gmatch "%S+" do used[i][name] = true end
   end
   local lines = { "# Operators", "",
-    "What decoders compute with, those in files too. A dot says that the decoder of a program uses "
-      .. "an operator: the paper's, or one of the codecs in `scripts/examples/field`.", "",
+    "The operators that decoders may use, also those in files. A dot marks an operator that a "
+      .. "decoder uses: the paper's, or that of a codec in `scripts/examples/field`.", "",
     ("| operator | | %s |"):format(table.concat(heads, " | ")),
     ("|---|---|%s|"):format(table.concat(rule, "|")) }
   for _, name in ipairs(native.pure_operators) do
@@ -90,7 +90,7 @@ function pages.files()
     table.insert(by_page[page], entry)
   end
   local files, index = {}, { "# Reference", "",
-    "Made by `lunerv help --reference DIR` from the code itself.", "" }
+    "Made by `lunerv help --reference DIR` from the code.", "" }
   for _, page in ipairs(names) do
     local entries = by_page[page]
     local lines, first = {}, entries[1]

@@ -39,7 +39,6 @@ end
 
 -- The option that sets the width before the trunk; nil if there is none, or if the user chose the
 -- width.
--- the width.
 function settings.front_option(given)
   local name = front[given.kind:match "^e?nerv"]
   return name and settings.is_usual(given, name) and name or nil

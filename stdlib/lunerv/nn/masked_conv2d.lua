@@ -1,4 +1,4 @@
--- Causal convolutions, which see only what was coded before: PixelCNN's (arXiv 1601.06759).
+-- Causal convolutions, which see only previously coded pixels: PixelCNN's (arXiv 1601.06759).
 local axes <const> = require "lunerv.nn.axes"
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
@@ -13,7 +13,7 @@ local takes <const> = options.takes("nn.MaskedConv2d", {
   { "bias", true, "whether a number is added to each output channel" },
 })
 
---- A convolution whose kernel sees the rows above a pixel, and in its own row what is to the left:
+--- A convolution whose kernel sees the rows above a pixel, and the pixels to its left:
 --- (n, c_in, h, w) → (n, c_out, h, w) (PixelCNN, arXiv 1601.06759).
 --- The first layer of a context network has the mask "A", which leaves out the pixel itself; later
 --- layers have "B". Weights are masked before each use; all channels of a pixel share one mask. A
@@ -29,7 +29,7 @@ local takes <const> = options.takes("nn.MaskedConv2d", {
 ---@param options? lunerv.nn.MaskedConv2d.Options
 local MaskedConv2d <const> = class "MaskedConv2d"
 
--- Ones where a kernel with these sides may look.
+-- Ones at the positions that a kernel with these sides may use.
 local function mask_of(height, width, sees_itself)
   local rows = {}
   for y = 1, height do

@@ -332,7 +332,7 @@ function catalogue.names_where(wanted)
   return found
 end
 
--- A value and, where it is a list, all that is in it. An object, such as a schedule, is itself.
+-- A copy of a value: of a list with everything in it; objects, such as a schedule, are not copied.
 function catalogue.copy(value)
   if type(value) ~= "table" or getmetatable(value) then return value end
   local result = {}
@@ -359,7 +359,7 @@ function catalogue.default(name, kind, command)
   return catalogue.copy(default)
 end
 
--- The same where the script follows a recipe by default.
+-- The default in a script that follows a recipe unless another is given.
 function catalogue.with_recipe(name, kind, command)
   local recipe = catalogue.default("recipe", kind, command)
   local value = recipes.options(recipe, kind, command)[name]
@@ -367,8 +367,8 @@ function catalogue.with_recipe(name, kind, command)
   return catalogue.copy(value)
 end
 
--- Fills the options that `given` leaves out with what its preset says; a width asked for in one
--- way is not asked for in another.
+-- Fills the options missing in `given` from its preset. If `given` sets the width in one way, the
+-- preset does not set it in another.
 function catalogue.apply_preset(given, kind)
   local sized = given.size or given.params or given.fc_dim
   for name, value in pairs(given.preset and presets.options(given.preset, kind) or {}) do
@@ -377,8 +377,7 @@ function catalogue.apply_preset(given, kind)
   end
 end
 
--- Fills the options that `given` leaves out with what its recipe says for `command`, where
--- `takes(name)` holds.
+-- Fills the options missing in `given` from its recipe for `command`, if `takes(name)`.
 function catalogue.apply_recipe(given, kind, command, takes)
   for name, value in pairs(recipes.options(given.recipe, kind, command)) do
     local option = catalogue.by_name[name]

@@ -24,7 +24,7 @@ local function read(option, text)
   usage_error("%s: expected %s, got '%s'", flag(option.name), expected, text)
 end
 
--- "0.1", or each value with the kinds that have it: "0.1; 0.2 for nerv, enerv".
+-- A default as text: "0.1", or each value with its kinds: "0.1; 0.2 for nerv, enerv".
 local function default_text(option, command)
   if option.type == "boolean" then return option.default and "yes" or nil end
   if option.is_own then return option.default ~= nil and values.show(option.default) or nil end
@@ -53,7 +53,7 @@ local function default_text(option, command)
   return #texts > 0 and table.concat(texts, "; ") or nil
 end
 
--- The default with the model that is fitted unless --model names another.
+-- The default for the usual model, the one without --model.
 local function usual_default(option, command)
   local kind = catalogue.default "model"
   if option.is_own or not (option.varies and values.contains(option.models or { kind }, kind)) then
@@ -63,7 +63,7 @@ local function usual_default(option, command)
   return (type(value) == "number" or type(value) == "string") and values.show(value) or nil
 end
 
--- An option that a script declares itself, checked.
+-- Checks an option that a script declares.
 local function own_option(given)
   local option = {}
   for key, value in pairs(given) do option[key] = value end
@@ -171,7 +171,7 @@ end
 
 local help_flags <const> = { "--help", "-h" }
 
--- An option that a script does not have is an error, with the known ones where they are few.
+-- Raises the error for an unknown option; it lists the known ones if they are few.
 local function unknown(word, known)
   local flags = { "--help" }
   for name in pairs(known) do flags[#flags + 1] = flag(name) end
@@ -180,7 +180,7 @@ local function unknown(word, known)
 end
 
 -- Parses the arguments: values of options by name, the positional words, and the words of each
--- option as they were typed; nil if they ask for help.
+-- option as typed; nil for a request for help.
 local function scan(arguments, known, shorts)
   local given, positional, typed = {}, {}, {}
   local i, only_positional = 1, false

@@ -9,7 +9,7 @@ local help_text <const> = {}
 
 -- A terminal of the usual size.
 local width <const>, height <const> = 80, 24
--- The columns of the options' names, and where their texts begin.
+-- The indentation of the options' names, and the column in which their texts begin.
 local name_width <const> = 22
 local margin <const> = ("%" .. name_width + 4 .. "s"):format ""
 
@@ -29,8 +29,8 @@ local function wrap(lines, first, text, hang)
   lines[#lines + 1] = line
 end
 
--- Appends paragraphs. Lines of `text` are joined, but for those that begin with spaces and those
--- before and after an empty one; one of the form "  name   text" is continued below its text.
+-- Appends paragraphs. Lines of `text` are joined, except lines that begin with spaces and lines
+-- next to an empty one. A line of the form "  name   text" is continued below its text.
 local function paragraphs(lines, text)
   text = text:gsub("([^\n])\n(%S)", "%1 %2")
   for paragraph in (text .. "\n"):gmatch "(.-)\n" do
@@ -90,7 +90,7 @@ local function beginning(page)
   return lines
 end
 
--- The titles of the groups: first those that `order` does not have.
+-- The titles of the groups; those that are not in `order` come first.
 local function titles(entries, order)
   local list, seen = {}, {}
   for _, entry in ipairs(entries) do

@@ -1,12 +1,12 @@
--- What the scripts of the tasks share: regression, inpainting, interpolation and ablations.
+-- The parts that the scripts of the tasks share: regression, inpainting, interpolation, ablations.
 --
--- A task says which clip a model learns, how it is judged and what is shown of it:
---   clip      what lv.train gets: anything like a clip (lunerv.tasks.view makes some)
---   evaluate  of lv.train, where a plain comparison will not do
---   facts     what a resumed run must share with the one it continues
---   written   how many frames are written: all of the source's, unless given
---   source    another file that was read, which no video may replace
---   panels    a function (frame, output) → images that stand side by side
+-- A task describes the clip that a model is trained on, its evaluation, and the videos of the run:
+--   clip      the clip for lv.train, or anything with its methods (lunerv.tasks.view makes some)
+--   evaluate  the option of lv.train, if a plain comparison is not enough
+--   facts     the facts that a resumed run must share with the one it continues
+--   written   the number of frames to write (all frames of the source)
+--   source    another input file, which no video may replace
+--   panels    a function (frame, output) → images to show side by side
 local Progress <const> = require "lunerv.progress"
 local compress <const> = require "lunerv.compress"
 local errors <const> = require "lunerv.errors"
@@ -27,7 +27,7 @@ local tasks <const> = {
   view = require "lunerv.tasks.view",
 }
 
---- The task of learning every frame of a clip as it is.
+--- The task of regression: training on every frame of a clip as it is.
 ---
 ---     local run = lv.tasks.fit(clip, lv.tasks.regression(clip), o, print)
 ---
@@ -51,9 +51,9 @@ local takes_videos <const> = options.takes("tasks.videos", {
   { "source", nil, "another input file, which is not overwritten", type = "string" },
 })
 
---- Makes the videos of a run: the reconstruction, and source and output side by side.
---- The reconstruction is exact; side_by_side.mp4 is lossy (.mkv where H.264 has no such size). The
---- clip itself is never written over.
+--- Opens the videos of a run: the reconstruction, and source and output side by side.
+--- The reconstruction is exact; side_by_side.mp4 is lossy (.mkv if H.264 does not support the
+--- size). The clip itself is never overwritten.
 ---
 ---     local videos = lv.tasks.videos("runs/a", clip)
 ---     for i = 1, #clip do videos:write(clip:sample(i), outputs[i]) end
@@ -79,7 +79,7 @@ function tasks.videos(folder, clip, given)
   }, Videos)
 end
 
--- A writer, and how many warnings it has from the beginning: that the format is lossy.
+-- A writer, and the number of its initial warnings: that the format is lossy.
 local function open(self, name, width)
   local writer = errors.must(video.writer(self.folder .. "/" .. name, {
     width = width, height = self.clip.height, fps = self.clip.fps, timestamps = self.timestamps,
@@ -97,7 +97,7 @@ local function write(self, frame, output)
   if not self.reconstruction then
     local width = row:size(4)
     self.reconstruction = open(self, self.name, self.clip.width)
-    -- H.264 halves the rows and columns of its colours.
+    -- H.264 stores colours at half the resolution, so rows and columns must be even.
     local even = self.clip.height % 2 == 0 and width % 2 == 0
     self.side_by_side = open(self, even and "side_by_side.mp4" or "side_by_side.mkv", width)
   end
@@ -106,7 +106,7 @@ local function write(self, frame, output)
 end
 
 --- Adds one frame and its reconstruction to the videos.
---- A video that cannot be written is an error of `close` alone, so that a run keeps its results.
+--- If a video cannot be written, only `close` raises an error, so that a run keeps its results.
 ---
 ---     videos:write(frame, output)
 ---
@@ -118,7 +118,7 @@ function Videos:write(frame, output)
   if not ok then self.problem = problem end
 end
 
---- Finishes the videos; an error where one could not be written.
+--- Finishes the videos; an error if one could not be written.
 ---
 ---     videos:close()
 function Videos:close()
@@ -130,7 +130,7 @@ end
 
 -- Runs ----------------------------------------------------------------------------------------
 
---- Opens the clip that a command line asks for, with its threads and seed set.
+--- Opens the clip of a command line, and sets its threads and seed.
 ---
 ---     local clip <close> = lv.tasks.open(o)
 ---
@@ -143,7 +143,7 @@ function tasks.open(o)
   return errors.must(video.open_for(o, o.out))
 end
 
---- Fits the model that a command line asks for to a task.
+--- Trains the model of a command line on a task.
 --- Checkpoints, metrics.json, TensorBoard events, videos and the page report.html are written to
 --- o.out.
 ---
@@ -160,9 +160,9 @@ function tasks.fit(clip, task, o, say)
   settings.clip = task.clip
   local model = models[o.model](settings)
   say(model:summary())
-  -- Of several ranks the first writes.
+  -- Of several ranks, the first one writes.
   local writes <const> = native.ranks() == 0
-  if writes then native.work_folder(o.out) end -- not before all has proved possible
+  if writes then native.work_folder(o.out) end -- only after all checks
 
   local training = compress.train_options(o)
   local videos = writes and tasks.videos(o.out, clip, { frames = task.written,
@@ -170,7 +170,7 @@ function tasks.fit(clip, task, o, say)
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
   training.facts = { task = task.name ~= "regression" and task.name or nil }
   for name, value in pairs(task.facts or {}) do training.facts[name] = value end
-  -- Numbers of frames are the whole clip's, of which the model may have seen a part.
+  -- Indices of frames are those of the whole clip; the model may have seen only some of them.
   local shown = frames.of(o.out, clip, task.source)
   training.frames = false
   training.on_frame = writes and function(frame, output)
@@ -181,7 +181,7 @@ function tasks.fit(clip, task, o, say)
   local steps_made = 0
   function training.on_step(e)
     steps_made = steps_made + 1
-    if steps_made ~= 4 or e.step == e.steps then return end -- the first ones say little
+    if steps_made ~= 4 or e.step == e.steps then return end -- the first steps are slower
     say(("%.3g s a step: about %s for the %d steps left"):format(e.seconds_per_step,
       Progress.duration(e.seconds_per_step * (e.steps - e.step)), e.steps - e.step))
   end

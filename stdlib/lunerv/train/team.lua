@@ -1,9 +1,9 @@
--- The ranks that train one model: this process alone, or those that mpirun started with it.
+-- The ranks that train one model: this process alone, or all that mpirun started.
 --
--- Frames of a step are shared out. Every parameter has an owner among the ranks, who adds up its
--- gradients, keeps the optimiser's state of it and makes its step; all ranks then get its values,
--- and hold the same model. What decides anything (a loss, a request to stop, a clock) is heard from
--- all, or from rank 0, before it does.
+-- The frames of a step are distributed over the ranks. Every parameter has an owner, the rank that
+-- sums its gradients, stores its optimiser state and updates it; then all ranks get the new values,
+-- so that all have the same model. Before a decision (a loss, a request to stop, a clock), the
+-- ranks exchange it, or take rank 0's.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -12,15 +12,15 @@ local optim <const> = require "lunerv.optim"
 local Team <const> = {}
 Team.__index = Team
 
--- body(...), in which this process trains alone: the other ranks have work of their own.
+-- Calls body(...), in which this process trains alone, independently of the other ranks.
 function Team.apart(body, ...)
   local outer <const> = native.set_ranks_apart(true)
   local _ <close> = setmetatable({}, { __close = function() native.set_ranks_apart(outer) end })
   return body(...)
 end
 
--- The rank that owns each parameter: those that take long to update first, each to whom has least
--- to do. A matrix is multiplied with itself in its update.
+-- The owner of each parameter. The most expensive update goes first, each to the rank with the
+-- least work so far. Muon multiplies a matrix by itself.
 local function owners_of(parameters, size)
   local costs, order, load, owners = {}, {}, {}, {}
   for i, parameter in ipairs(parameters) do
@@ -43,7 +43,7 @@ local function owners_of(parameters, size)
   return owners
 end
 
--- Whether the frames of a batch are computed together: a normalisation over the batch needs that.
+-- Whether the frames of a batch must be computed together, as for a normalisation over the batch.
 local function is_joint(model)
   if model.takes_batches ~= nil then return model.takes_batches end
   for _, module in ipairs(model:modules()) do
@@ -52,13 +52,13 @@ local function is_joint(model)
   return false
 end
 
--- Those of a training's options `o`; `parameters` is what its optimiser updates.
+-- The team for a training's options `o`; the optimiser updates `parameters`.
 function Team.of(o, optimiser, parameters)
   local rank, size = native.ranks()
   local groups = type(optimiser) == "userdata" and optim.groups(optimiser)
   local owned = parameters
   if groups then
-    -- States are numbered as the parameters of all groups, one after another.
+    -- An optimiser numbers its states in this order: group by group.
     owned = {}
     for _, group in ipairs(groups) do
       table.move(group.params, 1, #group.params, #owned + 1, owned)
@@ -81,30 +81,30 @@ end
 
 -- Frames ------------------------------------------------------------------------------------
 
--- Begins a step of `count` units, a frame or a joint batch each; the first and last of this rank's.
+-- Begins a step of `count` units, each a frame or a joint batch. Returns this rank's first and
+-- last.
 function Team:begin(count)
   self.exchange = self.exchange or native.gradient_exchange(self.owned, self.owners)
   return self.exchange:begin(count)
 end
 
--- To be closed at the end of a step on all ranks, however it ends: takes gradients that are under
--- way, or the next step would take them for its own.
+-- A to-be-closed value for a step, however it ends: discards gradients that are still on their way,
+-- which the next step would otherwise receive.
 function Team:ending()
   return setmetatable({}, { __close = function() pcall(self.exchange.drop, self.exchange) end })
 end
 
--- The first and last of `count` units that are this rank's; the parts of all ranks, in order, are
--- all of them.
+-- This rank's first and last of `count` units. The parts of all ranks, in order, are all units.
 function Team:part(count)
   local least, rest = count // self.size, count % self.size
   local first = self.rank * least + math.min(self.rank, rest) + 1
   return first, first + least - (self.rank < rest and 0 or 1)
 end
 
--- Whether a step of `count` units adds gradients up.
+-- Whether a step of `count` units sums gradients.
 function Team:adds(count) return count > 1 or self.size > 1 end
 
--- Random numbers of unit `unit` of a step: a function of the step's and of that alone.
+-- Seeds the random numbers of unit `unit`: a function of the step's state and of that number alone.
 function Team.own_numbers(base, unit)
   native.set_rng_state { seed = (base.seed ~ unit * 0x9E3779B97F4A7C15) & math.maxinteger,
     counter = base.counter }
@@ -112,8 +112,8 @@ end
 
 -- Agreement ---------------------------------------------------------------------------------
 
--- body()'s list of numbers, and then those of all ranks, in order. A rank where it fails ends
--- all, in the same step: what was true before it can still be saved. `what` names the collective.
+-- The numbers that body() returns on all ranks, in the order of the ranks. If it fails on one rank,
+-- all ranks end in this step, and can still save the state before it. `what` names the collective.
 function Team:agree(body, what)
   local results = table.pack(pcall(body))
   if not results[1] and native.ranks_broken() then error(results[2], 0) end
@@ -147,7 +147,7 @@ function Team:agree(body, what)
   return all
 end
 
--- Whether any rank was asked to stop, and what rank 0 says of `finished` and `is_due`.
+-- Whether any rank was asked to stop, and rank 0's `finished` and `is_due`.
 function Team:settle(finished, is_due)
   if self.size == 1 then return false, finished, is_due end
   local flags = (bridge.interrupted() and 1 or 0) + (finished and 2 or 0) + (is_due and 4 or 0)
@@ -167,7 +167,7 @@ function Team:turn(body, ...)
   return bridge.shield(body, ...)
 end
 
--- Raises unless all ranks are asked for the same: `facts` is plain data by name.
+-- Raises unless `facts`, plain data by name, are the same on all ranks.
 function Team:compare(facts)
   if self.size == 1 then return end
   local versions = native.versions()
@@ -203,8 +203,8 @@ end
 
 -- Tensors -----------------------------------------------------------------------------------
 
--- Gives every rank what the owners have, of { name, tensor } each: an optimiser's states, "m.3" of
--- the third parameter, by themselves or in copies.
+-- Sends the owners' optimiser states to every rank. `list` holds { name, tensor }; "m.3" is a state
+-- of the third parameter.
 function Team:collect(list)
   if self.size == 1 then return end
   for _, entry in ipairs(list) do
@@ -219,7 +219,7 @@ function Team:collect(list)
   end
 end
 
--- The checkpoint that rank 0 has found, or nil; every rank gets it.
+-- The checkpoint that rank 0 found, or nil, on every rank.
 function Team:share_checkpoint(found)
   if self.size == 1 then return found end
   local names = {}
@@ -232,16 +232,16 @@ function Team:share_checkpoint(found)
   local head = self.rank == 0
     and native.json_encode { names = names, path = found and found.path or nil,
       state = found and found.state or nil } or ""
-  local told = native.json_decode(native.ranks_gather(head, "checkpoint")[1])
-  if not told.path then return nil end
+  local sent = native.json_decode(native.ranks_gather(head, "checkpoint")[1])
+  if not sent.path then return nil end
   local tensors = {}
-  for _, entry in ipairs(told.names) do
+  for _, entry in ipairs(sent.names) do
     local name, dtype, shape = table.unpack(entry)
     for i, size in ipairs(shape) do shape[i] = math.tointeger(size) end
     tensors[name] = native.ranks_broadcast(found and found.tensors[name], shape, dtype, 0,
       "checkpoint")
   end
-  return { path = told.path, state = found and found.state or told.state, tensors = tensors }
+  return { path = sent.path, state = found and found.state or sent.state, tensors = tensors }
 end
 
 return Team
