@@ -109,6 +109,7 @@ let package = Package(
     .systemLibrary(name: "CFFmpeg", pkgConfig: "libavformat libavcodec libavutil libswscale"),
     .systemLibrary(name: "CLibedit", pkgConfig: "libedit"),
 
+    .target(name: "CBLASCore", dependencies: ["COpenBLAS"], cSettings: c),
     .target(name: "CBuild", cSettings: build),
     .target(name: "CLineEditor", dependencies: ["CLibedit"], cSettings: c),
     .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: c),
@@ -126,7 +127,8 @@ let package = Package(
     .target(name: "Ranks", dependencies: ["Support", "CMPI"], swiftSettings: swift),
     .target(name: "Coder", swiftSettings: swift),
     .target(
-      name: "Kernels", dependencies: ["CVector", "COpenBLAS", "CFFTW"], swiftSettings: kernel),
+      name: "Kernels", dependencies: ["CBLASCore", "CVector", "COpenBLAS", "CFFTW"],
+      swiftSettings: kernel),
     .target(
       name: "Tensors", dependencies: ["Support", "Kernels", "CVector"], swiftSettings: swift),
     .target(name: "Codec", dependencies: ["Support", "Coder", "CZlib"], swiftSettings: swift),

@@ -1,12 +1,16 @@
+import CBLASCore
 import CFFTW
 import COpenBLAS
 
 /// The names and versions that the libraries report.
 public enum Libraries {
-  /// "OpenBLAS 0.3.26".
+  /// "OpenBLAS 0.3.26 for SkylakeX": the version, and the processor type of its kernels.
   public static var openBLAS: String {
-    guard let text = openblas_get_config() else { return "OpenBLAS" }
-    return String(cString: text).split(separator: " ").prefix(2).joined(separator: " ")
+    let version =
+      openblas_get_config().map {
+        String(cString: $0).split(separator: " ").prefix(2).joined(separator: " ")
+      } ?? "OpenBLAS"
+    return "\(version) for \(String(cString: lunerv_blas_core()))"
   }
 
   /// "fftw-3.3.10".

@@ -44,6 +44,9 @@ final class Terminal {
       "PATH": "/usr/bin:/bin", "HOME": scratch.path, "TERM": "xterm", "LANG": "C.UTF-8",
       "LUNERV_HISTORY": scratch["history"],
     ]
+    for name in ["ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "LD_PRELOAD"] {
+      variables[name] = getenv(name).map { String(cString: $0) }
+    }
     variables.merge(environment) { $1 }
     let command = shell.map { ["/bin/sh", "-c", $0] } ?? [Program.path] + words
     var argv = command.map { strdup($0) } + [nil]

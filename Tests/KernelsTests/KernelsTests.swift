@@ -1,10 +1,19 @@
+import Glibc
 import Testing
 
 @testable import Kernels
 
 /// Every test of the kernels, one at a time: some set the number of threads, and a kernel that
 /// finds the pool busy would run on its caller's thread alone.
-@Suite(.serialized) struct KernelsTests {}
+@Suite(.serialized) struct KernelsTests {
+  /// OpenBLAS falls back to kernels without vectors of this size on a processor that it does not know.
+  @Test(.enabled(if: getenv("OPENBLAS_CORETYPE") == nil))
+  func openBLASUsesTheProcessor() {
+    #if arch(x86_64) && LUNERV_VECTOR512
+      #expect(!Libraries.openBLAS.hasSuffix("Prescott"), "\(Libraries.openBLAS)")
+    #endif
+  }
+}
 
 /// Pseudo-random numbers that are the same on every run (xorshift).
 struct Noise {
