@@ -48,6 +48,16 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
   static func addRows(
     _ values: UnsafePointer<Self>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Self>)
 
+  /// Maps of derivatives by a, s and p.
+  typealias Derivatives = (
+    UnsafeMutablePointer<Self>, UnsafeMutablePointer<Self>, UnsafeMutablePointer<Self>
+  )
+  /// The sum of `count` terms of ``Similarity``, a multiple of sixteen, and their derivatives.
+  static func similarity(
+    _ a: UnsafePointer<Self>, _ b: UnsafePointer<Self>, _ s: UnsafePointer<Self>,
+    _ p: UnsafePointer<Self>, count: Int, luminance: Bool, derivatives: Derivatives?
+  ) -> Double
+
   /// out[i] = Σ taps[j]·values[i + j·stride], j from 0 to `k` − 1, for `count` values of i.
   static func correlate(
     _ taps: UnsafePointer<Self>, _ k: Int, with values: UnsafePointer<Self>, every stride: Int,

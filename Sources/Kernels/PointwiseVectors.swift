@@ -211,40 +211,31 @@ extension Float: PointwiseScalar {
     _ taps: UnsafePointer<Float>, _ k: Int, with values: UnsafePointer<Float>, every stride: Int,
     _ count: Int, into out: UnsafeMutablePointer<Float>
   ) {
+    // As many sums at once as there are: a product takes four cycles, and two end per cycle. The last
+    // group overlaps the previous one: it computes some values again, with the same bits.
     var i = 0
-    // Eight sums at once: a product takes four cycles, and two end per cycle.
-    while i + 8 * vectorWidth <= count {
-      var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
-      var (e, f, g, h) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
-      var p = values + i
-      for j in 0..<k {
-        let tap = Vector(repeating: taps[j])
-        a = fma(tap, load(p), a)
-        b = fma(tap, load(p + vectorWidth), b)
-        c = fma(tap, load(p + 2 * vectorWidth), c)
-        d = fma(tap, load(p + 3 * vectorWidth), d)
-        e = fma(tap, load(p + 4 * vectorWidth), e)
-        f = fma(tap, load(p + 5 * vectorWidth), f)
-        g = fma(tap, load(p + 6 * vectorWidth), g)
-        h = fma(tap, load(p + 7 * vectorWidth), h)
-        p += stride
+    if count >= 8 * vectorWidth {
+      while i < count {
+        i = min(i, count - 8 * vectorWidth)
+        correlateEight(taps, k, with: values + i, every: stride, into: out + i)
+        i += 8 * vectorWidth
       }
-      let target = out + i
-      store(a, target)
-      store(b, target + vectorWidth)
-      store(c, target + 2 * vectorWidth)
-      store(d, target + 3 * vectorWidth)
-      store(e, target + 4 * vectorWidth)
-      store(f, target + 5 * vectorWidth)
-      store(g, target + 6 * vectorWidth)
-      store(h, target + 7 * vectorWidth)
-      i += 8 * vectorWidth
-    }
-    while i + vectorWidth <= count {
-      var sum = Vector.zero
-      for j in 0..<k { sum = fma(Vector(repeating: taps[j]), load(values + i + j * stride), sum) }
-      store(sum, out + i)
-      i += vectorWidth
+    } else if count >= 4 * vectorWidth {
+      while i < count {
+        i = min(i, count - 4 * vectorWidth)
+        correlateFour(taps, k, with: values + i, every: stride, into: out + i)
+        i += 4 * vectorWidth
+      }
+    } else if count >= vectorWidth {
+      while i < count {
+        i = min(i, count - vectorWidth)
+        var sum = Vector.zero
+        for j in 0..<k {
+          sum = fma(Vector(repeating: taps[j]), load(values + i + j * stride), sum)
+        }
+        store(sum, out + i)
+        i += vectorWidth
+      }
     }
     while i < count {
       var sum: Float = 0
@@ -252,6 +243,57 @@ extension Float: PointwiseScalar {
       out[i] = sum
       i += 1
     }
+  }
+
+  @inline(__always)
+  private static func correlateEight(
+    _ taps: UnsafePointer<Float>, _ k: Int, with values: UnsafePointer<Float>, every stride: Int,
+    into out: UnsafeMutablePointer<Float>
+  ) {
+    var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+    var (e, f, g, h) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+    var p = values
+    for j in 0..<k {
+      let tap = Vector(repeating: taps[j])
+      a = fma(tap, load(p), a)
+      b = fma(tap, load(p + vectorWidth), b)
+      c = fma(tap, load(p + 2 * vectorWidth), c)
+      d = fma(tap, load(p + 3 * vectorWidth), d)
+      e = fma(tap, load(p + 4 * vectorWidth), e)
+      f = fma(tap, load(p + 5 * vectorWidth), f)
+      g = fma(tap, load(p + 6 * vectorWidth), g)
+      h = fma(tap, load(p + 7 * vectorWidth), h)
+      p += stride
+    }
+    store(a, out)
+    store(b, out + vectorWidth)
+    store(c, out + 2 * vectorWidth)
+    store(d, out + 3 * vectorWidth)
+    store(e, out + 4 * vectorWidth)
+    store(f, out + 5 * vectorWidth)
+    store(g, out + 6 * vectorWidth)
+    store(h, out + 7 * vectorWidth)
+  }
+
+  @inline(__always)
+  private static func correlateFour(
+    _ taps: UnsafePointer<Float>, _ k: Int, with values: UnsafePointer<Float>, every stride: Int,
+    into out: UnsafeMutablePointer<Float>
+  ) {
+    var (a, b, c, d) = (Vector.zero, Vector.zero, Vector.zero, Vector.zero)
+    var p = values
+    for j in 0..<k {
+      let tap = Vector(repeating: taps[j])
+      a = fma(tap, load(p), a)
+      b = fma(tap, load(p + vectorWidth), b)
+      c = fma(tap, load(p + 2 * vectorWidth), c)
+      d = fma(tap, load(p + 3 * vectorWidth), d)
+      p += stride
+    }
+    store(a, out)
+    store(b, out + vectorWidth)
+    store(c, out + 2 * vectorWidth)
+    store(d, out + 3 * vectorWidth)
   }
 
   public static func addRows(

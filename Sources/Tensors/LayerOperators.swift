@@ -169,29 +169,6 @@ extension Tensor {
     }
   }
 
-  /// A separable window without padding over the last two dimensions.
-  func windowFiltered(_ window: [Double]) throws -> Tensor {
-    let (planes, h, w) = (shape[0] * shape[1], shape[2], shape[3])
-    let full = shape
-    let out = [shape[0], shape[1], h - window.count + 1, w - window.count + 1]
-    let narrow = window.map(Float.init)
-    try Work.charge(count, 2 * window.count)
-    let y = try value.mapPlanes(to: out) { x, y in
-      WindowFilter.forward(planes: planes, h: h, w: w, window: narrow, x, y)
-    } f64: { x, y in
-      WindowFilter.forward(planes: planes, h: h, w: w, window: window, x, y)
-    }
-    return Tensor.result(y, of: [self]) { g in
-      [
-        try g.mapPlanes(to: full) { g, x in
-          WindowFilter.adjoint(planes: planes, h: h, w: w, window: narrow, g, x)
-        } f64: { g, x in
-          WindowFilter.adjoint(planes: planes, h: h, w: w, window: window, g, x)
-        }
-      ]
-    }
-  }
-
   /// The unnormalised 2-D Fourier transform of the last two dimensions, its non-redundant
   /// half: (…, H, W) → (…, H, ⌊W/2⌋+1, 2), real and imaginary parts last.
   public func fourierTransformed() throws -> Tensor {

@@ -84,29 +84,64 @@ extension KernelsTests {
       }
     }
 
-    @Test(arguments: [(5, 5, 5), (6, 9, 5), (70, 40, 11), (7, 7, 1)])
-    func windows(_ h: Int, _ w: Int, _ k: Int) {
-      let window = (1...k).map { Double($0) / Double(k) }
-      let x = noise(2 * h * w, 1)
+    @Test(
+      arguments: [(5, 5, 5), (6, 9, 5), (70, 40, 11), (43, 75, 11), (12, 139, 11), (7, 7, 1)],
+      [false, true])
+    func similarities(_ size: (h: Int, w: Int, k: Int), _ luminance: Bool) {
+      let (h, w, k) = size
+      let half = k / 2
+      let raw = (0..<k).map { 1 + Double(min($0, k - 1 - $0)) / Double(half + 1) }
+      let window = raw.map { $0 / raw.reduce(0, +) }
+      let x = noise(2 * h * w, 1), y = noise(2 * h * w, 2)
+      for i in 0..<x.count { y.p[i] = 0.7 * x.p[i] + 0.3 * y.p[i] }
       let (oh, ow) = (h - k + 1, w - k + 1)
-      let y = Guarded<Double>(2 * oh * ow)
-      WindowFilter.forward(planes: 2, h: h, w: w, window: window, x.p, y.p)
-      var expected: [Double] = []
-      for p in 0..<2 {
+      func mean(_ plane: Int) -> Double {
+        var sum = 0.0
         for r in 0..<oh {
           for c in 0..<ow {
-            var sum = 0.0
+            var (a, b, s, p) = (0.0, 0.0, 0.0, 0.0)
             for i in 0..<k {
-              for j in 0..<k { sum += window[i] * window[j] * x.p[(p * h + r + i) * w + c + j] }
+              for j in 0..<k {
+                let place = (plane * h + r + i) * w + c + j
+                let (weight, u, v) = (window[i] * window[j], x.p[place], y.p[place])
+                a += weight * u
+                b += weight * v
+                s += weight * (u * u + v * v)
+                p += weight * u * v
+              }
             }
-            expected.append(sum)
+            let contrast = (2 * (p - a * b) + 9e-4) / (s - a * a - b * b + 9e-4)
+            sum += contrast * (luminance ? (2 * a * b + 1e-4) / (a * a + b * b + 1e-4) : 1)
           }
         }
+        return sum / Double(oh * ow)
       }
-      #expect(relativeError(y.values, expected) < 1e-13 && y.isIntact)
-      let g = noise(2 * oh * ow, 2), back = Guarded<Double>(2 * h * w)
-      WindowFilter.adjoint(planes: 2, h: h, w: w, window: window, g.p, back.p)
-      #expect(abs(dot(y, g) - dot(x, back)) < 1e-10 && areIntact([x, g, back]))
+      let room = Similarity.derivativeCount(planes: 2, h: h, w: w, window: k)
+      let maps = Guarded<Double>(room), gradient = Guarded<Double>(x.count)
+      let means = Similarity.means(
+        planes: 2, h: h, w: w, window: window, luminance: luminance, x.p, y.p, derivatives: maps.p,
+        gradient: gradient.p)
+      #expect(relativeError(means, [mean(0), mean(1)]) < 1e-12)
+      #expect(areIntact([x, y, maps, gradient]))
+      // Finite differences at the corners, the edges and inside.
+      for (row, column) in [(0, 0), (h / 2, w - 1), (h - 1, w / 3), (h / 3, w / 2)] {
+        let place = (h + row) * w + column
+        let kept = x.p[place], step = 1e-5
+        x.p[place] = kept + step
+        let above = mean(1)
+        x.p[place] = kept - step
+        let below = mean(1)
+        x.p[place] = kept
+        #expect(abs((above - below) / (2 * step) - gradient.p[place]) < 1e-7)
+      }
+      let (fx, fy) = (Guarded(x.values.map(Float.init)), Guarded(y.values.map(Float.init)))
+      let narrowMaps = Guarded<Float>(room), narrow = Guarded<Float>(x.count)
+      let narrowMeans = Similarity.means(
+        planes: 2, h: h, w: w, window: window.map(Float.init), luminance: luminance, fx.p, fy.p,
+        derivatives: narrowMaps.p, gradient: narrow.p)
+      #expect(relativeError(narrowMeans, means) < 1e-4)
+      #expect(relativeError(narrow.values, gradient.values) < 1e-3)
+      #expect(areIntact([fx, fy, narrowMaps, narrow]))
     }
 
     @Test(arguments: [(4, 6, 0, 0), (5, 7, 1, 1), (5, 6, 1, 0), (5, 7, 0, 0), (2, 2, 0, 0)])

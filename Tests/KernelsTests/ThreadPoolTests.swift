@@ -181,12 +181,15 @@ extension KernelsTests {
           return gradient.values + [Float(loss)]
         })
       let window: [Float] = [0.1, 0.2, 0.4, 0.2, 0.1]
+      let others = Guarded(noise.numbers(planes.count))
+      let room = Similarity.derivativeCount(planes: 3, h: 60, w: 50, window: 5)
       #expect(
         sameForAllThreads {
-          let out = Guarded<Float>(3 * 56 * 46), back = Guarded<Float>(planes.count)
-          WindowFilter.forward(planes: 3, h: 60, w: 50, window: window, planes.p, out.p)
-          WindowFilter.adjoint(planes: 3, h: 60, w: 50, window: window, out.p, back.p)
-          return out.values + back.values
+          let maps = Guarded<Float>(room), gradient = Guarded<Float>(planes.count)
+          let means = Similarity.means(
+            planes: 3, h: 60, w: 50, window: window, luminance: true, planes.p, others.p,
+            derivatives: maps.p, gradient: gradient.p)
+          return gradient.values + means.map { Float($0) }
         })
     }
   }

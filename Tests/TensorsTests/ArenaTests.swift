@@ -121,7 +121,7 @@ extension TensorsTests {
         (1080, 5, 11), (720, 5, 11), (161, 5, 11), (160, 5, 9), (128, 5, 7), (80, 5, 5), (64, 4, 7),
         (8, 1, 7), (5, 1, 5),
       ] {
-        let plan = try Tensor.SimilarityPlan(shortSide: side)
+        let plan = try SimilarityPlan(shortSide: side)
         #expect(plan.weights.count == scales && plan.window == window, "\(side): \(plan)")
         #expect(abs(plan.sigma - 1.5 * Double(window) / 11) < 1e-12)
         let total = plan.weights.reduce(0, +)
@@ -129,13 +129,13 @@ extension TensorsTests {
         #expect(plan.taps.count == window && abs(plan.taps.reduce(0, +) - 1) < 1e-12)
       }
       for side in 5...200 {
-        let plan = try Tensor.SimilarityPlan(shortSide: side)
+        let plan = try SimilarityPlan(shortSide: side)
         #expect(plan.window % 2 == 1 && plan.window >= 5)
         let image = try Tensor.leaf([1, 1, side, 210], seed: side, gradient: false)
         if side % 13 == 5 { #expect(abs(try image.msSsim(image).item() - 1) < 1e-4, "\(side)") }
       }
       for side in [0, 1, 4] {
-        #expect(throws: LunervError.self) { try Tensor.SimilarityPlan(shortSide: side) }
+        #expect(throws: LunervError.self) { try SimilarityPlan(shortSide: side) }
       }
       #expect(throws: LunervError.self) {
         try Tensor.full(1, [1, 3, 4, 100]).msSsim(.full(1, [1, 3, 4, 100]))

@@ -42,7 +42,7 @@ private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -
   case "log": return try x.log()
   case "sqrt": return try x.squareRoot()
   case "ssim", "ms_ssim":
-    let plan = try Tensor.SimilarityPlan(
+    let plan = try SimilarityPlan(
       shortSide: min(x.shape[2], x.shape[3]), scales: op == "ssim" ? 1 : 5)
     #expect(try plan.window == o.int("window") && abs(plan.sigma - o.double("sigma")) < 1e-12)
     if op == "ssim" { return try x.ssim(input("y")) }
