@@ -85,7 +85,7 @@ extension KernelsTests {
     }
 
     @Test(
-      arguments: [(5, 5, 5), (6, 9, 5), (70, 40, 11), (43, 75, 11), (12, 139, 11), (7, 7, 1)],
+      arguments: [(5, 5, 5), (6, 9, 5), (70, 40, 11), (43, 75, 11), (12, 139, 11), (7, 7, 3)],
       [false, true])
     func similarities(_ size: (h: Int, w: Int, k: Int), _ luminance: Bool) {
       let (h, w, k) = size
