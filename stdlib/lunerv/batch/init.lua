@@ -261,9 +261,9 @@ local function batch(given)
     end
   end
   if o.merge then share.forgive(jobs) end
-  -- A part does not write the manifest of the whole batch,
+  -- The manifest is that of the whole batch, which a part does not know.
   local writes = not o.part and rank == 0
-  -- unless there is none yet: it marks the folder as a batch's.
+  -- A new folder needs one in any case: it marks the folder as a batch's.
   if writes or not native.exists(o.out .. "/manifest.json") then write_manifest(o, jobs) end
   if o.on_start then
     o.on_start { waiting = #waiting, done = before, left_out = left_out, unreadable = unreadable }
