@@ -5,8 +5,7 @@ local commands <const> = require "lunerv.commands"
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
 local test <const> = harness.test
--- How many times as long as elsewhere things may take: sanitizers are slow.
-local patience <const> = tonumber(os.getenv "LUNERV_TEST_PATIENCE") or 1
+local patience <const> = harness.patience
 
 local function clip_in(folder, width, height, frames)
   local path = folder.path .. "/clip.mkv"
