@@ -140,6 +140,9 @@ END
 MODULE("lunerv.compress.plan")
 #embed "../../stdlib/lunerv/compress/plan.lua"
 END
+MODULE("lunerv.compress.price")
+#embed "../../stdlib/lunerv/compress/price.lua"
+END
 MODULE("lunerv.compress.rate")
 #embed "../../stdlib/lunerv/compress/rate.lua"
 END

@@ -4,6 +4,7 @@ local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local commands <const> = require "lunerv.commands"
+local price <const> = require "lunerv.compress.price"
 local options_of <const> = require("tiny").options
 
 local equal <const>, near <const>, raises <const> = harness.equal, harness.near, harness.raises
@@ -112,7 +113,15 @@ test("entropy minimisation lowers the rate, and the file is what it says", funct
   lv.train { model = model, clip = clip, epochs = 4 }
   local cem = lv.compress.cem(model, { target_bpp = 0.01, lambda = 0.5 })
   local before = lv.no_grad(function() return cem:weight_bits():item() end)
-  lv.train { model = cem, clip = clip, epochs = 8 }
+  lv.train { model = cem, clip = clip, epochs = 8, out = folder.path .. "/run", frames = false }
+  local events
+  for _, name in ipairs(lv.list_dir(folder.path .. "/run")) do
+    if name:match "^events%." then events = lv.read_file(folder.path .. "/run/" .. name) end
+  end
+  for _, tag in ipairs { "train/loss", "train/bpp", "train/price" } do
+    local _, count = events:gsub(tag, "")
+    equal(count, 24)
+  end
   local after = lv.no_grad(function() return cem:weight_bits():item() end)
   assert(after < 0.8 * before, ("%g bits became %g"):format(before, after))
 
@@ -152,15 +161,15 @@ test("the target and the price can be steered", function()
   near(cem:aimed_bpp(), 0.5, 1e-6)
   cem:aim(3)
   near(cem:aimed_bpp(), 3, 1e-6)
-  local function price()
+  local function paid()
     cem:aim(1e-9)
     cem:reconstruct(clip:sample(1))
     lv.seed(1)
     return lv.no_grad(function() return cem:penalty():item() end)
   end
-  local before = price()
+  local before = paid()
   cem:steer(3)
-  near(price() / before, 3, 1e-4)
+  near(paid() / before, 3, 1e-4)
   -- The estimate for the whole clip is not below the file's size without overhead.
   for index = 1, #clip do
     local frame = clip:sample(index)
@@ -175,23 +184,41 @@ end)
 test("bits get dearer while there are more of them than should be by now", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)
-  local function price_after(target, step)
-    local cem = lv.compress.cem(tiny(clip), { target_bpp = target, steerable = true })
-    cem.pace = 5
+  -- The logarithm of the price after `step` of 1200 steps at `ratio` times the expected bits.
+  local function change(ratio, step)
+    local cem = lv.compress.cem(tiny(clip), { target_bpp = 1, steerable = true })
+    cem.is_controlled = true
+    cem.turn:copy_(lv.tensor { step - 1, 0, 0 })
     local frame = clip:sample(2)
     cem:reconstruct(frame)
     lv.no_grad(cem.penalty, cem, frame)
-    cem:updated(step, 20)
-    return cem.control:tolist()[1], cem:estimated_bpp()
+    cem:aim(cem.trace.bpp / (ratio * price.course(step, 1200)))
+    cem:updated(step, 1200)
+    return math.log(cem:current_price() / cem.lambda)
   end
-  local price, estimate = price_after(1e-3, 1)
-  near(price, math.exp(5 / 20), 1e-4)
-  near(price_after(1e3, 1), math.exp(-5 / 20), 1e-4)
-  -- Early on there may be more than in the end.
-  lv.seed(1)
-  local function excess(share) return math.log(1 / (1 + 0.6 * math.exp(-share / 0.12))) / 0.1 end
-  near(price_after(estimate, 20), math.exp(5 / 20 * excess(1)), 0.05)
-  near(price_after(estimate, 2), math.exp(5 / 20 * math.max(excess(0.1), -1)), 0.02)
+  near(change(1, 700), 0, 1e-5)
+  -- An excess is corrected within a quarter of the remaining steps, a shortfall more slowly.
+  local known = 1 - math.exp(-700 / 350)
+  near(change(1.1, 700), known * math.log(1.1) / 0.29 / 150, 1e-5)
+  near(change(1 / 1.1, 700), -known * math.log(1.1) / 0.29 / 300, 1e-5)
+  near(change(1.1, 300), (1 - math.exp(-300 / 350)) * math.log(1.1) / 0.29 / 225, 1e-5)
+  -- A single estimate may be far off.
+  near(change(1e6, 1200), change(2, 1200), 1e-5)
+  near(change(1e6, 1200), (1 - math.exp(-1200 / 350)) * 0.3 / 0.29 / 150, 1e-5)
+end)
+
+test("at a constant price bits fall, and rise when embeddings leave their encoder", function()
+  near(price.course(5000, 5000), 1, 1e-9)
+  near(price.course(350, 5000), 1 + 0.25 * math.exp(-1), 1e-4)
+  -- A short training ends before its weights have settled.
+  near(price.course(0, 350), 1.25 / (1 + 0.25 * math.exp(-1)), 1e-9)
+  local encoder <const> = { ends = 0.6, frames = 10 }
+  near(price.course(2900, 5000, encoder), 1 - 0.025, 1e-3)
+  near(price.course(3000, 5000, encoder), 1 + 0.04, 1e-3)
+  near(price.course(3050, 5000, encoder), 1 + 0.04 * math.exp(-1), 1e-3)
+  near(price.initial(3.5, 1e6), 1, 1e-9)
+  assert(price.initial(4, 5000) < 1 and price.initial(4, 200) > price.initial(4, 5000))
+  equal(price.initial(1, 5000), 2)
 end)
 
 test("weights are coded relative to their initial values", function()

@@ -162,9 +162,9 @@ end
 ---
 --- The model must have `model:reconstruct(frame)`, frame = { image, t, index }; otherwise it is
 --- called as `model(frame.t)`. It may have `penalty(frame)`, a scalar (or nil) that is added to the
---- loss of that frame; `updated(step, steps)`, which is called in each update; `is_averaged(name)`,
---- false for a parameter that `ema` skips; `takes_batches`; `learns_in_order`; and
---- `train_defaults`, its preferred options.
+--- loss of that frame; `updated(step, steps)`, which is called in each update; `scalars()`, numbers
+--- by name that each step adds to the events; `is_averaged(name)`, false for a parameter that `ema`
+--- skips; `takes_batches`; `learns_in_order`; and `train_defaults`, its preferred options.
 ---
 --- A step takes `batch` frames `accumulate` times and makes one update with the mean of their
 --- gradients. The model sees one frame after another, and the gradients are added as a binary tree

@@ -9,6 +9,7 @@ local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
+local price <const> = require "lunerv.compress.price"
 local quant <const> = require "lunerv.quant"
 local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
@@ -338,10 +339,9 @@ function CEM:penalty(frame)
   end
   trace.seen, trace.codes = codes, nil
   trace.bpp = (trace.weights + total) / self.pixels
-  -- With a pace the price is always paid: an intermittent one would have to be twice as high.
-  if not bits or not self.pace and trace.bpp <= self:aimed_bpp() then return nil end
-  local price = self.lambda * (self.control and self.control:tolist()[1] or 1)
-  return bits * (price * self.frames / self.pixels)
+  -- Under control the price is always paid: an intermittent one would have to be twice as high.
+  if not bits or not self.is_controlled and trace.bpp <= self:aimed_bpp() then return nil end
+  return bits * (self:current_price() * self.frames / self.pixels)
 end
 
 --- The target that `aim` set last.
@@ -349,6 +349,13 @@ end
 ---@return number
 function CEM:aimed_bpp()
   return self.target_bpp * (self.control and self.control:tolist()[2] or 1)
+end
+
+--- The weight of the bits per pixel in the loss, as `steer` set it last.
+---
+---@return number
+function CEM:current_price()
+  return self.lambda * (self.control and self.control:tolist()[1] or 1)
 end
 
 --- For a steerable model: multiplies the price of bits by `factor` from now on.
@@ -360,9 +367,10 @@ function CEM:steer(factor)
   self.control:copy_(native.tensor(values))
 end
 
--- The excess of bits over their final number, at a constant price, when the share `s` of a training
--- is over: it falls while weights settle, and then hardly at all.
-local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
+--- What lv.train adds to its events: the estimated bits per pixel, and their price.
+---
+---@return table<string, number>
+function CEM:scalars() return { bpp = self.trace.bpp, price = self:current_price() } end
 
 --- Which parameters lv.train's `ema` averages: not embeddings, which are set while it trains.
 ---
@@ -370,9 +378,9 @@ local function surplus(s) return 0.6 * math.exp(-s / 0.12) end
 ---@return boolean
 function CEM:is_averaged(name) return not name:match "^latents%." end
 
---- Called by lv.train with each update: records the frame's codes. In a steerable model with a
---- `pace`, the price of bits rises while there are more of them than there should be by now, and
---- falls while there are fewer: by e^pace over a training, if the number is off by 10 % or more.
+--- Called by lv.train with each update: records the frame's codes. In a steerable model that
+--- `is_controlled`, the price of bits rises while there are more of them than a constant price
+--- would give by now on the way to the target, and falls while there are fewer.
 --- `progress(step, steps)` returns the progress of a training, and that of this step, if steps do
 --- not determine it.
 ---
@@ -388,9 +396,12 @@ function CEM:updated(step, steps)
   trace.seen = nil
   if trace.costs then self.costs:copy_(native.tensor(trace.costs)) end
   trace.costs = nil
-  if not self.pace then return end
-  local excess = math.log(trace.bpp / (self:aimed_bpp() * (1 + surplus(share))))
-  self:steer(math.exp(self.pace * advance * math.min(math.max(excess / 0.1, -1), 1)))
+  if not self.is_controlled then return end
+  local done = self.turn:tolist()[1]
+  local all = done / share
+  local encoder = self.latents and { ends = self.latents_after, frames = self.frames }
+  local ratio = trace.bpp / (self:aimed_bpp() * price.course(done, all, encoder))
+  self:steer(math.exp(price.change(ratio, done, all) * all * advance))
 end
 
 --- For a steerable model: sets the target of later steps to `bpp`, as they estimate it.
@@ -446,9 +457,9 @@ local function rounding(sensitivities, origins)
     for i, step in ipairs(steps) do
       sum, count = sum + (errors_of[i] * step * step):sum():item(), count + weights[i]:numel()
     end
-    local price, rounded = strength * math.log(2) / 6 * sum / count, {}
+    local per_bit, rounded = strength * math.log(2) / 6 * sum / count, {}
     for i, weight in ipairs(weights) do
-      local values = native.round_for_rate(weight, steps[i], errors_of[i], price,
+      local values = native.round_for_rate(weight, steps[i], errors_of[i], per_bit,
         { families = families, origins = { origins[i] } })
       values = native.minimum(native.maximum(values, weight - steps[i]), weight + steps[i])
       rounded[i] = native.where(errors_of[i]:gt(0), values, weight):evaluate()

@@ -11,6 +11,7 @@ local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local plan <const> = require "lunerv.compress.plan"
+local price <const> = require "lunerv.compress.price"
 local Progress <const> = require "lunerv.progress"
 local request <const> = require "lunerv.compress.request"
 local schedule <const> = require "lunerv.schedule"
@@ -22,10 +23,6 @@ local rate <const> = { wanted = goal.wanted }
 -- The target, as a share of the budget: a small shortfall costs hundredths of a decibel, while an
 -- excess must be removed by rounding.
 local aim <const> = 0.99
--- The power of e by which the price of bits may change during a training.
-local pace <const> = 5
--- With more bits per parameter than this, the initial price is lower.
-local plenty <const> = 4
 -- The share of the time so far that intermediate files may take.
 local offer_share <const> = 0.05
 
@@ -129,12 +126,11 @@ local function compress(model, clip, o, made, candidates)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   if candidates.is_short then small.probes = plan.probes end
   local on_epoch = training.on_epoch
-  -- Slowly: under a price that overshoots, a network learns next to nothing.
-  if small.steer and wanted.bytes then
-    small.pace = pace
+  small.is_controlled = small.steer ~= nil and wanted.bytes ~= nil
+  if small.is_controlled then
     -- If bits are plenty, for example when time is the limit, they are nearly free from the start.
-    local bits = 8 * wanted.bytes / small:stored_parameters()
-    small:steer(math.min(1, (plenty / bits) ^ 4))
+    local bits = aim * 8 * wanted.bytes / small:stored_parameters()
+    small:steer(price.initial(bits, made.small_epochs * #clip))
   end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
@@ -142,7 +138,7 @@ local function compress(model, clip, o, made, candidates)
       and offer_intermediate(candidates, small, 2)
     -- Last, because a run stopped at the end of an epoch repeats that end when it resumes.
     local is_due = file or not candidates.is_short and is_measured(e.epoch, made.small_epochs)
-    if small.pace and is_due then
+    if small.is_controlled and is_due then
       -- The file size at its own step sizes gives the error of the estimate.
       local size = file and file.unscaled or candidates:size(small)
       small:aim(aim * wanted.bytes / size * small:estimated_bpp())

@@ -92,6 +92,7 @@ function report.step(self)
     self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
   end
   log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
+  if self.events and self.model.scalars then log_scalars(self, "train/", self.model:scalars()) end
   self.unreported = nil
   local epoch = self.source:epoch()
   if self.callbacks.on_step then

@@ -1,0 +1,74 @@
+-- The price of bits while a network trains towards a number of bytes (rate control).
+--
+-- The best files come from a price that hardly changes. But bits change even at a constant price:
+-- they fall while weights settle, and rise when embeddings leave their encoder. So the price
+-- follows the difference from what a constant price would give at that time, and slowly. The
+-- measurements are in stdlib/docs/experiments.md.
+local price <const> = {}
+
+-- Bits are proportional to the price to the power of -elasticity: 95,000 parameters, 48 frames.
+local elasticity <const> = 0.29
+-- The bits per parameter at which a kind's own price is right, and the largest initial price in
+-- its multiples: under a price that is too high, a network learns next to nothing.
+local usual_bits <const>, most <const> = 3.5, 2
+
+-- The share of bits that weights lose while they settle, and the steps in which that share falls
+-- by a factor of e.
+local unsettled <const>, settling <const> = 0.25, 350
+-- The share of bits that an encoder saves, whose embeddings vary less than trained ones; and the
+-- excess when it has gone, which falls by a factor of e in that many passes.
+local saved <const>, released <const>, passes <const> = 0.025, 0.04, 5
+
+-- The steps in which a correction takes effect. An excess must be gone at the end, because its
+-- removal by rounding costs a decibel for some hundredths of the bytes; a shortfall costs little.
+local slow <const>, fast <const> = 600, 150
+-- The largest difference that counts, as a logarithm: a single estimate may be far off.
+local largest <const> = 0.3
+
+local function course(step, steps, encoder)
+  local bits = 1 + unsettled * math.exp(-step / settling)
+  if not encoder then return bits end
+  local since = step - encoder.ends * steps
+  if since < 0 then return bits - saved end
+  return bits + released * math.exp(-since / (passes * encoder.frames))
+end
+
+--- The bits after `step` of `steps` steps, relative to those at the end, if the price is constant.
+--- `encoder` is { ends, frames }: the share of the training after which embeddings are trained
+--- without it, and their number.
+---
+---@param step number
+---@param steps number
+---@param encoder? table
+---@return number
+function price.course(step, steps, encoder)
+  return course(step, steps, encoder) / course(steps, steps, encoder)
+end
+
+--- The initial price relative to a kind's own, for a training of `steps` steps that must end at
+--- `bits` per parameter.
+---
+---@param bits number
+---@param steps integer
+---@return number
+function price.initial(bits, steps)
+  return math.min(most, (usual_bits * course(steps, steps) / bits) ^ (1 / elasticity))
+end
+
+--- The power of e by which the price changes in a step, if bits are `ratio` times those of
+--- `course`.
+---
+---@param ratio number
+---@param step number
+---@param steps number
+---@return number
+function price.change(ratio, step, steps)
+  local difference = math.min(math.max(math.log(ratio), -largest), largest)
+  local within = math.min(slow, math.max(fast, steps / 4))
+  if difference > 0 then within = math.min(within, math.max(fast, (steps - step) / 4)) end
+  -- The first steps say little about the price.
+  local known = 1 - math.exp(-step / settling)
+  return known * difference / elasticity / within
+end
+
+return price
