@@ -189,11 +189,12 @@ for _, name in ipairs { "hinerv", "motion" } do
     local clip, out = harness.bands(folder.path .. "/bands.mkv"), folder.path .. "/own.lnv"
     local script = field .. "encode.lua"
     local lines = harness.run(assert(lv.read_file(script)), script, clip, out, "--codec", name,
-      "--minutes", "0.1", "--bpp", "8", "--json")
+      "--minutes", ("%g"):format(0.1 * harness.patience), "--bpp", "8", "--json")
     equal(#lines, 1)
     local told, info = lv.json.decode(lines[1]), assert(lv.codec.info(out))
     equal({ told.bytes, told.codec }, { info.bytes, name })
-    assert(told.bpp <= 8 and told.psnr_8bit > 10 and told.seconds < 60, lines[1])
+    assert(told.bpp <= 8 and told.psnr_8bit > 10, lines[1])
+    assert(told.seconds < 60 * harness.patience, lines[1])
   end)
 end
 

@@ -110,8 +110,10 @@ local function run(class_name, program)
   note(class_name, outcome)
   local expected = program[2]
   local is_named = message:find("section '", 1, true)
+  -- Under a sanitizer, some reach the limit of their time before what is expected of them.
+  local is_slow = harness.is_sanitized and outcome == "time"
   local is_expected = program.harmless and outcome == "frames"
-    or is_named and outcome ~= "crash" and message:find(expected, 1, true)
+    or is_named and outcome ~= "crash" and (is_slow or message:find(expected, 1, true))
   if not is_expected then
     error(("%s\n  expected '%s', got (%s) %s"):format(program[1], expected or "frames", outcome,
       message:sub(1, 400)), 0)
