@@ -188,7 +188,6 @@ test("bits get dearer while there are more of them than should be by now", funct
   local function change(ratio, step)
     local cem = lv.compress.cem(tiny(clip), { target_bpp = 1, steerable = true })
     cem.is_controlled = true
-    cem.turn:copy_(lv.tensor { step - 1, 0, 0 })
     local frame = clip:sample(2)
     cem:reconstruct(frame)
     lv.no_grad(cem.penalty, cem, frame)

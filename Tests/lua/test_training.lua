@@ -84,6 +84,15 @@ test("a normalisation over the batch has its frames computed together", function
   equal(seen, { 3, 2 })
 end)
 
+test("what a model adds to the events are numbers by name", function()
+  local folder <close> = harness.folder()
+  local model = Line()
+  function model.scalars() return 3 end
+  raises(function()
+    lv.train { model = model, clip = clip, loss = "l2", out = folder.path .. "/run", epochs = 1 }
+  end, "train: scalars: expected the model to return numbers by name, got 3")
+end)
+
 test("batches and accumulated steps resume", function()
   equal(resumes({ batch = 2 }, { 1, 3, 5 }).steps, 12)
   equal(resumes({ batch = 2, accumulate = 2, clip_grad = 0.1, guard = true }, { 1, 4 }).steps, 8)

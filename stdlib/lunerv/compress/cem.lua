@@ -397,11 +397,10 @@ function CEM:updated(step, steps)
   if trace.costs then self.costs:copy_(native.tensor(trace.costs)) end
   trace.costs = nil
   if not self.is_controlled then return end
-  local done = self.turn:tolist()[1]
-  local all = done / share
+  local all = step / share
   local encoder = self.latents and { ends = self.latents_after, frames = self.frames }
-  local ratio = trace.bpp / (self:aimed_bpp() * price.course(done, all, encoder))
-  self:steer(math.exp(price.change(ratio, done, all) * all * advance))
+  local ratio = trace.bpp / (self:aimed_bpp() * price.course(step, all, encoder))
+  self:steer(math.exp(price.change(ratio, step, all) * all * advance))
 end
 
 --- For a steerable model: sets the target of later steps to `bpp`, as they estimate it.

@@ -92,7 +92,14 @@ function report.step(self)
     self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
   end
   log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
-  if self.events and self.model.scalars then log_scalars(self, "train/", self.model:scalars()) end
+  if self.events and self.model.scalars then
+    local scalars = self.model:scalars()
+    if type(scalars) ~= "table" then
+      errors.raise("train: scalars: expected the model to return numbers by name, got %s",
+        errors.show(scalars))
+    end
+    log_scalars(self, "train/", scalars)
+  end
   self.unreported = nil
   local epoch = self.source:epoch()
   if self.callbacks.on_step then
