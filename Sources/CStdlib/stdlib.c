@@ -56,6 +56,9 @@ END
 MODULE("lunerv.bench.search")
 #embed "../../stdlib/lunerv/bench/search.lua"
 END
+MODULE("lunerv.bench.sharing")
+#embed "../../stdlib/lunerv/bench/sharing.lua"
+END
 MODULE("lunerv.bench.sides")
 #embed "../../stdlib/lunerv/bench/sides.lua"
 END

@@ -122,9 +122,17 @@ struct Bench: ParsableCommand {
 
     @Option(
       help: ArgumentHelp(
-        "train with N ranks of one thread, compared with N single processes (MPI)",
+        "work with N ranks of one thread, compared with N single processes (MPI)",
         valueName: "N", visibility: .hidden))
     var ranks: Int?
+
+    @Option(
+      help: ArgumentHelp(
+        """
+        work of --ranks: training steps, the segments of CLIP, or a batch of clips; --steps is \
+        then the number of passes (training)
+        """, valueName: "training|segments|batch", visibility: .hidden))
+    var work: String?
   }
 
   @OptionGroup(title: "Measuring") var measuring: Measuring
@@ -133,7 +141,7 @@ struct Bench: ParsableCommand {
   @OptionGroup(title: "Model") var network: Network
   @OptionGroup(title: "Machine") var machine: Machine
 
-  @Argument(help: "the video for --quality (scripts/sample/bunny.mp4)")
+  @Argument(help: "the video for --quality and --work (scripts/sample/bunny.mp4)")
   var clip: String?
 
   func run() throws {
@@ -151,7 +159,7 @@ struct Bench: ParsableCommand {
     for (name, text) in [
       ("model", network.model), ("size", quality.size), ("threads", machine.threads),
       ("scripts", measuring.scripts), ("save", output.save), ("svg", output.svg),
-      ("from", output.from), ("clip", clip),
+      ("from", output.from), ("clip", clip), ("work", machine.work),
     ] {
       if let text { options.append(JSON.Member(name, .string(text))) }
     }

@@ -307,6 +307,22 @@ test("the cost of ranks is measured against independent processes", function()
   assert(result.scale[1].share < 1 and result.scale[8].share < result.scale[1].share, text)
 end)
 
+for _, work in ipairs { "segments", "batch" } do
+  test(("ranks that share %s are compared with processes of their own"):format(work), function()
+    local folder <close> = harness.folder()
+    shared_clip.words(folder, 16)
+    local line = ("cd '%s' && OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+      .. "OMPI_MCA_rmaps_base_oversubscribe=1 LUNERV_MPIRUN=%s '%s' bench --ranks 2 --work %s "
+      .. "--steps 2 --json clip.mkv 2>&1"):format(folder.path, mpirun, program(), work)
+    local output <close> = assert(io.popen(line))
+    local text = output:read "a"
+    local ok, result = pcall(lv.json.decode, text)
+    assert(ok, text)
+    equal({ result.work, result.pieces, result.frames_per_piece, result.passes }, { work, 8, 2, 2 })
+    assert(result.share > 0 and result.alone_frames_per_second > 0, text)
+  end)
+end
+
 test("a step of many ranks is modelled from one exchange, bytes and bandwidth", function()
   local model <const> = require("lunerv.bench.ranks").model
   -- Two ranks sent 3 MB each, so all of it is 6 MB.

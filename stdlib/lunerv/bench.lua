@@ -336,6 +336,7 @@ local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 ---@return string?
 function bench.main(given)
   if given.ranks then return ranks.main(given) end
+  if given.work then return "--work: expected --ranks with it" end
   local o, wrong = read(given)
   if wrong then return wrong end
   -- Checked before hours of measuring, not after.

@@ -73,7 +73,7 @@ function quality.wrong(o, given)
 end
 
 -- The requested clip, or the sample clip, which is next to the folder of the bench's scripts.
-local function clip_path(o)
+function quality.clip_path(o)
   if o.clip then return o.clip end
   local folder = torch.folder(o):gsub("(.)/+$", "%1")
   local path = (folder:match "^(.*)/[^/]*$" or folder .. "/..") .. "/sample/bunny.mp4"
@@ -216,7 +216,8 @@ end
 -- parameters, guess, tried, reached, ratio, skipped, reason }: `ratio` is its seconds over those of
 -- `fast`, and tried and reached hold results of `attempt`.
 function quality.run(o, progress, say)
-  o.path, o.kind, o.to = clip_path(o), (o.models or { options.default "model" })[1], o.to or 26.5
+  o.path, o.kind = quality.clip_path(o), (o.models or { options.default "model" })[1]
+  o.to = o.to or 26.5
   o.program = native.executable()
     or errors.fail("io", "quality: lunerv's program was not found")
   local folder = os.tmpname()

@@ -3,6 +3,7 @@
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local process <const> = require "lunerv.bench.process"
+local sharing <const> = require "lunerv.bench.sharing"
 local sizes <const> = require "lunerv.bench.sizes"
 local steps <const> = require "lunerv.bench.steps"
 local Team <const> = require "lunerv.train.team"
@@ -198,6 +199,13 @@ function ranks.main(o)
   if native.versions().mpi == "" then
     return "--ranks: built without MPI: scripts/setup --mpi installs what it needs, swift build -c "
       .. "release --traits MPI builds it in"
+  end
+  if o.work and o.work ~= "training" then
+    if not sharing.kinds[o.work] then
+      return ("--work: expected training, segments or batch, got '%s'"):format(o.work)
+    end
+    return sharing.main { ranks = o.ranks, work = o.work, clip = o.clip, scripts = o.scripts,
+      passes = o.steps, json = o.json }
   end
   local model, size = o.model or options.default "model", o.size or "180p"
   if not geometries[size] then return ("unknown size '%s'"):format(size) end
