@@ -605,6 +605,9 @@ END
 MODULE("lunerv.report.write")
 #embed "../../stdlib/lunerv/report/write.lua"
 END
+MODULE("lunerv.saved")
+#embed "../../stdlib/lunerv/saved.lua"
+END
 MODULE("lunerv.schedule")
 #embed "../../stdlib/lunerv/schedule.lua"
 END

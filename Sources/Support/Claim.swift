@@ -4,8 +4,8 @@ import Glibc
 /// shared folder. The process that creates the file has the claim. A thread writes a new number
 /// into it every second, so others see that the process is alive without comparing clocks.
 ///
-/// The claim is released when this object is. A process that dies leaves its file, which no longer
-/// changes.
+/// The claim is released when this object is, or when the process ends, even by Ctrl-C. A process
+/// that is killed leaves its file, which no longer changes.
 public final class Claim: @unchecked Sendable {
   public let path: String
   private let descriptor: Descriptor
@@ -52,7 +52,16 @@ public final class Claim: @unchecked Sendable {
       throw LunervError(.io, "'\(path.printable)': cannot start a thread")
     }
     thread = id
+    Self.releaseAllAtExit
+    Self.held.withLock { _ = $0.insert(path) }
   }
+
+  private static let held = Guarded<Set<String>>([])
+  private static let releaseAllAtExit: Void = {
+    atexit {
+      for path in Claim.held.withLock({ $0 }) { unlink(path) }
+    }
+  }()
 
   deinit {
     release()
@@ -71,6 +80,7 @@ public final class Claim: @unchecked Sendable {
     pthread_cond_signal(ended)
     pthread_mutex_unlock(mutex)
     pthread_join(thread, nil)
+    Self.held.withLock { _ = $0.remove(path) }
     unlink(path)
   }
 

@@ -1,8 +1,11 @@
--- Calls that fail leave nothing behind.
+-- Calls that fail leave nothing behind, and a file that cannot be read is not taken for an absent
+-- one.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local native <const> = require "lunerv.native"
+local saved <const> = require "lunerv.saved"
 
-local equal <const>, test <const> = harness.equal, harness.test
+local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
 local function collect()
   collectgarbage()
@@ -35,4 +38,20 @@ test("ten thousand failing calls leave no tensor and no tape entry", function()
   end
   local before = round(100)
   equal(round(10000), before)
+end)
+
+test("a file of a run that is there but cannot be read is an error", function()
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/plan.json"
+  equal({ saved.bytes(path), saved.table(path), saved.any_table(path) }, {})
+  saved.write(path, { epochs = 3 })
+  equal(saved.table(path), { epochs = 3 })
+  assert(lv.write_file(path, "{"))
+  equal(saved.any_table(path), nil)
+  raises(function() saved.table(path) end, "plan.json is damaged: without --resume")
+  -- A folder cannot be read.
+  native.make_dirs(folder.path .. "/best.json")
+  for _, read in ipairs { saved.bytes, saved.table, saved.any_table } do
+    raises(function() read(folder.path .. "/best.json") end, "best.json")
+  end
 end)

@@ -300,8 +300,21 @@ test("files are joined as they are", function()
   end
   assert(lv.codec.join(out, { paths[1] }))
   equal(lv.read_file(out) == lv.read_file(paths[1]), true)
-  local _, message = lv.codec.join(out, { paths[1], folder.path .. "/missing.lnv" })
-  assert(message:find("missing.lnv", 1, true), message)
+  for _, missing in ipairs { { paths[1], "missing.lnv" }, { "missing.lnv", paths[1] } } do
+    local _, message = lv.codec.join(out, missing)
+    assert(message:find("missing.lnv", 1, true), message)
+  end
+  -- One file that becomes unreadable at any time is not left out.
+  local read, count = native.read_file, 0
+  function native.read_file(path)
+    count = count + 1
+    if count == 2 then return nil, path .. ": Input/output error" end
+    return read(path)
+  end
+  local joined, message = lv.codec.join(out, { paths[1], paths[2], paths[3] })
+  native.read_file = read
+  equal(joined, nil)
+  assert(tostring(message):find("2.lnv: Input/output error", 1, true), message)
   raises(function() lv.codec.join(out, {}) end, "join")
   -- A few bytes that claim millions of frames, whose times would have to be written one by one.
   local names, payloads = native.lnv_unpack(assert(lv.read_file(paths[2])))

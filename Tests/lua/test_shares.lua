@@ -93,6 +93,31 @@ test("a queue of one process needs no folder, and refuses what it cannot do", fu
   raises(function() lv.dist.queue({}, { folder = "x", deadline = 0 }) end, "seconds above 0")
 end)
 
+test("a process that is interrupted releases what it has", function()
+  local working <const> = {
+    queue = [[for _ in lv.dist.queue({ 1, 2 }, { folder = "out" }) do work() end]],
+    batch = [[lv.batch { clips = { "one.mkv" }, out = "out", share = true, each = work }]],
+  }
+  for name, text in pairs(working) do
+    local folder <close> = harness.folder()
+    assert(lv.write_file(folder.path .. "/script.lua", [[
+      local lv, native = require "lunerv", require "lunerv.native"
+      local function work()
+        assert(lv.write_file("held", table.concat(lv.list_dir "out", " ")))
+        while true do native.sleep(0.1) end
+      end
+    ]] .. text))
+    local output <close> = assert(io.popen(([[cd '%s'; '%s' run script.lua 2>&1 &
+      until [ -e held ]; do sleep 0.1; done; kill -INT $!; wait $!]]):format(folder.path,
+      program())))
+    local said = output:read "a"
+    local held = assert(lv.read_file(folder.path .. "/held"))
+    assert(held:find(".claim-1", 1, true), held)
+    local left = table.concat(lv.list_dir(folder.path .. "/out"), " ")
+    assert(not left:find(".claim-", 1, true), name .. ": " .. left .. "\n" .. said)
+  end
+end)
+
 local batch <const> = [[
 local lv, native = require "lunerv", require "lunerv.native"
 local way = arg[1]

@@ -10,6 +10,7 @@ local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
+local saved <const> = require "lunerv.saved"
 
 local workers <const> = {}
 
@@ -18,26 +19,13 @@ local calls, finished = 0, {}
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- The table in a JSON file; nil if there is none.
-function workers.read_json(path)
-  local text = native.exists(path) and native.read_file(path)
-  local ok, data = pcall(native.json_decode, text or "")
-  if ok and type(data) == "table" then return data end
-end
-
-local read_json <const> = workers.read_json
-
-local function write_json(path, data)
-  errors.must(native.write_file(path, native.json_encode(data) .. "\n"))
-end
-
 -- The job that this process was started for, or nil.
 local function own_job()
   local process, call, index, folder = (os.getenv "LUNERV_JOB" or "")
     :match "^(%d+) (%d+) (%d+) (.+)$"
   local stat = process and native.read_file "/proc/self/stat"
   if not stat or stat:match "^%d+" ~= process then return nil end
-  local tasks = read_json(folder .. "/tasks.json")
+  local tasks = saved.any_table(folder .. "/tasks.json")
   if not tasks then errors.fail("io", "LUNERV_JOB: there are no tasks in '%s'", folder) end
   return { call = math.tointeger(tonumber(call)), index = math.tointeger(tonumber(index)),
     folder = folder, tasks = tasks }
@@ -100,10 +88,10 @@ function workers.serve(what, body)
     return { value = value }
   end)
   if ok then
-    write_json(path, value)
+    saved.write(path, value)
   else
     value = workers.encode_error(value)
-    write_json(path, { error = value })
+    saved.write(path, { error = value })
     native.stderr(("lunerv: %s\n"):format(tostring(workers.decode_error(value))))
   end
   io.stdout:flush()
@@ -213,7 +201,9 @@ end
 
 -- The outcome of a task: { value }, or { error }, an error object.
 local function outcome_of(o, index)
-  local result = read_json(("%s/result-%d.json"):format(o.folder, index))
+  local ok, result = errors.attempt(saved.any_table,
+    ("%s/result-%d.json"):format(o.folder, index))
+  if not ok then return { error = result } end
   if result and not result.error then return { value = result.value } end
   local plain = result and result.error or { kind = "data", message = last_line(o.logs[index]) }
   return { error = workers.decode_error(plain) }
@@ -260,7 +250,7 @@ function workers.run(what, call, o, indices, report)
     remove_folder(o.folder)
   end
   bridge.on_error(function()
-    write_json(o.folder .. "/tasks.json",
+    saved.write(o.folder .. "/tasks.json",
       { items = o.items, threads = o.threads, finished = finished })
     for round = 0, o.retries do
       local again = {}

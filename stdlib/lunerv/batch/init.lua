@@ -5,6 +5,7 @@ local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local pieces <const> = require "lunerv.pieces"
+local saved <const> = require "lunerv.saved"
 local share <const> = require "lunerv.batch.share"
 local workers <const> = require "lunerv.workers"
 
@@ -37,8 +38,6 @@ local takes <const> = options.takes("batch", {
   { "on_clip", nil, "fun(row): called when a clip is done or has failed", type = "function" },
 })
 
-local read_json <const> = workers.read_json
-
 -- The clips as { clip, base, row }; rows do not have results yet.
 local function jobs_of(o, paths)
   local jobs = {}
@@ -52,7 +51,7 @@ end
 
 -- Raises if the output would replace files that no earlier batch wrote.
 local function own_folder(o, jobs)
-  local earlier = read_json(o.out .. "/manifest.json")
+  local earlier = saved.any_table(o.out .. "/manifest.json")
   if earlier and earlier.clips then return end
   local names = { o.out .. "/manifest.json", o.out .. "/manifest.csv" }
   for _, job in ipairs(jobs) do
@@ -98,7 +97,7 @@ end
 
 -- The result of a clip that an earlier batch finished, or nil.
 local function result_of(o, job)
-  local kept = read_json(job.base .. ".json")
+  local kept = saved.any_table(job.base .. ".json")
   if kept and (not o.done or o.done(kept, job.base)) then return kept end
 end
 

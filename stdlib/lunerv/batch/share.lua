@@ -5,6 +5,7 @@
 --   NAME.failed.json  the error of a failed clip, which is not tried again in this batch
 --   NAME.claim-1      the process that works on the clip
 local native <const> = require "lunerv.native"
+local saved <const> = require "lunerv.saved"
 local workers <const> = require "lunerv.workers"
 
 local share <const> = {}
@@ -12,7 +13,7 @@ local share <const> = {}
 local function failure_path(job) return job.base .. ".failed.json" end
 
 -- The error of a failed clip as plain data; nil if it has not failed.
-function share.failure(job) return workers.read_json(failure_path(job)) end
+function share.failure(job) return saved.any_table(failure_path(job)) end
 
 function share.write_failure(job, problem)
   native.write_file(failure_path(job), native.json_encode(workers.encode_error(problem)) .. "\n")

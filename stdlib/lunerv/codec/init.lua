@@ -336,9 +336,13 @@ function codec.join(path, paths, given)
   sources.keep(path, table.unpack(paths))
   local files = {}
   for i, from in ipairs(paths) do
-    local info, message = codec.info(from) -- names a damaged file
-    if not info then return nil, message end
-    files[i] = native.read_file(from)
+    check_path("codec.join", from)
+    local bytes, message = attempt(from, function(bytes)
+      layout.read(bytes) -- a damaged file is named
+      return bytes
+    end)
+    if not bytes then return nil, message end
+    files[i] = bytes
   end
   local joined, bytes = errors.attempt(layout.join, files, o)
   if not joined then return nil, bytes end

@@ -7,6 +7,7 @@ local goal <const> = require "lunerv.compress.goal"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local saved <const> = require "lunerv.saved"
 
 -- A file of at least this share of the allowed bytes counts as full.
 local close <const> = 0.985
@@ -33,11 +34,11 @@ function Candidates.open(path, clip, wanted, o, say, is_short)
     native.remove(self.note) -- an earlier run's
     return self
   end
-  local best = native.json_decode(native.read_file(self.note) or "{}")
-  local info = codec.info(path)
-  if info and info.bytes == best.bytes then
+  local best, contents = saved.table(self.note), saved.bytes(path)
+  local info = best and contents and #contents == best.bytes and codec.info(path)
+  if info then
     best.sections = info.sections
-    self.best, self.contents = best, native.read_file(path)
+    self.best, self.contents = best, contents
   end
   return self
 end
@@ -45,7 +46,7 @@ end
 local function remember(self, file)
   local facts = {}
   for _, name in ipairs(remembered) do facts[name] = file[name] end
-  errors.must(native.write_file(self.note, native.json_encode(facts) .. "\n"))
+  saved.write(self.note, facts)
 end
 
 -- The effort: one number for how much smaller or larger files get. From 0 to 1 it is the strength
@@ -157,7 +158,7 @@ end
 
 -- Evaluates the best file so far on all frames.
 local function measure_again(self)
-  local data = native.read_file(self.path)
+  local data = saved.bytes(self.path)
   if not data then return end
   local again = measure(self, { data = data }, true)
   again.data = nil

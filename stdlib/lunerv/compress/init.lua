@@ -9,8 +9,9 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local rate <const> = require "lunerv.compress.rate"
 local recipes <const> = require "lunerv.recipes"
-local segments <const> = require "lunerv.compress.segments"
 local request <const> = require "lunerv.compress.request"
+local saved <const> = require "lunerv.saved"
+local segments <const> = require "lunerv.compress.segments"
 local train <const> = require "lunerv.train"
 
 local compress <const> = {
@@ -47,8 +48,8 @@ local function hold_to_its_kind(o, clip)
       if not o.resume and not o.share then
         native.remove(path)
       else
-        local ok, found = pcall(native.json_decode, native.read_file(path) or "")
-        if ok and type(found) == "table" then
+        local found = saved.table(path)
+        if found then
           checkpoint.compare("compress.file", path, found.asked or {}, request.facts(o, clip))
         end
         errors.fail("usage", "compress.file: cannot resume: %s is of a run %s", path, name)

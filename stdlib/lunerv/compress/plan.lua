@@ -11,6 +11,7 @@ local model_settings <const> = require "lunerv.models.settings"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local request <const> = require "lunerv.compress.request"
+local saved <const> = require "lunerv.saved"
 
 local plan <const> = {}
 
@@ -267,9 +268,8 @@ end
 function plan.make(o, clip, wanted)
   local path = o.out .. "/plan.json"
   local asked = request.facts(o, clip)
-  local text = o.resume and native.exists(path) and native.read_file(path)
-  if text then
-    local found = native.json_decode(text)
+  local found = o.resume and saved.table(path)
+  if found then
     checkpoint.compare("compress.file", path, found.asked or {}, asked)
     found.attempt = math.tointeger(found.attempt)
     return found
@@ -307,7 +307,7 @@ function plan.make(o, clip, wanted)
 end
 
 function plan.write(o, made)
-  errors.must(native.write_file(o.out .. "/plan.json", native.json_encode(made) .. "\n"))
+  saved.write(o.out .. "/plan.json", made)
 end
 
 plan.build = build

@@ -17,18 +17,9 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 local pieces <const> = require "lunerv.pieces"
+local saved <const> = require "lunerv.saved"
 
 local files <const> = {}
-
-local function write(path, data)
-  errors.must(native.write_file(path, native.json_encode(data) .. "\n"))
-end
-
-local function read(path)
-  local text = native.exists(path) and native.read_file(path)
-  local ok, data = pcall(native.json_decode, text or "")
-  return ok and type(data) == "table" and data or nil
-end
 
 local function remove(path)
   if native.exists(path) then native.remove(path) end
@@ -82,7 +73,7 @@ end
 -- facts that the two share.
 function files.settle(o, asked, split)
   local path = split_path(o)
-  local found = o.resume and read(path)
+  local found = o.resume and saved.table(path)
   if found then
     checkpoint.compare("compress.file", path, found.asked, asked)
     for _, segment in ipairs(found.segments) do
@@ -93,7 +84,7 @@ function files.settle(o, asked, split)
   local list = split()
   native.work_folder(o.out)
   clear(o)
-  write(path, { asked = asked, segments = list, program = program() })
+  saved.write(path, { asked = asked, segments = list, program = program() })
   return list, program()
 end
 
@@ -121,7 +112,7 @@ function files.settle_together(o, asked, split)
     files.settle(o, asked, split)
   elseif rank == 0 then
     local first <const> = pieces.open(o.out, o.deadline, { "segments" }, function()
-      return read(split_path(o)) ~= nil
+      return saved.table(split_path(o)) ~= nil
     end)
     for _ in first:each() do files.settle(resumed, asked, split) end
   end
@@ -142,14 +133,14 @@ end
 
 -- The result of segment `k`, if it is done; its file is at `path`.
 function files.done(o, k, path)
-  local result = o.resume and read(base(o, k) .. ".json")
+  local result = o.resume and saved.table(base(o, k) .. ".json")
   local info = result and codec.info(path or base(o, k) .. ".lnv")
   if not info or info.bytes ~= result.bytes then return nil end
   return result
 end
 
 -- Marks segment `k` as done.
-function files.finish(o, k, result) write(base(o, k) .. ".json", result) end
+function files.finish(o, k, result) saved.write(base(o, k) .. ".json", result) end
 
 -- Removes what is no longer needed once segment `k` is done: its checkpoints, and the network it
 -- may have started from.
@@ -182,7 +173,7 @@ end
 
 -- Whether the segments were joined to the file at `path`.
 function files.is_joined(o, path)
-  local joined = read(o.out .. "/joined.json")
+  local joined = saved.table(o.out .. "/joined.json")
   local info = joined and joined.path == path and codec.info(path)
   return info ~= nil and info ~= false and info.bytes == joined.bytes
 end
@@ -192,7 +183,7 @@ function files.mark_joined(o, path, bytes)
   for _, name in ipairs(native.list_dir(o.out)) do
     if name:match "^network%-%d+%.safetensors$" then remove(o.out .. "/" .. name) end
   end
-  write(o.out .. "/joined.json", { path = path, bytes = bytes })
+  saved.write(o.out .. "/joined.json", { path = path, bytes = bytes })
 end
 
 return files

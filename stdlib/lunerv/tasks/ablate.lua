@@ -7,13 +7,10 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local plans <const> = require "lunerv.tasks.plans"
 local plot <const> = require "lunerv.plot"
+local saved <const> = require "lunerv.saved"
 
 local function write(path, text)
   errors.must(native.write_file(path, text))
-end
-
-local function read_json(path)
-  return native.exists(path) and native.json_decode((assert(native.read_file(path)))) or nil
 end
 
 -- Variants ----------------------------------------------------------------------------------
@@ -57,7 +54,7 @@ end
 local function run(clip, variant, fits, say)
   local o = options.copy(variant.options)
   local out = o.out
-  local stored, facts = read_json(out .. "/result.json"), facts_of(o)
+  local stored, facts = saved.table(out .. "/result.json"), facts_of(o)
   if o.resume and stored then
     checkpoint.compare("ablate", out .. "/result.json", stored.options, facts)
     say(("%s: done before"):format(variant.name))
@@ -81,7 +78,7 @@ local function run(clip, variant, fits, say)
   end))
   fits[key] = out .. "/fit"
 
-  local fitted = assert(read_json(out .. "/fit/metrics.json"))
+  local fitted = assert(saved.table(out .. "/fit/metrics.json"))
   local row = {
     name = variant.name, model = o.model, parameters = fitted.parameters_stored,
     psnr = fitted.psnr, ms_ssim = fitted.ms_ssim, history = fitted.history,

@@ -3,6 +3,7 @@
 -- one too.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
+local saved <const> = require "lunerv.saved"
 local tree <const> = require "lunerv.report.tree"
 
 local record <const> = { schema = 1 }
@@ -28,8 +29,8 @@ local function clip_of(clip)
 end
 
 local function read(self)
-  local ok, found = pcall(native.json_decode, native.read_file(path_of(self)) or "")
-  return ok and type(found) == "table" and found.schema == record.schema and found or {}
+  local found = saved.any_table(path_of(self))
+  return found and found.schema == record.schema and found or {}
 end
 
 -- Begins the record of a run, or continues that of the resumed run.
