@@ -41,8 +41,9 @@ kinds = {k.name: k for k in (
     Kind("thread", r"thread|resource temporarily|not enough memory|cannot", always="1:on"),
     Kind("process", r"process|resource temporarily|cannot|popen", always="1:on"),
     Kind("memory-own", r"memory"),
-    # Swift's runtime ends a process without memory, and writes through null in places.
-    Kind("memory-swift", r"memory", ends=(-signal.SIGABRT, -signal.SIGSEGV)),
+    # Swift's runtime ends a process without memory: it writes through null in places, and its tables
+    # of types trap.
+    Kind("memory-swift", r"memory", ends=(-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGILL)),
     Kind("memory-video", r"memory|cannot"),
     # FFTW asserts, C++ throws; x264 prints its own message before it fails.
     Kind("memory-math", r"memory|cannot", ends=(-signal.SIGABRT,)),
@@ -60,8 +61,8 @@ def unclear(kind, outcome, plan):
     lines = [line for line in lines if not plan.is_progress(line)]
     if code == 0:
         return f"it succeeded and printed {lines}" if lines else None
-    if code == -signal.SIGSEGV and code in kind.ends:
-        return None
+    if code in (-signal.SIGSEGV, -signal.SIGILL) and code in kind.ends:
+        return None  # nothing can be said any more
     if code != 1 and code not in kind.ends:
         return f"exit code {code}, not 1: {lines}" if isinstance(code, int) and code > 0 else None
     if kind.name.startswith("memory-"):
