@@ -47,7 +47,7 @@ final class StreamEncoder {
       guard opened.code >= 0 else {
         throw LunervError(
           .io,
-          "\(path): the encoder '\(settings.name)' does not accept \(width)x\(height): "
+          "\(path): the encoder '\(settings.name)' cannot be opened for \(width)x\(height): "
             + Libav.text(opened))
       }
       picture = try PictureMaker(settings.pixelFormat, width: width, height: height)

@@ -198,9 +198,11 @@ public final class VideoWriter {
     if let tune = options.tune { settings.privateOptions.append(("tune", tune)) }
     if name == "libx265" {
       // By default x265 writes about itself, to stderr and into the stream.
-      let quiet = "log-level=none:info=0"
-      settings.privateOptions.append(
-        ("x265-params", options.oneGroup ? quiet + ":keyint=-1" : quiet))
+      var parameters = "log-level=none:info=0"
+      // Its pool of threads costs one byte in a hundred, and waits forever for one that cannot start.
+      if options.threads == 1 { parameters += ":pools=none" }
+      if options.oneGroup { parameters += ":keyint=-1" }
+      settings.privateOptions.append(("x265-params", parameters))
     } else if options.oneGroup {
       settings.privateOptions.append(("x264-params", "keyint=infinite"))
     }
