@@ -1,4 +1,5 @@
 import CFFmpeg
+import Glibc
 import Support
 
 /// Encodes one video stream: a libavcodec encoder fed with planar RGB.
@@ -43,6 +44,7 @@ final class StreamEncoder {
       var dictionary: OpaquePointer?
       defer { av_dict_free(&dictionary) }
       for (key, value) in settings.privateOptions { try Libav.set(&dictionary, key, value) }
+      if settings.name == "libx265" { try Self.expectThreads(path) }
       let opened = Libav.listening { avcodec_open2(made, codec, &dictionary) }
       guard opened.code >= 0 else {
         throw LunervError(
@@ -56,6 +58,17 @@ final class StreamEncoder {
       avcodec_free_context(&owned)
       throw error
     }
+  }
+
+  /// Throws if the system starts no more threads: x265 would wait for its own forever.
+  private static func expectThreads(_ path: String) throws {
+    var id = pthread_t()
+    let code = pthread_create(&id, nil, { _ -> UnsafeMutableRawPointer? in nil }, nil)
+    guard code == 0 else {
+      let reason = String(cString: strerror(code))
+      throw LunervError(.io, "\(path): the encoder 'libx265' cannot start a thread: \(reason)")
+    }
+    pthread_join(id, nil)
   }
 
   deinit {

@@ -199,7 +199,7 @@ public final class VideoWriter {
     if name == "libx265" {
       // By default x265 writes about itself, to stderr and into the stream.
       var parameters = "log-level=none:info=0"
-      // Its pool of threads costs one byte in a hundred, and waits forever for one that cannot start.
+      // Its pool of threads costs one byte in a hundred.
       if options.threads == 1 { parameters += ":pools=none" }
       if options.oneGroup { parameters += ":keyint=-1" }
       settings.privateOptions.append(("x265-params", parameters))
