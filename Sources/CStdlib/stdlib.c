@@ -611,6 +611,9 @@ END
 MODULE("lunerv.schedule")
 #embed "../../stdlib/lunerv/schedule.lua"
 END
+MODULE("lunerv.scratch")
+#embed "../../stdlib/lunerv/scratch.lua"
+END
 MODULE("lunerv.shell")
 #embed "../../stdlib/lunerv/shell.lua"
 END

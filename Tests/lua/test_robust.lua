@@ -4,6 +4,7 @@ local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local saved <const> = require "lunerv.saved"
+local scratch <const> = require "lunerv.scratch"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
@@ -54,4 +55,22 @@ test("a file of a run that is there but cannot be read is an error", function()
   for _, read in ipairs { saved.bytes, saved.table, saved.any_table } do
     raises(function() read(folder.path .. "/best.json") end, "best.json")
   end
+end)
+
+test("temporary files and folders are removed with all that is in them", function()
+  local file, folder = scratch.file ".txt", scratch.folder()
+  assert(lv.write_file(file.path, "text"))
+  native.make_dirs(folder.path .. "/a/b")
+  assert(lv.write_file(folder.path .. "/a/b/c", "text"))
+  for _, made in ipairs { file, folder } do
+    made:remove()
+    made:remove()
+    equal({ lv.exists(made.path), lv.exists(made.stem) }, { false, false })
+  end
+  local made <const> = os.tmpname
+  rawset(os, "tmpname", function() error "unable to generate a unique filename" end)
+  local ok, problem = pcall(scratch.folder)
+  rawset(os, "tmpname", made)
+  equal(ok, false)
+  assert(tostring(problem):find("a temporary file cannot be created", 1, true), problem)
 end)

@@ -4,10 +4,12 @@
 -- stream; PSNR is measured on 8-bit RGB, as for compressed files.
 --
 --     local point = lv.reference.encode(clip, { codec = "x265", crf = 30 })
+local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local scratch <const> = require "lunerv.scratch"
 local video <const> = require "lunerv.video"
 
 local reference <const> = { codecs = { "x264", "x265" } }
@@ -75,17 +77,12 @@ function reference.encode(clip, given)
     errors.raise("option 'codec': expected one of %s, got %s", errors.list(reference.codecs),
       tostring(o.codec))
   end
-  -- A unique name.
-  local name = os.tmpname()
-  local path = name .. extensions[o.codec]
-  local remove <close> = setmetatable({}, { __close = function()
-    os.remove(path)
-    os.remove(name)
-  end })
-  write(path, clip, o)
-  local bytes = #assert(native.read_file(path))
-  local psnr = quality(path, clip)
-  getmetatable(remove).__close()
+  local file = scratch.file(extensions[o.codec])
+  local bytes, psnr = bridge.on_error(function()
+    write(file.path, clip, o)
+    return #errors.must(native.read_file(file.path)), quality(file.path, clip)
+  end, function() file:remove() end)
+  file:remove()
   return {
     codec = o.codec, crf = o.crf, bytes = bytes, psnr_8bit = psnr,
     bpp = 8 * bytes / (#clip * clip.height * clip.width),

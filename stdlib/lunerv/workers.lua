@@ -11,6 +11,7 @@ local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
 local saved <const> = require "lunerv.saved"
+local scratch <const> = require "lunerv.scratch"
 
 local workers <const> = {}
 
@@ -209,13 +210,6 @@ local function outcome_of(o, index)
   return { error = workers.decode_error(plain) }
 end
 
--- Removes a folder of files, ignoring errors.
-local function remove_folder(path)
-  local ok, list = pcall(native.list_dir, path)
-  for _, name in ipairs(ok and list or {}) do os.remove(path .. "/" .. name) end
-  os.remove(path)
-end
-
 local function check_integer(what, name, value, least, most)
   if math.type(value) ~= "integer" or value < least or value > most then
     errors.raise("%s: %s: expected an integer from %d to %d, got %s", what, name, least, most,
@@ -233,21 +227,21 @@ end
 
 -- Runs the tasks `indices` of the list o.items, plain data, in up to o.jobs processes with
 -- o.threads threads each. A failed task is tried again up to o.retries times. o.logs holds a path
--- for the output of each, or is nil. Calls report(index, outcome) for each outcome.
+-- for the output of each, or is nil; o.settled counts the tasks of earlier calls. Calls
+-- report(index, outcome) for each outcome.
 function workers.run(what, call, o, indices, report)
   if #indices == 0 then return end
   o.command = command(what)
-  o.folder = os.tmpname()
-  os.remove(o.folder)
-  native.make_dirs(o.folder)
+  local folder = scratch.folder()
+  o.folder = folder.path
   if not o.logs then
     o.logs = {}
     for _, index in ipairs(indices) do o.logs[index] = ("%s/log-%d"):format(o.folder, index) end
   end
-  local progress, settled, failed = Progress.new(), 0, 0
+  local progress, settled, failed = Progress.new(), o.settled or 0, 0
   local function clean()
     progress:clear()
-    remove_folder(o.folder)
+    folder:remove()
   end
   bridge.on_error(function()
     saved.write(o.folder .. "/tasks.json",

@@ -153,24 +153,32 @@ end
 -- Runs the jobs `waiting`, together with other processes; settle(index, outcome) is called as each
 -- finishes, here or there.
 local function run_shared(call, o, jobs, waiting, settle)
-  local names = {}
+  local names, rank = {}, native.ranks()
   for i, job in ipairs(jobs) do names[i] = name_of(job.base) end
+  o.settled = #jobs - #waiting
+  local function settle_one(i, outcome)
+    settle(i, outcome)
+    o.settled = o.settled + 1
+  end
   local pending = share.longest_first(jobs, waiting)
   local shared <const> = pieces.open(o.out, o.deadline, names, function(i)
     local result, failure = result_of(o, jobs[i]), nil
     if not result then failure = share.failure(jobs[i]) end
     if not result and not failure then return false end
-    settle(i, result and { value = result } or { error = workers.decode_error(failure) })
+    settle_one(i, result and { value = result } or { error = workers.decode_error(failure) })
     return true
   end, pending)
   while pending do
     o.logs = nil -- the process that has the clip writes its log
+    -- One clip at a time: a process that is started for a clip that another has by then is wasted.
+    -- Ranks start with different ones.
+    if o.jobs == 1 then pending = { pending[math.min(rank + 1, #pending)] } end
     workers.run("batch", call, o, pending, function(i, outcome)
       if outcome.value == elsewhere then return end
       native.write_file(jobs[i].base .. ".log", native.read_file(o.logs[i]) or "")
       if outcome.error then share.write_failure(jobs[i], outcome.error) end
       shared:settle(i)
-      settle(i, outcome)
+      settle_one(i, outcome)
     end)
     pending = shared:free()
     for _, i in ipairs(pending or {}) do o.items[i].still = shared.still[i] end

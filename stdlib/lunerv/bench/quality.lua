@@ -12,6 +12,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local process <const> = require "lunerv.bench.process"
 local Progress <const> = require "lunerv.progress"
+local scratch <const> = require "lunerv.scratch"
 local search <const> = require "lunerv.bench.search"
 local sides <const> = require "lunerv.bench.sides"
 local sizes <const> = require "lunerv.bench.sizes"
@@ -220,15 +221,12 @@ function quality.run(o, progress, say)
   o.to = o.to or 26.5
   o.program = native.executable()
     or errors.fail("io", "quality: lunerv's program was not found")
-  local folder = os.tmpname()
-  os.remove(folder)
-  native.make_dirs(folder)
+  local folder = scratch.folder()
   local function tidy()
-    for _, name in ipairs(native.list_dir(folder) or {}) do os.remove(folder .. "/" .. name) end
-    os.remove(folder)
+    folder:remove()
     progress:clear()
   end
-  local result = bridge.on_error(measure, tidy, o, folder, progress, say or function() end)
+  local result = bridge.on_error(measure, tidy, o, folder.path, progress, say or function() end)
   tidy()
   return result
 end

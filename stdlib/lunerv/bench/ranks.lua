@@ -22,7 +22,7 @@ local geometries <const> = setmetatable({
 }, { __index = sizes })
 
 -- The number of turns of each side.
-local rounds <const> = 3
+local rounds <const> = 5
 
 -- A rank --------------------------------------------------------------------------------------
 
@@ -162,27 +162,29 @@ local function together(o)
   return read(output_of(line), o.ranks)
 end
 
---- The figures of `lunerv bench --ranks`: frames per second of both sides, medians of three rounds;
---- for a step on ranks, the share spent waiting and the bytes that a rank sends; and `scale`, the
---- result of ranks.model.
+--- The figures of `lunerv bench --ranks`: frames per second of both sides and their ratio, medians
+--- of the rounds; for a step on ranks, the share spent waiting and the bytes that a rank sends; and
+--- `scale`, the result of ranks.model.
 ---
 ---@param o table  ranks, model, size, steps
 ---@return table
 function ranks.measure(o)
   o.mpirun = os.getenv "LUNERV_MPIRUN" or "mpirun"
-  local lists = { alone = {}, together = {}, waited = {}, seconds = {} }
+  local lists = { alone = {}, together = {}, share = {}, waited = {}, seconds = {} }
   local last
   for round = 1, rounds do
     lists.alone[round] = rate_of(alone(o))
     last = together(o)
     lists.together[round] = rate_of(last)
+    -- Machines drift: the two sides of a round are the closest in time.
+    lists.share[round] = lists.together[round] / lists.alone[round]
     lists.waited[round], lists.seconds[round] = last[1].waited, last[1].seconds
   end
   local separate, joint = median(lists.alone), median(lists.together)
   local result = {
     ranks = o.ranks, model = o.model, size = o.size, steps = o.steps,
     seconds_alone = o.ranks / separate, alone_frames_per_second = separate,
-    ranks_frames_per_second = joint, share = joint / separate,
+    ranks_frames_per_second = joint, share = median(lists.share),
     seconds_per_step = median(lists.seconds), waiting_share = median(lists.waited)
       / median(lists.seconds), bytes_per_step = last[1].bytes, latency = last[1].latency,
     bandwidth = last[1].bandwidth,

@@ -6,6 +6,7 @@ local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local process <const> = require "lunerv.bench.process"
 local quality <const> = require "lunerv.bench.quality"
+local scratch <const> = require "lunerv.scratch"
 local steps <const> = require "lunerv.bench.steps"
 local video <const> = require "lunerv.video"
 
@@ -91,10 +92,10 @@ end
 
 sharing.kinds = { segments = segments, batch = clips }
 
---- The figures of `lunerv bench --ranks N --work segments|batch`: frames per second of both sides,
---- medians of three rounds, and their ratio. Time is that of whole processes, from their start.
+--- The figures of `lunerv bench --ranks N --work segments|batch`: frames per second of both sides
+--- and their ratio, medians of three rounds. Time is that of whole processes, from their start.
 ---
----@param o table  ranks, work, clip (path; nil: the sample clip), passes (60)
+---@param o table  ranks, work, clip (path; nil: the sample clip), passes (20)
 ---@return table
 function sharing.measure(o)
   local path = quality.clip_path(o)
@@ -104,21 +105,19 @@ function sharing.measure(o)
     errors.data("bench: ranks: expected a clip of at least %d frames, got %d",
       o.ranks * pieces_each * shortest, #clip)
   end
-  local passes = o.passes or 60
+  local passes = o.passes or 20
   local job = {
     ranks = o.ranks, path = path, length = length, program = native.executable(),
     options = ("--params 100k --epochs 1 --compress-epochs %d --threads 1"):format(passes - 1),
   }
   local mpirun = os.getenv "LUNERV_MPIRUN" or "mpirun"
-  local folder = os.tmpname()
-  os.remove(folder)
-  native.make_dirs(folder)
-  local function tidy() os.execute("rm -rf " .. quoted(folder)) end
+  local folder = scratch.folder()
+  local function tidy() folder:remove() end
 
-  local alone, together = {}, {}
+  local alone, together, share = {}, {}, {}
   bridge.on_error(function()
     for round = 1, rounds do
-      local here = ("%s/%d"):format(folder, round)
+      local here = ("%s/%d"):format(folder.path, round)
       native.make_dirs(here)
       local separate, joint = sharing.kinds[o.work](job, here)
       local frames, sum = pieces_each * length, 0
@@ -126,6 +125,7 @@ function sharing.measure(o)
       alone[round] = sum
       local line = ("LUNERV_RANK_OUTPUT=all %s -n %d %s"):format(mpirun, o.ranks, joint)
       together[round] = o.ranks * frames / seconds_of({ line }, here)[1]
+      share[round] = together[round] / alone[round]
     end
   end, tidy)
   tidy()
@@ -133,7 +133,7 @@ function sharing.measure(o)
   return {
     ranks = o.ranks, work = o.work, pieces = o.ranks * pieces_each, frames_per_piece = length,
     passes = passes,
-    alone_frames_per_second = separate, ranks_frames_per_second = joint, share = joint / separate,
+    alone_frames_per_second = separate, ranks_frames_per_second = joint, share = median(share),
     seconds = o.ranks * pieces_each * length / joint,
   }
 end

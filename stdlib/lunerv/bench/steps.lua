@@ -8,6 +8,7 @@ local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local options <const> = require "lunerv.options"
+local scratch <const> = require "lunerv.scratch"
 local torch <const> = require "lunerv.bench.torch"
 local video <const> = require "lunerv.video"
 
@@ -58,18 +59,14 @@ end
 
 -- A clip of three random frames, as lv.train reads it: from a file, prefetching the next frame.
 local function random_clip(o)
-  local name = os.tmpname()
-  local path = name .. ".mkv"
-  local function remove()
-    os.remove(path)
-    os.remove(name)
-  end
+  local file = scratch.file ".mkv"
+  local function remove() file:remove() end
   return bridge.on_error(function()
-    local writer <close> = assert(native.open_writer(path,
+    local writer <close> = assert(native.open_writer(file.path,
       { width = o.geometry.width, height = o.geometry.height, fps = 25, format = "ffv1" }))
     for _ = 1, 3 do writer:write(random_image(o)) end
     writer:close()
-    local clip = assert(video.open(path))
+    local clip = assert(video.open(file.path))
     remove()
     return clip
   end, remove)

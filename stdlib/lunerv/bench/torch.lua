@@ -4,6 +4,7 @@ local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local process <const> = require "lunerv.bench.process"
+local scratch <const> = require "lunerv.scratch"
 
 local torch <const> = { variants = { "eager", "jemalloc", "compiled" } }
 
@@ -33,7 +34,7 @@ function Peer:close()
   os.execute("kill " .. self.process .. " 2>/dev/null")
   local _, _, code = self.answers:close()
   self.orders:close()
-  os.remove(self.path)
+  self.pipe:remove()
   self.answers = nil
   return code
 end
@@ -78,9 +79,11 @@ function torch.open(o, subject, variant)
   if variant == "compiled" and not o.compiled then
     return nil, "only with --compiled: it takes minutes"
   end
-  local self = setmetatable({ path = os.tmpname(), python = o.python, script = script }, Peer)
-  os.remove(self.path)
+  local pipe = scratch.file ".pipe"
+  local self = setmetatable({ pipe = pipe, path = pipe.path, python = o.python, script = script },
+    Peer)
   if not os.execute(("mkfifo -m 600 %s"):format(quoted(self.path))) then
+    pipe:remove()
     return nil, self.path .. ": a named pipe cannot be created"
   end
   -- Open in both directions, so that writing to a dead process raises no signal here.

@@ -3,6 +3,7 @@ local errors <const> = require "lunerv.errors"
 local html <const> = require "lunerv.report.html"
 local metrics <const> = require "lunerv.metrics"
 local native <const> = require "lunerv.native"
+local scratch <const> = require "lunerv.scratch"
 local video <const> = require "lunerv.video"
 
 local pictures <const> = {}
@@ -14,19 +15,9 @@ pictures.white_levels = 255 * white
 local tries <const> = 6
 local smallest <const> = 16
 
--- A path for a temporary file in the folder; the file is removed when the variable goes out of
--- scope.
-local function passing()
-  local stem = os.tmpname()
-  return setmetatable({ path = stem .. ".png", stem = stem }, { __close = function(self)
-    os.remove(self.path)
-    os.remove(self.stem)
-  end })
-end
-
 -- The bytes of an image as a PNG file.
 local function png(image)
-  local file <close> = passing()
+  local file <close> = scratch.file ".png"
   errors.must(video.write_image(file.path, image))
   return errors.must(native.read_file(file.path))
 end
