@@ -18,10 +18,14 @@ local function extension_of(name) return (name:match "%.([^./]+)$" or ""):lower(
 local function names_in(path)
   local ok, names, unreadable = pcall(native.list_dir, path)
   if ok then return names, unreadable end
+  if not native.exists(path .. "/.") then return nil end
+  errors.fail("io", "batch: clips: %s", errors.reason(names))
 end
 
+-- A folder whose names cannot be read is none.
 local function is_image_folder(path)
-  for _, name in ipairs(names_in(path) or {}) do
+  local ok, names = pcall(names_in, path)
+  for _, name in ipairs(ok and names or {}) do
     if images[extension_of(name)] then return true end
   end
   return false
