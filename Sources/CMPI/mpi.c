@@ -6,6 +6,7 @@
 #ifdef LUNERV_MPI
 
 #include <mpi.h>
+#include <stdio.h>
 
 struct lunerv_mpi_request {
   MPI_Request request;
@@ -30,6 +31,8 @@ const char *lunerv_mpi_library(void) {
 int lunerv_mpi_start(int *rank, int *size) {
   int provided = 0;
   int error = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+  // MPICH removes the buffer of standard output: within a line, the words of two ranks would mix.
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
   if (error != MPI_SUCCESS) return error;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   error = MPI_Comm_rank(MPI_COMM_WORLD, rank);

@@ -143,7 +143,7 @@ test("every command has a screen of help, and every option once with --all", fun
     help = { "annotations", "help", "reference" },
     bench = { "algorithms", "compiled", "decode", "from", "head-scale", "help", "json", "kernels",
       "loss", "markdown", "minutes", "model", "no-torch", "quality", "ranks", "save", "scripts",
-      "size", "steps", "svg", "threads", "to", "train" },
+      "size", "steps", "svg", "threads", "to", "train", "work" },
   }
   for _, name in ipairs(commands) do
     local names, short = check_pages("lunerv " .. name, program .. " " .. name)
