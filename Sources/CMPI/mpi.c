@@ -32,7 +32,8 @@ int lunerv_mpi_start(int *rank, int *size) {
   int provided = 0;
   int error = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
   // MPICH removes the buffer of standard output: within a line, the words of two ranks would mix.
-  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+  static char line[1 << 16];
+  setvbuf(stdout, line, _IOLBF, sizeof line);
   if (error != MPI_SUCCESS) return error;
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   error = MPI_Comm_rank(MPI_COMM_WORLD, rank);
