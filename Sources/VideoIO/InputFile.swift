@@ -120,6 +120,8 @@ final class InputFile {
     format = avformat_alloc_context()
     guard let context = format else { throw Libav.noMemory("a demuxer") }
     context.pointee.pb = io
+    // Otherwise a context that is closed before it was opened closes `io`, which deinit closes too.
+    context.pointee.flags |= AVFMT_FLAG_CUSTOM_IO
     context.pointee.interrupt_callback = callback
     lunerv_forbid_other_files(context)
     av_dict_free(&settings)
