@@ -116,6 +116,8 @@ class Machines:
         hosts = ",".join(f"{host}:{n}" for host, n in zip(self.names, slots))
         network = "10.77.0.0/24"
         line = ["mpirun.openmpi", "--allow-run-as-root", "--host", hosts, "-n", str(count),
+                # Both machines have the same cores, and would bind their ranks to the first one.
+                "--bind-to", "none",
                 "--map-by", "node", "--mca", "plm_rsh_agent", self.agent, "--mca", "pml", "ob1",
                 "--mca", "btl", "self,tcp", "--mca", "btl_tcp_if_include", network,
                 "--mca", "oob_tcp_if_include", network, "--mca", "mpi_yield_when_idle", "1"]
