@@ -206,6 +206,13 @@ function ranks.main(o)
     if not sharing.kinds[o.work] then
       return ("--work: expected training, segments or batch, got '%s'"):format(o.work)
     end
+    -- What would have no effect.
+    for _, name in ipairs { "model", "size" } do
+      if o[name] then return ("--%s: expected --work training with it"):format(name) end
+    end
+    if o.steps and o.steps < 2 then
+      return ("--steps: expected at least 2 passes with --work %s, got %d"):format(o.work, o.steps)
+    end
     return sharing.main { ranks = o.ranks, work = o.work, clip = o.clip, scripts = o.scripts,
       passes = o.steps, json = o.json }
   end
