@@ -52,6 +52,10 @@ final class StreamEncoder {
           "\(path): the encoder '\(settings.name)' cannot be opened for \(width)x\(height): "
             + Libav.text(opened))
       }
+      // libavcodec overlooks that x264 had no memory for its headers: players would find no picture.
+      if settings.globalHeader, made.pointee.extradata_size <= 0 {
+        throw Libav.noMemory("the headers of \(settings.name)")
+      }
       picture = try PictureMaker(settings.pixelFormat, width: width, height: height)
       packet = try Libav.newPacket()
     } catch {
