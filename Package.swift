@@ -4,7 +4,7 @@ import PackageDescription
 
 // SIMD code needs the instruction set named at compile time: without it every fused
 // multiply-add is a call into libm. One value serves the whole package, because targets
-// built for different processors share generic specialisations. It is the best of two that
+// built for different processors share generic specialisations. It is the better of two that
 // this machine has; LUNERV_MARCH overrides it, as for a portable binary, and
 // LUNERV_MARCH=baseline builds for the platform's oldest processor.
 func machineMarch() -> String {
@@ -29,8 +29,8 @@ let swiftMarch =
   + (march == "x86-64-v4" ? ["-DLUNERV_VECTOR512"] : [])
 
 let c: [CSetting] = [.unsafeFlags(clangMarch)]
-// SwiftPM keeps what it read here, so a commit that this file asked git for would soon be an old
-// one: scripts/install names it.
+// SwiftPM caches this manifest, so a commit read from git here would go stale: scripts/install
+// passes it.
 let build: [CSetting] =
   [.define("LUNERV_MARCH", to: "\"\(march)\"")]
   + (Context.environment["LUNERV_COMMIT"].map { [.define("LUNERV_COMMIT", to: "\"\($0)\"")] } ?? [])
@@ -38,9 +38,9 @@ let swift: [SwiftSetting] = [.unsafeFlags(swiftMarch)]
 // Only kernels, whose every argument has been validated above them, drop the checks.
 let kernel: [SwiftSetting] = [.unsafeFlags(swiftMarch + ["-Ounchecked"])]
 
-// What `require` looks for is all that Lua's module shows; its own references stay its own, whatever
-// the program that loads it has of the same name. It holds Swift's runtime, so that it works where
-// Swift is not installed.
+// The Lua module exports only what `require` looks up, and binds to its own symbols even if the
+// program that loads it has others of the same name. It contains Swift's runtime, so that it works
+// where Swift is not installed.
 let module: [LinkerSetting] = [
   .unsafeFlags([
     "-static-stdlib", "-Xlinker",
@@ -49,8 +49,8 @@ let module: [LinkerSetting] = [
   ])
 ]
 
-// MPI's own compiler knows where it is; LUNERV_MPICC names another one than the first on PATH. What
-// it says is used where the trait MPI is on: swift build --traits MPI.
+// MPI's own compiler knows where it is; LUNERV_MPICC names another one than the first on PATH. Its
+// flags are used only with the trait MPI: swift build --traits MPI.
 func mpiFlags() -> (compile: [String], link: [String]) {
   let compiler = Context.environment["LUNERV_MPICC"] ?? "mpicc"
   let named = compiler.allSatisfy { $0.isLetter || $0.isNumber || "./_-+".contains($0) }
@@ -68,8 +68,7 @@ func mpiFlags() -> (compile: [String], link: [String]) {
 }
 let mpi = mpiFlags()
 
-// The fuzzer's program is built only where it is asked for, by scripts/fuzz and scripts/test: it is
-// no part of what others build.
+// Others need not build the fuzzer's program: only scripts/fuzz and scripts/test ask for it.
 let fuzzing: [Target] =
   Context.environment["LUNERV_FUZZ"] == nil
   ? []
@@ -90,8 +89,8 @@ let package = Package(
     .executable(name: "lunerv", targets: ["LunervCommand"]),
     .library(name: "Lunerv", targets: ["Lunerv"]),
     .library(name: "LunervCodec", targets: ["LunervCodec"]),
-    // liblunerv-lua.so, a module for a plain Lua 5.4; a product's name is no other's, and `lunerv`
-    // is the command.
+    // liblunerv-lua.so, a module for a plain Lua 5.4. Product names are unique, and `lunerv` is the
+    // command.
     .library(name: "lunerv-lua", type: .dynamic, targets: ["LunervModule"]),
   ],
   traits: [
@@ -152,7 +151,7 @@ let package = Package(
     .target(
       name: "LunervModule", dependencies: ["Bindings", "LuaBridge", "CLunervModule", "Support"],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: module),
-    // Modules `lunerv` and `Lunerv` would be the same file if case does not count.
+    // On a file system that ignores case, modules `lunerv` and `Lunerv` would be one file.
     .executableTarget(
       name: "LunervCommand",
       dependencies: [

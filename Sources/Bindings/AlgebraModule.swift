@@ -43,7 +43,7 @@ enum AlgebraModule {
         @return lunerv.Tensor  r
         """
     ) { (x: Tensor) -> LuaResults in
-      let (q, r) = try x.orthogonalTriangular()
+      let (q, r) = try x.qr()
       return LuaResults(q, r)
     }
     s.pure(
@@ -54,7 +54,7 @@ enum AlgebraModule {
 
             local x = a:solve(b)
         """
-    ) { (a: Tensor, b: Tensor) in try a.solution(b) }
+    ) { (a: Tensor, b: Tensor) in try a.solve(b) }
     s.pure(
       "cholesky",
       doc: """
@@ -63,7 +63,7 @@ enum AlgebraModule {
 
             local l = covariance:cholesky()
         """
-    ) { (x: Tensor) in try x.root() }
+    ) { (x: Tensor) in try x.cholesky() }
     s.pure(
       "irfft2", params: ["options"],
       doc: """

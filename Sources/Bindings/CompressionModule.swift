@@ -178,6 +178,10 @@ enum CompressionModule {
         throw LunervError(
           .argument, "lnv_pack: level: expected at most \(Container.level), got \(level ?? 1)")
       }
+      guard kinds.count == payloads.count else {
+        throw LunervError(
+          .argument, "lnv_pack: expected \(kinds.count) payloads, got \(payloads.count)")
+      }
       let sections = try zip(kinds, payloads).map { name, payload in
         guard let kind = Container.Kind.allCases.first(where: { $0.name == name }) else {
           throw LunervError(.argument, "lnv_pack: unknown section '\(name)'")
@@ -205,7 +209,11 @@ enum CompressionModule {
       "lnv_program", params: ["names", "sources"],
       doc: "The section of a decoder's Lua modules."
     ) { (names: [String], sources: [LuaBytes]) -> LuaBytes in
-      LuaBytes(
+      guard names.count == sources.count else {
+        throw LunervError(
+          .argument, "lnv_program: expected \(names.count) sources, got \(sources.count)")
+      }
+      return LuaBytes(
         try StoredProgram.encode(
           zip(names, sources).map { StoredProgram.Module(name: $0, source: $1.bytes) }))
     }

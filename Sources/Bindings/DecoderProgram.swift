@@ -6,7 +6,7 @@ import Support
 /// can be a decoder, as `lunerv` does. Any other program would begin its own work, so a `lunerv` is
 /// searched for instead.
 public enum DecoderProgram {
-  /// Names the program, for hosts that cannot be started again and find no `lunerv`.
+  /// The environment variable that names it, for hosts that cannot be started again and find none.
   static let variable = "LUNERV_DECODER"
 
   nonisolated(unsafe) private static var canDecode = false
@@ -48,7 +48,7 @@ public enum DecoderProgram {
         + "trust with confined = false")
   }
 
-  /// Next to the program, next to the library or where it is installed with the library, in PATH.
+  /// Next to the program, next to the library, in `bin` of the library's installation, in PATH.
   private static func candidates() -> [String] {
     var folders: [String] = []
     if let program = realpath("/proc/self/exe", nil) {

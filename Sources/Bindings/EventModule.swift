@@ -67,8 +67,7 @@ enum EventModule {
             guard v == v else {
               throw LunervError(.argument, "image: expected numbers, the image holds nan")
             }
-            let level = (v * 255).rounded(.toNearestOrEven)
-            return level >= 255 ? 255 : level > 0 ? UInt8(level) : 0
+            return level8(v)
           }
         }
       default:
@@ -121,6 +120,10 @@ enum EventModule {
       return (numbers, range[0], range[1])
     }
     let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 1)
+    guard (high - low).isFinite else {
+      throw LunervError(
+        .argument, "histogram: expected numbers less than 1.8e308 apart, got \(low) and \(high)")
+    }
     // If all numbers are equal, the range is extended by as much on either side.
     return low < high ? (numbers, low, high) : (numbers, low - 0.5, high + 0.5)
   }

@@ -2,7 +2,7 @@ import Support
 import Tensors
 import VideoIO
 
-/// A clip that prepares the next frame on its own thread during the present step: reads it (from
+/// A clip that prepares the next frame on its own thread during the current step: reads it (from
 /// disk if the cache does not fit into memory) and converts it.
 ///
 /// At most one frame is prepared. Its memory belongs to the caller's thread (it is the arena's),

@@ -2,12 +2,11 @@ import LuaBridge
 import Support
 import Tensors
 
-/// More pointwise functions for Lua, and logsumexp.
+/// More pointwise functions for Lua.
 enum FunctionModule {
   static func define(_ s: TensorSurface) {
     plain(s)
     withConstants(s)
-    sums(s)
   }
 
   private static func plain(_ s: TensorSurface) {
@@ -75,47 +74,5 @@ enum FunctionModule {
         @param x lunerv.Tensor|number  stretches to the shape of y, or y to its
         """
     ) { (y: Tensor, x: Operand) in try y.angle(over: x.tensor(like: y)) }
-  }
-
-  private struct Reducing: LuaOptions {
-    var dim: Dimensions?
-    var keepdim = false
-    static var luaFields: [LuaField<Reducing>] {
-      [
-        LuaField("dim", \.dim, doc: "the dimension, or a table of several (all)"),
-        LuaField("keepdim", \.keepdim, doc: "whether they stay as sizes of 1"),
-      ]
-    }
-  }
-
-  private static func sums(_ s: TensorSurface) {
-    s.pure(
-      "logsumexp", params: ["dims", "keep"],
-      doc: """
-        log Σ eˣ over some dimensions, or all, without overflow.
-        Its gradient is the softmax. Of no elements it is −∞.
-
-            scores:logsumexp(-1)
-            scores:logsumexp(2, { keepdim = true })   -- or scores:logsumexp(2, true)
-
-        @param dims? integer|integer[]|table  the dimension, several, or options; all by default
-        @param keep? boolean|table  whether they stay as sizes of 1, or options; false by default
-        """
-    ) { (x: Tensor, dims: Form<Dimensions, Reducing>, keep: Form<Bool, Reducing>) -> Tensor in
-      var options = Reducing()
-      if case .options(let o) = dims { options = o }
-      if case .options(let o) = keep {
-        options.keepdim = o.keepdim
-        options.dim = o.dim ?? options.dim
-      }
-      if case .value(let d) = dims {
-        guard options.dim == nil else {
-          throw LunervError(.argument, "logsumexp: dimensions were given twice")
-        }
-        options.dim = d
-      }
-      if case .value(let k) = keep { options.keepdim = k }
-      return try x.logSumExp(options.dim?.resolved(x, "logsumexp"), keep: options.keepdim)
-    }
   }
 }

@@ -174,7 +174,7 @@ final class GradientExchange: LuaObject {
     }
   }
 
-  /// Moves messages on. A library of MPI does that only when it is called.
+  /// Lets messages make progress, which an MPI library does only when it is called.
   private func advance(_ step: Step) throws {
     if let first = step.outgoing.first(where: { !$0.isDone })
       ?? step.incoming?.first(where: { !$0.message.isDone })?.message

@@ -4,15 +4,10 @@ import Tensors
 
 /// Indices for Lua: elements read from and written to positions that an index tensor names.
 enum IndexingModule {
-  static func define(_ s: TensorSurface, _ session: Session) {
+  static func define(_ s: TensorSurface) {
     single(s)
     slices(s)
     classes(s)
-    OrderingModule.define(s)
-    ArrangingModule.define(s)
-    FunctionModule.define(s)
-    NormModule.define(s, session)
-    AlgebraModule.define(s)
   }
 
   private static func single(_ s: TensorSurface) {

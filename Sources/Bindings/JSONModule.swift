@@ -16,7 +16,7 @@ enum JSONModule {
       doc: """
         Plain data as JSON text, keys sorted.
         A table with the keys 1…n is an array, one with strings an object; functions, tensors and other
-        keys are errors.
+        keys are errors. JSON has no infinities and no NaN: they are written as null.
 
             print(lv.json.encode { psnr = 31.5, frames = { 1, 2 } })
 

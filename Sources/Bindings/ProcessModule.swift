@@ -79,7 +79,7 @@ enum ProcessModule {
   // MARK: - The terminal
 
   private static func terminal(_ m: LuaModule) {
-    m.define("is_tty", params: ["stream"], doc: "Whether 'stdout' or 'stderr' is a terminal.") {
+    m.define("is_tty", params: ["stream"], doc: "Whether stdin, stdout or stderr is a terminal.") {
       (stream: String) -> Bool in
       switch stream {
       case "stdin": Environment.isTerminal(0)

@@ -26,7 +26,7 @@ enum RankModule {
     }
     m.define(
       "set_ranks_apart", params: ["is_apart"],
-      doc: "Whether this process counts as alone for now; what it was before."
+      doc: "Sets whether this process counts as alone for now; returns the previous setting."
     ) { (isApart: Bool) -> Bool in
       defer { Ranks.shared.isApart = isApart }
       return Ranks.shared.isApart

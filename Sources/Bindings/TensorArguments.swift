@@ -20,7 +20,7 @@ enum Operand: LuaArgument {
     throw LuaTypeMismatch(expected: "tensor or number")
   }
 
-  /// As a tensor of the type and shape that pair with `other`.
+  /// As a tensor; a number gets the dtype of `other`.
   func tensor(like other: Tensor) throws -> Tensor { try tensor(other.dtype) }
 
   func tensor(_ dtype: DType) throws -> Tensor {
@@ -44,7 +44,7 @@ struct TypeName: LuaArgument {
   }
 }
 
-/// Whether any value is a tensor; it is not copied for that.
+/// Whether a value of any type is a tensor; tables are not copied to find out.
 struct IsTensor: LuaArgument {
   let holds: Bool
   static var luaTypeName: String { "any" }
@@ -253,8 +253,7 @@ enum Form<Value: LuaArgument, Options: LuaOptions>: LuaArgument {
 
   static func read(_ L: LuaStack, at index: Int32) throws(LuaTypeMismatch) -> Form {
     if L.isNil(at: index) { return .absent }
-    // A list is a value. A table with names is options, and so is an empty one if lists are no
-    // values.
+    // Every table is options, unless the value may be a list: then only a table with names is.
     if L.type(at: index) == .table, isOptions(L, at: index) {
       return .options(try Options.read(L, at: index))
     }
@@ -287,9 +286,9 @@ struct TensorSurface {
   /// The methods and properties of a tensor, for suggestions.
   let names = NameList()
 
-  /// The same for a pure operator, which decoder programs in files may use, so it may never change
-  /// or go. Its only effect is its result. That is never x itself, even if there is nothing to do:
-  /// a write to one must not reach the other.
+  /// Defines a pure operator: its only effect is its result. Decoder programs in files may use it,
+  /// so it may never change or be removed. The result is never x itself, even if there is nothing
+  /// to do: a write to one must not reach the other.
   func pure<each A: LuaArgument, R: LuaResult>(
     _ name: String, params: [String] = [], doc: String = "",
     _ body: @escaping (Tensor, repeat each A) throws -> R

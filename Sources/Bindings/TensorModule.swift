@@ -102,7 +102,7 @@ enum TensorModule {
       guard count < 1e9, count * 8 <= Double(session.memoryLimit) else {
         throw LunervError(.memory, "arange: \(count) numbers are too many")
       }
-      // An infinite span is −inf when it descends.
+      // The count is −inf if the span overflows against the direction of the step.
       let whole = Int(max(0, count))
       try Work.charge(whole)
       let numbers = (0..<whole).map { first + Double($0) * step }
@@ -120,6 +120,10 @@ enum TensorModule {
       guard first.isFinite, last.isFinite, count >= 0 else {
         throw LunervError(
           .argument, "linspace: expected finite numbers and a count of at least 0")
+      }
+      guard (last - first).isFinite else {
+        throw LunervError(
+          .argument, "linspace: expected numbers less than 1.8e308 apart, got \(first) and \(last)")
       }
       guard count < 1_000_000_000, count <= session.memoryLimit / 8 else {
         throw LunervError(.memory, "linspace: \(count) numbers are too many")

@@ -78,6 +78,7 @@ extension TensorModule {
     let mean: Reduction = { try $0.mean($1, keep: $2) }
     let largest: Reduction = { try $0.extremum(.maximum, $1, keep: $2) }
     let smallest: Reduction = { try $0.extremum(.minimum, $1, keep: $2) }
+    let logSumExp: Reduction = { try $0.logSumExp($1, keep: $2) }
     let all: [(String, String, Reduction)] = [
       (
         "sum",
@@ -116,6 +117,16 @@ extension TensorModule {
 
             x:amin(1)
         """, smallest
+      ),
+      (
+        "logsumexp",
+        """
+        log Σ eˣ over some dimensions, or all, without overflow.
+        Its gradient is the softmax. Of no elements it is −∞.
+
+            scores:logsumexp(-1)
+            scores:logsumexp(2, { keepdim = true })   -- or scores:logsumexp(2, true)
+        """, logSumExp
       ),
     ]
     for (name, doc, body) in all {

@@ -9,7 +9,7 @@ extension TensorModule {
     filling(s, session)
     s.module.define(
       "settle", params: ["x"],
-      doc: "Makes a tensor separate storage that may be written: a module's state."
+      doc: "Gives a tensor separate storage that may be written, for a module's state."
     ) { (x: Tensor) -> Tensor in
       x.settle()
       return x

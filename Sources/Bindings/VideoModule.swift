@@ -354,8 +354,7 @@ final class FrameWriter: LuaObject {
         levels = [UInt8](repeating: 0, count: values.count)
         var isSound = true
         for (i, v) in values.enumerated() {
-          let level = (v * 255).rounded(.toNearestOrEven)
-          levels[i] = level >= 255 ? 255 : level > 0 ? UInt8(level) : 0
+          levels[i] = level8(v)
           isSound = isSound && v == v
         }
         guard isSound else {

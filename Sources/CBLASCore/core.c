@@ -9,7 +9,7 @@ const char *lunerv_blas_core(void) { return openblas_get_corename(); }
 
 #if defined(__x86_64__)
 
-// Libraries built for a single type of processor have none of these, others not every type.
+// A library built for a single type of processor has none of these symbols; others lack some types.
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
 extern char gotoblas_SKYLAKEX __attribute__((weak));

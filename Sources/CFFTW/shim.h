@@ -1,5 +1,5 @@
 #pragma once
 #include <fftw3.h>
 
-// An array without a size, which Swift does not see.
+// `fftwf_version` is an array without a size, which Swift cannot import.
 static inline const char *lunerv_fftw_version(void) { return fftwf_version; }

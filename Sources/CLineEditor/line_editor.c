@@ -21,6 +21,8 @@ struct lunerv_editor {
   const char *prompt;
   bool stopped;
   bool shown;
+  /// A byte that was read, but belongs to the next character; −1 if there is none.
+  int pending;
   /// Signals that are unblocked while waiting.
   sigset_t waiting;
 };
@@ -66,6 +68,11 @@ static void refresh(lunerv_editor *e) {
 
 /// Reads one byte of standard input: 1, 0 at the end, −1 if a signal asks for a stop.
 static int next_byte(lunerv_editor *e, unsigned char *byte) {
+  if (e->pending >= 0) {
+    *byte = (unsigned char)e->pending;
+    e->pending = -1;
+    return 1;
+  }
   for (;;) {
     e->callbacks.claim_signals();
     if (e->callbacks.is_stopped()) {
@@ -102,6 +109,7 @@ static int next_character(EditLine *edit, wchar_t *character) {
     status = next_byte(e, &byte);
     if (status != 1) return status;
     if (byte >> 6 != 2) {
+      e->pending = byte;
       *character = 0xFFFD;
       return 1;
     }
@@ -142,6 +150,7 @@ lunerv_editor *lunerv_editor_open(
   e->context = context;
   e->output = on_error_stream ? stderr : stdout;
   e->prompt = "";
+  e->pending = -1;
   e->history = history_init();
   e->edit = el_init("lunerv", stdin, e->output, stderr);
   if (!e->edit || !e->history) {
@@ -180,22 +189,22 @@ void lunerv_editor_close(lunerv_editor *e) {
 lunerv_line_status lunerv_editor_read(
     lunerv_editor *e, const char *prompt, const char **line, size_t *count) {
   sigset_t before;
-  struct sigaction noting, window, going;
+  struct sigaction noting, on_resize, on_continue;
   memset(&noting, 0, sizeof noting);
   noting.sa_handler = note;
   sigemptyset(&noting.sa_mask);
   hold(&before);
   e->waiting = wait_mask(&before);
-  sigaction(SIGWINCH, &noting, &window);
-  sigaction(SIGCONT, &noting, &going);
+  sigaction(SIGWINCH, &noting, &on_resize);
+  sigaction(SIGCONT, &noting, &on_continue);
   e->prompt = prompt;
   e->stopped = false;
   int length = 0;
   // el_gets shows the prompt before it prepares the terminal: a Ctrl-D in between would be lost.
   el_set(e->edit, EL_PREP_TERM, 1);
   const char *text = el_gets(e->edit, &length);
-  sigaction(SIGWINCH, &window, NULL);
-  sigaction(SIGCONT, &going, NULL);
+  sigaction(SIGWINCH, &on_resize, NULL);
+  sigaction(SIGCONT, &on_continue, NULL);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
 
   *line = text;
@@ -244,7 +253,7 @@ lunerv_line_status lunerv_plain_read(
       if (errno == EINTR) continue;
       break;
     }
-    // The rest of a line in a pipe may take long to arrive.
+    // Signals are let through: the rest of a line in a pipe may take long to arrive.
     pthread_sigmask(SIG_SETMASK, &waiting, NULL);
     ssize_t length = getline(line, capacity, stdin);
     int error = errno;

@@ -64,7 +64,7 @@ static int with_text(lua_State *L) {
   return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
-/// Makes the functions of the table on top, those named or all, accept errors as text.
+/// Makes functions of the table on top accept errors as text: the one named `only`, or all.
 static void accept_errors(lua_State *L, const char *only) {
   for (lua_pushnil(L); lua_next(L, -2);) {
     bool named = lua_type(L, -2) == LUA_TSTRING &&

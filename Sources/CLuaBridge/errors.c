@@ -126,7 +126,7 @@ int lunerv_error(lua_State *L) {
     if (of_stdlib) {
       lunerv_make_error(L, "argument");
     } else {
-      // A script's text stays a text, and where it is raised stands in it.
+      // A script's text stays a text, preceded by the place where it is raised.
       lua_pushvalue(L, 1);
       lunerv_make_error(L, "script");
       bool is_placed = level > 0 && lua_getstack(L, level, &frame) &&
@@ -151,7 +151,7 @@ int lunerv_assert(lua_State *L) {
   if (lua_toboolean(L, 1)) return lua_gettop(L);
   if (lua_gettop(L) < 2) return luaL_error(L, "assertion failed!");
   lua_settop(L, 2);
-  // A value after nil gets the place that no argument took.
+  // An error that a function returned after nil was never raised, so it has no place yet.
   if (lunerv_is_error(L, 2)) lunerv_place_error(L, 1);
   return lua_error(L);
 }
@@ -168,7 +168,7 @@ bool lunerv_is_noted(lua_State *L, int index) {
 void lunerv_note_error(lua_State *L, int index) {
   index = lua_absindex(L, index);
   if (lunerv_is_noted(L, index)) {
-    // Raised again: what was known of it where it arose stays.
+    // Raised again: keeps what was recorded when it was raised first.
     lua_pop(L, 1);
     return;
   }
@@ -192,9 +192,9 @@ static void describe(lua_State *L) {
   lua_remove(L, -2);
 }
 
-/// Splits the text on top where the interpreter has put the place in front of it; a place in the
-/// stdlib becomes the user's. Leaves where ("" if it is not known) and the message. Returns the
-/// level where it was raised, or -1.
+/// Splits the text on top into the place that the interpreter has put in front of it, "" if there
+/// is none, and the message. A place in the stdlib becomes the user's. Returns the level where it
+/// was raised, or -1.
 static int split_place(lua_State *L, lua_State *from, int level) {
   lua_Debug frame;
   for (int end = level + most_levels; level < end && lua_getstack(from, level, &frame); level++) {
@@ -221,9 +221,8 @@ static int split_place(lua_State *L, lua_State *from, int level) {
   return -1;
 }
 
-/// Replaces the text on top by what the function given to set_error_path says of a call of the
-/// absent method `name` of the value below it, and returns true; or leaves the text alone. The value
-/// is removed.
+/// Asks the function given to set_error_path about the absent method `name` of the value on top,
+/// and pops the value. If it gives a message, that replaces the text below, and this returns true.
 static bool ask_about_method(lua_State *L, const char *name) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_method);
   lua_insert(L, -2);
@@ -236,8 +235,8 @@ static bool ask_about_method(lua_State *L, const char *name) {
   return said;
 }
 
-/// Where the text on top says that a method is absent, and it was raised at `level` of `from`, finds
-/// out whose. The call has left its function, nil, and the object side by side in the frame.
+/// If the text on top, raised at `level` of `from`, says that a method is absent, finds out whose.
+/// The call has left its function, nil, and the object side by side in the frame.
 static void name_methods(lua_State *L, lua_State *from, int level) {
   static const char start[] = "attempt to call a nil value (method '";
   const char *text = lua_tostring(L, -1);
@@ -269,7 +268,7 @@ static void name_methods(lua_State *L, lua_State *from, int level) {
   lua_remove(L, -2);
 }
 
-/// Where the text on top says that the stack is full, adds the name of the function that was called
+/// If the text on top says that the stack is full, adds the name of the function that was called
 /// once too often at `level` of `from`.
 static void name_recursion(lua_State *L, lua_State *from, int level) {
   lua_Debug frame;
@@ -282,9 +281,9 @@ static void name_recursion(lua_State *L, lua_State *from, int level) {
       L, "stack overflow in '%s': does it call itself without an end?", frame.name);
 }
 
-/// Where the interpreter raised the text on top inside the library, at `level` of `from`, puts the
-/// name of the library's function that the user called in front: what the text says of its variables
-/// alone would mean nothing to a user.
+/// If the interpreter raised the text on top inside the library, at `level` of `from`, puts the
+/// name of the library's function that the user called in front: the text names only the library's
+/// variables, which mean nothing to a user.
 static void name_function(lua_State *L, lua_State *from, int level) {
   static const char *const called[] = {"field", "method", "global", "local", "upvalue"};
   const char *text = lua_tostring(L, -1);
@@ -345,7 +344,7 @@ static bool has_traceback(lua_State *L, int index) {
   lua_pushliteral(L, "traceback");
   bool has = lua_rawget(L, index) != LUA_TNIL;
   lua_rawgetp(L, LUA_REGISTRYINDEX, &lunerv_key_memory);
-  has = has || lua_rawequal(L, -1, index);  // that one is every state's own, and has no place
+  has = has || lua_rawequal(L, -1, index);  // all failures share that one, so it has no place
   lua_pop(L, 2);
   return has;
 }

@@ -32,8 +32,9 @@ void lunerv_place_error(lua_State *L, int level);
 void lunerv_push_text(lua_State *L, int index);
 /// Makes the metatable of error objects, and lets the standard library accept them as text.
 void lunerv_open_errors(lua_State *L);
-/// Records that the text at `index` came from the error on top, and pops the error.
+/// Whether the value at `index` is the text that was noted last.
 bool lunerv_is_noted(lua_State *L, int index);
+/// Records that the text at `index` came from the error on top, and pops the error.
 void lunerv_note_error(lua_State *L, int index);
 /// Replaces the value on top, raised at `level` of `from`, by an error object: itself, the one that
 /// its text came from, or a new one of the kind "script".
@@ -84,8 +85,8 @@ lunerv_bridge *lunerv_activate(lunerv_bridge *b);
 /// Takes Ctrl-C over from the stand-alone interpreter; whether the program is that.
 bool lunerv_interrupt_adopt(void);
 /// Takes it over again if the interpreter has begun another call, for which earlier requests are
-/// void; whether it has. With `soon`, checks only now and then.
-bool lunerv_interrupt_renew(bool soon);
+/// void; whether it has. With `rarely`, checks at most every 20 ms.
+bool lunerv_interrupt_renew(bool rarely);
 /// Releases all objects that Lua still holds, when a state that is not ours ends.
 void lunerv_release_all(lunerv_bridge *b);
 

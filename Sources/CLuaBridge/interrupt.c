@@ -231,10 +231,10 @@ bool lunerv_interrupt_adopt(void) {
   return true;
 }
 
-bool lunerv_interrupt_renew(bool soon) {
+bool lunerv_interrupt_renew(bool rarely) {
   static _Atomic int64_t looked;
   if (!interpreter) return false;
-  if (soon) {
+  if (rarely) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     int64_t milliseconds = now.tv_sec * (int64_t)1000 + now.tv_nsec / 1000000;

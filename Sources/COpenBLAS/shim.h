@@ -2,8 +2,8 @@
 #include <cblas.h>
 #include <stddef.h>
 
-// LAPACK, which libopenblas carries and cblas.h does not declare. Matrices lie column by column,
-// every argument is a reference, and the lengths of strings follow the others.
+// LAPACK functions, which libopenblas contains but cblas.h does not declare. Matrices are
+// column-major, arguments are passed by reference, and the lengths of strings come last.
 
 // Eigenvalues, ascending, and eigenvectors (in the columns of `a`) of a symmetric matrix.
 void ssyevd_(
@@ -11,7 +11,7 @@ void ssyevd_(
     float *values, float *work, const blasint *work_size, blasint *integers,
     const blasint *integers_size, blasint *info, size_t job_length, size_t triangle_length);
 
-// Householder's QR of a matrix, and the first columns of the Q that it describes.
+// The QR decomposition by Householder reflections, and the first columns of its Q.
 void sgeqrf_(
     const blasint *m, const blasint *n, float *a, const blasint *lead, float *tau, float *work,
     const blasint *work_size, blasint *info);
@@ -29,7 +29,7 @@ void dorgqr_(
     const blasint *m, const blasint *n, const blasint *k, double *a, const blasint *lead,
     const double *tau, double *work, const blasint *work_size, blasint *info);
 
-// The triangle whose product with its transpose is a positive definite matrix.
+// Cholesky: the triangle whose product with its transpose is a positive definite matrix.
 void spotrf_(
     const char *triangle, const blasint *n, float *a, const blasint *lead, blasint *info,
     size_t triangle_length);
@@ -37,7 +37,7 @@ void dpotrf_(
     const char *triangle, const blasint *n, double *a, const blasint *lead, blasint *info,
     size_t triangle_length);
 
-// Factors by elimination with pivots, and solutions with their help.
+// LU factors with partial pivoting, and solutions of linear systems from them.
 void sgetrf_(
     const blasint *m, const blasint *n, float *a, const blasint *lead, blasint *pivots,
     blasint *info);

@@ -24,7 +24,7 @@
 enum { first_closed = 3 };
 
 static int crash_descriptor = -1;
-/// A process with less address space than this is out of memory.
+/// A process with less address space left than this is out of memory.
 static uint64_t crash_probe = 1 << 28;
 
 #if defined(__x86_64__)
@@ -99,7 +99,7 @@ static bool filter_calls(void) {
       ALLOW_ON(tgkill, (uint32_t)getpid()),
       ALLOW_OWN_TIME,
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-      // A sanitizer asks for it in every longjmp. Builds for use do without.
+      // A sanitizer calls it in every longjmp. Other builds do not need it.
       ALLOW(sigaltstack),
 #endif
       KILL(execve),
@@ -188,9 +188,9 @@ static uint64_t address_space(void) {
 
 // MARK: - Descriptors
 
-/// Closes the descriptors in /proc, or only counts them; false if some are left, or if that is
-/// unknown.
-static bool walk_descriptors(bool closing) {
+/// Closes the open descriptors that /proc lists, or only looks for some; false if any are left, or
+/// if that is unknown.
+static bool visit_descriptors(bool closing) {
   DIR *folder = opendir("/proc/self/fd");
   if (!folder) return false;
   bool none_left = true;
@@ -207,9 +207,9 @@ static bool walk_descriptors(bool closing) {
 static bool close_descriptors(void) {
   bool closed = syscall(SYS_close_range, first_closed, ~0U, 0) == 0;
   // An older kernel, or a container that refuses the call.
-  if (!closed) walk_descriptors(true);
+  if (!closed) visit_descriptors(true);
   if (access("/proc/self/fd", F_OK) != 0) return closed;
-  if (walk_descriptors(false)) return true;
+  if (visit_descriptors(false)) return true;
   errno = EBADF;
   return false;
 }

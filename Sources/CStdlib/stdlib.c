@@ -152,6 +152,9 @@ END
 MODULE("lunerv.compress.request")
 #embed "../../stdlib/lunerv/compress/request.lua"
 END
+MODULE("lunerv.compress.rounding")
+#embed "../../stdlib/lunerv/compress/rounding.lua"
+END
 MODULE("lunerv.compress.scenes")
 #embed "../../stdlib/lunerv/compress/scenes.lua"
 END
@@ -529,6 +532,9 @@ MODULE("lunerv.progress")
 END
 MODULE("lunerv.quant")
 #embed "../../stdlib/lunerv/quant.lua"
+END
+MODULE("lunerv.quoted")
+#embed "../../stdlib/lunerv/quoted.lua"
 END
 MODULE("lunerv.raw_layout")
 #embed "../../stdlib/lunerv/raw_layout.lua"

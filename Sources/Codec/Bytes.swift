@@ -58,7 +58,7 @@ public struct ByteReader: Sendable {
     return bytes[position..<position + count]
   }
 
-  /// A number of at most `limit`, in as few bytes as possible.
+  /// A number of at most `limit`. One that takes more bytes than it needs is an error.
   public mutating func number(limit: UInt64, _ what: String) throws -> UInt64 {
     var value: UInt64 = 0
     for shift in stride(from: UInt64(0), to: 64, by: 7) {

@@ -6,7 +6,7 @@ import Support
 ///     numbers    height, width, frames; the frame rate's numerator and denominator
 ///     one byte   0: frame i begins i frame durations after the first, which begins at 0;
 ///                1: a stream follows with the first time and every difference, in microseconds,
-///                each as the change from the difference before
+///                each as the change from the previous difference
 public struct StoredClip: Sendable, Equatable {
   public var height: Int
   public var width: Int
@@ -54,6 +54,9 @@ public struct StoredClip: Sendable, Equatable {
       throw LunervError(.argument, "timestamps: expected seconds that increase")
     }
     let micros = seconds.map { Int(($0 * 1e6).rounded()) }
+    guard zip(micros, micros.dropFirst()).allSatisfy({ $0 < $1 }) else {
+      throw LunervError(.argument, "timestamps: expected frames at least a microsecond apart")
+    }
     let isConstant = micros.enumerated().allSatisfy { i, time in
       abs(time - StoredClip.time(i, rate)) <= StoredClip.tolerance
     }
@@ -146,7 +149,7 @@ public struct StoredClip: Sendable, Equatable {
       var (times, difference) = ([Int(first)], 0)
       for change in try decoder.decode(count: frames - 1, with: &model) {
         difference += Int(change)
-        guard abs(difference) < 1 << 36, abs(times[times.count - 1]) < 1 << 61 else {
+        guard difference > 0, difference < 1 << 36, abs(times[times.count - 1]) < 1 << 61 else {
           throw CoderError.damaged
         }
         times.append(times[times.count - 1] + difference)

@@ -41,6 +41,9 @@ public enum StoredProgram {
   /// - Throws: an error of kind `argument` for a program that readers would reject.
   public static func encode(_ modules: [Module]) throws -> [UInt8] {
     var plain = ByteWriter()
+    guard Set(modules.map(\.name)).count == modules.count else {
+      throw LunervError(.argument, "a file cannot hold two modules of one name")
+    }
     for module in modules {
       guard isName(module.name) else {
         throw LunervError(

@@ -23,7 +23,7 @@ public enum SymbolModel: Hashable, Sendable {
     public static let ofTheCoder: [Family] = [.gaussian, .laplace, .logistic, .adaptive]
   }
 
-  /// The model with the lowest cost of the symbols, its own description included.
+  /// The model under which symbols take the fewest bits, its own description included.
   public static func best(for symbols: [Int32], among families: [Family]) -> SymbolModel {
     let n = Double(symbols.count)
     guard let lowest = symbols.min(), let highest = symbols.max() else {
@@ -65,7 +65,7 @@ public enum SymbolModel: Hashable, Sendable {
         else { continue }
         var encoder = Encoder()
         encoder.encode(symbols, with: &model)
-        // Without what a separate stream would add.
+        // Without the overhead of a separate stream, but with the model's description.
         offer(Double(8 * encoder.finish().count) - 40 + 18, .adaptive(first: lowest, count: count))
       }
     }

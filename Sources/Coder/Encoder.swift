@@ -28,7 +28,7 @@ public struct Encoder: Sendable {
     frequencies.append(frequency)
   }
 
-  /// Encodes the low `count` bits of a number, every value alike; at most 16.
+  /// Encodes the low `count` bits of a number, at most 16; all values are equally probable.
   public mutating func encodeBits(_ bits: UInt32, count: Int) {
     let width = UInt32(FrequencyTable.precision - min(max(count, 0), 16))
     let low = bits & (UInt32(1) << (24 - width) - 1)

@@ -58,8 +58,8 @@ public struct FrequencyTable: Sendable {
     ) { distribution.massBelow(range.lowerBound + Int32($0)) }
   }
 
-  /// Frequencies in proportion to integer weights, that of `first` first. At most 2¹⁶
-  /// weights; they may be 0 and all 0.
+  /// Frequencies in proportion to integer weights, beginning with that of `first`. At most 2¹⁶;
+  /// each may be 0, and so may all.
   public init(first: Int32, weights: [UInt32]) throws(CoderError) {
     guard weights.count <= FrequencyTable.largestCount,
       Int64(first) + Int64(weights.count) <= 1 << 31

@@ -132,7 +132,7 @@ public enum Convolution {
   }
 
   /// The gradient of the input, computed from `g`, that of the output. `bias` is added to it, as a
-  /// transposed convolution needs. Not available for `narrow`.
+  /// transposed convolution needs; `narrow` ignores it.
   public static func dataGradient(
     _ s: ConvolutionShape, by algorithm: ConvolutionAlgorithm, _ g: ImageOperand,
     w: UnsafePointer<Float>, bias: UnsafePointer<Float>? = nil, _ dx: ImageTarget

@@ -1,7 +1,7 @@
 /// A convolution's weights, O×I×kh×kw contiguous, as read by one of its three products.
 ///
-/// `inputs`/`outputs` are the images on either side *of this product*: for the data gradient the
-/// roles are swapped, the kernel is rotated by 180°, and `transposed` is true.
+/// `inputs` and `outputs` are the channels on either side *of this product*: for the data gradient
+/// the roles are swapped, the kernel is rotated by 180°, and `transposed` is true.
 struct WeightView {
   var memory: UnsafePointer<Float>
   var o: Int

@@ -1,6 +1,6 @@
-/// Slices of frames (N, C, D, H, W) as images whose channels are the slices that a window over depth
-/// covers: channel (group · taps + tap) · C/groups + i of image n · outDepth + d holds channel
-/// group · C/groups + i of slice d · stride + tap · dilation − padding, zeros where there is none.
+/// A window over the depth of frames (N, C, D, H, W), as images. Image n · outDepth + d stacks the
+/// slices that the window covers at d: its channel (group · taps + tap) · C/groups + i is channel
+/// group · C/groups + i of slice d · stride + tap · dilation − padding, or zeros outside.
 public struct DepthStack: Sendable {
   public var channels: Int, groups: Int, depth: Int, height: Int, width: Int
   public var outDepth: Int, taps: Int, stride: Int, dilation: Int, padding: Int

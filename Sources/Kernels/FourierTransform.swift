@@ -22,8 +22,8 @@ public enum FourierTransform {
     }
   }
 
-  /// The cached plans are limited by their total size: those of large primes take as much memory as what
-  /// they transform.
+  /// The limit on the total size of cached plans, in elements: those of large primes take as much
+  /// memory as what they transform.
   private static let mostKept = 1 << 24
   nonisolated(unsafe) private static var plans: [Key: Plan] = [:]
   nonisolated(unsafe) private static var kept = 0
@@ -42,7 +42,7 @@ public enum FourierTransform {
 
   /// A plan over 64-byte aligned buffers of its shape.
   private static func plan(_ key: Key) -> Plan? {
-    // Goes when the lock is free again.
+    // Released after the lock, which the plans' `deinit` takes.
     var forgotten: [Key: Plan] = [:]
     defer { withExtendedLifetime(forgotten) {} }
     return locked {
@@ -54,6 +54,11 @@ public enum FourierTransform {
       kept += key.h * key.w + 1 << 14
       return plan
     }
+  }
+
+  /// Makes the plans of both directions; false if FFTW cannot, and then there is no transform.
+  public static func prepare(h: Int, w: Int, double: Bool) -> Bool {
+    [false, true].allSatisfy { plan(Key(h: h, w: w, double: double, inverse: $0)) != nil }
   }
 
   private static func made(_ key: Key) -> OpaquePointer? {
@@ -102,7 +107,7 @@ public enum FourierTransform {
     }
   }
 
-  /// The adjoint direction, Σ over the whole (conjugate-symmetric) spectrum; destroys it.
+  /// The unnormalised inverse: Σ over the whole (conjugate-symmetric) spectrum, which it destroys.
   static func inverse<T: PointwiseScalar>(
     h: Int, w: Int, _ spectrum: UnsafeMutablePointer<T>, _ plane: UnsafeMutablePointer<T>
   ) {
@@ -159,8 +164,8 @@ public enum FourierTransform {
             spectrum[i + 1] = g[p * half + i + 1] * weight
           }
         }
-        // In the columns that are their own mirror the transform reads only the symmetric
-        // part, so it is made here.
+        // In the columns that are their own mirror image only the symmetric part counts, and FFTW
+        // expects nothing else.
         for c in w % 2 == 0 ? [0, w / 2] : [0] {
           symmetrise(spectrum, column: c, h: h, columns: columns)
         }
@@ -183,9 +188,9 @@ public enum FourierTransform {
     }
   }
 
-  /// Mean |Re| + |Im| over the full unnormalised spectra of `planes` planes of a program,
-  /// and, when asked, its gradient by the plane's values. The mean counts real and
-  /// imaginary parts as elements of their own (arXiv 2402.18152).
+  /// Mean |Re| + |Im| over the full unnormalised spectra of `planes` planes of a program, and its
+  /// gradient with respect to the planes' values if `gradient` is given. The mean counts real and
+  /// imaginary parts as separate elements (arXiv 2402.18152).
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func absoluteMean<T: PointwiseScalar>(

@@ -81,8 +81,8 @@ public enum GaussianRate {
   }
 
   /// The derivatives of the bits with respect to each value, into `out`, and with respect to mean
-  /// and deviation. `pushesUp` means that more bits are wanted: then values at the bound of 0 get
-  /// theirs too.
+  /// and deviation. `pushesUp` means that more bits are wanted: then values whose bits are cut off
+  /// at 0 have a derivative too.
   public static func derivatives(
     _ values: UnsafePointer<Float>, count n: Int, mean: Double, deviation: Double,
     pushesUp: Bool, into out: UnsafeMutablePointer<Float>
@@ -144,7 +144,7 @@ public enum GaussianRate {
     (0..<n).reduce(0) { sum, i in
       let t = values[i] - mean
       let p = normal((t + 0.5) / deviation) - normal((t - 0.5) / deviation) + floor
-      return sum + max(0, -log2(p))
+      return sum + max(-log2(p), 0)  // NaN stays
     }
   }
 

@@ -5,8 +5,8 @@
 /// An index tensor and another tensor of equal rank, which is at least as large in all dimensions
 /// but one.
 public struct IndexedLines {
-  /// The other dimensions, outermost first, merged where both sides allow it. They have strides of
-  /// the index, which is contiguous, and of the other tensor.
+  /// The other dimensions, outermost first, merged where both sides allow it. Each has its strides
+  /// in the index, which is contiguous, and in the other tensor.
   var dims: [(size: Int, index: Int, other: Int)] = []
   let length: Int, indexStep: Int, otherStep: Int
   /// Lines that are adjacent on both sides.
@@ -150,8 +150,8 @@ public enum IndexedMoves {
 
   // MARK: - Triangles
 
-  /// Copies from each row the columns up to (`lower`) or from the diagonal that lies `diagonal`
-  /// columns to the right of the main one. The rest is zero.
+  /// Copies the lower (`lower`) or upper triangle of each matrix, including the diagonal that lies
+  /// `diagonal` columns to the right of the main one. The rest is zero.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   @_specialize(where T == Int32)

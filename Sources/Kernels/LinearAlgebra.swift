@@ -15,12 +15,12 @@ public protocol AlgebraScalar: PointwiseScalar {
   static func orthogonal(
     _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>, _ tau: UnsafeMutablePointer<Self>,
     _ work: UnsafeMutablePointer<Self>)
-  static func root(_ n: Int, _ a: UnsafeMutablePointer<Self>) -> Int
-  static func solution(
+  static func cholesky(_ n: Int, _ a: UnsafeMutablePointer<Self>) -> Int
+  static func solve(
     _ n: Int, _ k: Int, _ a: UnsafeMutablePointer<Self>, transposed: Bool,
     _ b: UnsafeMutablePointer<Self>, _ pivots: UnsafeMutablePointer<Int32>
   ) -> Int
-  static func substitution(
+  static func triangularSolve(
     _ m: Int, _ n: Int, _ a: UnsafePointer<Self>, _ side: CBLAS_SIDE, _ half: CBLAS_UPLO,
     _ transpose: CBLAS_TRANSPOSE, _ b: UnsafeMutablePointer<Self>)
 }
@@ -56,12 +56,12 @@ extension Float: AlgebraScalar {
     )
     sorgqr_(&rows, &columns, &columns, a, &rows, tau, work, &room, &info)
   }
-  public static func root(_ n: Int, _ a: UnsafeMutablePointer<Float>) -> Int {
+  public static func cholesky(_ n: Int, _ a: UnsafeMutablePointer<Float>) -> Int {
     var (size, info) = (blasint(n), blasint(0))
     spotrf_("U", &size, a, &size, &info, 1)
     return Int(info)
   }
-  public static func solution(
+  public static func solve(
     _ n: Int, _ k: Int, _ a: UnsafeMutablePointer<Float>, transposed: Bool,
     _ b: UnsafeMutablePointer<Float>, _ pivots: UnsafeMutablePointer<Int32>
   ) -> Int {
@@ -71,7 +71,7 @@ extension Float: AlgebraScalar {
     sgetrs_(transposed ? "N" : "T", &size, &columns, a, &size, pivots, b, &size, &info, 1)
     return Int(info)
   }
-  public static func substitution(
+  public static func triangularSolve(
     _ m: Int, _ n: Int, _ a: UnsafePointer<Float>, _ side: CBLAS_SIDE, _ half: CBLAS_UPLO,
     _ transpose: CBLAS_TRANSPOSE, _ b: UnsafeMutablePointer<Float>
   ) {
@@ -109,12 +109,12 @@ extension Double: AlgebraScalar {
     )
     dorgqr_(&rows, &columns, &columns, a, &rows, tau, work, &room, &info)
   }
-  public static func root(_ n: Int, _ a: UnsafeMutablePointer<Double>) -> Int {
+  public static func cholesky(_ n: Int, _ a: UnsafeMutablePointer<Double>) -> Int {
     var (size, info) = (blasint(n), blasint(0))
     dpotrf_("U", &size, a, &size, &info, 1)
     return Int(info)
   }
-  public static func solution(
+  public static func solve(
     _ n: Int, _ k: Int, _ a: UnsafeMutablePointer<Double>, transposed: Bool,
     _ b: UnsafeMutablePointer<Double>, _ pivots: UnsafeMutablePointer<Int32>
   ) -> Int {
@@ -124,7 +124,7 @@ extension Double: AlgebraScalar {
     dgetrs_(transposed ? "N" : "T", &size, &columns, a, &size, pivots, b, &size, &info, 1)
     return Int(info)
   }
-  public static func substitution(
+  public static func triangularSolve(
     _ m: Int, _ n: Int, _ a: UnsafePointer<Double>, _ side: CBLAS_SIDE, _ half: CBLAS_UPLO,
     _ transpose: CBLAS_TRANSPOSE, _ b: UnsafeMutablePointer<Double>
   ) {
@@ -168,7 +168,7 @@ public enum LinearAlgebra {
   /// eigenvectors as columns. The element of largest magnitude of each, the first if several are
   /// equal, is positive.
   ///
-  /// - Returns: false where an iteration did not converge.
+  /// A status other than 0 means that the iteration did not converge.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func eigenvectors<T: AlgebraScalar>(
@@ -193,13 +193,13 @@ public enum LinearAlgebra {
     }
   }
 
-  /// Working memory for ``orthogonalTriangular``, in elements.
+  /// Working memory for ``qr``, in elements.
   public static func reflectionsWork(_ m: Int, _ n: Int) -> Int { m * n + n + reflectionWork(n) }
 
   /// q (m×n) with orthonormal columns and the upper triangle r (n×n) whose product is x, m ≥ n.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
-  public static func orthogonalTriangular<T: AlgebraScalar>(
+  public static func qr<T: AlgebraScalar>(
     _ matrices: Int, _ m: Int, _ n: Int, _ x: UnsafePointer<T>, q: UnsafeMutablePointer<T>,
     r: UnsafeMutablePointer<T>, work: UnsafeMutablePointer<T>
   ) {
@@ -238,7 +238,7 @@ public enum LinearAlgebra {
       factors.update(from: a + i * n * n, count: n * n)
       transpose(n, k, b + i * n * k, into: columns)
       status[i] = Int32(
-        truncatingIfNeeded: T.solution(
+        truncatingIfNeeded: T.solve(
           n, k, factors, transposed: transposed, columns, integers + piece * room.integers))
       transpose(k, n, columns, into: x + i * n * k)
     }
@@ -248,14 +248,14 @@ public enum LinearAlgebra {
   /// positive if x is not positive definite.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
-  public static func root<T: AlgebraScalar>(
+  public static func cholesky<T: AlgebraScalar>(
     _ matrices: Int, _ n: Int, _ x: UnsafePointer<T>, into l: UnsafeMutablePointer<T>,
     status: UnsafeMutablePointer<Int32>
   ) {
     forEach(matrices) { _, i in
       let target = l + i * n * n
       target.update(from: x + i * n * n, count: n * n)
-      status[i] = Int32(truncatingIfNeeded: T.root(n, target))
+      status[i] = Int32(truncatingIfNeeded: T.cholesky(n, target))
       for row in 0..<n { (target + row * n + row + 1).update(repeating: 0, count: n - row - 1) }
     }
   }
@@ -272,7 +272,7 @@ public enum LinearAlgebra {
   ) {
     let size = side == .left ? m : n
     forEach(matrices) { _, i in
-      T.substitution(
+      T.triangularSolve(
         m, n, t + i * size * size, side == .left ? CblasLeft : CblasRight,
         lower ? CblasLower : CblasUpper, transposed ? CblasTrans : CblasNoTrans, b + i * m * n)
     }

@@ -8,13 +8,12 @@
 /// Adding 1.5·2²³ leaves a float's nearest integer in its low bits.
 private let roundingMagic: Float = 12_582_912
 
-/// x = (1 + f)·2ᵉ with 1 + f from √½ to below √2, for finite x > 0; and the polynomial part of
-/// log(1 + f), which is f plus it.
+/// Splits finite x > 0 into (1 + f)·2ᵉ, with 1 + f from √½ to below √2. `rest` is log(1 + f) − f.
 @inline(__always) private func decomposed(_ x: Vector) -> (
   f: Vector, exponent: Vector, rest: Vector
 ) {
-  let isSmall = all(1.175_494_4e-38)
-  let scaled = whereLess(x, isSmall, x * 8_388_608, x)
+  let smallestNormal = all(1.175_494_4e-38)
+  let scaled = whereLess(x, smallestNormal, x * 8_388_608, x)
   let b = bits(scaled)
   let e = (b &- 0x3f35_04f3) &>> 23
   let f = floats(b &- (e &<< 23)) - 1
@@ -28,7 +27,7 @@ private let roundingMagic: Float = 12_582_912
   p = poly(f, -2.499_999_4e-1, p)
   p = poly(f, 3.333_333_1e-1, p)
   let f2 = f * f
-  return (f, whereLess(x, isSmall, exponent - 23, exponent), fma(f * f2, p, f2 * -0.5))
+  return (f, whereLess(x, smallestNormal, exponent - 23, exponent), fma(f * f2, p, f2 * -0.5))
 }
 
 /// The special values of a logarithm: zero, negative, infinite and NaN arguments.
@@ -97,14 +96,14 @@ private let roundingMagic: Float = 12_582_912
   var q = whereEqual(small, .zero, .zero, small / large)
   q = whereEqual(small, all(.infinity), all(1), q)
   // Beyond tan π/8, the angle is π/4 plus that of the remainder.
-  let isWide = all(0.414_213_56)
-  let t = whereLess(isWide, q, (q - 1) / (q + 1), q)
+  let tanOfEighth = all(0.414_213_56)
+  let t = whereLess(tanOfEighth, q, (q - 1) / (q + 1), q)
   let t2 = t * t
   var p = poly(t2, -1.387_768_6e-1, all(8.053_744_5e-2))
   p = poly(t2, 1.997_771_1e-1, p)
   p = poly(t2, -3.333_294_9e-1, p)
   var angle = fma(p * t2, t, t)
-  angle = whereLess(isWide, q, angle + 0.785_398_16, angle)
+  angle = whereLess(tanOfEighth, q, angle + 0.785_398_16, angle)
   angle = whereLess(ax, ay, (all(1.570_796_4) - angle) - 4.371_139e-8, angle)
   // The sign bit of x decides: −0 is on the left.
   let isLeft = floats((bits(x) &>> 31) & 0x3f80_0000)

@@ -1,7 +1,7 @@
 import COpenBLAS
 
-/// Limits OpenBLAS to one thread, since its results depend on their number. Read before its first
-/// call.
+/// Limits OpenBLAS to one thread, since its results depend on the number of threads. Read this
+/// before its first call.
 let singleThreaded: Void = openblas_set_num_threads(1)
 
 /// Matrix products by OpenBLAS, split by shape and shared among our own threads.

@@ -29,12 +29,14 @@ public struct MaxPool {
     }
   }
 
-  /// Maps, [items][height][width][lanes]; lanes are 1, or in Float a multiple of eight.
-  public var items: Int, lanes: Int
+  /// Maps, [items][height][width][lanes]; lanes are 1, or in Float a multiple of eight, of which
+  /// the first `channels` are in use and the others 0.
+  public var items: Int, lanes: Int, channels: Int
   public var rows: Axis, columns: Axis
 
-  public init(items: Int, lanes: Int, rows: Axis, columns: Axis) {
-    (self.items, self.lanes, self.rows, self.columns) = (items, lanes, rows, columns)
+  public init(items: Int, lanes: Int, channels: Int, rows: Axis, columns: Axis) {
+    (self.items, self.lanes, self.channels) = (items, lanes, channels)
+    (self.rows, self.columns) = (rows, columns)
   }
 
   private var inputs: Int { rows.inputs * columns.inputs * lanes }
@@ -80,6 +82,10 @@ public struct MaxPool {
             }
             best.put(target + i * lanes + c)
             c += V.width
+          }
+          // A window without inputs has the maximum −∞, but unused lanes stay 0.
+          if down.isEmpty || across.isEmpty {
+            for lane in channels..<lanes { target[i * lanes + lane] = 0 }
           }
         }
       }
@@ -198,30 +204,5 @@ extension SIMD8: PooledLanes where Scalar == Float {
     let larger = lunerv_where_most8(v, best, old, new)
     // Only a NaN replaces a NaN.
     return lunerv_where_equal8(best, best, larger, lunerv_where_equal8(v, v, old, new))
-  }
-}
-
-extension MeanPool {
-  /// ``forward(planes:h:w:padY:padX:_:_:)`` without padding, over [items][height][width][lanes]:
-  /// the same sums in the same order.
-  public static func forward(
-    items: Int, h: Int, w: Int, lanes: Int, _ x: UnsafePointer<Float>,
-    _ out: UnsafeMutablePointer<Float>
-  ) {
-    let (oh, ow) = (h / 2, w / 2)
-    ThreadPool.shared.run(items * oh) { piece in
-      let (item, y) = (piece / oh, piece % oh)
-      for i in 0..<ow {
-        let top = x + ((item * h + 2 * y) * w + 2 * i) * lanes
-        let bottom = top + w * lanes
-        let target = out + (piece * ow + i) * lanes
-        var c = 0
-        while c < lanes {
-          let sum = load8(top + c) + load8(top + lanes + c) + load8(bottom + c)
-          store8((sum + load8(bottom + lanes + c)) * 0.25, target + c)
-          c += 8
-        }
-      }
-    }
   }
 }

@@ -1,5 +1,5 @@
 /// 2×2 mean with stride 2 over planes. `padY`/`padX` rows and columns of zeros are added on both
-/// sides and count; an incomplete last window is dropped.
+/// sides and count in the mean; an incomplete last window is dropped.
 public enum MeanPool {
   public static func size(_ n: Int, pad: Int) -> Int { (n + 2 * pad) / 2 }
   @_specialize(where T == Float)
@@ -61,6 +61,29 @@ public enum MeanPool {
         guard let g, row < oh else { continue }
         let source = g + (p * oh + row) * ow
         for i in 0..<min(w, 2 * ow - padX) { target[i] += 0.25 * source[(i + padX) / 2] }
+      }
+    }
+  }
+
+  /// ``forward(planes:h:w:padY:padX:_:_:)`` without padding, over [items][height][width][lanes]:
+  /// the same sums in the same order.
+  public static func forward(
+    items: Int, h: Int, w: Int, lanes: Int, _ x: UnsafePointer<Float>,
+    _ out: UnsafeMutablePointer<Float>
+  ) {
+    let (oh, ow) = (h / 2, w / 2)
+    ThreadPool.shared.run(items * oh) { piece in
+      let (item, y) = (piece / oh, piece % oh)
+      for i in 0..<ow {
+        let top = x + ((item * h + 2 * y) * w + 2 * i) * lanes
+        let bottom = top + w * lanes
+        let target = out + (piece * ow + i) * lanes
+        var c = 0
+        while c < lanes {
+          let sum = load8(top + c) + load8(top + lanes + c) + load8(bottom + c)
+          store8((sum + load8(bottom + lanes + c)) * 0.25, target + c)
+          c += 8
+        }
       }
     }
   }

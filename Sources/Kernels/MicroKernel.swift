@@ -1,16 +1,18 @@
 import CVector
 
-/// The one inner loop of convolution and matrix products.
-///
-///     C[r][n] (+)= Σ_tap Σ_k A[tapOffsets[tap] + r·rowStride + k·kStride] · B[(tap·K + k)·ldb + n]
-///
-/// for r in a few rows and n in a panel of one to three vectors. `rowStride`/`kStride` make the
-/// same loop serve A in place (pixels × channels) and transposed (channels × pixels), which weight
-/// gradients need.
-///
-/// Callers pad A and C to whole groups of four rows: the padding rows are computed from whatever
-/// memory holds there, and ignored. They pad the columns of B and C to whole vectors in the same
-/// way.
+// The inner loop of the convolutions that are computed as matrix products:
+//
+//     C[r][n] (+)= Σ_tap Σ_k A[tapOffsets[tap] + r·rowStride + k·kStride] · B[(tap·K + k)·ldb + n]
+//
+// for r in a few rows and n in a panel of one to three vectors. `rowStride`/`kStride` make the
+// same loop serve A in place (pixels × channels) and transposed (channels × pixels), which weight
+// gradients need.
+//
+// Callers pad A and C to whole groups of four rows: the padding rows are computed from whatever
+// memory holds there, and ignored. They pad the columns of B and C to whole vectors in the same
+// way.
+
+/// The operand A; `depth` is K.
 struct PanelA {
   var base: UnsafePointer<Float>
   var rowStride: Int
@@ -194,8 +196,9 @@ func panelWidths(lanes: Int) -> [Int] {
   ) { halved(zeros(Accumulators<4, 1>.self), a, b, c, ldc) }
 #endif
 
-/// Whether the last of the panels that cover `lanes` columns of packed weights has two rows in its
-/// last vector: [depth][whole vectors], then [depth / 2, rounded up][8 columns][2 rows].
+/// Whether packed weights of `lanes` columns hold two rows in the last vector of the last panel,
+/// which would otherwise be half empty. Such a panel is [depth][whole vectors], then [depth / 2,
+/// rounded up][8 columns][2 rows].
 func lastIsHalved(lanes: Int) -> Bool {
   #if LUNERV_VECTOR512
     lanes % vectorWidth == 8 && lanes > 8

@@ -24,6 +24,7 @@ public struct OptimiserSlice {
   }
 }
 
+/// One update of all tensors by gradient descent, Adam or Adan.
 public enum OptimiserStep {
   /// All tensors in one pass, in pieces that depend on their sizes alone.
   private static func forEachPiece(
@@ -80,8 +81,8 @@ public enum OptimiserStep {
     }
   }
 
-  /// Adan (Xie et al., arXiv 2208.06677), without decay: states m, d (`difference`), n and the
-  /// previous gradient. `step` counts from 1; at the first step the previous gradient is g.
+  /// Adan (Xie et al., arXiv 2208.06677), with decoupled weight decay: states m, d (`difference`),
+  /// n and the previous gradient. `step` counts from 1; at the first the previous gradient is g.
   public static func adan(
     _ slices: [OptimiserSlice], beta1: Double, beta2: Double, beta3: Double, epsilon: Double,
     step: Int
@@ -95,10 +96,10 @@ public enum OptimiserStep {
     forEachPiece(slices) { s, range in
       let (p, g) = (s.parameter, s.gradient)
       let (s1, s2) = (Float(s.lr / c1), Float(s.lr * beta2 / c2))
-      let (m, d, n, before) = (s.state[0], s.state[1], s.state[2], s.state[3])
+      let (m, d, n, previous) = (s.state[0], s.state[1], s.state[2], s.state[3])
       for i in range {
         let gi = g[i]
-        let change = first ? 0 : gi - before[i]
+        let change = first ? 0 : gi - previous[i]
         let u = gi + b2 * change
         let mi = b1 * m[i] + f1 * gi
         let di = b2 * d[i] + f2 * change
@@ -106,7 +107,7 @@ public enum OptimiserStep {
         m[i] = mi
         d[i] = di
         n[i] = ni
-        before[i] = gi
+        previous[i] = gi
         p[i] -= (s1 * mi + s2 * di) / (ni.squareRoot() * root + e)
       }
     }

@@ -64,7 +64,7 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
       owners: owners)
   }
 
-  /// `slots` reuses a buffer after its last reader.
+  /// Any number of results. The buffer of a register is reused after its last reader.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public init(

@@ -211,8 +211,8 @@ extension Float: PointwiseScalar {
     _ taps: UnsafePointer<Float>, _ k: Int, with values: UnsafePointer<Float>, every stride: Int,
     _ count: Int, into out: UnsafeMutablePointer<Float>
   ) {
-    // As many sums at once as there are: a product takes four cycles, and two end per cycle. The last
-    // group overlaps the previous one: it computes some values again, with the same bits.
+    // Eight sums at once fill the pipelines: a product takes four cycles, and two end per cycle.
+    // The last group overlaps the previous one and computes some values again, with the same bits.
     var i = 0
     if count >= 8 * vectorWidth {
       while i < count {

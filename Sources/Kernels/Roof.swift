@@ -10,7 +10,8 @@ public enum Roof {
     var state = [Float](repeating: 0, count: stateSize)
     let once = now()
     state.withUnsafeMutableBufferPointer { if let p = $0.baseAddress { advance(p) } }
-    // Rounds of about 4 ms: long enough to hide the pool, short enough to find a quiet one.
+    // Rounds of about 4 ms: long enough to hide the pool's overhead, short enough that some are
+    // undisturbed.
     let each = Int(min(max(0.004 / max(now() - once, 1e-6), 1), 1024))
     let pieces = pool.threads * each
     state = [Float](repeating: 0, count: pieces * stateSize)
@@ -35,7 +36,7 @@ public enum Roof {
     let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard let base, base != MAP_FAILED else { return 0 }
     defer { munmap(base, bytes) }
-    madvise(base, bytes, 14 /* MADV_HUGEPAGE: what is measured is memory, not its tables */)
+    madvise(base, bytes, 14 /* MADV_HUGEPAGE: page tables are not measured */)
     let p = base.assumingMemoryBound(to: Float.self)
     let pool = ThreadPool.shared
     pool.run(pieces) { (p + $0 * count).update(repeating: 1, count: count) }
@@ -68,7 +69,7 @@ public enum Roof {
   private static let chains = 12
   private static var stateSize: Int { chains * vectorWidth }
 
-  /// Twelve independent chains hide the latency of two multiply-adds a cycle, and fit the
+  /// Twelve independent chains hide the latency of two multiply-adds per cycle, and fit the
   /// sixteen registers of AVX2. Their values tend to 1: neither infinite nor subnormal.
   @inline(never) private static func advance(_ p: UnsafeMutablePointer<Float>) {
     // Loaded from memory, so that the compiler sees vectors: it would split constants into lanes.

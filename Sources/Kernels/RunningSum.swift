@@ -1,5 +1,4 @@
-// Running sums along a line.
-
+/// Running sums along a line.
 public enum RunningSum {
   /// y[o][j][i] = Σ x[o][k][i] over k ≤ j, or over k ≥ j if `backwards`. Sums are accumulated in
   /// f64.

@@ -1,7 +1,7 @@
 import Glibc
 
 /// A stack of working memory for each thread, grown on demand and kept: after the first
-/// step of a training no kernel asks the system for pages.
+/// training step no kernel asks the system for pages.
 final class Scratch {
   private var blocks: [(base: UnsafeMutableRawPointer, size: Int)] = []
   private var block = 0
@@ -39,7 +39,7 @@ final class Scratch {
     if Scratch.mostKept != .max, mark.block == 0, mark.used == 0 { trim() }
   }
 
-  /// What each thread keeps.
+  /// The bytes that each thread keeps.
   nonisolated(unsafe) fileprivate static var mostKept = Int.max
 
   private func trim() {
@@ -57,8 +57,8 @@ final class Scratch {
       used = 0
     }
     if block == blocks.count {
-      // Whole huge pages: transforms write to many planes at once, and the processor keeps
-      // few small pages in mind.
+      // Whole huge pages: transforms write to many planes at once, and the processor caches the
+      // addresses of few small pages.
       let size = roundUp(max(bytes, 4 << 20), 2 << 20)
       var raw: UnsafeMutableRawPointer?
       guard posix_memalign(&raw, 2 << 20, size) == 0, let base = raw else {
@@ -88,13 +88,13 @@ final class Scratch {
 }
 
 public enum WorkingMemory {
-  /// Limits the bytes that each thread caches for the next kernel: all it ever took unless this is
-  /// called, before kernels run.
+  /// Limits the bytes that each thread keeps for the next kernel; without a limit it keeps all that
+  /// it ever took. Call this before kernels run.
   public static func keep(_ bytes: Int) { Scratch.mostKept = bytes }
 }
 
 #if FUZZ
-  // The sanitizer's own: which memory may be touched.
+  // AddressSanitizer's functions that forbid and allow access to memory.
   @_silgen_name("__asan_poison_memory_region")
   private func poison(_ start: UnsafeMutableRawPointer, _ count: Int)
   @_silgen_name("__asan_unpoison_memory_region")

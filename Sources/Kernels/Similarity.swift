@@ -1,13 +1,13 @@
 /// The structural similarity of planes (Wang et al. 2004) and its gradient.
 ///
-/// W is the weighted mean over a window, without padding. From a = W(x), b = W(y), s = W(x² + y²) and
-/// p = W(xy) follow
+/// W is the weighted mean over a window, without padding. With a = W(x), b = W(y), s = W(x² + y²)
+/// and p = W(xy):
 ///
 ///     contrast    c = (2(p − ab) + C₂)/(s − a² − b² + C₂)
 ///     luminance   l = (2ab + C₁)/(a² + b² + C₁)
 ///
-/// The gradient of Σ f(a, s, p) with respect to x is W*(∂f/∂a) + 2x·W*(∂f/∂s) + y·W*(∂f/∂p), where W*
-/// is the adjoint of W. It is computed right after the values, while their maps are in the caches.
+/// The gradient of Σ f(a, s, p) with respect to x is W*(∂f/∂a) + 2x·W*(∂f/∂s) + y·W*(∂f/∂p), where
+/// W* is the adjoint of W. It is computed right after the values, while their maps are in cache.
 public enum Similarity {
   /// Rows per piece of work: sums depend on it, but not on the number of threads.
   private static let block = 32

@@ -1,7 +1,7 @@
 private typealias CopiedDimension = (size: Int, s: Int, t: Int)
 
-/// Copies between two strided views of the same sizes: every change of layout, permutation,
-/// slice and pad. Strides are in elements; a source stride of 0 repeats.
+/// Copies between two strided views of the same sizes: every change of layout, permutation and
+/// slice. Strides are in elements; a source stride of 0 repeats.
 @_specialize(where T == Float)
 @_specialize(where T == Double)
 @_specialize(where T == Int32)
@@ -28,7 +28,7 @@ public func stridedCopy<T>(
   copyRows(dims, rows, inner, from: source, to: target)
 }
 
-/// Copies blocks of rows, which keeps both sides' cache lines when their orders differ.
+/// Copies blocks of rows: the cache lines of both sides are reused even if their orders differ.
 @inline(__always)
 private func copyRows<T>(
   _ outer: [CopiedDimension], _ rows: CopiedDimension, _ row: CopiedDimension,

@@ -90,13 +90,16 @@ public final class ThreadPool: @unchecked Sendable {
   }
 
   /// Starts the threads, and returns when every one of them is running. A process that drops the
-  /// right to create threads must not do so while one is only half started.
+  /// right to create threads must not do so while one is only half started. Not to be called during
+  /// another call.
   public func start() {
+    let count = threads
+    guard count > 1 else { return }
     let arrived = Atomic<Int>(0)
-    run(threads) { _ in
+    run(count) { _ in
       arrived.wrappingAdd(1, ordering: .relaxed)
-      // As many as could be created.
-      while arrived.load(ordering: .relaxed) <= workers { sched_yield() }
+      // `workers` counts those that could be created, and earlier ones that have no piece.
+      while arrived.load(ordering: .relaxed) < min(workers + 1, count) { sched_yield() }
     }
   }
 

@@ -23,8 +23,8 @@ typealias V8 = SIMD8<Float>
 @inline(__always) func streams(_ count: Int) -> Bool { count >= streamingFloats }
 private let streamingFloats = 1 << 21
 
-/// Copies `count` floats, a multiple of eight, past the caches; in whole lines if `out`, a multiple
-/// of 32 bytes, is one of 64. Call ``finishStreaming(_:)`` before another thread reads them.
+/// Copies `count` floats, a multiple of eight, past the caches to `out`, a multiple of 32 bytes, in
+/// whole cache lines where possible. Call ``finishStreaming(_:)`` before another thread reads them.
 @inline(__always) func stream(
   _ p: UnsafePointer<Float>, to out: UnsafeMutablePointer<Float>, count: Int
 ) {

@@ -1,7 +1,8 @@
 import Glibc
 
-/// Elementary functions, one vector of floats at a time, within a few units in the last place of
-/// the correctly rounded result (`VectorMathTests` measures each against libm).
+// Elementary functions, one vector of floats at a time, within a few units in the last place of
+// the correctly rounded result (`VectorMathTests` measures each against libm).
+
 @inline(__always) func bits(_ v: Vector) -> Integers { unsafeBitCast(v, to: Integers.self) }
 @inline(__always) func floats(_ v: Integers) -> Vector { unsafeBitCast(v, to: Vector.self) }
 @inline(__always) private func poly(_ x: Vector, _ a: Float, _ b: Vector) -> Vector {

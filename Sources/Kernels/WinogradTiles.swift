@@ -4,9 +4,9 @@ import CVector
 struct TileGrid {
   let n: Int, height: Int, width: Int
   let tilesX: Int, tilesY: Int
-  /// Tile columns per task, tile rows per batch, batches per task. `batch` tiles are a batch: few
-  /// enough that a row of their transforms fits in the first-level cache, but more for weight
-  /// gradients, whose sums pass through it too.
+  /// Tile columns per task, tile rows per batch, batches per task. A batch has at most `batch`
+  /// tiles, so that a row of their transforms fits in the first-level cache. Weight gradients take
+  /// more: they read and write all their sums once per batch.
   let columns: Int, batchRows: Int, batches: Int
   let blocksX: Int, blocksY: Int
 
@@ -147,7 +147,7 @@ struct Ahead {
 
 // MARK: - Transforms of a batch
 
-/// Both transforms of a batch; the caller runs the second row by row.
+/// The lines of a batch, transformed along y. The caller transforms them along x, one by one.
 struct Lines {
   let memory: UnsafeMutablePointer<Float>
   /// Floats of one line, and of the lines of all tile rows.

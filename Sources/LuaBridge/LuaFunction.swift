@@ -2,7 +2,7 @@ import CLua
 import CLuaBridge
 import Support
 
-/// An error raised by Lua code that Swift called. If it is thrown on, it reaches Lua unchanged.
+/// An error raised by Lua code that Swift called. If it is rethrown, it reaches Lua unchanged.
 public struct LuaRaisedError: Error, CustomStringConvertible {
   public let error: LunervError
   let serial: Int

@@ -102,7 +102,7 @@ public final class LuaState {
     leave?()
   }
 
-  /// Releases an object when the state that this is attached to is closed.
+  /// Keeps an object until the state that this is attached to is closed.
   public func keep(_ owner: AnyObject) {
     lunerv_set_owner(bridge, Unmanaged.passRetained(owner).toOpaque())
   }
@@ -110,7 +110,8 @@ public final class LuaState {
   /// Pushes an error for the caller of this state's code, if that is not Lua code itself.
   public func push(_ error: LunervError) { current.push(error) }
 
-  /// Stops the running call of this state, from any thread.
+  /// An object that stops the running call of this state, from any thread; nil if another program
+  /// owns the state, or for lack of memory.
   public func makeStop() -> LuaStop? {
     guard !isAttached, let stop = LuaStop() else { return nil }
     lunerv_set_stop(bridge, stop.stop)
@@ -367,7 +368,7 @@ public final class LuaState {
     throw error(stack, status)
   }
 
-  /// The error on top of the stack, which stays Lua's own value when it is thrown on.
+  /// The error on top of the stack, which stays Lua's own value when it is rethrown.
   private func raisedError(_ stack: LuaStack, _ status: Int32) -> LuaRaisedError {
     let error = error(stack, status)
     lunerv_keep_error(stack.thread)

@@ -197,8 +197,8 @@ package final class Core {
 
   func lua(_ values: [Value]) -> [(any LuaResult)?] { values.map { $0.lua } }
 
-  /// The results of Lua code. Without a user's line, an error of a native function has the
-  /// library's; that is removed.
+  /// The results of Lua code. An error that no line of a user caused names a line of the library,
+  /// which is removed.
   package func results(_ body: () throws -> [LuaValue]) throws -> [Value] {
     do {
       return try body().map { Value($0, self) }

@@ -243,8 +243,7 @@ extension Tensor {
       for c in 0..<3 {
         for i in 0..<area {
           let value = values[c * area + i]
-          let level = (value * 255).rounded(.toNearestOrEven)
-          pixels[3 * i + c] = level >= 255 ? 255 : level > 0 ? UInt8(level) : 0
+          pixels[3 * i + c] = level8(value)
           isSound = isSound && value == value
         }
       }

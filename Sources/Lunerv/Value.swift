@@ -56,7 +56,7 @@ public enum Value {
   public var tensor: Tensor? { if case .tensor(let tensor) = self { tensor } else { nil } }
   public var list: [Value]? { if case .list(let values) = self { values } else { nil } }
 
-  /// A field of a table; nil if it has none, or if this is no table.
+  /// A field of a table; nil if it has none of this name, or if this is not a table.
   public subscript(_ name: String) -> Value? {
     guard case .table(let pairs) = self else { return nil }
     return pairs.first { $0.key.string == name }?.value

@@ -13,7 +13,7 @@ protocol CodecCommand: ParsableCommand {
 
 extension CodecCommand {
   func run() throws {
-    // Each of them would do all the work, and write the same file.
+    // Each rank would do all the work, and write the same file.
     guard Ranks.announced == 1 else {
       throw LunervError(
         .usage,

@@ -45,7 +45,7 @@ struct Lunerv: ParsableCommand {
       fflush(stdout)
       Glibc.exit(1)
     } catch {
-      // Help and the version leave by this way too, with code 0.
+      // Help and the version arrive here too, with code 0.
       let isAnswer = exitCode(for: error) == .success
       if !isAnswer { fail(LunervError(.usage, usageMessage(for: error))) }
       let words = Array(CommandLine.arguments.dropFirst())
@@ -58,8 +58,8 @@ struct Lunerv: ParsableCommand {
     Glibc.exit(0)
   }
 
-  /// The runtime and the libraries abort where the system has no more memory, and a file that cannot
-  /// be read while it is mapped is a signal. Both end in a line that says so, whatever stands above.
+  /// The runtime and the libraries abort if the system has no more memory, and a mapped file that
+  /// cannot be read raises a signal. In both cases, the last line of the output says so.
   private static func nameSuddenEnds() {
     func name(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
       var action = sigaction()
@@ -113,7 +113,7 @@ struct Lunerv: ParsableCommand {
     Glibc.exit(0)
   }
 
-  /// Swift would repair bytes that are no UTF-8, and then name another file.
+  /// Swift would repair bytes that are not UTF-8, and then name another file.
   private static func checkArguments() throws {
     for index in 1..<max(1, Int(CommandLine.argc)) {
       guard let bytes = CommandLine.unsafeArgv[index] else { continue }
@@ -150,9 +150,9 @@ struct Lunerv: ParsableCommand {
     Glibc.exit(isStopped ? 128 + LuaInterrupt.signal : error.exitCode)
   }
 
-  /// One line with the error, and its position in the user's script. A mistake there is printed
-  /// with its traceback, and so is an interrupt. A line of the library, where no script is to
-  /// blame, means nothing to a user.
+  /// Prints the error in one line, with its position in the user's script. A mistake in the script
+  /// and an interrupt are printed with their traceback. A position in the library is omitted if no
+  /// script is to blame.
   static func report(_ error: LunervError) {
     fflush(stdout)
     let stop = error.kind == .interrupted ? "interrupted" : "lunerv"

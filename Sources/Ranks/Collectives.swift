@@ -70,7 +70,8 @@ extension Ranks {
       starts.append(starts[peer] + (peer == rank ? 0 : size))
     }
     let room = UnsafeMutableRawBufferPointer.allocate(byteCount: starts[size], alignment: 8)
-    defer { room.deallocate() }
+    // After a lost rank, MPI may still write into it.
+    defer { if !isBroken { room.deallocate() } }
     func place(_ peer: Int) -> UnsafeMutableRawBufferPointer {
       UnsafeMutableRawBufferPointer(rebasing: room[starts[peer]..<starts[peer + 1]])
     }
@@ -122,7 +123,7 @@ extension Ranks {
     let parts = (0..<size).map { FrameTree.share(of: numbers.count, rank: $0, size: size) }
     let own = parts[rank]
     let room = UnsafeMutableBufferPointer<Number>.allocate(capacity: own.count * size)
-    defer { room.deallocate() }
+    defer { if !isBroken { room.deallocate() } }
     func place(_ peer: Int) -> UnsafeMutableBufferPointer<Number> {
       UnsafeMutableBufferPointer(rebasing: room[(peer * own.count)..<((peer + 1) * own.count)])
     }

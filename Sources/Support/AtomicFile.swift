@@ -21,7 +21,6 @@ public final class AtomicFile {
     try Files.checkPath(path)
     self.path = path
     let target = Files.destination(path)
-    // The new file does not take over the permissions of a link that it replaces.
     let found = Files.isLink(target) ? nil : Files.status(path)
     if let found, found.st_mode & S_IFMT == S_IFDIR {
       throw Files.failure(path, "write", code: EISDIR)
@@ -33,7 +32,7 @@ public final class AtomicFile {
       return
     }
     let temporary = try Temporary(.file, in: Files.split(target).folder, shownAs: path)
-    if let found { fchmod(temporary.descriptor.number, found.st_mode & 0o777) }
+    temporary.takePermissions(of: target)
     self.target = target
     self.temporary = temporary
     descriptor = temporary.descriptor

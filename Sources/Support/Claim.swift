@@ -20,12 +20,14 @@ public final class Claim: @unchecked Sendable {
   /// - Returns: nil if the file exists already.
   public static func take(_ path: String, owner: String) throws -> Claim? {
     guard !Files.isLink(path), !Files.exists(path) else { return nil }
-    do {
-      let file = try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL)
-      return try Claim(path, file, owner)
-    } catch {
+    let file: Descriptor
+    do { file = try Descriptor.open(path, O_WRONLY | O_CREAT | O_EXCL) } catch {
       // Another process was faster; O_EXCL alone decides that.
       if Files.exists(path) { return nil }
+      throw error
+    }
+    do { return try Claim(path, file, owner) } catch {
+      unlink(path)
       throw error
     }
   }
@@ -37,7 +39,12 @@ public final class Claim: @unchecked Sendable {
     mutex = .allocate(capacity: 1)
     ended = .allocate(capacity: 1)
     pthread_mutex_init(mutex, nil)
-    pthread_cond_init(ended, nil)
+    // Not the clock that can be set: back by an hour, the claim would look dead for an hour.
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    pthread_cond_init(ended, &attributes)
+    pthread_condattr_destroy(&attributes)
     try beat(0)
     var id = pthread_t()
     let status = pthread_create(
@@ -48,7 +55,6 @@ public final class Claim: @unchecked Sendable {
         return nil
       }, Unmanaged.passUnretained(self).toOpaque())
     guard status == 0 else {
-      unlink(path)
       throw LunervError(.io, "'\(path.printable)': cannot start a thread")
     }
     thread = id
@@ -102,7 +108,7 @@ public final class Claim: @unchecked Sendable {
     pthread_mutex_lock(mutex)
     while !isEnding {
       var until = timespec()
-      clock_gettime(CLOCK_REALTIME, &until)
+      clock_gettime(CLOCK_MONOTONIC, &until)
       until.tv_sec += 1
       pthread_cond_timedwait(ended, mutex, &until)
       if isEnding { break }

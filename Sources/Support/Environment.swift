@@ -41,7 +41,7 @@ public enum Environment {
     return (usage.ru_minflt, usage.ru_majflt)
   }
 
-  /// When a process of this machine started, in ticks since the machine did; nil if there is none.
+  /// When a process of this machine started, in clock ticks since boot; nil if there is none.
   public static func processStart(_ pid: Int) -> Int? {
     guard let text = try? Files.readText("/proc/\(pid)/stat") else { return nil }
     // The second field is the program's name in brackets, which may contain anything.

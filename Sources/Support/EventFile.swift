@@ -139,8 +139,7 @@ public final class EventFile {
     pending += event.bytes + EventFile.maskedChecksum(event.bytes)
   }
 
-  /// TFRecord rotates and offsets its checksums, so that they stay good for data that contains
-  /// checksums.
+  /// TFRecord rotates and offsets its checksums: a plain CRC is weak for data that contains CRCs.
   private static func maskedChecksum(_ bytes: [UInt8]) -> [UInt8] {
     let crc = CRC32C.checksum(bytes)
     let masked = (crc >> 15 | crc << 17) &+ 0xA282_EAD8

@@ -1,6 +1,6 @@
 extension JSON {
   /// Reads one JSON value (RFC 8259) and nothing else: no comments, no trailing commas, no text
-  /// after the value, no duplicate keys. Invalid UTF-8 and escaped halves of surrogate pairs become
+  /// after the value, no duplicate keys. Invalid UTF-8 and unpaired escaped surrogates become
   /// U+FFFD. Errors name line and column (in bytes, from 1).
   public static func parse(
     _ text: UnsafeRawBufferPointer, limits: Limits = Limits()

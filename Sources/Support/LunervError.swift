@@ -8,7 +8,7 @@ public struct LunervError: Error, Sendable, Equatable, CustomStringConvertible {
     case usage
     /// A wrong value, type or tensor shape passed to an operator.
     case argument
-    /// Raised by a script, or by the interpreter for one.
+    /// Raised by a script, or by the interpreter while it runs one.
     case script
     /// A file that cannot be opened, read or written.
     case io

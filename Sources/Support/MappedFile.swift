@@ -1,8 +1,8 @@
 import Glibc
 
-/// A regular file mapped into memory, read-only, while this object lives. If another process
-/// shortened the file, this one would crash: so files are replaced by ``AtomicFile``, which never
-/// touches a mapped one, not rewritten in place.
+/// A regular file mapped into memory, read-only, while this object lives. This process would crash
+/// if another one shortened the file. So files are never rewritten in place: ``AtomicFile``
+/// replaces them, and leaves a mapped one as it is.
 public final class MappedFile: @unchecked Sendable {
   // Unchecked because of the pointer; it is never written through or changed.
   public let path: String

@@ -34,8 +34,8 @@ public final class Temporary {
     Self.unfinished.withLock { _ = $0.updateValue(kind, forKey: path) }
   }
 
-  /// A file that has no name until it gets its own: a killed process leaves nothing. Nil if the
-  /// file system has no such files.
+  /// A file that has no name until it is linked under its temporary one: a process that is killed
+  /// before that leaves nothing. Nil if the file system has no such files.
   private static func makeUnnamed(in folder: String, shownAs name: String) throws -> (
     Descriptor, String
   )? {
@@ -49,7 +49,8 @@ public final class Temporary {
     return (made, path)
   }
 
-  /// The same, with a temporary name from the beginning, which is soon replaced by its own.
+  /// The same, at first under a random name: the final one contains the file's number, which is not
+  /// known before the file exists.
   private static func make(_ kind: Kind, in folder: String, shownAs name: String) throws -> (
     Descriptor, String
   ) {
@@ -91,10 +92,21 @@ public final class Temporary {
 
   deinit { remove() }
 
+  /// Takes over the permissions of the file at `path`, plus its owner's to write if it is still
+  /// `opened` by name. Those of a link, which publishing replaces, are not taken over.
+  public func takePermissions(of path: String, opened: Bool = false) {
+    guard !Files.isLink(path), let found = Files.status(path) else { return }
+    fchmod(descriptor.number, found.st_mode & 0o777 | (opened ? S_IWUSR : 0))
+  }
+
   /// Flushes it to the disk, gives it the name `target` in its folder, and makes that durable. If
   /// the flush fails, the file at `target` stays as it was.
   public func publish(as target: String) throws {
     try descriptor.sync()
+    // Closing reports what the system had deferred. A second descriptor keeps the lock meanwhile, so
+    // that no other process takes this for the remains of a killed one.
+    let lock = dup(descriptor.number)
+    defer { if lock >= 0 { Glibc.close(lock) } }
     try descriptor.close()
     guard rename(path, target) == 0 else { throw Files.failure(name, "write") }
     isOurs = false
@@ -129,7 +141,7 @@ public final class Temporary {
     unfinished.withLock { _ = $0.removeValue(forKey: path) }
   }
 
-  /// Whether it is removed.
+  /// Returns whether it is gone.
   @discardableResult
   private static func remove(_ path: String, _ kind: Kind) -> Bool {
     switch kind {
@@ -155,7 +167,8 @@ public final class Temporary {
         seconds == 0 || time(nil) - status.st_mtim.tv_sec >= seconds,
         flock(file.number, LOCK_EX | LOCK_NB) == 0
       else { continue }
-      // No other file has this name: a copy or a renamed file has another number.
+      // The name follows from the file's number: a copy has another number, a renamed file another
+      // name.
       guard name == Self.name(of: status) else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFREG: if unlink(path) == 0 { removed += 1 }
@@ -178,47 +191,4 @@ public final class Temporary {
   }
 
   private static func tag(_ number: UInt32) -> String { String(number, radix: 36) }
-}
-
-/// Folders in which this process names every file that it writes. It did not make the links there:
-/// writing replaces a link and leaves its target alone.
-public enum WorkFolders {
-  private static let known = Guarded<Set<[UInt]>>([])
-
-  /// Makes a folder and its parents, marks it as a work folder, and removes the remains of killed
-  /// processes.
-  ///
-  /// A link of that name in another work folder is replaced.
-  public static func open(_ path: String) throws {
-    if Files.isLink(path), contain(path) { try Files.remove(path) }
-    try Files.makeDirectories(path)
-    if let found = Files.status(path) { known.withLock { _ = $0.insert(identity(found)) } }
-    Temporary.removeStale(in: path, olderThan: 0)
-  }
-
-  static func contain(_ path: String) -> Bool {
-    guard let found = Files.status(Files.split(path).folder) else { return false }
-    return known.withLock { $0.contains(identity(found)) }
-  }
-
-  private static func identity(_ found: stat) -> [UInt] {
-    [UInt(found.st_dev), UInt(found.st_ino)]
-  }
-}
-
-extension Files {
-  /// Where the file at `path` is to be written: a link's target, so that the link stays, but the
-  /// link itself in a work folder.
-  public static func destination(_ path: String) -> String {
-    if isLink(path), WorkFolders.contain(path) { return path }
-    guard let real = realpath(path, nil) else { return path }
-    defer { free(real) }
-    return String(cString: real)
-  }
-
-  /// Whether the path itself is a link.
-  public static func isLink(_ path: String) -> Bool {
-    var found = stat()
-    return lstat(path, &found) == 0 && found.st_mode & S_IFMT == S_IFLNK
-  }
 }

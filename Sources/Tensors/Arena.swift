@@ -1,20 +1,6 @@
 import Glibc
 import Support
 
-/// Element types. Pointwise and linear operators take f32 and f64; the others are for indices,
-/// pixels and masks. There is no implicit promotion.
-public enum DType: String, Sendable, CaseIterable {
-  case f32, f64, i32, u8, bool
-
-  public var size: Int {
-    switch self {
-    case .f32, .i32: 4
-    case .f64: 8
-    case .u8, .bool: 1
-    }
-  }
-}
-
 /// Allocates tensor memory. Freed blocks are cached and reused, so training steps after the first
 /// touch no fresh page; `trim` returns idle blocks to the system.
 public enum Arena {
@@ -160,7 +146,7 @@ final class MemoryAccount {
     count -= 1
   }
 
-  /// - Throws: if a temporary allocation outside tensors of this size would exceed the limit of
+  /// - Throws: if a temporary allocation of this size outside tensors would exceed the limit on
   ///   tensors.
   func checkRoom(for bytes: Int) throws {
     let taken = Arena.living(self).bytes

@@ -129,7 +129,7 @@ extension AxisTaps {
 
 extension Tensor {
   /// (n, c, …) with the taps of each further dimension, which gives `size`; nil leaves a dimension
-  /// unchanged. `most` is the limit on all taps together.
+  /// unchanged. `most` is an upper bound on the number of all taps.
   func resampled(
     _ name: String, to size: [Int], taps most: Int, asFeatureMap: Bool = false,
     _ axes: () -> [AxisTaps?]

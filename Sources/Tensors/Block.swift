@@ -58,9 +58,7 @@ extension Value {
   /// layout.
   func put<T>(
     _ type: T.Type, _ block: Block, into memory: UnsafeMutablePointer<T>, of target: Value
-  )
-    throws
-  {
+  ) throws {
     try Work.charge(Shape.count(block.counts), 1)
     // A dimension that is dropped, or along which this value broadcasts, has stride 0.
     var steps: [Int] = []

@@ -1,7 +1,7 @@
 import Kernels
 import Support
 
-// Products of matrices: bmm, outer, einsum. All of them are computed by matmul.
+// Products of matrices and vectors: bmm, outer, einsum. matmul computes bmm and einsum.
 
 extension Tensor {
   /// (n, m, k)·(n, k, p), without broadcasting.
@@ -194,7 +194,7 @@ extension Tensor {
       try tensor.permuted(output.compactMap { labels.firstIndex(of: $0) })
     }
 
-    /// As a matrix for each index of the first group; the sizes of each group become one.
+    /// One matrix for each index of the first group; the dimensions of each group become one.
     private func grouped(_ groups: [[Character]]) throws -> Tensor {
       let flat = try ordered(groups.flatMap { $0 })
       return try flat.viewed(groups.map { Shape.count($0.map(size)) })
@@ -204,7 +204,7 @@ extension Tensor {
       labels.firstIndex(of: label).map { tensor.shape[$0] } ?? 1
     }
 
-    /// The products, summed over labels that both have and that are needed no more.
+    /// The products, summed over the labels that both have and that are no longer needed.
     func contracted(_ other: Term, keeping kept: Set<Character>) throws -> Term {
       let shared = labels.filter { other.labels.contains($0) }
       let batch = shared.filter { kept.contains($0) }

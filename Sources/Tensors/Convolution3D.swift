@@ -40,7 +40,7 @@ private struct Convolution3D {
     try ConvolutionOperands.checkChannels("conv3d", x: x, w: w, b: b, groups: geometry.groups)
     let depth = axes[0]
     let span = depth.dilation * (kernel[0] - 1) + 1
-    guard kernel[0] >= 1, x.shape[2] + depth.before + depth.behind >= span else {
+    guard kernel[0] >= 1, x.shape[2] + depth.before + depth.after >= span else {
       throw LunervError(
         .argument,
         "conv3d: a kernel of \(kernel[0]) frames does not fit \(x.shape[2]) with padding \(depth.before) and dilation \(depth.dilation)"
@@ -58,7 +58,7 @@ private struct Convolution3D {
       throw LunervError(
         .argument, "conv3d: expected frames with elements, got \(Shape.describe(x.shape))")
     }
-    let frames = (x.shape[2] + depth.before + depth.behind - span) / depth.stride + 1
+    let frames = (x.shape[2] + depth.before + depth.after - span) / depth.stride + 1
     (self.x, self.w) = (x.shape, w.shape)
     y = try Shape.checked([x.shape[0], w.shape[0], frames, slice.outHeight, slice.outWidth])
     stack = DepthStack(
@@ -68,7 +68,7 @@ private struct Convolution3D {
     origin = Session.current.profiler?.origin("conv3d") ?? .init()
   }
 
-  /// The stack of the result: its slices, unconverted.
+  /// The stack of the result: its slices unchanged, one per image.
   private var results: DepthStack {
     DepthStack(
       channels: y[1], groups: 1, depth: y[2], height: y[3], width: y[4], outDepth: y[2], taps: 1,

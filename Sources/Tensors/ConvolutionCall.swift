@@ -205,7 +205,7 @@ extension Value {
       shape[0], Shape.product(shape[1], s, s), shape[2] / s, shape[3] / s,
     ])
     let layout = Value.imageLayout(channels: out[1], dtype: dtype)
-    // This division always terminates.
+    // An empty image can be divided any number of times: pending values would form a long chain.
     if count == 0 { return try Value.allocate(out, dtype, layout) }
     try keepShallow()
     readers += 1

@@ -28,7 +28,7 @@ public struct ConvolutionGeometry: Sendable {
   /// One axis of a convolution.
   struct Axis {
     var stride: Int, dilation: Int
-    var before: Int, behind: Int
+    var before: Int, after: Int
   }
 
   /// The largest stride, padding and dilation.
@@ -61,7 +61,7 @@ public struct ConvolutionGeometry: Sendable {
     case .sides(let list):
       let sides = try spread(list, "padding", least: 0)
       return kernel.indices.map {
-        Axis(stride: stride[$0], dilation: dilation[$0], before: sides[$0], behind: sides[$0])
+        Axis(stride: stride[$0], dilation: dilation[$0], before: sides[$0], after: sides[$0])
       }
     case .same:
       guard stride.allSatisfy({ $0 == 1 }) else {
@@ -69,7 +69,7 @@ public struct ConvolutionGeometry: Sendable {
       }
       return kernel.indices.map {
         let all = dilation[$0] * max(kernel[$0] - 1, 0)
-        return Axis(stride: 1, dilation: dilation[$0], before: all / 2, behind: all - all / 2)
+        return Axis(stride: 1, dilation: dilation[$0], before: all / 2, after: all - all / 2)
       }
     }
   }
@@ -97,14 +97,14 @@ extension ConvolutionShape {
       kw: kernel[1], stride: 1, padY: y.before, padX: x.before, groups: groups)
     (s.strideY, s.strideX) = (y.stride, x.stride)
     (s.dilationY, s.dilationX) = (y.dilation, x.dilation)
-    (s.padEndY, s.padEndX) = (y.behind, x.behind)
+    (s.padEndY, s.padEndX) = (y.after, x.after)
     guard s.kh >= 1, s.kw >= 1, n >= 1, inputs >= 1, outputs >= 1 else {
       throw LunervError(
         .argument,
         "\(name): expected images and kernels with elements, got \(n) images of \(inputs) channels and \(outputs) kernels of \(s.kh)×\(s.kw)"
       )
     }
-    guard height + y.before + y.behind >= s.spanY, width + x.before + x.behind >= s.spanX
+    guard height + y.before + y.after >= s.spanY, width + x.before + x.after >= s.spanX
     else {
       let padding = y.before == x.before ? "\(y.before)" : "(\(y.before), \(x.before))"
       let dilated =

@@ -3,14 +3,14 @@ import Support
 
 /// The products of a convolution, for its gradients and for the transposed convolution.
 enum ConvolutionProducts {
-  /// nil: computed by the definition.
+  /// The algorithm for a shape; nil if it is computed by the definition.
   static func algorithm(_ s: ConvolutionShape, _ dtype: DType) -> ConvolutionAlgorithm? {
     dtype == .f32 ? Convolution.algorithm(for: s) : nil
   }
 
-  /// If memory is limited, rejects weights whose packed or transformed form would exceed the limit:
-  /// working memory is not counted as tensors. Transforms take at most four times the weights, and
-  /// channels are padded to lanes.
+  /// If work is limited, as in programs from files, rejects weights whose packed or transformed
+  /// form would exceed the memory limit: working memory is not counted as tensors. Transforms take
+  /// at most four times the weights, and channels are padded to lanes.
   static func checkRoom(_ s: ConvolutionShape) throws {
     let session = Session.current
     if session.workLeft == .max { return }

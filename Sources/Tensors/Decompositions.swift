@@ -30,7 +30,7 @@ extension Value {
     dtype == .f32 ? try body(Float.self) : try body(Double.self)
   }
 
-  /// "solve: …" of the first matrix whose status is not 0.
+  /// Throws "solve: …" for the first matrix whose status is not 0.
   private func check(_ status: Value, _ name: String, _ words: (Int) -> String) throws {
     let p = try status.memory(Int32.self)
     guard let i = (0..<status.count).first(where: { p[$0] != 0 }) else { return }
@@ -56,13 +56,13 @@ extension Value {
     return (values, vectors)
   }
 
-  fileprivate func orthogonalTriangular() throws -> (q: Value, r: Value) {
+  fileprivate func qr() throws -> (q: Value, r: Value) {
     let (m, n, source) = (rows, columns, try contiguous())
     try Work.charge(matrices, m, n, 4 * n)
     let q = try Value.allocate(shape, dtype), r = try Value.allocate(batch + [n, n], dtype)
     let (work, _) = try workspace(LinearAlgebra.reflectionsWork(m, n), 0)
     func go<T: AlgebraScalar>(_: T.Type) throws {
-      try LinearAlgebra.orthogonalTriangular(
+      try LinearAlgebra.qr(
         matrices, m, n, source.memory(T.self), q: q.memory(T.self), r: r.memory(T.self),
         work: work.memory(T.self))
     }
@@ -70,7 +70,7 @@ extension Value {
     return (q, r)
   }
 
-  fileprivate func solution(_ b: Value, transposed: Bool) throws -> Value {
+  fileprivate func solve(_ b: Value, transposed: Bool) throws -> Value {
     let (n, k) = (rows, b.columns)
     try Work.charge(matrices, n, n, n + 2 * k)
     let (a, b) = (try contiguous(), try b.contiguous())
@@ -89,13 +89,13 @@ extension Value {
     return x
   }
 
-  fileprivate func root() throws -> Value {
+  fileprivate func cholesky() throws -> Value {
     let (n, source) = (rows, try contiguous())
     try Work.charge(matrices, n, n, n)
     let out = try Value.allocate(shape, dtype)
     let status = try Value.zeros([matrices], .i32)
     func go<T: AlgebraScalar>(_: T.Type) throws {
-      try LinearAlgebra.root(
+      try LinearAlgebra.cholesky(
         matrices, n, source.memory(T.self), into: out.memory(T.self),
         status: status.memory(Int32.self))
     }
@@ -194,19 +194,19 @@ extension Tensor {
 
   /// The reduced decomposition of matrices (…, m, n): q (…, m, k) with orthonormal columns and the
   /// upper triangle r (…, k, n), k = min(m, n).
-  public func orthogonalTriangular() throws -> (q: Tensor, r: Tensor) {
+  public func qr() throws -> (q: Tensor, r: Tensor) {
     try checkMatrix("qr", square: false)
     let (m, n, last) = (shape[shape.count - 2], shape[shape.count - 1], shape.count - 1)
     if m < n {
       // The first columns give q, the others follow.
       guard m > 0 else { return (try Tensor.full(0, shape.dropLast() + [0], dtype), self) }
-      let (q, first) = try sliced(last, 0, m - 1).orthogonalTriangular()
+      let (q, first) = try sliced(last, 0, m - 1).qr()
       var order = Array(shape.indices)
       order.swapAt(last, last - 1)
       let rest = try q.permuted(order).matmul(sliced(last, m, n - 1))
       return (q, try Tensor.concatenated([first, rest], last))
     }
-    let (q, r) = try value.orthogonalTriangular()
+    let (q, r) = try value.qr()
     /// (g + q·(the upper triangle of `half` mirrored))·r⁻ᵀ.
     func gradient(_ g: Value?, _ half: Value) throws -> Value {
       try r.checkRank()
@@ -227,9 +227,9 @@ extension Tensor {
     return (tensorQ, tensorR)
   }
 
-  /// Solves a·x = b: matrices (…, n, n), and b (…, n, k), or (…, n) if those are the sizes of the
-  /// matrices without the last. Leading sizes broadcast.
-  public func solution(_ b: Tensor) throws -> Tensor {
+  /// Solves a·x = b for matrices a (…, n, n) and b (…, n, k), whose leading sizes broadcast; or for
+  /// vectors b: (n), or (…, n) with the leading sizes of the matrices.
+  public func solve(_ b: Tensor) throws -> Tensor {
     try checkMatrix("solve", square: true)
     let isVector = b.shape == shape.dropLast() || b.shape.count == 1
     let right = isVector ? try b.viewed(b.shape + [1]) : b
@@ -250,9 +250,9 @@ extension Tensor {
     let y = try right.expanded(to: batch + right.shape.suffix(2))
     let av = a.value
     let (needA, needB) = (a.node >= 0, y.node >= 0)
-    let x = try av.solution(y.value, transposed: false)
+    let x = try av.solve(y.value, transposed: false)
     let out = Tensor.result(x, of: [a, y]) { g in
-      let gb = try av.solution(g, transposed: true)
+      let gb = try av.solve(g, transposed: true)
       guard needA else { return [nil, needB ? gb : nil] }
       let ga = try Value.pointwise(.negate, [Value.product(gb, false, x, true)])
       return [ga, needB ? gb : nil]
@@ -262,9 +262,9 @@ extension Tensor {
 
   /// The lower triangle l with l·lᵀ = x of positive definite matrices, read from the lower
   /// triangle.
-  public func root() throws -> Tensor {
+  public func cholesky() throws -> Tensor {
     try checkMatrix("cholesky", square: true)
-    let l = try value.root()
+    let l = try value.cholesky()
     return Tensor.result(l, of: [self]) { g in
       // l⁻ᵀ·(the lower triangle of lᵀg, its diagonal halved)·l⁻¹, made symmetric.
       let product = try Value.product(l, true, g, false)
@@ -278,7 +278,7 @@ extension Tensor {
 }
 
 extension Value {
-  /// Whether a triangle is invertible.
+  /// - Throws: if a triangle is not invertible.
   fileprivate func checkRank() throws {
     let (n, numbers) = (columns, try self.numbers())
     for i in 0..<matrices {

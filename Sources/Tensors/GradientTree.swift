@@ -6,7 +6,7 @@ public final class GradientTree {
   public typealias Node = Range<Int>
 
   public let parameters: [Tensor]
-  /// By parameter, those of the nodes that are known; nil for a node without a gradient.
+  /// For each parameter, the gradients of the known nodes; nil for a node without a gradient.
   private var gradients: [[Node: Value?]]
 
   public init(_ parameters: [Tensor]) {

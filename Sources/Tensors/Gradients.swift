@@ -163,7 +163,7 @@ extension Tensor {
 
   // MARK: - Checkpointing
 
-  /// The results of a function on `inputs`, all separate leaves.
+  /// The results of a function, and the leaves, all separate, that it computed them from.
   public typealias Recorded = (inputs: [Tensor], results: [Tensor])
 
   /// The results of a checkpointed function: its graph is not stored, and the function runs again
@@ -182,7 +182,7 @@ extension Tensor {
     let results = recorded.results
     let boundary = tape.boundary(of: results.filter { $0.tape === tape }.map(\.node), at: begin)
     let forms = results.map { ($0.shape, $0.dtype) }
-    // The present values of parameters: others would give other gradients. References prevent
+    // The present values of parameters: others would give other gradients. Holding them prevents
     // writing in place.
     let values = boundary.map { tape.entries[$0].leaf?.value }
     for r in results { try r.value.materialise() }

@@ -24,6 +24,10 @@ extension Value {
       throw LunervError(
         .argument, "\(name): expected an i32 index, got \(dtype.rawValue) (use :to)")
     }
+    guard count <= Int(Int32.max) else {
+      throw LunervError(
+        .argument, "\(name): expected at most \(Int32.max) positions, got \(count)")
+    }
     let source = try contiguous()
     let out = try Value.allocate(shape, .i32)
     let (from, to) = (try source.memory(Int32.self), try out.memory(Int32.self))
@@ -206,7 +210,7 @@ extension Tensor {
     }
   }
 
-  /// The part of `source` that the index covers.
+  /// The part of this source that an index of this shape covers.
   private func narrowed(to index: [Int]) throws -> Tensor {
     if shape == index { return self }
     return try picked(Block(index.map { Block.Entries(first: 0, count: $0) }))

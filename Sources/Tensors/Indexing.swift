@@ -62,7 +62,7 @@ extension Tensor {
         .argument,
         "tensor: expected \(Shape.describe(block.shape)) to assign, got \(Shape.describe(given))")
     }
-    // References from here on: memory that both share counts as shared.
+    // A reference, so that `rewrite` copies this tensor's memory if the source shares it.
     let numbers = source.value
     try numbers.materialise()
     try rewrite("tensor", from: source) { memory, target in

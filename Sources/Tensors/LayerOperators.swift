@@ -37,7 +37,7 @@ extension Tensor {
       throw LunervError(
         .argument, "linear: bias must have shape (\(w.shape[0])), got \(Shape.describe(b.shape))")
     }
-    let rows = inputs == 0 ? 0 : count / inputs
+    let rows = Shape.count(Array(shape.dropLast()))
     let x = try viewed([rows, inputs])
     let (xv, wv) = (x.value, w.value)
     let (needX, needW) = (x.node >= 0, w.node >= 0)
@@ -168,33 +168,6 @@ extension Tensor {
       ]
     }
   }
-
-  /// The unnormalised 2-D Fourier transform of the last two dimensions, its non-redundant
-  /// half: (…, H, W) → (…, H, ⌊W/2⌋+1, 2), real and imaginary parts last.
-  public func fourierTransformed() throws -> Tensor {
-    guard shape.count >= 2, shape.suffix(2).allSatisfy({ $0 >= 1 }) else {
-      throw LunervError(.argument, "rfft2: expected (…, H, W), got \(Shape.describe(shape))")
-    }
-    let full = shape
-    let (h, w) = (shape[shape.count - 2], shape[shape.count - 1])
-    let planes = Shape.count(Array(shape.dropLast(2)))
-    let out = Array(shape.dropLast(2)) + [h, w / 2 + 1, 2]
-    try checkTransform("rfft2", planes, h, w)
-    let y = try value.mapPlanes(to: out) { x, y in
-      FourierTransform.forwardAll(planes: planes, h: h, w: w, x, y)
-    } f64: { x, y in
-      FourierTransform.forwardAll(planes: planes, h: h, w: w, x, y)
-    }
-    return Tensor.result(y, of: [self]) { g in
-      [
-        try g.mapPlanes(to: full) { g, x in
-          FourierTransform.adjointAll(planes: planes, h: h, w: w, g, x)
-        } f64: { g, x in
-          FourierTransform.adjointAll(planes: planes, h: h, w: w, g, x)
-        }
-      ]
-    }
-  }
 }
 
 extension Value {
@@ -225,6 +198,11 @@ extension Value {
       ta ? (a.shape[rank - 1], a.shape[rank - 2]) : (a.shape[rank - 2], a.shape[rank - 1])
     let n = tb ? b.shape[rank - 2] : b.shape[rank - 1]
     let batch = Array(a.shape.dropLast(2))
+    // BLAS counts in 32 bits.
+    guard max(m, n, k) <= Int(Int32.max) else {
+      throw LunervError(
+        .argument, "matmul: expected sizes of at most \(Int32.max), got \(m)×\(k) by \(k)×\(n)")
+    }
     try Work.charge(Shape.count(batch), m, n, k)
     let profiler = Session.current.profiler
     profiler?.begin(flops: 2 * Double(m) * Double(n) * Double(k) * Double(Shape.count(batch)))

@@ -14,7 +14,7 @@ extension Tensor {
     }
   }
 
-  /// Kernels for f32 and f64 only would read other memory as one of them.
+  /// Rejects other types: the kernels would read their memory as f32 or f64.
   func checkFloats(_ other: Tensor, _ name: String) throws {
     for t in [self, other] where !t.isFloating {
       throw LunervError(

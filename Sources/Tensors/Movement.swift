@@ -1,8 +1,8 @@
 import Kernels
 import Support
 
-// Operators that only move numbers or reduce dimensions: reductions, permutations, slices and pads.
-// None is pending: each copies once.
+// Operators that only move numbers or reduce dimensions: reductions, permutations, slices and
+// concatenations. They are computed at once, except sums per channel (Sweep.swift).
 
 extension Value {
   // MARK: - Reductions
@@ -15,7 +15,8 @@ extension Value {
     var out = shape
     for d in dims { out[d] = 1 }
     if op != .sum, count == 0 {
-      throw LunervError(.argument, "the maximum of no elements does not exist")
+      let name = op == .maximum ? "amax" : "amin"
+      throw LunervError(.argument, "\(name): expected at least one element, got none")
     }
     let real = dims.filter { shape[$0] != 1 }
     if real.isEmpty { return self }

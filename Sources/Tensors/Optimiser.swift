@@ -14,7 +14,8 @@ public final class Optimiser {
     /// Jordan et al. (2024): the momentum of each matrix with its singular values set close to 1.
     /// A tensor is the matrix of its first dimension by all others.
     case muon(momentum: Double, nesterov: Bool)
-    /// Vyas et al. (arXiv 2409.11321): Adam in the eigenbases of each such matrix's two Gram matrices.
+    /// Vyas et al. (arXiv 2409.11321): Adam in the eigenbases of the two Gram matrices of each such
+    /// matrix.
     case soap(SoapOptions)
 
     /// Name and shape of each state of a parameter.
@@ -78,16 +79,16 @@ public final class Optimiser {
   }
 
   public let groups: [Group]
-  /// The learning rate of the first group. The other groups' rates keep their ratio to it.
+  /// The learning rate of the first group. Those of the other groups keep their ratio to it.
   public var lr: Double
   public private(set) var step = 0
   /// For each parameter, in the order of the groups, one tensor per state of its method; allocated
   /// at the first step.
   private var state: [[Tensor]] = []
 
-  /// - Throws: if a parameter is not an f32 tensor that requires a gradient, is in two groups, or
-  ///   has one dimension and a method for matrices; if the first group's rate is zero, a number is
-  ///   not finite, or SOAP's frequency or largest dimension is out of range.
+  /// - Throws: if a parameter is not an f32 leaf that requires a gradient, is listed twice, or has
+  ///   fewer than two dimensions and a method for matrices; if the first of several groups has a
+  ///   learning rate of 0, or a number is out of range.
   public init(_ groups: [Group]) throws {
     var seen: Set<ObjectIdentifier> = []
     var number = 0
@@ -177,9 +178,9 @@ public final class Optimiser {
     try prepare()
     step += 1
     var first = 0
-    for group in groups {
-      // The first group's rate is set exactly.
-      let rate = first == 0 ? lr : lr * (group.lr / groups[0].lr)
+    for (number, group) in groups.enumerated() {
+      // The first group's learning rate is set exactly.
+      let rate = number == 0 ? lr : lr * (group.lr / groups[0].lr)
       try update(group, lr: rate, states: state[first..<(first + group.parameters.count)])
       first += group.parameters.count
     }
@@ -255,14 +256,20 @@ public final class Optimiser {
   }
 
   public func load(step: Int, _ tensors: [String: Tensor]) throws {
-    try prepare()
-    for (name, mine) in try states() {
+    guard step >= 0 else { throw LunervError(.data, "optimiser: step \(step) is negative") }
+    let pairs = try states().map { name, mine in
       guard let theirs = tensors[name] else {
         throw LunervError(.data, "optimiser: state '\(name)' is missing")
       }
+      return (name, mine, theirs)
+    }
+    // Nothing changes unless all of it can.
+    for (name, mine, theirs) in pairs {
+      try mine.checkAssignable(theirs, as: "optimiser state '\(name)'")
+    }
+    for (name, mine, theirs) in pairs {
       try mine.assign(theirs, as: "optimiser state '\(name)'")
     }
-    guard step >= 0 else { throw LunervError(.data, "optimiser: step \(step) is negative") }
     self.step = step
   }
 

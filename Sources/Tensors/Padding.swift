@@ -1,6 +1,8 @@
 import Kernels
 import Support
 
+// Padding of any dimensions, and its gradient.
+
 extension Int {
   fileprivate func clamped(_ most: Int) -> Int { Swift.max(-most, Swift.min(most, self)) }
 }
@@ -130,7 +132,7 @@ extension Value {
     }
     var number = 0.0
     if case .constant(let n) = mode { number = n }
-    // A pixel of channels, and of padding lanes, which remain zero.
+    // One pixel: the number in each channel, and zero in the padding lanes.
     let repeats = layout == .contiguous || number == 0
     let pattern = repeats ? [number] : (0..<lanes).map { $0 < shape[1] ? number : 0 }
     let fill = try Value.from(pattern, shape: [pattern.count], dtype: dtype)

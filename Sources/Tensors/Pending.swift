@@ -149,7 +149,7 @@ extension Value {
 
     private var registers: Int { leaves.count + code.count }
 
-    /// For making the program, once per reader, and for its computation.
+    /// Charges for making the program, once per reader, and for running it.
     func charge() throws {
       try Work.charge(registers, Work.call / 2)
       try Work.charge(root.physicalCount, code.count)

@@ -56,7 +56,7 @@ extension Tensor {
     }
   }
 
-  private func checkFloating(_ name: String) throws {
+  func checkFloating(_ name: String) throws {
     guard isFloating else {
       throw LunervError(
         .argument, "\(name): expected f32 or f64, got \(dtype.rawValue) (use :to)")
@@ -95,7 +95,7 @@ extension Tensor {
         .argument, "\(name): expected bilinear or bicubic with antialias, got \(mode.rawValue)")
     }
     if !isFloating {
-      guard mode == .nearest else { try checkFloating(name); return self }
+      if mode != .nearest { try checkFloating(name) }
       return try integers {
         try $0.interpolated(mode, size: size, scale: scale)
       }
@@ -236,8 +236,8 @@ extension Tensor {
     let x = value
     let layout = x.layout
     let pool = MaxPool(
-      items: layout == .channelsLast ? shape[0] : shape[0] * shape[1], lanes: x.lanes, rows: rows,
-      columns: columns)
+      items: layout == .channelsLast ? shape[0] : shape[0] * shape[1], lanes: x.lanes,
+      channels: layout == .channelsLast ? shape[1] : 1, rows: rows, columns: columns)
     let full = shape
     let window = min(rows.kernel, shape[2]) * min(columns.kernel, shape[3])
     let result = try Value.allocate(out, dtype, layout)

@@ -232,7 +232,7 @@ public final class Profiler {
 
   // MARK: - Memory
 
-  /// The owner of present allocations.
+  /// The owner that allocations are charged to now.
   var owner: Int { records[current].path }
 }
 

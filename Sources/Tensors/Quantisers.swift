@@ -80,7 +80,7 @@ extension Tensor {
     }
   }
 
-  /// The smallest and the largest deviation for a rate.
+  /// The deviation of the codes is clamped to this range.
   static let deviations = 1e-5...1e10
 
   /// The bits of these codes, rounded or with `noise` added, under the normal distribution with the

@@ -90,6 +90,7 @@ public final class Session {
     defer { Arena.giveBack(bytes, of: memory) }
     return try body()
   }
+
   /// - Throws: if a temporary allocation of this size outside tensors would exceed the limit on
   ///   tensors.
   public func checkRoom(for bytes: Int) throws { try memory.checkRoom(for: bytes) }

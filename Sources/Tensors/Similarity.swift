@@ -12,7 +12,7 @@ public struct SimilarityPlan: Equatable, Sendable {
   public var sigma: Double
   public var weights: [Double]
 
-  public init(shortSide: Int, scales: Int = 5) throws {
+  public init(shortSide: Int, scales: Int = 5, as name: String = "ssim") throws {
     let published = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333]
     for count in stride(from: scales, through: 1, by: -1) {
       var side = shortSide
@@ -29,7 +29,7 @@ public struct SimilarityPlan: Equatable, Sendable {
       return
     }
     throw LunervError(
-      .argument, "ssim: a frame must be at least 5 pixels high and wide, got \(shortSide)")
+      .argument, "\(name): expected frames of at least 5 pixels per side, got \(shortSide)")
   }
 
   var taps: [Double] {
@@ -60,7 +60,7 @@ extension Tensor {
       throw LunervError(
         .argument, "\(name): \(dtype.rawValue) and \(y.dtype.rawValue) do not mix (use :to)")
     }
-    let plan = try SimilarityPlan(shortSide: min(shape[2], shape[3]), scales: scales)
+    let plan = try SimilarityPlan(shortSide: min(shape[2], shape[3]), scales: scales, as: name)
     let isRecording = Session.current.isRecording
     // The measure is symmetric: its gradient with respect to y is that with exchanged images.
     let byX = try value.similarity(y.value, plan, clamped: scales > 1, isRecording && node >= 0)
@@ -129,8 +129,8 @@ private struct Scales<T: PointwiseScalar> {
     return half
   }
 
-  /// The mean over planes of Π meanʷ, w the scale's weight, and its gradient; means below 0 count as
-  /// 0 if `clamped`.
+  /// The mean over planes of Π meanʷ, w the scale's weight, and its gradient. If `clamped`, means
+  /// below 0 count as 0; otherwise there is one scale, of weight 1.
   func combined(_ plan: SimilarityPlan, _ clamped: Bool) throws -> (mean: Double, gradient: Value?)
   {
     let planes = means[0].count
@@ -138,6 +138,7 @@ private struct Scales<T: PointwiseScalar> {
     // By scale and plane: the derivative of the result by a mean.
     var slopes = means.map { $0.map { _ in 0.0 } }
     for plane in 0..<planes {
+      // `max` in this order keeps NaN, so that those of the images show in the result.
       let factors = plan.weights.indices.map { scale in
         clamped ? pow(max(means[scale][plane], 0), plan.weights[scale]) : means[scale][plane]
       }
@@ -149,7 +150,6 @@ private struct Scales<T: PointwiseScalar> {
         slopes[scale][plane] = others * slope / Double(planes)
       }
     }
-    // NaN is not clamped: the images' own NaNs show in the result.
     return (total / Double(planes), try gradient(slopes))
   }
 

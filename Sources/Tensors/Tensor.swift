@@ -63,7 +63,7 @@ public final class Tensor {
   // MARK: - Recording
 
   /// The tensor of an operator's result. `backward` returns one gradient per input in order, nil
-  /// where `needs` is false; it is dropped if no input requires a gradient.
+  /// where none is needed; it is dropped if no input requires a gradient.
   static func result(
     _ value: Value, of inputs: [Tensor], _ backward: @escaping (_ g: Value) throws -> [Value?]
   ) -> Tensor {
@@ -171,7 +171,7 @@ public final class Tensor {
     }
   }
 
-  /// A copy whose elements, contiguous, `body` has changed.
+  /// A contiguous copy whose elements `body` has changed.
   public func changed(_ body: (UnsafeMutableRawBufferPointer) throws -> Void) throws -> Tensor {
     let source = try value.contiguous()
     let fresh = try Value.allocate(shape, dtype)
@@ -293,7 +293,8 @@ public final class Tensor {
     return part
   }
 
-  /// Makes it separate storage, whatever it was taken from: a parameter, or a module's state.
+  /// Allows writing to these elements, whatever tensor they were taken from: this one is now a
+  /// parameter, or part of a module's state.
   public func settle() { takenFrom = nil }
 
   private func checkOwn(_ name: String) throws {
@@ -350,6 +351,14 @@ public final class Tensor {
 
   /// Replaces the value by another of the same shape and type.
   public func assign(_ other: Tensor, as name: String = "copy_") throws {
+    try checkAssignable(other, as: name)
+    let next = try other.value.converted(to: value.layout)
+    try next.materialise()
+    value = next
+  }
+
+  /// Throws unless ``assign(_:as:)`` would accept the other tensor.
+  func checkAssignable(_ other: Tensor, as name: String) throws {
     try checkWritable(name)
     guard other.shape == shape, other.dtype == dtype else {
       throw LunervError(
@@ -357,9 +366,6 @@ public final class Tensor {
         "\(name): expected \(dtype.rawValue) \(Shape.describe(shape)), got \(other.dtype.rawValue) \(Shape.describe(other.shape))"
       )
     }
-    let next = try other.value.converted(to: value.layout)
-    try next.materialise()
-    value = next
   }
 
   /// The contiguous or channels-last memory, exclusive to this tensor: shared or pending values are
@@ -408,14 +414,14 @@ public final class Tensor {
         "normal_: expected a finite mean and a finite std of at least 0, got \(mean.printable) and \(deviation.printable)"
       )
     }
-    // With a far too large deviation, draws would almost never fall within the bound.
+    // Otherwise draws would almost never fall within the bound.
     guard deviation <= 100 * bound, abs(mean) - 4 * deviation < bound else {
       throw LunervError(
         .argument,
-        "normal_: expected a std of at most 100 times the bound of \(bound.printable), got \(deviation.printable)"
+        "normal_: expected a std of at most 100 times the bound of \(bound.printable) and a mean at most 4 std beyond it, got a std of \(deviation.printable) and a mean of \(mean.printable)"
       )
     }
-    // Draws beyond the bound are redrawn: for a large deviation nearly all.
+    // With a large deviation, nearly all draws are redrawn.
     try refill("normal_", draws: 1 + 2 * deviation / bound) { p, n in
       random.normal(p, count: n, mean: mean, deviation: deviation, bound: bound)
     } f64: { p, n in

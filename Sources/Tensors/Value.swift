@@ -1,7 +1,7 @@
 import Kernels
 import Support
 
-/// How a tensor lies in memory. Users see NCHW either way.
+/// How a tensor is laid out in memory. Users see NCHW either way.
 enum Layout { case contiguous, channelsLast }
 
 /// An immutable array of numbers, computed when it is first read.
@@ -158,7 +158,7 @@ public final class Value {
     return out
   }
 
-  /// Channels-last, the layout of feature maps: more than a few channels.
+  /// This value, channels-last if it is a feature map: an f32 image of more than four channels.
   func asFeatureMap() throws -> Value {
     shape.count == 4 && shape[1] > 4 && dtype == .f32 ? try converted(to: .channelsLast) : self
   }
@@ -259,7 +259,8 @@ public final class Value {
     }
   }
 
-  /// The same numbers in another type. Floating to integer truncates and saturates.
+  /// The same numbers in another type. Floats lose their fraction on the way to integers.
+  /// - Throws: if a number does not fit.
   func cast(to target: DType) throws -> Value {
     if target == dtype { return self }
     // Values that may not fit are checked one by one.

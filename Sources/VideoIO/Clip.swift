@@ -46,7 +46,7 @@ public final class Clip: Sendable {
   ) throws {
     let reader = try VideoReader(path: path, options: options)
     let store = FrameStore(
-      blockBytes: reader.frameBytes, memoryBytes: cacheBytes ?? Self.quarterOfMemory(),
+      blockBytes: reader.frameBytes, memoryBytes: cacheBytes ?? Environment.memory() / 4,
       folder: cacheDirectory ?? Self.temporaryFolder())
     var times: [FrameTime] = []
     while let time = try reader.next(into: store.space()) {
@@ -110,12 +110,6 @@ public final class Clip: Sendable {
   }
 
   public var isClosed: Bool { state.withLock { $0.isClosed } }
-
-  private static func quarterOfMemory() -> Int {
-    let pages = sysconf(Int32(_SC_PHYS_PAGES))
-    let size = sysconf(Int32(_SC_PAGESIZE))
-    return pages > 0 && size > 0 ? pages / 4 * size : 1 << 30
-  }
 
   private static func temporaryFolder() -> String {
     if let value = getenv("TMPDIR"), value.pointee != 0 { return String(cString: value) }

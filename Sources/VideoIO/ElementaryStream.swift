@@ -3,8 +3,8 @@ import CFFmpeg
 /// H.264 or H.265 without a container: only what a codec needs to decode the frames, so the size of
 /// the file is the size of the video.
 ///
-/// Frames keep their order but not their times. x264's own message (some 700 bytes of text in the
-/// first packet, which decoders ignore) is left out.
+/// Frames keep their order but not their times. Supplemental information of H.264, which decoders
+/// may ignore, is left out: x264 stores a message of some 700 bytes there.
 final class ElementarySink: FrameSink {
   private let file: PendingFile
   private let sink: ByteSink

@@ -31,8 +31,8 @@ final class Planes {
   }
 }
 
-/// How a stored picture is rotated or mirrored to stand upright: one of the eight right-angle
-/// motions.
+/// How a stored picture is rotated or mirrored to stand upright: one of the eight orientations that
+/// Exif has too.
 struct Orientation: Equatable {
   /// Rows become columns.
   var transposed = false
@@ -40,7 +40,7 @@ struct Orientation: Equatable {
   var flippedX = false
   var flippedY = false
 
-  /// Reads a display matrix; nil if it is not a right-angle motion.
+  /// Reads a display matrix; nil if it is not one of the eight.
   init?(displayMatrix m: UnsafePointer<Int32>) {
     // (x', y') = (m0·x + m3·y, m1·x + m4·y); only signs matter.
     if m[0] != 0, m[4] != 0, m[1] == 0, m[3] == 0 {

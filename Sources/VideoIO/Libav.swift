@@ -36,7 +36,7 @@ enum Libav {
     return (code, line)
   }
 
-  /// Repeats a call that a signal interrupted while it opened a file: libav gives up then.
+  /// Repeats a call that opens a file if a signal interrupts it: libav itself gives up.
   static func uninterrupted(_ body: () -> Int32) -> Int32 {
     while true {
       let code = body()

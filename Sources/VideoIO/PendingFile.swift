@@ -12,7 +12,7 @@ final class PendingFile {
   var temporary: String { made.path }
 
   private let made: Temporary
-  /// The content of an existing folder at first, which is replaced when the new files come.
+  /// The files that an existing folder had at first. ``publish()`` replaces them.
   private let stale: [String]
   private var isPending = true
 
@@ -25,6 +25,7 @@ final class PendingFile {
     }
     stale = []
     made = try Temporary(.file, in: Files.split(self.target).folder, shownAs: target)
+    made.takePermissions(of: self.target, opened: true)
   }
 
   /// Creates a temporary folder: next to the target, or inside it if it exists.
@@ -64,6 +65,8 @@ final class PendingFile {
         isPending = false
         return
       }
+    } else {
+      made.takePermissions(of: target)
     }
     try made.publish(as: target)
     isPending = false

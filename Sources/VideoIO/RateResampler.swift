@@ -3,9 +3,9 @@ import Support
 
 /// Gives a source a constant frame rate by repeating and dropping pictures.
 ///
-/// A picture belongs to the output time nearest its own, counted from the first picture. Of several
-/// that share one, the last is shown; an output time without any repeats the picture before. The
-/// output is as long as the source, including the last picture's duration.
+/// A picture belongs to the output time nearest to its own, counted from the first picture. Of
+/// several that share one, the last is shown; an output time without any repeats the previous
+/// picture. The output is as long as the source, including the last picture's duration.
 final class RateResampler {
   private let source: any FrameSource
   private let rate: Rational

@@ -199,7 +199,7 @@ public final class VideoWriter {
     if name == "libx265" {
       // By default x265 writes about itself, to stderr and into the stream.
       var parameters = "log-level=none:info=0"
-      // Its pool of threads costs one byte in a hundred.
+      // With its thread pool, files are one percent larger.
       if options.threads == 1 { parameters += ":pools=none" }
       if options.oneGroup { parameters += ":keyint=-1" }
       settings.privateOptions.append(("x265-params", parameters))
@@ -217,9 +217,8 @@ public final class VideoWriter {
       threads: options.threads)
   }
 
-  /// FFV1 3 has checksums for its slices, but libavcodec splits pictures at least 2×2 unless set
-  /// otherwise, and cannot avoid it beyond CIF: slices one pixel thin are decoded wrong. Version 1 has
-  /// no slices.
+  /// FFV1 version 3 has a checksum for each slice. libavcodec makes at least 2×2 slices, or one on
+  /// request, but not beyond CIF; slices one pixel thin are decoded wrong. Version 1 has no slices.
   private func slicing() -> [(String, String)] {
     let side = min(width, height)
     if side < 2 || side < 32 && max(width, height) > 288 { return [("level", "1")] }

@@ -68,7 +68,7 @@ extension RobustnessTests {
       (["run", "scripts/regress.lua", "--epo"], ["--epochs"]), (["run", "--wa"], ["--watch"]),
       (["bench", "--no-t"], ["--no-torch"]), (["completion", "z"], ["zsh"]),
       (["info", ""], [":files"]),
-    ]) func shellsAreToldWhatFits(_ words: [String], _ expected: [String]) throws {
+    ]) func shellsGetCompletions(_ words: [String], _ expected: [String]) throws {
       let outcome = try lunerv(scratch, ["completion", "words", "--"] + words)
       #expect(outcome.code == 0, "\(outcome.err)")
       let found = lines(of: outcome.out).map { String($0.prefix { $0 != "\t" }) }

@@ -111,7 +111,7 @@ import Testing
       ["--max-memory", "8G"], in: scratch)
   }
 
-  @Test func timesOfFramesThatNoBytesTell() throws {
+  @Test func timesOfFramesThatNoBytesHold() throws {
     let scratch = try Scratch()
     // A section 'clip' of 2²⁴ frames at times of their own, which cost nothing.
     let path = try forge(
@@ -201,7 +201,7 @@ import Testing
   }
 
   /// Descriptors are then closed one by one.
-  @Test(arguments: [ENOSYS, EPERM]) func anOlderKernelWillDo(error: Int32) throws {
+  @Test(arguments: [ENOSYS, EPERM]) func anOlderKernelIsEnough(error: Int32) throws {
     let decoded = try decode(Self.ownDecoder, without: refused_close_range, error: error)
     #expect(decoded.code == 0, "\(decoded.err)")
   }

@@ -216,7 +216,7 @@ extension RobustnessTests {
 
     // MARK: Numbers
 
-    @Test func aLossThatIsNoNumber() throws {
+    @Test func aLossThatIsNaN() throws {
       let script = try scratch.file(
         "nan.lua",
         """

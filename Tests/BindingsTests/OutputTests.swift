@@ -63,7 +63,7 @@ extension RobustnessTests {
         #expect(outcome.code == 2, "\(outcome.err)")
         #expect(try bytes(of: file) == before)
       }
-      // A fit's videos lie in its folder, as its clip may.
+      // A fit writes its videos into its folder, where its clip may be too.
       let video = scratch["reconstruction.mkv"]
       #expect(try lunerv(scratch, ["decompress", file, "-o", video]).code == 0)
       let picture = try bytes(of: video)
@@ -104,7 +104,7 @@ extension RobustnessTests {
       #expect(names(in: scratch["out"]).isEmpty, "\(names(in: scratch["out"]))")
     }
 
-    /// A sudden end of the process has a line too: a mapped file that can be read no more, a
+    /// A sudden end of the process has a line too: a mapped file that can no longer be read, a
     /// library that aborts.
     @Test func suddenEndsAreNamed() throws {
       let script = try scratch.file(
@@ -129,7 +129,7 @@ extension RobustnessTests {
       #expect(aborted.errorLines.count == 1 && aborted.err.contains("no more memory"))
     }
 
-    /// A link in a work folder is nothing that this program made.
+    /// Links in a work folder are not this program's, and are not followed.
     @Test func linksInAWorkFolderLeadNowhere() throws {
       let folder = scratch["fit"]
       #expect(mkdir(folder, 0o777) == 0)
@@ -149,7 +149,7 @@ extension RobustnessTests {
       #expect(exists(folder + "/.x.0.tmp/one.png"))
     }
 
-    /// Losing the reader of what is printed costs neither the work nor the lines to come.
+    /// If the reader of its output is gone, the run keeps a checkpoint and ends with an error.
     @Test func aClosedPipeKeepsACheckpoint() throws {
       let out = scratch["piped"]
       let words = ["run", Program.regress, clip, "--out", out, "--epochs", "100000"] + tiny
@@ -160,7 +160,7 @@ extension RobustnessTests {
       #expect(names(in: out).contains { $0.hasPrefix("checkpoint-") }, "\(names(in: out))")
     }
 
-    /// Names of clips come from folders, and a clip that is left out is named.
+    /// A clip that a batch skips is named, even if its file name is not UTF-8.
     @Test func aBatchNamesWhatItLeavesOut() throws {
       #expect(mkdir(scratch["clips"], 0o777) == 0)
       try scratch.file("clips/good.y4m", source)
@@ -181,7 +181,7 @@ extension RobustnessTests {
       #expect(exists(scratch["done"] + "/good.lnv"))
     }
 
-    /// Text in files and names is shown, but steers no terminal.
+    /// Control characters in files and names never reach the terminal.
     @Test func nothingFromAFileSteersATerminal() throws {
       let whole = scratch["whole.lnv"]
       #expect(
@@ -263,7 +263,7 @@ extension RobustnessTests {
       let video = try compress("out.mp4")
       #expect(video.code == 2 && video.err.contains("expected a .lnv file"), "\(video.err)")
 
-      // What lies in the folder of a batch is not the batch's.
+      // Files that were in a batch's folder before it are not overwritten.
       #expect(mkdir(scratch["all"], 0o777) == 0)
       try scratch.file("all/clip.y4m", source)
       let note = try scratch.file("all/clip.json", "mine")

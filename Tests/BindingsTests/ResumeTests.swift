@@ -148,7 +148,7 @@ extension RobustnessTests {
     }
 
     /// `lunerv run … | head -n 1`: the run ends, and keeps its work.
-    @Test func nobodyReadsTheOutput() throws {
+    @Test func noOneReadsTheOutput() throws {
       let talking = try scratch.file(
         "talk.lua",
         """

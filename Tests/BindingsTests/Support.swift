@@ -123,10 +123,10 @@ struct Outcome {
   var errorLines: [String] { lines(of: err) }
 }
 
-/// How many times as long as elsewhere things may take: sanitizers are slow.
+/// The factor of all time limits: sanitizers are slow.
 let patience = getenv("LUNERV_TEST_PATIENCE").flatMap { Double(String(cString: $0)) } ?? 1
 
-/// Whether a sanitizer watches, whose own memory counts as the process's.
+/// Whether a sanitizer runs, whose memory counts as the process's.
 let isSanitized = getenv("ASAN_OPTIONS") != nil || getenv("TSAN_OPTIONS") != nil
 
 /// A running lunerv, which ends with this object at the latest.
@@ -281,7 +281,7 @@ func y4m(_ width: Int, _ height: Int, _ frames: Int) -> [UInt8] {
   return bytes
 }
 
-/// The same for 10 bits a sample.
+/// The same with 10 bits per sample.
 func y4mOfTenBits(_ width: Int, _ height: Int, _ frames: Int) -> [UInt8] {
   var bytes = Array("YUV4MPEG2 W\(width) H\(height) F25:1 Ip A1:1 C444p10 XYSCSS=444P10\n".utf8)
   for frame in 0..<frames {
@@ -316,7 +316,7 @@ func wav() -> [UInt8] {
 /// An AVI of uncompressed pictures and a sound track; the width must be a multiple of 4.
 func aviWithSound(_ width: Int, _ height: Int, _ frames: Int) -> [UInt8] {
   let picture = 3 * width * height
-  let samples = 320  // 8000 a second, 25 pictures
+  let samples = 320  // 8000 per second, 25 pictures per second
   func list(_ name: String, _ body: [UInt8]) -> [UInt8] {
     chunk("LIST", Array(name.utf8) + body)
   }

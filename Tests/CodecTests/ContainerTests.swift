@@ -68,7 +68,7 @@ import Testing
     return writer.bytes + rest
   }
 
-  /// A file asks for what its sections need, so that older programs can say that they are too old.
+  /// A file states the level that its sections need, so that older programs can name it.
   @Test func levels() throws {
     for kind in Container.Kind.allCases {
       let bytes = try Container([.init(.clip, [1]), .init(kind, [2])]).encoded()
@@ -84,7 +84,7 @@ import Testing
     }
   }
 
-  /// What programs in a file call may need more than its sections say.
+  /// A program in a file may need a higher level than its sections.
   @Test func levelsBeyondThoseOfSections() throws {
     let plain = Container([.init(.clip, [1])], level: 3)
     #expect(try plain.encoded()[5] == 3)
@@ -92,8 +92,8 @@ import Testing
     #expect(try Container([.init(.orderedDecoder, [1])], level: 2).encoded()[5] == 4)
   }
 
-  /// A program that knows less says which level each file needs, and reads all others: no file
-  /// says too little of its sections.
+  /// A program that knows only lower levels names the level that a file needs, and reads the
+  /// other files, whose sections need no more than the file states.
   @Test(arguments: UInt8(1)..<Container.level) func olderPrograms(_ known: UInt8) throws {
     let tests = "\(#filePath)".split(separator: "/").dropLast(2).reduce("") { $0 + "/" + $1 }
     let path = tests + "/lua/files/versions"
@@ -255,13 +255,13 @@ import Testing
     #expect(throws: LunervError.self) {
       try StoredClip(height: 1, width: 1, frames: 1 << 35, rate: (1, 1 << 30), seconds: [])
     }
-    // Times that rush beyond every bound.
+    // Times that grow beyond the limit.
     var writer = ByteWriter()
     for field in [1, 1, 1 << 24, 1, 1] { writer.number(UInt64(field)) }
     writer.byte(1)
     writer.signed(1 << 49)
     #expect(throws: LunervError.self) { try StoredClip(writer.bytes) }
-    // The least of all numbers, which has no magnitude of its own type.
+    // The smallest Int64, whose magnitude is no Int64.
     writer = ByteWriter()
     for field in [4, 4, 1, 25, 1] { writer.number(UInt64(field)) }
     writer.byte(1)

@@ -218,7 +218,7 @@ private func bell(_ count: Int, seed: UInt64, width: Int32 = 5, mean: Int32 = 0)
     let far = RateAwareRounding.symbols(
       [0, 0, 0, 1e9], nearest: [0, 0, 0, 1_000_000_000], sensitivity: [0, 0, 0, 0], price: 1,
       among: [.adaptive])
-    #expect(far.count == 4)
+    #expect(far.count == 4 && far[3] == 1_000_000_000)
     #expect(
       RateAwareRounding.symbols([], nearest: [], sensitivity: [], price: 1, among: []).isEmpty)
   }

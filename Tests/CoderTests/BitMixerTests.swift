@@ -9,7 +9,7 @@ import Testing
     for x in stride(from: -2047, through: 2047, by: 23) {
       let exact = 65536 / (1 + Glibc.exp(-Double(x) / 256))
       #expect(abs(Double(Logistic.squash(x)) - exact) < 2)
-      // In the steep middle, the inverse is exact.
+      // In the steep middle, the inverse is accurate.
       if abs(x) < 1024 { #expect(abs(Logistic.stretch(Logistic.squash(x)) - x) < 8) }
     }
     #expect(Logistic.squash(.max) == 65513 && Logistic.squash(.min) == 23)

@@ -52,7 +52,7 @@ import Testing
     #expect(FixedPoint.logistic(1 << 50) == 1 << 40 && FixedPoint.logistic(-1 << 50) == 0)
   }
 
-  /// The tabulated roots match their definition: k-th powers are powers of 2.
+  /// The tabulated roots match their definition: the 16th power of root k is 2^-k.
   @Test func rootsOfTwo() {
     for k in 1..<16 {
       var product = 1.0

@@ -124,7 +124,8 @@ struct LuaSource {
   mutating func table(of options: [LuaOptionDescription]) -> String {
     let fields = (0..<input.choice(4)).map { _ in
       let option = input.pick(options)
-      return "\(option.name) = " + (value(option.type).isEmpty ? "nil" : value(option.type))
+      let text = value(option.type)
+      return "\(option.name) = " + (text.isEmpty ? "nil" : text)
     }
     return "{" + fields.joined(separator: ", ") + "}"
   }

@@ -35,7 +35,7 @@ import Testing
         == "train.lua:4: Decoder.body[2]: fail: no\nstack traceback:")
   }
 
-  @Test func factsTravelWithAnError() throws {
+  @Test func errorsKeepTheirFacts() throws {
     let source = """
       local bridge = require 'lunerv.bridge'
       local e = bridge.new_error('data', 'too few', {least = 3})
@@ -138,7 +138,7 @@ import Testing
     #expect(error?.text.hasPrefix("train.lua:4: ") == true)
   }
 
-  @Test func theModulePathIsToldOnce() {
+  @Test func theModulePathIsNamedOnce() {
     let set = "require('lunerv.bridge').set_error_path(function() return 'Decoder.body[2]' end)\n"
     #expect(
       failure(of: set + "m.fail(nil, 'no')")?.text == "train.lua:3: Decoder.body[2]: fail: no")
@@ -199,7 +199,7 @@ import Testing
     #expect(mixed?.text.contains("stack overflow") == true)
   }
 
-  @Test func cleanupRunsAndTheErrorGoesOn() throws {
+  @Test func cleanupRunsAndTheErrorIsPassedOn() throws {
     let source = """
       local bridge = require 'lunerv.bridge'
       local seen

@@ -62,7 +62,7 @@ import Testing
         == "train.lua:2: a box has no field 'other'")
   }
 
-  @Test func aStolenMetatableFoolsNobody() {
+  @Test func aStolenMetatableFoolsNoOne() {
     // A file that claims to be a box, a box that claims to be a crate.
     let source = """
       local box, file = m.box(1), io.tmpfile()

@@ -114,7 +114,7 @@ import Testing
     ),
     ("waves.failing(x):sum():backward()", "failing: no gradient today"),
   ])
-  func whatIsWrongIsSaidAtTheUsersLine(call: String, message: String) throws {
+  func mistakesAreReportedAtTheUsersLine(call: String, message: String) throws {
     let error = #expect(throws: LunervError.self) {
       try session().run(
         start + "local x = lv.ones(2, { requires_grad = true })\n" + call, name: "user.lua")

@@ -1,5 +1,6 @@
 import Glibc
 import Lunerv
+import Synchronization
 import Testing
 
 /// The public API behaves as documented.
@@ -134,7 +135,6 @@ import Testing
 
   private final class Outcome: @unchecked Sendable {
     var error: LunervError?
-    var seconds = 0.0
   }
 
   private static func clock() -> Double {
@@ -202,11 +202,23 @@ import Testing
   @Test func aSecondThreadIsTurnedAway() throws {
     nonisolated(unsafe) let session = try Session()
     let outcome = Outcome()
-    let thread = try background {
-      usleep(100_000)
-      do { try session.run("return 1") } catch { outcome.error = error as? LunervError }
+    final class Signals: Sendable {
+      let running = Atomic(false), turnedAway = Atomic(false)
     }
-    try session.run("local t = os.clock() + 0.4 while os.clock() < t do end")
+    let signals = Signals()
+    try session.define("host") { module in
+      module.function("wait") { _ in
+        signals.running.store(true, ordering: .releasing)
+        while !signals.turnedAway.load(ordering: .acquiring) { usleep(1000) }
+        return []
+      }
+    }
+    let thread = try background {
+      while !signals.running.load(ordering: .acquiring) { usleep(1000) }
+      do { try session.run("return 1") } catch { outcome.error = error as? LunervError }
+      signals.turnedAway.store(true, ordering: .releasing)
+    }
+    try session.run("require('host').wait()")
     pthread_join(thread, nil)
     #expect(outcome.error?.message == "the session is in use by another thread")
   }

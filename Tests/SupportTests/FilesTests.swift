@@ -110,7 +110,7 @@ import Testing
     }
   }
 
-  /// Also where the folder is the user's: by the next one that writes there, a minute later.
+  /// In a user's folder too: the next process that writes there removes it, after a minute.
   @Test func whatAKilledProcessLeftGoesWithTheNextFile() throws {
     try withTemporaryFolder { folder in
       let stale = try leftOver(in: folder)
@@ -138,12 +138,12 @@ import Testing
       try WorkFolders.open(work)
       #expect(try Files.list(work) == before)
       #expect(try Files.readText(precious + "/letter") == "kept")
-      // Folders of ours go, with what is in them; what has the name of one, but is none, stays.
+      // Our temporary folders are removed with their content. Anything else of such a name stays.
       let ours = try leftOver(in: work, isFolder: true)
       try Files.writeAtomically(ours + "/frame_00001.png", text: "")
       #expect(Temporary.removeStale(in: work, olderThan: 0) == 1)
       #expect(try Files.list(work) == before)
-      // What has the name of one that is still there is another file.
+      // A file with the name of a temporary one in another folder is not ours.
       let one = try leftOver(in: folder)
       try Files.writeAtomically(work + "/" + Files.split(one).name, text: "mine")
       #expect(Temporary.removeStale(in: work, olderThan: 0) == 0)

@@ -89,7 +89,7 @@ import Testing
     #expect(error.message.contains("line"))
   }
 
-  @Test func errorsTellTheirPosition() {
+  @Test func errorsNameTheirPosition() {
     let error = failure { _ = try JSON.parse("{\n  \"a\": [1,\n  x]\n}") }
     #expect(error.message == "invalid JSON at line 3, column 3: expected a value")
     let twice = failure { _ = try JSON.parse(#"{"k":1,"k":2}"#) }

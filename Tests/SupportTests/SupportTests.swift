@@ -40,7 +40,7 @@ func failure(
   #expect(String(repeating: "x", count: 500).printable.count == 201)
 }
 
-@Test func environmentTellsPlausibleFigures() throws {
+@Test func environmentFiguresArePlausible() throws {
   #expect(Environment.memory() > 64 << 20)
   #expect((1...4096).contains(Environment.coreCount()))
   let block = [UInt8](repeating: 1, count: 32 << 20)

@@ -53,7 +53,7 @@ extension TensorsTests {
       #expect(try x.grad?.numbers() == [Double](repeating: 1, count: 60))
     }
 
-    @Test func gradientsOfOnesOwnAreChecked() throws {
+    @Test func customGradientsAreChecked() throws {
       let x = try Tensor.leaf([1, 2], [2])
       for wrong in [try Tensor.full(1, [3]), try Tensor.full(1, [2], .f64)] {
         let y = try Tensor.joint([x.detach()], of: [x], name: "wrong") { _ in [wrong] }
@@ -156,7 +156,7 @@ extension TensorsTests {
 
     /// Gradients through a checkpointed part are those of the part itself, wherever its inputs come
     /// from; only its results are kept.
-    @Test func partsAreComputedTwice() throws {
+    @Test func checkpointedPartsAreRecomputed() throws {
       let x = try Tensor.leaf([1, 2], [2]), w = try Tensor.leaf([3, 4], [2])
       let far = try w.squared()
       var runs = 0

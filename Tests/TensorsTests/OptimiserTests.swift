@@ -43,6 +43,35 @@ extension TensorsTests {
       }
     }
 
+    /// An empty first group only names the learning rate that others are relative to.
+    @Test func anEmptyGroupKeepsTheOthersLearningRate() throws {
+      let p = try Tensor.leaf([1, 2], [2])
+      let plain = Optimiser.Method.sgd(momentum: 0, nesterov: false)
+      let optimiser = try Optimiser([
+        Optimiser.Group([], .muon(momentum: 0.9, nesterov: true), lr: 0.5),
+        Optimiser.Group([p], plain, lr: 0.25),
+      ])
+      try p.sum().backward()
+      try optimiser.update()
+      #expect(try p.numbers() == [0.75, 1.75])
+    }
+
+    /// A state that cannot be loaded changes nothing.
+    @Test func loadsAllOrNothing() throws {
+      let p = try Tensor.leaf([1, 2], [2]), q = try Tensor.leaf([3, 4], [2])
+      let optimiser = try Optimiser([p, q], .sgd(momentum: 0.9, nesterov: false), lr: 0.1)
+      try p.adding(q).sum().backward()
+      try optimiser.update()
+      let before = try optimiser.states().map { try $0.1.numbers() }
+      let names = try optimiser.states().map(\.0)
+      let zeros = try Tensor.full(0, [2], .f32), wrong = try Tensor.full(0, [3], .f32)
+      for states in [[names[0]: zeros], [names[0]: zeros, names[1]: wrong]] {
+        #expect(throws: LunervError.self) { try optimiser.load(step: 7, states) }
+        #expect(try optimiser.states().map { try $0.1.numbers() } == before)
+      }
+      #expect(optimiser.step == 1)
+    }
+
     /// A step does not change a pending value computed from the parameter before it.
     @Test func stepsDoNotReachBack() throws {
       for method in methods() {

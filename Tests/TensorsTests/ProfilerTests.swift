@@ -120,7 +120,7 @@ extension TensorsTests {
       }
     }
 
-    @Test func memoryBelongsToWhoAskedForIt() throws {
+    @Test func memoryIsChargedToItsModule() throws {
       let profiled = Profiled()
       try profiled.session.use {
         let x = try Tensor.leaf([64, 64], seed: 1, gradient: false)

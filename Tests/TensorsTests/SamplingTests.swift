@@ -180,7 +180,8 @@ extension TensorsTests {
 
     /// Places in random order, so that every band of the map's gradient sees every segment.
     @Test func resultsDoNotDependOnThreads() throws {
-      defer { ThreadPool.shared.threads = ThreadPool.availableCores }
+      let usual = ThreadPool.shared.threads
+      defer { ThreadPool.shared.threads = usual }
       func run(_ threads: Int, _ channelsLast: Bool, _ rank: Int) throws -> [[Double]] {
         ThreadPool.shared.threads = threads
         let map = rank == 4 ? [1, 9, 67, 31] : [2, 3, 5, 33, 7]
@@ -240,7 +241,7 @@ extension TensorsTests {
       #expect(try endless.gridSampled(.full(3, [1, 1, 1, 2])).numbers() == [0])
     }
 
-    @Test func maximaOfNoNumbers() throws {
+    @Test func maximaOfNaN() throws {
       for channelsLast in [false, true] {
         var numbers = noise(9 * 6 * 6, seed: 5)
         numbers[7] = .nan

@@ -265,7 +265,8 @@ extension TensorsTests {
       let optimiser = try Optimiser([p], .soap(SoapOptions(frequency: 2)), lr: 0.1)
       let before = try p.numbers()
       for _ in 0..<5 { try step([p], [[Double](repeating: value, count: 36)], optimiser) }
-      if value == 0 { #expect(try p.numbers() == before) }
+      let after = try p.numbers()
+      #expect(after == before || value != 0 && after.allSatisfy { !$0.isFinite })
     }
 
     @Test func refusals() throws {

@@ -181,7 +181,7 @@ extension TensorsTests {
       #expect(throws: LunervError.self) { try x.assign(.full(0, [2], .f64)) }
     }
 
-    @Test func writingAParameterBehindAGraph() throws {
+    @Test func writingAParameterOfAGraph() throws {
       let p = try Tensor.leaf([3, 4], [2])
       let loss = try p.squared().sum()
       #expect(throws: LunervError.self) { try p.assign(.full(0, [2])) }

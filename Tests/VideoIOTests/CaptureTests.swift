@@ -52,10 +52,10 @@ import Testing
     return edited(file[...], shift: edited(file[...], shift: 0).count - file.count)
   }
 
-  @Test(arguments: ["png", "libx264"]) func emptySamplesAreSkipped(codec: String) throws {
+  @Test(arguments: hasX264 ? ["png", "libx264"] : ["png"])
+  func emptySamplesAreSkipped(codec: String) throws {
     let scratch = try Scratch()
     if codec == "libx264" {
-      guard hasX264 else { return }
       try h264(scratch["whole.mp4"], 8)
     } else {
       try writeVideo(
@@ -96,7 +96,7 @@ import Testing
     #expect(reader.warnings.contains { $0.contains("middle of a group") })
   }
 
-  @Test(.enabled(if: hasX264)) func damageBehindTheFramesAskedForIsNoMatter() throws {
+  @Test(.enabled(if: hasX264)) func damageAfterTheRequestedFramesDoesNotMatter() throws {
     let scratch = try Scratch()
     try h264(scratch["a.264"], 12)
     var list = units(try load(scratch["a.264"]))

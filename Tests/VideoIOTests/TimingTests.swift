@@ -45,7 +45,7 @@ import Testing
     #expect(timing.timeBase == clock)
   }
 
-  @Test func ticksAsLongAsFramesTellNoRate() {
+  @Test func ticksAsLongAsFramesGiveNoRate() {
     // 2000 frames per second on a clock of milliseconds: only the file's own rate can be right.
     let given = [0, 1, 2, 3, 4, 5].map { FrameTime(pts: $0, timeBase: Rational(1, 1000)) }
     #expect(ClipTiming(given, declared: Rational(900)).rate == Rational(900))

@@ -248,7 +248,7 @@ import Testing
       try writeVideo(scratch["a.mov"], container: "mov", codec: codec, format, 9, 5, [image])
       let read = try readAll(scratch["a.mov"]).frames
       #expect(read.count == 1)
-      #expect(largestDifference(read[0].pixels, image) <= (codec == "libx264rgb" ? 80 : 0))
+      #expect(largestDifference(read[0].pixels, image) <= (codec == "libx264rgb" ? 24 : 0))
     }
   }
 

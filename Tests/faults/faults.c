@@ -1,10 +1,11 @@
-// A library for LD_PRELOAD that makes system calls fail, for scripts/faults.
+// A library for LD_PRELOAD that makes system calls fail, for scripts/faults. Over 500 lines: it is
+// compiled from one file.
 //
-//   FAULT=KIND:N[:on|:every]  the N-th call of a kind fails; "on": and all later ones; "every": all
-//                          whose number N divides
-//   FAULT_STATE=FILE       counts of all kinds go there, whether a fault came and where
+//   FAULT=KIND:N[:on|:every]  the N-th call of a kind fails; "on": and all later ones; "every":
+//                          every N-th call
+//   FAULT_STATE=FILE       gets the counts of all kinds, and whether and where a call failed
 //   FAULT_PROGRAM=PATH     only processes of this program count and fail
-//   FAULT_IN=children      only those that the first one starts; without it the first one alone
+//   FAULT_IN=children      only those that the first one starts; without it only the first one
 //
 // libc's internal calls do not pass through here, so stdio's calls are separate kinds. scripts/faults
 // reads the layout of the state: a count of kinds, then `struct kind`s, then `struct report`.
@@ -138,7 +139,7 @@ static int caller_owner(void *address) {
 
 static __thread bool busy;  // what this library calls itself neither counts nor fails
 
-static void tell(const char *call, void *caller) {
+static void report_hit(const char *call, void *caller) {
   if (state->report.hits++) return;
   busy = true;
   Dl_info info = { 0 };
@@ -155,7 +156,7 @@ static bool due(int kind, const char *call, void *caller) {
   uint64_t count = ++state->kind[kind].count;
   if (kind != wanted) return false;
   if (repeats ? count % nth != 0 : stays ? count < nth : count != nth) return false;
-  tell(call, caller);
+  report_hit(call, caller);
   return true;
 }
 
@@ -178,7 +179,6 @@ static void *next(const char *name) {
 
 __attribute__((constructor)) static void begin(void) {
   busy = true;
-  for (int i = 0; i < KINDS; i++) snprintf(state->kind[i].name, sizeof state->kind[i].name, "%s", names[i]);
   const char *program = getenv("FAULT_PROGRAM"), *place = getenv("FAULT_IN");
   const char *path = getenv("FAULT_STATE"), *fault = getenv("FAULT");
   char own[4096];
@@ -273,10 +273,10 @@ void *mmap64(void *at, size_t size, int protection, int flags, int file, off_t o
 // MARK: Reading and writing
 
 // Messages always reach the terminal.
-static bool is_told(int file) { return file == STDERR_FILENO; }
+static bool is_stderr(int file) { return file == STDERR_FILENO; }
 
 static bool writing_fails(int file, const char *call, void *caller) {
-  if (is_told(file)) return false;
+  if (is_stderr(file)) return false;
   if (due(WRITE_FULL, call, caller)) return errno = ENOSPC, true;
   if (due(WRITE_ERROR, call, caller)) return errno = EIO, true;
   if (due(INTERRUPT, call, caller)) return errno = EINTR, true;
@@ -295,7 +295,7 @@ static size_t part(int kind, size_t size, const char *call, void *caller) {
 
 ssize_t write(int file, const void *bytes, size_t size) {
   if (writing_fails(file, "write", CALLER)) return -1;
-  if (!is_told(file)) size = part(WRITE_SHORT, size, "write", CALLER);
+  if (!is_stderr(file)) size = part(WRITE_SHORT, size, "write", CALLER);
   return syscall(SYS_write, file, bytes, size);
 }
 
@@ -426,7 +426,7 @@ int linkat(int from_folder, const char *from, int to_folder, const char *to, int
 
 static int open_at(int folder, const char *path, int flags, mode_t mode, void *caller) {
   if (due(OPEN_ERROR, "open", caller)) return errno = EMFILE, -1;
-  // libav gives up here on MP4, which it opens twice itself; files on a disk open uninterrupted.
+  // libav opens MP4 twice itself, and gives up on EINTR, which files on a disk never return.
   bool is_own = active && !busy && caller_owner(caller) == MEMORY_OWN;
   if (is_own && due(INTERRUPT, "open", caller)) return errno = EINTR, -1;
   return syscall(SYS_openat, folder, path, flags, mode);

@@ -6,10 +6,10 @@ import struct
 
 
 class Kind:
-    """always: a point tried in addition to the sample ("1:on"); stays: from the point on all calls fail;
-    harmless: the run is unaffected; ends: signals by which a library may end the
-    process (files stay whole, and resuming works); leaves: what cannot be removed stays; reason: what
-    the line must name."""
+    """always: a point tried in addition to the sample ("1:on"); stays: from the point on all calls
+    fail; harmless: the run is unaffected; ends: signals by which a library may end the process
+    (files stay whole, and resuming works); leaves: what cannot be removed stays; reason: what the
+    line must name."""
 
     def __init__(self, name, reason, always=None, stays=False, harmless=False, ends=(), leaves=False):
         self.name, self.reason = name, re.compile(reason, re.IGNORECASE)
@@ -51,7 +51,7 @@ kinds = {k.name: k for k in (
     Kind("memory-other", r"memory|cannot|refuses", ends=(-signal.SIGABRT,)),
 )}
 
-# Kinds whose last line is not the reason of the end.
+# Lines that are not the error itself.
 aside = re.compile(r"^(warning|note): ")
 
 
@@ -65,7 +65,7 @@ def unclear(kind, outcome, plan):
     if code in (-signal.SIGSEGV, -signal.SIGILL) and code in kind.ends:
         return None  # nothing can be said any more
     if code != 1 and code not in kind.ends:
-        return f"exit code {code}, not 1: {lines}" if isinstance(code, int) and code > 0 else None
+        return f"exit code {code}, not 1: {lines}"
     if kind.name.startswith("memory-"):
         lines = lines[-1:]  # after the library's own messages
     lines = plan.errors(lines)
@@ -73,7 +73,10 @@ def unclear(kind, outcome, plan):
         return f"{len(lines)} lines: {lines}"
     if not lines[0].startswith(plan.begins):
         return f"not the program's message: {lines}"
-    if not kind.reason.search(plan.reason(lines[0], outcome)):
+    reason = plan.reason(lines[0], outcome)
+    # A process started by the program may end by a signal too.
+    signalled = any(f"(signal {-s})" in reason for s in kind.ends)
+    if not signalled and not kind.reason.search(reason):
         return f"no reason: {lines}"
     return None
 

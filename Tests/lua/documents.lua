@@ -51,8 +51,8 @@ function documents.named(text)
   return table.remove(list, 1), list
 end
 
--- Whether `printed` is what `expected` says: the same words, numbers alike to five in a hundred (a
--- processor's last digits are its own), and any number of lines where it says "…".
+-- Whether `printed` is what `expected` says: the same words, numbers within 5 % (processors differ
+-- in the last digits), and any number of lines where it says "…".
 function documents.alike(printed, expected)
   local function parts(line)
     local numbers = {}
@@ -170,7 +170,7 @@ function documents.command_lines(text)
   return list
 end
 
-local parsed <const> = {} -- raised in the place of what a command would do
+local parsed <const> = {} -- raised instead of what a command would do
 
 -- Calls `body`, which begins by reading its command line, without what comes after that.
 local function read_only(body, ...)
@@ -179,7 +179,7 @@ local function read_only(body, ...)
   options.parse = function(words, spec)
     local own = {}
     for i, word in ipairs(words) do
-      -- A recipe of the reader's own is not there.
+      -- A user's own recipe does not exist here.
       own[i] = words[i - 1] == "--recipe" and word:find "[./]" and "fast" or word
     end
     parse(own, spec)
@@ -213,8 +213,8 @@ function documents.check(words, root, folder)
     if word == "--help" then return end
   end
   if name == "help" and rest[1] then
-    local told, code = lunerv { "help", rest[1] }
-    if code ~= 0 then error(told, 0) end
+    local printed, code = lunerv { "help", rest[1] }
+    if code ~= 0 then error(printed, 0) end
   elseif commands[name] and rest[1] then
     read_only(commands[name], rest)
   elseif name ~= "run" and name ~= "help" then

@@ -4,9 +4,9 @@ local video <const> = require "lunerv.video"
 
 local harness <const> = { passed = 0, failed = 0 }
 
--- How many times as long as elsewhere things may take: sanitizers are slow.
+-- The factor of all time limits: sanitizers are slow.
 harness.patience = tonumber(os.getenv "LUNERV_TEST_PATIENCE") or 1
--- Whether a sanitizer watches this process.
+-- Whether a sanitizer runs in this process.
 harness.is_sanitized = (os.getenv "ASAN_OPTIONS" or os.getenv "TSAN_OPTIONS") ~= nil
 
 function harness.test(name, body)

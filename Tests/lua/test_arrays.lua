@@ -184,6 +184,13 @@ test("batch normalisation follows batches in training, and is its statistics' af
   for i, entry in ipairs(norm:state_dict()) do names[i] = entry[1] end
   equal(names, { "weight", "bias", "running_mean", "running_var" })
   equal(#nn.BatchNorm2d(3, { affine = false }):parameters(), 0)
+  -- A checkpointed part is repeated in the backward pass, but its statistics move once.
+  local twin, whole = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+  local map = lv.randn(3, 2, 4, 5, { requires_grad = true })
+  lv.checkpoint(twin, map):sum():backward()
+  whole(map):sum():backward()
+  equal(twin.running_mean:tolist(), whole.running_mean:tolist())
+  equal(twin.running_var:tolist(), whole.running_var:tolist())
   raises(function() norm(lv.ones(2, 3)) end, "nn.BatchNorm2d: expected (n, channels, h, w), got (2")
   raises(function() norm(lv.ones(2, 4, 1, 1)) end, "nn.BatchNorm2d: expected 3 channels, got 4")
   raises(function() x:batch_norm(lv.ones(4), lv.ones(3)) end,

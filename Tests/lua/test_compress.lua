@@ -1,4 +1,4 @@
--- Making networks small, and their files: entropy minimisation, three steps, the coder, pinned
+-- Compressing networks, and their files: entropy minimisation, three steps, the coder, pinned
 -- files. Over 500 lines: each part is tested by the files that the others make.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
@@ -271,11 +271,11 @@ test("a parameter knows the random numbers it started from", function()
   -- Coded relative to them, symbols take almost no bits; coded independently they do.
   local origins <const> = { { origin.state.seed, origin.state.counter } }
   local step <const> = { lv.full(0.001, 1) }
-  local told, kind = native.encode_tensors({ first }, step, { origins = origins })
+  local seeded, kind = native.encode_tensors({ first }, step, { origins = origins })
   local plain = native.encode_tensors({ first }, step, {})
   equal(kind, "seeded weights")
-  assert(#told < #plain - 20)
-  equal(native.decode_tensors(kind, told, { { 5, 7 } })[1]:tolist(),
+  assert(#seeded < #plain - 20)
+  equal(native.decode_tensors(kind, seeded, { { 5, 7 } })[1]:tolist(),
     native.decode_tensors("weights",
       native.encode_tensors({ first }, step, { families = { "gaussian" } }),
       { { 5, 7 } })[1]:tolist())

@@ -73,6 +73,29 @@ test("a stage's work is that of its convolution", function()
   })
 end)
 
+test("every layer with weights counts, also those of a class that extends one", function()
+  local nn = lv.nn
+  local Own = nn.class("Own", nn.Conv2d)
+  local Decoder = nn.class "Decoder"
+  function Decoder:init()
+    self.grid = nn.parameter(lv.rand(1, 4, 3, 5))
+    self.up = nn.ConvTranspose2d(4, 6, 2, { stride = 2 })
+    self.own = Own(6, 8, 3, { padding = 1 })
+    self.masked = nn.MaskedConv2d(8, 4, 3)
+    self.volume = nn.Conv3d(1, 2, { 3, 1, 1 }, { padding = { 1, 0, 0 } })
+    self.head = nn.Conv2d(8, 3, 1)
+  end
+  function Decoder:forward()
+    local x = self.masked(self.own(self.up(self.grid)))
+    return self.head(self.volume(x:view(1, 1, 4, 6, 10)):view(1, 8, 6, 10))
+  end
+  local parts = lv.diagnose.parts(Decoder(), { image = lv.rand(1, 3, 6, 10), t = 1, index = 1 })
+  local macs = {}
+  for _, part in ipairs(parts) do macs[part.name] = part.macs end
+  equal(macs, { grid = 0, up = 4 * 3 * 5 * 6 * 4, own = 8 * 60 * 6 * 9, masked = 4 * 60 * 8 * 9,
+    volume = 2 * 4 * 60 * 3, head = 3 * 60 * 8 })
+end)
+
 test("diversity counts the channels that differ", function()
   local maps = lv.diagnose.maps
   lv.seed(5)

@@ -136,7 +136,8 @@ do
   end
 end
 
-for _, name in ipairs { "embedding", "guide", "results", "speed" } do
+for _, name in ipairs { "cluster", "embedding", "experiments", "guide", "results", "security",
+  "speed" } do
   local folder <close> = workplace()
   check_document("stdlib/docs/" .. name .. ".md", folder)
 end
@@ -153,3 +154,55 @@ do
     harness.near(psnr, lv.json.decode(metrics).psnr, 0.01)
   end)
 end
+
+-- Links -----------------------------------------------------------------------------------------
+
+-- The anchors of a document: its headings as GitHub names them, and explicit ones.
+local function anchors_of(text)
+  local found = {}
+  for heading in ("\n" .. text):gmatch "\n#+ +([^\n]+)" do
+    local name = heading:gsub("%[(.-)%]%b()", "%1"):lower():gsub("[^%w%s_\128-\255-]", "")
+    found[(name:gsub("%s", "-"))] = true
+  end
+  for name in text:gmatch '<a id="([^"]+)"' do found[name] = true end
+  return found
+end
+
+-- The links of a document that lead nowhere. `read` returns a file's text.
+local function dead_links(path, read)
+  local folder, dead = path:match "^(.*)/[^/]*$", {}
+  for link in read(path):gsub("\n```.-\n```", ""):gsub("`[^`\n]*`", "")
+    :gmatch "%]%(([^)%s]+)%)"
+  do
+    local file, anchor = link:match "^([^#]*)#?(.*)$"
+    local target = file == "" and path or folder .. "/" .. file
+    if not link:match "^%a+:" and (not lv.exists(target)
+      or anchor ~= "" and not anchors_of(read(target))[anchor])
+    then
+      dead[#dead + 1] = ("%s: %s"):format(path, link)
+    end
+  end
+  return dead
+end
+
+test("links in documents lead somewhere", function()
+  local texts = {}
+  local function read(path)
+    texts[path] = texts[path] or assert(lv.read_file(path))
+    return texts[path]
+  end
+  local list <close> = assert(io.popen(("find '%s' -name '.*' ! -path '%s' -prune -o "
+    .. "-name '*.md' -print"):format(root, root)))
+  local dead, count = {}, 0
+  for path in list:lines() do
+    count = count + 1
+    for _, link in ipairs(dead_links(path, read)) do dead[#dead + 1] = link end
+  end
+  equal(dead, {})
+  assert(count > 30, count)
+
+  local folder <close> = harness.folder()
+  local path = folder.path .. "/a.md"
+  assert(lv.write_file(path, "# A `b`: c\n[1](#a-b-c) [2](#d) [3](none.md) [4](a.md#a-b-c)\n"))
+  equal(#dead_links(path, function(name) return assert(lv.read_file(name)) end), 2)
+end)

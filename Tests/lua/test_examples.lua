@@ -60,7 +60,7 @@ test("the example boosts its own decoder", function()
   for _, line in ipairs(lines) do assert(tonumber(line:match "psnr ([%d.]+)") > 8, line) end
 end)
 
-test("the example's file brings its decoder along", function()
+test("the example's file contains its decoder", function()
   local folder <close> = harness.folder()
   local examples = root .. "/scripts/examples/"
   local path = package.path

@@ -296,6 +296,8 @@ test("tensors are made like others, spaced and as identities", function()
   says(function() i32 { 1 }:rand_like() end, "rand_like: expected f32 or f64, got i32")
   equal(lv.linspace(0, 1, 5):tolist(), { 0, 0.25, 0.5, 0.75, 1 })
   equal(lv.linspace(3, 1, 2):tolist(), { 3, 1 })
+  raises(function() lv.linspace(-1.7e308, 1.7e308, 3, { dtype = "f64" }) end,
+    "linspace: expected numbers less than 1.8e308 apart")
   equal({ lv.linspace(2, 9, 1):tolist(), lv.linspace(2, 9, 0).shape }, { { 2 }, { 0 } })
   equal(lv.linspace(0, 0.7, 8, { dtype = "f64" })[-1]:item(), 0.7)
   says(function() lv.linspace(0, 1, -1) end,

@@ -99,7 +99,7 @@ test("every kind makes frames, and conditioning can be changed or left out", fun
   end)
 end)
 
-test("kinds of time alone take several moments at once", function()
+test("kinds of time alone take several times at once", function()
   for _, kind in ipairs(kinds.where(function(kind) return not kind.embeds end)) do
     local model = lv.models[kind](bunny { height = 16, width = 24, fc_dim = 6, strides = { 2, 2 } })
     local both, second = model { 0.25, 0.5 }, model(0.5)

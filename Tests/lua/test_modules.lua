@@ -196,7 +196,7 @@ test("missing and unexpected names are refused, unless not strict", function()
   Pair():load_state_dict({ extra = lv.zeros(1) }, { strict = false })
 end)
 
--- A model whose innermost layer asks for what there is not: the library says where.
+-- A model whose innermost layer fails in the library: the error names its path.
 local function fail() nn.activation "bogus" end
 
 local Probe <const> = nn.class "Probe"

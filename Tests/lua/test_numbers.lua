@@ -168,7 +168,7 @@ test("a name that does not exist is an error that points the way", function()
   raises(function() return lv.nn.Foo end, "nn has no 'Foo'")
 end)
 
-test("rates that are none are refused", function()
+test("frame rates that are not positive and finite are refused", function()
   for _, fps in ipairs { nan, -25, 1 / 0 } do
     raises(function() lv.video.writer("x.mkv", { width = 8, height = 8, fps = fps }) end, "fps")
   end
@@ -187,7 +187,7 @@ test("an integer tensor holds the numbers given, or says which it cannot", funct
   equal(tostring(lv.tensor({ 16843009 }, word)), "tensor i32 (1): 16843009")
 end)
 
-test("an optimiser's rate is a number of at least 0", function()
+test("a learning rate is a number of at least 0", function()
   local weight = lv.nn.parameter(lv.ones(2))
   for _, rate in ipairs { -1, 0 / 0, math.huge } do
     raises(function() lv.optim.Adam({ weight }, { lr = rate }) end, "lr: expected a finite number")

@@ -7,8 +7,8 @@ local workshop <const> = require "workshop"
 local equal <const>, raises <const> = harness.equal, harness.raises
 local test <const> = harness.test
 
--- Each frame is the previous one in its group, shifted and mixed with what a network of time makes:
--- what is kept is either the library's, which hands it in, or the decoder's own.
+-- Each frame is the previous one in its group, shifted and mixed with the output of a network of
+-- time. The library hands the previous one in, or the decoder keeps it.
 local function source(kept)
   return ([[
 local lv <const> = require "lunerv"

@@ -173,7 +173,7 @@ local function hex(bytes)
   return table.concat(text)
 end
 
--- What a decoder of this many tensors stores about them.
+-- The slots of a decoder with tensors of these shapes.
 local function slots_of(shapes)
   local list = {}
   for i, shape in ipairs(shapes) do
@@ -442,7 +442,7 @@ test("slices have these bytes, for ever", function()
   assert(bits < 8 * #bytes and bits > 8 * (#bytes - 12), bits)
 end)
 
-test("slices of bytes are seen as those that come back", function()
+test("a model gets u8 slices as i32, as in decoding", function()
   local symbols = lv.tensor({ { 0, 200 }, { 255, 3 } }, { dtype = "u8" })
   local model = { family = "slices", parameters = function(seen)
     local before = seen[#seen] or lv.zeros(2):to "i32"

@@ -140,16 +140,21 @@ test("parallel: what cannot be said or done is an error of the task", function()
   local folder <close> = harness.folder()
   local text = run(folder, [[
     local lv = require "lunerv"
-    local _, failed = lv.parallel { tasks = { 1, 2, 3 }, each = function(task)
+    local _, failed = lv.parallel { tasks = { 1, 2, 3, 4 }, each = function(task)
       if task == 1 then return print end
       if task == 2 then return lv.parallel { tasks = { 1 }, each = print } end
-      os.exit(3)
+      print "begun"
+      print "half done"
+      io.stdout:flush()
+      if task == 3 then os.exit(3) end
+      os.execute "kill -KILL $PPID"
     end }
-    for i = 1, 3 do print(failed[i]) end
+    for i = 1, 4 do print(failed[i]) end
   ]])
   has(text, "parallel: expected plain data, got a function")
   has(text, "a task cannot start processes")
-  has(text, "it ended without a result")
+  has(text, "it ended without a result (exit code 3); its last line: half done\n")
+  has(text, "it ended without a result (signal 9)")
   raises(function() lv.parallel { tasks = { 1 } } end, "each = function(task)")
   raises(function() lv.parallel { tasks = {}, each = print, jobs = 0 } end, "parallel: jobs")
   raises(function() lv.parallel { task = {} } end, "parallel: unknown option 'task'", "tasks")
@@ -275,6 +280,7 @@ test("tables of values pass through CSV", function()
   equal(lv.csv.decode "a,b\r\n1,\r\n\r\n\"1\",2", { { a = 1 }, { a = "1", b = 2 } })
   equal(lv.csv.encode { { b = 1, a = true } }, "a,b\ntrue,1\n")
   raises(function() lv.csv.decode 'a\n"1' end, "line 2: a quote is not closed")
+  raises(function() lv.csv.decode 'a\n\n"1\n2"\n"3"4' end, "line 5: text after a closed quote")
   raises(function() lv.csv.decode "a,b\n1" end, "row 1: expected 2 cells, got 1")
   equal(lv.csv.read(folder.path), nil)
 end)
@@ -287,6 +293,8 @@ test("histograms count numbers in their range", function()
   equal(counts:tolist(), { 0, 5, 0 })
   near(edges:tolist()[4], 7.5, 1e-6)
   raises(function() lv.histogram(lv.ones(3) / 0) end, "finite")
+  raises(function() lv.histogram(lv.tensor({ -1.7e308, 1.7e308 }, { dtype = "f64" })) end,
+    "expected numbers less than 1.8e308 apart")
   raises(function() lv.histogram(lv.ones(3), 0) end, "bins: expected 1 to")
   raises(function() lv.histogram(lv.ones(3), 4, { 2, 1 }) end, "{least, greatest}")
 end)

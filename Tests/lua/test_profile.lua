@@ -79,7 +79,7 @@ test("the parts sum to the whole", function()
   assert(report.lua_seconds > 0 and report.lua_seconds < report.seconds)
 end)
 
-test("time goes to who asked for an operator, not to who reads it", function()
+test("time is charged to the module that called an operator, not to its reader", function()
   local Asks <const>, Reads <const> = nn.class "Asks", nn.class "Reads"
   function Asks.forward(_, x) return lv.conv2d(x, lv.ones(6, 3, 3, 3)) end
 

@@ -130,7 +130,7 @@ test("each rank judges its part of the frames, to the bits of one process", func
       end
     end
   end
-  -- What draws random numbers while it is judged depends on the frames before.
+  -- A model that draws random numbers in an evaluation depends on the previous frames.
   local drawing = training:gsub("lv.nn.Dropout%(0.2%)", "lv.nn.Dropout(0.2, { training = true })")
   equal(values((ranks(3, drawing, folder, "4 sgd"))), values(alone(drawing, folder, "4 sgd")))
 end)
@@ -285,7 +285,7 @@ test("a signal to one rank stops all, with a checkpoint", function()
     "on_step = function%(e%)", [[%0
     if e.step == 20 and lv.dist.rank() == 1 then os.execute "kill -TERM $PPID" end]])
   local said, code = ranks(2, text, folder, "2 sgd run")
-  -- That of the rank which left first.
+  -- The code of the rank that ended first.
   assert(code == 143 or code == 130, code)
   assert(said:find("resume continues there", 1, true), said)
   assert(lv.exists(folder.path .. "/run/checkpoint-000020.safetensors"), said)
@@ -340,7 +340,7 @@ test("fewer frames than ranks, and threads that differ, change nothing", functio
   equal(values((ranks(3, text, folder, "1 adam"))), values(alone(training, folder, "1 adam")))
 end)
 
--- `lunerv compress`; the rank that first is at the file of segment arg[1] fails.
+-- `lunerv compress`; the rank that finishes segment arg[1] fails.
 local compress <const> = [[
 local show, fails = print, table.remove(arg, 1)
 function print(line)
@@ -374,7 +374,7 @@ test("ranks share the segments of a clip, and resume with another number of them
   expect_whole "parts.lnv"
 end)
 
-test("ranks have no use for a clip without segments", function()
+test("several ranks refuse a clip without segments", function()
   local folder <close> = harness.folder()
   local said, code = ranks(2, compress, folder, "none " .. shared_clip.words(folder, 4)
     .. "-o a.lnv")

@@ -78,7 +78,7 @@ test("x264 and x265 to compare with", function()
   end
   equal(lv.list_dir(folder.path), { "clip.mkv" })
   raises(function() lv.reference.encode(clip, { codec = "vp9" }) end, "'codec'", "x265")
-  -- What a bare stream holds is pictures: no note of x264's about itself.
+  -- A bare stream holds pictures alone, without x264's note about itself.
   local path = folder.path .. "/bare.264"
   local writer = assert(lv.video.writer(path, { width = 64, height = 48, one_group = true }))
   for _ = 1, 3 do writer:write(lv.zeros(1, 3, 48, 64)) end
@@ -99,7 +99,7 @@ test("a file takes the bytes asked for, and not one more", function()
   local file = compress(folder, "--bpp 4 --model hnerv --bytes 1G")
   near(file.bpp, 4, 0.12)
   assert(file.bpp <= 4, file.bpp)
-  -- The other way of making small is steered by its steps alone.
+  -- The other compression method is controlled by its step sizes alone.
   file = compress(folder, "--bytes 5000 --method three_step")
   assert(file.bytes <= 5000, file.bytes)
   raises(function() compress(folder, "--bytes 100") end, "100 bytes are too few", "at least")

@@ -82,7 +82,7 @@ test("a half trunk by the fast recipe has the blocks of the finest map, no more 
   equal((blocks_and_size("published", { size = 0.05, head_scale = 2 })), { 1, 1, 2 })
 end)
 
-test("a loss hears how far a training has come, by its clock where it has one", function()
+test("a loss gets the share of the training that is done, by its clock if it has one", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
   local heard = {}

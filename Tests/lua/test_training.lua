@@ -25,7 +25,7 @@ test("a batch's step is that of the mean gradient, and so is an accumulated one"
   assert((one - other):abs():max():item() < 1e-6)
   assert((one - Line().image):abs():max():item() > 1e-4)
 
-  -- By hand: the first three frames in the order of the run, then the two that are left.
+  -- By hand: the first three frames in the order of the run, then the remaining two.
   local model <const> = Line()
   lv.seed(1)
   local order = lv.permutation(count)

@@ -93,7 +93,7 @@ end)
 
 -- The best evaluation ---------------------------------------------------------------------------
 
--- Judges by a list of numbers rather than by the frames: the epoch's of five steps each.
+-- An evaluation that takes its PSNR from a list, one for each epoch of five steps.
 local function judged_by(list, model, seen)
   return function(subject)
     local epoch = model.step and model.step() // count or 0
@@ -102,7 +102,7 @@ local function judged_by(list, model, seen)
   end
 end
 
--- A run of five epochs whose third is the best, as of an epoch of which it is stopped.
+-- A run of five epochs, the third of them the best. It fails at step `stop_at`.
 local function best_run(given, list)
   local step, seen, resumed = 0, {}, nil
   local o = { keep_best = true, epochs = 5, clip = clip, loss = "l2", lr = 0.01, model = Line() }

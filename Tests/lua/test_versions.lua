@@ -118,11 +118,11 @@ test("every form within a section has a file", function()
     end
     return false
   end
-  has("a segment with the decoder of the one before", function(_, _, file) -- words: allow
+  has("a segment with the previous one's decoder", function(_, _, file)
     return has_part(file, 1, 0)
   end)
   has("a segment with constants", function(_, _, file) return has_part(file, 2, 2) end)
-  has("segments with embeddings beside some without", function(_, _, file) -- words: allow
+  has("segments with and without embeddings", function(_, _, file)
     return has_part(file, 4, 4) and has_part(file, 4, 0)
   end)
   for _, option in ipairs { "conditioning", "out_image", "act", "dec_blks", "ks", "reduce",
@@ -139,7 +139,7 @@ test("every form within a section has a file", function()
     end)
   end
   has("a module that requires another", function(_, _, file) return #file.sources > 1 end)
-  has("a boosted decoder of one's own", function(_, _, file) -- words: allow
+  has("a custom boosted decoder", function(_, _, file)
     return in_decoders(file, '"lunerv%.nn%.Boosted"') or in_decoders(file, '"lunerv%.nn%.boost"')
   end)
 end)

@@ -1,4 +1,4 @@
-"""scripts/figures: what is measured, and the documents that show it, are one thing."""
+"""scripts/figures: the measured figures and the documents that show them agree."""
 
 import json
 import os
@@ -78,7 +78,7 @@ class Documents(unittest.TestCase):
             widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
             self.assertLessEqual(len(widths), 1, f"{name}: {text}")
 
-    def test_what_is_written_agrees_until_somebody_edits_it(self):
+    def test_what_is_written_agrees_until_it_is_edited(self):
         with copy_of_documents() as root:
             self.assertEqual(set(documents.write(root, VALUES)), set(documents.DOCUMENTS))
             self.assertEqual(documents.differences(root, VALUES), [])
@@ -91,7 +91,7 @@ class Documents(unittest.TestCase):
                 file.write(text.replace("31.5 dB", "41.5 dB"))
             self.assertEqual(len(documents.differences(root, VALUES)), 1)
 
-    def test_blocks_that_nobody_makes_or_shows_are_named(self):
+    def test_unknown_and_missing_blocks_are_named(self):
         with copy_of_documents() as root:
             path = os.path.join(root, "README.md")
             with open(path) as file:

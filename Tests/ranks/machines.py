@@ -30,7 +30,7 @@ def missing():
 
 
 class Machines:
-    """With `rate`, in bits a second, a virtual cable of the kernel's (veth, tbf); else the relay,
+    """With `rate`, in bits per second, a virtual cable of the kernel's (veth, tbf); else the relay,
     whose cable can be slow, delayed or cut."""
 
     def __init__(self, scratch, rate=None, has_relay=True):
@@ -96,7 +96,7 @@ class Machines:
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
             shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
 
-    def tell(self, *words):
+    def order(self, *words):
         """An order to the relay."""
         self.relay.stdin.write(" ".join(map(str, words)) + "\n")
         self.relay.stdin.flush()

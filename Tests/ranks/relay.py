@@ -2,7 +2,7 @@
 
 Gives each namespace a network device, `cable0` with the addresses 10.77.0.1 and .2, and carries
 packets between them. It prints "ready", and then obeys lines on its standard input: `delay SECONDS`
-(each way), `rate BITS` (a second, each way; 0: no limit), `cut` and `mend`. Ends with its input.
+(each way), `rate BITS` (per second, each way; 0: no limit), `cut` and `mend`. Ends with its input.
 A kernel without netem has no other way to delay packets.
 """
 

@@ -16,7 +16,7 @@ local least_ratio <const> = tonumber(arg[1] or 0.5)
 local sizes <const> = { 4, 1000, 10000, 1000000 }
 
 -- What a decoder's processor seconds are computed with (DecoderLimits).
-local units_a_second <const> = 5e8
+local units_per_second <const> = 5e8
 
 -- Seconds of processor time that a call takes, the least of a few tries, and its units.
 local function measured(call)
@@ -35,7 +35,7 @@ local rows <const>, worst <const> = {}, {}
 for _, size in ipairs(sizes) do
   for _, call in ipairs(calls.of_size(size)) do
     local seconds, units = measured(call)
-    local ratio = seconds / (units / units_a_second)
+    local ratio = seconds / (units / units_per_second)
     local name = type(call[1]) == "string" and call[1] or "…"
     rows[#rows + 1] = { name = name, what = call[2], size = size, seconds = seconds,
       units = units, ratio = ratio }

@@ -2,7 +2,7 @@
 -- half size are enlarged (bilinear), the previous one is warped by a flow that a convolution
 -- computes, and both are merged into an image.
 --
---   lunerv run scripts/bench/sampling_step.lua [WIDTH HEIGHT [STEPS]] [--threads N]
+--   lunerv run scripts/bench/sampling_step.lua [WIDTH HEIGHT [STEPS]]
 --
 -- Prints the median seconds per step.
 local lv <const> = require "lunerv"
@@ -50,7 +50,7 @@ local optimiser <const> = lv.optim.Adam(parameters, { lr = 1e-3 })
 
 local seconds <const> = {}
 for step = 0, steps do
-  local began = os.clock and lv.time()
+  local began = lv.time()
   optimiser:zero_grad()
   local loss = lv.l1_loss(block(now, before), frame)
   loss:backward()

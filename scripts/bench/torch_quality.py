@@ -39,7 +39,7 @@ def parse():
     parser.add_argument("--fc-dim", type=int, help="width of the decoder's first layer")
     parser.add_argument("--strides", type=numbers, help="of the decoder, and of an encoder")
     parser.add_argument("--enc-dim", type=numbers, help="width and embedding of an encoder")
-    parser.add_argument("--fc-hw", type=numbers, help="first grid of a kind that hears only time")
+    parser.add_argument("--fc-hw", type=numbers, help="first grid of a kind of time alone")
     parser.add_argument("--passes", type=int, default=10)
     parser.add_argument("--warmup", type=float, default=0.1, help="share of the steps")
     parser.add_argument("--seed", type=int, default=1)

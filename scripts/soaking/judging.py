@@ -19,7 +19,7 @@ TOLERANCES = {
 }
 UNITS = {"memory": "MB", "Lua": "MB"}
 WARM_UP = 0.2  # of the time
-LEAST = 8  # numbers that a line is fitted to
+LEAST = 8  # points that the fit of a line needs
 
 
 class Series:

@@ -173,13 +173,12 @@ local function measure_kernels(o, models, size, progress)
   end
   local function show(text) progress:show(text) end
   local result = kernels.measure(list, show, o.algorithms)
-  -- The convolutions of a model.
+  -- With a model, only its convolutions are measured.
   if not models then result.operators = operators.measure(show) end
   return result
 end
 
--- The requested cases, or as many as fit into the time. Also whether they were chosen here, and the
--- names of those left out.
+-- The requested cases, or as many as fit into the time; those left out; and the expected seconds.
 local function chosen(o, roof)
   local list = {}
   local is_plan = not o.modes

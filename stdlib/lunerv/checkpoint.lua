@@ -45,8 +45,8 @@ local function read(path)
   return { path = path, tensors = tensors, state = native.json_decode(metadata.state) }
 end
 
--- The newest readable checkpoint in `folder`: { path, tensors, state }; nil if there is none. A
--- damaged one is skipped with a warning.
+-- The newest readable checkpoint in `folder`: { path, tensors, state }; nil if the folder has none.
+-- A damaged one is skipped with a warning; an error if all are damaged.
 function checkpoint.latest(folder)
   local damaged = {}
   for _, entry in ipairs(present(folder)) do

@@ -43,7 +43,7 @@ local function is_gone(text)
 end
 
 -- Whether claim `number` is dead.
-local function is_still(self, name, number)
+local function is_dead(self, name, number)
   local text = native.read_file(path_of(self, name, number))
   if not text then return false end -- just released
   if is_gone(text) then return true end
@@ -58,14 +58,14 @@ end
 -- Whether no live process has the item, and the number of its newest claim.
 function Claims:is_free(name)
   local last = self:newest(name)
-  return last == 0 or is_still(self, name, last), last
+  return last == 0 or is_dead(self, name, last), last
 end
 
 -- Claims the item `name`: the claim, with a method `release`, and its number; nil if another
--- process has it. `still` is the number of a claim that is known to be dead.
-function Claims:take(name, still)
+-- process has it. `dead` is the number of a claim that is known to be dead.
+function Claims:take(name, dead)
   local is_free, last = self:is_free(name)
-  if not is_free and last ~= still then return nil end
+  if not is_free and last ~= dead then return nil end
   local host, pid, start = native.process_name()
   local claim = native.claim(path_of(self, name, last + 1), ("%s %d %d"):format(host, pid, start))
   if claim then return claim, last + 1 end

@@ -6,6 +6,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local pages <const> = require "lunerv.report.write"
 local Progress <const> = require "lunerv.progress"
+local quoted <const> = require "lunerv.quoted"
 local sources <const> = require "lunerv.sources"
 local video <const> = require "lunerv.video"
 
@@ -27,7 +28,7 @@ local function typed(name, words)
   local list = { "lunerv", name }
   for _, word in ipairs(words) do
     local is_plain = word:match "^[%w%+%-%./:=,_@%%]+$"
-    list[#list + 1] = is_plain and word or "'" .. word:gsub("'", "'\\''") .. "'"
+    list[#list + 1] = is_plain and word or quoted(word)
   end
   return table.concat(list, " ")
 end
@@ -174,7 +175,7 @@ function commands.info(words)
       decoder = native.printable(info.decoder), variable_rate = info.timestamps ~= nil,
     }
   end
-  print(("%d frames of %dx%d, %.6g a second%s"):format(info.frames, info.width, info.height,
+  print(("%d frames of %dx%d, %.6g per second%s"):format(info.frames, info.width, info.height,
     info.fps, info.timestamps and " on average, with individual times" or ""))
   print(("decoder: %s"):format(native.printable(info.decoder)))
   print(("level of the format: %d"):format(info.level))

@@ -60,6 +60,10 @@ end
 local function lines_of(text)
   local lines, cells, at = {}, {}, 1
   text = text:gsub("^\u{FEFF}", "")
+  local function fail(what)
+    local _, breaks = text:sub(1, at - 1):gsub("\r\n?", "\n"):gsub("\n", "")
+    errors.data("line %d: %s", breaks + 1, what)
+  end
   while at <= #text do
     local value
     if text:sub(at, at) == '"' then
@@ -67,7 +71,7 @@ local function lines_of(text)
       at = at + 1
       while true do
         local close = text:find('"', at, true)
-        if not close then errors.data("line %d: a quote is not closed", #lines + 1) end
+        if not close then fail "a quote is not closed" end
         parts[#parts + 1] = text:sub(at, close - 1)
         at = close + 1
         if text:sub(at, at) ~= '"' then break end
@@ -76,7 +80,7 @@ local function lines_of(text)
       end
       value = table.concat(parts)
       if not text:find("^[,\r\n]", at) and at <= #text then
-        errors.data("line %d: text after a closed quote", #lines + 1)
+        fail "text after a closed quote"
       end
     else
       value, at = text:match("^([^,\r\n]*)()", at)

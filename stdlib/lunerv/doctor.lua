@@ -142,7 +142,7 @@ local function busy()
   local before, count = process.busy()
   if not before then return 0 end
   local began = native.time()
-  os.execute "sleep 0.3"
+  native.sleep(0.3)
   local seconds = native.time() - began
   return (process.busy() - before) / (seconds * count)
 end

@@ -213,8 +213,8 @@ local open_takes <const> = options.takes("interop.open", {
   { "pe_base", nil, "base of the time encoding, if the file does not say", type = "number" },
   { "clip", nil, "the clip, whose frames are encoded if the file has no embeddings",
     type = "clip" },
-  { "interleaved", nil, "whether encodings are sin, cos, sin, cos, … (as in the program that the "
-    .. "names are of)", type = "boolean" },
+  { "interleaved", nil, "whether encodings are sin, cos, sin, cos, … (as in the program whose "
+    .. "names the file has)", type = "boolean" },
   { "dtype", nil, "'f32' converts floating point of any width; a value out of its range is an "
     .. "error", type = "string" },
   { "extra", "refuse", "'skip' leaves out entries that the model lacks" },
@@ -286,7 +286,7 @@ function interop.open(path, given)
   end
   if model.decode and not embeddings and not (clip and model.encoder) then
     errors.data("interop: the file has no 'embed'%s", model.encoder
-      and ": expected a clip, of which the embeddings can be made" or ", and no encoder either")
+      and ": expected a clip, from which embeddings can be made" or ", and no encoder either")
   end
   return setmetatable({
     model = model, kind = kind, embeddings = embeddings, clip = clip, frames = found.frames,

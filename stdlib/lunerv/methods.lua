@@ -22,8 +22,8 @@ local function name_of(object)
   return type(meta) == "table" and type(meta.__index) == "table" and meta.__name or nil
 end
 
--- The names of an object's methods (its classes' and every module's) and of its fields: those of
--- its classes, and all.
+-- Two lists of names: the methods of an object's own classes; and all methods, including those of
+-- every module, and the fields.
 local function names_of(object)
   local own, all, seen = {}, {}, {}
   local function add(key, is_own)

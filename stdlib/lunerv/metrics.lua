@@ -13,7 +13,7 @@ local metrics <const> = {}
 function metrics.decibels(mse) return -10 * math.log(mse + 1e-9, 10) end
 local decibels <const> = metrics.decibels
 
--- Raises unless both are images that can be compared; `what` names the caller.
+-- Raises unless both are tensors; `what` names the caller.
 local function check_pair(what, output, image)
   for _, pair in ipairs { { "output", output }, { "image", image } } do
     if not native.is_tensor(pair[2]) then
@@ -48,7 +48,7 @@ function metrics.psnr_8bit(output, image)
   return decibels(native.mse_loss(levels, (image * 255):round()):item() / 255 ^ 2)
 end
 
---- The multi-scale structural similarity, at most 1, of frames of at least 5 pixels a side.
+--- The multi-scale structural similarity, at most 1, of frames of at least 5 pixels per side.
 ---
 ---     print(lv.metrics.ms_ssim(model(t), image))
 ---
@@ -100,8 +100,8 @@ function metrics.spread(count, most)
   return list
 end
 
--- An iterator of the frames to evaluate: of a clip, all frames or those listed, or of a dataset,
--- one pass.
+-- An iterator over the frames to evaluate: all frames of a clip, those listed, or one pass of a
+-- dataset.
 local function frames_of(clip, frames)
   if type(clip) == "function" or type(clip) == "table" and clip.is_dataset then
     if frames then

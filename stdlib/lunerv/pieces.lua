@@ -23,17 +23,17 @@ function pieces.open(folder, deadline, names, is_done, order)
   local waiting = {}
   for k = 1, order and #order or #names do waiting[k] = order and order[k] or k end
   return setmetatable({ claims = claims.open(folder, deadline), names = names, is_done = is_done,
-    waiting = waiting, pass = waiting, place = 0, settled = {}, still = {} }, Pieces)
+    waiting = waiting, pass = waiting, place = 0, settled = {}, dead = {} }, Pieces)
 end
 
 -- Marks piece i as done or given up: `free` does not return it again.
 function Pieces:settle(i) self.settled[i] = true end
 
 -- Takes piece i: its claim and the claim's number; nil if another process has it or has finished
--- it. `still` is as in claims.
-function Pieces:take(i, still)
+-- it. `dead` is as in claims.
+function Pieces:take(i, dead)
   if self.is_done(i) then return nil end
-  local claim, number = self.claims:take(self.names[i], still or self.still[i])
+  local claim, number = self.claims:take(self.names[i], dead or self.dead[i])
   if not claim then return nil end
   -- Another process may have finished it between the two calls.
   if not self.is_done(i) then return claim, number end
@@ -58,7 +58,7 @@ function Pieces:free()
       if not self.settled[i] and not self.is_done(i) then
         left[#left + 1] = i
         local is_free, last = self.claims:is_free(self.names[i])
-        if is_free then free[#free + 1], self.still[i] = i, last end
+        if is_free then free[#free + 1], self.dead[i] = i, last end
       end
     end
     self.waiting = left
@@ -108,8 +108,8 @@ function Pieces:each(finish)
   return next_one, nil, nil, setmetatable({}, { __close = function() give_up(self) end })
 end
 
--- Calls body(i) for each of them. Releases the claim after Ctrl-C too, which would skip the loop's
--- own closing.
+-- Calls body(i) for each piece of `each`. Releases the claim after Ctrl-C too, which would skip the
+-- loop's own closing.
 function Pieces:run(body)
   bridge.on_error(function()
     for i in self:each() do body(i) end

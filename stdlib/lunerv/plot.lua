@@ -51,8 +51,7 @@ local function checked(what, given, names)
   return o
 end
 
--- Raises an error unless `given` is a list of `count` items (any number above 0, where nil) of
--- type `kind`.
+-- Raises an error unless `given` is a list of `count` items (nil: at least one) of type `kind`.
 local function check_items(what, given, kind, count)
   errors.check_list("plot: " .. what, given)
   if #given == 0 then refuse(what, "at least one value", "none") end

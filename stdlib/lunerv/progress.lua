@@ -6,7 +6,7 @@ Progress.__index = Progress
 
 function Progress.new()
   local shown = native.is_tty "stderr" and native.ranks() == 0
-  return setmetatable({ shown = shown, last = -1 }, Progress)
+  return setmetatable({ shown = shown, last = -1, has_line = false }, Progress)
 end
 
 -- Whether it is time for the next update: at most five per second.
@@ -19,12 +19,16 @@ function Progress:due()
 end
 
 function Progress:show(text)
-  if self.shown then native.status_line(text) end
+  if not self.shown then return end
+  self.has_line = true
+  native.status_line(text)
 end
 
--- Ends the line.
+-- Removes the line, if there is one.
 function Progress:clear()
-  if self.shown and self.last >= 0 then native.status_line "" end
+  if not self.has_line then return end
+  self.has_line = false
+  native.status_line ""
 end
 
 -- "3 h 05 min", "12 min 40 s", "8.4 s".

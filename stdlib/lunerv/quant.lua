@@ -71,6 +71,7 @@ end
 
 -- `noise`: values added to the codes instead of rounding.
 function Scale:forward(x, noise) return x:quantise(self.step, { noise = noise }) end
+
 --- The codes before rounding, x / step, from which a rate is estimated.
 ---
 ---@param x lunerv.Tensor

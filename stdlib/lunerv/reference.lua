@@ -17,7 +17,7 @@ local reference <const> = { codecs = { "x264", "x265" } }
 local extensions <const> = { x264 = ".264", x265 = ".265" }
 local best_crf <const>, worst_crf <const> = 0, 51
 
--- Encodes the clip into `path`, frames of odd sizes continued by a row or column.
+-- Encodes the clip into `path`. Odd sizes are padded by a copy of the last row or column.
 local function write(path, clip, o)
   local bottom, right = clip.height % 2, clip.width % 2
   local writer <close> = errors.must(native.open_writer(path, {
@@ -74,8 +74,8 @@ local takes_at_bytes <const> = options.takes("reference.at_bytes", {
 function reference.encode(clip, given)
   local o = takes_encode(given)
   if not extensions[o.codec] then
-    errors.raise("option 'codec': expected one of %s, got %s", errors.list(reference.codecs),
-      tostring(o.codec))
+    errors.raise("reference.encode: codec: expected one of %s, got %s",
+      errors.list(reference.codecs), tostring(o.codec))
   end
   local file = scratch.file(extensions[o.codec])
   local bytes, psnr = bridge.on_error(function()

@@ -1,5 +1,5 @@
--- Small files that a run reads again when it is resumed. A file that is there but cannot be read is
--- an error: as if it were absent, the run would start over, on top of its own work.
+-- Small files that a run reads again when it is resumed. An existing file that cannot be read is an
+-- error: if it counted as absent, the run would start over and replace its own work.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 

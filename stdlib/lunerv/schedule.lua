@@ -26,17 +26,19 @@ local function checked(name, o)
 end
 
 -- Options of every schedule. Outside of lv.train, lr is 1e-3 and steps is 1.
-local rate_option <const> = { "lr", nil, "the highest rate (the training's)", type = "number" }
+local rate_option <const> = { "lr", nil, "the highest learning rate (the training's)",
+  type = "number" }
 local steps_option <const> = { "steps", nil, "how many steps there are (the training's)",
   type = "number" }
-local warmup_option <const> = { "warmup", 0.1, "share of the steps in which the rate rises" }
+local warmup_option <const> = { "warmup", 0.1,
+  "share of the steps in which the learning rate rises" }
 
--- The highest rate, and the fraction of the training before `step`.
+-- The highest learning rate, and the fraction of the training before `step`.
 local function place(self, step, steps, lr)
   return self.lr or lr or 1e-3, (step - 1) / (self.steps or steps or 1)
 end
 
--- The rate during warm-up.
+-- The learning rate during warm-up.
 local function rising(lr, c, w) return lr * (0.1 + 0.9 * c / w) end
 
 local WarmupCosine <const> = {}
@@ -89,7 +91,7 @@ end
 
 local linear_takes <const> = options.takes("schedule.warmup_linear", {
   rate_option, warmup_option, steps_option,
-  { "last", 0, "final rate, as a share of lr" },
+  { "last", 0, "final learning rate, as a share of lr" },
 })
 
 --- Rises from a tenth of `lr` to `lr` over the first `warmup` share of `steps`, then falls linearly
@@ -137,19 +139,20 @@ function CosineRestarts:state()
 end
 
 local restarts_takes <const> = options.takes("schedule.cosine_restarts", {
-  rate_option, { "warmup", 0, "share of the steps in which the rate first rises" },
+  rate_option,
+  { "warmup", 0, "share of the steps in which the learning rate first rises" },
   steps_option,
   { "cycles", 4, "the number of cycles" },
   { "factor", 1, "length of each cycle relative to the previous one" },
-  { "last", 0, "final rate of each cycle, as a share of its highest" },
-  { "decay", 1, "highest rate of each cycle, as a share of the previous one's" },
+  { "last", 0, "final learning rate of each cycle, as a share of its highest" },
+  { "decay", 1, "highest learning rate of each cycle, as a share of the previous one's" },
 })
 
 --- Falls along half a cosine to the share `last` of `lr` and restarts, `cycles` times (arXiv
 --- 1608.03983).
 --- Unlike PyTorch's CosineAnnealingWarmRestarts, it takes the number of cycles, not the length of
 --- the first, so that the last cycle ends with the training; `factor` is T_mult, and `last` is a
---- share of the rate where eta_min is a rate.
+--- share of `lr` where eta_min is a learning rate.
 ---
 ---     lv.train { model = model, clip = clip,
 ---       schedule = lv.schedule.cosine_restarts { cycles = 3, factor = 2 } }
@@ -193,10 +196,10 @@ function schedule.by_name(name, given)
 end
 
 local constant_takes <const> = options.takes("schedule.constant", {
-  { "lr", 1e-3, "the rate" },
+  { "lr", 1e-3, "the learning rate" },
 })
 
---- The same rate at every step.
+--- The same learning rate at every step.
 ---
 ---     lv.train { model = model, clip = clip, schedule = lv.schedule.constant { lr = 1e-3 } }
 ---

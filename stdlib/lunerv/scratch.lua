@@ -12,7 +12,7 @@ Scratch.__index = Scratch
 
 local scratch <const> = {}
 
--- A path that no other process uses; a file is there.
+-- The path of a new, empty file, which no other process uses.
 local function reserved()
   local ok, path = pcall(os.tmpname)
   if not ok then errors.fail("io", "a temporary file cannot be created: %s", path) end

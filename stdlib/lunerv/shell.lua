@@ -17,8 +17,8 @@ local by_catalogue <const> = { compress = "compress_file", decompress = "decompr
 -- The options of the catalogue for a command or a script, as command_line.entries gives them.
 function shell.catalogue_options(command) return command_line.entries { command = command } end
 
--- An option of the parser. Its section is its group, and help that hides it shows it with --all
--- alone. One without a text is internal: nil.
+-- An option of the parser; nil for one without a text, which is internal. Its section is its group.
+-- One that the parser hides is shown only with --all.
 local function option_of(argument)
   if not argument.abstract then return nil end
   local entry = { names = {}, doc = argument.abstract, choices = argument.allValues,
@@ -65,7 +65,7 @@ end
 
 local function plain(text) return type(text) == "string" and text or "" end
 
--- What the parser's own help command is described as.
+-- The help command, instead of the parser's own description of it.
 local help_command <const> = {
   name = "help", abstract = "Shows help on a command or a name of the library.",
   discussion = "lunerv help compress is lunerv compress --help. Names of the Lua library are such "
@@ -174,7 +174,7 @@ end
 local function help_of(command, all)
   local usage, entries = arguments_of(command)
   for _, option in ipairs(command.options) do
-    -- The version is asked of lunerv.
+    -- Users ask lunerv itself for the version.
     if option.names[1] ~= "--version" then entries[#entries + 1] = option end
   end
   return help_text.of({ usage = usage, about = command.abstract, details = command.discussion,

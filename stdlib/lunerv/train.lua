@@ -70,8 +70,8 @@ local function start(o)
   return self
 end
 
--- Receives frames of the last evaluation, and the indices of those that it needs (nil: all); nil if
--- no one does.
+-- A function that receives frames of the last evaluation, and the indices of those that it needs
+-- (nil: all); nil if none are needed.
 local function spectator(self)
   local callbacks = self.callbacks
   local keeps = self.out and self.o.frames and #self.clip > 0
@@ -83,7 +83,7 @@ local function spectator(self)
   end, not callbacks.on_frame and metrics.spread(#self.clip, frames.count) or nil
 end
 
--- Whether a rank was asked to stop.
+-- One turn of the loop: a step, or the end of an epoch. Returns whether a rank was asked to stop.
 local function turn(self)
   if self.epoch_over then
     report.epoch(self)
@@ -201,7 +201,7 @@ return function(given)
     resume.rescue(self)
     if is_users then self.optimiser.lr = o.lr end
   end, self)
-  -- Another training with the same optimiser starts with the same rate.
+  -- Another training with the same optimiser starts with the same learning rate.
   if is_users then self.optimiser.lr = o.lr end
   self.progress:clear()
   if self.saved ~= self.state then resume.save(self) end

@@ -250,6 +250,7 @@ end
 ---@param index integer  from 1, from the end when negative
 ---@return lunerv.Tensor  (1, 3, h, w), f32
 function Clip:frame(index) return opened(self, "frame"):frame(index) end
+
 --- A frame as 8-bit levels.
 ---
 ---@param index integer

@@ -6,7 +6,7 @@ local native <const> = require "lunerv.native"
 
 local watch <const> = {}
 
--- From now on, lists the files that are read in the file `list`.
+-- From now on, appends the files that the script reads to the file `list`.
 function watch.report(list)
   local out <const> = assert(io.open(list, "a"))
   out:setvbuf "line"

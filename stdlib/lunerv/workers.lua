@@ -10,6 +10,7 @@ local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
+local quoted <const> = require "lunerv.quoted"
 local saved <const> = require "lunerv.saved"
 local scratch <const> = require "lunerv.scratch"
 
@@ -17,8 +18,6 @@ local workers <const> = {}
 
 -- The calls so far in this process, and the results of the finished ones.
 local calls, finished = 0, {}
-
-local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 -- The job that this process was started for, or nil.
 local function own_job()
@@ -154,7 +153,7 @@ local function start(what, call, o, indices, report)
   errors.must(native.write_file(list, table.concat(items)))
   -- $1 is the number of a task, $2 the folder.
   local task = ('export LUNERV_JOB="$$ %d $1 $2"; exec %s'):format(call, o.command)
-  -- $1 is the number of a task, $2 what gets what it prints.
+  -- $1 is the number of a task, $2 the file for its output.
   local one = ([[sh -c %s sh "$1" %s </dev/null >"$2" 2>&1; echo "$1 $?"]]):format(quoted(task),
     quoted(o.folder))
   -- A line per second: this process notices Ctrl-C, and the others that this process has ended.
@@ -191,22 +190,27 @@ local function start(what, call, o, indices, report)
   clean()
 end
 
--- The last line of output of a process without a result.
-local function last_line(path)
-  local last
+-- How a process without a result ended: its last message if there is one, otherwise its exit code
+-- and its last line of output.
+local function ending(path, code)
+  local message, last
   for line in (native.read_file(path) or ""):gmatch "[^\r\n]+" do
-    if line:match "^lunerv: " or not last then last = line end
+    message, last = line:match "^lunerv: (.+)" or message, line
   end
-  return last and last:gsub("^lunerv: ", "") or "it ended without a result"
+  if message then return message end
+  -- The shell adds 128 to the number of a signal.
+  return ("it ended without a result (%s %d)%s"):format(code > 128 and "signal" or "exit code",
+    code > 128 and code - 128 or code, last and "; its last line: " .. last or "")
 end
 
 -- The outcome of a task: { value }, or { error }, an error object.
-local function outcome_of(o, index)
+local function outcome_of(o, index, code)
   local ok, result = errors.attempt(saved.any_table,
     ("%s/result-%d.json"):format(o.folder, index))
   if not ok then return { error = result } end
   if result and not result.error then return { value = result.value } end
-  local plain = result and result.error or { kind = "data", message = last_line(o.logs[index]) }
+  local plain = result and result.error or { kind = "data",
+    message = ending(o.logs[index], code) }
   return { error = workers.decode_error(plain) }
 end
 
@@ -248,8 +252,8 @@ function workers.run(what, call, o, indices, report)
       { items = o.items, threads = o.threads, finished = finished })
     for round = 0, o.retries do
       local again = {}
-      start(what, call, o, indices, function(index)
-        local outcome = outcome_of(o, index)
+      start(what, call, o, indices, function(index, code)
+        local outcome = outcome_of(o, index, code)
         if outcome.error and round < o.retries then
           again[#again + 1] = index
           return
@@ -257,7 +261,6 @@ function workers.run(what, call, o, indices, report)
         settled, failed = settled + 1, failed + (outcome.error and 1 or 0)
         progress:clear()
         report(index, outcome)
-        progress.last = native.time()
         progress:show(("%d of %d done%s"):format(settled, #o.items,
           failed > 0 and (", %d failed"):format(failed) or ""))
       end)

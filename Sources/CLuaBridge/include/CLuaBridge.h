@@ -64,7 +64,7 @@ typedef struct lunerv_bridge {
   /// Set while Swift is above the innermost Lua frame. A failed allocation would jump across it, so
   /// the allocator exceeds the limit instead, and the trampoline raises afterwards.
   bool swift_on_stack;
-  /// Swift refused to build a value that exceeds the limit.
+  /// A value exceeded the limit and was refused, or the machine had no memory left for one.
   bool overdrawn;
   bool collect_requested;
   bool interrupt_raised;

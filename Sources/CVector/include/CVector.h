@@ -123,8 +123,8 @@ static inline __attribute__((always_inline)) void lunerv_stream16(lunerv_float16
   __builtin_nontemporal_store(v, (lunerv_float16 *)p);
 }
 
-/// The first eight, stored under a mask. If they were extracted first, the compiler might compute
-/// either half alone.
+/// Stores the first eight floats, under a mask. If they are extracted instead, the compiler may
+/// compute the two halves separately.
 static inline __attribute__((always_inline)) void lunerv_store_first8(lunerv_float16 v, float *p) {
   __builtin_ia32_storeups512_mask(p, v, 0xff);
 }

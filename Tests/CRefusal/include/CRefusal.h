@@ -11,6 +11,6 @@ enum refused_call {
   refused_prlimit,
 };
 
-/// From now on the thread that calls this, and what it starts, finds that the system call fails with
-/// this error. Returns whether it does.
+/// Makes a system call fail with this error in the calling thread and in the processes that it
+/// starts from now on. Returns whether that succeeded.
 bool refuse_call(enum refused_call call, int error);

@@ -72,8 +72,8 @@ final class Node {
       for (input, part) in zip(node.inputs, node.back(g)) {
         guard input.needsGradient, let part else { continue }
         let id = ObjectIdentifier(input)
-        let exact = part.map(rounded)
-        gradients[id] = gradients[id].map { zip($0, exact).map { rounded($0 + $1) } } ?? exact
+        let term = part.map(rounded)
+        gradients[id] = gradients[id].map { zip($0, term).map { rounded($0 + $1) } } ?? term
       }
     }
     return largest
@@ -100,7 +100,8 @@ struct Arithmetic {
       isExact: stays, noise: largest, inputs: inputs, back: back)
   }
 
-  /// f of every element. Without a derivative, gradients end: at once, or when they arrive.
+  /// f of every element. Without a derivative, the result is not recorded, or, with `isRecorded`,
+  /// its gradient is dropped in the backward pass.
   func map(
     _ x: Node, isExact: Bool = false, isRecorded: Bool = true, _ f: (Double) -> Double,
     _ df: ((Double) -> Double)?
@@ -163,7 +164,7 @@ struct Arithmetic {
       from.enumerated().filter { $1 >= 0 }.map { (out: $0, from: $1, weight: 1) })
   }
 
-  /// Elements of two, the second after the first.
+  /// Elements of `a` followed by `b`, picked by their places.
   func joined(_ a: Node, _ b: Node, _ shape: [Int], _ from: [Int]) -> Node {
     let all = a.values + b.values
     return result(shape, from.map { all[$0] }, of: [a, b], isExact: true) { g in

@@ -311,7 +311,6 @@ struct DecoderSource {
       lua.lines.append("return \(expression())")
       lua.lines.append("end")
       names.removeAll { $0 == "a" || $0 == "b" }
-      functions.append(name)
     case 13:
       lua.lines.append("while \(expression()) do")
       block(1 + lua.input.choice(2))

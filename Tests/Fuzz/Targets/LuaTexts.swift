@@ -6,7 +6,7 @@ import Support
 extension FuzzTarget {
   static let lua: [FuzzTarget] = [
     FuzzTarget(
-      name: "options", summary: "command lines of scripts, a word a line", longest: 512,
+      name: "options", summary: "command lines of scripts, one word per line", longest: 512,
       run: { bytes in try LuaTexts.shared.get().options(bytes) },
       words: """
         --model --preset --size --params --fc-dim --strides --enc-dim --epochs --out --frames --resize

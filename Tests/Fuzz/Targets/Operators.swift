@@ -158,7 +158,7 @@ private final class OperatorFuzz {
 }
 
 extension FuzzInput {
-  /// From a list longer than a byte counts.
+  /// An entry of a list that may have more than 256.
   mutating func pick16<T>(_ list: [T]) -> T {
     list[(Int(byte()) << 8 | Int(byte())) % list.count]
   }

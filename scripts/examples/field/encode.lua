@@ -85,7 +85,7 @@ local function sized()
     bits = (Codec.bits or 3.3) * math.sqrt(math.max(24 / passes, 1))
   end
   local model = build(8 * bytes // bits)
-  say(("%s, %d parameters, %.0f ms a step, about %.0f passes"):format(Codec.class_name,
+  say(("%s, %d parameters, %.0f ms per step, about %.0f passes"):format(Codec.class_name,
     model:parameter_count(), 1000 * step, passes))
   return model, deadline - ending, bits
 end
@@ -118,7 +118,7 @@ end
 local function fitting(small)
   local stored = small:stored(clip)
   local object = { stored = function() return stored end }
-  if not stored.rounding then return object end -- its encoder has seen to the bytes
+  if not stored.rounding then return object end -- its encoder has met the budget
   for k = 1, 30 do
     if size_of(object) <= bytes then break end
     if k <= 6 and stored.rounding then

@@ -1,8 +1,8 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-// lunerv says which processor it is built for, and SwiftPM admits such flags by a path, a branch or
-// a revision, not by a version.
+// lunerv sets flags for the processor, which SwiftPM allows in a package given by a path, a branch
+// or a revision, not by a version.
 let package = Package(
   name: "host",
   // Only so that scripts/test can build lunerv with MPI here too: a program of yours needs neither.

@@ -144,7 +144,7 @@ local function attempt(o, item, work)
   local own <const> = pieces.open(o.out, math.huge, { name_of(item.base) }, function()
     return result_of(o, job) ~= nil or share.failure(job) ~= nil
   end)
-  local claim = own:take(1, item.still)
+  local claim = own:take(1, item.dead)
   if not claim then return elsewhere end
   local _ <close> = setmetatable({}, { __close = function() own:release(1, claim) end })
   return work()
@@ -181,7 +181,7 @@ local function run_shared(call, o, jobs, waiting, settle)
       settle_one(i, outcome)
     end)
     pending = shared:free()
-    for _, i in ipairs(pending or {}) do o.items[i].still = shared.still[i] end
+    for _, i in ipairs(pending or {}) do o.items[i].dead = shared.dead[i] end
   end
 end
 

@@ -143,7 +143,7 @@ local function feature_map(channels, height, width)
   return y:evaluate():detach()
 end
 
--- Its operands, and the operator with its options.
+-- The operands of a convolution, and the operator with its options.
 local function operator_of(c)
   local options = { stride = c.stride, padding = c.padding, groups = c.groups,
     dilation = c.dilation }

@@ -66,8 +66,8 @@ function plan.cases(models, names)
   return list
 end
 
--- The cases that fit into `budget` seconds, in order, and those left out. `expected(case)` is the
--- duration of one.
+-- The cases that fit into `budget` seconds, in order; those left out; and the expected seconds.
+-- `expected(case)` is the duration of one.
 function plan.fit(cases, budget, expected)
   local taken, left_out, sum = {}, {}, 0
   for _, case in ipairs(cases) do

@@ -4,8 +4,7 @@ local native <const> = require "lunerv.native"
 
 local process <const> = {}
 
--- `text` as one word for the shell.
-function process.quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+process.quoted = require "lunerv.quoted"
 
 -- Runs a command to its end; `on_line` gets each line as soon as it is printed. Returns the exit
 -- code. If reading stops early, also by Ctrl-C, the program is ended.

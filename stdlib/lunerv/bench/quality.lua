@@ -12,6 +12,7 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local process <const> = require "lunerv.bench.process"
 local Progress <const> = require "lunerv.progress"
+local quality_report <const> = require "lunerv.bench.quality_report"
 local scratch <const> = require "lunerv.scratch"
 local search <const> = require "lunerv.bench.search"
 local sides <const> = require "lunerv.bench.sides"
@@ -101,7 +102,7 @@ end
 
 -- Runs --------------------------------------------------------------------------------------
 
-local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
+local plural <const> = quality_report.passes
 
 -- Runs one schedule: { passes, seconds, psnr, points = { { seconds, psnr }, … }, others }. A pass's
 -- PSNR is that of its frames during training; the last point is the evaluation. `others` is the
@@ -137,7 +138,7 @@ end
 
 -- Searches for the side's result: sets side.tried, all schedules in the order in which they ran,
 -- and side.reached, the shortest that reached o.to. side.reason says why there is none, or why a
--- shorter one might also do.
+-- shorter one may reach it too.
 local function find(o, side, progress, say)
   side.tried = {}
   local most, by_passes = most_times * side.guess, {}

@@ -9,7 +9,10 @@ local quality_report <const> = {}
 -- Data read back from a file has null for missing values.
 local function some(value) return value ~= native.json_null and value or nil end
 
-local function plural(count) return count == 1 and "1 pass" or ("%d passes"):format(count) end
+-- "3 passes"
+function quality_report.passes(count)
+  return count == 1 and "1 pass" or ("%d passes"):format(count)
+end
 
 local function title(side)
   if side.program == "PyTorch" then return "PyTorch, published" end
@@ -135,7 +138,7 @@ function quality_report.svg(result)
     if run then
       local seconds, psnr = {}, {}
       for i, point in ipairs(run.points) do seconds[i], psnr[i] = point[1], point[2] end
-      picture:line(("%s, %s"):format(side.name, plural(run.passes)), seconds, psnr)
+      picture:line(("%s, %s"):format(side.name, quality_report.passes(run.passes)), seconds, psnr)
       last = math.max(last, run.seconds)
     end
   end

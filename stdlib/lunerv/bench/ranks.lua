@@ -193,6 +193,28 @@ function ranks.measure(o)
   return result
 end
 
+-- Options that the ranks of one kind of work use, and the others do not.
+local own <const> = { training = { model = true, size = true } }
+local shared_work <const> = { clip = true }
+-- The options of lunerv bench for measurements of another kind.
+local foreign <const> = { "modes", "minutes", "compiled", "algorithms", "markdown", "save", "svg",
+  "from", "to", "head_scale", "threads" }
+
+-- What is wrong with options that would have no effect, or nil.
+local function without_effect(o, work)
+  for _, name in ipairs(foreign) do
+    local spelt = name == "modes" and o.modes and o.modes[1] or name:gsub("_", "-")
+    if o[name] then return ("--%s: expected no --ranks with it"):format(spelt) end
+  end
+  if o.torch == false then return "--no-torch: expected no --ranks with it" end
+  for _, name in ipairs { "model", "size", "clip" } do
+    if o[name] and not (own[work] or shared_work)[name] then
+      return name == "clip" and "CLIP: expected --work segments or batch with it"
+        or ("--%s: expected --work training with it"):format(name)
+    end
+  end
+end
+
 -- Runs the command and prints the figures. Returns the error in the options, or nil.
 function ranks.main(o)
   if math.type(o.ranks) ~= "integer" or o.ranks < 2 or o.ranks > 256 then
@@ -202,14 +224,16 @@ function ranks.main(o)
     return "--ranks: built without MPI: scripts/setup --mpi installs what it needs, swift build -c "
       .. "release --traits MPI builds it in"
   end
-  if o.work and o.work ~= "training" then
-    if not sharing.kinds[o.work] then
-      return ("--work: expected training, segments or batch, got '%s'"):format(o.work)
-    end
-    -- What would have no effect.
-    for _, name in ipairs { "model", "size" } do
-      if o[name] then return ("--%s: expected --work training with it"):format(name) end
-    end
+  local work <const> = o.work or "training"
+  if work ~= "training" and not sharing.kinds[work] then
+    return ("--work: expected training, segments or batch, got '%s'"):format(work)
+  end
+  local wrong <const> = without_effect(o, work)
+  if wrong then return wrong end
+  if o.steps and o.steps < 1 then
+    return ("--steps: expected at least 1 step, got %d"):format(o.steps)
+  end
+  if work ~= "training" then
     if o.steps and o.steps < 2 then
       return ("--steps: expected at least 2 passes with --work %s, got %d"):format(o.work, o.steps)
     end

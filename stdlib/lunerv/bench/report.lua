@@ -72,7 +72,7 @@ function report.case(s)
     lines[#lines + 1] = "  * jemalloc is not installed: glibc is set to keep freed pages"
   end
   lines[#lines + 1] = "  of lunerv's step: " .. phases_of(ours)
-  lines[#lines + 1] = ("  %d minor page faults a step; Lua itself takes %.2f %% of it"):format(
+  lines[#lines + 1] = ("  %d minor page faults per step; Lua itself takes %.2f %% of it"):format(
     ours.page_faults_per_step // 1, 100 * ours.lua_share)
   return table.concat(lines, "\n")
 end

@@ -16,7 +16,7 @@ local quoted <const>, median <const> = process.quoted, steps.median
 
 -- The number of turns of each side.
 local rounds <const> = 3
--- Pieces for each process: pieces of equal length, so that none waits for another at the end.
+-- Pieces per process, all of equal length, so that no process waits for another at the end.
 local pieces_each <const> = 4
 -- The fewest frames of a segment.
 local shortest <const> = 2

@@ -148,7 +148,7 @@ end
 
 -- Running the program -----------------------------------------------------------------------------
 
--- require: "lunerv", and the modules that the file carries.
+-- require: "lunerv", and the modules stored in the file.
 local function loader(sources)
   local loaded, loading = { lunerv = lv }, {}
   return function(name)

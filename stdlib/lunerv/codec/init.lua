@@ -263,8 +263,8 @@ local function decoded_here(bytes, rebuild, model)
     { build = rebuild, models = model and function() return model end })
   if ok then return video end
   if not model then error(video, 0) end
-    errors.raise("codec: the model does not decode its own output: it must make the same choices "
-      .. "in every call (%s)", errors.reason(video))
+  errors.raise("codec: the model does not decode its own output: it must make the same choices "
+    .. "in every call (%s)", errors.reason(video))
 end
 
 -- Results of writing: printable.

@@ -10,7 +10,7 @@ local layout <const> = {}
 -- missing decoder is that of the previous segment.
 local own <const> = { "decoder", "buffers", "weights", "embeddings" }
 local flags <const> = { decoder = 1, buffers = 2, embeddings = 4 }
--- Sections that are another form of one.
+-- Sections that are other forms of these.
 local forms <const> = {
   ["seeded weights"] = "weights", ["modelled weights"] = "weights",
   ["sliced weights"] = "weights", ["mixed embeddings"] = "embeddings",
@@ -28,8 +28,8 @@ function layout.damaged(section, message, ...)
     { section = section }))
 end
 
--- The sections of the whole file by name; for each other kind, the list of its sections, as {
--- payload, size }; and the sizes of all, { name, bytes }, which sum to the file's.
+-- The sections of the whole file by name; for each name in `own`, the list of such sections, {
+-- payload, size, kind }; the sizes of all, { name, bytes }, which sum to the file's; and the level.
 local function sections_of(bytes)
   local names, payloads, header, skipped, level = native.lnv_unpack(bytes)
   local shared, lists, sizes = {}, {}, { { name = "header", bytes = header } }

@@ -9,8 +9,8 @@ local native <const> = require "lunerv.native"
 
 local modelled <const> = {}
 
--- Its name; and its name if a model reads slices, or the codes of other tensors: older programs,
--- which cannot, reject the file.
+-- The section's name; and its name if a model uses slices or reads the codes of other tensors.
+-- Older programs, which support neither, reject the second.
 local section <const>, sliced <const> = "modelled weights", "sliced weights"
 
 -- Whether a segment, from layout.read, has such weights.

@@ -169,7 +169,8 @@ local opens <const> = { ["("] = true, ["{"] = true, ["["] = true }
 local closes <const> = { [")"] = true, ["}"] = true, ["]"] = true }
 local foreign <const> = { self = true, math = true, table = true, string = true }
 
--- Visits the name at token `i`, and its rule; returns whether it is the library's.
+-- Calls need(level, name) for each name of the library at token `i`; returns whether it is the
+-- library's.
 local function use(kinds, texts, i, library, own, need)
   local name, sign, base = texts[i], kinds[i - 1], texts[i - 2]
   local is_name, after = kinds[i] == "name", kinds[i + 1]

@@ -173,7 +173,7 @@ end
 
 return {
   Video = Video,
-  when_begun = function(described) begun = described end,
+  when_begun = function(observer) begun = observer end,
   -- `video`, from layout.read, prepared for its first frame: in this process.
   begin = function(video)
     enter(setmetatable(video, Video), 1)

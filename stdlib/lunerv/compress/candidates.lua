@@ -49,10 +49,10 @@ local function remember(self, file)
   saved.write(self.note, facts)
 end
 
--- The effort: one number for how much smaller or larger files get. From 0 to 1 it is the strength
--- of rate-aware rounding. Below 0, above 1, and for models without rounding, it is the change of
--- step sizes in octaves. Either costs parameters trained with their step sizes a decibel for some
--- hundredths of the bytes, so training should end close to the goal.
+-- Encodes with an effort: one number for how much smaller or larger the file gets. From 0 to 1 it
+-- is the strength of rate-aware rounding. Below 0, above 1, and for models without rounding, it is
+-- the change of step sizes in octaves. If parameters were trained with their step sizes, either
+-- costs a decibel for a few percent of the bytes, so training should end close to the goal.
 local function encode(self, stored, effort)
   local bounded = stored.rounding and math.min(math.max(effort, 0), 1) or 0
   local rounded, scale = strongest * bounded, 2 ^ (effort - bounded)

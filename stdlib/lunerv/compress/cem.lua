@@ -11,6 +11,7 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 local price <const> = require "lunerv.compress.price"
 local quant <const> = require "lunerv.quant"
+local rounding <const> = require "lunerv.compress.rounding"
 local sensitivity <const> = require "lunerv.compress.sensitivity"
 local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
@@ -151,7 +152,6 @@ function CEM:init(model, given)
   for name, value in pairs(c) do self.config[name] = value end
   self.config.quantiser = o.quantiser and "custom" or nil
   self.config.penalty = o.penalty and "custom" or nil
-  -- The factor of the price and the target; stored in checkpoints.
   self.rate_every = o.rate_every
   if o.rate_every > 1 then self.config.rate_every = o.rate_every end
   if self.latents then self.config.latents_after = o.latents_after end
@@ -161,6 +161,7 @@ function CEM:init(model, given)
     self.turn = native.tensor { 0, 0, 0 }
   end
   if o.steerable then
+    -- The factors of the price and of the target; stored in checkpoints.
     self.control = native.tensor { 1, 1 }
     -- The last cost of each frame's embedding; stored in checkpoints.
     if self.embedding then self.costs = native.zeros(c.frames) end
@@ -293,7 +294,7 @@ function CEM:embedding_bits(codes, index)
   return total and total * (1 / count) or rate(self, codes, "embedding")
 end
 
--- The mean of the known ones, which are above 0.
+-- The mean of the known costs, which are above 0.
 local function mean(costs)
   local sum, count = 0, 0
   for _, cost in ipairs(costs) do
@@ -379,10 +380,9 @@ function CEM:scalars() return { bpp = self.trace.bpp, price = self:current_price
 function CEM:is_averaged(name) return not name:match "^latents%." end
 
 --- Called by lv.train with each update: records the frame's codes. In a steerable model that
---- `is_controlled`, the price of bits rises while there are more of them than a constant price
---- would give by now on the way to the target, and falls while there are fewer.
---- `progress(step, steps)` returns the progress of a training, and that of this step, if steps do
---- not determine it.
+--- `is_controlled`, the price of bits rises while they exceed what a constant price that meets the
+--- target would give at this step, and falls while they are fewer. If a clock ends the training,
+--- the field `progress` is a function (step, steps) that returns its progress and this step's.
 ---
 ---@param step integer
 ---@param steps integer
@@ -442,46 +442,6 @@ function CEM:sensitivities(clip, embeddings)
     clip, decode, self.probes)
 end
 
--- Returns a function (strength, weights, steps, families) that rounds weights, already multiples of
--- their steps, with regard to their bits. A bit may cost `strength` times the squared error that
--- steps smaller by one bit would save. `sensitivities` computes the list of them on first use;
--- `origins` as in the stored description. A weight moves by one step at most: beyond that its
--- sensitivity means little. A weight of sensitivity 0 stays: in an inactive unit it does not show
--- the effect of activating it.
-local function rounding(sensitivities, origins)
-  local errors_of
-  return function(strength, weights, steps, families)
-    errors_of = errors_of or sensitivities()
-    local sum, count = 0, 0
-    for i, step in ipairs(steps) do
-      sum, count = sum + (errors_of[i] * step * step):sum():item(), count + weights[i]:numel()
-    end
-    local per_bit, rounded = strength * math.log(2) / 6 * sum / count, {}
-    for i, weight in ipairs(weights) do
-      local values = native.round_for_rate(weight, steps[i], errors_of[i], per_bit,
-        { families = families, origins = { origins[i] } })
-      values = native.minimum(native.maximum(values, weight - steps[i]), weight + steps[i])
-      rounded[i] = native.where(errors_of[i]:gt(0), values, weight):evaluate()
-    end
-    return rounded
-  end
-end
-
--- `values` in their training codes times storable steps; and those steps. A file rounds step sizes:
--- dividing by the rounded ones would change codes close to the middle between two, where training
--- leaves many.
-local function on_stored_grid(values, step)
-  step = step:abs()
-  local function held(x)
-    if type(x) == "number" then return native.stored_step(x) end
-    local list = {}
-    for i, value in ipairs(x) do list[i] = held(value) end
-    return list
-  end
-  local steps = native.tensor(held(step:tolist()))
-  return ((values / step):round() * steps):evaluate(), steps
-end
-
 --- The description that lv.codec.write stores: the parameters and the embeddings of all frames with
 --- their step sizes, and how to round them.
 ---
@@ -493,7 +453,7 @@ function CEM:stored(clip)
     local q, values = self.quantisers[i], slot.tensor:detach()
     -- A custom quantiser may round in its own way: its output is on its grid.
     if self.own_quantiser then values = q(values):detach() end
-    weights[i], steps[i] = on_stored_grid(values, steps_of(q):detach())
+    weights[i], steps[i] = rounding.on_stored_grid(values, steps_of(q):detach())
     local state = self.starts[i] and self.starts[i].origin.state
     origins[i] = state and { state.seed, state.counter } or {}
   end
@@ -506,15 +466,15 @@ function CEM:stored(clip)
         local y = self:embed { image = clip:frame(index), index = index }
         self.embedding:codes(y) -- it must have seen one frame
         local offset = self.embedding.offset
-        local held, step = on_stored_grid(y - offset, self.embedding.step)
+        local held, step = rounding.on_stored_grid(y - offset, self.embedding.step)
         stored.embeddings[index], stored.embedding_step = (held + offset):evaluate(), step:item()
       end
     end)
     stored.embedding_offset = self.embedding.offset:item()
   end
   stored.rdo = self.rdo
-  stored.rounding = rounding(function() return self:sensitivities(clip, stored.embeddings) end,
-    origins)
+  stored.rounding = rounding.by_rate(
+    function() return self:sensitivities(clip, stored.embeddings) end, origins)
   return stored
 end
 

@@ -61,10 +61,10 @@ end
 --- Fits a model to a clip, compresses it and writes a file: what `lunerv compress` does.
 --- `o` holds the options of that command, as lv.options.parse returns them. Checkpoints are in the
 --- folder o.out, from which o.resume continues. With o.bpp, o.bytes, o.psnr or o.minutes, it plans
---- the size of the network and the number of passes; with o.gop or o.scene_cuts it works segment by
---- segment, and shares the segments with the other ranks, or with o.share with all processes that
---- are given the same o.out; the result of those that did not write the file says `elsewhere`. nil
---- and an error if the file cannot be written.
+--- the size of the network and the number of passes. With o.gop or o.scene_cuts it works segment by
+--- segment. The segments are shared with the other ranks or, with o.share, with all processes that
+--- are given the same o.out. One process writes the file; the result of the others has the field
+--- `elsewhere`. nil and an error if the file cannot be written.
 ---
 ---     local o = lv.options.parse({ "clip.mp4", "-o", "clip.lnv", "--bpp", "0.1" },
 ---       { command = "compress_file", usage = "", positional = { "clip" } })

@@ -5,7 +5,7 @@ local native <const> = require "lunerv.native"
 
 local LastCodes <const> = class "LastCodes"
 
--- All frames are in one tensor: writing one frame's codes writes all of them.
+-- Frames per tensor: writing one frame's codes rewrites the whole tensor.
 local group <const> = 32
 -- The value for unseen codes; no real code is as large.
 local unseen <const> = 2 ^ 100

@@ -54,8 +54,8 @@ local smaller <const> = {
 -- The channels of a vector. The step from a multiple of it to one channel more costs most: a map of
 -- 18 channels takes almost as long as one of 24.
 local vector <const> = 16
--- How much a stage is narrower than the previous one. The last maps are the largest: with fewer
--- parameters there and more in the first stages, every frame is seen more often.
+-- The factor by which each stage is narrower than the previous one. The last maps are the largest:
+-- with fewer parameters there and more in the first stages, every frame is seen more often.
 local narrowing <const> = 1.4
 
 -- `settings`, with options that are at the default for `kind` replaced by those of `others`.
@@ -109,8 +109,8 @@ local function with_narrow_stem(settings, params, clip)
   return settings
 end
 
--- `settings` with a trunk that narrows to whole vectors, unless the user (`asked`) or the kind of
--- model has it narrow.
+-- `settings` with a trunk that narrows to whole vectors, unless the user chose how it narrows
+-- (`asked`), or the kind of model narrows at least as much.
 local function narrowed(settings, asked, clip)
   if not model_settings.is_usual(asked, "reduce")
     or not model_settings.is_usual(asked, "lower_width")

@@ -6,7 +6,8 @@
 -- measurements are in stdlib/docs/experiments.md.
 local price <const> = {}
 
--- Bits are proportional to the price to the power of -elasticity: 95,000 parameters, 48 frames.
+-- Bits are proportional to the price to the power of -elasticity (measured with 95,000 parameters
+-- and 48 frames).
 local elasticity <const> = 0.29
 -- The bits per parameter at which a kind's own price is right, and the largest initial price in
 -- its multiples: under a price that is too high, a network learns next to nothing.
@@ -15,12 +16,12 @@ local usual_bits <const>, most <const> = 3.5, 2
 -- The share of bits that weights lose while they settle, and the steps in which that share falls
 -- by a factor of e.
 local unsettled <const>, settling <const> = 0.25, 350
--- The share of bits that an encoder saves, whose embeddings vary less than trained ones; and the
--- excess when it has gone, which falls by a factor of e in that many passes.
+-- The share of bits that an encoder saves, because its embeddings vary less than trained ones; the
+-- excess right after it is dropped; and the passes in which that falls by a factor of e.
 local saved <const>, released <const>, passes <const> = 0.025, 0.04, 5
 
 -- The steps in which a correction takes effect. An excess must be gone at the end, because its
--- removal by rounding costs a decibel for some hundredths of the bytes; a shortfall costs little.
+-- removal by rounding costs a decibel for a few percent of the bytes; a shortfall costs little.
 local slow <const>, fast <const> = 600, 150
 -- The largest difference that counts, as a logarithm: a single estimate may be far off.
 local largest <const> = 0.3

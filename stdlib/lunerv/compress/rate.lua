@@ -190,7 +190,7 @@ function rate.file(path, clip, o, say)
 
   local file = candidates.best
   if not file then
-    return errors.failure("this model gave no file of at most %d bytes; choose a smaller one, "
+    return errors.failure("this model gave no file of at most %d bytes; choose a smaller model, "
       .. "or allow more bytes", wanted.bytes)
   end
   if wanted.psnr and file.psnr_8bit < wanted.psnr then

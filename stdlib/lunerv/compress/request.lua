@@ -20,6 +20,7 @@ end
 ---@param o table  a result of lv.options.parse
 ---@return table
 function request.model_options(o) return chosen(o, options.model_names(o.model)) end
+
 --- The options of a command line that belong to lv.train.
 ---
 ---@param o table  a result of lv.options.parse
@@ -82,7 +83,7 @@ function request.small(model, o)
   -- Defaults that suit the method.
   training.optimiser, training.beta1 = o.compress_optimiser, nil
   training.schedule = o.compress_schedule
-  -- The best picture would be one from before bits were priced.
+  -- The best weights would be those from before bits were priced.
   training.keep_best = false
   if o.method == "three_step" then
     local small = three_step(model, { bits = o.bits })

@@ -63,7 +63,7 @@ end
 
 local function split_path(o) return o.out .. "/segments.json" end
 
--- What determines the bytes, except for the options.
+-- The program as text: together with the options, it determines the bytes.
 local function program()
   local versions = native.versions()
   return ("lunerv %s, %s"):format(versions.lunerv, versions.march)
@@ -75,6 +75,9 @@ function files.settle(o, asked, split)
   local path = split_path(o)
   local found = o.resume and saved.table(path)
   if found then
+    if type(found.segments) ~= "table" or type(found.asked) ~= "table" then
+      errors.data("%s: expected the split of a clip, got something else", path)
+    end
     checkpoint.compare("compress.file", path, found.asked, asked)
     for _, segment in ipairs(found.segments) do
       segment.first, segment.last = math.tointeger(segment.first), math.tointeger(segment.last)

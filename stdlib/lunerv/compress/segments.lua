@@ -98,8 +98,8 @@ local function result_of(file, frames, cost)
   return result
 end
 
--- The options of segment `k`, whose frames are `part`. `chain` has the frames and bytes that are
--- left of its own.
+-- The options of segment `k`, whose frames are `part`, and the bytes that it saves by sharing a
+-- decoder. `chain` holds its remaining frames and bytes.
 local function own_options(run, k, part, chain)
   local o = run.o
   local own = options.copy(o)
@@ -133,8 +133,8 @@ local function work(run, k, chain)
   local own, shared = own_options(run, k, part, chain)
   local name = own.label
   run.say(("%s: frames %d to %d%s"):format(name, range.first, range.last,
-    own.start and ", starting from the network before" or ""))
-  -- Until the file is final, another one may be there.
+    own.start and ", starting from the previous network" or ""))
+  -- Until the file is final, an earlier one may be at its path.
   local draft, final = own.out .. "/segment.lnv", own.out .. ".lnv"
   local file, problem = run.one(draft, part, own,
     function(line) run.say(name .. ": " .. line) end)

@@ -1,4 +1,5 @@
--- sensitivity(parameters, clip, run): how much an error of each parameter changes the pictures.
+-- sensitivity(parameters, clip, run, frames): how much an error of each parameter changes the
+-- pictures.
 --
 -- An error δ of one parameter changes a frame's pixels by J·δ, where J are their derivatives with
 -- respect to it, and their squared error by |J|²·δ². A random vector r of independent numbers of

@@ -27,7 +27,7 @@ function bars.cost(found)
       name = part.name,
       value(part.parameters / found.parts.parameters, ("%d"):format(part.parameters)),
       value(macs > 0 and part.macs / macs or 0,
-        ("%.1f a pixel"):format(part.macs / found.width / found.height)),
+        ("%.1f per pixel"):format(part.macs / found.width / found.height)),
     }
   end
   return picture({ "parameters", "multiply–adds" }, parts, "share of the decoder")

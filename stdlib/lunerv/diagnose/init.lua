@@ -7,6 +7,7 @@ local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
+local nn <const> = require "lunerv.nn"
 local options <const> = require "lunerv.options"
 local maps <const> = require "lunerv.diagnose.maps"
 local video <const> = require "lunerv.video"
@@ -38,16 +39,30 @@ end
 
 -- Parts --------------------------------------------------------------------------------------
 
--- Multiply–adds of one call of a layer; 0 for modules that are made of others.
-local function macs_of(call)
-  local module, output = call.module, call.output
-  local class = module.class_name
-  if class == "Conv2d" or class == "Linear" then
-    -- Every output is the product with its weights.
-    return output:numel() * (module.weight:numel() // module.weight:size(1))
+-- Layers in which each output is a product with one row of the weight, or each input is.
+local by_output <const> = { nn.Linear, nn.Conv2d, nn.Conv3d, nn.MaskedConv2d }
+local by_input <const> = { nn.ConvTranspose2d }
+
+-- Whether a module is an object of one of these classes, or of a class that extends one.
+local function is_one_of(module, classes)
+  local class = getmetatable(module).__index
+  while class do
+    for _, one in ipairs(classes) do
+      if class == one then return true end
+    end
+    local meta = getmetatable(class)
+    class = meta and meta.__index
   end
-  if class == "Attention" then
-    local x = call.inputs[1]
+  return false
+end
+
+-- Multiply–adds of one call of a layer; 0 for modules that are made of others. Masked weights
+-- count.
+local function macs_of(call)
+  local module, x = call.module, call.inputs[1]
+  local product = is_one_of(module, by_output) and call.output or is_one_of(module, by_input) and x
+  if product then return product:numel() * (module.weight:numel() // module.weight:size(1)) end
+  if module.class_name == "Attention" then
     return 2 * x:size(1) * x:size(2) ^ 2 * module.heads * module.head_width
   end
   return 0
@@ -74,7 +89,7 @@ local function at(model, name)
   return module
 end
 
--- The modules that a decoder runs for one frame, and for which part.
+-- A function that decodes the frame; its embedding is computed before.
 local function decoding(model, frame)
   if not model.encode then
     return function() return metrics.reconstruct(model, frame):evaluate() end
@@ -134,14 +149,14 @@ end
 ---
 ---@param model lunerv.Module
 ---@param frame table  { image, t, index }, as clip:sample gives it
----@param rounds? integer  the best of this many counts
+---@param rounds? integer  how many times to decode; the fastest time counts (3)
 ---@return table  one_core, all_cores, threads
 function diagnose.speed(model, frame, rounds)
   local decode, threads = decoding(model, frame), native.threads()
   local function best(count)
     native.set_threads(count)
     local shortest = math.huge
-    for _ = 0, rounds or 3 do -- the first pays for memory and plans
+    for _ = 0, rounds or 3 do -- the first allocates memory and makes plans
       local began = native.time()
       native.no_grad(decode)
       shortest = math.min(shortest, native.time() - began)
@@ -197,8 +212,8 @@ function diagnose.text(found)
   for _, part in ipairs(found.parts) do
     local macs = part.macs / pixels
     lines[#lines + 1] = ("| %s | %d | %.1f %% | %.1f | %.1f %% | %s | %s |"):format(part.name,
-      part.parameters, 100 * part.parameters / found.parts.parameters, macs,
-      100 * macs / found.parts.macs_per_pixel,
+      part.parameters, 100 * part.parameters / math.max(found.parts.parameters, 1), macs,
+      100 * macs / math.max(found.parts.macs_per_pixel, 1e-9),
       part.map and table.concat(part.map.shape, "×", 2) or "",
       part.diversity and ("%.1f"):format(part.diversity) or "")
   end

@@ -79,6 +79,7 @@ local function checkpoint(f, ...)
   local results = table.pack(f(table.unpack(own, 1, own.n)))
   local function again()
     local _ <close> = module and running.enter(module)
+    local _ <close> = running.again()
     local now = native.rng_state()
     local function restore() native.set_rng_state(now) end
     native.set_rng_state(state)

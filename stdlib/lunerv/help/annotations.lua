@@ -8,7 +8,7 @@ local function say_words(lines, words)
   for line in (words or ""):gmatch "[^\n]+" do lines[#lines + 1] = "--- " .. line end
 end
 
--- A type may contain blanks only inside brackets; any other blank would end it.
+-- A type as annotations spell it: "..." is not one.
 local function kind_of(text) return (text:gsub("%.%.%.", "any")) end
 
 local function append_options(lines, entry)

@@ -45,7 +45,7 @@ local function literal(value)
   return tostring(value)
 end
 
--- Defaults of the command line's options in documents do not depend on a kind of model.
+-- The names of option types in annotations, where they differ.
 local catalogue_types <const> = {
   choice = "string", list = "number[]", bytes = "integer", count = "number",
   text_or_number = "string|number", module = "lunerv.Module", clip = "lunerv.Clip",

@@ -87,8 +87,7 @@ end
 ---@param what any  a name, a function, a class, an object or a module; nil for the whole API
 function help.show(what)
   local found, problem = help.text(what)
-  print(native.printable_lines and native.printable_lines(found or tostring(problem))
-    or found or tostring(problem))
+  print(((found or tostring(problem)):gsub("[^\n]+", native.printable)))
 end
 
 --- Runs `lunerv help`: [NAME], --annotations DIR, or --reference DIR.

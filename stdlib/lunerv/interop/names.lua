@@ -9,8 +9,9 @@ function names.numbered(name, step)
   return function(i) return ("%s.%d."):format(name, step * names.zero_based(i)) end
 end
 
--- A list of { pattern of our name, their name as a format or function of the captures }. The first
--- pattern that matches the start of a name is replaced, and the rest is looked up in turn.
+-- Rules are a list of { pattern of our name, their name as a format or a function of the captures,
+-- rules for the rest }. The first pattern that matches the start of a name is replaced, and the
+-- rest of the name is translated by its own rules, or kept.
 local affine <const> = {
   { "^gamma%.(%d)%.", function(i) return ("SFT_scale_conv%d."):format(names.zero_based(i)) end },
   { "^beta%.(%d)%.", function(i) return ("SFT_shift_conv%d."):format(names.zero_based(i)) end },

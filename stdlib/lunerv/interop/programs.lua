@@ -38,7 +38,7 @@ end
 function programs.reorder(weight, count, a, b)
   local shape = weight.shape
   if shape[2] ~= count * a * b then
-    errors.data("interop: a layer of %s inputs takes no %d encodings of sines and cosines",
+    errors.data("interop: a layer of %s inputs cannot take %d encodings of sines and cosines",
       tostring(shape[2]), count)
   end
   return weight:view(shape[1], count, a, b):transpose(3, 4):clone():view(table.unpack(shape))

@@ -4,7 +4,7 @@
 -- A kind is a class with `kind`, `least_width`, `largest_kernel` where it caps kernels, and
 --   place(o)              sets self.grid and self.padding, completes what they depend on
 --   next_width            one of geometry.next_width
--- stem_weights(o)       b of the published size rule: the first layer's weights per channel
+--   stem_weights(o)       b of the published size rule: the first layer's weights per channel
 --   embedding_parameters  stored with the decoder
 local advice <const> = require "lunerv.models.advice"
 local budget <const> = require "lunerv.models.budget"

@@ -9,7 +9,7 @@ local OfTime <const> = nn.class("OfTime", Model)
 OfTime.next_width = geometry.next_width.of_time
 OfTime.expansion = 1 -- of the first stage
 
--- The encoding of times; these kinds round it to 32 bits first.
+-- Adds the encoding of times, which these kinds round to 32 bits first.
 function OfTime:add_position()
   local o = self.config
   self.position = nn.PositionEncoding { base = o.pe_base, levels = o.pe_levels, float = true }

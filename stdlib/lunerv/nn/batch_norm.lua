@@ -4,6 +4,7 @@ local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
+local running <const> = require "lunerv.nn.running"
 
 local takes <const> = options.takes("nn.BatchNorm2d", {
   { "eps", 1e-5, "added to the variance" },
@@ -15,11 +16,11 @@ local takes <const> = options.takes("nn.BatchNorm2d", {
 
 local images <const> = { 1, 3, 4 }
 
---- Each channel of (n, channels, h, w) brought to mean 0 and variance 1, then a weight and a bias
---- (arXiv 1502.03167). In training by the batch's own mean and variance, which the buffers
---- running_mean and running_var follow; in evaluation by those.
---- Unlike PyTorch, there is no training mode: it is training while gradients are recorded, and
---- evaluation inside lv.no_grad, unless `training` (a field of the module, too) decides.
+--- Normalises each channel of (n, channels, h, w) to mean 0 and variance 1, then applies a weight
+--- and a bias (arXiv 1502.03167). Training uses the batch's mean and variance, and moves the
+--- buffers running_mean and running_var towards them; evaluation uses the buffers.
+--- Unlike PyTorch, there is no training mode: training means that gradients are recorded, and
+--- evaluation is inside lv.no_grad, unless `training` (also a field of the module) decides.
 ---
 ---     local norm = nn.BatchNorm2d(64)
 ---     norm.training = false                 -- the running statistics, gradients or not
@@ -50,8 +51,8 @@ end
 -- Moves the running statistics towards a batch's; the variance with n − 1 as divisor, as PyTorch.
 local function follow(self, mean, variance, count)
   local share <const> = self.momentum
-  local function move(running, value)
-    running:copy_(running * (1 - share) + value:detach():to(running.dtype) * share)
+  local function move(statistic, value)
+    statistic:copy_(statistic * (1 - share) + value:detach():to(statistic.dtype) * share)
   end
   move(self.running_mean, mean)
   move(self.running_var, variance * (count / math.max(count - 1, 1)))
@@ -71,7 +72,9 @@ function BatchNorm2d:forward(x)
   local mean, variance = self.running_mean, self.running_var
   if training then
     mean, variance = x:mean(images), x:var(images)
-    native.no_grad(follow, self, mean, variance, x:numel() // math.max(x:size(2), 1))
+    if not running.is_repeated() then
+      native.no_grad(follow, self, mean, variance, x:numel() // math.max(x:size(2), 1))
+    end
   end
   return x:batch_norm(mean, variance, self.weight, self.bias, { eps = self.eps })
 end

@@ -50,7 +50,7 @@ local function enlarging(calls)
     for _, part in ipairs(module:modules()) do
       if found[part] then inner = inner + 1 end
     end
-    -- A single block is the module itself.
+    -- modules() includes the module itself: a count of 1 means that none inside it enlarges.
     if found[module] and inner == 1 and not seen[module] then chosen[#chosen + 1] = module end
     seen[module] = true
   end

@@ -15,7 +15,8 @@ local takes <const> = options.takes("nn.Conv2d", {
   { "dilation", 1, "step between the kernel's taps, or { y, x }", type = "number|table" },
   { "groups", 1, "independent groups of channels" },
   { "bias", true, "whether each output channel has a bias" },
-  { "init", "uniform", "first values: \"uniform\", ±1/√fan-in; \"convnext\", normal 0.02, bias 0" },
+  { "init", "uniform", "initial values: \"uniform\", ±1/√fan-in; \"convnext\", normal 0.02, "
+    .. "bias 0" },
 })
 
 --- A convolution: (n, c_in, h, w) → (n, c_out, h', w').

@@ -10,7 +10,7 @@ local takes <const> = options.takes("nn.MaskedConv2d", {
   { "kernel", nil, "odd side of the kernel, or { height, width }; the third argument may be it",
     type = "number|table" },
   { "mask", "B", "\"A\" leaves the pixel itself out, \"B\" sees it" },
-  { "bias", true, "whether a number is added to each output channel" },
+  { "bias", true, "whether each output channel has a bias" },
 })
 
 --- A convolution whose kernel sees the rows above a pixel, and the pixels to its left:

@@ -36,7 +36,7 @@ function parameter.from(tensor)
   if not native.is_tensor(tensor) then
     errors.raise("nn.parameter: expected a tensor, got %s", errors.type_of(tensor))
   end
-  -- A gradient's tensor has all its memory.
+  -- A tensor that requires a gradient must have its memory.
   if without_memory then tree.shapes[tensor] = true else tensor.requires_grad = true end
   return tensor
 end
@@ -56,7 +56,7 @@ end
 function parameter.origin(tensor) return origins[tensor] end
 
 -- Sets the origin of `tensor`; nil keeps the old one.
-function parameter.descend(tensor, origin) origins[tensor] = origin or origins[tensor] end
+function parameter.set_origin(tensor, origin) origins[tensor] = origin or origins[tensor] end
 
 -- The origins of a module's parameters, by name, as plain data: what files of a network store.
 function parameter.origins(module)

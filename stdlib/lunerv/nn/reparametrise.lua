@@ -4,7 +4,7 @@ local names <const> = require "lunerv.names"
 local tree <const> = require "lunerv.nn.tree"
 local with_parameters <const> = require "lunerv.nn.with_parameters"
 
--- The functions that a forward of ours runs before the module's own: forward → { { name, f }, … }.
+-- A forward made here → the functions that it runs before the module's own: { { name, f }, … }.
 local steps_of <const> = setmetatable({}, { __mode = "k" })
 
 --- Makes a module compute with f(parameter) instead of one of its parameters, on every call: weight

@@ -35,14 +35,14 @@ end
 function replaced.current() return table.move(all, 1, #all, 1, {}) end
 
 -- Calls f(...) with the replacements that `current` returned earlier.
-function replaced.call(then_, f, ...)
-  if #then_ == 0 then return f(...) end
+function replaced.call(earlier, f, ...)
+  if #earlier == 0 then return f(...) end
   local guards <close> = setmetatable({}, {
     __close = function(list)
       for i = #list, 1, -1 do Guard.__close(list[i]) end
     end,
   })
-  for i, places in ipairs(then_) do guards[i] = replaced.put(places) end
+  for i, places in ipairs(earlier) do guards[i] = replaced.put(places) end
   return f(...)
 end
 

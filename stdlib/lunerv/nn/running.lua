@@ -33,7 +33,19 @@ function running.module()
   return stack and stack[#stack]
 end
 
--- Its path, or nil.
+-- How many calls repeat an earlier one. Its lasting effects are there already.
+local repeated = 0
+local Repeat <const> = setmetatable({}, { __close = function() repeated = repeated - 1 end })
+
+-- Marks calls as repeated while the returned to-be-closed variable lives.
+function running.again()
+  repeated = repeated + 1
+  return Repeat
+end
+
+function running.is_repeated() return repeated > 0 end
+
+-- The path of the running module, or nil.
 function running.path()
   local module = running.module()
   return module and tree.path(module)

@@ -86,7 +86,7 @@ local function load(what, module, tensors, o)
     for _, entry in ipairs(own) do
       if values[entry[1]] then
         native.settle(entry[2]):copy_(values[entry[1]])
-        parameter.descend(entry[2], parameter.origin(tensors[entry[1]]))
+        parameter.set_origin(entry[2], parameter.origin(tensors[entry[1]]))
       end
     end
   end)
@@ -137,10 +137,9 @@ end
 
 local file_takes <const> = options.takes("Module:load", loading)
 
---- Reads a file of save, or any safetensors file with these names, into this module, as
+--- Reads a file that `save` wrote, or any safetensors file with these names, into this module, as
 --- load_state_dict does.
---- Unlike PyTorch, it is a method of an existing module: a file holds values, not
---- classes.
+--- Unlike PyTorch, it is a method of an existing module: a file holds values, not classes.
 ---
 ---     local model = assert(Net():load "model.safetensors")
 ---     local _, left_out = assert(model:load("model.safetensors", { extra = "skip" }))
@@ -213,7 +212,7 @@ local function copy(value, copies)
       local other = native.no_grad(function() return value:detach():clone():evaluate() end)
       if tree.is_parameter(value) then
         parameter.from(other)
-        parameter.descend(other, parameter.origin(value))
+        parameter.set_origin(other, parameter.origin(value))
       end
       copies[value] = other
     end

@@ -9,7 +9,7 @@ local values <const> = require "lunerv.options.values"
 
 local catalogue <const> = { kinds = kinds.names }
 
--- Scripts that fit a model, those that make files of it, those that read a clip.
+-- Groups of scripts that take the same options.
 local regress <const> = { "regress", "interpolate", "inpaint", "ablate", "compress",
   "compress_file", "rd_curve" }
 local to_file <const> = { "compress_file" }

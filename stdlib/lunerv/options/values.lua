@@ -16,6 +16,7 @@ local contains <const> = values.contains
 -- The limit that a number violates: " of at least 1", " of at most 9"; nil if none.
 local function violated(value, option, least)
   if value ~= value then return "" end
+  if value == math.huge or value == -math.huge then return " that is finite" end
   if least and value < least then return " of at least " .. least end
   if option.most and value > option.most then return " of at most " .. option.most end
   if option.above and value <= option.above then return " above " .. option.above end

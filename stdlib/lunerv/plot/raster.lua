@@ -63,7 +63,7 @@ function Raster:stroke(mask, x1, y1, x2, y2, width)
   end
 end
 
--- Adds to the mask where `inside`, a function of a pixel's centre, is above 0.
+-- Paints the pixels of a rectangle by their coverage: inside(x, y), a function of a pixel's centre.
 function Raster:fill(x1, y1, x2, y2, colour, inside)
   local mask, first, last = {}, self:rows(y1, y2)
   local start, stop = self:columns(x1, x2)

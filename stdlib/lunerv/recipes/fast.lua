@@ -8,8 +8,8 @@ local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local settings <const> = require "lunerv.models.settings"
 
--- While bits are priced, there are also step sizes of quantisers. They are some thousandths: the
--- rate that suits biases would change them by as much at once.
+-- While bits are priced, the step sizes of quantisers are trained too. They are a few thousandths:
+-- at the learning rate that suits biases, one update would change them by as much.
 local function with_quantisers(model, o)
   local matrices, steps, latents, others = {}, {}, {}, {}
   for name, parameter in model:named_parameters() do

@@ -50,7 +50,7 @@ local function from_file(path)
   return chunk(), ("%s (%s)"):format(path:match "[^/]+$", fingerprint(text))
 end
 
--- The recipe of that name or path: { about, options, identity }. `identity` is the text that
+-- The recipe of that name or path: { about, options, model, identity }. `identity` is the text that
 -- represents it in a checkpoint.
 function recipes.get(name)
   if loaded[name] then return loaded[name] end

@@ -75,8 +75,8 @@ local function open_string(typed)
   return start
 end
 
--- The text without brackets and strings at its end: `a[1].` is read back to `a`. Returns the steps
--- of a path such as a.b[2]["c"].d from its first name on; nil if it is not a path.
+-- The steps of the path at the end of a text, such as a.b[2]["c"].d, from its first name on; nil if
+-- there is none.
 local function path_before(typed)
   local steps, rest = {}, typed
   while true do

@@ -47,7 +47,8 @@ local opens <const> = { ["function"] = 1, ["do"] = 1, ["if"] = 1, ["repeat"] = 1
 -- The replacement for `first` to `last`: spaces, with the line breaks kept.
 local function blank(source, first, last) return (source:sub(first, last):gsub("[^\n]", " ")) end
 
--- Blanks `local` at token `at` and the attributes after it. Returns the edits and the next token.
+-- Adds the edits that blank `local` at token `at` and the attributes after it. Returns the next
+-- token.
 local function release(source, list, at, edits)
   edits[#edits + 1] = { list[at][2], list[at][3], blank(source, list[at][2], list[at][3]) }
   local i = at + 1

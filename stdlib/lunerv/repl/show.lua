@@ -57,7 +57,7 @@ local function short(value)
   return described(value)
 end
 
--- Integers, other numbers, strings, then the rest, so that the order is always the same.
+-- Numbers, strings, booleans, then the rest, so that the order is always the same.
 local ranks <const> = { number = 1, string = 2, boolean = 3 }
 
 local function before(a, b)

@@ -25,7 +25,7 @@ local function class_of(value)
   return native.printable(tostring(value.class_name))
 end
 
--- "Conv2d  216"
+-- "Conv2d (216 parameters)"
 function module.title(value)
   return ("%s (%s parameters)"):format(class_of(value), count(value))
 end

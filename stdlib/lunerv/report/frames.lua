@@ -13,7 +13,11 @@ Frames.__index = Frames
 -- Frames for the folder `out` of a run on `clip`; `source` is another input file.
 function frames.of(out, clip, source)
   local wanted = {}
-  for _, index in ipairs(metrics.spread(#clip, frames.count)) do wanted[index] = true end
+  -- The frames of a view have the indices of its clip.
+  local indices = rawget(clip, "indices")
+  for _, i in ipairs(metrics.spread(#clip, frames.count)) do
+    wanted[indices and indices[i] or i] = true
+  end
   return setmetatable({ folder = out .. "/frames", wanted = wanted,
     read = { clip.source or false, source or false } }, Frames)
 end

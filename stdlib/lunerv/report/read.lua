@@ -223,7 +223,7 @@ end
 local function curves_of(path, name)
   local data = json(path)
   if not data or type(data.curves) ~= "table" then return nil end
-  local found = { name = name, curves = {}, notes = {}, bd_rates = {} }
+  local found = { name = name, curves = {}, notes = {} }
   for _, curve in ipairs(data.curves) do
     local points = type(curve) == "table" and points_of(curve.points) or {}
     if #points > 0 then

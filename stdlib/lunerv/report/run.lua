@@ -224,8 +224,8 @@ local function command(out, run)
   fact(out, "clip", type(clip.source) == "string" and clip.source or nil)
   fact(out, "seed", with("%.0f", f.seed))
   fact(out, "threads", with("%.0f", f.threads))
-  fact(out, "seconds a step", with("%.3g", f.seconds_per_step))
-  fact(out, "most memory in use", f.peak_rss_bytes and words.bytes(f.peak_rss_bytes))
+  fact(out, "seconds per step", with("%.3g", f.seconds_per_step))
+  fact(out, "peak memory", f.peak_rss_bytes and words.bytes(f.peak_rss_bytes))
   fact(out, "PSNR before rounding", f.psnr_8bit and f.psnr and ("%.2f dB"):format(f.psnr))
   fact(out, "segments", run.segments and run.segments > 1 and words.count(run.segments) or nil)
   for _, key in ipairs(sorted_keys(f, shown_elsewhere)) do
@@ -254,7 +254,7 @@ function run_part.summary(run)
   if tonumber(clip.frames) then
     parts[#parts + 1] = ("%d frames"):format(clip.frames // 1 | 0)
   end
-  if tonumber(clip.fps) then parts[#parts + 1] = ("%.6g a second"):format(clip.fps) end
+  if tonumber(clip.fps) then parts[#parts + 1] = ("%.6g per second"):format(clip.fps) end
   return table.concat(parts, " · ")
 end
 

@@ -47,8 +47,8 @@ function powers(low, high, most) {
   return list.length >= 2 ? list : steps(low, high, most);
 }
 
-// The range of an axis; on a logarithmic one at least a factor of `least`: rates that are nearly
-// the same shall look it.
+// The range of an axis; on a logarithmic one at least a factor of `least`, so that nearly equal
+// rates look equal.
 function scale(values, log, least) {
   values = values.filter(function (v) { return isFinite(v) && (!log || v > 0); });
   var low = Math.min.apply(null, values), high = Math.max.apply(null, values);

@@ -1,6 +1,7 @@
 -- Ablations: fits and compresses every variant of a plan, and tabulates the results.
 local checkpoint <const> = require "lunerv.checkpoint"
 local compress <const> = require "lunerv.compress"
+local csv <const> = require "lunerv.csv"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
@@ -109,19 +110,20 @@ end
 
 -- The rows as a Markdown table, and as CSV.
 local function tables(rows)
-  local heads, rules, quoted = {}, {}, {}
+  local heads, rules = {}, {}
   for i, column in ipairs(columns) do
     heads[i], rules[i] = column[1], i < 3 and "---" or "---:"
-    quoted[i] = column[1]:find(",", 1, true) and '"' .. column[1] .. '"' or column[1]
   end
   local text = { "| " .. table.concat(heads, " | ") .. " |",
     "| " .. table.concat(rules, " | ") .. " |" }
-  local csv = { table.concat(quoted, ",") }
-  for _, row in ipairs(rows) do
-    text[#text + 1] = "| " .. table.concat(cells(row), " | ") .. " |"
-    csv[#csv + 1] = table.concat(cells(row), ",")
+  local named = {}
+  for k, row in ipairs(rows) do
+    local list = cells(row)
+    text[#text + 1] = "| " .. table.concat(list, " | ") .. " |"
+    named[k] = {}
+    for i, head in ipairs(heads) do named[k][head] = list[i] end
   end
-  return table.concat(text, "\n") .. "\n", table.concat(csv, "\n") .. "\n"
+  return table.concat(text, "\n") .. "\n", csv.encode(named, heads)
 end
 
 -- The differences of each row from the row it is compared with.
@@ -151,9 +153,9 @@ end
 local function report(o, rows)
   note_gains(rows)
   native.work_folder(o.out)
-  local text, csv = tables(rows)
-  write(o.out .. "/ablation.md", text)
-  write(o.out .. "/ablation.csv", csv)
+  local markdown, values = tables(rows)
+  write(o.out .. "/ablation.md", markdown)
+  write(o.out .. "/ablation.csv", values)
   write(o.out .. "/ablation.json", native.json_encode { plan = o.plan, rows = rows } .. "\n")
   local picture = convergence(rows)
   if picture then write(o.out .. "/curves.svg", picture:svg()) end

@@ -182,7 +182,7 @@ function tasks.fit(clip, task, o, say)
   function training.on_step(e)
     steps_made = steps_made + 1
     if steps_made ~= 4 or e.step == e.steps then return end -- the first steps are slower
-    say(("%.3g s a step: about %s for the %d steps left"):format(e.seconds_per_step,
+    say(("%.3g s per step: about %s for the %d steps left"):format(e.seconds_per_step,
       Progress.duration(e.seconds_per_step * (e.steps - e.step)), e.steps - e.step))
   end
 

@@ -11,7 +11,7 @@ local view <const> = require "lunerv.tasks.view"
 -- A mask is a function of a frame's index to (1, 1, h, w): 1 where a pixel is visible, 0 where it
 -- is hidden.
 
--- 1 at the positions from `first` to `last`, of `size` counted from 0, `last` exclusive.
+-- `size` values: 1 at the positions from `first` to below `last`, counted from 0; otherwise 0.
 local function inside(size, first, last)
   local places = native.arange(0, size - 1)
   return places:ge(first) * places:lt(last)

@@ -39,7 +39,7 @@ end
 -- Whether the weights after this step were evaluated.
 function best.has_seen(self) return self.best ~= nil and self.best.seen == self.step end
 
--- Records an evaluation. Training ends when patience ends.
+-- Records an evaluation. Training ends after `patience` evaluations without a better one.
 function best.consider(self, epoch, result)
   local o, known = self.o, self.best
   if not (o.keep_best or o.patience) then return end

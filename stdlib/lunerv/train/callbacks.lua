@@ -1,5 +1,5 @@
--- The callbacks of a training: the functions among its options, then the objects of its
--- list `callbacks`, in order.
+-- The callbacks of a training: the functions among its options, then the objects of its list
+-- `callbacks`, in order.
 local errors <const> = require "lunerv.errors"
 local names <const> = require "lunerv.names"
 
@@ -8,7 +8,8 @@ Callbacks.__index = Callbacks
 
 local events <const> = { "on_start", "on_step", "on_epoch", "on_frame", "on_end" }
 
--- Methods, also those of a class. A name that starts like one of them but is none is a mistake.
+-- Adds the methods of an object, also those of its class. A name that starts like one of the events
+-- but is none is a mistake.
 local function listen(self, object, number)
   if type(object) ~= "table" then
     errors.raise("train: callbacks: expected objects, got %s at %d", type(object), number)
@@ -62,11 +63,11 @@ end
 
 -- Calls all callbacks of an event. Returns false if one of them did, which stops the training.
 function Callbacks:notify(event, ...)
-  local go_on = true
+  local continues = true
   for _, listener in ipairs(self[event] or {}) do
-    if listener(...) == false then go_on = false end
+    if listener(...) == false then continues = false end
   end
-  return go_on
+  return continues
 end
 
 return Callbacks

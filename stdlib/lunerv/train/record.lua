@@ -1,6 +1,5 @@
 -- OUT/run.json: the description and progress of a training, for the page of lv.report. It is
--- written with every checkpoint and sometimes between them, so that a killed run has
--- one too.
+-- written with every checkpoint and sometimes between them, so that a killed run has one too.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local saved <const> = require "lunerv.saved"

@@ -103,11 +103,11 @@ function report.step(self)
   self.unreported = nil
   local epoch = self.source:epoch()
   if self.callbacks.on_step then
-    local go_on = self.callbacks:notify("on_step", {
+    local continues = self.callbacks:notify("on_step", {
       step = self.step, steps = self.steps, epoch = epoch, loss = number,
       psnr = decibels, seconds = took, seconds_per_step = self.per_step,
     })
-    if not go_on then self.finished = true end
+    if not continues then self.finished = true end
   end
   if self.progress:due() then
     local per_step = self.per_step or took
@@ -140,8 +140,8 @@ function report.epoch(self)
     seconds = self.seconds,
   }
   -- The last weights are evaluated anyway, except if an earlier state may be better.
-  local goes_on = self.step < self.steps or o.keep_best
-  if o.eval_every > 0 and e.epoch % o.eval_every == 0 and goes_on then
+  local is_wanted = self.step < self.steps or o.keep_best
+  if o.eval_every > 0 and e.epoch % o.eval_every == 0 and is_wanted then
     e.evaluation = report.evaluate(self)
     e.psnr = e.evaluation.psnr
     report.evaluation(self, e.epoch, e.evaluation)

@@ -122,7 +122,7 @@ local function check(o)
   if is_object(o.optimiser) then check_optimiser(o.optimiser) end
 end
 
--- The rate of an object, if none was given.
+-- The learning rate of an optimiser or a schedule that is an object; nil if there is none.
 local function rate_of(o)
   if is_object(o.optimiser) then return o.optimiser.lr end
   return type(o.schedule) == "table" and o.schedule.lr or nil

@@ -3,7 +3,7 @@
 --   source:upcoming(n)  the frames of the next step, at most n: a pass ends with its last
 --   source:take(n, first, last)  n frames; of a clip, those outside first … last are { } only
 --   source:is_over()    whether that was the pass's last frame
---   source:state(), source:load(state)    epoch, position and order, plain data
+--   source:state()      epoch, position and order, plain data, which source:load(…) takes
 local errors <const> = require "lunerv.errors"
 local video <const> = require "lunerv.video"
 

@@ -51,7 +51,8 @@ local function rate_of(self)
   return rate
 end
 
--- The loss of a frame or a batch: the tensor, its number, that without a penalty, and the output.
+-- The loss of a frame or a batch: the tensor, its number, the number without the penalty, and the
+-- output.
 local function forward(self, frame, image, mask, share)
   local output = metrics.reconstruct(self.model, frame)
   if not native.is_tensor(output) then

@@ -8,7 +8,7 @@ import LunervCodec
 ///     swift run -c release host FILE.lnv
 @main struct HostProgram {
   static func main() {
-    // First: where a file brings a decoder of its own, this program is started again to run it.
+    // First: to decode a file, this program is started again in a confined process.
     runIfDecoderProcess()
     do {
       guard CommandLine.arguments.count == 2 else {
