@@ -7,7 +7,7 @@ enum AlgebraModule {
   private struct Size: LuaOptions {
     var width: Int?
     static var luaFields: [LuaField<Size>] {
-      [LuaField("width", \.width, doc: "of the image (even: twice the columns but one)")]
+      [LuaField("width", \.width, doc: "of the image (2·(columns − 1), which is even)")]
     }
   }
 
@@ -68,8 +68,8 @@ enum AlgebraModule {
       "irfft2", params: ["options"],
       doc: """
         The image of a half spectrum, the inverse of rfft2: (…, h, ⌊w/2⌋ + 1, 2) → (…, h, w).
-        Unlike PyTorch, real and imaginary part are a last dimension of 2. It is divided by h·w. An
-        odd width is named.
+        Unlike PyTorch, real and imaginary part are a last dimension of 2. It is divided by h·w. Pass
+        `width` if it is odd.
 
             local image = spectrum:irfft2()
             local image = spectrum:irfft2 { width = 321 }

@@ -40,8 +40,8 @@ enum ArrangingModule {
     s.pure(
       "roll", params: ["shifts", "dims"],
       doc: """
-        Elements moved on by some places along dimensions; what leaves at the end returns at the front.
-        Without dimensions all elements move, as they follow each other.
+        Elements shifted by some places along dimensions; those shifted out at the end return at the front.
+        Without dimensions, all elements are shifted in their order.
 
             x:roll(1, 2)
             image:roll({ 8, -8 }, { 3, 4 })

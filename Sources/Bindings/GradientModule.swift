@@ -82,7 +82,7 @@ enum GradientModule {
       doc: """
         The gradients of an output by tensors that it was computed from, as many results as there are
         inputs. No `grad` changes.
-        Unlike PyTorch, gradients cannot be differentiated again: `create_graph = true` is refused. An
+        Unlike PyTorch, gradients cannot be differentiated again: `create_graph = true` is an error. An
         input may be a parameter or a result on the way; one that the output was not computed from is
         an error, or nil with `allow_unused`. Of a list of outputs, the gradients add up.
 

@@ -159,8 +159,8 @@ enum LayerModule {
       doc: """
         The structural similarity of images (n, c, h, w) in [0, 1], a scalar: 1 where they are alike
         (Wang et al., IEEE TIP 13(4), 2004).
-        The window is 11×11 with σ = 1.5, smaller where the short side is below 11; 5 pixels are
-        the least.
+        The window is 11×11 with σ = 1.5, smaller where the short side is below 11. Images
+        have at least 5 pixels per side.
 
             local loss = 1 - lv.ssim(model(t), frame)
         """

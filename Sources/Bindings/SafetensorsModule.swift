@@ -17,7 +17,7 @@ enum SafetensorsModule {
 
         @param path string
         @param tensors table  a list of {name, tensor}, or a table of tensors by name
-        @param metadata table  texts by name, stored with the tensors
+        @param metadata? table  texts by name, stored with the tensors
         @return boolean  true, or nil and an error
         """
     ) { (path: String, tensors: LuaValue, metadata: [String: String]?) in
@@ -38,7 +38,7 @@ enum SafetensorsModule {
         Reads a safetensors file: the tensors by name, the texts stored with them, and the names in the \
         file's order. Half precision is widened to f32; `dtype` makes one type of all floating \
         point. A value too large for that is an error that names its tensor, and so is a tensor of \
-        a type, rank or range that lunerv has not, unless `extra` is "skip".
+        a type, rank or range that lunerv does not support, unless `extra` is "skip".
 
             local tensors, metadata, names = lv.load_safetensors "model.safetensors"
             model:load_state_dict(tensors)

@@ -23,7 +23,7 @@ enum SamplingModule {
         LuaField("mode", \.mode, doc: "'bilinear', between neighbouring elements; or 'nearest'"),
         LuaField(
           "padding", \.padding,
-          doc: "padding: 'zeros', or 'border', the outermost elements"),
+          doc: "outside: 'zeros', or 'border', the outermost elements"),
         LuaField(
           "align_corners", \.alignCorners,
           doc: "whether -1 and 1 are the middles of the outermost elements, not their outer edges"),

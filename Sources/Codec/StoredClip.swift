@@ -85,13 +85,16 @@ public struct StoredClip: Sendable, Equatable {
     guard rate.numerator >= 1, rate.denominator >= 1, rate.numerator < 1 << 31,
       rate.denominator < 1 << 31
     else {
-      throw LunervError(.data, "a frame rate of \(rate.numerator)/\(rate.denominator)")
+      throw LunervError(
+        .data,
+        "expected a frame rate of positive terms below 2³¹, got \(rate.numerator)/\(rate.denominator)"
+      )
     }
     guard Double(frames) * Double(rate.denominator) < StoredClip.longest * Double(rate.numerator)
     else {
       let rate = "\(rate.numerator)/\(rate.denominator)"
       throw LunervError(
-        .data, "\(frames) frames at \(rate) a second last 10⁹ seconds or longer")
+        .data, "\(frames) frames at \(rate) per second last 10⁹ seconds or longer")
     }
   }
 
@@ -133,9 +136,11 @@ public struct StoredClip: Sendable, Equatable {
       try reader.finish()
       return
     }
-    guard kind == 1 else { throw LunervError(.data, "times of kind \(kind)") }
+    guard kind == 1 else { throw LunervError(.data, "expected times of kind 0 or 1, got \(kind)") }
     let first = try reader.signed("the first time")
-    guard first.magnitude < 1 << 50 else { throw LunervError(.data, "times out of range") }
+    guard first.magnitude < 1 << 50 else {
+      throw LunervError(.data, "expected a first time below 2⁵⁰ µs, got \(first)")
+    }
     guard frames <= StoredClip.mostTimes else {
       throw LunervError(
         .data,

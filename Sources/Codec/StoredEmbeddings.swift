@@ -109,7 +109,9 @@ public struct StoredEmbeddings: Sendable {
   public init(_ bytes: [UInt8], frames: Int, shape: [Int], form: Form = .differences) throws {
     var reader = ByteReader(bytes)
     groupSize = try reader.count(limit: 1 << 20, "the frames of a group")
-    guard groupSize > 0 else { throw LunervError(.data, "groups of no frames") }
+    guard groupSize > 0 else {
+      throw LunervError(.data, "expected groups of at least one frame, got 0")
+    }
     step = StoredStep.value(of: UInt32(try reader.fixed(count: 2)))
     offset = Float(bitPattern: UInt32(try reader.fixed(count: 4)))
     guard offset.isFinite else { throw LunervError(.data, "the offset is not finite") }

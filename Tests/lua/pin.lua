@@ -7,6 +7,7 @@
 package.path = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/?.lua;" .. package.path
 local lv <const> = require "lunerv"
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 local pinned <const> = require "pinned"
 
 local from <const>, name <const>, form <const>, by <const> = table.unpack(arg)
@@ -31,7 +32,7 @@ end
 
 assert(lv.write_file(pinned.path(name, "lnv"), bytes))
 local done, found = errors.attempt(function()
-  return table.pack(pinned.entry(name, form, by or "0.1.0"))
+  return table.pack(pinned.entry(name, form, by or native.versions().lunerv))
 end)
 if not done then
   os.remove(pinned.path(name, "lnv"))
