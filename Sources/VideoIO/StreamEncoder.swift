@@ -53,8 +53,8 @@ final class StreamEncoder {
             + Libav.text(opened))
       }
       // libavcodec overlooks that x264 had no memory for its headers: players would find no picture.
-      if settings.globalHeader, made.pointee.extradata_size <= 0 {
-        throw Libav.noMemory("the headers of \(settings.name)")
+      if settings.globalHeader, settings.name == "libx264", made.pointee.extradata_size <= 0 {
+        throw Libav.noMemory("the headers of x264")
       }
       picture = try PictureMaker(settings.pixelFormat, width: width, height: height)
       packet = try Libav.newPacket()

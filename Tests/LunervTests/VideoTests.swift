@@ -53,10 +53,12 @@ import Testing
 
   @Test(.enabled(if: hasProgram, "no lunerv next to the tests"))
   func aFileThatOneTrustsIsDecodedHere() throws {
-    setenv("LUNERV_DECODER", "/nowhere/lunerv", 1)
-    defer { unsetenv("LUNERV_DECODER") }
-    let video = try Video(path: Self.files + "v1.lnv", limits: Limits(isConfined: false))
-    let frame = try video.withFrame(1) { Array($0) }
+    let frame = try {
+      setenv("LUNERV_DECODER", "/nowhere/lunerv", 1)
+      defer { unsetenv("LUNERV_DECODER") }
+      let video = try Video(path: Self.files + "v1.lnv", limits: Limits(isConfined: false))
+      return try video.withFrame(1) { Array($0) }
+    }()
     #expect(try reference("v1.lnv")[1] == frame)
   }
 
