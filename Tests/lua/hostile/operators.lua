@@ -35,7 +35,7 @@ return {
       .. "lv.rand(1, 1, 1019, 1019):rfft2() lv.rand(1, 1, 1021, 1021):rfft2()", "(max_work" },
     { "for n = 1, 1e9 do lv.zeros(1, n):rfft2() end", "(max_work" },
     { "for n = 1, 1e9 do lv.zeros(n, 1, 2):irfft2() end", "(max_work" },
-    { "lv.zeros(0):amax()", "no elements" }, { "lv.zeros(0):argmax()", "at least one" },
+    { "lv.zeros(0):amax()", "at least one element" }, { "lv.zeros(0):argmax()", "at least one" },
     { "lv.zeros(0, 3):softmax(1)", "softmax" }, { "lv.cat {}", "at least one" },
     { "lv.stack {}", "at least one" }, { "lv.zeros(0, 0):sum():mean():var() error 'empty'", "'" },
     { "lv.zeros(3):cumsum(9)", "does not exist" }, { "lv.meshgrid { lv.zeros(2, 2) }", "meshgrid" },
