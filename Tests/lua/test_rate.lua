@@ -77,7 +77,7 @@ test("x264 and x265 to compare with", function()
     near(found.bytes / wanted, 1, 0.1)
   end
   equal(lv.list_dir(folder.path), { "clip.mkv" })
-  raises(function() lv.reference.encode(clip, { codec = "vp9" }) end, "'codec'", "x265")
+  raises(function() lv.reference.encode(clip, { codec = "vp9" }) end, "codec: expected", "x265")
   -- A bare stream holds pictures alone, without x264's note about itself.
   local path = folder.path .. "/bare.264"
   local writer = assert(lv.video.writer(path, { width = 64, height = 48, one_group = true }))
