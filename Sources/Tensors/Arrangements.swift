@@ -88,10 +88,7 @@ extension Value {
 
 extension Tensor {
   private func check(_ dims: [Int], _ name: String) throws {
-    for d in dims where d < 0 || d >= shape.count {
-      throw LunervError(
-        .argument, "\(name): dimension \(d + 1) does not exist in shape \(Shape.describe(shape))")
-    }
+    for d in dims { try checked(dim: d, for: name) }
   }
 
   /// Cumulative sums along a dimension. Integers are summed in f64, as by ``sum(_:keep:)``.

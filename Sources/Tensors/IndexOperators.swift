@@ -150,18 +150,10 @@ extension Value {
 }
 
 extension Tensor {
-  private func checkedIndex(_ dim: Int, _ name: String) throws {
-    guard dim >= 0, dim < shape.count else {
-      throw LunervError(
-        .argument,
-        "\(name): dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
-    }
-  }
-
   /// Checks that an index of shape `index` fits this tensor in all dimensions but one, and
   /// `source`, if given, in all.
   private func checkFit(_ dim: Int, _ index: [Int], _ source: [Int]?, _ name: String) throws {
-    try checkedIndex(dim, name)
+    try checked(dim: dim, for: name)
     guard index.count == shape.count,
       index.indices.allSatisfy({ $0 == dim || index[$0] <= shape[$0] })
     else {
@@ -274,14 +266,14 @@ extension Tensor {
 
   /// Slices of a dimension, by positions that count from 0.
   public func selected(_ dim: Int, _ index: [Int]) throws -> Tensor {
-    try checkedIndex(dim, "index_select")
+    try checked(dim: dim, for: "index_select")
     try checkPlaces(index, dim, "index_select")
     return try selected(dim, places: Value.places(index))
   }
 
   /// Slices of a dimension, by an index of one dimension, which counts from 1.
   public func selected(_ dim: Int, _ index: Tensor) throws -> Tensor {
-    try checkedIndex(dim, "index_select")
+    try checked(dim: dim, for: "index_select")
     try index.checkList("index_select")
     return try selected(dim, places: index.value.places(of: shape[dim], name: "index_select"))
   }
@@ -305,7 +297,7 @@ extension Tensor {
 
   /// This tensor with the slices of `source` added at the index's positions, in order.
   public func addingSlices(_ dim: Int, _ index: Tensor, _ source: Tensor) throws -> Tensor {
-    try checkedIndex(dim, "index_add")
+    try checked(dim: dim, for: "index_add")
     try index.checkList("index_add")
     try checkSource(source, "index_add")
     var expected = shape

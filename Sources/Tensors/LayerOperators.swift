@@ -99,11 +99,7 @@ extension Tensor {
   public func layerNorm(_ weight: Tensor?, _ bias: Tensor?, dim: Int, epsilon: Double) throws
     -> Tensor
   {
-    guard dim >= 0, dim < shape.count else {
-      throw LunervError(
-        .argument,
-        "layer_norm: dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
-    }
+    try checked(dim: dim, for: "layer_norm")
     var sizes = [Int](repeating: 1, count: shape.count)
     sizes[dim] = shape[dim]
     for p in [weight, bias] {
@@ -130,9 +126,9 @@ extension Tensor {
   }
 
   public func softmax(_ dim: Int) throws -> Tensor {
-    guard dim >= 0, dim < shape.count, shape[dim] > 0 else {
+    guard try shape[checked(dim: dim, for: "softmax")] > 0 else {
       throw LunervError(
-        .argument, "softmax: dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
+        .argument, "softmax: expected at least one element, got \(Shape.describe(shape))")
     }
     let peak = Tensor(try value.reduced(.maximum, over: [dim]))
     let e = try subtracting(peak).exp()

@@ -85,11 +85,7 @@ extension Tensor {
   /// x/√(mean x² + eps)·weight over one dimension.
   public func rmsNorm(_ weight: Tensor?, dim: Int, epsilon: Double) throws -> Tensor {
     let name = "rms_norm"
-    guard dim >= 0, dim < shape.count else {
-      throw LunervError(
-        .argument,
-        "\(name): dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
-    }
+    try checked(dim: dim, for: name)
     guard epsilon >= 0, epsilon.isFinite else {
       throw LunervError(.argument, "\(name): expected an eps of at least 0, got \(epsilon)")
     }

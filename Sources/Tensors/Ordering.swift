@@ -66,12 +66,7 @@ extension Tensor {
   /// A dimension of this tensor; a scalar counts as a list of one.
   private func ordered(_ dim: Int, _ name: String) throws -> (Tensor, Int) {
     if shape.isEmpty, dim == 0 { return (try viewed([1]), 0) }
-    guard dim >= 0, dim < shape.count else {
-      throw LunervError(
-        .argument,
-        "\(name): dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
-    }
-    return (self, dim)
+    return (self, try checked(dim: dim, for: name))
   }
 
   private func taking(_ dim: Int, descending: Bool, taken: Int, _ name: String) throws -> (

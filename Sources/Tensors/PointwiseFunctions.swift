@@ -89,11 +89,7 @@ extension Tensor {
       throw LunervError(.argument, "logsumexp: expected f32 or f64, got \(dtype.rawValue)")
     }
     let dims = dims ?? Array(shape.indices)
-    for d in dims where d < 0 || d >= shape.count {
-      throw LunervError(
-        .argument,
-        "logsumexp: dimension \(d + 1) does not exist in shape \(Shape.describe(shape))")
-    }
+    for d in dims { try checked(dim: d, for: "logsumexp") }
     guard Set(dims).count == dims.count else {
       throw LunervError(.argument, "logsumexp: a dimension is named twice")
     }

@@ -5,7 +5,8 @@ import Support
 // error names the operator and both sides.
 
 extension Tensor {
-  private func checked(dim: Int, for name: String) throws -> Int {
+  @discardableResult
+  func checked(dim: Int, for name: String) throws -> Int {
     guard dim >= 0, dim < shape.count else {
       throw LunervError(
         .argument, "\(name): dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")

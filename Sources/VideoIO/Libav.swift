@@ -8,15 +8,17 @@ enum Libav {
   static func start() { _ = installed }
 
   private static let installed: Void = {
-    av_log_set_callback { context, level, format, arguments in
+    av_log_set_callback { _, level, format, arguments in
       guard level <= AV_LOG_ERROR, let format, let arguments else { return }
       let thread = pthread_self()
       let wanted = Libav.lines.withLock { $0[thread] != nil }
       guard wanted else { return }
       var bytes = [CChar](repeating: 0, count: 400)
       var prefix: Int32 = 1
+      // Without the context, whose name is not wanted. Some of libav's contexts have no function
+      // for it, and libav would call that.
       let written = av_log_format_line2(
-        context, level, format, arguments, &bytes, Int32(bytes.count), &prefix)
+        nil, level, format, arguments, &bytes, Int32(bytes.count), &prefix)
       guard written > 0 else { return }
       let line = Libav.clean(bytes)
       if !line.isEmpty { Libav.lines.withLock { $0[thread] = line } }
