@@ -14,6 +14,7 @@
 
 static inline int lunerv_averror(int code) { return AVERROR(code); }
 static inline int lunerv_averror_eof(void) { return AVERROR_EOF; }
+static inline int lunerv_averror_external(void) { return AVERROR_EXTERNAL; }
 static inline int lunerv_averror_exit(void) { return AVERROR_EXIT; }
 static inline int64_t lunerv_no_pts(void) { return AV_NOPTS_VALUE; }
 

@@ -24,7 +24,9 @@ final class MuxedSink: FrameSink {
   private let file: PendingFile
   private let encoder: StreamEncoder
   private let settings: StreamEncoder.Settings
+  private let url: String
   private var format: UnsafeMutablePointer<AVFormatContext>?
+  private var written: ContainerCheck
 
   init(
     path: String, container: String, settings: StreamEncoder.Settings, width: Int, height: Int
@@ -38,7 +40,8 @@ final class MuxedSink: FrameSink {
     self.settings = settings
     encoder = try StreamEncoder(settings, width: width, height: height, path: path)
     file = try PendingFile(target: path)
-    let url = "file:" + file.temporary
+    url = "file:" + file.temporary
+    written = ContainerCheck(container: container, encoder: encoder.context)
     let made = avformat_alloc_output_context2(&format, muxer, nil, url)
     guard made >= 0, let format else { throw Libav.noMemory("a muxer") }
     format.pointee.flags |= AVFMT_FLAG_BITEXACT
@@ -79,6 +82,9 @@ final class MuxedSink: FrameSink {
       return code == Libav.interrupted ? 0 : code
     }
     closeFormat()
+    do { try written.verify(url) } catch let error as LunervError {
+      throw LunervError(error.kind, "\(path): cannot be written: \(error.message)")
+    }
     try file.publish()
   }
 
@@ -95,6 +101,7 @@ final class MuxedSink: FrameSink {
       packet.pointee.duration = frame.ticks(of: settings.timeBase) ?? 0
     }
     av_packet_rescale_ts(packet, settings.timeBase.av, stream.pointee.time_base)
+    written.add(packet, Rational(stream.pointee.time_base))
     try check { av_interleaved_write_frame(format, packet) }
     try check(format.pointee.pb?.pointee.error ?? 0)
   }

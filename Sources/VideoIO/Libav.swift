@@ -78,6 +78,7 @@ enum Libav {
   static let endOfFile = lunerv_averror_eof()
   static let tryAgain = lunerv_averror(EAGAIN)
   static let interrupted = lunerv_averror(EINTR)
+  static let external = lunerv_averror_external()
   static let outOfMemory = lunerv_averror(ENOMEM)
   static let noTimestamp = lunerv_no_pts()
 

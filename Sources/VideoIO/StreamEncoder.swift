@@ -105,17 +105,25 @@ final class StreamEncoder {
     }
     let sent = Libav.listening { avcodec_send_frame(context, frame) }
     guard sent.code >= 0 else {
-      throw LunervError(.io, "\(path): encoding failed: \(Libav.text(sent))")
+      throw failure(sent)
     }
     while true {
       let received = Libav.listening { avcodec_receive_packet(context, packet) }
       if received.code == Libav.tryAgain || received.code == Libav.endOfFile { return }
       guard received.code >= 0 else {
-        throw LunervError(.io, "\(path): encoding failed: \(Libav.text(received))")
+        throw failure(received)
       }
       defer { av_packet_unref(packet) }
       try body(packet)
     }
+  }
+
+  private func failure(_ result: (code: Int32, line: String)) -> LunervError {
+    // x264 and x265 do not say why.
+    let reason =
+      result.code == Libav.external && result.line.isEmpty
+      ? "the encoder failed, possibly for lack of memory" : Libav.text(result)
+    return LunervError(.io, "\(path): encoding failed: \(reason)")
   }
 }
 

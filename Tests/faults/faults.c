@@ -240,8 +240,16 @@ void *calloc(size_t count, size_t size) {
   return __libc_calloc(count, size);
 }
 
+// libav sets default options by av_strdup without looking at the result, and its protocols then read
+// through null. This is left out.
+static bool copies_text(void *caller) {
+  Dl_info info = { 0 };
+  return active && !busy && caller_owner(caller) == MEMORY_VIDEO && dladdr(caller, &info)
+    && info.dli_sname && !strcmp(info.dli_sname, "av_strdup");
+}
+
 void *realloc(void *block, size_t size) {
-  if (size && no_memory("realloc", CALLER)) return errno = ENOMEM, NULL;
+  if (size && !copies_text(CALLER) && no_memory("realloc", CALLER)) return errno = ENOMEM, NULL;
   return __libc_realloc(block, size);
 }
 

@@ -44,9 +44,10 @@ kinds = {k.name: k for k in (
     # Swift's runtime ends a process without memory: it writes through null in places, and its tables
     # of types trap.
     Kind("memory-swift", r"memory", ends=(-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGILL)),
-    # A decoder without memory for a picture reports a damaged one.
-    Kind("memory-video", r"memory|cannot|damaged"),
-    # FFTW asserts, C++ throws; x264 prints its own message before it fails.
+    # A decoder without memory for a picture reports a damaged one. libavcodec asserts that a codec's
+    # options can be set. Without memory for probing, no format is recognised.
+    Kind("memory-video", r"memory|cannot|damaged|no known format", ends=(-signal.SIGABRT,)),
+    # FFTW asserts, C++ throws.
     Kind("memory-math", r"memory|cannot", ends=(-signal.SIGABRT,)),
     Kind("memory-other", r"memory|cannot|refuses", ends=(-signal.SIGABRT,)),
 )}
