@@ -23,10 +23,13 @@ struct ContainerCheck {
   private var written: [Packet] = []
   private var timeBase = Rational(1, 1)
 
+  /// Nil for a container that does not store what is compared.
+  ///
   /// - Parameters:
   ///   - container: the short name of its format.
   ///   - encoder: open.
-  init(container: String, encoder: UnsafeMutablePointer<AVCodecContext>) {
+  init?(container: String, encoder: UnsafeMutablePointer<AVCodecContext>) {
+    guard ["matroska", "mov", "mp4"].contains(container) else { return nil }
     self.container = container
     codec = encoder.pointee.codec_id
     size = [encoder.pointee.width, encoder.pointee.height]

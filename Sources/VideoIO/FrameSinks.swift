@@ -26,7 +26,7 @@ final class MuxedSink: FrameSink {
   private let settings: StreamEncoder.Settings
   private let url: String
   private var format: UnsafeMutablePointer<AVFormatContext>?
-  private var written: ContainerCheck
+  private var written: ContainerCheck?
 
   init(
     path: String, container: String, settings: StreamEncoder.Settings, width: Int, height: Int
@@ -82,7 +82,7 @@ final class MuxedSink: FrameSink {
       return code == Libav.interrupted ? 0 : code
     }
     closeFormat()
-    do { try written.verify(url) } catch let error as LunervError {
+    do { try written?.verify(url) } catch let error as LunervError {
       throw LunervError(error.kind, "\(path): cannot be written: \(error.message)")
     }
     try file.publish()
@@ -101,7 +101,7 @@ final class MuxedSink: FrameSink {
       packet.pointee.duration = frame.ticks(of: settings.timeBase) ?? 0
     }
     av_packet_rescale_ts(packet, settings.timeBase.av, stream.pointee.time_base)
-    written.add(packet, Rational(stream.pointee.time_base))
+    written?.add(packet, Rational(stream.pointee.time_base))
     try check { av_interleaved_write_frame(format, packet) }
     try check(format.pointee.pb?.pointee.error ?? 0)
   }

@@ -114,6 +114,45 @@ import Testing
     }
   }
 
+  /// libavformat overlooks some failures, so a finished container is read back.
+  @Test(.enabled(if: hasX264)) func whatAContainerLostIsFound() throws {
+    let scratch = try Scratch()
+    let frames = (0..<4).map { picture(64, 48, $0) }
+    try writeVideo(scratch["a.mp4"], 64, 48, frames)
+    let settings = StreamEncoder.Settings(
+      name: "libx264", pixelFormat: AV_PIX_FMT_YUV420P, globalHeader: true)
+    func problem(_ path: String, side: Int = 64, times: [Int64] = [0, 1, 2, 3], size: Int32 = 9)
+      throws -> String?
+    {
+      let encoder = try StreamEncoder(settings, width: side, height: 48, path: "a")
+      var check = try #require(ContainerCheck(container: "mp4", encoder: encoder.context))
+      let packet = try Libav.newPacket()
+      var owned: UnsafeMutablePointer<AVPacket>? = packet
+      defer { av_packet_free(&owned) }
+      packet.pointee.size = size
+      for (i, time) in times.enumerated() {
+        packet.pointee.pts = time
+        packet.pointee.flags = i == 0 ? AV_PKT_FLAG_KEY : 0
+        check.add(packet, Rational(1, 25))
+      }
+      do { try check.verify("file:" + path) } catch { return (error as? LunervError)?.message }
+      return nil
+    }
+    #expect(try problem(scratch["a.mp4"]) == nil)
+    #expect(try problem(scratch["a.mp4"], side: 32)?.contains("no such stream") == true)
+    #expect(
+      try problem(scratch["a.mp4"], times: [0, 1, 2, 3, 4])?.contains("4 of 5 frames") == true)
+    #expect(try problem(scratch["a.mp4"], times: [0, 1, 2, 4])?.contains("not those") == true)
+    #expect(try problem(scratch["a.mp4"], size: 9000)?.contains("not those") == true)
+    #expect(try problem(scratch["none.mp4"])?.contains("cannot be read back") == true)
+    // The first unit's length.
+    var bytes = try load(scratch["a.mp4"])
+    let start = try #require(bytes[...].firstRange(of: Array("mdat".utf8))).upperBound
+    bytes[start + 2] ^= 0x40
+    try save(scratch["b.mp4"], bytes)
+    #expect(try problem(scratch["b.mp4"])?.contains("damaged") == true)
+  }
+
   @Test func variableTimesSurvive() throws {
     let scratch = try Scratch()
     let frames = (0..<4).map { picture(16, 16, $0) }
