@@ -82,7 +82,7 @@ import Testing
   }
 
   /// The remains of a killed process: a temporary without a lock.
-  private func leftOver(in folder: String, isFolder: Bool = false) throws -> String {
+  private func remains(in folder: String, isFolder: Bool = false) throws -> String {
     let first = folder + "/first"
     if isFolder {
       try Files.makeDirectories(first)
@@ -99,7 +99,7 @@ import Testing
     try withTemporaryFolder { folder in
       let live = try AtomicFile(folder + "/state")
       try live.write([1])
-      let stale = try leftOver(in: folder)
+      let stale = try remains(in: folder)
       try Files.writeAtomically(folder + "/other.tmp", text: "not ours")
       #expect(Temporary.removeStale(in: folder) == 0)
       #expect(Temporary.removeStale(in: folder, olderThan: 0) == 1)
@@ -113,7 +113,7 @@ import Testing
   /// In a user's folder too: the next process that writes there removes it, after a minute.
   @Test func whatAKilledProcessLeftGoesWithTheNextFile() throws {
     try withTemporaryFolder { folder in
-      let stale = try leftOver(in: folder)
+      let stale = try remains(in: folder)
       let minuteAgo = timeval(tv_sec: time(nil) - 61, tv_usec: 0)
       #expect(utimes(stale, [minuteAgo, minuteAgo]) == 0)
       // Another spelling of the folder, in which nothing has been written yet.
@@ -139,12 +139,12 @@ import Testing
       #expect(try Files.list(work) == before)
       #expect(try Files.readText(precious + "/letter") == "kept")
       // Our temporary folders are removed with their content. Anything else of such a name stays.
-      let ours = try leftOver(in: work, isFolder: true)
+      let ours = try remains(in: work, isFolder: true)
       try Files.writeAtomically(ours + "/frame_00001.png", text: "")
       #expect(Temporary.removeStale(in: work, olderThan: 0) == 1)
       #expect(try Files.list(work) == before)
       // A file with the name of a temporary one in another folder is not ours.
-      let one = try leftOver(in: folder)
+      let one = try remains(in: folder)
       try Files.writeAtomically(work + "/" + Files.split(one).name, text: "mine")
       #expect(Temporary.removeStale(in: work, olderThan: 0) == 0)
     }

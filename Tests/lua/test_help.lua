@@ -128,7 +128,8 @@ test("annotations declare what is registered", function()
 end)
 
 test("the pages of the reference are what the code says now", function()
-  local folder = (os.getenv "LUNERV_STDLIB" or "stdlib") .. "/docs/reference/"
+  local tests = arg[0]:match "^(.*)/[^/]*$" or "."
+  local folder = (os.getenv "LUNERV_STDLIB" or tests .. "/../../stdlib") .. "/docs/reference/"
   local files, stale = pages.files(), {}
   for name, text in pairs(files) do
     local file = io.open(folder .. name)

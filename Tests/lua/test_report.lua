@@ -352,7 +352,8 @@ local small <const> = { "--epochs=1", "--fc-dim=6", "--enc-dim=4,2", "--strides=
 test("regress and compress end with their page, which nothing depends on", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
-  local script = assert(native.read_file "scripts/regress.lua")
+  local root = (arg[0]:match "^(.*)/[^/]*$" or ".") .. "/../../"
+  local script = assert(native.read_file(root .. "scripts/regress.lua"))
   local out = folder.path .. "/run"
   local function regress(...)
     return harness.run(script, "scripts/regress.lua", clip.source, "--out", out,

@@ -43,6 +43,11 @@ class Finding(unittest.TestCase):
                 with self.subTest(text=text):
                     self.assertEqual(len(lines(text, suffix)), 1)
 
+    def test_names_of_functions(self):
+        for text in ("func aFrobIsFound() {\n", "@Test func plughOfFrobs() {\n", "func isFrob()\n"):
+            self.assertEqual(lines(text, ".swift"), [1], text)
+        self.assertEqual(lines("func frobbing(frob: Int) { frob() }\n", ".swift"), [])
+
     def test_code_is_no_prose(self):
         for suffix, text in {".swift": "let xyzzy = frob()\n", ".lua": "local xyzzy = frob.xyzzy\n",
                              ".c": "int xyzzy(void) { return frob; }\n", ".py": "xyzzy = frob(1)\n",
