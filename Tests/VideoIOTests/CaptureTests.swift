@@ -110,7 +110,7 @@ import Testing
     #expect(some.reader.warnings.isEmpty)
   }
 
-  @Test func aMatroskaFileWithoutLengthsIsReadToWhereItWasCut() throws {
+  @Test func aMatroskaFileWithoutLengthsEndsWhereItWasCut() throws {
     let scratch = try Scratch()
     try writeVideo(scratch["a.mkv"], 32, 24, (0..<6).map { picture(32, 24, $0) })
     var bytes = try load(scratch["a.mkv"])
