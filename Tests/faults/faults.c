@@ -38,7 +38,7 @@
 enum {
   WRITE_FULL, WRITE_ERROR, WRITE_SHORT, READ_ERROR, READ_SHORT, INTERRUPT, SYNC_ERROR, CLOSE_ERROR,
   RENAME_ERROR, LINK_ERROR, OPEN_ERROR, FOLDER_ERROR, CLOCK_BACK, CLOCK_FORWARD, RANDOM, THREAD,
-  PROCESS, MEMORY_OWN, MEMORY_SWIFT, MEMORY_VIDEO, MEMORY_MATH, MEMORY_OTHER, KINDS
+  PROCESS, MEMORY_OWN, MEMORY_SWIFT, MEMORY_VIDEO, MEMORY_X265, MEMORY_MATH, MEMORY_OTHER, KINDS
 };
 
 struct kind {
@@ -65,7 +65,7 @@ static const char *const names[KINDS] = {
   "write-full", "write-error", "write-short", "read-error", "read-short", "interrupt",
   "sync-error", "close-error", "rename-error", "link-error", "open-error", "folder-error",
   "clock-back", "clock-forward", "random", "thread", "process", "memory-own", "memory-swift",
-  "memory-video", "memory-math", "memory-other",
+  "memory-video", "memory-x265", "memory-math", "memory-other",
 };
 
 static struct state own_state;
@@ -90,7 +90,8 @@ static pthread_mutex_t range_mutex = PTHREAD_MUTEX_INITIALIZER;
 static int owner_of(const char *path) {
   static const struct { const char *part; int owner; } known[] = {
     { "libswift", MEMORY_SWIFT }, { "libav", MEMORY_VIDEO }, { "libsw", MEMORY_VIDEO },
-    { "libpostproc", MEMORY_VIDEO }, { "libx26", MEMORY_VIDEO }, { "openblas", MEMORY_MATH },
+    { "libpostproc", MEMORY_VIDEO }, { "libx264", MEMORY_VIDEO }, { "libx265", MEMORY_X265 },
+    { "openblas", MEMORY_MATH },
     { "libfftw", MEMORY_MATH }, { "libz.so", MEMORY_MATH },
   };
   if (!path || !*path) return MEMORY_OWN;  // the program itself

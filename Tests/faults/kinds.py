@@ -9,10 +9,12 @@ class Kind:
     """always: a point tried in addition to the sample ("1:on"); stays: from the point on all calls
     fail; harmless: the run is unaffected; ends: signals by which a library may end the process
     (files stay whole, and resuming works); leaves: what cannot be removed stays; reason: what the
-    line must name."""
+    line must name; aside: lines that a library prints itself."""
 
-    def __init__(self, name, reason, always=None, stays=False, harmless=False, ends=(), leaves=False):
+    def __init__(self, name, reason, always=None, stays=False, harmless=False, ends=(), leaves=False,
+                 aside=None):
         self.name, self.reason = name, re.compile(reason, re.IGNORECASE)
+        self.aside = aside and re.compile(aside)
         self.always, self.stays = always, stays
         self.harmless, self.ends, self.leaves = harmless, ends, leaves
 
@@ -46,7 +48,12 @@ kinds = {k.name: k for k in (
     Kind("memory-swift", r"memory", ends=(-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGILL)),
     # A decoder without memory for a picture reports a damaged one. libavcodec asserts that a codec's
     # options can be set. Without memory for probing, no format is recognised.
-    Kind("memory-video", r"memory|cannot|damaged|no known format", ends=(-signal.SIGABRT,)),
+    Kind("memory-video", r"memory|cannot|damaged|no known format|read back",
+         ends=(-signal.SIGABRT,)),
+    # x265 uses most memory without looking whether it has it; otherwise it prints that, and may go
+    # on. It encodes only what others are compared with.
+    Kind("memory-x265", r"memory|cannot|read back", ends=(-signal.SIGABRT, -signal.SIGSEGV),
+         aside=r"x265 \[error\]: malloc"),
     # FFTW asserts, C++ throws.
     Kind("memory-math", r"memory|cannot", ends=(-signal.SIGABRT,)),
     Kind("memory-other", r"memory|cannot|refuses", ends=(-signal.SIGABRT,)),
@@ -60,7 +67,8 @@ def unclear(kind, outcome, plan):
     """Why the stderr of a run is not one clear line; None if it is."""
     code, stderr = outcome.returncode, outcome.stderr.decode(errors="replace")
     lines = [line for line in stderr.splitlines() if line and not aside.match(line)]
-    lines = [line for line in lines if not plan.is_progress(line)]
+    lines = [line for line in lines if not plan.is_progress(line)
+             and not (kind.aside and kind.aside.match(line))]
     if code == 0:
         return f"it succeeded and printed {lines}" if lines else None
     if code in (-signal.SIGSEGV, -signal.SIGILL) and code in kind.ends:
