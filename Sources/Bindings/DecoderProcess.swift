@@ -146,9 +146,12 @@ final class DecoderProcess: LuaObject {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 0)
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0)
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0)
+    // An action that was lost would leave the child this process's own streams.
+    for code in [
+      posix_spawn_file_actions_adddup2(&actions, ends[1], 0),
+      posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0),
+      posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0),
+    ] where code != 0 { throw DecoderProcess.cannotStart(code) }
 
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
