@@ -322,6 +322,15 @@ test("sample clips with another checksum are rejected", function()
   equal(formats, { yuv420p = true, yuv420p10le = true })
 end)
 
+test("the page of a training on a view keeps frames under the clip's indices", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local view = lv.tasks.view(clip, { indices = { 2, 3 } })
+  lv.train { model = tiny.model(clip), clip = view, epochs = 1, out = folder.path .. "/run" }
+  equal(lv.list_dir(folder.path .. "/run/frames"), { "000002-decoded.png", "000002-source.png",
+    "000003-decoded.png", "000003-source.png" })
+end)
+
 test("interpolation decodes the mean of the neighbours' embeddings, at the frame's own time",
   function()
     local folder <close> = harness.folder()

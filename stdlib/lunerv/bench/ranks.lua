@@ -193,9 +193,6 @@ function ranks.measure(o)
   return result
 end
 
--- Options that the ranks of one kind of work use, and the others do not.
-local own <const> = { training = { model = true, size = true } }
-local shared_work <const> = { clip = true }
 -- The options of lunerv bench for measurements of another kind.
 local foreign <const> = { "modes", "minutes", "compiled", "algorithms", "markdown", "save", "svg",
   "from", "to", "head_scale", "threads" }
@@ -207,11 +204,11 @@ local function without_effect(o, work)
     if o[name] then return ("--%s: expected no --ranks with it"):format(spelt) end
   end
   if o.torch == false then return "--no-torch: expected no --ranks with it" end
-  for _, name in ipairs { "model", "size", "clip" } do
-    if o[name] and not (own[work] or shared_work)[name] then
-      return name == "clip" and "CLIP: expected --work segments or batch with it"
-        or ("--%s: expected --work training with it"):format(name)
-    end
+  if work == "training" then
+    return o.clip and "CLIP: expected --work segments or batch with it"
+  end
+  for _, name in ipairs { "model", "size" } do
+    if o[name] then return ("--%s: expected --work training with it"):format(name) end
   end
 end
 

@@ -14,7 +14,7 @@ Frames.__index = Frames
 function frames.of(out, clip, source)
   local wanted = {}
   -- The frames of a view have the indices of its clip.
-  local indices = rawget(clip, "indices")
+  local indices = type(clip) == "table" and rawget(clip, "indices")
   for _, i in ipairs(metrics.spread(#clip, frames.count)) do
     wanted[indices and indices[i] or i] = true
   end
