@@ -124,6 +124,37 @@ extension RobustnessTests {
       }
     }
 
+    /// Ctrl-C ends a callback early: it is called again for that step, which no resumed run repeats.
+    @Test func everyStepIsReported() throws {
+      let script = try scratch.file(
+        "stopped.lua",
+        """
+        local lv = require "lunerv"
+        local clip = assert(lv.video.open(arg[1]))
+        local model = lv.models.hnerv { clip = clip, fc_dim = 8, enc_dim = { 8, 2 },
+          strides = { 2, 2 } }
+        local stops = arg[3] == "stop"
+        lv.train { model = model, clip = clip, out = arg[2], epochs = 3, resume = true,
+          on_step = function(e)
+            if stops and e.step == 7 then
+              stops = false
+              io.popen("kill -INT $PPID"):close()
+              while true do end
+            end
+            io.write(e.step, " ")
+            -- This is what ends the training: the later run has nothing to do.
+            if e.step == 7 then return false end
+          end }
+        """)
+      let stopped = try lunerv(scratch, ["run", script, clip, scratch["stopped"], "stop"])
+      #expect(stopped.code == 130, "\(stopped.err)")
+      #expect(stopped.out == "1 2 3 4 5 6 7 ")
+      #expect(stopped.err.contains("note: step 7 is in "))
+      let later = try lunerv(scratch, ["run", script, clip, scratch["stopped"], "go"])
+      #expect(later.code == 0, "\(later.err)")
+      #expect(later.out == "")
+    }
+
     /// A resumed run skips the finished segments, and draws the same random numbers as an
     /// undisturbed one for the others, even for a segment that starts from scratch.
     @Test func aSegmentIsResumedAsIfNothingHadHappened() throws {

@@ -71,6 +71,14 @@ class Judging(unittest.TestCase):
         self.assertEqual(report({**facts, "failures": []})[-1], "passed")
 
 
+class Comparing(unittest.TestCase):
+    def test_the_first_difference_is_named(self):
+        self.assertEqual(rounds.difference("ab", "cd"), "")
+        self.assertEqual(rounds.difference({1: "a", 2: "b"}, {1: "a", 2: "c", 3: "d"}),
+                         ": 2: b instead of c")
+        self.assertEqual(rounds.difference({1: "a"}, {1: "a", 3: "d"}), ": 3: None instead of d")
+
+
 class Disturbing(unittest.TestCase):
     """With programs that stand for lunerv."""
 

@@ -63,6 +63,16 @@ def tensors_of(path):
     return hashlib.sha256(data[8 + int.from_bytes(data[:8], "little"):]).hexdigest()
 
 
+def difference(got, expected):
+    """The first entry in which two dictionaries differ, as the end of a message."""
+    if not isinstance(got, dict):
+        return ""
+    for key in sorted({*got, *expected}):
+        if got.get(key) != expected.get(key):
+            return f": {key}: {got.get(key)} instead of {expected.get(key)}"
+    return ""
+
+
 def temporaries(folder):
     return glob.glob(os.path.join(folder, "**", ".lunerv-*"), recursive=True)
 
@@ -132,7 +142,7 @@ class Rounds:
     def same(self, kind, what, got, expected):
         self.world.ledger.count("comparisons", kind)
         if got != expected:
-            raise Failure(f"{what} differ from those of the undisturbed run")
+            raise Failure(f"{what} differ from those of the undisturbed run{difference(got, expected)}")
 
     # Training -------------------------------------------------------------------------------------
 

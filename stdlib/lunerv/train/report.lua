@@ -81,15 +81,12 @@ function report.evaluate(self, on_frame, seen)
   return result
 end
 
--- Reports the last step to its callbacks, once.
-function report.step(self)
-  if not self.unreported then return end
-  local number, mse = table.unpack(self.unreported)
-  local o, took, decibels = self.o, self.took, metrics.decibels(mse)
+-- Adds the last step to the events, and to the mean time of a step.
+local function log_step(self, number, decibels)
   -- The first step of a run includes allocation and planning.
   self.run_steps = (self.run_steps or 0) + 1
   if self.run_steps > 1 then
-    self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * took or took
+    self.per_step = self.per_step and 0.9 * self.per_step + 0.1 * self.took or self.took
   end
   log_scalars(self, "train/", { loss = number, psnr = decibels, lr = self.optimiser.lr })
   if self.events and self.model.scalars then
@@ -100,22 +97,34 @@ function report.step(self)
     end
     log_scalars(self, "train/", scalars)
   end
-  self.unreported = nil
+end
+
+-- Reports the last step once. Callbacks that Ctrl-C ends early are called again before the state is
+-- saved: no later run would report that step.
+function report.step(self)
+  local last <const> = self.unreported
+  if not last then return end
+  local o, took, decibels = self.o, self.took, metrics.decibels(last.mse)
+  if not last.logged then
+    log_step(self, last.loss, decibels)
+    last.logged = true
+  end
   local epoch = self.source:epoch()
   if self.callbacks.on_step then
     local continues = self.callbacks:notify("on_step", {
-      step = self.step, steps = self.steps, epoch = epoch, loss = number,
+      step = self.step, steps = self.steps, epoch = epoch, loss = last.loss,
       psnr = decibels, seconds = took, seconds_per_step = self.per_step,
     })
     if not continues then self.finished = true end
   end
+  self.unreported = nil
   if self.progress:due() then
     local per_step = self.per_step or took
     local left = Progress.duration((self.steps - self.step) * per_step)
     self.progress:show(
       ("%sepoch %d%s  step %d/%d  loss %.4f  psnr %.2f dB  %.3g s/step  %s left"):format(
         o.label and o.label .. "  " or "", epoch, self.epochs and "/" .. self.epochs or "",
-        self.step, self.steps, number, decibels, per_step, left))
+        self.step, self.steps, last.loss, decibels, per_step, left))
   end
 end
 

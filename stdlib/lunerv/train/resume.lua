@@ -202,8 +202,10 @@ function resume.rescue(self)
   self.progress:clear()
   -- An evaluation may have been interrupted.
   if self.average then self.average:restore() end
-  -- Ctrl-C may have come between a step and its report.
-  if bridge.interrupted() then pcall(report.step, self) end
+  -- Ctrl-C may have come between a step and its report, or during the report.
+  if bridge.interrupted() and self.unreported and pcall(report.step, self) then
+    resume.mark(self) -- a callback may have ended the training
+  end
   if self.diverged or self.updating or self.saved == self.state then return end
   if (self.saving or self.step == 0) and not bridge.interrupted() then return end
   -- The other ranks save nothing for a problem that only this rank knows.

@@ -28,7 +28,8 @@ local extras <const> = {
   { "patch", nil, "{ height, width } of a random window of each frame, on which a step trains; "
     .. "for models that read `frame.window`", type = "list" },
   { "on_step", nil, "called after each step with { step, steps, epoch, loss, psnr, seconds, "
-    .. "seconds_per_step }; training ends when it returns false", type = "function" },
+    .. "seconds_per_step }; training ends when it returns false; a call that Ctrl-C stops is made "
+    .. "again, so that no step is missing", type = "function" },
   { "on_epoch", nil, "called after each epoch with { epoch, step, loss, psnr, lr, seconds, "
     .. "evaluation }; training ends when it returns false", type = "function" },
   { "on_frame", nil, "called in the evaluation at the end with each frame and its reconstruction",

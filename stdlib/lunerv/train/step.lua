@@ -27,7 +27,7 @@ local function update(self, count, number, mse)
   self.took = native.time() - self.began
   self.seconds = self.seconds + self.took
   resume.mark(self)
-  self.unreported = { number, mse or 1 }
+  self.unreported = { loss = number, mse = mse or 1 }
   self.updating = false
 end
 
