@@ -440,6 +440,9 @@ END
 MODULE("lunerv.nn.state")
 #embed "../../stdlib/lunerv/nn/state.lua"
 END
+MODULE("lunerv.nn.static_map")
+#embed "../../stdlib/lunerv/nn/static_map.lua"
+END
 MODULE("lunerv.nn.tat")
 #embed "../../stdlib/lunerv/nn/tat.lua"
 END

@@ -20,6 +20,24 @@ test("blocks make the shapes they say", function()
   equal(nn.PositionEncoding({ levels = 5 })(0.5).shape, { 1, 10 })
 end)
 
+test("a static map is the same for all inputs, and learns", function()
+  local up = nn.NeRVBlock(4, 5, { scale = 2 })
+  local block = nn.StaticMap(up, 5, { dim = 3, height = 6, width = 8 })
+  local x = lv.randn(2, 4, 3, 4)
+  local added = block(x) - block.up(x)
+  equal(added.shape, { 2, 5, 6, 8 })
+  assert((added - block.mix(block.static)):abs():amax():item() < 1e-5)
+  block(x):square():sum():backward()
+  assert(block.static.grad:abs():amin():item() > 0)
+  local boosted = nn.Boosted(block, 5, { cond = 4 })
+  equal(boosted(x, lv.randn(1, 4)).shape, { 2, 5, 6, 8 })
+  raises(function() nn.StaticMap(block, 5, { dim = 0, height = 6, width = 8 }) end,
+    "nn.StaticMap: dim: expected an integer of at least 1, got 0")
+  raises(function() nn.StaticMap(block, 5, { width = 8 }) end, "nn.StaticMap: height")
+  raises(function() nn.StaticMap(3, 5, { height = 6, width = 8 }) end,
+    "nn.StaticMap: expected a module that makes a map, got number")
+end)
+
 test("the positional encoding begins with the sine of t·π", function()
   local row = nn.PositionEncoding({ base = 1.25, levels = 3 })(0.25):tolist()[1]
   near(row[1], math.sin(0.25 * math.pi), 1e-6)

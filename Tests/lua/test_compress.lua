@@ -538,6 +538,23 @@ test("a head that makes several pixels of a cell needs a later version of its de
     "head_scale")
 end)
 
+test("a static map needs a later version of its decoder", function()
+  local decoders = require "lunerv.codec.decoders"
+  local given = { height = 16, width = 24, frames = 2, fc_dim = 6, strides = { 2, 2 },
+    enc_dim = { 4, 2 }, pe_levels = 4, ch_t = 4, static_dim = 3 }
+  local text = decoders.describe(lv.models.hnerv_boost(given))
+  assert(text:match '^hnerv_boost@3{.*"head_scale":1', text)
+  local again = decoders.build(text, 16, 24, 2)
+  equal(again.stages[1].up.static.shape, { 1, 3, 8, 12 })
+  raises(function() decoders.build(text:gsub("@3", "@2"), 16, 24, 2) end,
+    "unknown option 'static_dim'")
+  for _, dim in ipairs { "-1", "257", "1.5", '"3"' } do
+    raises(function()
+      decoders.build(text:gsub('"static_dim":3', '"static_dim":' .. dim), 16, 24, 2)
+    end, "static_dim")
+  end
+end)
+
 test("every kind of model has a file", function()
   local folder <close> = harness.folder()
   local clip <close> = clip_in(folder)

@@ -165,6 +165,31 @@ test("a trunk may stop short of the frame's resolution", function()
   end)
 end)
 
+test("a static map is added at half of the resolution, or below", function()
+  small_models(function(kind, given)
+    given.strides, given.static_dim = { 2, 2, 2 }, 2
+    for scale, expected in pairs { { 2, 12, 16 }, { 2, 12, 16 }, nil, { 1, 6, 8 } } do
+      given.head_scale, given.height, given.width = scale, 19, 27 -- padded to 24x32
+      local model = lv.models[kind](given)
+      equal(model:count(model.config, model.config.fc_dim), built(model))
+      local stage, height, width = table.unpack(expected)
+      for name, parameter in model:named_parameters() do
+        if name:match "%.static$" then
+          assert(name:find(("stages.%d."):format(stage), 1, true), name)
+          equal(parameter.shape, { 1, 2, height, width })
+        end
+      end
+      local frame = { image = lv.rand(1, 3, 19, 27), t = 0.5 }
+      equal(model:reconstruct(frame).shape, { 1, 3, 19, 27 })
+      equal(lv.models.build(model.config):summary(), model:summary())
+    end
+  end)
+  equal({ geometry.static_stage({ strides = { 4 } }, { { scale = 4 } }) }, { 1, 4 })
+  raises(function()
+    lv.interop.save("none.pth", lv.models.hnerv(bunny(tiny.options("hnerv", { static_dim = 1 }))))
+  end, "interop.save: expected a model without a static map")
+end)
+
 test("a size means as many parameters whatever the head's scale", function()
   for _, kind in ipairs(lv.models.kinds) do
     local counts = {}

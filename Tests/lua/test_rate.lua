@@ -38,7 +38,7 @@ local function compress(folder, words, frames)
   local clip <close> = assert(lv.video.open(source))
   local video = assert(lv.codec.open(path))
   local result = video:evaluate(clip)
-  result.bytes, result.bpp = video.bytes, video.bpp
+  result.bytes, result.bpp, result.decoder = video.bytes, video.bpp, lv.codec.info(path).decoder
   -- What is said last is true of the file.
   local claim = ("%d bytes, %.4f bpp, psnr_8bit %.2f dB"):format(video.bytes, video.bpp,
     result.psnr_8bit)
@@ -103,6 +103,20 @@ test("a file takes the bytes asked for, and not one more", function()
   file = compress(folder, "--bytes 5000 --method three_step")
   assert(file.bytes <= 5000, file.bytes)
   raises(function() compress(folder, "--bytes 100") end, "100 bytes are too few", "at least")
+end)
+
+test("a budget of bytes includes a map that all frames share", function()
+  local folder <close> = harness.folder()
+  local function channels(words)
+    local decoder = compress(folder, words .. " --epochs 1 --compress-epochs 1").decoder
+    return math.tointeger(decoder:match '"static_dim":(%d+)') or 0
+  end
+  -- A channel has 25×33 values; 5,000 parameters have room for two.
+  equal(channels "--bytes 1500", 2)
+  equal(channels "--bytes 6000", 3)
+  equal(channels "--bytes 6000 --static-dim 0", 0)
+  equal(channels "--bytes 6000 --static-dim 5", 5)
+  equal(channels "--bytes 6000 --params 9000", 0)
 end)
 
 test("trained step sizes are kept if the bytes allow it", function()

@@ -348,6 +348,11 @@ local save_takes <const> = options.takes("interop.save", {
 ---@return boolean  true, or nil and an error
 function interop.save(path, model, given)
   local o = save_takes(given)
+  local static = model.config and model.config.static_dim or 0
+  if static > 0 then
+    errors.raise("interop.save: expected a model without a static map, which the published "
+      .. "programs do not have, got static_dim %d", static)
+  end
   local list = {}
   for _, entry in ipairs(interop.published_values(model)) do
     if not (o.quantised and entry[1]:match "^encoder%.") then list[#list + 1] = entry end

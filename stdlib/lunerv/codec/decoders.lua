@@ -57,20 +57,27 @@ local function in_full(kind)
   for _, name in ipairs { "fc_dim", "strides", "enc_dim", "fc_hw" } do
     always[name], sometimes[name] = sometimes[name], nil
   end
-  for _, name in ipairs { "preset", "size", "params", "head_scale", "enc_blks" } do
+  for _, name in ipairs { "preset", "size", "params", "head_scale", "static_dim", "enc_blks" } do
     sometimes[name] = nil
   end
   return { kind = kind, always = always, sometimes = sometimes, defaults = {} }
 end
 
--- Version 2 of each has a head that makes several pixels per cell of the trunk.
+-- A decoder with one more option that is always stored.
+local function with(known, name)
+  local next_one = options.copy(known)
+  next_one.always = options.copy(known.always)
+  next_one.always[name] = true
+  return next_one
+end
+
+-- Version 2 of each has a head that makes several pixels per cell of the trunk; version 3 also has
+-- a static map.
 for _, kind in ipairs(models.kinds) do
-  frozen[kind .. "@1"] = frozen[kind .. "@1"] or in_full(kind)
-  local second = {}
-  for name, value in pairs(frozen[kind .. "@1"]) do second[name] = value end
-  second.always = { head_scale = true }
-  for name in pairs(frozen[kind .. "@1"].always) do second.always[name] = true end
-  frozen[kind .. "@2"] = second
+  local first = frozen[kind .. "@1"] or in_full(kind)
+  local second = with(first, "head_scale")
+  frozen[kind .. "@1"], frozen[kind .. "@2"] = first, second
+  frozen[kind .. "@3"] = with(second, "static_dim")
 end
 
 -- Whether a file can name the model's decoder. A class that extends one of lv.models must be stored
@@ -84,7 +91,8 @@ end
 -- The text for `model`'s decoder in a file.
 function decoders.describe(model)
   local c = model.config
-  local program = model.kind .. (c.head_scale > 1 and "@2" or "@1")
+  local version = c.static_dim > 0 and 3 or c.head_scale > 1 and 2 or 1
+  local program = ("%s@%d"):format(model.kind, version)
   local known = frozen[program]
   local stored = {}
   for name in pairs(known.always) do stored[name] = c[name] end
@@ -106,7 +114,8 @@ local most_parameters <const>, most_numbers <const> = 1 << 27, 1 << 31
 -- the options' own ranges.
 local largest <const> = {
   fc_dim = 1 << 16, strides = 64, enc_strides = 64, enc_dim = 1 << 12, dec_blks = 64, ks = 31,
-  lower_width = 1 << 12, ch_t = 1 << 12, pe_levels = 1 << 12, stem_dim = 1 << 16,
+  lower_width = 1 << 12, static_dim = 1 << 8, ch_t = 1 << 12, pe_levels = 1 << 12,
+  stem_dim = 1 << 16,
   block_dim = 1 << 12, fc_hw = 1 << 12, widths = 1 << 16,
 }
 
@@ -167,7 +176,8 @@ function decoders.build(text, height, width, frames, bytes)
   local readable, given = pcall(native.json_decode, stored)
   if not readable then fail "its options cannot be read" end
 
-  local o = { height = height, width = width, frames = frames, head_scale = 1 }
+  local o = { height = height, width = width, frames = frames, head_scale = 1,
+    static_dim = 0 }
   for name, default in pairs(known.defaults) do o[name] = default end
   for name, value in pairs(given) do
     if not (known.always[name] or known.sometimes[name] or known.defaults[name] ~= nil) then

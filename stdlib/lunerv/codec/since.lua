@@ -48,7 +48,7 @@ since.names = {
     [3] = words "GELU Identity ReLU SiLU Sigmoid Sin Tanh",
     [4] = words [[
       AdaptiveAvgPool2d AvgPool2d BatchNorm2d Conv3d ConvTranspose2d Dropout GroupNorm MaskedConv2d
-      MaxPool2d RMSNorm Upsample reparametrise with_parameters
+      MaxPool2d RMSNorm StaticMap Upsample reparametrise with_parameters
     ]],
   },
   -- Only methods.
@@ -244,10 +244,12 @@ function since.level(sources)
   return level, cause
 end
 
--- The level of a decoder by the section 'decoder': the second version of a library's decoder needs
--- level 2, and a tree of classes names those of lv.nn.
+-- The levels that the versions of a library's decoder need.
+local of_versions <const> = { ["2"] = 2, ["3"] = 4 }
+
+-- The level of a decoder by the section 'decoder'; a tree of classes names those of lv.nn.
 local function level_of_decoder(text)
-  local level = text:find "^[%w_]+@2{" and 2 or 1
+  local level = of_versions[text:match "^[%w_]+@(%d+){"] or 1
   for name in text:gmatch '"lunerv%.nn%.([%w_]+)"' do
     level = math.max(level, classes[name] or 1)
   end

@@ -26,6 +26,8 @@ local function bits_per_parameter(frames)
 end
 -- The share of a budget for embeddings; at least one channel.
 local embedding_share <const> = 0.25
+-- The largest share of a budget for a map that all frames share, and the most channels of it.
+local static_share <const>, most_static <const> = 0.46, 3
 -- One evaluation of a frame, in training steps.
 local evaluation_cost <const> = 0.45
 
@@ -78,13 +80,14 @@ local function least_of(settings, params, clip)
   return errors.fact(problem, "least_params") or error(problem, 0)
 end
 
--- The share of a model's parameters that belongs to conditioning.
+-- The share of a model's parameters, apart from a static map, that belongs to conditioning.
 local function share_of_time(model)
-  local count = 0
+  local count, static = 0, 0
   for name, parameter in model:named_parameters() do
     if name:match "^time%." or name:match "%.tat%d%." then count = count + parameter:numel() end
+    if name:match "%.static$" then static = static + parameter:numel() end
   end
-  return count / model:stored_parameters()
+  return count / (model:stored_parameters() - static)
 end
 
 -- `settings` with the widest conditioning that leaves enough of `params` for the rest.
@@ -137,6 +140,28 @@ local function blocks_of_trunk(settings, clip)
     options.default("dec_blks", settings.kind))
 end
 
+-- The number of values in a channel of a static map.
+local function static_values(settings, clip)
+  local strides = settings.strides
+    or geometry.strides(clip.height, clip.width, settings.head_scale)
+  local stages = {}
+  for i, stride in ipairs(geometry.trunk { strides = strides, head_scale = settings.head_scale }) do
+    stages[i] = { scale = stride }
+  end
+  local _, factor = geometry.static_stage({ strides = strides }, stages)
+  local unit = geometry.product(strides) // factor
+  return geometry.up(clip.height, unit) // unit * (geometry.up(clip.width, unit) // unit)
+end
+
+-- The channels of the static map of a network of `params` parameters, unless the user chose them;
+-- and the number of its values.
+local function static_map(settings, params, clip)
+  local values = static_values(settings, clip)
+  local dim = settings.static_dim
+    or math.min(most_static, math.floor(static_share * params / values))
+  return dim, dim * values
+end
+
 -- Model options that fit `wanted.bytes` at a number of bits per parameter, and the head's scale,
 -- unless the user chose the width.
 local function sized(o, clip, wanted, head_scale, bits)
@@ -147,6 +172,10 @@ local function sized(o, clip, wanted, head_scale, bits)
   end
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
+  local dim, static = static_map(settings, params, clip)
+  settings.static_dim = dim > 0 and dim or nil
+  -- The value of a map takes half of a weight's bits.
+  params = params + static // 2
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
   settings = with_narrow_stem(conditioned(settings, params, clip), params, clip)
   local blocks = blocks_of_trunk(settings, clip)
@@ -156,7 +185,7 @@ local function sized(o, clip, wanted, head_scale, bits)
     if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, o.model) end
     cheaper.params = params
     -- Half of the budget should be for the width.
-    if not least_of(cheaper, math.max(1, params // 2), clip) then
+    if not least_of(cheaper, math.max(1, (params + static) // 2), clip) then
       return narrowed(cheaper, settings, clip)
     end
     last = cheaper

@@ -58,7 +58,7 @@ end
 function ENeRV:first_block(stage)
   local up = nn.TwoConvBlock(stage.from, stage.to,
     { kernel = stage.kernel, scale = stage.scale, act = self.config.act })
-  return self:boosted(up, stage.to)
+  return self:boosted(up, stage)
 end
 
 -- The encoded positions of the grid, row by row: (rows · columns, 4 · pe_levels), the row's

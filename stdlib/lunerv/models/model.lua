@@ -29,7 +29,7 @@ function Model:configure(given)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
   o.clip = nil
-  o.head_scale = math.tointeger(o.head_scale or 1)
+  o.head_scale, o.static_dim = math.tointeger(o.head_scale or 1), math.tointeger(o.static_dim or 0)
   o.strides = o.strides or geometry.strides(o.height, o.width, o.head_scale)
   if not (o.fc_dim or o.params or o.size) then
     -- 1.5 million for 132 frames of 720×1280; scaled by the square root of the pixel count.
@@ -97,8 +97,18 @@ function Model:condition()
   return o.conditioning and o.conditioning ~= "none" and o.ch_t or nil
 end
 
--- The stages of a decoder of width `fc_dim`: see geometry.stages.
-function Model:plan(o, fc_dim) return geometry.stages(o, fc_dim, self.next_width) end
+-- The stages of a decoder of width `fc_dim`: see geometry.stages. One of them may have `static`,
+-- the options of its nn.StaticMap.
+function Model:plan(o, fc_dim)
+  local stages = geometry.stages(o, fc_dim, self.next_width)
+  if o.static_dim > 0 then
+    local i, factor = geometry.static_stage(o, stages)
+    factor = factor * (o.unfold or 1)
+    stages[i].static = { dim = o.static_dim, height = factor * self.grid[1],
+      width = factor * self.grid[2] }
+  end
+  return stages
+end
 
 function Model:embedding_parameters() return 0 end
 
@@ -111,10 +121,11 @@ end
 
 -- Building ----------------------------------------------------------------------------------
 
--- `block`, which makes `channels` channels; in a boosted model followed by a residual block
--- conditioned on time.
-function Model:boosted(block, channels)
-  local o, cond = self.config, self:condition()
+-- `block`, which makes the map of `stage`, one of self:plan; in a boosted model followed by a
+-- residual block conditioned on time.
+function Model:boosted(block, stage)
+  local o, cond, channels = self.config, self:condition(), stage.to
+  if stage.static then block = nn.StaticMap(block, channels, stage.static) end
   if not cond then return block end
   return nn.Boosted(block, channels, { cond = cond, normalise = o.conditioning == "adain" })
 end
@@ -123,7 +134,7 @@ end
 function Model:block(stage)
   local up = nn.NeRVBlock(stage.from, stage.to,
     { kernel = stage.kernel, scale = stage.scale, act = self.config.act })
-  return self:boosted(up, stage.to)
+  return self:boosted(up, stage)
 end
 
 -- The first block; E-NeRV's differs.

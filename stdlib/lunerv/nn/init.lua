@@ -45,6 +45,7 @@ return errors.refuse_unknown({
   SNeRVBlock = require "lunerv.nn.snerv_block",
   Boosted = require "lunerv.nn.boosted",
   boost = require "lunerv.nn.boost",
+  StaticMap = require "lunerv.nn.static_map",
   ConvNeXt = convnext.ConvNeXt,
   ConvNeXtBlock = convnext.Block,
   Attention = transformer.Attention,

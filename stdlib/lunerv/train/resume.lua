@@ -53,6 +53,7 @@ function resume.identity(o)
   for name, value in pairs(o.model.config or {}) do facts[name] = value end
   -- Older checkpoints, from before there was a choice, lack it.
   if facts.head_scale == 1 then facts.head_scale = nil end
+  if facts.static_dim == 0 then facts.static_dim = nil end
   if o.order ~= "shuffled" then facts.order = o.order end
   return facts
 end
