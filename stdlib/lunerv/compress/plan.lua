@@ -153,17 +153,33 @@ local function static_values(settings, clip)
   return geometry.up(clip.height, unit) // unit * (geometry.up(clip.width, unit) // unit)
 end
 
--- The channels of the static map of a network of `params` parameters, unless the user chose them;
--- and the number of its values.
-local function static_map(settings, params, clip)
-  local values = static_values(settings, clip)
-  local dim = settings.static_dim
-    or math.min(most_static, math.floor(static_share * params / values))
-  return dim, dim * values
+-- `settings` for a network of `params` parameters and, in addition, a static map of `dim` channels,
+-- whose values take half of a weight's bits. If that leaves less than half of the parameters to the
+-- width, nil and the settings that would take the fewest parameters, and their number.
+local function with_static_map(settings, dim, params, clip)
+  local static = dim * static_values(settings, clip)
+  local kind = settings.kind
+  settings.static_dim = dim > 0 and dim or nil
+  params = params + static // 2
+  settings = replaced(settings, { enc_dim = { 64, embedding_share } }, kind)
+  settings = with_narrow_stem(conditioned(settings, params, clip), params, clip)
+  local blocks = blocks_of_trunk(settings, clip)
+  local last
+  for _, others in ipairs(smaller) do
+    local cheaper = replaced(settings, others, kind)
+    if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, kind) end
+    cheaper.params = params
+    if not least_of(cheaper, math.max(1, (params + static) // 2), clip) then
+      return narrowed(cheaper, settings, clip)
+    end
+    last = cheaper
+  end
+  return nil, last, params
 end
 
 -- Model options that fit `wanted.bytes` at a number of bits per parameter, and the head's scale,
--- unless the user chose the width.
+-- unless the user chose the width. The static map has as many channels as there is room for, unless
+-- the user chose them.
 local function sized(o, clip, wanted, head_scale, bits)
   local settings = request.model_options(o)
   settings.kind, settings.head_scale = o.model, head_scale
@@ -172,25 +188,16 @@ local function sized(o, clip, wanted, head_scale, bits)
   end
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
-  local dim, static = static_map(settings, params, clip)
-  settings.static_dim = dim > 0 and dim or nil
-  -- The value of a map takes half of a weight's bits.
-  params = params + static // 2
-  settings = replaced(settings, { enc_dim = { 64, embedding_share } }, o.model)
-  settings = with_narrow_stem(conditioned(settings, params, clip), params, clip)
-  local blocks = blocks_of_trunk(settings, clip)
-  local last
-  for _, others in ipairs(smaller) do
-    local cheaper = replaced(settings, others, o.model)
-    if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, o.model) end
-    cheaper.params = params
-    -- Half of the budget should be for the width.
-    if not least_of(cheaper, math.max(1, (params + static) // 2), clip) then
-      return narrowed(cheaper, settings, clip)
-    end
-    last = cheaper
+  local room = math.floor(static_share * params / static_values(settings, clip))
+  local most, fewest = math.min(most_static, room), 0
+  if o.static_dim then most, fewest = o.static_dim, o.static_dim end
+  local last, most_params
+  for dim = most, fewest, -1 do
+    local found
+    found, last, most_params = with_static_map(options.copy(settings), dim, params, clip)
+    if found then return found end
   end
-  local least = least_of(last, params, clip)
+  local least = least_of(last, most_params, clip)
   if least then
     errors.data("%s%d bytes are too few for this clip and kind of model: "
       .. "expected at least about %d", o.label and o.label .. ": " or "", wanted.bytes,
