@@ -116,7 +116,7 @@ test("a budget of bytes includes a map that all frames share", function()
   equal(channels "--bytes 6000", 3)
   equal(channels "--bytes 6000 --static-dim 0", 0)
   equal(channels "--bytes 6000 --static-dim 5", 5)
-  equal(channels "--bytes 6000 --params 9000", 0)
+  equal(channels "--bytes 60000 --params 60000", 0)
 end)
 
 test("trained step sizes are kept if the bytes allow it", function()
