@@ -173,18 +173,21 @@ test("a static map is added at half of the resolution, or below", function()
       local model = lv.models[kind](given)
       equal(model:count(model.config, model.config.fc_dim), built(model))
       local stage, height, width = table.unpack(expected)
+      local count = 0
       for name, parameter in model:named_parameters() do
         if name:match "%.static$" then
           assert(name:find(("stages.%d."):format(stage), 1, true), name)
           equal(parameter.shape, { 1, 2, height, width })
+          count = count + 1
         end
       end
+      equal(count, 1)
       local frame = { image = lv.rand(1, 3, 19, 27), t = 0.5 }
       equal(model:reconstruct(frame).shape, { 1, 3, 19, 27 })
       equal(lv.models.build(model.config):summary(), model:summary())
     end
   end)
-  equal({ geometry.static_stage({ strides = { 4 } }, { { scale = 4 } }) }, { 1, 4 })
+  equal({ geometry.static_stage({ strides = { 4 } }, { { scale = 4 } }, { 2, 3 }) }, { 1, 8, 12 })
   raises(function()
     lv.interop.save("none.pth", lv.models.hnerv(bunny(tiny.options("hnerv", { static_dim = 1 }))))
   end, "interop.save: expected a model without a static map")

@@ -1,26 +1,11 @@
 -- The state of modules: loaded by name, copied, converted, and through files.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local shared <const> = require "pair"
 local nn <const> = lv.nn
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
-
-local Pair <const> = nn.class "Pair"
-
-function Pair:init()
-  self.second = nn.Linear(3, 2)
-  self.first = nn.Linear(2, 3)
-  self.note = "no parameter"
-  self.mean = lv.zeros(2)
-end
-
-function Pair:forward(x) return self.second(self.first(x)) end
-
-local function names_of(module)
-  local names = {}
-  for name in module:named_parameters() do names[#names + 1] = name end
-  return names
-end
+local Pair <const>, names_of <const> = shared.Pair, shared.names_of
 
 test("values are loaded by name", function()
   local a, b = Pair(), Pair()

@@ -144,13 +144,13 @@ end
 local function static_values(settings, clip)
   local strides = settings.strides
     or geometry.strides(clip.height, clip.width, settings.head_scale)
-  local stages = {}
-  for i, stride in ipairs(geometry.trunk { strides = strides, head_scale = settings.head_scale }) do
-    stages[i] = { scale = stride }
-  end
-  local _, factor = geometry.static_stage({ strides = strides }, stages)
-  local unit = geometry.product(strides) // factor
-  return geometry.up(clip.height, unit) // unit * (geometry.up(clip.width, unit) // unit)
+  local o = { strides = strides, head_scale = settings.head_scale }
+  local unit, stages = geometry.product(strides), {}
+  for i, stride in ipairs(geometry.trunk(o)) do stages[i] = { scale = stride } end
+  local grid = settings.fc_hw
+    or { geometry.up(clip.height, unit) // unit, geometry.up(clip.width, unit) // unit }
+  local _, rows, columns = geometry.static_stage(o, stages, grid)
+  return rows * columns
 end
 
 -- `settings` for a network of `params` parameters and, in addition, a static map of `dim` channels,

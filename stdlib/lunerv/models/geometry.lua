@@ -158,15 +158,16 @@ function geometry.stages(o, fc_dim, next_width)
 end
 
 -- The stage whose map a static map is added to: the last that upsamples to at most half of the
--- frame's resolution, or else the first. Returns its number, and by how much its map is larger than
--- the first one. `o` holds strides.
-function geometry.static_stage(o, stages)
+-- frame's resolution, or else the first. Returns its number, and the rows and columns of its map.
+-- `o` holds strides and, if the first layer unfolds the grid, `unfold`.
+function geometry.static_stage(o, stages, grid)
   local found, factor, up, all = 1, stages[1].scale, 1, geometry.product(o.strides)
   for i, stage in ipairs(stages) do
     up = up * stage.scale
     if stage.scale > 1 and 2 * up <= all then found, factor = i, up end
   end
-  return found, factor
+  factor = factor * (o.unfold or 1)
+  return found, factor * grid[1], factor * grid[2]
 end
 
 return geometry

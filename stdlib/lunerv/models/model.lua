@@ -102,10 +102,8 @@ end
 function Model:plan(o, fc_dim)
   local stages = geometry.stages(o, fc_dim, self.next_width)
   if o.static_dim > 0 then
-    local i, factor = geometry.static_stage(o, stages)
-    factor = factor * (o.unfold or 1)
-    stages[i].static = { dim = o.static_dim, height = factor * self.grid[1],
-      width = factor * self.grid[2] }
+    local i, height, width = geometry.static_stage(o, stages, self.grid)
+    stages[i].static = { dim = o.static_dim, height = height, width = width }
   end
   return stages
 end
