@@ -125,6 +125,9 @@ END
 MODULE("lunerv.compress.account")
 #embed "../../stdlib/lunerv/compress/account.lua"
 END
+MODULE("lunerv.compress.camera")
+#embed "../../stdlib/lunerv/compress/camera.lua"
+END
 MODULE("lunerv.compress.candidates")
 #embed "../../stdlib/lunerv/compress/candidates.lua"
 END

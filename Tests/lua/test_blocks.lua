@@ -38,6 +38,65 @@ test("a static map is the same for all inputs, and learns", function()
     "nn.StaticMap: expected a module that makes a map, got number")
 end)
 
+test("a static map that is larger shows each frame a window of it", function()
+  local up = nn.NeRVBlock(4, 5, { scale = 1 })
+  local block = nn.StaticMap(up, 5, { dim = 2, height = 4, width = 6, knots = 3,
+    reach = { 2, 3 }, path = { { 0, 0 }, { 2, 1 }, { 1, 3 } } })
+  equal(block.static.shape, { 1, 2, 6, 9 })
+  local x = lv.randn(1, 4, 4, 6)
+  local function expected(row, column)
+    return block.mix(block.static:slice(3, row + 1, row + 4):slice(4, column + 1, column + 6))
+  end
+  local function added(times) return block(x, times) - block.up(x) end
+  local function largest(difference) return difference:abs():amax():item() end
+  assert(largest(added(0) - expected(0, 0)) < 1e-5)
+  assert(largest(added(0.5) - expected(2, 1)) < 1e-5)
+  assert(largest(added(1) - expected(1, 3)) < 1e-5)
+  -- Several times at once, in every form.
+  local both = lv.cat({ added(0.2), added(0.9) }, 1)
+  assert(largest(added { 0.2, 0.9 } - both) < 1e-5)
+  assert(largest(added(lv.tensor { 0.2, 0.9 }) - both) < 1e-5)
+
+  -- Between cells, detail is kept.
+  local wide = nn.StaticMap(function(map) return map end, 1, { dim = 1, height = 20, width = 30,
+    knots = 2, reach = { 4, 6 }, path = { { 0, 0 }, { 4, 6 } } })
+  local function wave(row, column, height, width)
+    local rows, columns = lv.arange(0, height - 1) + row, lv.arange(0, width - 1) + column
+    return ((rows * 0.8):view(1, 1, height, 1) + (columns * 0.9):view(1, 1, 1, width)):sin()
+  end
+  lv.no_grad(function()
+    wide.static:copy_(wave(0, 0, 24, 36):evaluate())
+    wide.mix.bias:fill_(0)
+    wide.mix.weight:copy_(lv.tensor { 0, 0, 0, 0, 1, 0, 0, 0, 0 }:view(1, 1, 3, 3))
+  end)
+  local seen = wide(lv.zeros(1, 1, 20, 30), 0.6)
+  near((seen - wave(2.4, 3.6, 20, 30)):slice(3, 4, 17):slice(4, 4, 27):abs():amax():item(), 0, 0.02)
+
+  block(x, 0.3):square():sum():backward()
+  assert(block.path.grad:slice(2, 1, 2):abs():amin():item() > 0)
+  equal(block.path.grad:slice(2, 3, 3):abs():amax():item(), 0)
+  local boosted = nn.Boosted(block, 5, { cond = 4 })
+  equal(boosted(x, lv.randn(1, 4), 0.5).shape, { 1, 5, 4, 6 })
+  local resting = nn.StaticMap(block, 5, { height = 4, width = 6, knots = 2, reach = { 4, 1 } })
+  equal(resting.path:tolist(), { { { 2, 0.5 }, { 2, 0.5 } } })
+
+  local function refused(options, ...)
+    options.height, options.width = 4, 6
+    raises(function() nn.StaticMap(block, 5, options) end, ...)
+  end
+  raises(function() block(x) end,
+    "nn.StaticMap: expected the frame's time as the last argument, got none")
+  raises(function() block(x, nil) end, "nn.StaticMap: expected the frame's time")
+  refused({ reach = { 1, 0 } }, "nn.StaticMap: knots: expected at least 2 for a map that is larger")
+  refused({ knots = 1 }, "nn.StaticMap: knots: expected 0 or at least 2, got 1")
+  refused({ knots = 2, reach = { 1, -1 } },
+    "nn.StaticMap: reach: expected an integer of at least 0")
+  refused({ knots = 2, reach = { 1 } },
+    "nn.StaticMap: reach: expected a pair { y, x }, got 1 values")
+  refused({ knots = 2, path = { { 0, 0 } } }, "nn.StaticMap: path: expected 2 pairs, got 1")
+  refused({ knots = 2, path = { { 0, 0 }, 3 } }, "nn.StaticMap: path: 2: expected a pair { y, x }")
+end)
+
 test("the positional encoding begins with the sine of t·π", function()
   local row = nn.PositionEncoding({ base = 1.25, levels = 3 })(0.25):tolist()[1]
   near(row[1], math.sin(0.25 * math.pi), 1e-6)

@@ -187,7 +187,8 @@ test("a static map is added at half of the resolution, or below", function()
       equal(lv.models.build(model.config):summary(), model:summary())
     end
   end)
-  equal({ geometry.static_stage({ strides = { 4 } }, { { scale = 4 } }, { 2, 3 }) }, { 1, 8, 12 })
+  equal(geometry.static_map({ strides = { 4 } }, { 2, 3 }),
+    { stage = 1, height = 8, width = 12, cell = 1 })
   raises(function()
     lv.interop.save("none.pth", lv.models.hnerv(bunny(tiny.options("hnerv", { static_dim = 1 }))))
   end, "interop.save: expected a model without a static map")

@@ -92,7 +92,7 @@ end)
 test("every decoder of the library has a file, in each of its versions", function()
   local names = {}
   for _, kind in ipairs(models.kinds) do
-    for version = 1, 3 do names[#names + 1] = kind .. "@" .. version end
+    for version = 1, 4 do names[#names + 1] = kind .. "@" .. version end
   end
   names[#names + 1] = "program@1"
   all_held("the decoder", names, function(file, name)
@@ -126,8 +126,8 @@ test("every form within a section has a file", function()
     return has_part(file, 4, 4) and has_part(file, 4, 0)
   end)
   for _, option in ipairs { "conditioning", "out_image", "act", "dec_blks", "ks", "reduce",
-    "enc_strides", "head_scale", "static_dim", "lower_width", "pe_levels", "pe_base", "ch_t",
-    "block_dim", "stem_dim", "widths" }
+    "enc_strides", "head_scale", "static_dim", "static_knots", "static_reach", "lower_width",
+    "pe_levels", "pe_base", "ch_t", "block_dim", "stem_dim", "widths" }
   do
     has("option " .. option, function(_, _, file)
       return in_decoders(file, '"' .. option .. '"')
@@ -287,9 +287,12 @@ return Own
   end
   local folder <close> = harness.folder()
   local clip <close> = workshop.clip(folder)
-  for level, o in pairs { [1] = {}, [2] = { head_scale = 2 }, [4] = { static_dim = 1 } } do
-    local small = lv.compress.cem(lv.models.hnerv { clip = clip, fc_dim = 4, enc_dim = { 4, 2 },
-      strides = { 2, 2 }, head_scale = o.head_scale, static_dim = o.static_dim }, { clip = clip })
+  for _, case in ipairs { { 1, {} }, { 2, { head_scale = 2 } }, { 4, { static_dim = 1 } },
+    { 4, { static_dim = 1, static_path = { 0, 0, 2, 1 } } } }
+  do
+    local level, o = table.unpack(case)
+    o.clip, o.fc_dim, o.enc_dim, o.strides = clip, 4, { 4, 2 }, { 2, 2 }
+    local small = lv.compress.cem(lv.models.hnerv(o), { clip = clip })
     local bytes = lv.codec.encode(small, { clip = clip, families = { "gaussian" } })
     equal(bytes:byte(6), level)
   end

@@ -17,8 +17,9 @@ extension FuzzTarget {
       name: "file", summary: "whole .lnv files, decoded confined", longest: 1 << 13,
       run: { bytes in try Confined.run(bytes) },
       words: """
-        program@1 hnerv@1 hnerv_boost@1 nerv@2 enerv_boost@1 hnerv@3 "fc_dim": "strides":[2,2] "enc_dim":
-        "ks": "act":"sin" "fc_hw":[2,3] "widths": "head_scale":2 "static_dim":2 {"@":"own","with":[]}
+        program@1 hnerv@1 hnerv_boost@1 nerv@2 enerv_boost@1 hnerv@3 nerv@4 "fc_dim":
+        "strides":[2,2] "enc_dim": "ks": "act":"sin" "fc_hw":[2,3] "widths": "head_scale":2
+        "static_dim":2 "static_knots":2 "static_reach":[1,2] {"@":"own","with":[]}
         {"@":"lunerv.nn.
         "model": "embedding":[1,2,3,5] "group":2 null
         """, mend: LNVMender.mend),

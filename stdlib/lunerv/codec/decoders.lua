@@ -72,12 +72,14 @@ local function with(known, name)
 end
 
 -- Version 2 of each has a head that makes several pixels per cell of the trunk; version 3 also has
--- a static map.
+-- a static map, and in version 4 that map is larger than the frame and follows the camera.
 for _, kind in ipairs(models.kinds) do
   local first = frozen[kind .. "@1"] or in_full(kind)
   local second = with(first, "head_scale")
   frozen[kind .. "@1"], frozen[kind .. "@2"] = first, second
-  frozen[kind .. "@3"] = with(second, "static_dim")
+  local third = with(second, "static_dim")
+  frozen[kind .. "@3"] = third
+  frozen[kind .. "@4"] = with(with(third, "static_knots"), "static_reach")
 end
 
 -- Whether a file can name the model's decoder. A class that extends one of lv.models must be stored
@@ -91,7 +93,7 @@ end
 -- The text for `model`'s decoder in a file.
 function decoders.describe(model)
   local c = model.config
-  local version = c.static_dim > 0 and 3 or c.head_scale > 1 and 2 or 1
+  local version = c.static_knots and 4 or c.static_dim > 0 and 3 or c.head_scale > 1 and 2 or 1
   local program = ("%s@%d"):format(model.kind, version)
   local known = frozen[program]
   local stored = {}
@@ -114,8 +116,8 @@ local most_parameters <const>, most_numbers <const> = 1 << 27, 1 << 31
 -- the options' own ranges.
 local largest <const> = {
   fc_dim = 1 << 16, strides = 64, enc_strides = 64, enc_dim = 1 << 12, dec_blks = 64, ks = 31,
-  lower_width = 1 << 12, static_dim = 1 << 8, ch_t = 1 << 12, pe_levels = 1 << 12,
-  stem_dim = 1 << 16,
+  lower_width = 1 << 12, static_dim = 1 << 8, static_knots = 1 << 12, static_reach = 1 << 12,
+  ch_t = 1 << 12, pe_levels = 1 << 12, stem_dim = 1 << 16,
   block_dim = 1 << 12, fc_hw = 1 << 12, widths = 1 << 16,
 }
 

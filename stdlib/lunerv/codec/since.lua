@@ -245,7 +245,7 @@ function since.level(sources)
 end
 
 -- The levels that the versions of a library's decoder need.
-local of_versions <const> = { ["2"] = 2, ["3"] = 4 }
+local of_versions <const> = { ["2"] = 2, ["3"] = 4, ["4"] = 4 }
 
 -- The level of a decoder by the section 'decoder'; a tree of classes names those of lv.nn.
 local function level_of_decoder(text)

@@ -1,6 +1,7 @@
 -- lv.compress: methods that compress a model; each returns a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
 local account <const> = require "lunerv.compress.account"
+local camera <const> = require "lunerv.compress.camera"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
 local errors <const> = require "lunerv.errors"
@@ -26,6 +27,9 @@ local compress <const> = {
 local function build(o, clip)
   local given = o.start and options.copy(o.start.settings)
     or recipes.settings(o.recipe, request.model_options(o), o.model, clip)
+  if not o.start and o.follow_camera and (o.static_dim or 0) > 0 then
+    given.static_path = camera.path(clip)
+  end
   given.clip = clip
   local model = models[o.model](given)
   if o.start then model:load_state_dict(o.start.parameters) end

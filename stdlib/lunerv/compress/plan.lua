@@ -1,5 +1,6 @@
 -- The plan of rate control, made before training: the network size for a budget of bytes, the
 -- resolution at which its trunk stops, and the number of passes that fit the time.
+local camera <const> = require "lunerv.compress.camera"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
@@ -27,7 +28,7 @@ end
 -- The share of a budget for embeddings; at least one channel.
 local embedding_share <const> = 0.25
 -- The largest share of a budget for a map that all frames share, and the most channels of it.
-local static_share <const>, most_static <const> = 0.46, 3
+local static_share <const>, most_static <const> = 0.48, 3
 -- One evaluation of a frame, in training steps.
 local evaluation_cost <const> = 0.45
 
@@ -142,15 +143,15 @@ end
 
 -- The number of values in a channel of a static map.
 local function static_values(settings, clip)
-  local strides = settings.strides
-    or geometry.strides(clip.height, clip.width, settings.head_scale)
-  local o = { strides = strides, head_scale = settings.head_scale }
-  local unit, stages = geometry.product(strides), {}
-  for i, stride in ipairs(geometry.trunk(o)) do stages[i] = { scale = stride } end
+  local o = { strides = settings.strides
+    or geometry.strides(clip.height, clip.width, settings.head_scale),
+    head_scale = settings.head_scale }
+  local unit = geometry.product(o.strides)
   local grid = settings.fc_hw
     or { geometry.up(clip.height, unit) // unit, geometry.up(clip.width, unit) // unit }
-  local _, rows, columns = geometry.static_stage(o, stages, grid)
-  return rows * columns
+  local map = geometry.static_map(o, grid)
+  local _, reach = geometry.cells(settings.static_path or {}, map.cell)
+  return (map.height + reach[1]) * (map.width + reach[2])
 end
 
 -- `settings` for a network of `params` parameters and, in addition, a static map of `dim` channels,
@@ -160,6 +161,7 @@ local function with_static_map(settings, dim, params, clip)
   local static = dim * static_values(settings, clip)
   local kind = settings.kind
   settings.static_dim = dim > 0 and dim or nil
+  if dim == 0 then settings.static_path = nil end
   params = params + static // 2
   settings = replaced(settings, { enc_dim = { 64, embedding_share } }, kind)
   settings = with_narrow_stem(conditioned(settings, params, clip), params, clip)
@@ -177,15 +179,24 @@ local function with_static_map(settings, dim, params, clip)
   return nil, last, params
 end
 
+-- Whether the bytes determine the size of the network.
+local function by_bytes(o, wanted)
+  return wanted.bytes ~= nil and not (o.size or o.params or o.fc_dim)
+end
+
+-- Whether the network has, or may have, a static map that could follow the camera.
+local function may_follow(o, wanted)
+  if not o.follow_camera or o.start then return false end
+  return (o.static_dim or 0) > 0 or o.static_dim == nil and by_bytes(o, wanted)
+end
+
 -- Model options that fit `wanted.bytes` at a number of bits per parameter, and the head's scale,
 -- unless the user chose the width. The static map has as many channels as there is room for, unless
--- the user chose them.
-local function sized(o, clip, wanted, head_scale, bits)
+-- the user chose them; `path` is the camera's, or nil.
+local function sized(o, clip, wanted, path, head_scale, bits)
   local settings = request.model_options(o)
-  settings.kind, settings.head_scale = o.model, head_scale
-  if not wanted.bytes or settings.size or settings.params or settings.fc_dim then
-    return settings
-  end
+  settings.kind, settings.head_scale, settings.static_path = o.model, head_scale, path
+  if not by_bytes(o, wanted) then return settings end
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
   local room = math.floor(static_share * params / static_values(settings, clip))
@@ -258,11 +269,11 @@ local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
 -- The settings and seconds per step for the available time: the largest network, and the finest
 -- trunk, that sees every frame often enough. The cheapest is tried first, since trials cost time
 -- too.
-local function within_time(o, clip, wanted)
+local function within_time(o, clip, wanted, path)
   local best, step
   local function try(head_scale, bits, passes)
     local ok, settings, seconds = errors.attempt(function()
-      local settings = sized(o, clip, wanted, head_scale, bits)
+      local settings = sized(o, clip, wanted, path, head_scale, bits)
       return settings, seconds_per_step(settings, clip, o.loss)
     end)
     -- Too few parameters, or strides that do not end this way: others may work.
@@ -273,9 +284,8 @@ local function within_time(o, clip, wanted)
   end
 
   local scales = o.head_scale and { { o.head_scale, 0 } } or head_scales
-  local is_sized = not wanted.bytes or o.size or o.params or o.fc_dim
   local all, chosen, problem = {}, nil, nil
-  if not is_sized then table.move(sizes, 1, #sizes, 1, all) end
+  if by_bytes(o, wanted) then table.move(sizes, 1, #sizes, 1, all) end
   all[#all + 1] = { bits_per_parameter(#clip), passes_of_largest }
   for _, scale in ipairs(scales) do
     for _, size in ipairs(best and { { chosen, scale[2] } } or all) do
@@ -315,14 +325,15 @@ function plan.make(o, clip, wanted)
       layout.saved_bytes(clip))
   end
   local made, step = { asked = asked, attempt = 1 }, nil
+  local route = may_follow(o, wanted) and camera.path(clip) or nil
   made.epochs, made.small_epochs = passes_asked(o, wanted)
   if o.start then
     made.settings = options.copy(o.start.settings)
     made.settings.kind = o.model
   elseif wanted.deadline then
-    made.settings, step = within_time(o, clip, wanted)
+    made.settings, step = within_time(o, clip, wanted, route)
   else
-    made.settings = sized(o, clip, wanted, o.head_scale)
+    made.settings = sized(o, clip, wanted, route, o.head_scale)
   end
   if not o.start then
     local model = build(made.settings, clip) -- rejects impossible settings

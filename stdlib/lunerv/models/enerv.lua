@@ -93,8 +93,8 @@ end
 -- A time, or a list of n → (n, 3, height, width).
 function ENeRV:forward(t)
   local e = self.position(t)
-  local x, z = self:first_map(e), self.time(e)
-  for i, stage in ipairs(self.stages) do x = stage(self.affines[i](x, z)) end
+  local x, z, time = self:first_map(e), self.time(e), self:map_time(t)
+  for i, stage in ipairs(self.stages) do x = stage(self.affines[i](x, z), nil, time) end
   return self:image(self.head(x))
 end
 

@@ -21,7 +21,7 @@ function ENeRVBoost:add_conditioning() self:add_time() end
 function ENeRVBoost:forward(t)
   local e = self.position(t)
   local z = self.time and self.time(e)
-  return self:render(self:first_map(e), z)
+  return self:render(self:first_map(e), z, t)
 end
 
 return ENeRVBoost

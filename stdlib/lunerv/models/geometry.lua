@@ -131,9 +131,9 @@ function geometry.next_width.of_time(o, i, width, stride)
 end
 
 -- The decoder stages after a first layer of width `fc_dim`, block by block:
--- { { from =, to =, scale =, kernel = }, … }. `o` holds strides, head_scale, dec_blks, ks,
--- largest_kernel if the kind caps it, and `widths` if the stages do not follow
--- `next_width(o, i, width, stride)`.
+-- { { from =, to =, scale =, kernel =, stage = }, … }; `stage` is 0 in all but a stage's first
+-- block. `o` holds strides, head_scale, dec_blks, ks, largest_kernel if the kind caps it, and
+-- `widths` if the stages do not follow `next_width(o, i, width, stride)`.
 function geometry.stages(o, fc_dim, next_width)
   local stages, width, strides = {}, fc_dim, geometry.trunk(o)
   if o.widths and #o.widths ~= #strides then
@@ -150,6 +150,7 @@ function geometry.stages(o, fc_dim, next_width)
     for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do
       stages[#stages + 1] = {
         from = width, to = math.tointeger(to), scale = j == 1 and stride or 1, kernel = kernel,
+        stage = j == 1 and i or 0,
       }
       width = math.tointeger(to)
     end
@@ -157,17 +158,30 @@ function geometry.stages(o, fc_dim, next_width)
   return stages
 end
 
--- The stage whose map a static map is added to: the last that upsamples to at most half of the
--- frame's resolution, or else the first. Returns its number, and the rows and columns of its map.
--- `o` holds strides and, if the first layer unfolds the grid, `unfold`.
-function geometry.static_stage(o, stages, grid)
-  local found, factor, up, all = 1, stages[1].scale, 1, geometry.product(o.strides)
-  for i, stage in ipairs(stages) do
-    up = up * stage.scale
-    if stage.scale > 1 and 2 * up <= all then found, factor = i, up end
+-- Where a static map is added: to the map of the last stage that upsamples to at most half of the
+-- frame's resolution, or else of the first. `o` holds strides, head_scale and, if the first layer
+-- unfolds the grid, `unfold`. Returns { stage =, height =, width =, cell = }: the number of that
+-- stage in the trunk, the rows and columns of its map, and the frame's pixels per cell.
+function geometry.static_map(o, grid)
+  local trunk, all = geometry.trunk(o), geometry.product(o.strides)
+  local found, factor, up = 1, trunk[1], 1
+  for i, stride in ipairs(trunk) do
+    up = up * stride
+    if stride > 1 and 2 * up <= all then found, factor = i, up end
   end
-  factor = factor * (o.unfold or 1)
-  return found, factor * grid[1], factor * grid[2]
+  local scale = factor * (o.unfold or 1)
+  return { stage = found, height = scale * grid[1], width = scale * grid[2], cell = all // factor }
+end
+
+-- A path of pairs of a row and a column in pixels, all in one list, as pairs in cells of `cell`
+-- pixels, and the largest row and column, rounded up.
+function geometry.cells(path, cell)
+  local positions, reach = {}, { 0, 0 }
+  for k = 1, #path // 2 do
+    positions[k] = { path[2 * k - 1] / cell, path[2 * k] / cell }
+    for axis = 1, 2 do reach[axis] = math.max(reach[axis], math.ceil(positions[k][axis])) end
+  end
+  return positions, reach
 end
 
 return geometry

@@ -59,8 +59,9 @@ end
 ---     local image = model:decode(model:encode(clip:frame(1)))
 ---
 ---@param embedding lunerv.Tensor
+---@param t? number  the frame's time, if a static map follows the camera
 ---@return lunerv.Tensor
-function HNeRV:decode(embedding) return self:render(self.stem(embedding)) end
+function HNeRV:decode(embedding, t) return self:render(self.stem(embedding), nil, t) end
 
 function HNeRV:forward(image, t) return self:decode(self:encode(image), t) end
 

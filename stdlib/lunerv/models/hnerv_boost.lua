@@ -32,7 +32,7 @@ end
 ---@return lunerv.Tensor
 function HNeRVBoost:decode(embedding, t)
   local z = self.time and self.time(self.position(t))
-  return self:render(self.stem(embedding, z), z)
+  return self:render(self.stem(embedding, z), z, t)
 end
 
 return HNeRVBoost

@@ -20,7 +20,10 @@ Model.least_width = 1
 
 -- Fields of a configuration in addition to the options of options/catalogue.lua. `widths`: of the
 -- stages, if a foreign file does not follow the rule; `encoder`: false for a decoder alone.
-local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder" }
+-- `static_path`: where frames lie on a static map that is larger than they are, pairs of a row and
+-- a column in pixels, in one list; `static_knots` and `static_reach` follow from it, or are given.
+local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder",
+  "static_path", "static_knots", "static_reach" }
 
 -- Fills in the missing options, and stores all of them in `self.config`, from which an equal model
 -- can be built.
@@ -37,6 +40,7 @@ function Model:configure(given)
   end
   self.config = o
   self:place(o)
+  self:place_static(o)
 
   local embeddings = self:embedding_parameters()
   if o.fc_dim then
@@ -88,6 +92,25 @@ function Model:width_within(limit)
   return width or advice.refuse(self, limit, least)
 end
 
+-- Sets `self.static_map`, the options of the nn.StaticMap, and `self.static_stage`, where it is.
+function Model:place_static(o)
+  self.static_map, self.static_stage = nil, nil
+  if o.static_dim == 0 then return end
+  local map = geometry.static_map(o, self.grid)
+  local path, positions = o.static_path, nil
+  if path then
+    if type(path) ~= "table" or #path < 4 or #path % 2 == 1 then
+      errors.raise("models.%s: static_path: expected a list of at least two pairs, got %s", o.kind,
+        type(path) == "table" and ("%d numbers"):format(#path) or errors.show(path))
+    end
+    positions, o.static_reach = geometry.cells(path, map.cell)
+    o.static_knots = #positions
+  end
+  self.static_stage = map.stage
+  self.static_map = { dim = o.static_dim, height = map.height, width = map.width,
+    knots = o.static_knots or 0, reach = o.static_reach, path = positions }
+end
+
 -- A width at which the parameter count may be lower than at the previous one, or nil.
 function Model:drop_at() return nil end
 
@@ -101,9 +124,8 @@ end
 -- the options of its nn.StaticMap.
 function Model:plan(o, fc_dim)
   local stages = geometry.stages(o, fc_dim, self.next_width)
-  if o.static_dim > 0 then
-    local i, height, width = geometry.static_stage(o, stages, self.grid)
-    stages[i].static = { dim = o.static_dim, height = height, width = width }
+  for _, stage in ipairs(stages) do
+    if stage.stage == self.static_stage then stage.static = self.static_map end
   end
   return stages
 end
@@ -161,9 +183,13 @@ end
 
 -- Use ---------------------------------------------------------------------------------------
 
--- The map of the stem and the temporal embedding → (n, 3, height, width).
-function Model:render(x, z)
-  for _, stage in ipairs(self.stages) do x = stage(x, z) end
+-- The last argument of blocks: the time, if there is a static map that is larger than the frame.
+function Model:map_time(t) return self.static_map and self.static_map.knots > 0 and t or nil end
+
+-- The map of the stem and the temporal embedding z, if there is one → (n, 3, height, width).
+function Model:render(x, z, t)
+  local time = self:map_time(t)
+  for _, stage in ipairs(self.stages) do x = stage(x, z, time) end
   return self:image(self.head(x))
 end
 

@@ -34,6 +34,6 @@ function NeRV:first_map(e)
 end
 
 -- A time, or a list of n → (n, 3, height, width).
-function NeRV:forward(t) return self:render(self:first_map(self.position(t))) end
+function NeRV:forward(t) return self:render(self:first_map(self.position(t)), nil, t) end
 
 return NeRV

@@ -22,7 +22,7 @@ end
 function NeRVBoost:forward(t)
   local e = self.position(t)
   local z = self.time and self.time(e)
-  return self:render(self:first_map(e), z)
+  return self:render(self:first_map(e), z, t)
 end
 
 return NeRVBoost

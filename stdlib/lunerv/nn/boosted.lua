@@ -11,7 +11,7 @@ local takes <const> = options.takes("nn.Boosted", {
 })
 
 --- Any block that makes a map, followed by a residual block conditioned on the temporal embedding
---- z. Called as boosted(x, z); the first block does not get z.
+--- z. Called as boosted(x, z); the first block does not get z, but what follows it.
 ---
 ---     local block = nn.Boosted(nn.NeRVBlock(32, 16), 16, { cond = 32 })
 ---     local y = block(x, z)                  -- x: (n, 32, h, w), z: (n, 32)
@@ -31,6 +31,6 @@ function Boosted:init(block, channels, given)
   self.residual = TATResidual(channels, o.cond, { normalise = o.normalise })
 end
 
-function Boosted:forward(x, z) return self.residual(self.up(x), z) end
+function Boosted:forward(x, z, ...) return self.residual(self.up(x, ...), z) end
 
 return Boosted

@@ -149,6 +149,8 @@ group("Model", {
   { name = "static_dim", type = "integer", least = 0, most = 256, models = all,
     commands = regress,
     doc = "channels of a map that all frames share (0, or by bytes)" },
+  { name = "follow_camera", type = "boolean", default = true,
+    commands = { "compress_file", "rd_curve" }, doc = "move that map with the camera" },
   { name = "fc_hw", type = "list", counts = { 2 }, whole = true, models = of_time,
     placeholder = "ROWS,COLUMNS", commands = regress_decode,
     doc = "size of the first feature map (large enough for the frame)" },

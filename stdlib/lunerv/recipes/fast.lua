@@ -11,13 +11,15 @@ local settings <const> = require "lunerv.models.settings"
 -- While bits are priced, the step sizes of quantisers are trained too. They are a few thousandths:
 -- at the learning rate that suits biases, one update would change them by as much.
 local function with_quantisers(model, o)
-  local matrices, steps, maps, others = {}, {}, {}, {}
+  local matrices, steps, maps, paths, others = {}, {}, {}, {}, {}
   for name, parameter in model:named_parameters() do
     local list = others
     if name:match "^quantisers%." or name:match "^embedding%." then
       list = steps
     elseif name:match "^latents%." or name:match "%.static$" then
       list = maps
+    elseif name:match "%.path$" then
+      list = paths
     elseif optim.is_matrix(parameter) then
       list = matrices
     end
@@ -27,6 +29,7 @@ local function with_quantisers(model, o)
     { params = matrices, optimiser = "muon", lr = o.lr, momentum = 0.97 },
     { params = others, optimiser = "adan", lr = 0.2 * o.lr },
     { params = maps, optimiser = "adam", lr = 0.5 * o.lr },
+    { params = paths, optimiser = "adam", lr = 0.1 * o.lr },
     { params = steps, optimiser = "adam", lr = 0.025 * o.lr },
   }
 end
