@@ -5,6 +5,7 @@ local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local goal <const> = require "lunerv.compress.goal"
+local kinds <const> = require "lunerv.models.kinds"
 local layout <const> = require "lunerv.codec.layout"
 local loss <const> = require "lunerv.loss"
 local metrics <const> = require "lunerv.metrics"
@@ -43,10 +44,13 @@ local enough_passes <const> = 24
 function plan.is_short(passes) return passes < enough_passes end
 
 -- Widths of conditioning, and its largest share of the parameters: at the published width, a
--- quarter of a small network would be conditioning, and a narrower one is as good.
+-- quarter of a small network would be conditioning, and a narrower one is as good. Where embeddings
+-- identify the frames, the fast waves of a long time encoding only make the training of a large
+-- network unstable: neighbouring frames get unrelated conditions.
 local narrower <const> = {
   {}, { ch_t = 16, pe_levels = 40 }, { ch_t = 8, pe_levels = 20 }, { ch_t = 4, pe_levels = 10 },
 }
+local widest_with_embeddings <const> = 3
 local conditioning_share <const> = 0.1
 -- Further reductions, step by step, if a budget is too small for a kind's defaults.
 local smaller <const> = {
@@ -93,8 +97,9 @@ end
 
 -- `settings` with the widest conditioning that leaves enough of `params` for the rest.
 local function conditioned(settings, params, clip)
-  for i, others in ipairs(narrower) do
-    local chosen = replaced(settings, others, settings.kind)
+  local kind = kinds.by_name[settings.kind]
+  for i = kind and kind.embeds and widest_with_embeddings or 1, #narrower do
+    local chosen = replaced(settings, narrower[i], settings.kind)
     chosen.params = params
     local ok, model = errors.attempt(build, chosen, clip)
     chosen.params = nil

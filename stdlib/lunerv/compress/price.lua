@@ -12,6 +12,9 @@ local elasticity <const> = 0.29
 -- The bits per parameter at which a kind's own price is right, and the largest initial price in
 -- its multiples: under a price that is too high, a network learns next to nothing.
 local usual_bits <const>, most <const> = 3.5, 2
+-- The steps per parameter from which on a network has learnt enough to be limited by its bits, and
+-- not by the time. With fewer, the price is lower in proportion, but not below a share.
+local enough <const>, lowest <const> = 0.1, 0.01
 
 -- The share of bits that weights lose while they settle, and the steps in which that share falls
 -- by a factor of e.
@@ -46,14 +49,16 @@ function price.course(step, steps, encoder)
   return course(step, steps, encoder) / course(steps, steps, encoder)
 end
 
---- The initial price relative to a kind's own, for a training of `steps` steps that must end at
---- `bits` per parameter.
+--- The initial price relative to a kind's own, for a training of `steps` steps of a network of
+--- `parameters`, which must end at `bits` per parameter.
 ---
 ---@param bits number
 ---@param steps integer
+---@param parameters integer
 ---@return number
-function price.initial(bits, steps)
-  return math.min(most, (usual_bits * course(steps, steps) / bits) ^ (1 / elasticity))
+function price.initial(bits, steps, parameters)
+  local learnt = math.min(math.max(steps / (enough * parameters), lowest), 1)
+  return learnt * math.min(most, (usual_bits * course(steps, steps) / bits) ^ (1 / elasticity))
 end
 
 --- The power of e by which the price changes in a step, if bits are `ratio` times those of

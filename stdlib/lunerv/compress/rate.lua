@@ -23,8 +23,9 @@ local rate <const> = { wanted = goal.wanted }
 -- The target, as a share of the budget: a small shortfall costs hundredths of a decibel, while an
 -- excess must be removed by rounding.
 local aim <const> = 0.99
--- The share of the time so far that intermediate files may take.
-local offer_share <const> = 0.05
+-- The shares of the time so far that intermediate files, and mere measurements of their size, may
+-- take.
+local offer_share <const>, size_share <const> = 0.05, 0.03
 
 -- Epochs after which an intermediate file is written: the first, and about every fifth of all.
 local function is_evaluated(epoch, epochs)
@@ -34,16 +35,22 @@ end
 -- Epochs after which the file size is compared with its estimate: about every twelfth of all.
 local function is_measured(epoch, epochs) return epoch % math.max(1, epochs // 12) == 0 end
 
+-- The result of body(), unless those before with the same key of `spent`, a table of seconds, have
+-- used a share of the time since the work began; without a deadline, there is always time.
+local function if_time(wanted, spent, key, share, body)
+  local now, used = native.time(), spent[key] or 0
+  if wanted.deadline and used > share * (now - wanted.began) then return nil end
+  local result = body()
+  spent[key] = used + native.time() - now
+  return result
+end
+
 -- Offers `compressed` as a candidate, unless intermediate files have used their share of the time.
 local function offer_intermediate(candidates, compressed, stage)
-  local now, wanted = native.time(), candidates.goal
-  local spent = candidates.spent or 0
-  if wanted.deadline and candidates.best and spent > offer_share * (now - wanted.began) then
-    return nil
-  end
-  local file = candidates:offer(compressed, stage)
-  candidates.spent = spent + native.time() - now
-  return file
+  local share = candidates.best and offer_share or math.huge
+  return if_time(candidates.goal, candidates.spent, "files", share, function()
+    return candidates:offer(compressed, stage)
+  end)
 end
 
 -- The progress of a training that started at `began` and ends at `stop`: by steps as planned, or by
@@ -129,19 +136,24 @@ local function compress(model, clip, o, made, candidates)
   small.is_controlled = small.steer ~= nil and wanted.bytes ~= nil
   if small.is_controlled then
     -- If bits are plenty, for example when time is the limit, they are nearly free from the start.
-    local bits = aim * 8 * wanted.bytes / small:stored_parameters()
-    small:steer(price.initial(bits, made.small_epochs * #clip))
+    local parameters = small:stored_parameters()
+    local bits = aim * 8 * wanted.bytes / parameters
+    small:steer(price.initial(bits, made.small_epochs * #clip, parameters))
   end
   function training.on_epoch(e)
     if on_epoch then on_epoch(e) end
     local file = is_evaluated(e.epoch, made.small_epochs)
       and offer_intermediate(candidates, small, 2)
     -- Last, because a run stopped at the end of an epoch repeats that end when it resumes.
-    local is_due = file or not candidates.is_short and is_measured(e.epoch, made.small_epochs)
-    if small.is_controlled and is_due then
+    if small.is_controlled then
       -- The file size at its own step sizes gives the error of the estimate.
-      local size = file and file.unscaled or candidates:size(small)
-      small:aim(aim * wanted.bytes / size * small:estimated_bpp())
+      local size = file and file.unscaled
+      if not size and is_measured(e.epoch, made.small_epochs) then
+        size = if_time(wanted, candidates.spent, "sizes", size_share, function()
+          return candidates:size(small)
+        end)
+      end
+      if size then small:aim(aim * wanted.bytes / size * small:estimated_bpp()) end
     elseif small.steer and wanted.psnr and not wanted.bytes then
       small:steer(e.psnr > wanted.psnr + 0.2 and 1.6 or 1 / 1.6)
     end
