@@ -265,7 +265,7 @@ end
 -- Per network size: the bits per parameter of the budget, from the smallest network on, and the
 -- number of passes from which on a network that large is better than the previous one. The largest
 -- one is that of `bits_per_parameter`.
-local sizes <const> = { { 64, 0 }, { 32, 3 }, { 16, 3.5 }, { 8, 5 }, { 5, 8 } }
+local sizes <const> = { { 64, 0 }, { 32, 2.5 }, { 16, 3 }, { 8, 5 }, { 5, 8 } }
 local passes_of_largest <const> = 24
 -- The head's scales, and the number of passes from which on a finer trunk is worth its time: at
 -- twice the resolution it takes about twice as long, and learns more in each pass.

@@ -63,10 +63,17 @@ local function keep_parameters(given, clip)
   given.size = nil
 end
 
--- A trunk that stops at half of the resolution has as many blocks on its finest map as a full one,
--- and is narrower for it: the same parameter count learns more.
+-- Where embeddings identify the frames, a narrow time encoding is enough, and trains more steadily
+-- (compress/plan.lua). A trunk that stops at half of the resolution has as many blocks on its
+-- finest map as a full one, and is narrower for it: the same parameter count learns more.
 local function model(given, clip)
   if given.fc_dim then return end
+  local kind = kinds.by_name[given.kind]
+  if kind and kind.embeds and settings.is_usual(given, "ch_t")
+    and settings.is_usual(given, "pe_levels") then
+    keep_parameters(given, clip)
+    given.ch_t, given.pe_levels = 8, 20
+  end
   if given.head_scale == 2 and settings.is_usual(given, "dec_blks") then
     given.strides = given.strides or geometry.strides(clip.height, clip.width, 2)
     keep_parameters(given, clip)
