@@ -111,8 +111,8 @@ test("a compressed film follows the camera, unless it should not", function()
   for _, budget in ipairs { { "--bytes", "8000" }, { "--fc-dim", "6", "--static-dim", "2" } } do
     local here = decoder(table.unpack(budget))
     equal(here:match '^hnerv_boost@(%d+)', "4")
-    local rows, columns = here:match '"static_reach":%[(%d+),(%d+)%]'
-    assert(tonumber(rows) >= 5 and tonumber(rows) <= 7 and tonumber(columns) <= 1, here)
+    local down, right = here:match '"static_reach":%[(%d+),(%d+)%]'
+    assert(tonumber(down) >= 5 and tonumber(down) <= 7 and tonumber(right) <= 1, here)
     budget[#budget + 1] = "--no-follow-camera"
     equal(decoder(table.unpack(budget)):match '^hnerv_boost@(%d+)', "3")
   end
