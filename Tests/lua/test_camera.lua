@@ -72,7 +72,7 @@ local function follows(positions, most_knots)
   end
 end
 
-test("a camera that moves evenly needs two knots", function()
+test("a camera that moves evenly needs few knots", function()
   follows(function(i) return 0.4 * i, -0.7 * i end, 3)
 end)
 

@@ -218,9 +218,11 @@ test("at a constant price bits fall, and rise when embeddings leave their encode
   near(price.initial(3.5, 1e6, 1e5), 1, 1e-9)
   assert(price.initial(4, 5000, 100) < 1)
   assert(price.initial(4, 200, 100) > price.initial(4, 5000, 100))
-  equal(price.initial(1, 5000, 5e4), 2)
-  equal(price.initial(1, 5000, 2e5), 0.5)
-  equal(price.initial(1, 5000, 1e9), 0.02)
+  equal(price.initial(1, 5000, 5e4), 2.0)
+  -- Scarce bits keep their price, plenty of them are cheaper in a short training.
+  equal(price.initial(1, 5000, 2e5), 2.0)
+  near(price.initial(3.5, 1e6, 4e7), 0.25, 1e-9)
+  near(price.initial(3.5, 1e6, 1e12), 0.01, 1e-9)
 end)
 
 test("weights are coded relative to their initial values", function()

@@ -28,7 +28,7 @@ local function gray(image, factor)
   return small:mean(2):evaluate()
 end
 
--- Rows of a Hann window: (1, n), or another function of place and size.
+-- The values of a function of place and size at n places: (n).
 local function row(n, value)
   local list = {}
   for i = 1, n do list[i] = value(i - 1, n) end
@@ -61,8 +61,9 @@ local function comparer(height, width)
   local function top(before, highest, after)
     if before <= 0 or after <= 0 then return 0 end
     local a, b, c = math.log(before), math.log(highest), math.log(after)
-    local bend = a - 2 * b + c
-    return bend < 0 and math.max(-0.5, math.min(0.5, 0.5 * (a - c) / bend)) or 0
+    local curvature = a - 2 * b + c
+    if curvature >= 0 then return 0 end
+    return math.max(-0.5, math.min(0.5, 0.5 * (a - c) / curvature))
   end
 
   local function surface_of(re, im)

@@ -13,8 +13,10 @@ local elasticity <const> = 0.29
 -- its multiples: under a price that is too high, a network learns next to nothing.
 local usual_bits <const>, most <const> = 3.5, 2
 -- The steps per parameter from which on a network has learnt enough to be limited by its bits, and
--- not by the time. With fewer, the price is lower in proportion, but not below a share.
+-- not by the time. With fewer, the price is lower in proportion, but not below a share; and not
+-- lower if bits are scarce: a short training could not remove too many.
 local enough <const>, lowest <const> = 0.1, 0.01
+local scarce <const>, plenty <const> = 2.3, 3.3
 
 -- The share of bits that weights lose while they settle, and the steps in which that share falls
 -- by a factor of e.
@@ -58,7 +60,9 @@ end
 ---@return number
 function price.initial(bits, steps, parameters)
   local learnt = math.min(math.max(steps / (enough * parameters), lowest), 1)
-  return learnt * math.min(most, (usual_bits * course(steps, steps) / bits) ^ (1 / elasticity))
+  local spare = math.min(math.max((bits - scarce) / (plenty - scarce), 0), 1)
+  local settled = (usual_bits * course(steps, steps) / bits) ^ (1 / elasticity)
+  return learnt ^ spare * math.min(most, settled)
 end
 
 --- The power of e by which the price changes in a step, if bits are `ratio` times those of

@@ -59,6 +59,8 @@ function request.facts(o, clip)
   end
   for _, name in ipairs(without_effect) do facts[name] = nil end
   facts.deinterlace = o.deinterlace or nil -- as in older runs, which lack the option
+  -- Older runs lack it too; what they do is in their stored plan.
+  if o.follow_camera then facts.follow_camera = nil end
   facts.recipe = recipes.identity(o.recipe)
   return facts
 end
