@@ -5,9 +5,12 @@
 -- DIR gets a .lnv and a .log for each clip, and manifest.csv and manifest.json. A clip that fails
 -- is reported and skipped; the exit code is then 1. With --resume, finished clips are kept and
 -- interrupted ones continue.
+local checkpoint <const> = require "lunerv.checkpoint"
 local commands <const> = require "lunerv.commands"
 local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"
+local request <const> = require "lunerv.compress.request"
+local segment_files <const> = require "lunerv.compress.segment_files"
 local printable <const> = require("lunerv.native").printable
 local say_aside <const> = require("lunerv.native").stderr
 
@@ -95,7 +98,15 @@ local function options_of(clip, output)
   table.move({ "--output=" .. output, "--", clip }, 1, 3, #words + 1, words)
   return (lv.options.parse(words, compress_spec)), words
 end
-local threads <const> = options_of("clip", "clip.lnv").threads
+local example <const> = options_of("clip", "clip.lnv")
+local threads <const> = example.threads
+
+-- The options on which the files depend.
+local asked <const> = request.facts(example, {})
+local function same(stored, given)
+  local ok = pcall(checkpoint.compare, "batch", "", stored, given)
+  return ok
+end
 
 -- Names from folders and other programs' messages are not to steer the terminal.
 local function say(text, ...) print(printable(text:format(...))) end
@@ -123,12 +134,16 @@ local result <const> = lv.batch {
   each = function(clip, out)
     local options, words = options_of(clip, out .. ".lnv")
     options.resume = o.resume
-    return (commands.compress_file(options, function(line) say_aside(line .. "\n") end, words))
+    local facts = commands.compress_file(options, function(line) say_aside(line .. "\n") end, words)
+    facts.asked = asked
+    return facts
   end,
   done = function(row, out)
     local info = lv.codec.info(out .. ".lnv")
-    return info and info.bytes == row.bytes
+    -- Older batches did not record what was asked for.
+    return info and info.bytes == row.bytes and same(row.asked or asked, asked)
   end,
+  clear = function(out) segment_files.clear_run(out .. ".lnv.work") end,
   on_clip = function(row)
     if row.status == "done" then
       say("%s: %d bytes, %.4f bpp, psnr_8bit %.2f dB", row.clip, row.bytes, row.bpp, row.psnr_8bit)

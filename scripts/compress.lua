@@ -1,8 +1,10 @@
 -- lunerv run scripts/compress.lua CLIP --out DIR …: the whole pipeline as a script, to be copied.
--- `lunerv compress CLIP -o FILE.lnv` does the same.
+-- `lunerv compress CLIP -o FILE.lnv` also chooses the network, for bytes, PSNR or minutes.
+local checkpoint <const> = require "lunerv.checkpoint"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
+local recipes <const> = require "lunerv.recipes"
 
 local o <const> = lv.options.parse(arg, {
   command = "compress",
@@ -19,13 +21,16 @@ lv.seed(o.seed)
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 
--- 1. A model sized for the bit budget.
-local settings <const> = lv.compress.model_options(o)
+-- 1. A model, as the options describe it.
+local settings <const> = recipes.settings(o.recipe, lv.compress.model_options(o), o.model, clip)
 settings.clip = clip
 local model <const> = lv.models[o.model](settings)
 print(model:summary())
 native.work_folder(o.out)
 local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
+
+-- A run that is stopped before the third part must not continue with that of an earlier run.
+if not o.resume then checkpoint.set_aside(o.out .. "/small") end
 
 -- 2. Fit the clip. With --resume this continues, or has nothing left to do.
 local fitting <const> = lv.compress.train_options(o)

@@ -3,7 +3,10 @@
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
+local checkpoint <const> = require "lunerv.checkpoint"
 local pages <const> = require "lunerv.report.write"
+local request <const> = require "lunerv.compress.request"
+local segment_files <const> = require "lunerv.compress.segment_files"
 
 local o <const> = lv.options.parse(arg, {
   command = "rd_curve",
@@ -27,13 +30,37 @@ table.sort(o.rates)
 
 -- Points -------------------------------------------------------------------------------------
 
+-- What points depend on; that of x264 and x265 on the preset as well.
+local asked <const> = request.facts(o, clip)
+asked.rates, asked.x26x_preset = nil, nil
+asked.minutes = o.minutes
+local asked_of_reference <const> = { clip_frames = #clip, clip_height = clip.height,
+  clip_width = clip.width, frames = asked.frames, crop = asked.crop, preset = o.x26x_preset }
+
+-- A later run that resumes this one must not take over points of an earlier one.
+if not o.resume then
+  for _, name in ipairs(lv.list_dir(o.out)) do
+    if name:match "^point%-.*%.work$" then segment_files.clear_run(o.out .. "/" .. name) end
+    if name:match "^point%-.*%.json$" or name:match "^x26[45]%-.*%.json$" then
+      native.remove(o.out .. "/" .. name)
+    end
+  end
+end
+
 -- An earlier result under a name, or that of measure(), which is then stored.
-local function remembered(name, measure)
+local function remembered(name, facts, measure)
   local path = ("%s/%s.json"):format(o.out, name)
   local text = o.resume and lv.read_file(path)
-  if text then return lv.json.decode(text) end
-  local point = measure()
-  assert(lv.write_file(path, lv.json.encode(point) .. "\n"))
+  local point = text and lv.json.decode(text)
+  if point then
+    -- Older runs did not record what was asked for.
+    checkpoint.compare("rd_curve", path, point.asked or facts, facts)
+  else
+    point = measure()
+    point.asked = facts
+    assert(lv.write_file(path, lv.json.encode(point) .. "\n"))
+  end
+  point.asked = nil
   return point
 end
 
@@ -42,8 +69,9 @@ local curves <const> = { { name = "lunerv", points = {} } }
 
 for _, rate in ipairs(o.rates) do
   local name = ("point-%g"):format(rate)
-  local point = remembered(name, function()
+  local point = remembered(name, asked, function()
     local options = lv.options.copy(o)
+    options.rates, options.x26x_preset = nil, nil -- others may follow later
     options.bpp, options.out = rate, ("%s/%s.work"):format(o.out, name)
     local path = ("%s/%s.lnv"):format(o.out, name)
     local file = assert(lv.compress.file(path, clip, options, print))
@@ -67,7 +95,7 @@ for _, codec in ipairs(lv.reference.codecs) do
   local curve = { name = codec .. " " .. o.x26x_preset, points = {} }
   curves[#curves + 1] = curve
   local function add(rate)
-    local point = remembered(("%s-%g"):format(codec, rate), function()
+    local point = remembered(("%s-%g"):format(codec, rate), asked_of_reference, function()
       local began = lv.time()
       local wanted = rate * #clip * clip.height * clip.width / 8
       local r = lv.reference.at_bytes(clip, wanted, { codec = codec, preset = o.x26x_preset })

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Linear algebra for Lua, and the inverse of the spectrum.
+/// Linear algebra for Lua, and the inverse Fourier transform.
 enum AlgebraModule {
   private struct Size: LuaOptions {
     var width: Int?
@@ -16,7 +16,7 @@ enum AlgebraModule {
       "eigh",
       doc: """
         Eigenvalues, ascending, and eigenvectors, as columns, of symmetric matrices (…, n, n).
-        Only the lower triangle is read. Unlike PyTorch, the sign is settled: the largest number of
+        Only the lower triangle is read. Unlike PyTorch, the sign is fixed: the largest number of
         each vector is positive. Where two values are equal, their vectors are not determined, and the
         gradient of vectors is not finite, as in PyTorch; that of values is.
 
@@ -33,9 +33,9 @@ enum AlgebraModule {
       "qr",
       doc: """
         Matrices (…, m, n) as products of q (…, m, k), whose columns are orthonormal, and an upper
-        triangle r (…, k, n); k is the smaller of m and n.
+        triangular r (…, k, n); k is the smaller of m and n.
         Unlike PyTorch, there is no other mode. Signs are those of LAPACK. A matrix whose first k
-        columns depend on one another has no gradient.
+        columns are linearly dependent has no gradient.
 
             local q, r = x:qr()
 
@@ -50,7 +50,7 @@ enum AlgebraModule {
       "solve", params: ["b"],
       doc: """
         x with a·x = b: matrices a (…, n, n), and b (…, n, k), or (…, n) for as many matrices.
-        Leading sizes stretch. A singular matrix is an error.
+        Leading sizes are broadcast. A singular matrix is an error.
 
             local x = a:solve(b)
         """
@@ -58,7 +58,7 @@ enum AlgebraModule {
     s.pure(
       "cholesky",
       doc: """
-        The lower triangle l with l·lᵀ = x of positive definite matrices (…, n, n).
+        The Cholesky factors l, lower triangular, of positive definite matrices l·lᵀ (…, n, n).
         Only the lower triangle is read; a matrix that is not positive definite is an error.
 
             local l = covariance:cholesky()

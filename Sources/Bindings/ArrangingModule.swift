@@ -30,7 +30,7 @@ enum ArrangingModule {
         Dimensions from their last entry to their first.
 
             image:flip(-1)      -- mirrored
-            image:flip(3, 4)    -- turned by half a turn
+            image:flip(3, 4)    -- rotated by 180°
 
         @param ... integer|integer[]  the dimensions, as arguments or in one table
         """
@@ -110,7 +110,7 @@ enum ArrangingModule {
     s.pure(
       "bmm", params: ["y"],
       doc: """
-        The products of matrices (n, m, k)·(n, k, p) → (n, m, p), without stretching; see matmul.
+        The products of matrices (n, m, k)·(n, k, p) → (n, m, p), without broadcasting; see matmul.
 
             a:bmm(b)
         """
@@ -127,10 +127,10 @@ enum ArrangingModule {
       "einsum", params: ["equation", "x", "..."],
       doc: """
         The sum of products that an equation names.
-        Unlike PyTorch, sizes of 1 stretch only where `...` stands for them. Letters name dimensions:
-        those missing after the arrow are summed, a letter twice in one tensor is its diagonal.
-        Without an arrow the result has what `...` stands for, then what occurs once, in the
-        alphabet's order. Products are computed by matmul, of several tensors from left to right.
+        Unlike PyTorch, sizes of 1 are broadcast only where `...` stands for them. Letters name
+        dimensions: those missing after the arrow are summed, a letter twice in one tensor is its
+        diagonal. Without an arrow the result has what `...` stands for, then what occurs once, in
+        alphabetical order. Products are computed by matmul, of several tensors from left to right.
 
             lv.einsum("bij,bjk->bik", a, b)
             lv.einsum("ii", a)                        -- the trace

@@ -141,7 +141,7 @@ enum CoderModule {
   static func define(_ m: LuaModule, _ lua: LuaState) {
     functions(m)
     lua.register(tables(m))
-    lua.register(BellCoding.define(m))
+    lua.register(DistributionCoding.define(m))
     lua.register(encoders(m))
     lua.register(decoders(m))
   }
@@ -227,13 +227,15 @@ enum CoderModule {
       writer.tensors.encoder.encode(try CodingTable.symbol(symbol), with: table.table)
     }
     c.method(
-      "bells", params: ["symbols", "tables", "means", "scales"],
+      "slice", params: ["symbols", "tables", "means", "scales"],
       doc: "Adds symbols, each with its own distribution."
-    ) { (w: CodingWriter, symbols: Symbols, tables: BellCoding, means: Tensor, scales: Tensor) in
+    ) {
+      (w: CodingWriter, symbols: Symbols, tables: DistributionCoding, means: Tensor, scales: Tensor)
+      in
       let list = try symbols.values()
-      let bells = try BellCoding.Bells(means, scales, count: list.count)
+      let parameters = try DistributionCoding.Parameters(means, scales, count: list.count)
       tables.tables.encode(
-        list, means: bells.means, scales: bells.scales, into: &w.tensors.encoder)
+        list, means: parameters.means, scales: parameters.scales, into: &w.tensors.encoder)
     }
     c.method(
       "tensor", params: ["tensor", "step"],
@@ -280,22 +282,26 @@ enum CoderModule {
       }
     }
     c.method(
-      "bells", params: ["tables", "means", "scales"],
+      "slice", params: ["tables", "means", "scales"],
       doc: "The next symbols, each with its own distribution, in the shape of the means."
-    ) { (reader: CodingReader, tables: BellCoding, means: Tensor, scales: Tensor) -> Tensor in
+    ) {
+      (reader: CodingReader, tables: DistributionCoding, means: Tensor, scales: Tensor) -> Tensor in
       return try reader.decoding(means.count) {
-        let bells = try BellCoding.Bells(means, scales, count: means.count)
+        let parameters = try DistributionCoding.Parameters(means, scales, count: means.count)
         return try coding {
           try tensor(
             try tables.tables.decode(
-              means: bells.means, scales: bells.scales, from: &reader.tensors.decoder),
+              means: parameters.means, scales: parameters.scales, from: &reader.tensors.decoder),
             means.shape)
         }
       }
     }
     c.method("steps", params: ["rows"], doc: "The steps of a tensor: one, or one for each row.") {
       (reader: CodingReader, rows: Int) -> [Double] in
-      try coding { try reader.tensors.decodeSteps(rows: rows).map { Double($0) } }
+      guard rows >= 0 else {
+        throw LunervError(.argument, "steps: rows: expected at least 0, got \(rows)")
+      }
+      return try coding { try reader.tensors.decodeSteps(rows: rows).map { Double($0) } }
     }
     c.method(
       "fitted", params: ["shape"], doc: "The next model, and the symbols that were coded with it."

@@ -17,6 +17,8 @@ final class EmbeddingStore: LuaObject {
   /// For groups that are too large to cache.
   private var reader: StoredEmbeddings.Reader?
 
+  /// The frames of the group that `reader` reads.
+  private var readerGroup = 0..<0
   /// The most numbers that a cached group may have.
   private static let mostKept = 1 << 22
 
@@ -49,8 +51,9 @@ final class EmbeddingStore: LuaObject {
     var next = reader
     reader = nil
     values = []
-    if next.map({ !group.contains($0.next) || $0.next > i }) ?? true {
+    if readerGroup != group || next.map({ $0.next > i }) ?? true {
       next = try Work.decoding(symbols: count) { try stored.reader(groupOf: i) }
+      readerGroup = group
     }
     while var at = next, at.next <= i {
       values = [try Work.decoding(symbols: count) { try at.read() }]
@@ -118,7 +121,7 @@ enum CompressionModule {
     s.op(
       "codes", params: ["step", "offset"],
       doc: """
-        (x − offset)/step, not rounded; step and offset stretch to the shape of x.
+        (x − offset)/step, not rounded; step and offset are broadcast to the shape of x.
         These are what a rate is priced of; a file holds them rounded.
 
             local bits = weight:codes(step):gaussian_bits()
@@ -401,9 +404,16 @@ enum CompressionModule {
       let codes = try frames.map {
         try StoredStep.symbols(of: try floats($0), steps: [stored], offset: shift)
       }
+      let groupSize = o.group ?? StoredEmbeddings.usualGroup
+      guard StoredEmbeddings.groupSizes.contains(groupSize) else {
+        throw LunervError(
+          .argument,
+          "encode_embeddings: group: expected from 1 to \(StoredEmbeddings.groupSizes.upperBound) "
+            + "frames, got \(groupSize)")
+      }
       let section = try StoredEmbeddings.section(
         codes, shape: frames.first?.shape ?? [], step: stored, offset: shift,
-        groupSize: o.group ?? StoredEmbeddings.usualGroup, predicting: o.predict,
+        groupSize: groupSize, predicting: o.predict,
         among: try families(o.families))
       return LuaResults(LuaBytes(section.bytes), section.kind.name)
     }

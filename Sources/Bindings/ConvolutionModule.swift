@@ -112,7 +112,7 @@ enum ConvolutionModule {
       "conv_transpose2d", params: ["weight", "bias", "options"],
       doc: """
         The transposed convolution of (n, inputs, h, w) with weight (inputs, outputs/groups, kh, kw).
-        Unlike PyTorch, the bias may be nil. It is the gradient of conv2d by its input: every pixel
+        Unlike PyTorch, the bias may be nil. It is the data gradient of conv2d: every pixel
         adds the kernel times itself to the result, whose height is
         (h − 1)·stride − 2·padding + dilation·(kh − 1) + output_padding + 1. Options are a number or
         { y, x }; output_padding is less than stride or dilation.

@@ -398,10 +398,14 @@ final class DecoderProcess: LuaObject {
         "Decodes a file in a confined process: see :frame(i). Options: max_work, max_memory; section, which errors name; confined, false if confinement may be partial."
     ) { (file: LuaBytes, height: Int, width: Int, frames: Int, o: Options) in
       guard frames > 0 else { throw LunervError(.argument, "expected frames, got \(frames)") }
-      func whole(_ n: Double?) -> Int? { n.map { Int(min(max($0, 1), 0x1p60)) } }
+      func whole(_ n: Double?, _ name: String) throws -> Int? {
+        guard let n else { return nil }
+        guard !n.isNaN else { throw LunervError(.argument, "\(name): expected a number, got nan") }
+        return Int(min(max(n, 1), 0x1p60))
+      }
       let limits = try DecoderLimits(
-        height: height, width: width, fileSize: file.bytes.count, work: whole(o.maxWork),
-        memory: whole(o.maxMemory))
+        height: height, width: width, fileSize: file.bytes.count,
+        work: whole(o.maxWork, "max_work"), memory: whole(o.maxMemory, "max_memory"))
       if pressure.wantsCollection() { throw LuaCollectFirst() }
       return try DecoderProcess(
         file: file.bytes, clip: Clip(height: height, width: width, frames: frames),

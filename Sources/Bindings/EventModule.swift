@@ -115,7 +115,7 @@ enum EventModule {
     }
     if let range {
       guard range.count == 2, range[0] < range[1], (range[1] - range[0]).isFinite else {
-        throw LunervError(.argument, "histogram: range: expected {least, greatest}")
+        throw LunervError(.argument, "histogram: range: expected { least, greatest }, got \(range)")
       }
       return (numbers, range[0], range[1])
     }

@@ -71,7 +71,7 @@ enum FunctionModule {
 
             local angle = dy:atan2(dx)
 
-        @param x lunerv.Tensor|number  stretches to the shape of y, or y to its
+        @param x lunerv.Tensor|number  is broadcast to the shape of y, or y to its
         """
     ) { (y: Tensor, x: Operand) in try y.angle(over: x.tensor(like: y)) }
   }

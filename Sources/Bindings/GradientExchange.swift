@@ -114,7 +114,7 @@ final class GradientExchange: LuaObject {
       throw LunervError(.argument, "gradient_exchange: expected a step that has begun")
     }
     if let index, !step.own.contains(index) {
-      throw LunervError(.argument, "gradient_exchange: frame \(index + 1) belongs to another rank")
+      throw LunervError(.argument, "gradient_exchange: frame \(index &+ 1) belongs to another rank")
     }
     return step
   }
@@ -304,10 +304,10 @@ final class GradientExchange: LuaObject {
       doc: "The backward pass of a frame of the step, whose gradients it takes and sends."
     ) { (x: GradientExchange, index: Int, loss: Tensor) in
       try pressure.beforeBackward()
-      try x.backward(loss, frame: index - 1)
+      try x.backward(loss, frame: index &- 1)
     }
     c.method("take", params: ["index"], doc: "Takes the gradients of a frame of the step.") {
-      (x: GradientExchange, index: Int) in try x.take(frame: index - 1)
+      (x: GradientExchange, index: Int) in try x.take(frame: index &- 1)
     }
     c.method(
       "finish", params: ["everywhere"], doc: "Replaces gradients by their sums over all frames."

@@ -80,11 +80,11 @@ enum GradientModule {
     s.module.define(
       "grad", params: ["output", "inputs", "options"],
       doc: """
-        The gradients of an output by tensors that it was computed from, as many results as there are
-        inputs. No `grad` changes.
+        The gradients of an output with respect to tensors that it was computed from, one result for
+        each input. No `grad` changes.
         Unlike PyTorch, gradients cannot be differentiated again: `create_graph = true` is an error. An
-        input may be a parameter or a result on the way; one that the output was not computed from is
-        an error, or nil with `allow_unused`. Of a list of outputs, the gradients add up.
+        input may be a parameter or an intermediate result; one that the output was not computed from
+        is an error, or nil with `allow_unused`. Of a list of outputs, the gradients add up.
 
             local dx, dw = lv.grad(loss, { x, w })
             local slope = lv.grad(y, x, { seed = lv.ones_like(y) })
@@ -145,8 +145,8 @@ enum GradientModule {
       doc: """
         Calls f with the gradient of x whenever one has been computed, before it propagates; a tensor
         that f returns replaces it.
-        Returns a hook: `hook:remove()` ends it. x is a parameter or a result on the way, whose hooks
-        end with its graph: one that refers to x itself keeps it until the graph is traversed. Several are
+        Returns a hook: `hook:remove()` ends it. x is a parameter or an intermediate result, whose
+        hooks end with its graph: one that refers to x itself keeps it until the graph is traversed. Several are
         called in the order in which they were added.
 
             local hook = model.head.weight:register_hook(function(g) return g:clamp(-1, 1) end)

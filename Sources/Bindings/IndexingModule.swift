@@ -28,8 +28,8 @@ enum IndexingModule {
       "scatter", params: ["dim", "index", "source"],
       doc: """
         x with out[…, index[…, i, …], …] = source[…, i, …] along a dimension: what gather undoes.
-        Unlike PyTorch, indices count from 1, and where one comes again, the last number stays and
-        alone has a gradient.
+        Unlike PyTorch, indices count from 1, and if one repeats, only the last number is kept and
+        has a gradient.
 
             lv.zeros(2, 5):scatter(2, places, 1)
 

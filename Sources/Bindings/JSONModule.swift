@@ -67,7 +67,12 @@ enum JSONModule {
         default: throw mismatch("the keys 1…n or strings in a table", "a \(key.typeName)", path)
         }
       }
-      return .object(members.sorted { $0.key < $1.key })
+      let sorted = members.sorted { $0.key < $1.key }
+      // Bytes that are not UTF-8 may make different keys equal.
+      for (a, b) in zip(sorted, sorted.dropFirst()) where a.key.utf8.elementsEqual(b.key.utf8) {
+        throw mismatch("keys in UTF-8", "'\(a.key)' twice", path)
+      }
+      return .object(sorted)
     case .object(let o):
       if o is JSONNull { return .null }
       throw mismatch("plain data", "a \(value.typeName)", path)

@@ -39,7 +39,7 @@ enum LayerModule {
     s.pure(
       "matmul", params: ["y"],
       doc: """
-        The matrix product (…, m, k)·(…, k, n) → (…, m, n); leading sizes stretch.
+        The matrix product (…, m, k)·(…, k, n) → (…, m, n); leading sizes are broadcast.
         Unlike PyTorch, both have at least two dimensions: `:unsqueeze` makes a matrix of a vector.
 
             a:matmul(b)
@@ -79,7 +79,7 @@ enum LayerModule {
       doc: """
         The spectrum of the last two dimensions: (…, h, w) → (…, h, ⌊w/2⌋ + 1, 2).
         Unlike PyTorch, real and imaginary part are a last dimension of 2. It is not normalised, and
-        holds the half that the other follows from.
+        holds only the half that is not redundant.
 
             local spectrum = image:rfft2()
         """
@@ -125,7 +125,7 @@ enum LayerModule {
       "position_encoding", params: ["t", "bases", "options"],
       doc: """
         Sines, then cosines of t·base for every base: (n, 2·bases) (NeRV, arXiv 2110.13903).
-        Products and functions are formed in f64, so that long clips keep their neighbours apart.
+        Products and functions are formed in f64, so that neighbouring frames of long clips differ.
 
             lv.position_encoding({ 0, 0.5 }, lv.tensor { math.pi, 2 * math.pi })   -- (2, 4)
 
@@ -170,7 +170,7 @@ enum LayerModule {
       doc: """
         The structural similarity of images (n, c, h, w) in [0, 1] over five scales, a scalar
         (Wang et al., Asilomar 2003).
-        Where the short side is 160 or less, window and scales are as many as fit.
+        Where the short side is 160 or less, the window and the number of scales shrink to fit.
 
             local loss = 1 - lv.ms_ssim(model(t), frame)
         """

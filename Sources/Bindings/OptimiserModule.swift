@@ -82,7 +82,7 @@ enum OptimiserModule {
       "step",
       doc: """
         One update of every parameter that has a gradient.
-        Unlike PyTorch, it says that a step is over, too: what the step computed with may be freed.
+        Unlike PyTorch, it also ends the step, whose memory may then be freed.
 
             optimiser:zero_grad()
             lv.loss.l2(model(x), y):backward()
@@ -95,7 +95,7 @@ enum OptimiserModule {
     c.method(
       "zero_grad",
       doc: """
-        Forgets the gradients of its parameters, before the next ones are added up.
+        Clears the gradients of its parameters. Otherwise the next ones are added to them.
 
             optimiser:zero_grad()
         """
@@ -118,7 +118,7 @@ enum OptimiserModule {
     c.method(
       "load_state", params: ["state"],
       doc: """
-        Takes up what state() gave, of an optimiser of the same groups.
+        Restores what state() returned, of an optimiser with the same groups.
 
             optimiser:load_state(state)
 

@@ -2,7 +2,7 @@ import LuaBridge
 import Support
 import Tensors
 
-/// Order for Lua: sorting, top k, arguments of extrema, unique numbers.
+/// Order for Lua: sorting, top k, argmax and argmin, unique numbers.
 enum OrderingModule {
   static func define(_ s: TensorSurface) {
     sorting(s)
@@ -144,8 +144,8 @@ enum OrderingModule {
         name, params: ["dim", "keep"],
         doc: """
           The place of the \(which) number along a dimension, or among all; of equals the first.
-          Unlike PyTorch, places are i32 and count from 1. Without a dimension elements count as they
-          follow each other. NaN wins.
+          Unlike PyTorch, places are i32 and count from 1. Without a dimension they count in
+          row-major order. NaN wins.
 
               scores:\(name)(-1)
               x:flatten()[x:\(name)():item()]
@@ -159,7 +159,7 @@ enum OrderingModule {
         let resolved = try resolve(d, given, { $0.dim }, name)
         var keeps = resolved.options.keepdim
         if case .value(let value) = keep { keeps = value }
-        return try x.extremePlace(
+        return try x.argExtremum(
           resolved.dim.map { try dimensionOrOnly($0, x, name) }, largest: largest, keep: keeps)
       }
     }

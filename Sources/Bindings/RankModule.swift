@@ -113,7 +113,7 @@ enum RankModule {
   }
 }
 
-/// Sums of i32 wrap around, as those of operators do.
+/// Sums of i32 over the ranks wrap around; operators raise an error instead.
 private struct WrappingInteger: AdditiveArithmetic {
   var number: Int32
   static var zero: WrappingInteger { WrappingInteger(number: 0) }

@@ -73,7 +73,7 @@ func dimension(_ d: Int, rank: Int, _ name: String) throws -> Int {
   if d >= 1, d <= rank { return d - 1 }
   if d < 0, d >= -rank { return rank + d }
   if d == 0 { throw LunervError(.argument, "\(name): dimensions count from 1, got 0") }
-  throw LunervError(.argument, "\(name): dimension \(d) does not exist in a tensor of \(rank)")
+  throw LunervError(.argument, "\(name): expected a dimension from 1 to \(rank), got \(d)")
 }
 
 func dimension(_ d: Int, _ t: Tensor, _ name: String) throws -> Int {
@@ -85,7 +85,7 @@ func position(_ i: Int, count: Int, _ name: String) throws -> Int {
   if i >= 1, i <= count { return i - 1 }
   if i < 0, i >= -count { return count + i }
   if i == 0 { throw LunervError(.argument, "\(name): positions count from 1, got 0") }
-  throw LunervError(.argument, "\(name): \(i) does not lie within 1…\(count)")
+  throw LunervError(.argument, "\(name): expected a position from 1 to \(count), got \(i)")
 }
 
 extension DType: LuaArgument, LuaResult {

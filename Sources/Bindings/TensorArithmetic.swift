@@ -60,7 +60,7 @@ extension TensorModule {
       (
         "add",
         """
-        x + y, which is also `x + y`; shapes stretch over one another.
+        x + y, which is also `x + y`; shapes are broadcast.
         Unlike PyTorch, dtypes do not mix (use `:to`). i32, u8 and bool stay what they are, and a
         result that does not fit is an error; it never wraps around.
 
@@ -150,7 +150,7 @@ extension TensorModule {
     s.module.pure(
       "where", params: ["condition", "x", "y"],
       doc: """
-        x where the condition is not 0, else y; shapes stretch over one another.
+        x where the condition is not 0, else y; shapes are broadcast.
         x and y are of one dtype, and so is a condition of f32 or f64.
 
             lv.where(x:gt(0), x, 0.1 * x)
@@ -303,7 +303,7 @@ extension TensorModule {
 
               local chosen = x[x:\(name)(0)]
 
-          @param y lunerv.Tensor|number  stretches to the shape of x, or x to its
+          @param y lunerv.Tensor|number  is broadcast to the shape of x, or x to its
           """
       ) { (x: Tensor, y: Operand) -> Tensor in try body(x, y.tensor(like: x)) }
     }

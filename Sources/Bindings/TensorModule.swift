@@ -88,7 +88,8 @@ enum TensorModule {
       "arange", params: ["first", "last", "step", "options"],
       doc: """
         The numbers first, first + step, … up to last.
-        Unlike PyTorch, `last` is included where a step reaches it, and `first` is never left out.
+        Unlike PyTorch, `last` is included if a step reaches it. There are none if it lies before
+        `first`.
 
             lv.arange(1, 5)         -- 1 2 3 4 5
             lv.arange(0, 1, 0.25)   -- 0 0.25 0.5 0.75 1
@@ -290,7 +291,7 @@ enum TensorModule {
     m.define(
       "set_rng_state", params: ["state"],
       doc: """
-        Takes up a state of rng_state(): the same numbers come again.
+        Restores a state of rng_state(): the same numbers are drawn again.
 
             lv.set_rng_state(state)
 

@@ -142,7 +142,7 @@ extension TensorModule {
         doc: """
           Another name of `:\(whole)`.
           Unlike PyTorch, a dimension gives the elements alone, without their places; of two tensors
-          `lv.\(name)imum` takes the better elements.
+          `lv.\(name)imum` takes the \(name == "max" ? "larger" : "smaller") elements.
 
               x:\(name)():item()
           """ + usage

@@ -96,7 +96,7 @@ extension TensorModule {
     s.pure(
       "expand", params: ["sizes…"],
       doc: """
-        Sizes of 1 stretched, without a copy until they are read; new dimensions come first.
+        Repeats sizes of 1, without a copy until they are read; new dimensions come first.
 
             lv.tensor { 1, 2 }:expand(3, 2)
 

@@ -9,7 +9,7 @@ extension TensorModule {
     filling(s, session)
     s.module.define(
       "settle", params: ["x"],
-      doc: "Gives a tensor separate storage that may be written, for a module's state."
+      doc: "Allows writing to a tensor that was taken from another, for a module's state."
     ) { (x: Tensor) -> Tensor in
       x.settle()
       return x
@@ -39,7 +39,7 @@ extension TensorModule {
 
             average:mul_(0.99):add_(weight, 0.01)
 
-        @param y lunerv.Tensor|number  stretches to the shape of x
+        @param y lunerv.Tensor|number  is broadcast to the shape of x
         """
     ) { (x: Tensor, y: Operand, alpha: Double?) in
       try inPlace(x, "add_") {
@@ -53,7 +53,7 @@ extension TensorModule {
 
             lv.no_grad(function() weight:sub_(weight.grad, 0.1) end)
 
-        @param y lunerv.Tensor|number  stretches to the shape of x
+        @param y lunerv.Tensor|number  is broadcast to the shape of x
         """
     ) { (x: Tensor, y: Operand, alpha: Double?) in
       try inPlace(x, "sub_") {
@@ -67,7 +67,7 @@ extension TensorModule {
 
             x:mul_(0.5)
 
-        @param y lunerv.Tensor|number  stretches to the shape of x
+        @param y lunerv.Tensor|number  is broadcast to the shape of x
         """
     ) { (x: Tensor, y: Operand) in
       try inPlace(x, "mul_") { try $0.multiplied(by: y.tensor(like: $0).detach()) }
@@ -79,7 +79,7 @@ extension TensorModule {
 
             x:div_(255)
 
-        @param y lunerv.Tensor|number  stretches to the shape of x
+        @param y lunerv.Tensor|number  is broadcast to the shape of x
         """
     ) { (x: Tensor, y: Operand) in
       try inPlace(x, "div_") { try $0.divided(by: y.tensor(like: $0).detach()) }

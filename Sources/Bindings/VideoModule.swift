@@ -139,7 +139,7 @@ enum VideoModule {
       }
       var last = -Double.infinity
       for time in o.timestamps ?? [] {
-        guard time > last, time < 1e9 else {
+        guard time > last, abs(time) < 1e9 else {
           throw LunervError(
             .argument, "timestamps: expected seconds that increase, got \(time)")
         }

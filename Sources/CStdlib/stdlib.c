@@ -134,6 +134,9 @@ END
 MODULE("lunerv.compress.cem")
 #embed "../../stdlib/lunerv/compress/cem.lua"
 END
+MODULE("lunerv.compress.continuation")
+#embed "../../stdlib/lunerv/compress/continuation.lua"
+END
 MODULE("lunerv.compress.goal")
 #embed "../../stdlib/lunerv/compress/goal.lua"
 END

@@ -73,7 +73,7 @@ public struct ByteReader: Sendable {
         return value
       }
     }
-    throw LunervError(.data, "\(what) is not a number")
+    throw LunervError(.data, "\(what): expected a number of 64 bits, got more")
   }
 
   public mutating func count(limit: Int, _ what: String) throws -> Int {
@@ -92,7 +92,7 @@ public struct ByteReader: Sendable {
   /// Checks that all bytes were read.
   public func finish() throws {
     guard remaining == 0 else {
-      throw LunervError(.data, "\(remaining) bytes too many")
+      throw LunervError(.data, "expected the end, got \(remaining) more bytes")
     }
   }
 }

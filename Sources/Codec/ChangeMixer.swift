@@ -25,7 +25,8 @@ struct ChangeMixer: ChangeCoder {
   private var sums: [Int64]
 
   init(rows: Int, columns: Int, count: Int) {
-    (self.rows, self.columns) = (max(1, rows), max(1, columns))
+    // Without elements, the sizes of single dimensions are unlimited.
+    (self.rows, self.columns) = count == 0 ? (1, 1) : (max(1, rows), max(1, columns))
     let levels = ChangeMixer.levels
     mixer = BitMixer(
       inputs: ChangeMixer.inputs, contexts: levels * levels * ChangeMixer.bits,

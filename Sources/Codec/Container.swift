@@ -76,9 +76,9 @@ public struct Container: Sendable {
   }
 
   public static let version: UInt8 = 1
-  /// What this program can decode: from 2, second forms of sections; from 3, modelled weights; from
-  /// 4, ordered decoders and sliced weights. Names that programs call have levels too
-  /// (stdlib/lunerv/codec/since.lua).
+  /// The newest level that this program decodes. Level 2 adds second forms of sections, level 3
+  /// modelled weights, level 4 ordered decoders and sliced weights. Names that programs call have
+  /// levels too (stdlib/lunerv/codec/since.lua).
   public static let level: UInt8 = 4
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]
   private static let largestTable = 1 << 16

@@ -14,7 +14,8 @@ public enum PNG {
     else {
       throw LunervError(
         .argument,
-        "png: expected sides from 1 to 65535, got \(width)x\(height) of \(channels) channels")
+        "png: expected 1 or 3 channels, sides from 1 to 65535 and a byte per sample, got "
+          + "\(width)x\(height), \(channels) channels, \(pixels.count) bytes")
     }
     var file: [UInt8] = [137, 80, 78, 71, 13, 10, 26, 10]
     let kind: [UInt8] = [8, channels == 1 ? 0 : 2, 0, 0, 0]

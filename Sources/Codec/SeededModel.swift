@@ -172,8 +172,9 @@ struct SeededModel: Equatable {
     init(shape: [Int], count: Int, spread: UInt8) {
       whole = max(1, Distribution.width(ofScale: spread))
       let rows = max(1, shape.first ?? 1)
-      // A tensor of one dimension has one element per row: nothing to learn from.
-      let isFlat = shape.count < 2
+      // A tensor of one dimension has one element per row: nothing to learn from. Without elements,
+      // the sizes of single dimensions are unlimited.
+      let isFlat = shape.count < 2 || count == 0
       stride = isFlat ? max(1, count) : max(1, count / rows)
       columns = isFlat ? 1 : max(1, shape[1])
       depth = max(1, stride / columns)

@@ -81,7 +81,12 @@ public struct StoredClip: Sendable, Equatable {
     let sides = 1...StoredClip.largestSide
     guard sides.contains(height), sides.contains(width), frames >= 1,
       frames <= StoredClip.largestVolume / (height * width)
-    else { throw LunervError(.data, "\(frames) frames of \(width)×\(height) are out of range") }
+    else {
+      throw LunervError(
+        .data,
+        "expected sides from 1 to \(sides.upperBound), at most \(StoredClip.largestVolume) pixels, "
+          + "got \(frames) frames of \(width)×\(height)")
+    }
     guard rate.numerator >= 1, rate.denominator >= 1, rate.numerator < 1 << 31,
       rate.denominator < 1 << 31
     else {
@@ -98,6 +103,9 @@ public struct StoredClip: Sendable, Equatable {
     }
   }
 
+  /// The time between two frames is below this, in microseconds.
+  private static let longestGap = 1 << 36
+
   public func encoded() throws -> [UInt8] {
     var writer = ByteWriter()
     for value in [height, width, frames, rate.numerator, rate.denominator] {
@@ -110,8 +118,12 @@ public struct StoredClip: Sendable, Equatable {
       var model = try AdaptiveModel(first: -64, count: 129)
       var (time, difference) = (times[0], 0)
       for next in times.dropFirst() {
-        guard let change = Int32(exactly: next - time - difference) else {
-          throw LunervError(.argument, "frames more than half an hour apart")
+        guard let change = Int32(exactly: next - time - difference),
+          next - time < StoredClip.longestGap
+        else {
+          throw LunervError(
+            .argument,
+            "expected times between frames below 19 hours that change by less than half an hour")
         }
         encoder.encode(change, with: &model)
         (time, difference) = (next, next - time)
@@ -154,7 +166,9 @@ public struct StoredClip: Sendable, Equatable {
       var (times, difference) = ([Int(first)], 0)
       for change in try decoder.decode(count: frames - 1, with: &model) {
         difference += Int(change)
-        guard difference > 0, difference < 1 << 36, abs(times[times.count - 1]) < 1 << 61 else {
+        guard difference > 0, difference < StoredClip.longestGap,
+          abs(times[times.count - 1]) < 1 << 61
+        else {
           throw CoderError.damaged
         }
         times.append(times[times.count - 1] + difference)

@@ -22,6 +22,8 @@ public struct StoredEmbeddings: Sendable {
 
   /// The frames in a group: a reader that wants one frame decodes at most this many.
   public static let usualGroup = 64
+  /// How many frames a group may have.
+  public static let groupSizes = 1...1 << 20
 
   /// How differences are coded.
   public enum Form: Sendable { case differences, mixed }
@@ -40,10 +42,14 @@ public struct StoredEmbeddings: Sendable {
         predicting: predicting, among: families)
     }
     let plain = try encoded(.differences)
+    let symbols = frames.first?.count ?? 0
     if predicting, families.contains(.context) {
       let mixed = try encoded(.mixed)
-      if mixed.count < plain.count { return .init(.mixedEmbeddings, mixed) }
+      if mixed.count < plain.count, StoredTensors.isReadable(symbols: symbols, bytes: mixed.count) {
+        return .init(.mixedEmbeddings, mixed)
+      }
     }
+    try StoredTensors.check(symbols: symbols, bytes: plain.count)
     return .init(.embeddings, plain)
   }
 
@@ -108,7 +114,8 @@ public struct StoredEmbeddings: Sendable {
   ///   - shape: of each; the caller bounds both.
   public init(_ bytes: [UInt8], frames: Int, shape: [Int], form: Form = .differences) throws {
     var reader = ByteReader(bytes)
-    groupSize = try reader.count(limit: 1 << 20, "the frames of a group")
+    groupSize = try reader.count(
+      limit: StoredEmbeddings.groupSizes.upperBound, "the frames of a group")
     guard groupSize > 0 else {
       throw LunervError(.data, "expected groups of at least one frame, got 0")
     }

@@ -62,7 +62,8 @@ public struct StoredSegments: Sendable, Equatable {
     segments = []
     var total = 0
     for index in 1...count {
-      let length = try reader.count(limit: frames, "the frames of segment \(index)")
+      let length = try reader.count(
+        limit: min(frames, StoredClip.largestVolume), "the frames of segment \(index)")
       guard length > 0 else { throw LunervError(.data, "segment \(index) has no frames") }
       let parts = Parts(rawValue: try reader.byte())
       guard parts.isSubset(of: .known), index > 1 || parts.contains(.decoder) else {

@@ -34,11 +34,15 @@ public enum StoredTensors {
     among families: [SymbolModel.Family]
   ) throws -> Container.Section {
     let plain = try encode(items, among: families)
+    let symbols = items.reduce(0) { $0 + $1.symbols.count }
     if families.contains(.context) {
       let seeded = try SeededTensors.encode(
         items, shapes: shapes, origins: origins, draw: draw, among: families)
-      if seeded.count < plain.count { return .init(.seededWeights, seeded) }
+      if seeded.count < plain.count, isReadable(symbols: symbols, bytes: seeded.count) {
+        return .init(.seededWeights, seeded)
+      }
     }
+    try check(symbols: symbols, bytes: plain.count)
     return .init(.weights, plain)
   }
 
@@ -62,9 +66,13 @@ public enum StoredTensors {
   static let freeSymbols = 1 << 20
   static let symbolsOfByte = 1 << 10
 
+  static func isReadable(symbols: Int, bytes: Int) -> Bool {
+    symbols <= freeSymbols + symbolsOfByte * bytes
+  }
+
   /// - Throws: an error of kind `data` for more symbols than that.
   static func check(symbols: Int, bytes: Int) throws {
-    guard symbols <= freeSymbols + symbolsOfByte * bytes else {
+    guard isReadable(symbols: symbols, bytes: bytes) else {
       throw LunervError(.data, "\(symbols) numbers are more than \(bytes) bytes can hold")
     }
   }

@@ -3,8 +3,9 @@
 ///
 /// For every context the encoder and the decoder both keep the share of ones among the bits seen
 /// there. The contexts' predictions are mixed in the logistic domain, ln p/(1 − p), where confident
-/// predictions weigh more; a context that has seen nothing contributes nothing. Two sets of
-/// weights, each selected by its own situation, give one prediction each, and the two are averaged.
+/// predictions weigh more; a context that has seen nothing contributes nothing. Two
+/// mixers, each with a set of weights for each of its situations, make a prediction each, and the
+/// two are averaged.
 /// All numbers are integers: probabilities count 2⁻¹⁶, logits 2⁻⁸, weights 2⁻¹⁶.
 public struct BitMixer: Sendable {
   /// What was seen in a context.
@@ -22,7 +23,7 @@ public struct BitMixer: Sendable {
   // Of the bit last predicted.
   private var places: [Int]
   private var bases = [0, 0]
-  private var answers = [1 << 15, 1 << 15]
+  private var predictions = [1 << 15, 1 << 15]
 
   /// - Parameters:
   ///   - inputs: how many contexts are mixed.
@@ -58,7 +59,7 @@ public struct BitMixer: Sendable {
       for k in 0...inputs { dot += Int(weights[set][bases[set] + k]) * logits[k] }
       // Bounded, so that no learned weight can overflow what follows.
       let logit = min(max(dot >> 16, -Logistic.largest), Logistic.largest)
-      answers[set] = Logistic.squash(logit)
+      predictions[set] = Logistic.squash(logit)
       sum += logit
     }
     return Logistic.squash(sum >> 1)
@@ -68,7 +69,7 @@ public struct BitMixer: Sendable {
   mutating func learn(_ bit: Bool) {
     let truth = bit ? 1 << 16 : 0
     for set in 0..<2 {
-      let error = truth - answers[set]
+      let error = truth - predictions[set]
       for k in 0...inputs {
         let place = bases[set] + k
         let next = Int(weights[set][place]) + (logits[k] * error * 3) >> 16

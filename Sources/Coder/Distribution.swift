@@ -14,7 +14,7 @@ public struct Distribution: Hashable, Sendable {
   public var family: Family
   /// The mean in 256ths of a symbol; at most 2²² symbols from 0.
   public var mean: Int32
-  /// σ, b or s is 2^(scale/16 − 4): from 1/16 to 3,909 in steps of 4.4 %.
+  /// σ, b or s is 2^(scale/16 − 4): from 1/16 to 3,922 in steps of 4.4 %.
   public var scale: UInt8
 
   public init(_ family: Family, mean: Int32, scale: UInt8) {

@@ -93,7 +93,7 @@ public struct GridSample {
   // MARK: - Places
 
   /// Where the places of a segment lie along each axis: the point before each, the distance from
-  /// that point, and the derivative of the distance by the coordinate, in points.
+  /// that point, and the derivative of the distance with respect to the coordinate, in points.
   private struct Located<T: SampleScalar> {
     let first: UnsafeMutablePointer<Int32>
     let fraction: UnsafeMutablePointer<T>

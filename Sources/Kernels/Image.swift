@@ -9,7 +9,7 @@ public enum ImageValues {
 /// The physical form of an N×C×H×W image: planar (contiguous NCHW) or channels-last with
 /// the channels padded to whole vectors of eight whose padding is zero.
 ///
-/// With `shuffle` s > 1 a convolution sees the image as PixelShuffle(s) left it: as
+/// With `shuffle` s > 1 a convolution sees the image as it was before PixelShuffle(s): as
 /// C·s² channels of (H/s)×(W/s). Its lanes are then ordered (row offset, column offset,
 /// padded channel), so that every vector of eight lanes is contiguous in memory.
 public struct ImageLayout: Equatable, Sendable {

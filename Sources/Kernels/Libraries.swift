@@ -13,7 +13,7 @@ public enum Libraries {
     return "\(version) for \(String(cString: lunerv_blas_core()))"
   }
 
-  /// "fftw-3.3.10".
+  /// The name and version of FFTW, as in "fftw-3.3.10".
   public static var fftw: String {
     let text = String(cString: lunerv_fftw_version())
     return String(text.prefix { $0 != "-" }) + "-"

@@ -5,27 +5,33 @@ import COpenBLAS
 
 /// The scalars that LAPACK computes with.
 public protocol AlgebraScalar: PointwiseScalar {
+  /// syevd: replaces a symmetric matrix by its eigenvectors, as rows; returns the status.
   static func eigenvectors(
     _ n: Int, _ a: UnsafeMutablePointer<Self>, _ values: UnsafeMutablePointer<Self>,
     _ work: UnsafeMutablePointer<Self>, _ integers: UnsafeMutablePointer<Int32>
   ) -> Int
+  /// geqrf: replaces a matrix by r and the Householder reflections that make q.
   static func reflections(
     _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>, _ tau: UnsafeMutablePointer<Self>,
     _ work: UnsafeMutablePointer<Self>)
+  /// orgqr: replaces reflections by the first n columns of q.
   static func orthogonal(
     _ m: Int, _ n: Int, _ a: UnsafeMutablePointer<Self>, _ tau: UnsafeMutablePointer<Self>,
     _ work: UnsafeMutablePointer<Self>)
+  /// potrf: replaces a lower triangle by its Cholesky factor; returns the status.
   static func cholesky(_ n: Int, _ a: UnsafeMutablePointer<Self>) -> Int
+  /// gesv: replaces b, k columns, by a⁻¹·b, and a by its factors; returns the status.
   static func solve(
     _ n: Int, _ k: Int, _ a: UnsafeMutablePointer<Self>, transposed: Bool,
     _ b: UnsafeMutablePointer<Self>, _ pivots: UnsafeMutablePointer<Int32>
   ) -> Int
+  /// trsm: replaces b (m×n) by the product of a triangular matrix's inverse and b.
   static func triangularSolve(
     _ m: Int, _ n: Int, _ a: UnsafePointer<Self>, _ side: CBLAS_SIDE, _ half: CBLAS_UPLO,
     _ transpose: CBLAS_TRANSPOSE, _ b: UnsafeMutablePointer<Self>)
 }
 
-/// Working memory, in elements, that Householder's reflections of a matrix of n columns need.
+/// Working memory, in elements, that Householder reflections of a matrix of n columns need.
 private func reflectionWork(_ n: Int) -> Int { 64 * max(n, 1) }
 
 extension Float: AlgebraScalar {
@@ -196,7 +202,7 @@ public enum LinearAlgebra {
   /// Working memory for ``qr``, in elements.
   public static func reflectionsWork(_ m: Int, _ n: Int) -> Int { m * n + n + reflectionWork(n) }
 
-  /// q (m×n) with orthonormal columns and the upper triangle r (n×n) whose product is x, m ≥ n.
+  /// q (m×n) with orthonormal columns and the upper triangular r (n×n) whose product is x, m ≥ n.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func qr<T: AlgebraScalar>(
@@ -244,8 +250,8 @@ public enum LinearAlgebra {
     }
   }
 
-  /// The lower triangle l with l·lᵀ = x, of which the lower triangle is read. The status is
-  /// positive if x is not positive definite.
+  /// The Cholesky factor l, lower triangular, of x = l·lᵀ, of which only the lower triangle is
+  /// read. The status is positive if x is not positive definite.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
   public static func cholesky<T: AlgebraScalar>(
@@ -260,13 +266,13 @@ public enum LinearAlgebra {
     }
   }
 
-  /// Which side of a product a triangle is on.
+  /// Which side of a product a triangular matrix is on.
   public enum Side: Sendable { case left, right }
 
-  /// Replaces b (m×n) by t⁻¹·b or b·t⁻¹, for a triangle t or its transpose.
+  /// Replaces b (m×n) by t⁻¹·b or b·t⁻¹, for a triangular t or its transpose.
   @_specialize(where T == Float)
   @_specialize(where T == Double)
-  public static func substitute<T: AlgebraScalar>(
+  public static func solveTriangular<T: AlgebraScalar>(
     _ matrices: Int, _ m: Int, _ n: Int, _ t: UnsafePointer<T>, _ side: Side, lower: Bool,
     transposed: Bool, _ b: UnsafeMutablePointer<T>
   ) {

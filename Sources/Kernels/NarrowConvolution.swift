@@ -1,5 +1,5 @@
-/// Convolution of stride 1 to few outputs, as in the head of a decoder. Other algorithms would fill
-/// a vector of columns with three channels. The error is that of a plain fp32 dot product.
+/// Convolution of stride 1 to few outputs, as in the head of a decoder. Other algorithms would use
+/// only three of a vector's lanes. The error is that of a plain fp32 dot product.
 ///
 /// A block of the image is processed row by row, keeping as many rows as the kernel has:
 /// - forward, the taps of all outputs are one product of a row's pixels with a matrix of outputs ×

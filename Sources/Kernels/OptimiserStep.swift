@@ -45,8 +45,8 @@ public enum OptimiserStep {
     }
   }
 
-  /// Gradient descent: state m, v ← momentum·v + g; the step is lr·v, or with Nesterov's look-ahead
-  /// lr·(g + momentum·v).
+  /// Gradient descent. The state m holds v ← momentum·v + g; the step is lr·v, or with Nesterov's
+  /// look-ahead lr·(g + momentum·v).
   public static func sgd(_ slices: [OptimiserSlice], momentum: Double, nesterov: Bool) {
     let momentum = Float(momentum)
     forEachPiece(slices) { s, range in

@@ -66,6 +66,8 @@ public struct PadCopy {
   private var outerInputs: Int { axes.dropLast().reduce(1) { $0 * $1.inputs } }
   private var outerOutputs: Int { axes.dropLast().reduce(1) { $0 * $1.outputs } }
 
+  /// Copies x into its place in a padded result.
+  ///
   /// - Parameter fill: one unit of the values where there is no input; `fillLength` elements that
   ///   repeat.
   @_specialize(where T == Float)

@@ -48,7 +48,7 @@ public protocol PointwiseScalar: BinaryFloatingPoint {
   static func addRows(
     _ values: UnsafePointer<Self>, rows: Int, lanes: Int, to sums: UnsafeMutablePointer<Self>)
 
-  /// Maps of derivatives by a, s and p.
+  /// Maps of derivatives with respect to a, s and p.
   typealias Derivatives = (
     UnsafeMutablePointer<Self>, UnsafeMutablePointer<Self>, UnsafeMutablePointer<Self>
   )
@@ -130,7 +130,11 @@ extension Double: PointwiseScalar {
     case .addConstant: unary { $0 + p }
     case .multiplyConstant: unary { $0 * p }
     case .powerConstant: unary { Glibc.pow($0, p) }
-    case .clamp: unary { $0 < p ? p : $0 > q ? q : $0 }
+    case .clamp:
+      unary {
+        let raised = $0 < p ? p : $0
+        return raised > q ? q : raised
+      }
     case .inRange: unary { $0 >= p && $0 <= q ? 1 : 0 }
     case .isPositive: unary { $0 > 0 ? 1 : 0 }
     case .leakyRelu: unary { $0 < 0 ? $0 * p : $0 }

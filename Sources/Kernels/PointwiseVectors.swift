@@ -157,7 +157,10 @@ extension Float: PointwiseScalar {
     case .multiplyConstant: unary { $0 * pv }
     case .powerConstant: scalar { Glibc.powf($0, Float(p)) }
     case .clamp:
-      unary { whereLess($0, pv, pv, whereLess(qv, $0, qv, $0)) }
+      unary {
+        let raised = whereLess($0, pv, pv, $0)
+        return whereLess(qv, raised, qv, raised)
+      }
     case .inRange: unary { whereAtMost(pv, $0, whereAtMost($0, qv, one, zero), zero) }
     case .isPositive: unary { whereLess(zero, $0, one, zero) }
     case .leakyRelu: unary { whereLess($0, zero, $0 * pv, $0) }

@@ -27,9 +27,12 @@ public func reduce<T: PointwiseScalar>(
   }
   // Few results, long sums: split the length. A part begins on a whole pixel, as required by
   // programs that zero padding lanes.
-  let rows = inner == 1 ? roundUp(32768, program.lanes) : max(1, 32768 / max(1, inner))
-  let parts = (length + rows - 1) / rows
   let cells = outer * inner
+  // The partial results are at most 16 million numbers, or one for each result.
+  let most = max(1, (1 << 24) / max(1, cells))
+  let least = max((length + most - 1) / most, inner == 1 ? 32768 : max(1, 32768 / max(1, inner)))
+  let rows = inner == 1 ? roundUp(least, program.lanes) : least
+  let parts = (length + rows - 1) / rows
   withScratch { scratch in
     let partial = scratch.take(parts * cells, of: T.self)
     ThreadPool.shared.run(parts * outer) { i in

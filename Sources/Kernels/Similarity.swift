@@ -67,7 +67,7 @@ public enum Similarity {
     }
   }
 
-  /// The derivatives by a, s and p: three maps of rows of `pitch` elements.
+  /// The derivatives with respect to a, s and p: three maps of rows of `pitch` elements.
   private struct Maps<T> {
     var first: UnsafeMutablePointer<T>
     /// Elements from map to map.

@@ -162,7 +162,7 @@ enum SoapBasis {
   private static func putBack(_ m: SoapMatrix, _ block: Range<Int>, _ moments: Moments) {
     withScratch { scratch in
       let turned = scratch.floats(m.size(block))
-      m.turn(moments.whole, block, into: turned)
+      m.rotate(moments.whole, block, into: turned)
       m.forEachRun(block) { offset, inBlock, count in
         (m.first + offset).update(from: turned + inBlock, count: count)
         for i in offset..<(offset + count) {

@@ -119,7 +119,9 @@ public struct SoapMatrix {
   }
 
   /// Rotates a block of the matrix `x` into the bases: Q_Lᵀ·X·Q_R.
-  func turn(_ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+  func rotate(
+    _ x: UnsafePointer<Float>, _ block: Range<Int>, into out: UnsafeMutablePointer<Float>
+  ) {
     withScratch { scratch in
       let (start, b, short) = (block.lowerBound, block.count, min(rows, columns))
       let along = shortSide == nil ? out : scratch.floats(size(block))

@@ -76,7 +76,7 @@ public enum SoapStep {
     let (f1, f2) = (Float(1 - options.beta1), Float(1 - options.beta2))
     withScratch { scratch in
       let turned = scratch.floats(m.size(block))
-      m.turn(m.gradient, block, into: turned)
+      m.rotate(m.gradient, block, into: turned)
       m.forEachRun(block) { offset, inBlock, count in
         let (x, first, second) = (turned + inBlock, m.first + offset, m.second + offset)
         for i in 0..<count {

@@ -30,8 +30,8 @@ public enum LuaInterrupt {
   /// The signal that asked for a stop first; SIGINT if none did.
   public static var signal: Int32 { lunerv_interrupt_reason() }
 
-  /// Makes the lost reader of standard output a request, for when a program ends. The end of a
-  /// training step and the ninth lost write do so too.
+  /// Requests a stop if the reader of standard output is gone. Called when a program ends; the end
+  /// of a training step and the ninth lost write do the same.
   public static func requestIfUnread() { lunerv_interrupt_unread() }
 
   /// Directs signals to this thread while it waits for a line to be typed.

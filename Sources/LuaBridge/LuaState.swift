@@ -68,10 +68,11 @@ public final class LuaState {
 
   /// - Parameter memoryLimit: bytes the Lua heap may hold, the libraries' own included.
   ///   Swift objects are not counted.
-  public init(memoryLimit: Int? = nil) {
+  /// - Throws: `.memory` if there is none for a state.
+  public init(memoryLimit: Int? = nil) throws {
     let callbacks = lunerv_callbacks(call: callNative, release: releaseNative)
     guard let bridge = lunerv_open(callbacks, nil), let main = bridge.pointee.main else {
-      fatalError("no memory for a Lua state")
+      throw LunervError(.memory, "not enough memory for a Lua state")
     }
     self.bridge = bridge
     self.main = main

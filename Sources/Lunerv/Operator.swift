@@ -252,7 +252,7 @@ extension Session {
   /// - Throws: `.argument` for a name that lunerv itself uses.
   public func define(_ name: String, _ body: (Module) throws -> Void) throws {
     guard name != "lunerv", !name.hasPrefix("lunerv.") else {
-      throw LunervError(.argument, "define: '\(name)' is a module of lunerv's own")
+      throw LunervError(.argument, "define: expected a name outside of 'lunerv', got '\(name)'")
     }
     let core = try open()
     let module = Module(name, core)

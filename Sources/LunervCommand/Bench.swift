@@ -16,8 +16,8 @@ struct Bench: ParsableCommand {
 
       --quality CLIP --to 26.5, without another mode, measures how long it takes to fit a clip: with \
       lunerv's recipe fast, with the published one, and with PyTorch and the published one \
-      (scripts/bench/torch_quality.py). It searches the shortest complete schedule, with its own \
-      warm-up and decay, whose mean PSNR over the frames reaches the figure. Each schedule runs in \
+      (scripts/bench/torch_quality.py). It searches for the shortest complete schedule, with its \
+      own warm-up and decay, whose mean PSNR over the frames reaches the figure. Each schedule runs in \
       its own process, and its time is that of the process. All attempts are listed; --svg draws \
       PSNR against seconds. The search begins with 3 passes of fast and 10 of published for 132 \
       frames, more for fewer frames, and takes half an hour at 320x180.
@@ -64,6 +64,11 @@ struct Bench: ParsableCommand {
       help: ArgumentHelp(
         "also measure compiled PyTorch; compiling takes minutes", visibility: .hidden))
     var compiled = false
+
+    @Option(
+      help: ArgumentHelp(
+        "the interpreter that PyTorch runs in (python3)", valueName: "FILE", visibility: .hidden))
+    var python: String?
 
     @Option(
       help: ArgumentHelp(
@@ -158,8 +163,8 @@ struct Bench: ParsableCommand {
     }
     for (name, text) in [
       ("model", network.model), ("size", quality.size), ("threads", machine.threads),
-      ("scripts", measuring.scripts), ("save", output.save), ("svg", output.svg),
-      ("from", output.from), ("clip", clip), ("work", machine.work),
+      ("scripts", measuring.scripts), ("python", measuring.python), ("save", output.save),
+      ("svg", output.svg), ("from", output.from), ("clip", clip), ("work", machine.work),
     ] {
       if let text { options.append(JSON.Member(name, .string(text))) }
     }

@@ -9,8 +9,8 @@ struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Runs a Lua script with its arguments.",
     discussion: """
-      Options of `lunerv run` stand before the script, which finds its arguments in `arg`. With -e \
-      all words are arguments of the code, which has `lv` and `nn` as the prompt does; `--` stands \
+      Options of `lunerv run` go before the script, which finds its arguments in `arg`. With -e \
+      all words are arguments of the code, which has `lv` and `nn` as the prompt does; `--` goes \
       before words that begin with a dash.
       """)
 

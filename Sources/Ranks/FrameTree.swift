@@ -10,7 +10,7 @@ public enum FrameTree {
   /// The frame at which a node of two or more frames splits.
   static func middle(_ node: Node) -> Int {
     var left = 1
-    while left * 2 < node.count { left *= 2 }
+    while left < node.count - left { left *= 2 }
     return node.lowerBound + left
   }
 

@@ -195,7 +195,7 @@ public final class Ranks {
   ///
   /// - Throws: after the deadline plus the time of the longest work.
   public func wait(_ messages: [Message], as what: String) throws {
-    guard !isBroken else { throw LunervError(.io, "ranks: \(what): a rank was lost before") }
+    guard !isBroken else { throw LunervError(.io, "ranks: \(what): a rank was lost earlier") }
     let began = Environment.monotonicTime()
     let own = began - lastMessage
     let limit = deadline + max(longestWork, own)

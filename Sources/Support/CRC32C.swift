@@ -1,7 +1,7 @@
 /// The Castagnoli checksum (reflected polynomial 0x82F63B78), as iSCSI and TFRecord use it.
 public enum CRC32C {
-  /// The checksum of `bytes`; with `previous`, the checksum of the bytes before them, that of both
-  /// together.
+  /// The checksum of `bytes`. If `previous` is the checksum of the bytes before them, the result
+  /// covers both.
   public static func checksum(_ bytes: UnsafeRawBufferPointer, previous: UInt32 = 0) -> UInt32 {
     table.withUnsafeBufferPointer { table in
       var crc = ~previous

@@ -93,8 +93,12 @@ public final class Claim: @unchecked Sendable {
   private func beat(_ number: Int) throws {
     let bytes = head + Array("\(number)\n".utf8)
     try bytes.withUnsafeBytes { bytes in
-      guard pwrite(descriptor.number, bytes.baseAddress, bytes.count, 0) == bytes.count else {
-        throw Files.failure(path, "write")
+      var done = 0
+      while done < bytes.count {
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+        let written = pwrite(descriptor.number, rest.baseAddress, rest.count, off_t(done))
+        if written < 0, errno != EINTR { throw Files.failure(path, "write") }
+        done += max(0, written)
       }
     }
   }

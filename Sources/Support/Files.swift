@@ -96,7 +96,8 @@ public enum Files {
     return overflows ? Int.max : free
   }
 
-  /// A value that changes with a file's content: its time, size and number; nil without a file.
+  /// A value that changes with a file's content: its modification time, size and inode number;
+  /// nil without a file.
   public static func stamp(_ path: String) -> String? {
     guard let found = status(path) else { return nil }
     return "\(found.st_mtim.tv_sec).\(found.st_mtim.tv_nsec):\(found.st_size):\(found.st_ino)"

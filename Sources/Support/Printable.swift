@@ -33,13 +33,13 @@ extension String {
   /// The text with invisible characters escaped, except line ends and tabs. Messages pass through
   /// this on output, since they may contain text from files.
   public var harmless: String {
-    func isMeant(_ scalar: Unicode.Scalar) -> Bool {
+    func isKept(_ scalar: Unicode.Scalar) -> Bool {
       scalar == "\n" || scalar == "\t" || !scalar.isInvisible
     }
-    if unicodeScalars.allSatisfy(isMeant) { return self }
+    if unicodeScalars.allSatisfy(isKept) { return self }
     var out = ""
     for scalar in unicodeScalars {
-      if isMeant(scalar) {
+      if isKept(scalar) {
         out.unicodeScalars.append(scalar)
       } else {
         out += scalar.escaped

@@ -49,8 +49,8 @@ public final class Temporary {
     return (made, path)
   }
 
-  /// The same, at first under a random name: the final one contains the file's number, which is not
-  /// known before the file exists.
+  /// The same, at first under a random name: the final one contains the file's inode number, which is
+  /// not known before the file exists.
   private static func make(_ kind: Kind, in folder: String, shownAs name: String) throws -> (
     Descriptor, String
   ) {
@@ -92,8 +92,8 @@ public final class Temporary {
 
   deinit { remove() }
 
-  /// Takes over the permissions of the file at `path`, plus its owner's to write if it is still
-  /// `opened` by name. Those of a link, which publishing replaces, are not taken over.
+  /// Copies the permissions of the file at `path`, unless that is a link, which publishing
+  /// replaces. If this file will be `opened` again by name, its owner may write it, too.
   public func takePermissions(of path: String, opened: Bool = false) {
     guard !Files.isLink(path), let found = Files.status(path) else { return }
     fchmod(descriptor.number, found.st_mode & 0o777 | (opened ? S_IWUSR : 0))
@@ -167,8 +167,8 @@ public final class Temporary {
         seconds == 0 || time(nil) - status.st_mtim.tv_sec >= seconds,
         flock(file.number, LOCK_EX | LOCK_NB) == 0
       else { continue }
-      // The name follows from the file's number: a copy has another number, a renamed file another
-      // name.
+      // The name follows from the file's inode number: a copy has another one, a renamed file
+      // another name.
       guard name == Self.name(of: status) else { continue }
       switch status.st_mode & S_IFMT {
       case S_IFREG: if unlink(path) == 0 { removed += 1 }
@@ -182,7 +182,7 @@ public final class Temporary {
     return removed
   }
 
-  /// ".lunerv-TAG-PROOF.tmp": the tag is the file's number in its file system, and the proof is
+  /// ".lunerv-TAG-PROOF.tmp": the tag is the file's inode number, and the proof is
   /// computed from it.
   static func name(of status: stat) -> String {
     let number = UInt64(status.st_ino)

@@ -63,7 +63,7 @@ public enum Arena {
     if let fresh = fresh(needed) { return (fresh, size) }
     trim()
     if let fresh = fresh(needed) { return (fresh, size) }
-    locked { account.give(size) }
+    locked { account.release(size) }
     throw LunervError(.memory, "not enough memory for a tensor of \(bytes) bytes")
   }
 
@@ -114,7 +114,7 @@ public enum Arena {
   static func release(_ base: UnsafeMutableRawPointer, size: Int, of account: MemoryAccount) {
     if isExact { free(base) }
     locked {
-      account.give(size)
+      account.release(size)
       if isExact { return }
       kept += size
       idle[size, default: []].append(base)
@@ -133,15 +133,15 @@ public enum Arena {
   }
 }
 
-/// The bytes of a session's tensors, and their limit: the system promises memory that it does not
-/// have, and kills the process when that is touched. The arena's mutex protects the counts.
+/// The bytes of a session's tensors, and their limit. Without one, Linux overcommits memory and
+/// kills a process that touches too much. The arena's mutex protects the counts.
 final class MemoryAccount {
   fileprivate(set) var live = 0
   fileprivate(set) var count = 0
   var largestBlock = 1 << 40
   var limit = Int.max
 
-  fileprivate func give(_ size: Int) {
+  fileprivate func release(_ size: Int) {
     live -= size
     count -= 1
   }

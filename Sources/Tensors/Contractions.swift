@@ -127,7 +127,8 @@ extension Tensor {
           let broadcasts = !label.isASCII && (known == 1 || size == 1)
           guard known == size || broadcasts else {
             throw Equation.refuse(
-              "'\(label.isASCII ? String(label) : "...")' is \(known) and \(size)")
+              "'\(label.isASCII ? String(label) : "...")': expected one size, got \(known) and "
+                + "\(size)")
           }
           sizes[label] = size == 1 ? known : size
         }

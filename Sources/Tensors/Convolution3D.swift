@@ -87,7 +87,7 @@ private struct Convolution3D {
   /// Calls `body` with slices of the result, in groups that fit into a few megabytes.
   private func forEachChunk(_ body: (Range<Int>, ConvolutionShape) throws -> Void) throws {
     let slices = y[0] * y[2]
-    let size = max(slice.inputs * x[3] * x[4], y[1] * y[3] * y[4], 1)
+    let size = max(try Shape.product(slice.inputs, x[3], x[4]), y[1] * y[3] * y[4], 1)
     let step = max(1, min(slices, (1 << 22) / size))
     for first in stride(from: 0, to: slices, by: step) {
       var shape = slice
@@ -149,7 +149,7 @@ private struct Convolution3D {
   }
 
   func dataGradient(_ g: Value, _ w: Value) throws -> Value {
-    try measured("conv3d, by input") {
+    try measured("conv3d data gradient") {
       let g = try g.contiguous(), weights = try flattened(w)
       let dx = try Value.zeros(x, g.dtype)
       try forEachChunk { range, shape in
@@ -162,7 +162,7 @@ private struct Convolution3D {
   }
 
   func weightGradient(_ x: Value, _ g: Value, bias: Bool) throws -> (Value, Value?) {
-    try measured("conv3d, by weight") {
+    try measured("conv3d weight gradient") {
       let (x, g) = (try x.contiguous(), try g.contiguous())
       var sum: (w: Value, b: Value?)?
       try forEachChunk { range, shape in

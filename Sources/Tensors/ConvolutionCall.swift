@@ -125,14 +125,14 @@ struct ConvolutionCall {
 
   /// The gradient of x from that of the (unshuffled) result.
   func dataGradient(_ g: Value) throws -> Value {
-    try measured("conv2d, by input") {
+    try measured("conv2d data gradient") {
       try ConvolutionProducts.dataGradient(shape, g, w, bias: nil)
     }
   }
 
   /// The gradients of the weights and of the bias, if there is one.
   func weightGradient(_ g: Value) throws -> (Value, Value?) {
-    try measured("conv2d, by weight") {
+    try measured("conv2d weight gradient") {
       try ConvolutionProducts.weightGradient(shape, x, g, bias: b != nil)
     }
   }
@@ -181,7 +181,8 @@ extension Value {
     guard shape.count == 4, s >= 1, s < 1 << 15, shape[1] % (s * s) == 0 else {
       throw LunervError(
         .argument,
-        "pixel_shuffle: \(Shape.describe(shape)) has no channels in groups of \(s)² = \(s &* s)")
+        "pixel_shuffle: expected (N, C, H, W) with C divisible by \(s)² = \(s &* s), got "
+          + Shape.describe(shape))
     }
     if s == 1 { return self }
     if case .convolution(var call) = state, call.shuffle == 1, dtype == .f32,
@@ -197,7 +198,9 @@ extension Value {
   func pixelUnshuffled(_ s: Int) throws -> Value {
     guard shape.count == 4, s >= 1, s < 1 << 15, shape[2] % s == 0, shape[3] % s == 0 else {
       throw LunervError(
-        .argument, "pixel_unshuffle: \(Shape.describe(shape)) is not divisible by \(s) in space")
+        .argument,
+        "pixel_unshuffle: expected (N, C, H, W) with H and W divisible by \(s), got "
+          + Shape.describe(shape))
     }
     if s == 1 { return self }
     try Work.charge(Work.call)

@@ -140,12 +140,17 @@ enum ConvolutionOperands {
 
   /// Checks the channels of weights (O, C/groups, …) against those of x.
   static func checkChannels(_ name: String, x: Value, w: Value, b: Value?, groups: Int) throws {
-    guard x.shape[1] % groups == 0, w.shape[0] % groups == 0, w.shape[1] == x.shape[1] / groups
-    else {
+    guard w.shape[0] % groups == 0 else {
       throw LunervError(
         .argument,
-        "\(name): weight \(Shape.describe(w.shape)) expects \(w.shape[1] &* groups) input channels in \(groups) group(s), x has \(x.shape[1])"
-      )
+        "\(name): groups: expected a divisor of \(w.shape[0]) output channels, got \(groups)")
+    }
+    guard x.shape[1] % groups == 0, w.shape[1] == x.shape[1] / groups else {
+      let parts = groups == 1 ? "" : " in \(groups) groups"
+      throw LunervError(
+        .argument,
+        "\(name): expected x with \(w.shape[1] &* groups) channels for weight "
+          + "\(Shape.describe(w.shape))\(parts), got \(x.shape[1])")
     }
     try checkBias(name, b, channels: w.shape[0])
   }

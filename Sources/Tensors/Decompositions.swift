@@ -101,20 +101,20 @@ extension Value {
     }
     if count > 0 { try withScalar { try go($0) } }
     try check(status, "cholesky") {
-      "expected a positive definite matrix, the leading one of \($0) rows is not"
+      "expected a positive definite matrix, got one whose leading \($0)×\($0) block is not"
     }
     return out
   }
 
-  /// t⁻¹·self or self·t⁻¹ for a triangle or its transpose.
-  fileprivate func substituted(
+  /// t⁻¹·self or self·t⁻¹ for a triangular t or its transpose.
+  fileprivate func solvingTriangular(
     _ t: Value, _ side: LinearAlgebra.Side, lower: Bool, transposed: Bool
   ) throws -> Value {
     try Work.charge(matrices, rows, columns, t.rows)
     let out = try contiguous().copied()
     let t = try t.contiguous()
     func go<T: AlgebraScalar>(_: T.Type) throws {
-      try LinearAlgebra.substitute(
+      try LinearAlgebra.solveTriangular(
         matrices, rows, columns, t.memory(T.self), side, lower: lower, transposed: transposed,
         out.memory(T.self))
     }
@@ -193,7 +193,7 @@ extension Tensor {
   }
 
   /// The reduced decomposition of matrices (…, m, n): q (…, m, k) with orthonormal columns and the
-  /// upper triangle r (…, k, n), k = min(m, n).
+  /// upper triangular r (…, k, n), k = min(m, n).
   public func qr() throws -> (q: Tensor, r: Tensor) {
     try checkMatrix("qr", square: false)
     let (m, n, last) = (shape[shape.count - 2], shape[shape.count - 1], shape.count - 1)
@@ -215,7 +215,7 @@ extension Tensor {
         [half.triangle(0, lower: false), half.triangle(1, lower: false).transposed()])
       let turned = try Value.product(q, false, mirrored, false)
       let sum = try g.map { try Value.pointwise(.add, [$0, turned]) } ?? turned
-      return try sum.substituted(r, .right, lower: false, transposed: true)
+      return try sum.solvingTriangular(r, .right, lower: false, transposed: true)
     }
     let tensorQ = Tensor.result(q, of: [self]) { g in
       let half = try Value.pointwise(.negate, [Value.product(q, true, g, false)])
@@ -260,8 +260,8 @@ extension Tensor {
     return isVector ? try out.viewed(Array(out.shape.dropLast())) : out
   }
 
-  /// The lower triangle l with l·lᵀ = x of positive definite matrices, read from the lower
-  /// triangle.
+  /// The Cholesky factors l, lower triangular, of positive definite matrices l·lᵀ, of which only
+  /// the lower triangle is read.
   public func cholesky() throws -> Tensor {
     try checkMatrix("cholesky", square: true)
     let l = try value.cholesky()
@@ -270,8 +270,8 @@ extension Tensor {
       let product = try Value.product(l, true, g, false)
       let half = try product.triangle(0, lower: true)
         .halfOfBoth(product.triangle(-1, lower: true))
-      let whole = try half.substituted(l, .left, lower: true, transposed: true)
-        .substituted(l, .right, lower: true, transposed: false)
+      let whole = try half.solvingTriangular(l, .left, lower: true, transposed: true)
+        .solvingTriangular(l, .right, lower: true, transposed: false)
       return [try whole.halfOfBoth(whole.transposed())]
     }
   }
@@ -284,7 +284,7 @@ extension Value {
     for i in 0..<matrices {
       for j in 0..<n where numbers[(i * n + j) * n + j] == 0 {
         throw LunervError(
-          .argument, "qr: a matrix whose columns depend on one another has no gradient")
+          .argument, "qr: expected linearly independent columns for a gradient, got dependent ones")
       }
     }
   }

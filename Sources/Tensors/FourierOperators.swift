@@ -71,7 +71,8 @@ extension Tensor {
   func checkTransform(_ name: String, _ planes: Int, _ h: Int, _ w: Int) throws {
     // FFTW counts in 32 bits.
     guard h <= Int(Int32.max), w <= Int(Int32.max) else {
-      throw LunervError(.argument, "\(name): \(Shape.describe(shape)) is too large")
+      throw LunervError(
+        .argument, "\(name): expected sides below 2^31, got \(Shape.describe(shape))")
     }
     // A plan may have to be made. Each plane is copied twice; large primes cost four times as much
     // as powers of two.

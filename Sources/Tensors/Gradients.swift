@@ -21,8 +21,8 @@ extension Tensor {
     try root.tape.backward(from: node, root.seed, retaining: retaining, each: each)
   }
 
-  /// Gradients of `outputs`, all together, by each of `inputs`; nil for an input that they do not
-  /// depend on. No `grad` changes.
+  /// Gradients of the sum of `outputs` with respect to each of `inputs`; nil for an input that
+  /// they do not depend on. No `grad` changes.
   ///
   /// - Parameter seeds: the gradients of the outputs themselves; nil for a scalar.
   public static func gradients(
@@ -64,8 +64,8 @@ extension Tensor {
     guard let tape else {
       throw LunervError(
         .argument,
-        "\(name): expected a value that gradients flow to, got one that does not depend on a tensor that "
-          + "requires a gradient, or within no_grad (gradients cannot be differentiated again)")
+        "\(name): expected a value computed from a tensor that requires a gradient, got one "
+          + "without such a tensor, or computed in no_grad (second derivatives are not supported)")
     }
     try value.materialise()
     if let seed {
@@ -199,7 +199,7 @@ extension Tensor {
       let second = try tape.recordingAgain(again)
       guard second.inputs.count == inputs.count,
         second.results.map({ ($0.shape, $0.dtype) }).elementsEqual(forms, by: { $0 == $1 })
-      else { throw otherwise }
+      else { throw resultsDiffer }
       var roots: [Tape.Root] = []
       for (result, g) in zip(second.results, gradients) {
         if let g, result.tape === tape { roots.append((result.node, g)) }
@@ -207,7 +207,7 @@ extension Tensor {
       let own = known.map { second.inputs[$0].node }
       guard own.allSatisfy({ $0 >= 0 }),
         Set(tape.boundary(of: roots.map(\.slot), at: begin)).isSubset(of: boundary)
-      else { throw otherwise }
+      else { throw resultsDiffer }
       // The graph lives as long as its results.
       return try withExtendedLifetime(second) {
         try tape.gradients(of: own + boundary, from: roots, stopping: true)
@@ -220,11 +220,11 @@ extension Tensor {
     return outs
   }
 
-  private static var otherwise: LunervError {
+  private static var resultsDiffer: LunervError {
     LunervError(
       .argument,
-      "checkpoint: the function computed something else when it was called again: it must depend on "
-        + "its arguments, parameters and the library's random numbers alone")
+      "checkpoint: expected the same results when the function runs again, got others: it may "
+        + "depend only on its arguments, parameters and lv's random numbers")
   }
 }
 

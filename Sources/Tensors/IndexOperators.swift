@@ -39,7 +39,7 @@ extension Value {
           .argument,
           given == 0
             ? "\(name): positions count from 1, got 0"
-            : "\(name): \(given) does not lie within 1…\(count)")
+            : "\(name): expected a position from 1 to \(count), got \(given)")
       }
       to[i] = Int32(place)
     }
@@ -198,7 +198,7 @@ extension Tensor {
   private func checkPlaces(_ list: [Int], _ dim: Int, _ name: String) throws {
     if let wrong = list.first(where: { $0 < 0 || $0 >= shape[dim] || $0 > Int(Int32.max) }) {
       throw LunervError(
-        .argument, "\(name): index \(wrong + 1) does not lie within 1…\(shape[dim])")
+        .argument, "\(name): expected an index from 1 to \(shape[dim]), got \(wrong + 1)")
     }
   }
 

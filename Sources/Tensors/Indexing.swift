@@ -9,7 +9,8 @@ extension Tensor {
   public func row(_ i: Int) throws -> Tensor {
     let full = shape
     guard let rows = full.first, i >= 0, i < rows else {
-      throw LunervError(.argument, "tensor: row \(i + 1) of \(full.first ?? 0) does not exist")
+      throw LunervError(
+        .argument, "tensor: expected a row from 1 to \(full.first ?? 0), got \(i + 1)")
     }
     let rest = Array(full.dropFirst())
     let out = try value.sliced(0, first: i, count: 1).reinterpreted(shape: rest)

@@ -53,7 +53,9 @@ extension Value {
         guard range.contains(from[i]), let number = I(exactly: from[i]) else {
           let exact = Int(exactly: from[i]).map(String.init)
           throw LunervError(
-            .argument, "\(exact ?? "\(from[i])") does not fit \(target.rawValue) (use :to first)")
+            .argument,
+            "expected a result that \(target.rawValue) holds, got \(exact ?? "\(from[i])") "
+              + "(convert the operands by :to first)")
         }
         to[i] = number
       }

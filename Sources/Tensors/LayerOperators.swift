@@ -10,7 +10,7 @@ extension Tensor {
     guard a.count >= 2, b.count >= 2, a[a.count - 1] == b[b.count - 2] else {
       throw LunervError(
         .argument,
-        "matmul: \(Shape.describe(a)) and \(Shape.describe(b)) do not multiply (…, m, k)·(…, k, n)")
+        "matmul: expected (…, m, k)·(…, k, n), got \(Shape.describe(a)) and \(Shape.describe(b))")
     }
     let batch = try Shape.broadcast(Array(a.dropLast(2)), Array(b.dropLast(2)), for: "matmul")
     let x = try expanded(to: batch + a.suffix(2)), y = try other.expanded(to: batch + b.suffix(2))
@@ -125,6 +125,7 @@ extension Tensor {
     return try normalised([2, 3], epsilon: epsilon)
   }
 
+  /// The exponentials along a dimension, divided by their sum.
   public func softmax(_ dim: Int) throws -> Tensor {
     guard try shape[checked(dim: dim, for: "softmax")] > 0 else {
       throw LunervError(
@@ -141,8 +142,9 @@ extension Tensor {
       shape[2] + 2 * padY >= 2, shape[3] + 2 * padX >= 2
     else {
       throw LunervError(
-        .argument, "avg_pool2d: expected (N, C, H, W) of at least 2×2, got \(Shape.describe(shape))"
-      )
+        .argument,
+        "avg_pool2d: expected (N, C, H, W) of at least 2×2, padded by 0 or 1, got "
+          + "\(Shape.describe(shape)) padded by \(padY), \(padX)")
     }
     let (planes, h, w) = (shape[0] * shape[1], shape[2], shape[3])
     let full = shape

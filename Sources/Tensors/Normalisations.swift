@@ -107,7 +107,7 @@ extension Tensor {
     let draws = try Tensor.full(0, shape, dtype)
     try draws.fillUniform(&random, lo: 0, hi: 1)
     let kept = try Value.pointwise(
-      .greaterOrEqual, [draws.value, Value.filled(p, shape: [1], dtype: dtype)])
+      .greaterOrEqual, [draws.value, Value.filled(p, shape: [], dtype: dtype)])
     let scale = p < 1 ? 1 / (1 - p) : 0
     let mask = try Value.pointwise(.multiplyConstant, [kept], p: scale).converted(to: value.layout)
     try mask.materialise()

@@ -35,7 +35,7 @@ public final class Optimiser {
     }
 
     /// Its numbers by name, and whether each is a decay factor, below 1.
-    var numbers: [(name: String, value: Double, isShare: Bool)] {
+    var numbers: [(name: String, value: Double, isBelowOne: Bool)] {
       switch self {
       case .sgd(let momentum, _), .muon(let momentum, _): [("momentum", momentum, true)]
       case .adam(let b1, let b2, let epsilon):
@@ -106,7 +106,9 @@ public final class Optimiser {
             "optimiser: parameter \(number): expected a parameter, got a tensor computed from one")
         }
         guard seen.insert(ObjectIdentifier(p)).inserted else {
-          throw LunervError(.argument, "optimiser: parameter \(number) was given before")
+          throw LunervError(
+            .argument,
+            "optimiser: parameter \(number): expected each parameter once, got it twice")
         }
         if let name = group.method.nameOfMatrixMethod, p.shape.count < 2 {
           throw LunervError(
@@ -121,11 +123,11 @@ public final class Optimiser {
             "optimiser: \(name): expected a finite number of at least 0, got \(value.printable)")
         }
       }
-      for (name, value, isShare) in group.method.numbers {
-        guard value >= 0, isShare ? value < 1 : value < .infinity else {
+      for (name, value, isBelowOne) in group.method.numbers {
+        guard value >= 0, isBelowOne ? value < 1 : value < .infinity else {
           throw LunervError(
             .argument,
-            "optimiser: \(name): expected a number \(isShare ? "from 0 to below 1" : "of at least 0")"
+            "optimiser: \(name): expected a number \(isBelowOne ? "from 0 to below 1" : "of at least 0")"
               + ", got \(value)")
         }
       }
@@ -143,7 +145,8 @@ public final class Optimiser {
       }
     }
     guard groups.count <= 1 || groups[0].lr != 0 else {
-      throw LunervError(.argument, "optimiser: expected a first lr other than 0, got 0")
+      throw LunervError(
+        .argument, "optimiser: lr of the first group: expected a number above 0, got 0")
     }
     self.groups = groups
     lr = groups.first?.lr ?? 0
@@ -255,8 +258,13 @@ public final class Optimiser {
     return list
   }
 
+  /// Restores a step and the tensors of ``states()``.
+  ///
+  /// - Throws: `.data` if any of them is missing or does not fit; then nothing changes.
   public func load(step: Int, _ tensors: [String: Tensor]) throws {
-    guard step >= 0 else { throw LunervError(.data, "optimiser: step \(step) is negative") }
+    guard (0...1 << 53).contains(step) else {
+      throw LunervError(.data, "optimiser: step: expected from 0 to 2^53, got \(step)")
+    }
     let pairs = try states().map { name, mine in
       guard let theirs = tensors[name] else {
         throw LunervError(.data, "optimiser: state '\(name)' is missing")
@@ -273,7 +281,7 @@ public final class Optimiser {
     self.step = step
   }
 
-  /// Scales the gradients so that their joint L2 norm is at most `limit`; returns the norm
+  /// Scales the gradients so that their total L2 norm is at most `limit`; returns the norm
   /// before. The factor is min(1, limit/(norm + 1e-6)).
   public static func clipGradients(of parameters: [Tensor], to limit: Double) throws -> Double {
     guard limit >= 0, !parameters.isEmpty else {

@@ -1,7 +1,7 @@
 import Kernels
 import Support
 
-// Order: sorting, top k, arguments of extrema, unique numbers. Positions are i32 and count from 1,
+// Order: sorting, top k, argmax and argmin, unique numbers. Positions are i32 and count from 1,
 // as users see them. Gradients flow to the selected elements.
 
 extension Value {
@@ -102,7 +102,7 @@ extension Tensor {
 
   /// The position of the first largest (smallest) element along a dimension; in the flattened
   /// tensor if `dim` is nil.
-  public func extremePlace(_ dim: Int?, largest: Bool, keep: Bool) throws -> Tensor {
+  public func argExtremum(_ dim: Int?, largest: Bool, keep: Bool) throws -> Tensor {
     let name = largest ? "argmax" : "argmin"
     guard let dim else {
       let place = try value.reinterpreted(shape: [count]).extremes(0, largest: largest, name: name)

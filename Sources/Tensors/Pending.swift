@@ -316,33 +316,37 @@ extension Value {
       return (left, place)
     }
 
-    /// For each register, whether padding lanes become zero without help: tested on zeros, with
-    /// different numbers for operands that are not zero there (one value per pixel, zero among
-    /// them).
+    /// For each register, whether padding lanes become zero without help. Constants, and operands
+    /// that have padding lanes of their own, are known there; operands with one value per pixel or
+    /// image are not.
     private func keepsZero(_ instructions: [Program.Instruction]) -> [Bool] {
-      var zero = [Bool](repeating: true, count: leaves.count + instructions.count)
-      for probe in [1.7, -0.3, 0] {
-        var r: [Double] = leaves.enumerated().map { i, leaf in
-          switch leaf {
-          case .flat, .periodic: 0
-          case .constant(let v): Double(v)
-          // A leaf that varies by channel has its own padding.
-          case .strided(_, _, let strides) where strides.last != 0: 0
-          case .repeated, .strided: probe * (1 + 0.37 * Double(i))
-          }
+      var known: [Double?] = leaves.map { leaf in
+        switch leaf {
+        case .flat, .periodic: 0
+        case .constant(let v): Double(v)
+        // A leaf that varies by channel has its own padding.
+        case .strided(_, _, let strides) where strides.last != 0: 0
+        case .repeated, .strided: nil
         }
-        for ins in instructions {
-          var (a, b, c, out) = (
-            r[ins.a], ins.b >= 0 ? r[ins.b] : 0, ins.c >= 0 ? r[ins.c] : 0, 0.0
-          )
-          Double.apply(ins.op, p: ins.p, q: ins.q, 1, &a, &b, &c, &out)
-          // Elements not selected here may be selected elsewhere.
-          if ins.op == .choose { out = a != 0 ? a : b }
-          r.append(out)
-        }
-        for (i, v) in r.enumerated() where v != 0 { zero[i] = false }
       }
-      return zero
+      for ins in instructions {
+        let x = known[ins.a]
+        let y = ins.b >= 0 ? known[ins.b] : 0
+        let z = ins.c >= 0 ? known[ins.c] : 0
+        if var a = x, var b = y, var c = z {
+          var out = 0.0
+          Double.apply(ins.op, p: ins.p, q: ins.q, 1, &a, &b, &c, &out)
+          known.append(out)
+          continue
+        }
+        switch ins.op {
+        case .multiply where x == 0 || y == 0: known.append(0)
+        case .multiplyAdd where x == 0 || y == 0: known.append(z)
+        case .choose where x == 0 && y == 0: known.append(0)
+        default: known.append(nil)
+        }
+      }
+      return known.map { $0 == 0 }
     }
   }
 }

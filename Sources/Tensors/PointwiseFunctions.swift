@@ -94,7 +94,7 @@ extension Tensor {
       throw LunervError(.argument, "logsumexp: a dimension is named twice")
     }
     let (x, over) = (value, dims.sorted())
-    let zero = try Value.zeros([1], dtype)
+    let zero = try Value.zeros([], dtype)
     /// A maximum that is not finite is not subtracted.
     func finite(_ v: Value) throws -> Value {
       let bound = dtype == .f32 ? Double(Float.greatestFiniteMagnitude) : .greatestFiniteMagnitude

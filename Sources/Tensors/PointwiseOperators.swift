@@ -79,7 +79,7 @@ extension Tensor {
   public func relu() throws -> Tensor {
     try unary(.relu) { x, _, g in
       // Selected, not multiplied: an infinite gradient at a cut-off input has no effect.
-      try apply(.choose, g, Value.filled(0, shape: [1], dtype: g.dtype), apply(.isPositive, x))
+      try apply(.choose, g, Value.filled(0, shape: [], dtype: g.dtype), apply(.isPositive, x))
     }
   }
   /// x·Φ(x), the exact erf form.
@@ -98,7 +98,7 @@ extension Tensor {
   /// √x with derivative 0 at 0: for standard deviations of constant input.
   func squareRootOfVariance() throws -> Tensor {
     try unary(.sqrt) { _, y, g in
-      let zero = try Value.filled(0, shape: [1], dtype: g.dtype)
+      let zero = try Value.filled(0, shape: [], dtype: g.dtype)
       return try apply(.choose, scaled(apply(.divide, g, y), 0.5), zero, apply(.isPositive, y))
     }
   }
@@ -129,7 +129,7 @@ extension Tensor {
   public func clamped(_ lo: Double, _ hi: Double) throws -> Tensor {
     try unary(.clamp, p: lo, q: hi) { x, _, g in
       try apply(
-        .choose, g, Value.filled(0, shape: [1], dtype: g.dtype), apply(.inRange, x, p: lo, q: hi))
+        .choose, g, Value.filled(0, shape: [], dtype: g.dtype), apply(.inRange, x, p: lo, q: hi))
     }
   }
   public func adding(_ s: Double) throws -> Tensor {
@@ -224,7 +224,7 @@ extension Tensor {
   public func chosen(where mask: Tensor, else other: Tensor) throws -> Tensor {
     let (a, b) = (value, other.value)
     // An integer mask selects among numbers of any type.
-    let m = try mask.isFloating ? mask.value : mask.value.cast(to: dtype)
+    let m = try mask.isFloating ? mask.value : mask.value.cast(to: .bool).cast(to: dtype)
     let y = try Value.pointwise(.choose, [a, b, m])
     let (needA, needB) = (node >= 0, other.node >= 0)
     return Tensor.result(y, of: [self, other]) { g in

@@ -9,7 +9,8 @@ extension Tensor {
   func checked(dim: Int, for name: String) throws -> Int {
     guard dim >= 0, dim < shape.count else {
       throw LunervError(
-        .argument, "\(name): dimension \(dim + 1) does not exist in shape \(Shape.describe(shape))")
+        .argument,
+        "\(name): expected a dimension of shape \(Shape.describe(shape)), got \(dim + 1)")
     }
     return dim
   }
@@ -136,7 +137,7 @@ extension Tensor {
     guard first >= 0, first <= last, last < shape[dim] else {
       throw LunervError(
         .argument,
-        "slice: \(first + 1)…\(last + 1) does not lie within 1…\(shape[dim])")
+        "slice: expected positions from 1 to \(shape[dim]), got \(first + 1) to \(last + 1)")
     }
     let full = shape
     return Tensor.result(try value.sliced(dim, first: first, count: last - first + 1), of: [self]) {

@@ -135,7 +135,7 @@ private struct Scales<T: PointwiseScalar> {
   {
     let planes = means[0].count
     var total = 0.0
-    // By scale and plane: the derivative of the result by a mean.
+    // By scale and plane: the derivative of the result with respect to a mean.
     var slopes = means.map { $0.map { _ in 0.0 } }
     for plane in 0..<planes {
       // `max` in this order keeps NaN, so that those of the images show in the result.

@@ -96,6 +96,7 @@ public final class Tensor {
     tape?.release(node)
   }
 
+  /// The same value without its graph.
   public func detach() -> Tensor { Tensor(value) }
 
   // MARK: - Making
@@ -251,6 +252,7 @@ public final class Tensor {
     }
   }
 
+  /// The number of a tensor of one element; `.argument` for others.
   public func item() throws -> Double {
     guard count == 1 else {
       throw LunervError(.argument, "item: expected one element, got shape \(Shape.describe(shape))")
@@ -269,6 +271,7 @@ public final class Tensor {
     return Tensor.result(out, of: [self]) { [try $0.cast(to: from)] }
   }
 
+  /// A copy in memory of its own; gradients flow through it.
   public func clone() throws -> Tensor {
     let source = value
     try source.materialise()

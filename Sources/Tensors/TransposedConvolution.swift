@@ -30,12 +30,12 @@ extension Tensor {
       if needX, needW { try g.settled() }
       let dx =
         needX
-        ? try measured("conv_transpose2d, by input") {
+        ? try measured("conv_transpose2d data gradient") {
           try ConvolutionProducts.forward(s, g, wv, bias: nil)
         } : nil
       let dw =
         needW
-        ? try measured("conv_transpose2d, by weight") {
+        ? try measured("conv_transpose2d weight gradient") {
           try ConvolutionProducts.weightGradient(s, g, xv, bias: false).0
         } : nil
       let db = needB ? try g.summed(to: [1, s.inputs, 1, 1]).reinterpreted(shape: [s.inputs]) : nil

@@ -12,7 +12,7 @@ public enum Work {
     if session.workLeft == .max { return }
     guard units <= session.workLeft else {
       session.workLeft = -1
-      throw LunervError(.memory, "the work allowed is used up (max_work)")
+      throw LunervError(.memory, "the program needs more work than max_work allows")
     }
     session.workLeft -= units
   }

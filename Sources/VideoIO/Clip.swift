@@ -75,7 +75,7 @@ public final class Clip: Sendable {
   ) throws -> R {
     guard index >= 0, index < count else {
       throw LunervError(
-        .argument, "\(path): there is no such frame, the clip has \(count)")
+        .argument, "\(path): expected a frame from 0 to \(count - 1), got \(index)")
     }
     nonisolated(unsafe) var block: UnsafeBufferPointer<UInt8>?
     state.withLock {

@@ -3,8 +3,8 @@ import CFFmpeg
 /// H.264 or H.265 without a container: only what a codec needs to decode the frames, so the size of
 /// the file is the size of the video.
 ///
-/// Frames keep their order but not their times. Supplemental information of H.264, which decoders
-/// may ignore, is left out: x264 stores a message of some 700 bytes there.
+/// Frames keep their order but not their times. SEI messages of H.264, which decoders may ignore,
+/// are left out: x264 stores one of some 700 bytes.
 final class ElementarySink: FrameSink {
   private let file: PendingFile
   private let sink: ByteSink
@@ -36,7 +36,7 @@ final class ElementarySink: FrameSink {
   private func put(_ packet: UnsafeMutablePointer<AVPacket>) throws {
     let bytes = UnsafeRawBufferPointer(
       start: packet.pointee.data, count: Int(packet.pointee.size))
-    for unit in Self.units(of: bytes) where !(isH264 && Self.isNote(bytes, unit)) {
+    for unit in Self.units(of: bytes) where !(isH264 && Self.isSEI(bytes, unit)) {
       try sink.write(UnsafeRawBufferPointer(rebasing: bytes[unit]))
     }
   }
@@ -60,8 +60,8 @@ final class ElementarySink: FrameSink {
     return zip(starts, starts.dropFirst() + [bytes.count]).map { $0..<$1 }
   }
 
-  /// Whether a unit of H.264 is supplemental information (type 6).
-  private static func isNote(_ bytes: UnsafeRawBufferPointer, _ unit: Range<Int>) -> Bool {
+  /// Whether a NAL unit of H.264 is an SEI message (type 6).
+  private static func isSEI(_ bytes: UnsafeRawBufferPointer, _ unit: Range<Int>) -> Bool {
     guard let one = bytes[unit].firstIndex(of: 1), one + 1 < unit.upperBound else { return false }
     return bytes[one + 1] & 0x1f == 6
   }

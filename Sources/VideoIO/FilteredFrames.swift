@@ -74,11 +74,11 @@ final class FilteredFrames: FrameSource {
         warn(
           isHighRange(source.frame)
             ? "high dynamic range is tone-mapped to BT.709"
-            : "wide colours (BT.2020) are narrowed to BT.709")
+            : "wide-gamut colour (BT.2020) is converted to BT.709")
       } else {
         warn(
-          "high dynamic range and wide colours are kept as coded: mapping them to BT.709 needs "
-            + "libavfilter with zscale")
+          "high dynamic range and wide-gamut colour are kept as coded: mapping them to BT.709 "
+            + "needs libavfilter with zscale")
       }
     }
     guard !steps.isEmpty, let library = FilterLibrary.shared else { return }

@@ -27,7 +27,7 @@ struct Damage {
   /// The number of frames according to the container, if it has one.
   var promised: Int?
   /// The damage comes after the pictures so far, which are sound.
-  var isBehind = false
+  var comesLater = false
   /// How many pictures were returned although the decoder knows that they are wrong.
   var concealed = 0
 }

@@ -198,6 +198,7 @@ final class StreamDecoder: FrameSource {
         return nil
       case Libav.tryAgain:
         try feed(codec)
+        if isAtEnd { return nil }
       case Libav.outOfMemory:
         throw Libav.noMemory("decoding \(path)")
       default:
@@ -295,7 +296,7 @@ final class StreamDecoder: FrameSource {
   /// The damage found in the file so far.
   var damage: Damage? {
     var damage = found
-    damage?.isBehind = decoded <= sound
+    damage?.comesLater = decoded <= sound
     damage?.concealed = concealed
     return damage
   }

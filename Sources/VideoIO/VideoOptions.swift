@@ -81,27 +81,31 @@ public struct VideoOptions: Sendable {
     if let size { try check(size.height, size.width, "size") }
     if let crop {
       try check(crop.height, crop.width, "crop")
-      if crop.y < 0 || crop.x < 0 { throw bad("crop position \(crop.y),\(crop.x) is negative") }
+      if crop.y < 0 || crop.x < 0 {
+        throw bad("crop: expected a position from 0,0, got \(crop.y),\(crop.x)")
+      }
     }
     if let raw {
       try check(raw.height, raw.width, "raw video size")
       let format = av_get_pix_fmt(raw.pixelFormat)
       guard format != AV_PIX_FMT_NONE, let description = av_pix_fmt_desc_get(format),
         description.pointee.flags & UInt64(AV_PIX_FMT_FLAG_HWACCEL) == 0
-      else { throw bad("unknown pixel format '\(raw.pixelFormat)' for raw video") }
+      else { throw bad("raw video: unknown pixel format '\(raw.pixelFormat)'") }
     }
-    if let first, first < 0 { throw bad("first frame \(first) is negative") }
+    if let first, first < 0 { throw bad("first: expected a frame from 0, got \(first)") }
     if let last, last < (first ?? 0) {
-      throw bad("last frame \(last) lies before the first, \(first ?? 0)")
+      throw bad("last: expected a frame from \(first ?? 0), got \(last)")
     }
-    if every < 1 { throw bad("every must be at least 1, not \(every)") }
-    if let rate, !rate.isPositive { throw bad("rate must be positive, not \(rate)") }
+    if every < 1 { throw bad("every: expected at least 1, got \(every)") }
+    if let rate, !rate.isPositive { throw bad("rate: expected more than 0, got \(rate)") }
     if let inputRate, !inputRate.isPositive {
-      throw bad("the input rate must be positive, not \(inputRate)")
+      throw bad("input rate: expected more than 0, got \(inputRate)")
     }
-    if threads < 0 || threads > 1024 { throw bad("threads must be 0 to 1024, not \(threads)") }
+    if threads < 0 || threads > 1024 { throw bad("threads: expected 0 to 1024, got \(threads)") }
     if maxPixels < 1 || maxPixels > 1 << 40 || maxFrames < 1 || maxTotalPixels < 1 {
-      throw bad("the limits on pixels and frames must be positive, at most 2^40 pixels")
+      throw bad(
+        "limits: expected at least 1 frame and 1 to 2^40 pixels, got "
+          + "\(min(maxFrames, maxTotalPixels)) and \(maxPixels)")
     }
   }
 

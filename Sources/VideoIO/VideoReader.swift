@@ -10,7 +10,7 @@ import Support
 /// Colour: RGB sources are read bit-exactly. YUV is converted with the matrix and range that the
 /// stream names (BT.601, BT.709, BT.2020 and similar); untagged video is taken as limited-range
 /// BT.709 from 720 lines on, otherwise BT.601. More than 8 bits are rounded and alpha is dropped,
-/// both with a warning. High dynamic range (PQ, HLG) is tone-mapped and BT.2020 narrowed to BT.709,
+/// both with a warning. High dynamic range (PQ, HLG) is tone-mapped and BT.2020 converted to BT.709,
 /// with a note, if libavfilter is available. Rotation metadata is applied.
 public final class VideoReader {
   public let path: String
@@ -78,8 +78,8 @@ public final class VideoReader {
     guard !over, !overX, bottom <= uprightSize.height, right <= uprightSize.width else {
       throw LunervError(
         .argument,
-        "\(path): the crop of \(crop.width)x\(crop.height) from row \(crop.y), column \(crop.x) "
-          + "leaves the picture of \(uprightSize.width)x\(uprightSize.height)")
+        "\(path): expected a crop within \(uprightSize.width)x\(uprightSize.height), got "
+          + "\(crop.width)x\(crop.height) from row \(crop.y), column \(crop.x)")
     }
     size = options.size ?? VideoOptions.Size(height: crop.height, width: crop.width)
     width = size.width
@@ -155,7 +155,7 @@ public final class VideoReader {
 
   /// Decides, at the end, whether the damage found is an error or a warning.
   private func finish(stoppedEarly: Bool) throws {
-    if let damage = source.damage, !(stoppedEarly && damage.isBehind) {
+    if let damage = source.damage, !(stoppedEarly && damage.comesLater) {
       let sound = max(0, source.decoded - damage.concealed)
       let count = damage.promised.map { "\(sound) of \(max($0, sound))" } ?? "\(sound)"
       let text =
@@ -183,8 +183,8 @@ public final class VideoReader {
     guard now == uprightSize else {
       throw LunervError(
         .data,
-        "\(path): after \(position - 1) frames of \(uprightSize.width)x\(uprightSize.height) follows "
-          + "one of \(now.width)x\(now.height); all must have one size")
+        "\(path): expected frames of \(uprightSize.width)x\(uprightSize.height), got one of "
+          + "\(now.width)x\(now.height) after \(position - 1) frames")
     }
   }
 

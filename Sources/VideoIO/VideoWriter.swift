@@ -86,8 +86,9 @@ public struct WriterOptions: Sendable {
 /// standard output (`-`) receives bytes immediately.
 ///
 /// `ffv1`, `png` and `raw` are lossless. The YUV formats convert with BT.709 from 720 lines on,
-/// otherwise BT.601, to limited range at 8 bits (about 2.7 of 16.8 million colours remain
-/// distinct), so even 4:4:4 changes R, G and B by up to a few levels; 4:2:0 also blurs colour.
+/// otherwise BT.601, to limited range at 8 bits (about 2.7 of the 16.8 million colours
+/// remain distinct), so even 4:4:4 changes R, G and B by up to a few levels; 4:2:0 also blurs
+/// colour.
 /// H.264 and Matroska store that description; Y4M relies on readers assuming the same.
 ///
 /// Timestamps are kept in MP4 (exactly, if the clock fits in 32 bits) and Matroska (to the
@@ -117,16 +118,19 @@ public final class VideoWriter {
   ) throws {
     guard width > 0, height > 0, width <= 1 << 16, height <= 1 << 16 else {
       throw LunervError(
-        .argument, "\(path): a video of \(width)x\(height) cannot be written (1 to 65536 each)")
+        .argument, "\(path): expected sides from 1 to 65536, got \(width)x\(height)")
     }
     guard options.frameRate.isPositive, options.timeBase?.isPositive ?? true else {
-      throw LunervError(.argument, "\(path): frame rate and time base must be positive")
+      throw LunervError(
+        .argument,
+        "\(path): expected a frame rate and a time base above 0, got \(options.frameRate) and "
+          + "\(options.timeBase.map { "\($0)" } ?? "none")")
     }
     guard options.crf >= 0, options.crf <= 51 else {
-      throw LunervError(.argument, "\(path): crf must lie between 0 and 51, not \(options.crf)")
+      throw LunervError(.argument, "\(path): crf: expected 0 to 51, got \(options.crf)")
     }
     guard options.threads >= 0, options.threads <= 1024 else {
-      throw LunervError(.argument, "\(path): threads must be 0 to 1024")
+      throw LunervError(.argument, "\(path): threads: expected 0 to 1024, got \(options.threads)")
     }
     // Rejects empty names and zero bytes for every format.
     if path != "-" { _ = try PathKind(path) }
@@ -197,7 +201,7 @@ public final class VideoWriter {
     settings.privateOptions = [("preset", options.preset), ("crf", "\(options.crf)")]
     if let tune = options.tune { settings.privateOptions.append(("tune", tune)) }
     if name == "libx265" {
-      // By default x265 writes about itself, to stderr and into the stream.
+      // By default x265 logs to stderr, and stores its settings in the stream.
       var parameters = "log-level=none:info=0"
       // With its thread pool, files are one percent larger.
       if options.threads == 1 { parameters += ":pools=none" }

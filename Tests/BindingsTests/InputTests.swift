@@ -94,7 +94,7 @@ extension RobustnessTests {
     @Test func partsThatTheClipLacks() throws {
       let clip = try clip()
       expectOneLine(try regress(clip, "--frames", "9,12"), code: 1, "there are only 4 frames")
-      expectOneLine(try regress(clip, "--crop", "1,1,400,400"), code: 1, "leaves the picture")
+      expectOneLine(try regress(clip, "--crop", "1,1,400,400"), code: 1, "expected a crop within")
       expectOneLine(try regress(clip, "--resize", "60000,60000"), code: 1, "60000x60000")
       expectOneLine(try regress(clip, "--resize", "3,3"), code: 1, "3x3", "at least 5 pixels")
       #expect(names(in: out).isEmpty)
@@ -189,9 +189,10 @@ extension RobustnessTests {
       #expect(shapes.code == 1)
       let first = shapes.errorLines.first ?? ""
       #expect(
-        first.hasPrefix("lunerv: \(script):5: Decoder.body[2].conv: conv2d: weight (8, 4, 3, 3)"),
+        first.hasPrefix(
+          "lunerv: \(script):5: Decoder.body[2].conv: conv2d: expected x with 4 channels"),
         "\(shapes.err)")
-      #expect(first.hasSuffix("expects 4 input channels in 1 group(s), x has 3"), "\(first)")
+      #expect(first.hasSuffix("got 3"), "\(first)")
       #expect(shapes.errorLines.dropFirst().first == "stack traceback:")
       #expect(shapes.err.contains("t.lua:12: in main chunk"), "\(shapes.err)")
 

@@ -190,7 +190,7 @@ import Testing
     #expect(message([1, 0, 1]) == "segment 1 has no frames")
     #expect(message([1, 0xb4, 2, 4]) == "segment 1 has parts 4")
     #expect(message([1, 0xb4, 2, 9]) == "segment 1 has parts 9")
-    #expect(message(good + [0]) == "1 bytes too many")
+    #expect(message(good + [0]) == "expected the end, got 1 more bytes")
     for count in good.indices { #expect(message(Array(good[..<count])) != "none") }
     // 2⁶³, as the number of segments and of frames.
     let huge = [UInt8](repeating: 0x80, count: 9) + [1]

@@ -222,7 +222,7 @@ import Testing
   }
 
   @Test func nestedDepthFollowsCoroutines() throws {
-    let state = LuaState()
+    let state = try LuaState()
     let module = LuaModule("m")
     module.define("depth") { [unowned state] in state.nestedDepth }
     state.register(module)

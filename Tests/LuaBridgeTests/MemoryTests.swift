@@ -176,7 +176,7 @@ import Testing
   }
 
   @Test func customCloseRunsOnce() throws {
-    let state = LuaState()
+    let state = try LuaState()
     let module = LuaModule("m")
     let counter = counter
     module.define("box") { Box(1, counter) }

@@ -90,14 +90,14 @@ import Testing
   }
 
   @Test func bytecodeIsRefused() throws {
-    let state = LuaState()
+    let state = try LuaState()
     #expect(throws: LunervError.self) {
       try state.run(source: "\u{1b}Lua", chunkName: "@x.lua")
     }
   }
 
   @Test func sourcesComeFromTheHost() throws {
-    let state = LuaState()
+    let state = try LuaState()
     var asked: [String] = []
     state.addSource { name in
       asked.append(name)

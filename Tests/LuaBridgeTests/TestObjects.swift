@@ -64,7 +64,9 @@ struct ConvOptions: LuaOptions {
 
 /// A state with a module "m" and the classes above.
 func makeState(memoryLimit: Int? = nil, counter: Box.Counter = .init()) -> LuaState {
-  let state = LuaState(memoryLimit: memoryLimit)
+  guard let state = try? LuaState(memoryLimit: memoryLimit) else {
+    fatalError("expected memory for a Lua state")
+  }
   let module = LuaModule("m")
   module.define("box") { (value: Double) in Box(value, counter) }
   module.define("crate") { Crate() }

@@ -135,8 +135,8 @@ import Testing
     #expect(error?.text.contains("holds more than") == true)
   }
 
-  @Test func deepDataFromSwiftIsRefused() {
-    let state = LuaState()
+  @Test func deepDataFromSwiftIsRefused() throws {
+    let state = try LuaState()
     let module = LuaModule("m")
     module.define("deep") { () -> LuaValue in
       var value = LuaValue.array([])

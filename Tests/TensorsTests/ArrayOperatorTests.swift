@@ -264,15 +264,15 @@ extension TensorsTests {
         #expect(try places.numbers() == [2, 5, 1, 3, 4] && places.dtype == .i32)
         #expect(try x.sorted(0, descending: true).places.numbers() == [1, 3, 4, 2, 5])
         #expect(try x.top(3, 0, largest: false).places.numbers() == [2, 5, 1])
-        #expect(try x.extremePlace(0, largest: true, keep: false).numbers() == [1])
-        #expect(try x.extremePlace(nil, largest: false, keep: true).numbers() == [2])
+        #expect(try x.argExtremum(0, largest: true, keep: false).numbers() == [1])
+        #expect(try x.argExtremum(nil, largest: false, keep: true).numbers() == [2])
       }
       for dtype in [DType.f32, .f64] {
         let x = try list([0, .infinity, -0.0, .nan, -1, -.infinity, .nan], dtype)
         #expect(try x.sorted(0, descending: false).places.numbers() == [6, 5, 1, 3, 2, 4, 7])
         #expect(try x.sorted(0, descending: true).places.numbers() == [4, 7, 2, 1, 3, 5, 6])
-        #expect(try x.extremePlace(nil, largest: true, keep: false).numbers() == [4])
-        #expect(try x.extremePlace(nil, largest: false, keep: false).numbers() == [4])
+        #expect(try x.argExtremum(nil, largest: true, keep: false).numbers() == [4])
+        #expect(try x.argExtremum(nil, largest: false, keep: false).numbers() == [4])
         let (values, inverse, counts) = try x.distinct()
         #expect(
           try values.count == 6 && values.numbers().prefix(4) == [-.infinity, -1, 0, .infinity])
@@ -298,9 +298,9 @@ extension TensorsTests {
         let few = try x.top(7, 0, largest: false)
         #expect(try few.places.numbers() == order.prefix(7).map { Double($0 + 1) }, "\(dtype)")
         #expect(
-          try x.extremePlace(nil, largest: false, keep: false).item() == Double(order[0] + 1))
+          try x.argExtremum(nil, largest: false, keep: false).item() == Double(order[0] + 1))
         let columns = try x.viewed([7, 10_000])
-        let best = try columns.extremePlace(0, largest: true, keep: false).numbers()
+        let best = try columns.argExtremum(0, largest: true, keep: false).numbers()
         for c in stride(from: 0, to: 10_000, by: 997) {
           let column = (0..<7).map { numbers[$0 * 10_000 + c] }
           #expect(column[Int(best[c]) - 1] == column.max())
@@ -373,9 +373,9 @@ extension TensorsTests {
         try none.logSumExp([1], keep: false).numbers() == [-.infinity, -.infinity, -.infinity])
       #expect(try none.top(0, 1, largest: true).values.shape == [3, 0])
       #expect(try none.distinct().values.shape == [0] && none.distinct().inverse.shape == [3, 0])
-      #expect(try none.extremePlace(0, largest: true, keep: false).shape == [0])
-      #expect(throws: LunervError.self) { try none.extremePlace(1, largest: true, keep: false) }
-      #expect(throws: LunervError.self) { try none.extremePlace(nil, largest: true, keep: false) }
+      #expect(try none.argExtremum(0, largest: true, keep: false).shape == [0])
+      #expect(throws: LunervError.self) { try none.argExtremum(1, largest: true, keep: false) }
+      #expect(throws: LunervError.self) { try none.argExtremum(nil, largest: true, keep: false) }
       #expect(try none.selected(0, nothing).shape == [0, 0])
       #expect(try none.gathered(1, nothing.viewed([0, 0])).shape == [0, 0])
       #expect(try none.addingSlices(0, nothing, .full(0, [0, 0])).shape == [3, 0])
@@ -409,7 +409,7 @@ extension TensorsTests {
       let number = try Tensor.full(4, [])
       #expect(try number.runningSum(0).item() == 4)
       #expect(try number.sorted(0, descending: true).values.shape == [])
-      #expect(try number.extremePlace(0, largest: true, keep: true).shape == [])
+      #expect(try number.argExtremum(0, largest: true, keep: true).shape == [])
       #expect(try number.distinct().values.numbers() == [4])
       #expect(try number.logSumExp(nil, keep: false).item() == 4)
       #expect(try number.flipped([]).rolled([3], nil).item() == 4)
@@ -487,7 +487,7 @@ extension TensorsTests {
         ("sort", { try x.sorted(-1, descending: true).values }),
         ("topk", { try x.top(5, 1, largest: true).values }),
         ("topk", { try x.top(-1, 1, largest: true).values }),
-        ("argmax", { try x.extremePlace(9, largest: true, keep: true) }),
+        ("argmax", { try x.argExtremum(9, largest: true, keep: true) }),
         ("gather", { try list.gathered(0, list) }), ("gather", { try list.gathered(0, i32([0])) }),
         ("gather", { try list.gathered(0, i32([3])) }),
         ("gather", { try list.gathered(0, i32([-3])) }),

@@ -60,7 +60,7 @@ extension TensorsTests {
         try profiled.call("backward", in: "B") { try mean.backward() }
         #expect(profiled.record("conv2d", in: "A")?.flops == flops)
         #expect(profiled.record("conv2d", in: "A")?.calls == 1)
-        for part in ["conv2d, by input", "conv2d, by weight"] {
+        for part in ["conv2d data gradient", "conv2d weight gradient"] {
           let record = profiled.record(part, in: "A", backward: true)
           #expect(record?.flops == flops)
           #expect(record?.calls == 1)

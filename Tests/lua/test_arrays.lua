@@ -17,6 +17,48 @@ local function i32(...) return lv.tensor(..., { dtype = "i32" }) end
 
 -- Order -------------------------------------------------------------------------------------------
 
+test("a threshold on a map whose channels do not fill a vector sums no padding", function()
+  local x = lv.conv2d(lv.zeros(2, 3, 4, 4), lv.zeros(5, 3, 1, 1))
+  local of_image = lv.tensor({ 10, 20 }):view(2, 1, 1, 1)
+  equal((x + of_image - 5):relu():sum():item(), 16 * 5 * (5 + 15))
+  equal((x + of_image):gt(3):sum():item(), 2 * 16 * 5)
+  local of_pixel = lv.full(7, 1, 1, 4, 4)
+  equal((x + of_pixel):clamp(5, 6):sum():item(), 2 * 16 * 5 * 6)
+  equal((x * of_pixel):sum():item(), 0)
+end)
+
+test("tensors without dimensions have results and gradients without dimensions", function()
+  for _, f in ipairs { function(x) return x:relu() end, function(x) return x:clamp(0, 1) end,
+    function(x) return x:logsumexp() end, function(x) return x:std { unbiased = false } end } do
+    local x = lv.tensor(0.5, { requires_grad = true })
+    local y = f(x)
+    equal(#y.shape, 0)
+    y:backward()
+    equal(#x.grad.shape, 0)
+  end
+  equal(#lv.tensor(2.0):dropout(0.5).shape, 0)
+end)
+
+test("a clamp whose least exceeds its most gives the most", function()
+  for _, dtype in ipairs { "f32", "f64" } do
+    equal(lv.tensor({ 0, 1.5, 3 }, { dtype = dtype }):clamp(2, 1):tolist(), { 1, 1, 1 })
+  end
+end)
+
+test("where takes any number that is not 0", function()
+  local mask = lv.tensor({ 300, 0, -1 }, { dtype = "i32" })
+  local a, b = lv.full(1, 3):to "u8", lv.full(2, 3):to "u8"
+  equal(lv.where(mask, a, b):tolist(), { 1, 2, 1 })
+end)
+
+test("sizes of convolutions beyond 64 bits are errors", function()
+  local wide = lv.zeros(1, 1, 1, 1, 1):expand(1, 1, 1, 1 << 22, 1 << 22)
+  raises(function()
+    wide:conv3d(lv.zeros(1, 1, 1 << 20, 1, 1), nil,
+      { stride = { 1 << 20, 1 << 20, 1 << 20 }, padding = { 1 << 20, 0, 0 } })
+  end, "too large")
+end)
+
 test("sort gives numbers and places, by any form of call", function()
   local x = lv.tensor { { 3, 1, 2 }, { 5, 6, 4 } }
   local values, places = x:sort()
@@ -32,7 +74,7 @@ test("sort gives numbers and places, by any form of call", function()
   local top, where = x:topk(2)
   equal({ top:tolist(), where:tolist() }, { { { 3, 2 }, { 6, 5 } }, { { 1, 3 }, { 2, 1 } } })
   equal(x:topk(1, 1, { largest = false }):tolist(), { { 3, 1, 2 } })
-  raises(function() x:sort(3) end, "sort: dimension 3 does not exist")
+  raises(function() x:sort(3) end, "sort: expected a dimension from 1 to 2, got 3")
   raises(function() x:sort(1, { decending = true }) end, "unknown option 'decending'")
   raises(function() x:topk(4) end, "topk: expected from 0 to 3 numbers, got 4")
 end)
@@ -67,9 +109,10 @@ test("indices count from 1, or from the end, and are checked", function()
   equal(x:index_select(1, { 2, -1 }):tolist(), { 20, 30 })
   equal(x:index_select(1, i32 { 2, -1 }):tolist(), { 20, 30 })
   raises(function() x:gather(1, i32 { 0 }) end, "gather: positions count from 1, got 0")
-  raises(function() x:gather(1, i32 { 4 }) end, "gather: 4 does not lie within 1…3")
+  raises(function() x:gather(1, i32 { 4 }) end, "gather: expected a position from 1 to 3, got 4")
   raises(function() x:gather(1, x) end, "gather: expected an i32 index, got f32")
-  raises(function() x:index_select(1, { 4 }) end, "index_select: 4 does not lie within 1…3")
+  raises(function() x:index_select(1, { 4 }) end,
+    "index_select: expected a position from 1 to 3, got 4")
   raises(function() x:index_select(1, 4) end, "expected tensor or table, got number")
   raises(function() x:index_add(1, { 1 }, x) end, "index_add: expected a source of (1), got (3)")
 end)
@@ -85,7 +128,8 @@ test("scatter, scatter_add and index_add", function()
     equal(lv.zeros(2, 2):index_add(1, index, rows):tolist(), { { 3, 4 }, { 6, 8 } })
   end
   raises(function() zeros:scatter(1, i32 { 1 }, i32 { 1 }) end, "expected a source of f32, got i32")
-  raises(function() i32 { 2147483647 }:scatter_add(1, i32 { 1 }, 1) end, "does not fit i32")
+  raises(function() i32 { 2147483647 }:scatter_add(1, i32 { 1 }, 1) end,
+    "expected a result that i32 holds, got 2147483648")
 end)
 
 test("one_hot counts classes from 1", function()
@@ -136,7 +180,7 @@ test("einsum", function()
   equal(lv.einsum("ij,jk,k->i", a, b, lv.ones(2)):tolist(), a:matmul(b):sum(2):tolist())
   raises(function() lv.einsum("..i->i", a) end, "einsum: expected letters, '...', ',' and '->'")
   raises(function() lv.einsum("ij,jk->ik", a) end, "names 2 tensors, but 1 were given")
-  raises(function() lv.einsum("ij,ik->jk", a, b) end, "einsum: 'i' is 2 and 3")
+  raises(function() lv.einsum("ij,ik->jk", a, b) end, "einsum: 'i': expected one size, got 2 and 3")
   raises(function() lv.einsum("ij->il", a) end, "einsum: 'l' of the result is in no tensor")
   raises(function() lv.einsum("i;j->i", a) end, "got ';'")
   raises(function() lv.einsum("abcde,fghijkl->abcdefghijkl", lv.ones(1, 1, 1, 1, 1),
@@ -241,7 +285,7 @@ test("decompositions", function()
   raises(function() lv.ones(2, 2):solve(lv.ones(2)) end, "solve: the matrix is singular")
   raises(function() lv.ones(2, 3):eigh() end, "eigh: expected (…, n, n), got (2, 3)")
   raises(function() (-a):cholesky() end, "cholesky: expected a positive definite matrix",
-    "the leading one of 1 rows is not")
+    "got one whose leading 1×1 block is not")
   raises(function() (a / 0):qr() end, "qr: expected finite numbers, got inf or nan")
 end)
 

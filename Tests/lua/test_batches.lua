@@ -77,6 +77,26 @@ test("a batch skips the clip that fails, says so, and resumes", function()
   assert(text:find("--nonsense", 1, true), text)
 end)
 
+test("finished clips and points are kept only if the same was asked for", function()
+  local folder <close> = harness.folder()
+  local clips, out = folder.path .. "/clips", folder.path .. "/out"
+  lv.make_dirs(clips)
+  write_clip(clips .. "/one.mkv", 0.2)
+  local words = ("%s --out %s --bytes %%s %s"):format(quoted(clips), quoted(out), options)
+  equal(select(2, script("batch.lua", words:format "4k")), 0)
+  local text, code = script("batch.lua", words:format "4k" .. " --resume")
+  assert(code == 0 and text:find("one.mkv: done before", 1, true), text)
+  text, code = script("batch.lua", words:format "3k" .. " --resume")
+  assert(code == 1 and text:find("cannot resume: option 'bytes' is 4096", 1, true), text)
+
+  -- A clip's part, without a budget.
+  local clip, file = quoted(clips .. "/one.mkv"), quoted(folder.path .. "/part.lnv")
+  words = ("compress %s -o %s %s --frames "):format(clip, file, options)
+  equal(select(2, lunerv(words .. "1,2")), 0)
+  text, code = lunerv(words .. "2,3 --resume")
+  assert(code == 2 and text:find("cannot resume: option 'frames_asked'", 1, true), text)
+end)
+
 test("the help of a batch lists its options and those of compress", function()
   local text, code = script("batch.lua", "--help --all")
   equal(code, 0)
@@ -124,6 +144,11 @@ test("a curve of rate against quality", function()
   local began = lv.time()
   equal(select(2, script("rd_curve.lua", words .. " --resume")), 0)
   assert(lv.time() - began < 5 * harness.patience)
+
+  for _, other in ipairs { "--epochs 2", "--x26x-preset superfast" } do
+    text, code = script("rd_curve.lua", ("%s %s --resume"):format(words, other))
+    assert(code == 2 and text:find("rd_curve: cannot resume: option '", 1, true), text)
+  end
 
   -- What the quickstart shows of a file.
   local file, decoded = out .. "/point-10.lnv", folder.path .. "/decoded.mkv"

@@ -87,6 +87,7 @@ test("a static map that is larger shows each frame a window of it", function()
   raises(function() block(x) end,
     "nn.StaticMap: expected the frame's time as the last argument, got none")
   raises(function() block(x, nil) end, "nn.StaticMap: expected the frame's time")
+  raises(function() block() end, "nn.StaticMap: expected the frame's time")
   refused({ reach = { 1, 0 } }, "nn.StaticMap: knots: expected at least 2 for a map that is larger")
   refused({ knots = 1 }, "nn.StaticMap: knots: expected 0 or at least 2, got 1")
   refused({ knots = 2, reach = { 1, -1 } },

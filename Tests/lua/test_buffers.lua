@@ -2,6 +2,7 @@
 -- resuming and files.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local buffers <const> = require "lunerv.nn.buffers"
 local checkpoint <const> = require "lunerv.checkpoint"
 local workshop <const> = require "workshop"
 
@@ -130,6 +131,16 @@ test("a decoder that stores the previous frame is resumed with it, and written w
   local third = video:frame(3)
   equal(video:frame(1).shape, { 1, 3, 12, 20 })
   equal(video:frame(3):tolist(), third:tolist())
+end)
+
+test("carried tensors of a new module are created, in lists too", function()
+  local Carrier <const> = lv.nn.class "Carrier"
+  function Carrier:restart() self.before, self[1] = nil, nil end
+  local carrier = Carrier()
+  buffers.restore(carrier, { ["1"] = lv.full(3, 2), before = lv.full(4, 2) })
+  equal({ carrier[1]:tolist(), carrier.before:tolist() }, { { 3, 3 }, { 4, 4 } })
+  buffers.restore(carrier, {})
+  equal({ carrier[1], carrier.before }, {})
 end)
 
 test("statistics of a step that was never complete are in no checkpoint", function()

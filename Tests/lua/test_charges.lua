@@ -60,7 +60,7 @@ test("an operator beyond the budget does not run", function()
       began = true
       calls.run(again[i])
     end, units // 2)
-    assert(began and tostring(message):find("(max_work)", 1, true), ("%s %s: %s"):format(
+    assert(began and tostring(message):find("max_work", 1, true), ("%s %s: %s"):format(
       tostring(call[1]), call[2], tostring(message)))
   end
 end)
@@ -70,7 +70,7 @@ test("an exhausted budget stays exhausted", function()
     pcall(lv.zeros, 1 << 20)
     lv.zeros(1)
   end, 1 << 16)
-  assert(tostring(message):find("(max_work)", 1, true), message)
+  assert(tostring(message):find("max_work", 1, true), message)
   equal(lv.zeros(1):item(), 0)
 end)
 

@@ -142,8 +142,8 @@ test("every command has a screen of help, and every option once with --all", fun
     repl = { "help" }, doctor = { "help", "json", "timing" }, completion = { "help" },
     help = { "annotations", "help", "reference" },
     bench = { "algorithms", "compiled", "decode", "from", "head-scale", "help", "json", "kernels",
-      "loss", "markdown", "minutes", "model", "no-torch", "quality", "ranks", "save", "scripts",
-      "size", "steps", "svg", "threads", "to", "train", "work" },
+      "loss", "markdown", "minutes", "model", "no-torch", "python", "quality", "ranks", "save",
+      "scripts", "size", "steps", "svg", "threads", "to", "train", "work" },
   }
   for _, name in ipairs(commands) do
     local names, short = check_pages("lunerv " .. name, program .. " " .. name)

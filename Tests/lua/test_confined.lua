@@ -5,6 +5,7 @@ local native <const> = require "lunerv.native"
 local modelled <const> = require "lunerv.codec.modelled"
 local shop <const> = require "workshop"
 local slots <const> = require "lunerv.compress.slots"
+local tiny <const> = require "tiny"
 
 local equal <const>, raises <const> = harness.equal, harness.raises
 local test <const> = harness.test
@@ -290,13 +291,30 @@ test("the library's own decoders run without rights too, unless one trusts the f
 end)
 
 test("weights that no bytes hold are rejected before memory is reserved", function()
-  local zeros, steps = lv.zeros(1200, 1200), lv.tensor { 0.5 }
-  local bytes, kind = native.encode_tensors({ zeros }, { steps }, { families = { "gaussian" } })
-  assert(#bytes < 100, #bytes)
+  local steps = lv.tensor { 0.5 }
+  local bytes, kind = native.encode_tensors({ lv.zeros(9) }, { steps }, {})
   raises(function() native.decode_tensors(kind, bytes, { { 1200, 1200 } }) end,
     "1440000 numbers are more than")
-  bytes, kind = native.encode_tensors({ lv.zeros(9) }, { steps }, {})
+  -- Nor are they written.
+  for _, families in ipairs { { "gaussian" }, { "gaussian", "context" } } do
+    raises(function()
+      native.encode_tensors({ lv.zeros(1200, 1200) }, { steps }, { families = families })
+    end, "1440000 numbers are more than")
+  end
   equal(native.decode_tensors(kind, bytes, { { 9 } })[1]:tolist(), lv.zeros(9):tolist())
+end)
+
+test("without elements, the sizes of single dimensions reserve no memory", function()
+  for _, shape in ipairs { { 0, 1 << 24, 1 << 24 }, { 1 << 40, 0 }, { 0, 1 << 40 } } do
+    local nothing_there = lv.zeros(0)
+    local bytes, kind = native.encode_tensors({ nothing_there }, { lv.tensor { 0.5 } },
+      { origins = { { 1, 1 } } })
+    local ok, list = pcall(native.decode_tensors, kind, bytes, { shape })
+    equal(ok and list[1]:numel() or 0, 0)
+    bytes, kind = native.encode_embeddings({ nothing_there, nothing_there }, 1, 0, {})
+    local read, stored = pcall(native.decode_embeddings, kind, bytes, 2, shape)
+    equal(read and stored:frame(2):numel() or 0, 0)
+  end
 end)
 
 test("embeddings of large groups are decoded one by one, in any order", function()
@@ -315,6 +333,16 @@ test("embeddings of large groups are decoded one by one, in any order", function
       equal(stored:frame(i):eq(frames[i]):amin():item(), 1)
     end
   end
+  -- From one group into the next.
+  local bytes, kind = native.encode_embeddings(frames, 1, 0, { group = 2 })
+  local stored = native.decode_embeddings(kind, bytes, 3, shape)
+  for _, i in ipairs { 1, 2, 3, 2, 3 } do
+    equal(stored:frame(i):eq(frames[i]):amin():item(), 1)
+  end
+  for _, group in ipairs { 0, (1 << 20) + 1 } do
+    raises(function() native.encode_embeddings(frames, 1, 0, { group = group }) end,
+      "encode_embeddings: group: expected from 1 to 1048576 frames, got " .. group)
+  end
   -- Lengths of missing groups, and numbers that no bytes hold.
   raises(function() native.decode_embeddings("embeddings", ("\1"):rep(40), 1 << 34, { 1, 1 }) end,
     "it ends too early")
@@ -323,9 +351,9 @@ test("embeddings of large groups are decoded one by one, in any order", function
 end)
 
 test("an embedding has its decoder's shape, as far as its bytes suffice", function()
-  local function file(shape, frames)
+  local function file(shape, frames, coded)
     local list = {}
-    for i = 1, frames do list[i] = lv.full(i, table.unpack(shape)) end
+    for i = 1, frames do list[i] = lv.full(i, table.unpack(coded or shape)) end
     local bytes, kind = native.encode_embeddings(list, 1, 0, {})
     return native.lnv_pack({ "clip", "decoder", "decoder program", "weights", kind }, {
       native.lnv_clip(12, 20, frames, 25, {}),
@@ -339,7 +367,17 @@ test("an embedding has its decoder's shape, as far as its bytes suffice", functi
     local video <close> = lv.codec.decode(file(shape, 2))
     equal({ video:frame(2):amin():item(), video:frame(1):amax():item() }, { 2, 1 })
   end
-  refused(file({ 1, 1 << 21 }, 1), "numbers are more than", nil, { 1 })
+  refused(file({ 1, 1 << 21 }, 1, { 1, 4 }), "numbers are more than", nil, { 1 })
+end)
+
+test("limits are numbers", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local path = folder.path .. "/clip.lnv"
+  assert(lv.codec.write(path, lv.compress.three_step(tiny.model(clip)), { clip = clip }))
+  for _, name in ipairs { "max_work", "max_memory" } do
+    raises(function() assert(lv.codec.open(path, { [name] = 0 / 0 })):frame(1) end, name)
+  end
 end)
 
 test("the command's words", function()

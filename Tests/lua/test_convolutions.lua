@@ -99,6 +99,10 @@ test("modules take what operators take", function()
     "nn.ConvTranspose2d: padding: expected an integer of at least 0, got -1")
   raises(function() return nn.Conv3d(3, 3, 3, { groups = 2 }) end,
     "nn.Conv3d: groups: expected a divisor of 3 and 3 channels, got 2")
+  raises(function() lv.conv2d(lv.zeros(1, 9, 4, 4), lv.zeros(4, 3, 3, 3), nil, { groups = 3 }) end,
+    "conv2d: groups: expected a divisor of 4 output channels, got 3")
+  raises(function() lv.conv2d(lv.zeros(1, 9, 4, 4), lv.zeros(4, 3, 3, 3), nil, { groups = 2 }) end,
+    "conv2d: expected x with 6 channels for weight (4, 3, 3, 3) in 2 groups, got 9")
   raises(function() return nn.ConvTranspose2d(2, 2) end, "nn.ConvTranspose2d: kernel")
 end)
 

@@ -406,14 +406,19 @@ test("integers are computed exactly, or not at all", function()
   equal({ (x / y).dtype, (x / y)[1]:item() }, { "f64", 3.5 })
   equal((i32 { { 1 }, { 2 } } * i32 { 3, 4 }):tolist(), { { 3, 4 }, { 6, 8 } })
   equal(i32 { 1 }:expand(2, 2):tolist(), { { 1, 1 }, { 1, 1 } })
-  says(function() return x + 1 end, "'+': 2147483648 does not fit i32 (use :to first)")
-  says(function() return u8 { 2 } - 3 end, "'-': -1 does not fit u8 (use :to first)")
-  says(function() return 3 - u8 { 4 } end, "'-': -1 does not fit u8 (use :to first)")
+  says(function() return x + 1 end,
+    "'+': expected a result that i32 holds, got 2147483648 (convert the operands by :to first)")
+  says(function() return u8 { 2 } - 3 end,
+    "'-': expected a result that u8 holds, got -1 (convert the operands by :to first)")
+  says(function() return 3 - u8 { 4 } end,
+    "'-': expected a result that u8 holds, got -1 (convert the operands by :to first)")
   equal((5 - u8 { 4 }):item(), 1)
-  says(function() return u8 { 200 }:add(u8 { 100 }) end, "add: 300 does not fit u8 (use :to first)")
-  says(function() return i32 { 3 } * 0.5 end, "'*': 1.5 does not fit i32 (use :to first)")
-  raises(function() return i32 { 3 } // 0 end, "'//': inf does not fit i32")
-  raises(function() return i32 { 3 } % 0 end, "'%': ", "does not fit i32")
+  says(function() return u8 { 200 }:add(u8 { 100 }) end,
+    "add: expected a result that u8 holds, got 300 (convert the operands by :to first)")
+  says(function() return i32 { 3 } * 0.5 end,
+    "'*': expected a result that i32 holds, got 1.5 (convert the operands by :to first)")
+  raises(function() return i32 { 3 } // 0 end, "'//': expected a result that i32 holds, got inf")
+  raises(function() return i32 { 3 } % 0 end, "'%': ", "expected a result that i32 holds")
   raises(function() return i32 { 3 } + u8 { 3 } end, "i32 and u8 do not mix (use :to)")
   raises(function() return i32 { 3 } + lv.ones(1) end, "i32 and f32 do not mix (use :to)")
   raises(function() return i32 { 3 }:exp() end, "exp: expected f32 or f64, got i32 (use :to)")
@@ -436,7 +441,8 @@ test("masks are combined, and choose numbers of any type", function()
   local a, b = lv.tensor { 1, 0, 1 }:to "bool", lv.tensor { 1, 1, 0 }:to "bool"
   equal({ (a * b):tolist(), lv.maximum(a, b):tolist(), (1 - a):tolist() },
     { { 1, 0, 0 }, { 1, 1, 1 }, { 0, 1, 0 } })
-  says(function() return a + b end, "'+': 2 does not fit bool (use :to first)")
+  says(function() return a + b end,
+    "'+': expected a result that bool holds, got 2 (convert the operands by :to first)")
   says(function() return a:eq(2) end, "eq: expected 0 or 1 with a bool tensor, got 2.0")
   equal(lv.where(a, lv.tensor { 5, 6, 7 }, 0):tolist(), { 5, 0, 7 })
   equal({ lv.where(a, 0.5, f64(2)):tolist(), lv.where(a, 0.5, f64(2)).dtype },

@@ -117,7 +117,8 @@ test("the first map covers the frame, or is as given", function()
   local given = bunny { fc_dim = 4, strides = { 5, 2, 2 }, fc_hw = { 10, 16 } }
   equal(lv.models.nerv(given)(0.5).shape, { 1, 3, 180, 320 })
   given.fc_hw = { 8, 16 }
-  raises(function() lv.models.nerv(given) end, "fc_hw", "160x320", "180x320")
+  raises(function() lv.models.nerv(given) end,
+    "fc_hw: expected at least 9,16 for frames of 180x320, got 8,16")
 end)
 
 test("stages of stride 1 keep their width in the kinds of time alone", function()

@@ -193,7 +193,7 @@ test("a failed load changes nothing", function()
   raises(function() pair:load_state_dict { { "second.weight", lv.zeros(2, 3) }, { 3 } } end,
     "load_state_dict: expected names of tensors, got the key '3'")
   raises(function() pair:load_state_dict { { "a", lv.zeros(1) }, { "a", lv.zeros(1) } } end,
-    "load_state_dict: 'a' is there twice")
+    "load_state_dict: expected each name once, got 'a' twice")
   raises(function() pair:load_state_dict(pair) end,
     "load_state_dict: expected a table of tensors by name, got Pair: give it module:state_dict()")
   raises(function() pair:load_state_dict({}, { strikt = false }) end,

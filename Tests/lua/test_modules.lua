@@ -45,7 +45,8 @@ end)
 test("a plain table of modules is refused", function()
   local pair = Pair()
   raises(function() pair.blocks = { nn.Linear(1, 1) } end, "nn.List", "'blocks'", "of modules")
-  raises(function() pair.gains = { nn.parameter(lv.ones(3)) } end, "'gains'", "of parameters")
+  raises(function() pair.gains = { nn.parameter(lv.ones(3)) } end, "'gains'", "of parameters",
+    "a field of its own")
 end)
 
 test("modules in plain tables are an error when training begins", function()

@@ -137,5 +137,12 @@ test("wrong arguments are errors", function()
   raises(function() lv.optim.SGD(3) end, "list of parameters or groups, got number")
   raises(function() lv.optim.Adan { { params = { list[2] }, optimiser = "soap" } } end,
     "soap: parameter 1: expected two dimensions or more, got 1")
-  raises(function() lv.optim.Adam { list[1], list[1] } end, "was given before")
+  raises(function() lv.optim.Adam { list[1], list[1] } end, "expected each parameter once")
+  local optimiser = lv.optim.Adam(list)
+  local state = optimiser:state()
+  for _, number in ipairs { -1, math.maxinteger } do
+    state.step = number
+    raises(function() optimiser:load_state(state) end,
+      "optimiser: step: expected from 0 to 2^53, got " .. number)
+  end
 end)

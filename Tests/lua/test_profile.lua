@@ -56,8 +56,8 @@ test("a user's block has its path, forward and backward", function()
   for _, path in ipairs { "Net.body[1].conv", "Net.body[2].conv" } do
     local forward = record_of(report, path, "conv2d", false)
     equal({ forward.flops, forward.calls }, { flops, 1 })
-    equal(record_of(report, path, "conv2d, by input", true).flops, flops)
-    equal(record_of(report, path, "conv2d, by weight", true).flops, flops)
+    equal(record_of(report, path, "conv2d data gradient", true).flops, flops)
+    equal(record_of(report, path, "conv2d weight gradient", true).flops, flops)
     assert(row_of(report.modules, "path", path).backward > 0)
   end
   equal(record_of(report, "Net.head", "conv2d", false).flops, 2 * 8 * 20 * 30 * 3)

@@ -279,6 +279,18 @@ test("a network too small for the quality asked for grows, also where it was sto
   assert(said:find("this is the best that was found", 1, true), said)
 end)
 
+test("a run that missed its quality within its minutes is resumed, and does not grow", function()
+  local folder <close> = harness.folder()
+  local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
+  local o = options_of(folder, clip, ("--psnr 79 --minutes %g"):format(0.05 * patience))
+  for _ = 1, 2 do
+    local file, said = run_until(nil, clip, o)
+    assert(file, said)
+    equal(select(2, said:gsub("stored parameters", "")), 1)
+    o.resume = true
+  end
+end)
+
 test("within a number of minutes there is a file from the first evaluation on", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))

@@ -1,6 +1,7 @@
 -- Recipes: defaults, files of a user, identities.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
+local Guard <const> = require "lunerv.guard"
 local checkpoint <const> = require "lunerv.checkpoint"
 local recipes <const> = require "lunerv.recipes"
 local tiny <const> = require "tiny"
@@ -23,6 +24,8 @@ test("a recipe fills what is not given, and gives way to what is", function()
   equal({ own.optimiser, own.schedule, own.guard }, { "adam", "warmup_linear", false })
   equal(parsed("compress_file").recipe, "fast")
   equal(parsed("ablate").compress_optimiser, nil)
+  local ablated = parsed("ablate", "--recipe", "fast")
+  equal({ ablated.optimiser, ablated.schedule, ablated.guard }, { "muon", "warmup_linear", true })
   local published = parsed("compress_file", "--recipe", "published", "--model", "nerv")
   equal({ published.optimiser, published.lr, published.compress_optimiser, published.predict },
     { "adam", 5e-4, "adan", false })
@@ -122,6 +125,24 @@ test("NeRV and E-NeRV by the fast recipe leave their parameters to the trunk", f
   end
 end)
 
+test("the second stage does not get the recipe's optimiser of the first", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local path = folder.path .. "/mine.lua"
+  assert(lv.write_file(path, 'return { about = "mine", options = { optimiser = "muon" } }'))
+  local function planned(...)
+    local o = parsed("compress_file", "--recipe", ...)
+    local _, training = lv.compress.plan(tiny.model(clip), o)
+    return training.optimiser
+  end
+  equal(planned(path), "adam")
+  equal(planned("published"), "adan")
+  equal(type(planned "fast"), "function")
+  equal(planned("published", "--method", "three_step"), "adan")
+  raises(function() planned("published", "--method", "three_step", "--families", "laplace") end,
+    "--families: expected the method cem, got three_step")
+end)
+
 test("an invalid recipe is a one-line error", function()
   local folder <close> = harness.folder()
   raises(function() recipes.get "slow" end, "recipe: expected one of fast, published", "'slow'")
@@ -169,6 +190,35 @@ test("a guarded run returns from NaN, twice", function()
   raises(function() run { [60] = nan, [70] = nan, [80] = nan } end, "the loss became nan")
   -- Before there is a good state there is nothing to go back to.
   raises(function() run { [2] = nan } end, "the loss became nan after step 1")
+end)
+
+test("a guard sees a collapse that triples no loss", function()
+  local folder <close> = harness.folder()
+  local clip <close> = tiny.noise_clip(folder)
+  local model = tiny.model(clip)
+  local optimiser = lv.optim.Adam(model:parameters())
+  local function first_bad(psnr)
+    local guard = Guard.new(model, optimiser)
+    local function verdict(value)
+      local result = guard:judge(1, value)
+      guard:commit()
+      return result
+    end
+    -- Frames differ by 5 dB.
+    for step = 1, 400 do equal(verdict(30 + step % 2 * 5), "good") end
+    local good = model.head.bias:tolist()
+    lv.no_grad(function() model.head.bias:add_(1) end)
+    for step = 1, 400 do
+      if verdict(psnr) == "bad" then
+        equal(guard.factor, 0.5)
+        equal(model.head.bias:tolist(), good)
+        return step
+      end
+    end
+  end
+  local step = first_bad(22)
+  assert(step and step > 20 and step < 120, step)
+  equal(first_bad(27), nil)
 end)
 
 test("a guarded run takes no loss below 0 for a divergence", function()

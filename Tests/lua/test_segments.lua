@@ -291,7 +291,7 @@ test("files are joined as they are", function()
   assert(lv.codec.join(pair, { paths[2], paths[1] }))
   -- What is joined may be joined again, to another name; equal decoders are stored once.
   assert(lv.codec.join(out, { pair, paths[3] }))
-  raises(function() lv.codec.join(out, { out, paths[3] }) end, "another file than the source")
+  raises(function() lv.codec.join(out, { out, paths[3] }) end, "a file other than the source")
   local video, decoders = assert(lv.codec.open(out)), 0
   for _, section in ipairs(video.sections) do
     if section.name == "decoder" then decoders = decoders + 1 end

@@ -55,7 +55,7 @@ test("shared rows are counted at every occurrence", function()
   for i = 1, 999 do row[i] = 1 end
   local rows = {}
   for i = 1, 9999 do rows[i] = row end
-  raises(function() native.work_charged(function() lv.tensor(rows) end, 1e8) end, "(max_work)")
+  raises(function() native.work_charged(function() lv.tensor(rows) end, 1e8) end, "max_work")
   for _ = 1, 3 do rows = { rows, rows, rows, rows } end
   raises(function() lv.tensor(rows) end, "more than 16777216 values")
   -- Values other than tensors are not inspected.

@@ -58,12 +58,12 @@ add("shape", {
   { lv .. "lv.zeros(2, 3):mul(lv.zeros(4, 5))",
     "wrong.lua:2: mul: shapes (2, 3) and (4, 5) do not broadcast" },
   { lv .. "lv.zeros(2, 3):matmul(lv.zeros(2, 3))",
-    "wrong.lua:2: matmul: (2, 3) and (2, 3) do not multiply (…, m, k)·(…, k, n)" },
+    "wrong.lua:2: matmul: expected (…, m, k)·(…, k, n), got (2, 3) and (2, 3)" },
   { lv .. "lv.zeros(2, 3):view(7)",
     "wrong.lua:2: view: (2, 3) has 6 elements, which do not fill (7)" },
   { lv .. "lv.zeros(2, 3):sum(0)", "wrong.lua:2: sum: dimensions count from 1, got 0" },
   { lv .. "lv.zeros(2, 3):softmax(3)",
-    "wrong.lua:2: softmax: dimension 3 does not exist in a tensor of 2" },
+    "wrong.lua:2: softmax: expected a dimension from 1 to 2, got 3" },
   { lv .. "lv.zeros(3):item()", "wrong.lua:2: item: expected one element, got shape (3)" },
   { lv .. "lv.tensor { { 1, 2 }, { 3 } }",
     "wrong.lua:2: tensor: argument 1 (numbers): rows of different length: 1 after 2" },
@@ -82,8 +82,8 @@ local Net = nn.class "Net"
 function Net:init() self.body = nn.List { Block(), Block() } end
 function Net:forward(x) return self.body[2](x) end
 Net()(lv.zeros(1, 4, 8, 8))]],
-    "wrong.lua:5: Net.body[2].conv: conv2d: weight (8, 3, 3, 3) expects 3 input channels in 1 "
-    .. "group(s), x has 4" },
+    "wrong.lua:5: Net.body[2].conv: conv2d: expected x with 3 channels for weight "
+    .. "(8, 3, 3, 3), got 4" },
   { lv .. "local a, b = lv.nn.Linear(2, 2), lv.nn.Linear(3, 2)\nb:load_state_dict(a:state_dict())",
     "wrong.lua:3: load_state_dict: weight: expected shape (2, 3), got (2, 2)" },
 })
@@ -188,8 +188,8 @@ function Net:init()
   self.layers = { lv.nn.Linear(1, 1) }
 end
 Net()]],
-    "wrong.lua:4: field 'layers' of Net is a plain table of modules, whose parameters would not "
-    .. "be found: make it nn.List { … }" },
+    "wrong.lua:4: field 'layers' of Net is a plain table of modules, which training would "
+    .. "not find: make it nn.List { … }" },
   { lv .. "local Net = lv.nn.class()",
     "wrong.lua:2: nn.class: expected the name of the class, got nil" },
   { lv .. "local Net = lv.nn.class 'Net'\nNet()(1)",
@@ -234,9 +234,9 @@ lv.no_grad(function()
   local y = x * 2
   y:backward()
 end)]],
-    "wrong.lua:5: backward: expected a value that gradients flow to, got one that does not "
-    .. "depend on a tensor that requires a gradient, or within no_grad (gradients cannot be "
-    .. "differentiated again)" },
+    "wrong.lua:5: backward: expected a value computed from a tensor that requires a "
+    .. "gradient, got one without such a tensor, or computed in no_grad (second derivatives are "
+    .. "not supported)" },
   { lv .. "local x = lv.ones(2, { requires_grad = true })\nx:add_(1)",
     "wrong.lua:3: add_: a tensor that gradients flow through cannot be written in place (use "
     .. "no_grad or :detach():clone())" },

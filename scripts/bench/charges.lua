@@ -1,6 +1,6 @@
 -- lunerv run scripts/bench/charges.lua [LEAST]: processor time of every pure operator
 -- and the time that its charge stands for, at several sizes. Programs in files are given time by
--- what their work charges: an operator far above 1 would let them run longer than was meant to, one
+-- what their work charges: an operator far above 1 lets them run longer than intended, one
 -- far below ends them early.
 local native <const> = require "lunerv.native"
 

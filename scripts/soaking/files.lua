@@ -1,5 +1,5 @@
--- Files for `scripts/soak` to decode: CLIP FOLDER. One of a library's decoder, one in segments, one
--- with a custom decoder, one with a custom probability model of its weights.
+-- Files for `scripts/soak` to decode: CLIP FOLDER. One with a decoder of the library, one in
+-- segments, one with a custom decoder, one with a custom probability model of its weights.
 local lv <const> = require "lunerv"
 
 package.path = (arg[0]:match "^(.*)/" or ".") .. "/?.lua;" .. package.path

@@ -150,6 +150,7 @@ local function isolated(o, program)
     words[#words + 1] = ("--minutes %.3f"):format(math.max(o.deadline - native.time(), 1) / 60)
   end
   if o.scripts then words[#words + 1] = "--scripts " .. quoted(o.scripts) end
+  words[#words + 1] = "--python " .. quoted(o.python)
   local lines = {}
   local code = process.run(table.concat(words, " "), function(line) lines[#lines + 1] = line end)
   local ok, result = pcall(native.json_decode, table.concat(lines, "\n"))

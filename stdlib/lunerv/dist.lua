@@ -44,8 +44,8 @@ function dist.rank() return own_rank end
 ---@return integer
 function dist.size() return own_size end
 
---- Sets how many seconds a rank may be later than in the slowest step so far (60). After that, all
---- ranks end with an error that names it.
+--- Sets how many seconds (60) the ranks wait for a late one, in addition to the longest step so
+--- far. After that, all end with an error that names it.
 ---
 ---     lv.dist.set_deadline(10)
 ---

@@ -61,8 +61,8 @@ local codecs <const> = {
   { "libx264", "encoder", "lossy videos (.mp4), and comparisons with x264" },
   { "libx265", "encoder", "x265 to compare with" },
   { "h264", "decoder", "most clips" },
-  { "hevc", "decoder", "clips of phones" },
-  { "vp9", "decoder", "clips of the web" },
+  { "hevc", "decoder", "clips from phones" },
+  { "vp9", "decoder", "clips from the web" },
   { "av1", "decoder", "recent web videos" },
 }
 

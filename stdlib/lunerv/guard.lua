@@ -1,6 +1,6 @@
 -- Protects a training from divergence: it stores the last good state in memory. When the loss is
--- NaN, or stays far above its minimum, the run returns to that state and continues at half the
--- learning rate; twice at most.
+-- NaN, or stays far above its minimum, or the PSNR far below its maximum, the run returns to that
+-- state and continues at half the learning rate; twice at most.
 local buffers <const> = require "lunerv.nn.buffers"
 local native <const> = require "lunerv.native"
 
@@ -14,8 +14,11 @@ local memory <const> = 0.9
 -- A loss this many times the lowest one is a divergence. The size of a loss that may be negative,
 -- such as a logarithm, means nothing.
 local bound <const> = 3
--- Steps before the smoothed loss is reliable; steps between two snapshots.
-local settled <const>, between <const> = 20, 50
+-- The same for the PSNR: a network that lost its embeddings still has less than three times the
+-- loss. It differs more between frames, and a price costs some decibels on purpose.
+local long_memory <const>, most_decibels <const> = 0.98, 6
+-- Steps before the smoothed loss, and the PSNR, are reliable; steps between two snapshots.
+local settled <const>, long_settled <const>, between <const> = 20, 100, 50
 
 -- `average` is that of train/average.lua, or nil.
 function Guard.new(model, optimiser, average)
@@ -79,13 +82,13 @@ local function go_back(self)
   self.optimiser:load_state(parts.optimiser)
   if self.average then self.average:load(parts.ema) end
   self.returns, self.factor = self.returns + 1, self.factor / 2
-  self.smooth, self.count, snapshot.count = nil, 0, 0
+  self.smooth, self.quality, self.count, snapshot.count = nil, nil, 0, 0
 end
 
--- Judges the loss of a step before its update: "good"; "bad" (`commit` returns to an earlier state,
--- and this step makes no update); or "lost" (the loss is NaN, and no returns are left). It changes
--- nothing: an interrupt may come before `commit`.
-function Guard:judge(loss)
+-- Judges the loss of a step, and the PSNR if it is known, before its update: "good"; "bad" (`commit`
+-- returns to an earlier state, and this step makes no update); or "lost" (the loss is NaN, and no
+-- returns are left). It changes nothing: an interrupt may come before `commit`.
+function Guard:judge(loss, psnr)
   local spent = self.returns >= most_returns or not self.snapshot
   local finite = loss - loss == 0
   self.verdict = nil
@@ -94,8 +97,19 @@ function Guard:judge(loss)
     self.verdict = { back = true }
     return "bad"
   end
-  local next = { count = self.count + 1, lowest = self.lowest }
+  local next = { count = self.count + 1, lowest = self.lowest, highest = self.highest }
   next.smooth = self.smooth and memory * self.smooth + (1 - memory) * loss or loss
+  if psnr and psnr - psnr == 0 then
+    local quality = self.quality
+    next.quality = quality and long_memory * quality + (1 - long_memory) * psnr or psnr
+    if next.count >= long_settled then
+      if not spent and next.highest and next.quality < next.highest - most_decibels then
+        self.verdict = { back = true }
+        return "bad"
+      end
+      next.highest = math.max(next.highest or next.quality, next.quality)
+    end
+  end
   if next.count >= settled then
     local lowest = next.lowest
     if lowest and lowest > 0 and next.smooth > bound * lowest and not spent then
@@ -116,6 +130,7 @@ function Guard:commit()
   local verdict = self.verdict
   if verdict.back then return native.no_grad(go_back, self) end
   self.count, self.smooth, self.lowest = verdict.count, verdict.smooth, verdict.lowest
+  self.quality, self.highest = verdict.quality, verdict.highest
   if verdict.take_snapshot then native.no_grad(take_snapshot, self) end
 end
 
@@ -124,8 +139,8 @@ function Guard:state()
   local snapshot = self.snapshot
   return {
     factor = self.factor, returns = self.returns, count = self.count, smooth = self.smooth,
-    lowest = self.lowest, kept_at = snapshot and snapshot.count,
-    numbers = snapshot and snapshot.numbers,
+    lowest = self.lowest, quality = self.quality, highest = self.highest,
+    kept_at = snapshot and snapshot.count, numbers = snapshot and snapshot.numbers,
   }
 end
 
@@ -144,6 +159,7 @@ function Guard:load(state, tensors)
   self.factor, self.returns = state.factor, math.tointeger(state.returns)
   self.count = math.tointeger(state.count)
   self.smooth, self.lowest = state.smooth, state.lowest
+  self.quality, self.highest = state.quality, state.highest
   if state.kept_at then
     local numbers = {}
     for name, number in pairs(state.numbers) do

@@ -25,7 +25,7 @@ function loss.l1(output, image) return l1(output, image) end
 ---@return lunerv.Tensor  a scalar
 function loss.l2(output, image) return mse(output, image) end
 
---- 0.7 of l1 and 0.3 of 1 − SSIM: the loss of NeRV and E-NeRV.
+--- 0.7 · l1 + 0.3 · (1 − SSIM): the loss of NeRV and E-NeRV.
 ---
 ---     lv.train { model = model, clip = clip, loss = lv.loss.l1_ssim }
 ---
@@ -48,7 +48,7 @@ function loss.boosted(output, image)
   return loss.l1_ms_ssim(output, image) + native.freq_loss(output, image)
 end
 
---- 60 times 0.7 of l1 and 0.3 of 1 − MS-SSIM: `boosted` without the frequencies.
+--- 60 · (0.7 · l1 + 0.3 · (1 − MS-SSIM)): `boosted` without the frequencies.
 ---
 ---     lv.train { model = model, clip = clip, loss = lv.loss.l1_ms_ssim }
 ---

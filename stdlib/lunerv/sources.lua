@@ -17,7 +17,7 @@ function sources.keep(path, ...)
   for i = 1, select("#", ...) do
     local source = select(i, ...)
     if source and path ~= "-" and would_replace(path, source) then
-      errors.fail("usage", "output: expected another file than the source, got '%s'", path)
+      errors.fail("usage", "output: expected a file other than the source, got '%s'", path)
     end
   end
 end

@@ -180,7 +180,7 @@ end
 --- model's output is only that part of the frame; `image` is the whole frame.
 ---
 --- The final weights of a run with `ema`, which are also those evaluated, are means over its steps;
---- the training continues with its own weights. Unlike PyTorch's averages, the first means are
+--- the steps themselves use the unaveraged weights. Unlike PyTorch's averages, the first means are
 --- short: after n steps a mean keeps (1 + n)/(10 + n) of itself, at most `ema`. `keep_best` ends
 --- with the weights of the best psnr of all evaluations, which are also in OUT/best.safetensors.
 ---

@@ -17,7 +17,7 @@ extension FuzzTarget {
     case bits(Int)
     case elias
     case mixed(count: Int)
-    case bells(Distribution.Family, means: [Int32], scales: [UInt8])
+    case distributions(Distribution.Family, means: [Int32], scales: [UInt8])
   }
 
   private static func step(_ input: inout FuzzInput) throws(CoderError) -> Step {
@@ -43,7 +43,7 @@ extension FuzzTarget {
     case 5: return .elias
     case 6: return .mixed(count: count * 4)
     default:
-      return .bells(
+      return .distributions(
         input.pick(Distribution.Family.allCases),
         means: (0..<count).map { _ in input.symbol() },
         scales: (0..<count).map { _ in input.byte() })
@@ -86,8 +86,8 @@ extension FuzzTarget {
               with: &mixer, contexts: contexts(i, last), situations: (i % 2, i % 4))
             last = bit ? last + 1 : 0
           }
-        case .bells(let family, let means, let scales):
-          var tables = BellTables(family)
+        case .distributions(let family, let means, let scales):
+          var tables = DistributionTables(family)
           _ = try tables.decode(means: means, scales: scales, from: &decoder)
         }
       }
@@ -129,9 +129,9 @@ extension FuzzTarget {
             last = bit ? last + 1 : 0
             return bit ? 1 : 0
           })
-      case .bells(let family, let means, let scales):
+      case .distributions(let family, let means, let scales):
         let symbols = means.map { _ in input.symbol() }
-        var tables = BellTables(family)
+        var tables = DistributionTables(family)
         tables.encode(symbols, means: means, scales: scales, into: &encoder)
         expectations.append(symbols.map(Int64.init))
       }
@@ -156,8 +156,8 @@ extension FuzzTarget {
             last = bit ? last + 1 : 0
             found.append(bit ? 1 : 0)
           }
-        case .bells(let family, let means, let scales):
-          var tables = BellTables(family)
+        case .distributions(let family, let means, let scales):
+          var tables = DistributionTables(family)
           found = try tables.decode(means: means, scales: scales, from: &decoder).map(Int64.init)
         }
         require(found == expected, "expected \(expected), decoded \(found)")

@@ -21,14 +21,16 @@ local takes <const> = options.takes("batch", {
   { "resume", false, "whether finished clips are kept" },
   { "share", nil, "whether several processes share this batch, each taking the next free clip "
     .. "(if mpirun started several)", type = "boolean" },
-  { "part", nil, "{ k, n }: only every n-th clip from the k-th on, for jobs without a common "
-    .. "clock; `merge` joins the parts", type = "list" },
+  { "part", nil, "{ k, n }: only every n-th clip from the k-th on, for jobs that do not share a "
+    .. "batch; `merge` joins the parts", type = "list" },
   { "merge", false, "only writes the results of the parts into the manifest; failed clips may be "
     .. "tried again afterwards" },
   { "deadline", 60, "seconds after which a process that makes no progress loses its clip" },
   { "suffix", nil, "the end of the output's path after `out`, such as \".lnv\": rows of the "
     .. "manifest name the file, and files that no batch wrote are not replaced", type = "string" },
   { "done", nil, "fun(result, out): whether the output of an earlier batch is still complete",
+    type = "function" },
+  { "clear", nil, "fun(out): removes what an earlier batch left of a clip, before a new one begins",
     type = "function" },
   { "columns", nil, "the columns of manifest.csv, which is written too; rows hold no other values",
     type = "table" },
@@ -261,9 +263,12 @@ local function batch(given)
     elseif o.merge then
       local failure = share.failure(job)
       job.row.status = failure and "failed" or "waiting"
-      job.row.message = failure and failure.message or "no part has made it"
+      job.row.message = failure and failure.message or "no part has processed it"
     elseif job.is_own then
-      if not keeps then os.remove(job.base .. ".json") end
+      if not keeps then
+        os.remove(job.base .. ".json")
+        if o.clear then o.clear(job.base) end
+      end
       waiting[#waiting + 1] = i
     end
   end

@@ -114,6 +114,9 @@ local function slices_of(model, shape)
     end
   end
   local dims, count = model.dims == nil and 1 or model.dims, 1
+  if #shape < 2 then
+    errors.raise("coder: slices: expected symbols of at least 2 dimensions, got %d", #shape)
+  end
   if math.type(dims) ~= "integer" or dims < 1 or dims >= #shape then
     errors.raise("coder: slices: dims: expected an integer from 1 to %d for symbols of %d "
       .. "dimensions, got %s", #shape - 1, #shape, errors.show(dims))
@@ -142,7 +145,8 @@ local function each_slice(inner, count, model, body)
 end
 
 local function tables_of(model)
-  return errors.on_behalf("coder", "coder_bells", native.coder_bells, model.of or "laplace")
+  return errors.on_behalf("coder", "coder_distributions", native.coder_distributions,
+    model.of or "laplace")
 end
 
 -- Calls body(slice, tables, means, scales) for each slice of known symbols.
@@ -160,7 +164,7 @@ end
 
 local function put_slices(encoder, symbols, model)
   each_known(symbols, model, function(...)
-    errors.on_behalf("coder", "bells", encoder.bells, encoder, ...)
+    errors.on_behalf("coder", "slice", encoder.slice, encoder, ...)
   end)
 end
 
@@ -168,7 +172,7 @@ local function take_slices(decoder, shape, model)
   local inner, count = slices_of(model, shape)
   local tables = tables_of(model)
   local slices = each_slice(inner, count, model, function(_, means, scales)
-    return errors.on_behalf("coder", "bells", decoder.bells, decoder, tables, means, scales)
+    return errors.on_behalf("coder", "slice", decoder.slice, decoder, tables, means, scales)
   end)
   if count == 0 then return native.zeros(table.unpack(shape)):to "i32" end
   return native.stack(slices, 1):view(table.unpack(shape))

@@ -123,24 +123,25 @@ local function explains(positions, details, step)
   return moved - still > least_gain * math.max(1, #details - apart)
 end
 
--- The position at `time`, from 0 to 1, of positions at even times from `first` to 1; before that,
--- on the first line.
-local function between(list, first, time)
-  local at = 1 + (#list - 1) * (time - first) / (1 - first)
+-- The position at `time`, from 0 to 1, of positions at evenly spaced times from `first` to `last`;
+-- outside of those, on the first or the last line.
+local function between(list, first, last, time)
+  local at = 1 + (#list - 1) * (time - first) / (last - first)
   local i = math.max(1, math.min(math.floor(at), #list - 1))
   local f, a, b = at - i, list[i], list[i + 1]
   return { a[1] + f * (b[1] - a[1]), a[2] + f * (b[2] - a[2]) }
 end
 
--- The fewest knots at even times from 0 to 1 whose straight lines keep close to `positions`, which
--- are of times from `first` to 1.
-local function knots_of(positions, first)
+-- The fewest knots at evenly spaced times from 0 to 1 whose straight lines keep close to
+-- `positions`, which are of times from `first` to `last`.
+local function knots_of(positions, first, last)
   local count = 2
   while true do
     local knots, worst = {}, 0
-    for k = 1, count do knots[k] = between(positions, first, (k - 1) / (count - 1)) end
+    for k = 1, count do knots[k] = between(positions, first, last, (k - 1) / (count - 1)) end
     for i, here in ipairs(positions) do
-      local line = between(knots, 0, first + (1 - first) * (i - 1) / (#positions - 1))
+      local time = first + (last - first) * (i - 1) / (#positions - 1)
+      local line = between(knots, 0, 1, time)
       worst = math.max(worst, math.abs(line[1] - here[1]), math.abs(line[2] - here[2]))
     end
     if worst <= tolerance or 2 * count - 1 > math.min(most_knots, #positions) then return knots end
@@ -149,8 +150,8 @@ local function knots_of(positions, first)
 end
 
 -- Where the frames lie on a picture large enough for all of them: rows and columns in pixels, at
--- even times from 0 to 1, in one list, as models take it for `static_path`. nil if the camera
--- rests, or if the picture does not move as a whole.
+-- evenly spaced times from 0 to 1, in one list, as models take it for `static_path`. nil if the
+-- camera rests, or if the picture does not move as a whole.
 function camera.path(clip)
   local factor = math.max(1, math.floor(math.max(clip.height, clip.width) / longest + 0.5))
   local height, width = clip.height // factor, clip.width // factor
@@ -190,7 +191,7 @@ function camera.path(clip)
   end
   if not explains(positions, details, step) then return nil end
 
-  local knots = knots_of(positions, 1 / #clip)
+  local knots = knots_of(positions, 1 / #clip, (1 + (count - 1) * every) / #clip)
   local least = { math.huge, math.huge }
   for _, at in ipairs(knots) do
     for axis = 1, 2 do least[axis] = math.min(least[axis], at[axis]) end

@@ -55,7 +55,7 @@ function CEM.price(kind, loss)
   return by_loss[loss or options.default("loss", kind)] or own and own.lambda or 0.2
 end
 
--- Whether `name` is a known distribution of symbols.
+-- Whether `families` (nil: all) includes `name`.
 local function allows(families, name)
   for _, family in ipairs(families or { name }) do
     if family == name then return true end
@@ -66,8 +66,8 @@ end
 local known_families <const> = { adaptive = true, context = true, gaussian = true, laplace = true }
 
 local takes <const> = options.takes("compress.cem", {
-  { "bits", 8, "bits of the initial range of the quantisers" },
-  { "target_bpp", nil, "bits per pixel that are free (4 bits per stored parameter)",
+  { "bits", 8, "initial bit width of the quantisers" },
+  { "target_bpp", nil, "bits per pixel that are free (4 per parameter)",
     type = "number" },
   { "lambda", nil, "weight of the bits per pixel in the loss (the kind's own)", type = "number" },
   { "clip", nil, "the clip, for a model that is not from lv.models", type = "clip" },
@@ -83,7 +83,7 @@ local takes <const> = options.takes("compress.cem", {
     .. "(all)", type = "table" },
   { "predict", true, "code embeddings as differences from the previous frame" },
   { "rdo", 0, "strength of rate-aware rounding of the weights" },
-  { "rate_every", 1, "include the bits of the weights in every n-th step's loss, n times" },
+  { "rate_every", 1, "price the weights' bits in every n-th step only, at n times the price" },
   { "latents_after", 1, "share of the training after which embeddings are trained directly, "
     .. "without the encoder" },
   { "steerable", false, "whether the price and the target can change during training" },

@@ -4,14 +4,15 @@ local account <const> = require "lunerv.compress.account"
 local camera <const> = require "lunerv.compress.camera"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
+local continuation <const> = require "lunerv.compress.continuation"
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
-local options <const> = require "lunerv.options"
 local rate <const> = require "lunerv.compress.rate"
 local recipes <const> = require "lunerv.recipes"
 local request <const> = require "lunerv.compress.request"
 local saved <const> = require "lunerv.saved"
+local segment_files <const> = require "lunerv.compress.segment_files"
 local segments <const> = require "lunerv.compress.segments"
 local train <const> = require "lunerv.train"
 
@@ -25,14 +26,16 @@ local compress <const> = {
 -- Builds the model that `o` asks for; o.start, { settings, parameters }, is a network to continue
 -- from.
 local function build(o, clip)
-  local given = o.start and options.copy(o.start.settings)
-    or recipes.settings(o.recipe, request.model_options(o), o.model, clip)
-  if not o.start and o.follow_camera and (o.static_dim or 0) > 0 then
-    given.static_path = camera.path(clip)
+  local given
+  if o.start then
+    given = continuation.settings(o.start, clip, o.follow_camera)
+  else
+    given = recipes.settings(o.recipe, request.model_options(o), o.model, clip)
+    given.static_path = o.follow_camera and (o.static_dim or 0) > 0 and camera.path(clip) or nil
   end
   given.clip = clip
   local model = models[o.model](given)
-  if o.start then model:load_state_dict(o.start.parameters) end
+  if o.start then continuation.load(model, o.start) end
   return model
 end
 
@@ -116,8 +119,8 @@ function compress.segment(path, clip, o, say)
   local model = build(o, clip)
   say(model:summary())
   native.work_folder(o.out)
-  -- A run stopped before its second stage must not continue with an earlier run's.
-  if not o.resume then checkpoint.set_aside(o.out .. "/small") end
+  -- A run that is stopped early must not continue with an earlier run's second stage.
+  if not o.resume then segment_files.set_aside(o.out) end
 
   local fitting = request.train_options(o)
   fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label

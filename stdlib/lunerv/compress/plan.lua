@@ -2,6 +2,7 @@
 -- resolution at which its trunk stops, and the number of passes that fit the time.
 local camera <const> = require "lunerv.compress.camera"
 local checkpoint <const> = require "lunerv.checkpoint"
+local continuation <const> = require "lunerv.compress.continuation"
 local errors <const> = require "lunerv.errors"
 local geometry <const> = require "lunerv.models.geometry"
 local goal <const> = require "lunerv.compress.goal"
@@ -12,6 +13,7 @@ local metrics <const> = require "lunerv.metrics"
 local model_settings <const> = require "lunerv.models.settings"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local recipes <const> = require "lunerv.recipes"
 local request <const> = require "lunerv.compress.request"
 local saved <const> = require "lunerv.saved"
 
@@ -201,7 +203,11 @@ end
 local function sized(o, clip, wanted, path, head_scale, bits)
   local settings = request.model_options(o)
   settings.kind, settings.head_scale, settings.static_path = o.model, head_scale, path
-  if not by_bytes(o, wanted) then return settings end
+  if not by_bytes(o, wanted) then
+    settings = recipes.settings(o.recipe, settings, o.model, clip)
+    settings.kind = o.model
+    return settings
+  end
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
   local room = math.floor(static_share * params / static_values(settings, clip))
@@ -333,7 +339,7 @@ function plan.make(o, clip, wanted)
   local route = may_follow(o, wanted) and camera.path(clip) or nil
   made.epochs, made.small_epochs = passes_asked(o, wanted)
   if o.start then
-    made.settings = options.copy(o.start.settings)
+    made.settings = continuation.settings(o.start, clip, o.follow_camera)
     made.settings.kind = o.model
   elseif wanted.deadline then
     made.settings, step = within_time(o, clip, wanted, route)

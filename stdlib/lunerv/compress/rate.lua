@@ -5,6 +5,7 @@
 local cem <const> = require "lunerv.compress.cem"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
+local continuation <const> = require "lunerv.compress.continuation"
 local errors <const> = require "lunerv.errors"
 local goal <const> = require "lunerv.compress.goal"
 local metrics <const> = require "lunerv.metrics"
@@ -15,6 +16,7 @@ local price <const> = require "lunerv.compress.price"
 local Progress <const> = require "lunerv.progress"
 local request <const> = require "lunerv.compress.request"
 local schedule <const> = require "lunerv.schedule"
+local segment_files <const> = require "lunerv.compress.segment_files"
 local Candidates <const> = require "lunerv.compress.candidates"
 local train <const> = require "lunerv.train"
 
@@ -177,24 +179,26 @@ function rate.file(path, clip, o, say)
   local passes = made.epochs + made.small_epochs
   local is_short = wanted.deadline ~= nil and plan.is_short(passes)
   local candidates = Candidates.open(path, clip, wanted, o, say, is_short)
-  -- A run stopped before its second stage must not continue with an earlier run's.
-  if not o.resume then checkpoint.set_aside(o.out .. "/small") end
+  -- A run that is stopped early must not continue with an earlier run's later stages.
+  if not o.resume then segment_files.set_aside(o.out) end
   native.seed(o.seed)
   local model = plan.build(made.settings, clip)
-  if o.start and made.attempt == 1 then model:load_state_dict(o.start.parameters) end
+  if o.start and made.attempt == 1 then continuation.load(model, o.start) end
   say(model:summary())
   local fitted = fit(model, clip, o, made, candidates)
-  -- A network too small for the requested quality is doubled.
-  while plan.may_grow(o, wanted) and made.attempt < 5 and fitted.metrics.psnr_8bit < wanted.psnr
+  -- A network too small for the requested quality is doubled. Once its compression has begun, the
+  -- size is settled, although a resumed run has all of its minutes again.
+  local is_settled = checkpoint.newest_path(o.out .. "/small") ~= nil
+  while not is_settled and plan.may_grow(o, wanted) and made.attempt < 5
+    and fitted.metrics.psnr_8bit < wanted.psnr
     and goal.seconds_left(wanted) > 2 * fitted.seconds do
     local params = 2 * (made.settings.params or model:stored_parameters())
     made.attempt = made.attempt + 1
-    made.settings = request.model_options(o)
-    made.settings.kind, made.settings.params = o.model, params
+    made.settings.size, made.settings.params = nil, params
     native.seed(o.seed)
     model = plan.build(made.settings, clip)
     plan.write(o, made)
-    say(("%.2f dB are not enough; trying again with %s"):format(fitted.metrics.psnr_8bit,
+    say(("%.2f dB is not enough; trying again with %s"):format(fitted.metrics.psnr_8bit,
       model:summary()))
     fitted = fit(model, clip, o, made, candidates)
   end

@@ -28,6 +28,9 @@ function request.model_options(o) return chosen(o, options.model_names(o.model))
 function request.train_options(o)
   local training = chosen(o, options.train_names())
   training.command = o.command
+  -- Which part of a clip a run has learned.
+  training.facts = { frames_asked = options.plain(o.frames), crop = options.plain(o.crop),
+    deinterlace = o.deinterlace or nil }
   return training
 end
 
@@ -72,8 +75,21 @@ function request.bytes(o, clip)
   return bytes or nil
 end
 
---- Compresses a fitted model by `o.method`: returns the model for lv.codec.write, and the options
---- of lv.train. `o` holds the options of the command line.
+-- Options that the three-step method has no use of.
+local only_cem <const> = { "channel", "families", "rdo", "latents_after", "seeded" }
+
+local function refuse_for_three_step(o, kind)
+  for _, name in ipairs(only_cem) do
+    local value = o[name]
+    local is_recipes = options.same(value, recipes.options(o.recipe, kind)[name])
+    if value ~= nil and not is_recipes and not options.same(value, options.default(name, kind)) then
+      errors.usage("--%s: expected the method cem, got three_step", (name:gsub("_", "-")))
+    end
+  end
+end
+
+--- Prepares a fitted model for compression by `o.method`: returns the model for lv.codec.write, and
+--- the options of lv.train that compress it. `o` holds the options of the command line.
 ---
 ---@param model lunerv.Module
 ---@param o table  a result of lv.options.parse
@@ -82,13 +98,13 @@ end
 function request.small(model, o)
   local training = request.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
-  -- Defaults that suit the method.
-  training.optimiser, training.beta1 = o.compress_optimiser, nil
-  training.schedule = o.compress_schedule
+  training.schedule, training.beta1 = o.compress_schedule, nil
   -- The best weights would be those from before bits were priced.
   training.keep_best = false
   if o.method == "three_step" then
-    local small = three_step(model, { bits = o.bits })
+    refuse_for_three_step(o, model.kind)
+    training.facts.prune = o.prune ~= options.default("prune", model.kind) and o.prune or nil
+    local small = three_step(model, { bits = o.bits, predict = o.predict })
     -- Weights are pruned in steps over the first half; the second half recovers the quality.
     local steps = math.max(1, o.compress_epochs // 2)
     function training.on_epoch(e) small:prune(o.prune * math.min(1, e.epoch / steps)) end
@@ -102,6 +118,9 @@ function request.small(model, o)
       seeded = o.seeded, rate_every = o.rate_every, latents_after = o.latents_after,
     })
   end
+  -- What suits the method; the recipe's `optimiser` is that of the fit.
+  training.optimiser = o.compress_optimiser or training.model.train_defaults.optimiser
+    or options.default("optimiser", model.kind)
   return training.model, training
 end
 

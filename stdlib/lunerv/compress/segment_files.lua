@@ -39,8 +39,12 @@ local function each_run(folder, body)
   end
 end
 
-local function clear_run(folder)
-  each_run(folder, checkpoint.set_aside)
+-- Moves the checkpoints of all stages of an earlier run out of the way of a new one.
+function files.set_aside(folder) each_run(folder, checkpoint.set_aside) end
+
+-- The same, with the run's plan: a later run that resumes does not find it.
+function files.clear_run(folder)
+  files.set_aside(folder)
   for _, name in ipairs { "plan.json", "best.json", "segment.lnv" } do
     remove(folder .. "/" .. name)
   end
@@ -56,7 +60,7 @@ local function clear(o)
     then
       remove(left)
     elseif name:match "^segment%-%d+$" then
-      clear_run(left)
+      files.clear_run(left)
     end
   end
 end
@@ -111,7 +115,7 @@ function files.settle_together(o, asked, split)
   resumed.resume = true
   native.work_folder(o.out)
   if rank == 0 and size > 1 and not o.resume and not o.share then
-    clear_run(o.out) -- of a clip that was a single segment
+    files.clear_run(o.out) -- of a clip that was a single segment
     files.settle(o, asked, split)
   elseif rank == 0 then
     local first <const> = pieces.open(o.out, o.deadline, { "segments" }, function()

@@ -108,8 +108,10 @@ local function own_options(run, k, part, chain)
   if k > chain.first then own.start = files.network(o, k - 1) end
   local shared = 0
   if chain.bytes_left then
-    -- It shares the previous segment's decoder, which the joined file stores once.
-    shared = own.start and decoder_bytes(files.base(o, k - 1)) or 0
+    -- It shares the previous segment's decoder, which the joined file stores once; unless a static
+    -- map follows the camera: the decoder names that map's size.
+    local follows = o.follow_camera and own.start and (own.start.settings.static_dim or 0) > 0
+    shared = own.start and not follows and decoder_bytes(files.base(o, k - 1)) or 0
     own.bytes = math.floor(chain.bytes_left * (#part / chain.frames_left))
       + layout.saved_bytes(part)
     if own.bytes < 1 then
@@ -156,7 +158,7 @@ local function work_chain(run, chain, is_held)
   chain.frames_left = chain.frames
   for k = chain.first, chain.last do
     if not is_held() then
-      run.say(("segments from %d on: another process has them, as this one stood still"):format(k))
+      run.say(("segments from %d on: another process has them, because this one hung"):format(k))
       return
     end
     local result = files.done(run.o, k)

@@ -39,6 +39,7 @@ end
 local takes <const> = options.takes("compress.three_step", {
   { "bits", 8, "bits per weight" },
   { "embedding_bits", 6, "bits per embedding value" },
+  { "predict", true, "code embeddings as differences from the previous frame" },
   { "clip", nil, "the clip, for a model that is not from lv.models", type = "clip" },
 })
 
@@ -47,7 +48,7 @@ function ThreeStep:init(model, given)
   local config = subject.config(model, o.clip, "compress.three_step")
   self.kind = model.kind
   self.model = model
-  self.bits, self.embedding_bits = o.bits, o.embedding_bits
+  self.bits, self.embedding_bits, self.predict = o.bits, o.embedding_bits, o.predict
   self.config = { three_step = true, bits = o.bits, embedding_bits = o.embedding_bits }
   for name, value in pairs(config) do
     self.config[name] = value
@@ -137,7 +138,8 @@ end
 ---@param clip lunerv.Clip
 ---@return table
 function ThreeStep:stored(clip)
-  local stored = { model = self.model, weights = {}, steps = {}, families = { "adaptive" } }
+  local stored = { model = self.model, weights = {}, steps = {}, families = { "adaptive" },
+    predict = self.predict }
   native.no_grad(function()
     for i, tensor in ipairs(masked(self)) do
       stored.weights[i] = tensor:detach():evaluate()

@@ -5,6 +5,7 @@ local bridge <const> = require "lunerv.bridge"
 local checkpoint <const> = require "lunerv.checkpoint"
 local errors <const> = require "lunerv.errors"
 local metrics <const> = require "lunerv.metrics"
+local Model <const> = require "lunerv.models.model"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local nn <const> = require "lunerv.nn"
@@ -13,9 +14,6 @@ local maps <const> = require "lunerv.diagnose.maps"
 local video <const> = require "lunerv.video"
 
 local diagnose <const> = { maps = maps, picture = maps.picture, diversity = maps.diversity }
-
--- Fields of a configuration in addition to the options of its kind.
-local geometry <const> = { "kind", "height", "width", "frames", "unfold", "widths" }
 
 --- The model of a run of lv.train, from the newest checkpoint in a folder.
 ---
@@ -31,7 +29,8 @@ function diagnose.load(folder)
     errors.data("%s: expected the run of a model of lv.models (of a compression, its folder fit)",
       found.path)
   end
-  for _, names in ipairs { geometry, options.model_names(facts.kind) } do
+  config.kind = facts.kind
+  for _, names in ipairs { Model.extras, options.model_names(facts.kind) } do
     for _, name in ipairs(names) do config[name] = facts[name] end
   end
   return models.build(config):load_state_dict(checkpoint.weights(found))

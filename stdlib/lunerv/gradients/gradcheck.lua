@@ -166,9 +166,9 @@ local function gradcheck(f, inputs, given)
     if found and (not worst or found.off > worst.off) then worst = found end
   end
   if wrong > 0 then
-    errors.raise("gradcheck: %s, element (%s): gradient %.12g, differences say %.12g (%d %s off)",
-      worst.name, table.concat(worst.index, ", "), worst.ours, worst.theirs, wrong,
-      wrong == 1 and "element is" or "elements are")
+    errors.raise("gradcheck: %s, element (%s): expected %.12g, by differences, got %.12g "
+      .. "(%d %s off)", worst.name, table.concat(worst.index, ", "), worst.theirs, worst.ours,
+      wrong, wrong == 1 and "element is" or "elements are")
   end
   return true
 end

@@ -40,7 +40,8 @@ local function fitting(model, o, name, least, limit)
   return low
 end
 
--- The options of `costs` that can be lowered, the largest savings first: { name, least, saved }.
+-- The options of `costs` that can be lowered, the largest savings first: { name, least, the
+-- parameters that remain }.
 local function savings(model, o)
   local list = {}
   for _, cost in ipairs(costs) do

@@ -30,8 +30,8 @@ function budget.published_width(o, size, embeddings, linear, least, channels)
       channels and "" or ", or give fewer or larger strides")
   end
   if width > widest then
-    errors.data("models.%s: size: expected less than makes a layer wider than %d, got %g (million "
-      .. "parameters)", o.kind, widest, size)
+    errors.data("models.%s: size: expected one whose layers are at most %d wide, got %g (million "
+      .. "parameters): lower size", o.kind, widest, size)
   end
   return math.tointeger(width)
 end

@@ -117,6 +117,7 @@ geometry.next_width = {}
 --- The width of a stage, from the width of the previous one.
 ---
 ---@param o table  the options: reduce, lower_width
+---@param _ integer  the stage's number, which other families need
 ---@param width integer  of the previous stage
 ---@return integer
 function geometry.next_width.hnerv(o, _, width)

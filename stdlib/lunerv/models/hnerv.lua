@@ -28,9 +28,9 @@ function HNeRV:init(given)
   self:add_stages(3)
 end
 
---- The embedding of a frame, (1, enc_dim[2], grid height, grid width). Frames that are no multiple
---- of the strides are padded by repeating the last row and column. If the trunk stops short of the
---- frame's resolution, the encoder gets frames scaled down accordingly.
+--- The embedding of a frame, (1, enc_dim[2], grid height, grid width). Frames whose sides are not
+--- multiples of the strides' product are padded by repeating the last row and column. If the trunk
+--- stops short of the frame's resolution, the encoder gets frames scaled down accordingly.
 ---
 ---     local embedding = model:encode(clip:frame(1))
 ---
@@ -95,7 +95,8 @@ function HNeRV:place(o)
   if o.enc_dim[2] < 1 then
     local millions = o.size or o.params and o.params / 1e6
     if not millions then
-      errors.raise("models.%s: enc_dim: expected a size or params with a share of it", o.kind)
+      errors.raise("models.%s: enc_dim: expected `size` or `params`, of which %g is a share, "
+        .. "got neither", o.kind, o.enc_dim[2])
     end
     local cells = self.grid[1] * self.grid[2]
     o.enc_dim[2] = math.max(1, math.floor(o.enc_dim[2] * 1e6 * millions / o.frames / cells))

@@ -10,7 +10,7 @@
 --   defaults      of options that differ from the catalogue's, and of options that other kinds
 --                 do not have
 --   commands      defaults for one script
---   lambda        the price of a bit per pixel relative to the kind's own loss, if not 0.2
+--   lambda        the price of a bit per pixel with losses other than l1 and l2, if not 0.2
 --   bunny         millions in the published size rule that give the paper's models of the bunny
 --                 (132 frames of 720×1280)
 --   bench         sizes of `lunerv bench`: { millions of parameters, GFLOP of a forward pass }

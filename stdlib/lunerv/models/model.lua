@@ -22,13 +22,13 @@ Model.least_width = 1
 -- stages, if a foreign file does not follow the rule; `encoder`: false for a decoder alone.
 -- `static_path`: where frames lie on a static map that is larger than they are, pairs of a row and
 -- a column in pixels, in one list; `static_knots` and `static_reach` follow from it, or are given.
-local extras <const> = { "clip", "height", "width", "frames", "unfold", "widths", "encoder",
+Model.extras = { "clip", "height", "width", "frames", "unfold", "widths", "encoder",
   "static_path", "static_knots", "static_reach" }
 
 -- Fills in the missing options, and stores all of them in `self.config`, from which an equal model
 -- can be built.
 function Model:configure(given)
-  local o = options.for_model(self.kind, given, extras, "models." .. self.kind)
+  local o = options.for_model(self.kind, given, Model.extras, "models." .. self.kind)
   o.kind, o.largest_kernel = self.kind, self.largest_kernel
   o.height, o.width, o.frames = geometry.frame(o)
   o.clip = nil
@@ -141,8 +141,8 @@ end
 
 -- Building ----------------------------------------------------------------------------------
 
--- `block`, which makes the map of `stage`, one of self:plan; in a boosted model followed by a
--- residual block conditioned on time.
+-- `block`, which makes the map of `stage`, one of self:plan, with what the stage adds to it: the
+-- static map and, in a boosted model, a residual block conditioned on time.
 function Model:boosted(block, stage)
   local o, cond, channels = self.config, self:condition(), stage.to
   if stage.static then block = nn.StaticMap(block, channels, stage.static) end

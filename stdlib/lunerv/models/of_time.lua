@@ -24,9 +24,9 @@ function OfTime:place(o)
   self.grid = o.fc_hw
   self.padding = self:surplus(unit)
   if self.padding.bottom < 0 or self.padding.right < 0 then
-    errors.raise("models.%s: fc_hw: %d,%d cells upsampled %d times make %dx%d, less than the "
-      .. "frame's %dx%d", o.kind, o.fc_hw[1], o.fc_hw[2], unit, o.fc_hw[1] * unit,
-      o.fc_hw[2] * unit, o.height, o.width)
+    errors.raise("models.%s: fc_hw: expected at least %d,%d for frames of %dx%d, got %d,%d", o.kind,
+      geometry.up(o.height, unit) // unit, geometry.up(o.width, unit) // unit, o.height, o.width,
+      o.fc_hw[1], o.fc_hw[2])
   end
 end
 

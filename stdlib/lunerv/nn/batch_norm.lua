@@ -10,7 +10,7 @@ local takes <const> = options.takes("nn.BatchNorm2d", {
   { "eps", 1e-5, "added to the variance" },
   { "momentum", 0.1, "share of a batch in the new running statistics" },
   { "affine", true, "whether there is a weight and a bias for each channel" },
-  { "training", nil, "whether the batch's own statistics are taken (while gradients are recorded)",
+  { "training", nil, "whether batch statistics are used (while gradients are recorded)",
     type = "boolean" },
 })
 

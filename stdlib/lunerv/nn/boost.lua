@@ -200,7 +200,8 @@ end
 
 -- Called like the decoder, with the time as the last argument.
 function Boost:forward(...)
-  local t = select(-1, ...)
+  local count = select("#", ...)
+  local t = count > 0 and select(count, ...) or nil
   if type(t) ~= "number" and type(t) ~= "table" then
     errors.raise("Boost: expected a time as the last argument, got %s", type(t))
   end

@@ -11,7 +11,7 @@ local takes <const> = options.takes("nn.Boosted", {
 })
 
 --- Any block that makes a map, followed by a residual block conditioned on the temporal embedding
---- z. Called as boosted(x, z); the first block does not get z, but what follows it.
+--- z. Called as boosted(x, z); the block gets x, the residual block gets its output and z.
 ---
 ---     local block = nn.Boosted(nn.NeRVBlock(32, 16), 16, { cond = 32 })
 ---     local y = block(x, z)                  -- x: (n, 32, h, w), z: (n, 32)

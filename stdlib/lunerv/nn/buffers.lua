@@ -21,8 +21,13 @@ function buffers.reset(module)
   end
 end
 
--- Restores this state from `tensors`, a state by name, and nothing else, so that the state can be
--- loaded.
+-- A field by its name in a state: those of lists are integers.
+local function field(name)
+  return name:match "^%d+$" and math.tointeger(tonumber(name)) or name
+end
+
+-- Creates the fields that `tensors`, a state by name, has and a new module lacks, so that it can be
+-- loaded; removes all other carried state.
 function buffers.restore(module, tensors)
   buffers.reset(module)
   local known, inner = {}, {}
@@ -31,7 +36,9 @@ function buffers.restore(module, tensors)
   for name, tensor in pairs(tensors) do
     local path, key = name:match "^(.*)%.([^.]+)$"
     local owner = inner[path or ""]
-    if not known[name] and owner and keeps(owner) then owner[key or name] = tensor:clone() end
+    if not known[name] and owner and keeps(owner) then
+      owner[field(key or name)] = tensor:clone()
+    end
   end
 end
 

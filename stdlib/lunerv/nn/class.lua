@@ -36,9 +36,9 @@ local function assign(self, key, value)
   elseif type(value) == "table" and not getmetatable(value) then
     local first = rawget(value, 1)
     if is_module(first) or is_new_parameter(self, first) then
-      errors.raise("field '%s' of %s is a plain table of %s, whose parameters would not "
-        .. "be found: make it nn.List { … }", tostring(key), self.class_name,
-        is_module(first) and "modules" or "parameters")
+      errors.raise("field '%s' of %s is a plain table of %s, which training would not find: %s",
+        tostring(key), self.class_name, is_module(first) and "modules" or "parameters",
+        is_module(first) and "make it nn.List { … }" or "give each one a field of its own")
     end
   end
   local order = self[ORDER]

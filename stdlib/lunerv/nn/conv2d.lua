@@ -7,9 +7,9 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.Conv2d", {
-  { "kernel", nil, "side of the square kernel, or { height, width }; the third argument may be it",
+  { "kernel", nil, "side of the square kernel, or { height, width }; also the third argument",
     type = "number|table" },
-  { "padding", 0, "zeros around the input, on each side; { y, x }; \"same\"",
+  { "padding", 0, "zeros on each side of the input: a number, { y, x } or \"same\"",
     type = "number|table|string" },
   { "stride", 1, "step between the outputs, or { y, x }", type = "number|table" },
   { "dilation", 1, "step between the kernel's taps, or { y, x }", type = "number|table" },

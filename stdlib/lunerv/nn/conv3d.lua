@@ -5,9 +5,9 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.Conv3d", {
-  { "kernel", nil, "side of the cubic kernel, or { depth, height, width }; the third argument may "
-    .. "be it", type = "number|table" },
-  { "padding", 0, "zeros around the input, on each side; { d, y, x }; \"same\"",
+  { "kernel", nil, "side of the cubic kernel, or { depth, height, width }; also the third "
+    .. "argument", type = "number|table" },
+  { "padding", 0, "zeros on each side of the input: a number, { d, y, x } or \"same\"",
     type = "number|table|string" },
   { "stride", 1, "step between the outputs, or { d, y, x }", type = "number|table" },
   { "dilation", 1, "step between the kernel's taps, or { d, y, x }", type = "number|table" },

@@ -5,7 +5,7 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.ConvTranspose2d", {
-  { "kernel", nil, "side of the square kernel, or { height, width }; the third argument may be it",
+  { "kernel", nil, "side of the square kernel, or { height, width }; also the third argument",
     type = "number|table" },
   { "padding", 0, "rows and columns cut from every side, or { y, x }", type = "number|table" },
   { "output_padding", 0, "rows and columns added after the last, or { y, x }",

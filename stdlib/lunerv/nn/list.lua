@@ -1,4 +1,4 @@
--- A list of modules that cannot be called.
+-- A list of modules, which cannot be called itself.
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 

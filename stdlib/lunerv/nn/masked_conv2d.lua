@@ -7,7 +7,7 @@ local options <const> = require "lunerv.options"
 local parameter <const> = require "lunerv.nn.parameter"
 
 local takes <const> = options.takes("nn.MaskedConv2d", {
-  { "kernel", nil, "odd side of the kernel, or { height, width }; the third argument may be it",
+  { "kernel", nil, "odd side of the kernel, or { height, width }; also the third argument",
     type = "number|table" },
   { "mask", "B", "\"A\" leaves the pixel itself out, \"B\" sees it" },
   { "bias", true, "whether each output channel has a bias" },

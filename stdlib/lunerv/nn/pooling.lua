@@ -7,7 +7,7 @@ local takes_mean <const> = options.takes("nn.AvgPool2d", {
   { "padding", 0, "zeros on each side, at most half the kernel", type = "integer|table" },
   { "ceil_mode", false, "whether windows may extend past the last element" },
   { "count_include_pad", true, "whether those zeros count in the mean" },
-  { "divisor_override", nil, "divides sums instead of the element count", type = "number" },
+  { "divisor_override", nil, "divisor of the sums instead of the element count", type = "number" },
 })
 
 local takes_max <const> = options.takes("nn.MaxPool2d", {

@@ -1,5 +1,6 @@
 -- Times as sines and cosines. The largest argument is near 1.4e8, where one ulp of a base changes
--- everything. So the bases are a buffer, and are saved with the parameters.
+-- everything. So the bases are a buffer, which checkpoints store; a file stores them only if they
+-- differ from the computed ones (codec/buffers.lua).
 local class <const> = require "lunerv.nn.class"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
@@ -27,8 +28,8 @@ function PositionEncoding:init(given)
   local bases, power = {}, 1.0
   local levels = parameter.integer(o.levels, "nn.PositionEncoding: levels")
   if not (o.base > 0 and o.base ^ levels < 2 ^ 127) then
-    errors.raise("nn.PositionEncoding: base: expected a number above 0 whose power of %d is "
-      .. "finite, got %s", levels, o.base)
+    errors.raise("nn.PositionEncoding: base: expected a number above 0 with base^%d below "
+      .. "2^127, got %s", levels, o.base)
   end
   for k = 1, levels do
     -- A product of two 32-bit numbers is exact in 64 bits; the tensor rounds it to 32. Powers are

@@ -33,7 +33,8 @@ function running.module()
   return stack and stack[#stack]
 end
 
--- How many calls repeat an earlier one. Its lasting effects are there already.
+-- The number of nested repetitions of earlier calls (lv.checkpoint). What the first call changed,
+-- such as running statistics, must not change again.
 local repeated = 0
 local Repeat <const> = setmetatable({}, { __close = function() repeated = repeated - 1 end })
 

@@ -42,7 +42,9 @@ local function by_name(what, dict)
     if type(name) ~= "string" then
       errors.raise("%s: expected names of tensors, got the key '%s'", what, tostring(name))
     end
-    if tensors[name] ~= nil then errors.raise("%s: '%s' is there twice", what, name) end
+    if tensors[name] ~= nil then
+      errors.raise("%s: expected each name once, got '%s' twice", what, name)
+    end
     tensors[name] = value
   end
   return tensors
@@ -114,7 +116,7 @@ local load_takes <const> = options.takes("Module:load_state_dict", loading)
 ---@param dict table
 ---@param given? lunerv.Module.load_state_dict.Options
 ---@return lunerv.Module  this module
----@return table  { missing, extra }: the names that the values and this module lacked, sorted
+---@return table  { missing =, extra = }: the names that the values lack, and that this module lacks
 function Module:load_state_dict(dict, given)
   local o = load_takes(given)
   return load("load_state_dict", self, by_name("load_state_dict", dict), o)

@@ -10,12 +10,12 @@ local takes <const> = options.takes("nn.StaticMap", {
   { "dim", 3, "channels of the trained map" },
   { "height", nil, "rows of the block's map", type = "integer" },
   { "width", nil, "columns of the block's map", type = "integer" },
-  { "knots", 0, "positions on the path of the block's map over the trained one; 0: it rests" },
-  { "reach", { 0, 0 }, "rows and columns that the trained map has in addition, { y, x }" },
+  { "knots", 0, "positions on the window's path over the trained map; 0: the window is fixed" },
+  { "reach", { 0, 0 }, "rows and columns by which the trained map exceeds the block's, { y, x }" },
   { "path", nil, "initial path: `knots` pairs { y, x } in cells (the middle)", type = "table" },
 })
 
--- Lobes of the Lanczos kernel on each side. With 3, films are 0.3 dB worse
+-- Lobes of the Lanczos kernel on each side. With 3, PSNR is 0.3 dB lower
 -- (stdlib/docs/experiments.md).
 local lobes <const> = 6
 
@@ -23,17 +23,17 @@ local lobes <const> = 6
 local spread <const> = 0.1
 
 --- Any block that makes a map, and a trained map of few channels that is added to it, mixed by a
---- convolution. A decoder of convolutions computes the same everywhere: what differs between places
---- comes from the embedding alone, whose grid is coarse. Here every place has values of its own,
+--- convolution. Convolutions compute the same function at every place: differences between places
+--- come from the embedding alone, whose grid is coarse. Here every place has values of its own,
 --- for all frames, as the static codes of DS-NeRV (arXiv 2403.15679).
 ---
 ---     local block = nn.StaticMap(nn.NeRVBlock(32, 16), 16, { dim = 3, height = 90, width = 160 })
 ---     local y = block(x)                     -- x: (n, 32, 45, 80), y: (n, 16, 90, 160)
 ---
 --- If the camera moves, the trained map can be larger by `reach`, and each frame sees a window of
---- it. The window's path has `knots` trained positions at even times from 0 to 1, and straight
---- lines between them; between cells, the map is sampled by a Lanczos kernel. Such a block is
---- called with the frame's time, a number or a list of n, as its last argument.
+--- it. The window's path has `knots` trained positions at evenly spaced times from 0 to 1, and
+--- straight lines between them; between cells, the map is sampled by a Lanczos kernel. Such a block
+--- is called with the frame's time, a number or a list of n, as its last argument.
 ---
 ---     local moving = nn.StaticMap(nn.NeRVBlock(32, 16), 16,
 ---       { dim = 3, height = 90, width = 160, knots = 9, reach = { 6, 0 } })
@@ -54,8 +54,8 @@ local function pair(value, what)
   return value
 end
 
--- The positions at `knots` times, by default in the middle: (1, knots, 2), which is no matrix to
--- optimisers.
+-- The positions at `knots` times, by default in the middle: (1, knots, 2). With one row, optimisers
+-- do not treat it as a matrix.
 local function start(path, knots, reach)
   if path and #path ~= knots then
     errors.raise("nn.StaticMap: path: expected %d pairs, got %d", knots, #path)
@@ -112,7 +112,7 @@ local function shares(at, count, size, dtype)
   local from = native.arange(0, size - 1):to(dtype):view(1, 1, size)
   local to = native.arange(0, count - 1):to(dtype):view(1, count, 1)
   local u = (from - to - at:view(-1, 1, 1)) * math.pi
-  -- No 0/0: closer to a cell, both sines are as good as their arguments.
+  -- Avoids 0/0: this close to a cell, sin(u) ≈ u.
   u = native.where(u:abs():lt(1e-3), native.full(1e-3, 1):to(dtype), u)
   local w = u:sin() / u * (u / lobes):sin() / (u / lobes)
   w = native.where(u:abs():lt(lobes * math.pi), w, native.zeros(1):to(dtype))
@@ -130,8 +130,8 @@ end
 function StaticMap:forward(...)
   if not self.path then return self.up(...) + self.mix(self.static) end
   local count = select("#", ...)
-  local times = select(count, ...)
-  if count < 2 or type(times) == "nil" then
+  local times = count > 1 and select(count, ...) or nil
+  if times == nil then
     errors.raise "nn.StaticMap: expected the frame's time as the last argument, got none"
   end
   return self.up(table.unpack({ ... }, 1, count - 1)) + self.mix(seen(self, times))

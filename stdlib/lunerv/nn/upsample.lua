@@ -3,7 +3,7 @@ local class <const> = require "lunerv.nn.class"
 local options <const> = require "lunerv.options"
 
 local takes <const> = options.takes("nn.Upsample", {
-  { "scale", nil, "outputs per input: a number, or one per axis", type = "number|table" },
+  { "scale", nil, "scale factor: a number, or one per axis", type = "number|table" },
   { "size", nil, "the new sizes instead of a scale: a number, or { h, w }",
     type = "integer|table" },
   { "mode", "nearest", "\"nearest\", \"bilinear\", \"bicubic\", \"trilinear\" or \"linear\"" },

@@ -231,6 +231,9 @@ local function fill(given, known, spec)
     if known.recipe and given.recipe == nil then
       given.recipe = catalogue.default("recipe", kind, spec.command)
     end
+  end
+  -- Without one kind of model: what a recipe says of all kinds.
+  if kind or known.recipe and not known.recipe.is_own then
     catalogue.apply_recipe(given, kind, spec.command, function(name)
       return known[name] and (not known[name].models or values.contains(known[name].models, kind))
     end)

@@ -73,7 +73,7 @@ local checks <const> = {
     if option.counts and not contains(option.counts, #value) then
       return "a list of " .. table.concat(option.counts, " or ") .. " numbers"
     end
-    if option.ascending and value[2] and value[2] < value[1] then return "a rising list" end
+    if option.ascending and value[2] and value[2] < value[1] then return "an ascending list" end
   end,
 }
 

@@ -8,10 +8,17 @@ local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local settings <const> = require "lunerv.models.settings"
 
+-- Whether a parameter belongs to the time embedding or to a TAT. Muon's updates have the same size
+-- however small the gradient is. In the few numbers of these matrices they add up over thousands of
+-- steps, until a frame's affine depends on every digit of its time, and single frames fail.
+local function is_conditioning(name)
+  return name:match "%f[%w]time%.%d+%." or name:match "%.tat%d+%."
+end
+
 -- While bits are priced, the step sizes of quantisers are trained too. They are a few thousandths:
 -- at the learning rate that suits biases, one update would change them by as much.
 local function with_quantisers(model, o)
-  local matrices, steps, maps, paths, others = {}, {}, {}, {}, {}
+  local matrices, conditions, steps, maps, paths, others = {}, {}, {}, {}, {}, {}
   for name, parameter in model:named_parameters() do
     local list = others
     if name:match "^quantisers%." or name:match "^embedding%." then
@@ -21,12 +28,14 @@ local function with_quantisers(model, o)
     elseif name:match "%.path$" then
       list = paths
     elseif optim.is_matrix(parameter) then
-      list = matrices
+      list = is_conditioning(name) and conditions or matrices
     end
     list[#list + 1] = parameter
   end
   return optim.Muon {
     { params = matrices, optimiser = "muon", lr = o.lr, momentum = 0.97 },
+    { params = conditions, optimiser = "muon", lr = 0.3 * o.lr, momentum = 0.97,
+      weight_decay = 0.3 },
     { params = others, optimiser = "adan", lr = 0.2 * o.lr },
     { params = maps, optimiser = "adam", lr = 0.5 * o.lr },
     { params = paths, optimiser = "adam", lr = 0.1 * o.lr },

@@ -31,7 +31,7 @@ local function begin(self)
   if self.begun then return end
   native.work_folder(self.folder)
   for _, name in ipairs(native.list_dir(self.folder)) do
-    if name:match "^%d+%-%l+%.png$" then
+    if name:match "^%d%d%d%d%d%d+%-source%.png$" or name:match "^%d%d%d%d%d%d+%-decoded%.png$" then
       sources.keep(self.folder .. "/" .. name, table.unpack(self.read))
       native.remove(self.folder .. "/" .. name)
     end

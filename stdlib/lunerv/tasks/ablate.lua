@@ -8,7 +8,9 @@ local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local plans <const> = require "lunerv.tasks.plans"
 local plot <const> = require "lunerv.plot"
+local recipes <const> = require "lunerv.recipes"
 local saved <const> = require "lunerv.saved"
+local segment_files <const> = require "lunerv.compress.segment_files"
 
 local function write(path, text)
   errors.must(native.write_file(path, text))
@@ -25,6 +27,7 @@ local function facts_of(o)
   local facts = options.copy(o)
   for _, name in ipairs(without_effect) do facts[name] = nil end
   for name, value in pairs(facts) do facts[name] = options.plain(value) end
+  facts.recipe = recipes.identity(o.recipe)
   return facts
 end
 
@@ -38,7 +41,7 @@ local function fitting_of(o)
 end
 
 local function model_of(clip, o)
-  local settings = compress.model_options(o)
+  local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, clip)
   settings.clip = clip
   return models[o.model](settings)
 end
@@ -166,8 +169,11 @@ end
 local function check(o, variants)
   for _, variant in ipairs(variants) do
     for name in pairs(variant.own) do
-      -- Some options have a default of the command's, which looks the same as a given value.
-      if o[name] ~= nil and o[name] ~= options.default(name, nil, "ablate") then
+      -- Some options have a default of the command's or the recipe's, which looks the same as a
+      -- given value.
+      local of_recipe = recipes.options(o.recipe, nil, "ablate")[name]
+      if o[name] ~= nil and o[name] ~= of_recipe
+        and o[name] ~= options.default(name, nil, "ablate") then
         errors.usage("plan '%s' varies %s itself", o.plan, name)
       end
       if not options.applies(name, variant.options.model) then
@@ -215,9 +221,10 @@ return function(clip, o, say)
   for i, variant in ipairs(variants) do
     local out = ("%s/%d-%s"):format(o.out, i, variant.name)
     variant.options.out = out
-    -- A resumed run must not take over results of an earlier run.
-    if not o.resume and native.exists(out .. "/result.json") then
-      native.remove(out .. "/result.json")
+    -- A later run that resumes this one must not take over anything of an earlier run.
+    if not o.resume then
+      if native.exists(out .. "/result.json") then native.remove(out .. "/result.json") end
+      segment_files.clear_run(out)
     end
   end
 

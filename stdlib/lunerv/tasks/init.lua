@@ -168,7 +168,7 @@ function tasks.fit(clip, task, o, say)
   local videos = writes and tasks.videos(o.out, clip, { frames = task.written,
     panels = task.panels, source = task.source })
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
-  training.facts = { task = task.name ~= "regression" and task.name or nil }
+  training.facts.task = task.name ~= "regression" and task.name or nil
   for name, value in pairs(task.facts or {}) do training.facts[name] = value end
   -- Indices of frames are those of the whole clip; the model may have seen only some of them.
   local shown = frames.of(o.out, clip, task.source)

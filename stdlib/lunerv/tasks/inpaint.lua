@@ -86,7 +86,7 @@ end
 
 -- The task ----------------------------------------------------------------------------------
 
--- The PSNR of hidden pixels, from mean squared errors over the frames that hide some.
+-- The PSNR of a frame's hidden pixels; nil if it hides none.
 local function hidden_psnr(frame, output)
   local hidden = 1 - frame.mask
   local share = hidden:mean():item()

@@ -85,8 +85,8 @@ function batch.check(output, image, model)
   local got, expected = output.shape, image.shape
   for d, size in ipairs(expected) do
     if got[d] ~= size then
-      local hint = d == 1 and "its takes_batches = false has frames come one after another"
-        or "a model of patches reads frame.window"
+      local hint = d == 1 and "set its takes_batches to false to get frames one at a time"
+        or "with `patch`, a model returns only the part in frame.window"
       errors.raise("train: expected an output (%s) from %s, got (%s): %s",
         table.concat(expected, ", "), model.class_name, table.concat(got, ", "), hint)
     end

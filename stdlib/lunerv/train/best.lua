@@ -45,7 +45,7 @@ function best.consider(self, epoch, result)
   if not (o.keep_best or o.patience) then return end
   local psnr = result.psnr
   if type(psnr) ~= "number" then
-    errors.raise("train: evaluate: expected a psnr to find the best by, got %s", type(psnr))
+    errors.raise("train: evaluate: psnr: expected a number, got %s", type(psnr))
   end
   -- NaN is worse than any number.
   if psnr == psnr and (not known or not known.psnr or psnr > known.psnr) then

@@ -14,7 +14,7 @@ local report <const> = require "lunerv.train.report"
 
 local resume <const> = {}
 
--- The option is Adam's: Adan's numbers belong together.
+-- The option is Adam's: the three betas of Adan are chosen together.
 function resume.beta1(o) return o.optimiser == "adam" and o.beta1 or nil end
 
 -- An option that may be an object, as plain data.

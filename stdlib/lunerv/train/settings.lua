@@ -14,15 +14,15 @@ local extras <const> = {
   { "clip", nil, "the source of the frames; required: a clip, or a function (pass) that begins "
     .. "a pass and returns an iterator of frames { image, t, index }",
     type = "lunerv.Clip|function" },
-  { "loss", "boosted", "loss function: a name of lv.loss, or (output, image, frame, share) → "
+  { "loss", "boosted", "loss function: a name in lv.loss, or (output, image, frame, share) → "
     .. "scalar tensor; share is the completed share of the training, from 0 to below 1",
     type = "string|function" },
-  { "schedule", "warmup_cosine", "decay of the learning rate: a name of lv.schedule, a "
-    .. "schedule of it, or (step, steps, lr) → learning rate; lr is the peak rate",
+  { "schedule", "warmup_cosine", "decay of the learning rate: a name in lv.schedule, a "
+    .. "schedule from it, or (step, steps, lr) → learning rate; lr is the peak",
     type = "string|function|table" },
   { "optimiser", "adan", "optimiser: adam, adan, muon, sgd, soap, an optimiser of "
-    .. "lv.optim, whose lr is the peak rate unless `lr` says another, or (model, { lr = }) → "
-    .. "optimiser; lr is the peak rate", type = "string|function|lunerv.Optimiser" },
+    .. "lv.optim, whose lr is the peak unless `lr` is given, or (model, { lr = }) → optimiser; "
+    .. "lr is the peak learning rate", type = "string|function|lunerv.Optimiser" },
   { "steps", nil, "number of steps, instead of epochs; required if the number of frames is not "
     .. "known", type = "integer" },
   { "patch", nil, "{ height, width } of a random window of each frame, on which a step trains; "
@@ -44,8 +44,8 @@ local extras <const> = {
   { "facts", nil, "plain data by name that must agree with the run that is resumed",
     type = "table" },
   { "label", nil, "beginning of the progress lines", type = "string" },
-  { "progress", nil, "(step, steps) → number of completed steps, for the share that the loss gets, "
-    .. "if a clock ends the training instead of the number of steps", type = "function" },
+  { "progress", nil, "(step, steps) → number of completed steps, for the `share` of the loss, if "
+    .. "a training ends by the clock", type = "function" },
   { "command", nil, "the command line, for the record of the run", type = "string" },
 }
 

@@ -64,7 +64,7 @@ local function begin(self, epoch, position)
   self.passed, self.at = epoch, position
 end
 
--- Frames are known once they are made.
+-- Their number is known only once they are made.
 function OfDataset:upcoming(most)
   if not self.next_frame and self.passed > 0 then begin(self, self.passed, self.at) end
   if not self.ahead then

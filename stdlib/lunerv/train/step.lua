@@ -70,10 +70,10 @@ local function forward(self, frame, image, mask, share)
 end
 
 -- Sets the learning rate; returns whether there is an update.
-local function judge(self, count, number, distortion)
+local function judge(self, count, number, distortion, mse)
   -- A penalty may rise on purpose: only the distortion shows a divergence.
   local guard, finite = self.guard, number - number == 0
-  local verdict = guard and guard:judge(finite and distortion or number)
+  local verdict = guard and guard:judge(finite and distortion or number, metrics.decibels(mse))
     or finite and "good" or "lost"
   local rate = rate_of(self)
   self.optimiser.lr = rate * (guard and guard.factor or 1)
@@ -82,8 +82,8 @@ local function judge(self, count, number, distortion)
     resume.fail_numerically(self, "the loss became " .. errors.show(number))
   end
   self.progress:clear()
-  native.stderr(("note: the loss rose to %.4g at step %d; returning to a good state, at half "
-    .. "the learning rate\n"):format(number, self.step + 1))
+  native.stderr(("note: training diverged at step %d (loss %.4g); returning to a good state, at "
+    .. "half the learning rate\n"):format(self.step + 1, number))
   bridge.shield(update, self, count, number)
   return false
 end
@@ -94,8 +94,8 @@ local function simple(self, frames, share)
   local count = #frames
   local frame, image, mask = batch.of(frames, 1, count)
   local value, number, distortion, output = forward(self, frame, image, mask, share)
-  if not judge(self, count, number, distortion) then return end
   local mse = native.no_grad(native.mse_loss, output, image):item()
+  if not judge(self, count, number, distortion, mse) then return end
   self.optimiser:zero_grad()
   value:backward()
   if self.o.clip_grad then native.clip_grad_norm(self.parameters, self.o.clip_grad) end
@@ -171,7 +171,7 @@ local function shared(self, frames, units, first, last, together, share)
     number, distortion = number + weight * list[k], distortion + weight * list[k + 1]
     mse = mse + weight * list[k + 2]
   end
-  if not judge(self, count, number, distortion) then return end
+  if not judge(self, count, number, distortion, mse) then return end
   bridge.shield(function() -- Ctrl-C waits
     team.exchange:finish(team.everywhere)
     clip_gradients(self, team)

@@ -2,8 +2,8 @@
 --
 -- The frames of a step are distributed over the ranks. Every parameter has an owner, the rank that
 -- sums its gradients, stores its optimiser state and updates it; then all ranks get the new values,
--- so that all have the same model. Before a decision (a loss, a request to stop, a clock), the
--- ranks exchange it, or take rank 0's.
+-- so that all have the same model. Where a decision depends on a value of one rank (a loss, a
+-- request to stop, a clock), they exchange it, or take that of rank 0.
 local bridge <const> = require "lunerv.bridge"
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"

@@ -5,14 +5,14 @@ import Tensors
 
 /// The frequencies of one family of distributions, for symbols that each have a mean and a scale.
 /// The family "slices" of lv.coder uses it.
-final class BellCoding: LuaObject {
-  static var luaName: String { "coding_bells" }
-  var tables: BellTables
+final class DistributionCoding: LuaObject {
+  static var luaName: String { "coding_distributions" }
+  var tables: DistributionTables
 
-  private init(_ family: Distribution.Family) { tables = BellTables(family) }
+  private init(_ family: Distribution.Family) { tables = DistributionTables(family) }
 
   /// The mean and the scale of each symbol.
-  struct Bells {
+  struct Parameters {
     let means: [Int32]
     let scales: [UInt8]
 
@@ -40,27 +40,28 @@ final class BellCoding: LuaObject {
     }
   }
 
-  static func define(_ m: LuaModule) -> LuaClass<BellCoding> {
+  static func define(_ m: LuaModule) -> LuaClass<DistributionCoding> {
     m.define(
-      "coder_bells", params: ["family"],
+      "coder_distributions", params: ["family"],
       doc: "The frequencies of a family, for symbols that each have a mean and a scale."
-    ) { (name: String) -> BellCoding in
+    ) { (name: String) -> DistributionCoding in
       guard let family = Distribution.Family.allCases.first(where: { "\($0)" == name }) else {
         let names = Distribution.Family.allCases.map { "\($0)" }.sorted().joined(separator: ", ")
         throw LunervError(.argument, "slices: unknown family '\(name)' (known: \(names))")
       }
-      return BellCoding(family)
+      return DistributionCoding(family)
     }
-    let c = LuaClass<BellCoding>()
+    let c = LuaClass<DistributionCoding>()
     c.method(
       "bits", params: ["symbols", "means", "scales"], doc: "The information of symbols, in bits."
     ) {
-      (coding: BellCoding, symbols: CoderModule.Symbols, means: Tensor, scales: Tensor) -> Double
+      (coding: DistributionCoding, symbols: CoderModule.Symbols, means: Tensor, scales: Tensor)
+        -> Double
       in
       let list = try symbols.values()
-      let bells = try Bells(means, scales, count: list.count)
+      let parameters = try Parameters(means, scales, count: list.count)
       var bits = 0.0
-      coding.tables.forEach(list, means: bells.means, scales: bells.scales) {
+      coding.tables.forEach(list, means: parameters.means, scales: parameters.scales) {
         bits += $1.information(of: $0)
       }
       return bits

@@ -2,7 +2,7 @@
 ///
 /// The integer part of a mean only shifts the symbols. So a table is made once per scale and
 /// fractional part of the mean, and the tables together stay below a memory bound.
-public struct BellTables: Sendable {
+public struct DistributionTables: Sendable {
   /// The most entries that all tables may hold. Beyond it they are dropped and made again.
   private static let mostEntries = 1 << 23
 
@@ -25,7 +25,7 @@ public struct BellTables: Sendable {
     let made = FrequencyTable(Distribution(family, mean: bounded & 0xff, scale: scale))
     // The lookup, which a table holds in addition to its entries.
     entries += made.count + 512
-    if entries > BellTables.mostEntries {
+    if entries > DistributionTables.mostEntries {
       tables = [FrequencyTable?](repeating: nil, count: 1 << 16)
       entries = made.count + 512
     }
