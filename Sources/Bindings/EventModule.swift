@@ -115,7 +115,9 @@ enum EventModule {
     }
     if let range {
       guard range.count == 2, range[0] < range[1], (range[1] - range[0]).isFinite else {
-        throw LunervError(.argument, "histogram: range: expected { least, greatest }, got \(range)")
+        let given = range.map(\.printable).joined(separator: ", ")
+        throw LunervError(
+          .argument, "histogram: range: expected { least, greatest }, got { \(given) }")
       }
       return (numbers, range[0], range[1])
     }

@@ -237,6 +237,15 @@ import Testing
     for (i, time) in seconds.enumerated() { #expect(abs(read.seconds(i) - time) < 1e-6) }
   }
 
+  /// Times between frames that the reader would refuse are not written.
+  @Test func longGaps() throws {
+    let minutes = (0..<40).map { 30 * $0 * ($0 + 1) / 2 }.map { 60 * Double($0) }
+    let read = try StoredClip(clip(Array(minutes[..<30])).encoded())
+    #expect(read.seconds(29) == minutes[29])
+    let stored = try clip(minutes)
+    #expect(throws: LunervError.self) { try stored.encoded() }
+  }
+
   @Test func whatIsOutOfRange() throws {
     let good = try clip([0, 1, 5]).encoded()
     for count in 0..<good.count {

@@ -16,6 +16,7 @@ import Testing
     #expect(text(0..<3) == "((0+1)+2)")
     #expect(text(0..<4) == "((0+1)+(2+3))")
     #expect(text(0..<6) == "(((0+1)+(2+3))+(4+5))")
+    #expect(FrameTree.halves(of: 0..<Int.max).left == 0..<1 << 62)
   }
 
   @Test(arguments: 1...17) func sharesCoverTheBatchOnce(_ count: Int) {

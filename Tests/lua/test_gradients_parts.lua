@@ -312,6 +312,7 @@ test("gradients of a step's frames are complete when they are taken, or it is an
   local other = outer:sum()
   raises(function() exchange:backward(1, loss(function() other:backward() end)) end,
     "a backward pass within that of the loss added to a gradient that was complete")
+  raises(function() exchange:take(math.mininteger) end, "belongs to another rank")
   exchange:drop()
   raises(function() exchange:finish(false) end, "expected a step that has begun")
   raises(function() exchange:backward(1, loss()) end, "expected a step that has begun")

@@ -285,6 +285,11 @@ test("tables of values pass through CSV", function()
   equal(lv.csv.read(folder.path), nil)
 end)
 
+test("JSON whose keys would be equal is not written", function()
+  raises(function() lv.json.encode { ["\xff"] = 1, ["\xfe"] = 2 } end, "keys in UTF-8", "twice")
+  equal(lv.json.decode(lv.json.encode { ["\u{e9}"] = 1, e = 2 }), { ["\u{e9}"] = 1, e = 2 })
+end)
+
 test("histograms count numbers in their range", function()
   local counts, edges = lv.histogram(lv.tensor { -1, 0, 0.1, 0.5, 1, 3 }, 2, { 0, 1 })
   equal(counts:tolist(), { 2, 2 })
@@ -296,7 +301,7 @@ test("histograms count numbers in their range", function()
   raises(function() lv.histogram(lv.tensor({ -1.7e308, 1.7e308 }, { dtype = "f64" })) end,
     "expected numbers less than 1.8e308 apart")
   raises(function() lv.histogram(lv.ones(3), 0) end, "bins: expected 1 to")
-  raises(function() lv.histogram(lv.ones(3), 4, { 2, 1 }) end, "{least, greatest}")
+  raises(function() lv.histogram(lv.ones(3), 4, { 2, 1 }) end, "{ least, greatest }")
 end)
 
 -- The fields of a protocol buffer by number, as raw text; numbers of fixed size unpacked.

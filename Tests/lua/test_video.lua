@@ -137,6 +137,14 @@ test("a scope that ends in an error leaves no video of the frames so far", funct
   equal(lv.exists(path), true)
 end)
 
+test("timestamps far before 0 are refused", function()
+  local folder <close> = harness.folder()
+  raises(function()
+    lv.video.writer(folder.path .. "/clip.mkv", { width = 16, height = 8,
+      timestamps = { -1e13, 0 } })
+  end, "timestamps: expected seconds that increase")
+end)
+
 test("a writer given a clip takes after it, and does not write over it", function()
   local folder <close> = harness.folder()
   local clip <close> = grey_clip(folder, 3)

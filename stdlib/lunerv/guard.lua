@@ -85,9 +85,9 @@ local function go_back(self)
   self.smooth, self.quality, self.count, snapshot.count = nil, nil, 0, 0
 end
 
--- Judges the loss of a step, and the PSNR if it is known, before its update: "good"; "bad" (`commit`
--- returns to an earlier state, and this step makes no update); or "lost" (the loss is NaN, and no
--- returns are left). It changes nothing: an interrupt may come before `commit`.
+-- Judges the loss of a step, and the PSNR if it is known, before its update: "good"; "bad", if this
+-- step makes no update and `commit` returns to an earlier state; or "lost", if the loss is NaN and
+-- no returns are left. It changes nothing: an interrupt may come before `commit`.
 function Guard:judge(loss, psnr)
   local spent = self.returns >= most_returns or not self.snapshot
   local finite = loss - loss == 0
