@@ -339,9 +339,11 @@ extension Value {
           known.append(out)
           continue
         }
+        // Times 0, a computed number may be NaN: it may be infinite.
+        let vanishes = x == 0 && ins.b < leaves.count || y == 0 && ins.a < leaves.count
         switch ins.op {
-        case .multiply where x == 0 || y == 0: known.append(0)
-        case .multiplyAdd where x == 0 || y == 0: known.append(z)
+        case .multiply where vanishes: known.append(0)
+        case .multiplyAdd where vanishes: known.append(z)
         case .choose where x == 0 && y == 0: known.append(0)
         default: known.append(nil)
         }

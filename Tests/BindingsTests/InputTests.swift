@@ -87,7 +87,8 @@ extension RobustnessTests {
       let made = try lunerv(scratch, ["run", script, scratch.path])
       #expect(made.code == 0, "\(made.err)")
       expectOneLine(
-        try regress(scratch["mixed"]), code: 1, "after 2 frames of 32x24 follows one of 36x24")
+        try regress(scratch["mixed"]), code: 1,
+        "expected frames of 32x24, got one of 36x24 after 2 frames")
       #expect(names(in: out).isEmpty)
     }
 

@@ -291,7 +291,7 @@ struct FilterTests {
         $0.color_trc = AVCOL_TRC_BT2020_10
       })
     #expect(abs(Int(levels[0]) - 128) <= 2, "\(levels)")
-    #expect(warnings.contains { $0.contains("narrowed") })
+    #expect(warnings.contains { $0.contains("converted to BT.709") })
   }
 
   @Test func interlacedVideoIsNamedAndCanBeMadeWhole() throws {
