@@ -12,7 +12,7 @@ public enum Work {
     if session.workLeft == .max { return }
     guard units <= session.workLeft else {
       session.workLeft = -1
-      throw LunervError(.memory, "the program needs more work than max_work allows")
+      throw LunervError(.memory, "the program needs more work than is allowed (max_work)")
     }
     session.workLeft -= units
   }

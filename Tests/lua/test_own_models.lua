@@ -470,6 +470,6 @@ test("impossible slices are errors", function()
   raises(function()
     lv.coder.encode { { symbols = { 1, 2 }, model = { family = "slices",
       parameters = function() return good, good end } } }
-  end, "dims: expected an integer from 1 to 0 for symbols of 1 dimensions, got 1")
+  end, "slices: expected symbols of at least 2 dimensions, got 1")
   raises(of(good, good, { dims = 2 }), "dims: expected an integer from 1 to 1 for symbols of 2")
 end)
