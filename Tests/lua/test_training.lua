@@ -125,7 +125,7 @@ test("frames that cannot be batched are errors", function()
     return lines.at(self, type(frame.t) == "table" and frame.t[1] or frame.t)
   end
   raises(function() lv.train { model = Stubborn(), clip = clip, batch = 2, epochs = 1 } end,
-    "(2, 3, 12, 16)", "Stubborn", "takes_batches = false")
+    "(2, 3, 12, 16)", "Stubborn", "takes_batches to false")
   raises(function() lv.train { model = Line(), clip = clip, batch = 0 } end, "'batch'")
 end)
 
