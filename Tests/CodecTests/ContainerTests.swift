@@ -239,10 +239,11 @@ import Testing
 
   /// Times between frames that the reader would refuse are not written.
   @Test func longGaps() throws {
-    let minutes = (0..<40).map { 30 * $0 * ($0 + 1) / 2 }.map { 60 * Double($0) }
-    let read = try StoredClip(clip(Array(minutes[..<30])).encoded())
-    #expect(read.seconds(29) == minutes[29])
-    let stored = try clip(minutes)
+    // Each gap is half an hour longer than the previous one.
+    let seconds = (0..<40).map { (i: Int) -> Double in Double(900 * i * (i + 1)) }
+    let read = try StoredClip(clip(Array(seconds[..<30])).encoded())
+    #expect(read.seconds(29) == seconds[29])
+    let stored = try clip(seconds)
     #expect(throws: LunervError.self) { try stored.encoded() }
   }
 
