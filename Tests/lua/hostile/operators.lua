@@ -38,7 +38,7 @@ return {
     { "lv.zeros(0):amax()", "at least one element" }, { "lv.zeros(0):argmax()", "at least one" },
     { "lv.zeros(0, 3):softmax(1)", "softmax" }, { "lv.cat {}", "at least one" },
     { "lv.stack {}", "at least one" }, { "lv.zeros(0, 0):sum():mean():var() error 'empty'", "'" },
-    { "lv.zeros(3):cumsum(9)", "does not exist" }, { "lv.meshgrid { lv.zeros(2, 2) }", "meshgrid" },
+    { "lv.zeros(3):cumsum(9)", "expected a dimension" }, { "lv.meshgrid { lv.zeros(2, 2) }", "meshgrid" },
     { "lv.meshgrid()", "section '" },
     { "local l = lv.zeros(1):expand(1 << 30) lv.meshgrid { l, l, l, l }", "too large" },
     { "local t = {} for i = 1, 9 do t[i] = lv.zeros(2) end lv.meshgrid(t)",
