@@ -103,6 +103,7 @@ local threads <const> = example.threads
 
 -- The options on which the files depend.
 local asked <const> = request.facts(example, {})
+asked.minutes = example.minutes
 local function same(stored, given)
   local ok = pcall(checkpoint.compare, "batch", "", stored, given)
   return ok
@@ -141,9 +142,11 @@ local result <const> = lv.batch {
   done = function(row, out)
     local info = lv.codec.info(out .. ".lnv")
     -- Older batches did not record what was asked for.
-    return info and info.bytes == row.bytes and same(row.asked or asked, asked)
+    if not info or info.bytes ~= row.bytes then return false end
+    -- A merge does no work, and does not know how it was done.
+    return o.merge or same(row.asked or asked, asked)
   end,
-  clear = function(out) segment_files.clear_run(out .. ".lnv.work") end,
+  clear = function(out) segment_files.forget(out .. ".lnv.work") end,
   on_clip = function(row)
     if row.status == "done" then
       say("%s: %d bytes, %.4f bpp, psnr_8bit %.2f dB", row.clip, row.bytes, row.bpp, row.psnr_8bit)

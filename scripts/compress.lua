@@ -5,6 +5,7 @@ local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
 local recipes <const> = require "lunerv.recipes"
+local request <const> = require "lunerv.compress.request"
 
 local o <const> = lv.options.parse(arg, {
   command = "compress",
@@ -18,6 +19,7 @@ if not o then return end
 
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
+request.check_method(o, "compress")
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 

@@ -35,7 +35,8 @@ local asked <const> = request.facts(o, clip)
 asked.rates, asked.x26x_preset = nil, nil
 asked.minutes = o.minutes
 local asked_of_reference <const> = { clip_frames = #clip, clip_height = clip.height,
-  clip_width = clip.width, frames = asked.frames, crop = asked.crop, preset = o.x26x_preset }
+  clip_width = clip.width, frames = asked.frames, crop = asked.crop,
+  deinterlace = asked.deinterlace, preset = o.x26x_preset }
 
 -- A later run that resumes this one must not take over points of an earlier one.
 if not o.resume then

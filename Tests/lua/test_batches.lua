@@ -89,6 +89,9 @@ test("finished clips and points are kept only if the same was asked for", functi
   text, code = script("batch.lua", words:format "3k" .. " --resume")
   assert(code == 1 and text:find("cannot resume: option 'bytes' is 4096", 1, true), text)
 
+  text, code = script("batch.lua", ("%s --out %s --merge"):format(quoted(clips), quoted(out)))
+  assert(code == 0 and text:find("1 of 1 clips are in", 1, true), text)
+
   -- A clip's part, without a budget.
   local clip, file = quoted(clips .. "/one.mkv"), quoted(folder.path .. "/part.lnv")
   words = ("compress %s -o %s %s --frames "):format(clip, file, options)

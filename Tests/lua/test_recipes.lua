@@ -4,6 +4,7 @@ local lv <const> = require "lunerv"
 local Guard <const> = require "lunerv.guard"
 local checkpoint <const> = require "lunerv.checkpoint"
 local recipes <const> = require "lunerv.recipes"
+local request <const> = require "lunerv.compress.request"
 local tiny <const> = require "tiny"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
@@ -139,7 +140,8 @@ test("the second stage does not get the recipe's optimiser of the first", functi
   equal(planned("published"), "adan")
   equal(type(planned "fast"), "function")
   equal(planned("published", "--method", "three_step"), "adan")
-  raises(function() planned("published", "--method", "three_step", "--families", "laplace") end,
+  local o = parsed("compress_file", "--method", "three_step", "--families", "laplace")
+  raises(function() request.check_method(o, "compress_file") end,
     "--families: expected the method cem, got three_step")
 end)
 

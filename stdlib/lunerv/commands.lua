@@ -53,6 +53,7 @@ function commands.compress_file(o, say, words)
   errors.must(native.check_writable(o.output, o.bytes))
   -- Only compression needs these modules.
   local compress, request = require "lunerv.compress", require "lunerv.compress.request"
+  request.check_method(o, "compress_file")
   -- In segments, only one segment's frames are in memory.
   local in_segments = require("lunerv.compress.segments").wanted(o)
   local open = in_segments and video.scan or video.open

@@ -17,6 +17,8 @@ local bound <const> = 3
 -- The same for the PSNR: a network that lost its embeddings still has less than three times the
 -- loss. It differs more between frames, and a price costs some decibels on purpose.
 local long_memory <const>, most_decibels <const> = 0.98, 6
+-- A black frame says nothing of the others: higher values count as this one.
+local perfect <const> = 50
 -- Steps before the smoothed loss, and the PSNR, are reliable; steps between two snapshots.
 local settled <const>, long_settled <const>, between <const> = 20, 100, 50
 
@@ -101,8 +103,10 @@ function Guard:judge(loss, psnr)
   next.smooth = self.smooth and memory * self.smooth + (1 - memory) * loss or loss
   if psnr and psnr - psnr == 0 then
     local quality = self.quality
+    psnr = math.min(psnr, perfect)
+    next.rated = (quality and self.rated or 0) + 1
     next.quality = quality and long_memory * quality + (1 - long_memory) * psnr or psnr
-    if next.count >= long_settled then
+    if next.rated >= long_settled then
       if not spent and next.highest and next.quality < next.highest - most_decibels then
         self.verdict = { back = true }
         return "bad"
@@ -130,7 +134,7 @@ function Guard:commit()
   local verdict = self.verdict
   if verdict.back then return native.no_grad(go_back, self) end
   self.count, self.smooth, self.lowest = verdict.count, verdict.smooth, verdict.lowest
-  self.quality, self.highest = verdict.quality, verdict.highest
+  self.quality, self.rated, self.highest = verdict.quality, verdict.rated, verdict.highest
   if verdict.take_snapshot then native.no_grad(take_snapshot, self) end
 end
 
@@ -139,7 +143,8 @@ function Guard:state()
   local snapshot = self.snapshot
   return {
     factor = self.factor, returns = self.returns, count = self.count, smooth = self.smooth,
-    lowest = self.lowest, quality = self.quality, highest = self.highest,
+    lowest = self.lowest, quality = self.quality, rated = self.rated,
+    highest = self.highest,
     kept_at = snapshot and snapshot.count, numbers = snapshot and snapshot.numbers,
   }
 end
@@ -159,7 +164,7 @@ function Guard:load(state, tensors)
   self.factor, self.returns = state.factor, math.tointeger(state.returns)
   self.count = math.tointeger(state.count)
   self.smooth, self.lowest = state.smooth, state.lowest
-  self.quality, self.highest = state.quality, state.highest
+  self.quality, self.rated, self.highest = state.quality, state.rated, state.highest
   if state.kept_at then
     local numbers = {}
     for name, number in pairs(state.numbers) do

@@ -7,12 +7,22 @@ local options <const> = require "lunerv.options"
 
 local continuation <const> = {}
 
+-- Whether a map for this path has at most four times the frame's area: the first segment's budget
+-- has room for no more.
+local function is_near(path, clip)
+  for k = 1, #path, 2 do
+    if path[k] > clip.height or path[k + 1] > clip.width then return false end
+  end
+  return true
+end
+
 -- The settings of the network for `clip`, the frames of this segment. `follows`: whether a static
 -- map follows the camera.
 function continuation.settings(start, clip, follows)
   local settings = options.copy(start.settings)
   local has_map = (settings.static_dim or 0) > 0
-  settings.static_path = follows and has_map and camera.path(clip) or nil
+  local path = follows and has_map and camera.path(clip) or nil
+  settings.static_path = path and is_near(path, clip) and path or nil
   return settings
 end
 

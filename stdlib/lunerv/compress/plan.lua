@@ -327,6 +327,10 @@ function plan.make(o, clip, wanted)
   local asked = request.facts(o, clip)
   local found = o.resume and saved.table(path)
   if found then
+    -- Older runs of rd_curve stored options that do not affect a point.
+    if found.asked and asked.rates == nil then
+      found.asked.rates, found.asked.x26x_preset = nil, nil
+    end
     checkpoint.compare("compress.file", path, found.asked or {}, asked)
     found.attempt = math.tointeger(found.attempt)
     return found

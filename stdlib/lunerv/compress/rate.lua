@@ -136,6 +136,7 @@ local function compress(model, clip, o, made, candidates)
   if candidates.is_short then small.probes = plan.probes end
   local on_epoch = training.on_epoch
   small.is_controlled = small.steer ~= nil and wanted.bytes ~= nil
+  small.lowers_quality = wanted.psnr ~= nil and not wanted.bytes
   if small.is_controlled then
     -- If bits are plenty, for example when time is the limit, they are nearly free from the start.
     local parameters = small:stored_parameters()
@@ -194,7 +195,8 @@ function rate.file(path, clip, o, say)
     and goal.seconds_left(wanted) > 2 * fitted.seconds do
     local params = 2 * (made.settings.params or model:stored_parameters())
     made.attempt = made.attempt + 1
-    made.settings.size, made.settings.params = nil, params
+    -- The settings of a previous segment hold a width, which would override the number.
+    made.settings.size, made.settings.fc_dim, made.settings.params = nil, nil, params
     native.seed(o.seed)
     model = plan.build(made.settings, clip)
     plan.write(o, made)

@@ -78,10 +78,13 @@ end
 -- Options that the three-step method has no use of.
 local only_cem <const> = { "channel", "families", "rdo", "latents_after", "seeded" }
 
-local function refuse_for_three_step(o, kind)
+-- Raises if the command line has any of those for that method.
+function request.check_method(o, command)
+  if o.method ~= "three_step" then return end
+  local kind = o.model
   for _, name in ipairs(only_cem) do
     local value = o[name]
-    local is_recipes = options.same(value, recipes.options(o.recipe, kind)[name])
+    local is_recipes = options.same(value, recipes.options(o.recipe, kind, command)[name])
     if value ~= nil and not is_recipes and not options.same(value, options.default(name, kind)) then
       errors.usage("--%s: expected the method cem, got three_step", (name:gsub("_", "-")))
     end
@@ -102,7 +105,6 @@ function request.small(model, o)
   -- The best weights would be those from before bits were priced.
   training.keep_best = false
   if o.method == "three_step" then
-    refuse_for_three_step(o, model.kind)
     training.facts.prune = o.prune ~= options.default("prune", model.kind) and o.prune or nil
     local small = three_step(model, { bits = o.bits, predict = o.predict })
     -- Weights are pruned in steps over the first half; the second half recovers the quality.

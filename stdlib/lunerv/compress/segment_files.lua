@@ -67,6 +67,14 @@ end
 
 local function split_path(o) return o.out .. "/segments.json" end
 
+-- Removes what an earlier run of any kind left in `folder`, except for its checkpoints.
+function files.forget(folder)
+  if not native.exists(folder) then return end
+  files.clear_run(folder)
+  clear { out = folder }
+  remove(split_path { out = folder })
+end
+
 -- The program as text: together with the options, it determines the bytes.
 local function program()
   local versions = native.versions()

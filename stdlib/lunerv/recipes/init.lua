@@ -3,7 +3,8 @@
 --   about     one line for people
 --   options   the values of options that the user did not give: a table by name, or a function
 --             (kind, command) that returns one, for a kind of model in a command (compress_file,
---             rd_curve, regress, …; nil for lv.train). Names are those of the command line: for
+--             rd_curve, regress, …; nil for lv.train). The kind is nil for ablate, which has
+--             several. Names are those of the command line: for
 --             the model (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss,
 --             guard, …), and for the passes with priced bits (compress_optimiser, lambda, …).
 --   model     a function (settings, clip) that may change the settings of a model of the kind

@@ -73,7 +73,9 @@ end
 local function judge(self, count, number, distortion, mse)
   -- A penalty may rise on purpose: only the distortion shows a divergence.
   local guard, finite = self.guard, number - number == 0
-  local verdict = guard and guard:judge(finite and distortion or number, metrics.decibels(mse))
+  -- A model may give up quality for bytes on purpose.
+  local psnr = not self.model.lowers_quality and metrics.decibels(mse) or nil
+  local verdict = guard and guard:judge(finite and distortion or number, psnr)
     or finite and "good" or "lost"
   local rate = rate_of(self)
   self.optimiser.lr = rate * (guard and guard.factor or 1)
