@@ -185,7 +185,7 @@ test("a run whose map follows the camera can be diagnosed", function()
   local clip <close> = clip_of(folder, function(i) return picture(0.5 * i, 0) end)
   local o = options_of(folder, "--fc-dim", "6", "--static-dim", "2")
   assert(lv.compress.file(folder.path .. "/clip.lnv", clip, o, function() end))
-  local model = lv.diagnose.load(folder.path .. "/work/fit")
+  local model = lv.diagnose.load(o.out .. "/fit")
   assert(model.config.static_knots >= 2)
 end)
 
