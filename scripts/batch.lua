@@ -5,10 +5,10 @@
 -- DIR gets a .lnv and a .log for each clip, and manifest.csv and manifest.json. A clip that fails
 -- is reported and skipped; the exit code is then 1. With --resume, finished clips are kept and
 -- interrupted ones continue.
-local checkpoint <const> = require "lunerv.checkpoint"
 local commands <const> = require "lunerv.commands"
 local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"
+local options <const> = require "lunerv.options"
 local request <const> = require "lunerv.compress.request"
 local segment_files <const> = require "lunerv.compress.segment_files"
 local printable <const> = require("lunerv.native").printable
@@ -104,10 +104,6 @@ local threads <const> = example.threads
 -- The options on which the files depend.
 local asked <const> = request.facts(example, {})
 asked.minutes = example.minutes
-local function same(stored, given)
-  local ok = pcall(checkpoint.compare, "batch", "", stored, given)
-  return ok
-end
 
 -- Names from folders and other programs' messages are not to steer the terminal.
 local function say(text, ...) print(printable(text:format(...))) end
@@ -133,9 +129,9 @@ local result <const> = lv.batch {
   columns = { "clip", "file", "status", "bytes", "bpp", "psnr", "psnr_8bit", "ms_ssim", "frames",
     "seconds", "message" },
   each = function(clip, out)
-    local options, words = options_of(clip, out .. ".lnv")
-    options.resume = o.resume
-    local facts = commands.compress_file(options, function(line) say_aside(line .. "\n") end, words)
+    local given, words = options_of(clip, out .. ".lnv")
+    given.resume = o.resume
+    local facts = commands.compress_file(given, function(line) say_aside(line .. "\n") end, words)
     facts.asked = asked
     return facts
   end,
@@ -144,7 +140,7 @@ local result <const> = lv.batch {
     -- Older batches did not record what was asked for.
     if not info or info.bytes ~= row.bytes then return false end
     -- A merge does no work, and does not know how it was done.
-    return o.merge or same(row.asked or asked, asked)
+    return o.merge or options.same(row.asked or asked, asked)
   end,
   clear = function(out) segment_files.forget(out .. ".lnv.work") end,
   on_clip = function(row)

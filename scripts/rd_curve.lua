@@ -41,7 +41,7 @@ local asked_of_reference <const> = { clip_frames = #clip, clip_height = clip.hei
 -- A later run that resumes this one must not take over points of an earlier one.
 if not o.resume then
   for _, name in ipairs(lv.list_dir(o.out)) do
-    if name:match "^point%-.*%.work$" then segment_files.clear_run(o.out .. "/" .. name) end
+    if name:match "^point%-.*%.work$" then segment_files.forget(o.out .. "/" .. name) end
     if name:match "^point%-.*%.json$" or name:match "^x26[45]%-.*%.json$" then
       native.remove(o.out .. "/" .. name)
     end

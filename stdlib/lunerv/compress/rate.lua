@@ -136,7 +136,7 @@ local function compress(model, clip, o, made, candidates)
   if candidates.is_short then small.probes = plan.probes end
   local on_epoch = training.on_epoch
   small.is_controlled = small.steer ~= nil and wanted.bytes ~= nil
-  small.lowers_quality = wanted.psnr ~= nil and not wanted.bytes
+  small.lowers_quality = small.steer ~= nil and wanted.psnr ~= nil and not wanted.bytes
   if small.is_controlled then
     -- If bits are plenty, for example when time is the limit, they are nearly free from the start.
     local parameters = small:stored_parameters()
@@ -157,7 +157,7 @@ local function compress(model, clip, o, made, candidates)
         end)
       end
       if size then small:aim(aim * wanted.bytes / size * small:estimated_bpp()) end
-    elseif small.steer and wanted.psnr and not wanted.bytes then
+    elseif small.lowers_quality then
       small:steer(e.psnr > wanted.psnr + 0.2 and 1.6 or 1 / 1.6)
     end
   end

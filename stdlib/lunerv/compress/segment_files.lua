@@ -43,7 +43,7 @@ end
 function files.set_aside(folder) each_run(folder, checkpoint.set_aside) end
 
 -- The same, with the run's plan: a later run that resumes does not find it.
-function files.clear_run(folder)
+local function clear_run(folder)
   files.set_aside(folder)
   for _, name in ipairs { "plan.json", "best.json", "segment.lnv" } do
     remove(folder .. "/" .. name)
@@ -60,7 +60,7 @@ local function clear(o)
     then
       remove(left)
     elseif name:match "^segment%-%d+$" then
-      files.clear_run(left)
+      clear_run(left)
     end
   end
 end
@@ -70,7 +70,7 @@ local function split_path(o) return o.out .. "/segments.json" end
 -- Removes what an earlier run of any kind left in `folder`, except for its checkpoints.
 function files.forget(folder)
   if not native.exists(folder) then return end
-  files.clear_run(folder)
+  clear_run(folder)
   clear { out = folder }
   remove(split_path { out = folder })
 end
@@ -123,7 +123,7 @@ function files.settle_together(o, asked, split)
   resumed.resume = true
   native.work_folder(o.out)
   if rank == 0 and size > 1 and not o.resume and not o.share then
-    files.clear_run(o.out) -- of a clip that was a single segment
+    clear_run(o.out) -- of a clip that was a single segment
     files.settle(o, asked, split)
   elseif rank == 0 then
     local first <const> = pieces.open(o.out, o.deadline, { "segments" }, function()

@@ -224,7 +224,7 @@ return function(clip, o, say)
     -- A later run that resumes this one must not take over anything of an earlier run.
     if not o.resume then
       if native.exists(out .. "/result.json") then native.remove(out .. "/result.json") end
-      segment_files.clear_run(out)
+      segment_files.forget(out)
     end
   end
 
