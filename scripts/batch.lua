@@ -105,21 +105,27 @@ local threads <const> = example.threads
 local asked <const> = request.facts(example, {})
 asked.minutes = example.minutes
 
--- Names from folders and other programs' messages are not to steer the terminal.
+-- Names of files and messages of other programs must not control the terminal.
 local function say(text, ...) print(printable(text:format(...))) end
 
 local function print_start(batch)
   local left_out <const> = batch.left_out
   if #left_out > 0 then
-    say_aside(("note: left out, not videos by their names: %s%s\n"):format(
+    say_aside(("note: skipped, their names are not those of videos: %s%s\n"):format(
       table.concat(left_out, ", ", 1, math.min(#left_out, 5)),
       #left_out > 5 and (" and %d more"):format(#left_out - 5) or ""))
   end
   for _, name in ipairs(batch.unreadable) do
     say_aside(("%s/%s: failed: the name is not UTF-8; rename it\n"):format(o.input, name))
   end
-  for _, row in ipairs(batch.done) do say("%s: done before", row.clip) end
+  for _, row in ipairs(batch.done) do say("%s: already done", row.clip) end
   print(("%d clips to compress, %d at once"):format(batch.waiting, o.jobs))
+end
+
+local function has_other_minutes(out)
+  local text = lv.read_file(out .. ".json")
+  local earlier = text and lv.json.decode(text).asked
+  return earlier ~= nil and not options.same(earlier.minutes, asked.minutes)
 end
 
 local result <const> = lv.batch {
@@ -130,7 +136,9 @@ local result <const> = lv.batch {
     "seconds", "message" },
   each = function(clip, out)
     local given, words = options_of(clip, out .. ".lnv")
-    given.resume = o.resume
+    -- A clip whose process failed or died is resumed: lv.batch has removed the files of earlier
+    -- batches. A finished clip starts over if --minutes has changed, because it has used them up.
+    given.resume = not has_other_minutes(out)
     local facts = commands.compress_file(given, function(line) say_aside(line .. "\n") end, words)
     facts.asked = asked
     return facts

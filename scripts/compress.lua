@@ -4,7 +4,6 @@ local checkpoint <const> = require "lunerv.checkpoint"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local Progress <const> = require "lunerv.progress"
-local recipes <const> = require "lunerv.recipes"
 local request <const> = require "lunerv.compress.request"
 
 local o <const> = lv.options.parse(arg, {
@@ -19,12 +18,12 @@ if not o then return end
 
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
-request.check_method(o, "compress")
+request.check_effects(o)
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 
 -- 1. A model, as the options describe it.
-local settings <const> = recipes.settings(o.recipe, lv.compress.model_options(o), o.model, clip)
+local settings <const> = lv.compress.model_options(o, clip)
 settings.clip = clip
 local model <const> = lv.models[o.model](settings)
 print(model:summary())
@@ -35,13 +34,13 @@ local videos <const> = lv.tasks.videos(o.out, clip, { name = "decoded.mkv" })
 if not o.resume then checkpoint.set_aside(o.out .. "/small") end
 
 -- 2. Fit the clip. With --resume this continues, or has nothing left to do.
-local fitting <const> = lv.compress.train_options(o)
+local fitting <const> = lv.compress.train_options(o, clip)
 fitting.model, fitting.clip, fitting.out = model, clip, o.out .. "/fit"
 local fitted <const> = lv.train(fitting)
 print(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
 -- 3. Fine-tune, now with rounded parameters and their bits priced.
-local small <const>, training <const> = lv.compress.plan(model, o)
+local small <const>, training <const> = lv.compress.prepare(model, o)
 training.clip, training.out = clip, o.out .. "/small"
 local on_epoch <const> = training.on_epoch
 function training.on_epoch(e)

@@ -30,8 +30,8 @@ STEP_LIMIT, DEPTH_LIMIT = 2_000_000, 64
 
 
 class Traversal:
-    """Visits what is in dictionaries and lists. What is shared is visited each time, so that the
-    number of steps is limited."""
+    """Traverses nested dictionaries and lists. A shared object is visited once per reference, so
+    the number of steps is limited."""
 
     def __init__(self):
         self.steps = 0
@@ -80,7 +80,7 @@ def chosen(value, traversal, depth=0):
     keys = [key for key in value if type(key) is str and traversal.has_tensors(value[key])]
     usual = [key for key in USUAL_KEYS if key in keys]
     if len(keys) > 1 and not usual:
-        raise Refused("several entries hold tensors: say --key, one of " + shown(keys))
+        raise Refused("several entries hold tensors: choose one by --key: " + shown(keys))
     if not keys or depth > DEPTH_LIMIT:
         return value, None, []
     key = usual[0] if usual else keys[0]
@@ -150,7 +150,7 @@ def convert(options):
         count = write(options.output, tensors, big, options.dtype == "f32")
         print("%s: %d tensors, %d bytes" % (options.output, len(tensors), count))
     if key is not None:
-        print("taken: the entries of '%s'" % printable(key), file=sys.stderr)
+        print("using the entries of '%s'" % printable(key), file=sys.stderr)
     if rest:
         print("left out, with tensors (--key takes one): " + shown(rest), file=sys.stderr)
     if others:
@@ -163,11 +163,11 @@ def main():
     parser.add_argument("input", metavar="IN", help="a .pth or .pt file")
     parser.add_argument("output", metavar="OUT", nargs="?", help="the .safetensors file")
     parser.add_argument("--key", help="the entry that holds the parameters, such as state_dict, "
-                        "or entries in one another: a.b (the only one with tensors)")
+                        "or a nested entry, such as a.b (the only one with tensors)")
     parser.add_argument("--strip-prefix", action="append", default=[], metavar="TEXT",
-                        help="take this off the names that begin with it; may be repeated")
+                        help="remove this prefix from the names; may be repeated")
     parser.add_argument("--dtype", choices=["f32"],
-                        help="make 32 bits of f64, f16 and bf16; values out of range are refused")
+                        help="convert f64, f16 and bf16 to f32; values out of range are refused")
     parser.add_argument("--list", action="store_true", help="print names, types and shapes")
     parser.add_argument("--inert", action="append", default=[], metavar="MODULE.NAME",
                         help="a class that the file may mention; its objects are left out")
@@ -186,7 +186,7 @@ def main():
         if TEMPORARY in str(failed):
             failed = options.output
     except (MemoryError, RecursionError, OverflowError):
-        text, failed = "it asks for more memory than there is", options.input
+        text, failed = "it needs more memory than is available", options.input
     else:
         return 0
     print("pth2safetensors: %s: %s" % (printable(str(failed)), text), file=sys.stderr)

@@ -15,14 +15,15 @@ local o <const> = lv.options.parse(arg, {
     .. "rate–distortion curves.",
   details = "x264 and x265 (4:2:0, tuned for PSNR, one group of pictures, bytes of the bare "
     .. "stream) also get lower rates, until the curves overlap in PSNR. Writes the files, "
-    .. "curve.csv, curve.svg, curve.json with BD-rates, and a page, report.html. --minutes holds "
-    .. "for each point; --resume keeps the points that are finished.",
+    .. "curve.csv, curve.svg, curve.json with BD-rates, and a page, report.html. --minutes "
+    .. "applies to each point; --resume keeps the points that are finished.",
   positional = { "clip" }, required = { "out" },
 })
 if not o then return end
 
 if o.threads then lv.set_threads(o.threads) end
 o.out = o.out:gsub("(.)/+$", "%1")
+request.check_effects(o)
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 native.work_folder(o.out)
@@ -35,14 +36,15 @@ local asked <const> = request.facts(o, clip)
 asked.rates, asked.x26x_preset = nil, nil
 asked.minutes = o.minutes
 local asked_of_reference <const> = { clip_frames = #clip, clip_height = clip.height,
-  clip_width = clip.width, frames = asked.frames, crop = asked.crop,
+  clip_width = clip.width, first_frame = asked.first_frame, frames = asked.frames,
+  crop = asked.crop,
   deinterlace = asked.deinterlace, preset = o.x26x_preset }
 
 -- A later run that resumes this one must not take over points of an earlier one.
 if not o.resume then
   for _, name in ipairs(lv.list_dir(o.out)) do
-    if name:match "^point%-.*%.work$" then segment_files.forget(o.out .. "/" .. name) end
-    if name:match "^point%-.*%.json$" or name:match "^x26[45]%-.*%.json$" then
+    if name:match "^point%-[%d.e+-]+%.work$" then segment_files.forget(o.out .. "/" .. name) end
+    if name:match "^point%-[%d.e+-]+%.json$" or name:match "^x26[45]%-[%d.e+-]+%.json$" then
       native.remove(o.out .. "/" .. name)
     end
   end
@@ -97,10 +99,9 @@ for _, codec in ipairs(lv.reference.codecs) do
   curves[#curves + 1] = curve
   local function add(rate)
     local point = remembered(("%s-%g"):format(codec, rate), asked_of_reference, function()
-      local began = lv.time()
       local wanted = rate * #clip * clip.height * clip.width / 8
       local r = lv.reference.at_bytes(clip, wanted, { codec = codec, preset = o.x26x_preset })
-      return { bytes = r.bytes, bpp = r.bpp, psnr = r.psnr_8bit, seconds = lv.time() - began }
+      return { bytes = r.bytes, bpp = r.bpp, psnr = r.psnr_8bit, seconds = r.seconds }
     end)
     table.insert(curve.points, point)
     print(("%s: %.4f bpp, %.2f dB"):format(codec, point.bpp, point.psnr))
@@ -118,7 +119,7 @@ end
 -- BD-rates -----------------------------------------------------------------------------------
 
 local notes <const> = {
-  ("%s, %dx%d, %d frames"):format(clip.source:match "[^/]*$", clip.width, clip.height, #clip),
+  ("%s, %dx%d, %d frames"):format(clip.source:match "([^/]*)/*$", clip.width, clip.height, #clip),
   ("%s, recipe %s: %s; seed %d"):format(o.model, o.recipe, o.minutes
     and ("%g minutes for each point"):format(o.minutes)
     or ("%d epochs, then %d of %s"):format(o.epochs, o.compress_epochs, o.method), o.seed),

@@ -16,9 +16,9 @@ enum AlgebraModule {
       "eigh",
       doc: """
         Eigenvalues, ascending, and eigenvectors, as columns, of symmetric matrices (…, n, n).
-        Only the lower triangle is read. Unlike PyTorch, the sign is fixed: the largest number of
-        each vector is positive. Where two values are equal, their vectors are not determined, and the
-        gradient of vectors is not finite, as in PyTorch; that of values is.
+        Only the lower triangle is read. Unlike PyTorch, signs are fixed: in each vector, the entry
+        of largest magnitude is positive. If eigenvalues are equal, their vectors are not unique,
+        and the gradient of vectors is not finite, as in PyTorch; that of eigenvalues is.
 
             local values, vectors = (x + x:t()):eigh()
 

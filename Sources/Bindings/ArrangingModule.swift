@@ -16,18 +16,19 @@ enum ArrangingModule {
     s.pure(
       "cumsum", params: ["dim"],
       doc: """
-        The sums along a dimension up to each number.
-        Unlike PyTorch, the sums of integers are f64, as those of `:sum`. Sums are carried in f64.
+        The cumulative sums along a dimension.
+        Unlike PyTorch, the sums of integers are f64, as those of `:sum`. Sums are accumulated in
+        f64.
 
             lv.arange(1, 4):cumsum(1)   -- 1 3 6 10
         """
     ) { (x: Tensor, d: Int) in
-      try x.runningSum(dimension(d, rank: max(1, x.shape.count), "cumsum"))
+      try x.cumulativeSum(dimension(d, rank: max(1, x.shape.count), "cumsum"))
     }
     s.pure(
       "flip", params: ["dims…"],
       doc: """
-        Dimensions from their last entry to their first.
+        x with the entries of some dimensions in reverse order.
 
             image:flip(-1)      -- mirrored
             image:flip(3, 4)    -- rotated by 180°
@@ -40,8 +41,8 @@ enum ArrangingModule {
     s.pure(
       "roll", params: ["shifts", "dims"],
       doc: """
-        Elements shifted by some places along dimensions; those shifted out at the end return at the front.
-        Without dimensions, all elements are shifted in their order.
+        x shifted along dimensions; elements shifted out at the end return at the front.
+        Without dimensions, the flattened tensor is shifted.
 
             x:roll(1, 2)
             image:roll({ 8, -8 }, { 3, 4 })
@@ -65,7 +66,7 @@ enum ArrangingModule {
               scores:\(name)()
               scores:\(name)(-1)   -- \(lower ? "without" : "with one below") the diagonal
 
-          @param diagonal? integer  the last diagonal that is kept, counted to the right from the main one (0)
+          @param diagonal? integer  the outermost diagonal kept: 0 is the main one, 1 is right of it
           """
       ) { (x: Tensor, diagonal: Int?) in try x.triangle(diagonal ?? 0, lower: lower) }
     }
@@ -77,7 +78,7 @@ enum ArrangingModule {
       [
         LuaField(
           "indexing", \.indexing,
-          doc: "'ij': the first list runs down; or 'xy': it runs to the right")
+          doc: "'ij': the first list varies along dimension 1; 'xy': along 2")
       ]
     }
   }
@@ -118,7 +119,7 @@ enum ArrangingModule {
     s.pure(
       "outer", params: ["y"],
       doc: """
-        x[i]·y[j] of two tensors of one dimension: (n), (m) → (n, m).
+        The outer product x[i]·y[j] of two tensors of one dimension: (n), (m) → (n, m).
 
             window:outer(window)
         """
@@ -126,11 +127,12 @@ enum ArrangingModule {
     s.module.pure(
       "einsum", params: ["equation", "x", "..."],
       doc: """
-        The sum of products that an equation names.
+        The Einstein sum that an equation describes.
         Unlike PyTorch, sizes of 1 are broadcast only where `...` stands for them. Letters name
-        dimensions: those missing after the arrow are summed, a letter twice in one tensor is its
-        diagonal. Without an arrow the result has what `...` stands for, then what occurs once, in
-        alphabetical order. Products are computed by matmul, of several tensors from left to right.
+        dimensions: letters missing after the arrow are summed over; a letter that occurs twice in
+        one tensor takes its diagonal. Without an arrow, the result has the dimensions of `...`,
+        then the letters that occur once, in alphabetical order. Several tensors are multiplied by
+        matmul, from left to right.
 
             lv.einsum("bij,bjk->bik", a, b)
             lv.einsum("ii", a)                        -- the trace

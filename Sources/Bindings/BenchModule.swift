@@ -30,7 +30,7 @@ enum BenchModule {
       let sizes = [inputs, outputs, height, width, groups]
       let sides = kernel.list.count == 1 ? kernel.list + kernel.list : kernel.list
       guard (sizes + sides).allSatisfy({ (1...1 << 24).contains($0) }), sides.count == 2 else {
-        throw LunervError(.argument, "expected sizes of a convolution")
+        throw LunervError(.argument, "expected sizes from 1 to 2²⁴, and one or two kernel sizes")
       }
       return try ConvolutionShape.checked(
         "bench", n: 1, inputs: inputs, height: height, width: width, outputs: outputs,
@@ -42,12 +42,12 @@ enum BenchModule {
 
   static func define(_ m: LuaModule, _ lua: LuaState, _ session: Session) {
     m.define(
-      "fma_roof",
+      "peak_flops",
       doc: "GFLOP/s of all threads doing nothing but fused multiply-adds; takes about 0.2 s."
-    ) { () -> Double in Roof.measure() }
+    ) { () -> Double in Roofline.measure() }
     m.define(
-      "memory_roof", doc: "GB/s at which all threads read 256 MB; takes about half a second."
-    ) { () -> Double in Roof.bandwidth() }
+      "peak_bandwidth", doc: "GB/s at which all threads read 256 MB; takes about half a second."
+    ) { () -> Double in Roofline.bandwidth() }
     m.define(
       "interpreter_seconds",
       doc: "Seconds spent in Lua itself, outside native functions, since the first call."

@@ -16,7 +16,7 @@ enum ClaimModule {
     ) { (path: String, owner: String) -> LuaResults in
       LuaResults(try Claim.take(path, owner: owner))
     }
-    m.define("process_name", doc: "This machine, this process, and when it started.") {
+    m.define("process_name", doc: "The host, the process ID, and its start time in ticks.") {
       () -> LuaResults in
       var name = [CChar](repeating: 0, count: 256)
       gethostname(&name, name.count - 1)

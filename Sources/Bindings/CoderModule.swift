@@ -169,7 +169,8 @@ enum CoderModule {
       }
     }
     m.define(
-      "coder.bits", params: ["symbols", "model"], doc: "The information of symbols, in bits."
+      "coder.bits", params: ["symbols", "model"],
+      doc: "The information content of symbols, in bits."
     ) { (symbols: Symbols, model: Model) -> Double in
       try coding {
         switch try model.known() {

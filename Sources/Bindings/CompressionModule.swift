@@ -122,7 +122,7 @@ enum CompressionModule {
       "codes", params: ["step", "offset"],
       doc: """
         (x − offset)/step, not rounded; step and offset are broadcast to the shape of x.
-        These are what a rate is priced of; a file holds them rounded.
+        The rate in a loss is computed from them; a file stores them rounded.
 
             local bits = weight:codes(step):gaussian_bits()
         """
@@ -130,10 +130,10 @@ enum CompressionModule {
     s.op(
       "quantise", params: ["step", "options"],
       doc: """
-        step·round((x − offset)/step) + offset: what a file's integers give back.
-        Gradients to x pass straight through the rounding (arXiv 1308.3432); that to step is what
-        rounding changed, that to offset is 0. With `noise` it is added to the codes instead of
-        rounding.
+        step·round((x − offset)/step) + offset: the values that a decoder gets from a file.
+        The gradient of x passes straight through the rounding (arXiv 1308.3432). That of step is
+        multiplied by the rounding error, round(code) − code; that of offset is 0. `noise`, if
+        given, is added to the codes instead of rounding.
 
             local rough = weight:quantise(step)
         """
@@ -165,7 +165,7 @@ enum CompressionModule {
       doc: """
         The nearest step that a file can hold.
 
-        @return number  rounded to what the steps of a file can be
+        @return number  the step size as a file stores it
         """
     ) { (step: Double) -> Double in Double(StoredStep.rounded(Float(step))) }
   }
@@ -396,7 +396,8 @@ enum CompressionModule {
     ) { (frames: [Tensor], step: Double, offset: Double, o: Coding) -> LuaResults in
       let (stored, shift) = (StoredStep.rounded(Float(step)), Float(offset))
       guard shift.isFinite else {
-        throw LunervError(.numeric, "encode_embeddings: an offset of \(offset)")
+        throw LunervError(
+          .numeric, "encode_embeddings: offset: expected a finite number, got \(offset)")
       }
       guard frames.allSatisfy({ $0.shape == frames.first?.shape }) else {
         throw LunervError(.argument, "encode_embeddings: expected tensors of one shape")
@@ -423,7 +424,8 @@ enum CompressionModule {
     ) { (kind: String, bytes: LuaBytes, frames: Int, shape: [Int]) -> EmbeddingStore in
       let empty = try Tensor.full(0, shape)
       guard frames > 0, frames <= 1 << 40 / max(empty.count, 1) else {
-        throw LunervError(.argument, "decode_embeddings: \(frames) frames")
+        throw LunervError(
+          .argument, "decode_embeddings: expected at least 1 frame that fits, got \(frames)")
       }
       return EmbeddingStore(
         try section(kind) {

@@ -85,7 +85,7 @@ public enum ConfinedDecoder {
       let (sum, overflows) = session.workLeft.addingReportingOverflow(share.work)
       session.workLeft = more ? (overflows ? .max - 1 : sum) : share.work
       guard lunerv_allow_seconds(UInt64(share.seconds), more) else {
-        throw LunervError(.io, "this system does not limit a process's time")
+        throw LunervError(.io, "this system cannot limit a process's processor time")
       }
     }
   }
@@ -98,14 +98,14 @@ public enum ConfinedDecoder {
     ThreadPool.shared.start()
     lunerv_report_crashes(0)
     guard lunerv_allow_seconds(UInt64(shares.start.seconds), false) else {
-      throw LunervError(.io, "this system does not limit a process's time")
+      throw LunervError(.io, "this system cannot limit a process's processor time")
     }
     if let step = lunerv_confine(UInt64(memory + heapLimit + reserve), isStrict) {
       let reason = String(cString: strerror(errno))
       throw LunervError(
         .io,
         "this system does not let a process give up its rights (\(String(cString: step)): \(reason)): "
-          + "a file that you trust decodes with --unconfined, { confined = false } in Lua"
+          + "decode a file that you trust with --unconfined, or { confined = false } in Lua"
       )
     }
     try answer(0, [])
@@ -157,7 +157,7 @@ public enum ConfinedDecoder {
     var count: UInt64 = 0
     guard try withUnsafeMutableBytes(of: &count, { try read(into: $0) }),
       let size = Int(exactly: UInt64(littleEndian: count)), size <= 1 << 40
-    else { throw LunervError(.io, "no file arrived") }
+    else { throw LunervError(.io, "the parent process sent no file") }
     var file = [UInt8](repeating: 0, count: size)
     guard try file.withUnsafeMutableBytes({ try read(into: $0) }) else {
       throw LunervError(.io, "the file is incomplete")

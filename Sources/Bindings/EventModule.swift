@@ -161,10 +161,10 @@ enum EventModule {
     m.define(
       "event_writer", params: ["folder", "resumed_at"],
       doc: """
-        A new TensorBoard event file in a folder, which is made when it is missing.
+        A new TensorBoard event file in a folder, which is created if it is missing.
 
-        Its methods are scalar, image, histogram, flush and close. Steps from `resumed_at` on replace \
-        what earlier files of the folder hold of them.
+        Its methods are scalar, image, histogram, flush and close. TensorBoard ignores step \
+        `resumed_at`, and later ones, in earlier files of the folder.
 
             local events = lv.event_writer("runs/mine")
             events:scalar("psnr", 31.5, 100)

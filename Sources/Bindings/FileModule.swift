@@ -41,7 +41,7 @@ enum FileModule {
       doc: """
         Writes a file whole or not at all; true, or nil and an error.
 
-        Other programs see the file that was there before until all bytes are on the disk.
+        Until all bytes are on the disk, other programs see the previous file.
 
             assert(lv.write_file("result.json", lv.json.encode(result)))
 
@@ -57,7 +57,7 @@ enum FileModule {
     m.define(
       "make_dirs", params: ["path"],
       doc: """
-        Makes a folder and those above it, where they are missing.
+        Creates a folder and its missing parents.
 
             lv.make_dirs("runs/today")
         """
@@ -118,8 +118,8 @@ enum FileModule {
     m.define(
       "work_folder", params: ["path"],
       doc: """
-        Makes a folder, and those above it, in which this process names every file: it clears it \
-        of what killed processes left, and follows no link that is in it when it writes.
+        Creates a folder, and its missing parents, in which this process names every file. Removes \
+        the unfinished files of killed processes; writing to a link in it replaces the link.
         """
     ) { (path: String) in try WorkFolders.open(path) }
     m.define("rename", params: ["from", "to"], doc: "Renames a file.") {

@@ -14,8 +14,8 @@ enum FunctionModule {
       (
         "hardswish", "x·min(max(x + 3, 0), 6)/6 (arXiv 1905.02244).", { try $0.hardswish() }
       ),
-      ("log1p", "log(1 + x), accurate near 0.", { try $0.logOfOnePlus() }),
-      ("expm1", "eˣ − 1, accurate near 0.", { try $0.expMinusOne() }),
+      ("log1p", "log(1 + x), accurate near 0.", { try $0.log1p() }),
+      ("expm1", "eˣ − 1, accurate near 0.", { try $0.expm1() }),
       ("log2", "The logarithm to base 2.", { try $0.log2() }),
     ]
     for (name, doc, body) in unary {

@@ -101,7 +101,7 @@ final class GradientExchange: LuaObject {
       } else if parameter.grad != nil {
         throw LunervError(
           .argument,
-          "train: a backward pass within that of the loss added to a gradient that was complete: "
+          "train: a backward pass inside that of the loss changed a gradient that was complete: "
             + "use lv.grad there, which changes no grad")
       }
     }

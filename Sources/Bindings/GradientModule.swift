@@ -66,8 +66,8 @@ enum GradientModule {
       doc: """
         Adds the gradients of this tensor to the `grad` of the parameters it was computed from.
         Unlike PyTorch, gradients cannot be differentiated again. A graph is traversed once, unless
-        `retain` says otherwise: its saved values are freed, even if the traversal fails. A scalar needs no
-        seed; anything else has the gradient of each of its elements as one, in its shape and dtype.
+        `retain` is true: its saved values are freed, even if the traversal fails. A scalar needs no
+        seed; for any other tensor, the seed is its own gradient, in its shape and dtype.
 
             (model(x) - y):square():mean():backward()
             image:backward(lv.ones_like(image) / image:numel())
@@ -112,8 +112,9 @@ enum GradientModule {
     s.pure(
       "straight_through", params: ["source"],
       doc: """
-        The values of x, whose gradient goes to source as if they were source (arXiv 1308.3432).
-        Both have one shape and dtype; x itself gets no gradient.
+        The values of x; the gradient passes unchanged to source instead: the straight-through
+        estimator (arXiv 1308.3432).
+        Both have the same shape and dtype; x itself gets no gradient.
 
             local sign = y:sign():straight_through(y)
             local levels = lv.straight_through((y * 255):round() / 255, y)
@@ -145,9 +146,9 @@ enum GradientModule {
       doc: """
         Calls f with the gradient of x whenever one has been computed, before it propagates; a tensor
         that f returns replaces it.
-        Returns a hook: `hook:remove()` ends it. x is a parameter or an intermediate result, whose
-        hooks end with its graph: one that refers to x itself keeps it until the graph is traversed. Several are
-        called in the order in which they were added.
+        Returns a hook: `hook:remove()` ends it. x is a parameter or an intermediate result. The
+        hooks of an intermediate result end with its graph; a hook that refers to x keeps x alive
+        until the graph is traversed. Hooks are called in the order in which they were added.
 
             local hook = model.head.weight:register_hook(function(g) return g:clamp(-1, 1) end)
             hook:remove()
@@ -197,8 +198,8 @@ enum GradientModule {
     m.define(
       "joint_results", params: ["name", "backward", "inputs", "results"],
       doc: """
-        The values of results, whose gradients a function makes into those of inputs: it gets one for
-        each result and returns one or nil for each input.
+        Tensors with the values of `results`, recorded as the results of one operator on `inputs`.
+        `backward` gets one gradient for each result, and returns one, or nil, for each input.
         """
     ) { (name: String, backward: LuaFunction, inputs: [Tensor], results: [Tensor]) -> [Tensor] in
       try Tensor.joint(results, of: inputs, name: name) { gradients in
@@ -211,8 +212,9 @@ enum GradientModule {
     m.define(
       "checkpoint_results", params: ["begin", "again", "inputs", "leaves", "results"],
       doc: """
-        The values of results that were made of leaves, one for each of inputs, without their graph:
-        again() makes both lists once more when gradients are wanted.
+        Tensors with the values of `results`, without the graph by which they were computed from
+        `leaves`, which replace `inputs`. When gradients are needed, `again()` returns new leaves
+        and new results.
         """
     ) {
       [weak lua, pressure]

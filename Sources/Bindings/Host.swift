@@ -115,7 +115,7 @@ public final class Host {
     }
     module.define(
       "nearest_names", params: ["word", "known"],
-      doc: "The names within a typing error of a word: at most three, nearest first."
+      doc: "Names that a word may be a misspelling of: at most three, nearest first."
     ) { (word: String, known: [String]) -> [String] in nearestNames(to: word, among: known) }
     module.constant("pure_operators", .array(module.pureNames.map { .string($0) }))
     module.publish(

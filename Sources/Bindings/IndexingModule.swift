@@ -27,7 +27,7 @@ enum IndexingModule {
     s.pure(
       "scatter", params: ["dim", "index", "source"],
       doc: """
-        x with out[…, index[…, i, …], …] = source[…, i, …] along a dimension: what gather undoes.
+        x with source[…, i, …] written to […, index[…, i, …], …] along a dimension; gather reads it.
         Unlike PyTorch, indices count from 1, and if one repeats, only the last number is kept and
         has a gradient.
 
@@ -133,8 +133,8 @@ enum IndexingModule {
     s.pure(
       "one_hot", params: ["classes", "options"],
       doc: """
-        1 at the place that each number of an i32 tensor names, 0 at the others, in a new last
-        dimension.
+        One-hot vectors in a new last dimension: 1 at the class that each element of an i32 tensor
+        names, 0 elsewhere.
         Unlike PyTorch, classes count from 1, as what argmax gives, and the result is f32 unless
         `dtype` says otherwise.
 

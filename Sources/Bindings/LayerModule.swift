@@ -103,8 +103,8 @@ enum LayerModule {
     s.pure(
       "instance_norm", params: ["options"],
       doc: """
-        Every channel of (n, c, h, w) brought to mean 0 and variance 1 over its pixels
-        (arXiv 1607.08022).
+        Instance normalisation: each channel of (n, c, h, w) gets mean 0 and variance 1 over its
+        pixels (arXiv 1607.08022).
         The variance is divided by the number of pixels; there is no weight and no bias.
 
             x:instance_norm()
@@ -113,7 +113,7 @@ enum LayerModule {
     s.pure(
       "softmax", params: ["dim"],
       doc: """
-        eˣ over a dimension, divided by its sum there.
+        The softmax along a dimension: eˣ divided by the sum of eˣ.
 
             scores:softmax(-1)
         """
@@ -125,7 +125,8 @@ enum LayerModule {
       "position_encoding", params: ["t", "bases", "options"],
       doc: """
         Sines, then cosines of t·base for every base: (n, 2·bases) (NeRV, arXiv 2110.13903).
-        Products and functions are formed in f64, so that neighbouring frames of long clips differ.
+        Products, sines and cosines are computed in f64, so that neighbouring frames of long clips
+        differ.
 
             lv.position_encoding({ 0, 0.5 }, lv.tensor { math.pi, 2 * math.pi })   -- (2, 4)
 
@@ -157,7 +158,7 @@ enum LayerModule {
     s.op(
       "ssim", params: ["y"],
       doc: """
-        The structural similarity of images (n, c, h, w) in [0, 1], a scalar: 1 where they are alike
+        The structural similarity of images (n, c, h, w) in [0, 1], a scalar: 1 if they are equal
         (Wang et al., IEEE TIP 13(4), 2004).
         The window is 11×11 with σ = 1.5, smaller where the short side is below 11. Images
         have at least 5 pixels per side.
@@ -178,8 +179,9 @@ enum LayerModule {
     s.op(
       "freq_loss", params: ["y"],
       doc: """
-        The mean of |Δ| over real and imaginary parts of both spectra, a scalar (arXiv 2402.18152).
-        The spectra are those of the last two dimensions, not normalised, whole.
+        The mean absolute difference of two spectra, over real and imaginary parts, a scalar
+        (arXiv 2402.18152).
+        The spectra are full, unnormalised 2-D Fourier transforms of the last two dimensions.
 
             local loss = 60 * lv.l1_loss(x, y) + lv.freq_loss(x, y)
         """

@@ -35,9 +35,10 @@ enum NormModule {
       doc: """
         (x − mean)/√(variance + eps)·weight + bias for each channel of (n, channels, …)
         (arXiv 1502.03167).
-        Unlike PyTorch, there is no training flag: without mean and variance the batch's own are
-        taken, with the number of elements as divisor, and running ones are updated by
-        nn.BatchNorm2d alone. Gradients flow to all that is given. Each has shape (channels) or is nil.
+        Unlike PyTorch, there is no training flag: without mean and variance, those of the batch are
+        used, with the number of elements as divisor; only nn.BatchNorm2d updates running
+        statistics. Gradients flow to all tensors given. mean, variance, weight and bias are
+        (channels) or nil.
 
             x:batch_norm(nil, nil, weight, bias)                       -- as in training
             x:batch_norm(norm.running_mean, norm.running_var, weight, bias)
@@ -73,8 +74,8 @@ enum NormModule {
     s.op(
       "dropout", params: ["p", "options"],
       doc: """
-        Each element 0 with probability p, else divided by 1 − p (JMLR 15:1929).
-        The draws are those of lv.seed. Decoder programs in files have no dropout.
+        Sets elements to 0 with probability p, and divides the others by 1 − p (JMLR 15:1929).
+        It draws from the generator that lv.seed seeds. Decoder programs in files have no dropout.
 
             x:dropout(0.1)
             x:dropout(0.1, { training = lv.is_grad_enabled() })
@@ -83,7 +84,7 @@ enum NormModule {
         """
     ) { (x: Tensor, p: Double?, o: Training) -> Tensor in
       guard o.training else { return x }
-      return try x.droppedOut(p ?? 0.5, &session.random)
+      return try x.dropout(p ?? 0.5, &session.random)
     }
   }
 }

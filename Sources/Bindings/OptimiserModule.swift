@@ -21,7 +21,7 @@ enum OptimiserModule {
     var eps = 0.0
     var momentum = 0.0
     var nesterov = false
-    /// That of beta2 if it is not given.
+    /// nil for the value of beta2.
     var shampooBeta: Double?
     var frequency = 0
     var largest = 0
@@ -103,7 +103,7 @@ enum OptimiserModule {
     c.method(
       "state",
       doc: """
-        Its step and its tensors, by name: load_state continues from them.
+        The optimiser's step and state tensors, by name, for load_state.
 
             local state = optimiser:state()
             print(state.step)

@@ -65,7 +65,7 @@ enum OrderingModule {
     s.pure(
       "sort", params: ["dim", "descending"],
       doc: """
-        The numbers along a dimension in order, and the places that they had.
+        The elements along a dimension in sorted order, and the places where they were.
         Unlike PyTorch, places are i32 and count from 1, and equal numbers always keep their order.
         NaN counts as the largest.
 
@@ -86,7 +86,7 @@ enum OrderingModule {
     s.pure(
       "argsort", params: ["dim", "descending"],
       doc: """
-        The places of the numbers along a dimension in their order.
+        The places of the elements along a dimension, in sorted order.
         Unlike PyTorch, places are i32 and count from 1, and equal numbers always keep their order.
 
             x:index_select(1, x:select(2, 1):argsort())   -- rows by their first column
@@ -181,7 +181,7 @@ enum OrderingModule {
     s.pure(
       "unique", params: ["options"],
       doc: """
-        The different numbers of a tensor in order, a list.
+        The distinct elements of a tensor, sorted, in one dimension.
         Unlike PyTorch, they are always sorted, places are i32 and count from 1, and the options are
         `inverse` and `counts`. NaN equals nothing. There is no gradient.
 

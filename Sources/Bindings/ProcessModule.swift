@@ -17,9 +17,9 @@ enum ProcessModule {
       "stats",
       doc: """
         Memory of tensors and of the process, and page faults, as counts by name.
-        live_tensors and live_bytes are of tensors in use, idle_bytes of memory kept for the next ones;
-        tape_entries are operators remembered for gradients; peak_rss_bytes and minor_faults are of the
-        process.
+        live_tensors and live_bytes count tensors in use; idle_bytes is memory kept for later
+        tensors; tape_entries counts operators recorded for gradients; peak_rss_bytes and
+        minor_faults are of the process.
 
             print(lv.stats().live_bytes)
 
@@ -46,7 +46,7 @@ enum ProcessModule {
       "set_threads", params: ["n"],
       doc: """
         Sets how many threads share the work of an operator.
-        All cores do at first.
+        The default is all cores.
 
             lv.set_threads(2)
 
@@ -67,7 +67,7 @@ enum ProcessModule {
     m.define(
       "time",
       doc: """
-        Seconds on a clock that never goes back, to measure how long something takes.
+        Seconds on a monotonic clock, to measure durations.
 
             local began = lv.time()
             print(lv.time() - began)

@@ -25,18 +25,18 @@ enum RankModule {
       Ranks.shared.isBroken
     }
     m.define(
-      "set_ranks_apart", params: ["is_apart"],
-      doc: "Sets whether this process counts as alone for now; returns the previous setting."
-    ) { (isApart: Bool) -> Bool in
-      defer { Ranks.shared.isApart = isApart }
-      return Ranks.shared.isApart
+      "set_ranks_alone", params: ["is_apart"],
+      doc: "Sets whether this process works without the other ranks; returns the old setting."
+    ) { (worksAlone: Bool) -> Bool in
+      defer { Ranks.shared.worksAlone = worksAlone }
+      return Ranks.shared.worksAlone
     }
     m.define(
-      "ranks_rejoin", doc: "Says that all pieces of work that ranks took one by one are done."
+      "ranks_rejoin", doc: "Excludes the time since the last message from the longest work."
     ) { Ranks.shared.rejoin() }
     m.define(
       "set_rank_deadline", params: ["seconds"],
-      doc: "How many seconds a rank may be late, beyond its own work."
+      doc: "Sets the seconds to wait for a rank, in addition to the longest work so far."
     ) { (seconds: Double) in
       guard seconds > 0, seconds.isFinite else {
         throw LunervError(

@@ -36,9 +36,9 @@ enum SafetensorsModule {
       "load_safetensors", params: ["path", "options"],
       doc: """
         Reads a safetensors file: the tensors by name, the texts stored with them, and the names in the \
-        file's order. Half precision is widened to f32; `dtype` makes one type of all floating \
-        point. A value too large for that is an error that names its tensor, and so is a tensor of \
-        a type, rank or range that lunerv does not support, unless `extra` is "skip".
+        file's order. Half precision is widened to f32; `dtype` converts all floating-point \
+        tensors to one type. A value out of its range is an error that names the tensor, and so is \
+        a tensor of a type, rank or range that lunerv does not support, unless `extra` is "skip".
 
             local tensors, metadata, names = lv.load_safetensors "model.safetensors"
             model:load_state_dict(tensors)

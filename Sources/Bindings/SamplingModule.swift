@@ -112,10 +112,10 @@ enum SamplingModule {
     s.pure(
       "grid_sample", params: ["grid", "options"],
       doc: """
-        What a grid of places sees in a map: (n, c, h, w) and a grid (n, H, W, 2) give (n, c, H, W).
+        Samples of a map at the coordinates of a grid: (n, c, h, w), (n, H, W, 2) → (n, c, H, W).
         Unlike PyTorch, the option is `padding`, not `padding_mode`. Coordinates are in [-1, 1], x
-        before y; a volume (n, c, d, h, w) takes a grid (n, D, H, W, 3). A coordinate that is NaN counts as -1.
-        Gradients flow to both.
+        before y; a volume (n, c, d, h, w) takes a grid (n, D, H, W, 3). NaN counts as -1. Gradients
+        flow to the map and to the grid.
 
             local warped = lv.grid_sample(frame, grid, { padding = "border" })
 
@@ -147,9 +147,9 @@ enum SamplingModule {
     s.pure(
       "interpolate", params: ["options"],
       doc: """
-        A map in another size: (n, c, h, w) → (n, c, h', w'); so too (n, c, w) and (n, c, d, h, w).
-        Unlike PyTorch, `scale` is its `scale_factor`; the scale given is the one that places are
-        computed with. `antialias` smooths what becomes smaller, as Pillow does.
+        A map resized: (n, c, h, w) → (n, c, h', w'); likewise (n, c, w) and (n, c, d, h, w).
+        Unlike PyTorch, `scale_factor` is called `scale`, and coordinates are computed with it, not
+        with the ratio of the sizes. `antialias` smooths when the map gets smaller, as Pillow does.
 
             local twice = x:interpolate { scale = 2, mode = "bilinear" }
             local small = x:interpolate { size = { 90, 160 }, mode = "bicubic", antialias = true }

@@ -220,7 +220,7 @@ extension TensorModule {
     refused(t)
   }
 
-  /// Lua's operations on other values, with the tensor's equivalent.
+  /// Lua operations that tensors do not support: errors that name the tensor's equivalent.
   private static func refused(_ t: LuaClass<Tensor>) {
     for event in ["__lt", "__le"] {
       t.meta(event) { (a: TypeName, b: TypeName) -> Bool in

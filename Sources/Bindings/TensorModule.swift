@@ -88,8 +88,8 @@ enum TensorModule {
       "arange", params: ["first", "last", "step", "options"],
       doc: """
         The numbers first, first + step, … up to last.
-        Unlike PyTorch, `last` is included if a step reaches it. There are none if it lies before
-        `first`.
+        Unlike PyTorch, `last` is included if a step reaches it. The result is empty if `last` lies
+        before `first` in the direction of the step.
 
             lv.arange(1, 5)         -- 1 2 3 4 5
             lv.arange(0, 1, 0.25)   -- 0 0.25 0.5 0.75 1
@@ -265,8 +265,8 @@ enum TensorModule {
     m.define(
       "seed", params: ["n"],
       doc: """
-        Restarts the random numbers.
-        Tensors, initial weights and the order of frames are drawn from them.
+        Seeds the random number generator.
+        Random tensors, initial weights and the order of frames are drawn from it.
 
             lv.seed(1)
         """
@@ -276,7 +276,7 @@ enum TensorModule {
     m.define(
       "rng_state",
       doc: """
-        The random numbers' state: a table of seed and counter.
+        The state of the random number generator: a table of seed and counter.
 
             local state = lv.rng_state()
 

@@ -31,7 +31,7 @@ extension TensorModule {
       }
       guard stack.pushTable(elements: shape[depth]) else { return }
       for position in 0..<shape[depth] {
-        if stack.isOverdrawn { break }
+        if stack.isOverLimit { break }
         push(to: stack, depth + 1, &next)
         stack.setElement(position + 1)
       }
@@ -131,7 +131,7 @@ extension TensorModule {
     s.pure(
       "detach",
       doc: """
-        The same value, without a way back for gradients.
+        The same value, detached from its graph: no gradient flows through it.
         Writing to it is an error: change a `:clone()`.
 
             local target = model(x):detach()
@@ -149,8 +149,8 @@ extension TensorModule {
       "contiguous",
       doc: """
         The tensor itself.
-        Unlike PyTorch, the order of elements in memory is not a caller's business: every operator
-        takes every tensor.
+        Unlike PyTorch, the memory layout does not matter to callers: every operator takes every
+        tensor.
 
             x:transpose(1, 2):contiguous():view(-1)
         """
@@ -160,7 +160,7 @@ extension TensorModule {
       doc: """
         Computes the value now, and returns the tensor.
         Unlike PyTorch, pointwise operators and convolutions are deferred until their result is read,
-        and are then computed together. Results do not depend on that; a stopwatch does.
+        and are then computed together. Results do not depend on this; timings do.
 
             local y = model(x):evaluate()
         """
@@ -172,7 +172,7 @@ extension TensorModule {
     s.pure(
       "is_finite",
       doc: """
-        Whether no element is infinite or not a number.
+        Whether all elements are finite.
         Unlike PyTorch (`isfinite`), it is one boolean for the whole tensor.
 
             assert(loss:is_finite())
@@ -200,8 +200,8 @@ extension TensorModule {
     s.property(
       "grad",
       doc: """
-        The gradient that backward left, or nil.
-        Only nil can be assigned, which forgets it.
+        The gradient that backward has accumulated, or nil.
+        Only nil can be assigned, which clears it.
 
             weight.grad = nil
 

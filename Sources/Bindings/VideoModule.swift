@@ -3,7 +3,7 @@ import Support
 import Tensors
 import VideoIO
 
-extension FrameAhead: LuaObject {
+extension FramePrefetcher: LuaObject {
   static var luaName: String { "clip" }
 }
 
@@ -99,14 +99,14 @@ enum VideoModule {
     }
   }
 
-  static func define(_ m: LuaModule) -> (LuaClass<FrameAhead>, LuaClass<FrameWriter>) {
+  static func define(_ m: LuaModule) -> (LuaClass<FramePrefetcher>, LuaClass<FrameWriter>) {
     m.define(
       "open_video", params: ["path", "options"],
       doc: "A clip of a video file, an image folder or a raw pipe; or nil and a message."
     ) { (path: String, o: Open) in
       try reading(o) { options in
         [
-          FrameAhead(
+          FramePrefetcher(
             try Clip(path: path, options: options, cacheBytes: o.cache, cacheDirectory: o.cacheDir))
         ]
       }
@@ -218,32 +218,35 @@ enum VideoModule {
     ) { (path: String) -> Bool in VideoReader.canReread(path) }
   }
 
-  private static func clips() -> LuaClass<FrameAhead> {
-    let c = LuaClass<FrameAhead>()
-    c.meta("__len") { (a: FrameAhead) -> Int in a.clip.count }
-    c.property("width", doc: "The width in pixels.") { (a: FrameAhead) -> Int in a.clip.width }
-    c.property("height", doc: "The height in pixels.") { (a: FrameAhead) -> Int in a.clip.height }
-    c.property("frames", doc: "The number of frames.") { (a: FrameAhead) -> Int in a.clip.count }
-    c.property("fps", doc: "Frames per second.") { (a: FrameAhead) -> Double in
+  private static func clips() -> LuaClass<FramePrefetcher> {
+    let c = LuaClass<FramePrefetcher>()
+    c.meta("__len") { (a: FramePrefetcher) -> Int in a.clip.count }
+    c.property("width", doc: "The width in pixels.") { (a: FramePrefetcher) -> Int in a.clip.width }
+    c.property("height", doc: "The height in pixels.") { (a: FramePrefetcher) -> Int in
+      a.clip.height
+    }
+    c.property("frames", doc: "The number of frames.") { (a: FramePrefetcher) -> Int in a.clip.count
+    }
+    c.property("fps", doc: "Frames per second.") { (a: FramePrefetcher) -> Double in
       a.clip.frameRate.value
     }
-    c.property("path") { (a: FrameAhead) -> String in a.clip.path }
-    c.property("warnings", doc: "What was left out, as text.") { (a: FrameAhead) -> [String] in
+    c.property("path") { (a: FramePrefetcher) -> String in a.clip.path }
+    c.property("warnings", doc: "What was left out, as text.") { (a: FramePrefetcher) -> [String] in
       a.clip.warnings
     }
-    c.property("has_audio") { (a: FrameAhead) -> Bool in a.clip.hasAudio }
-    c.property("timestamps", doc: "Seconds, for every frame.") { (a: FrameAhead) -> [Double] in
+    c.property("has_audio") { (a: FramePrefetcher) -> Bool in a.clip.hasAudio }
+    c.property("timestamps", doc: "Seconds, for every frame.") { (a: FramePrefetcher) -> [Double] in
       a.clip.timestamps
     }
     c.property("waited", doc: "Seconds that frame() has taken so far.") {
-      (a: FrameAhead) -> Double in a.waited
+      (a: FramePrefetcher) -> Double in a.waited
     }
     c.method("frame", params: ["i"], doc: "Frame i as f32 (1, 3, H, W) in [0, 1].") {
-      (a: FrameAhead, i: Int) -> Tensor in
+      (a: FramePrefetcher, i: Int) -> Tensor in
       try a.frame(position(i, count: a.clip.count, "frame"))
     }
     c.method("frame_u8", params: ["i"], doc: "Frame i as u8 (1, 3, H, W).") {
-      (a: FrameAhead, i: Int) -> Tensor in
+      (a: FramePrefetcher, i: Int) -> Tensor in
       try a.clip.withFrame(position(i, count: a.clip.count, "frame_u8")) {
         try Tensor.from(
           bytes: UnsafeRawBufferPointer($0), [1, 3, a.clip.height, a.clip.width], .u8)
@@ -251,18 +254,18 @@ enum VideoModule {
     }
     c.method(
       "prefetch", params: ["i"], doc: "Prepares frame i in the background, for frame(i)."
-    ) { (a: FrameAhead, i: Int) in
+    ) { (a: FramePrefetcher, i: Int) in
       a.prefetch(try position(i, count: a.clip.count, "prefetch"))
     }
     c.method("changes", doc: "How much the frames differ, as in scan_video.") {
-      (a: FrameAhead) -> [[Double]] in
+      (a: FramePrefetcher) -> [[Double]] in
       var meter = SceneMeter()
       return lists(try (0..<a.clip.count).map { try a.clip.withFrame($0) { meter.add($0) } })
     }
-    c.method("close", doc: "Releases the frames.", polls: false) { (a: FrameAhead) in
+    c.method("close", doc: "Releases the frames.", polls: false) { (a: FramePrefetcher) in
       a.close()
     }
-    c.meta("__close") { (a: FrameAhead, _: LuaValue) in a.close() }
+    c.meta("__close") { (a: FramePrefetcher, _: LuaValue) in a.close() }
     return c
   }
 

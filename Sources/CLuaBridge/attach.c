@@ -19,60 +19,60 @@ struct lunerv_attachment {
   bool ended;
   /// Whether we handle Ctrl-C.
   bool is_interpreter;
-  /// Blocks lent because the state's own allocator refused them while Swift was on the stack.
-  void **lent;
-  size_t lent_count, lent_capacity;
+  /// Fallback blocks, allocated because the state's own allocator refused them while Swift was on the stack.
+  void **fallback;
+  size_t fallback_count, fallback_capacity;
 };
 
 // Memory
 
 static size_t place_of(const lunerv_attachment *a, const void *block) {
   size_t i = 0;
-  while (i < a->lent_count && a->lent[i] != block) i++;
+  while (i < a->fallback_count && a->fallback[i] != block) i++;
   return i;
 }
 
 /// Lends a block of ours where the state's allocator refused one.
-static void *lend(lunerv_bridge *b, void *block, size_t old, size_t size) {
+static void *allocate_fallback(lunerv_bridge *b, void *block, size_t old, size_t size) {
   lunerv_attachment *a = b->attachment;
-  b->overdrawn = true;
-  if (a->lent_count == a->lent_capacity) {
-    size_t capacity = 2 * a->lent_capacity + 64;
-    void **lent = realloc(a->lent, capacity * sizeof *lent);
-    if (!lent && lunerv_spend_reserve(b)) lent = realloc(a->lent, capacity * sizeof *lent);
-    if (!lent) lunerv_out_of_memory();
-    a->lent = lent;
-    a->lent_capacity = capacity;
+  b->over_limit = true;
+  if (a->fallback_count == a->fallback_capacity) {
+    size_t capacity = 2 * a->fallback_capacity + 64;
+    void **fallback = realloc(a->fallback, capacity * sizeof *fallback);
+    if (!fallback && lunerv_free_reserve(b)) fallback = realloc(a->fallback, capacity * sizeof *fallback);
+    if (!fallback) lunerv_out_of_memory();
+    a->fallback = fallback;
+    a->fallback_capacity = capacity;
   }
   void *fresh = malloc(size);
-  if (!fresh && lunerv_spend_reserve(b)) fresh = malloc(size);
+  if (!fresh && lunerv_free_reserve(b)) fresh = malloc(size);
   if (!fresh) lunerv_out_of_memory();
   if (block) {
     memcpy(fresh, block, old < size ? old : size);
     a->allocate(a->context, block, old, 0);
   }
-  a->lent[a->lent_count++] = fresh;
+  a->fallback[a->fallback_count++] = fresh;
   return fresh;
 }
 
-/// A lent block is resized or freed: it moves back to the state's allocator if that accepts it.
+/// A fallback block is resized or freed: it moves back to the state's allocator if that accepts it.
 static void *settle(lunerv_bridge *b, size_t place, size_t old, size_t size) {
   lunerv_attachment *a = b->attachment;
-  void *block = a->lent[place];
+  void *block = a->fallback[place];
   void *moved = NULL;
   if (size) {
     moved = a->allocate(a->context, NULL, 0, size);
     if (!moved) {
       moved = realloc(block, size);
-      if (!moved && b->swift_on_stack && lunerv_spend_reserve(b)) moved = realloc(block, size);
+      if (!moved && b->swift_on_stack && lunerv_free_reserve(b)) moved = realloc(block, size);
       if (!moved && b->swift_on_stack) lunerv_out_of_memory();
-      if (moved) a->lent[place] = moved;
+      if (moved) a->fallback[place] = moved;
       return moved;
     }
     memcpy(moved, block, old < size ? old : size);
   }
   free(block);
-  a->lent[place] = a->lent[--a->lent_count];
+  a->fallback[place] = a->fallback[--a->fallback_count];
   return moved;
 }
 
@@ -80,18 +80,18 @@ static void *allocate(void *context, void *block, size_t old_size, size_t size) 
   lunerv_bridge *b = context;
   lunerv_attachment *a = b->attachment;
   size_t old = block ? old_size : 0;  // for a new block Lua passes its type there
-  size_t place = block && a->lent_count ? place_of(a, block) : a->lent_count;
+  size_t place = block && a->fallback_count ? place_of(a, block) : a->fallback_count;
   void *moved;
-  if (place < a->lent_count) {
+  if (place < a->fallback_count) {
     moved = settle(b, place, old, size);
   } else {
     moved = a->allocate(a->context, block, old_size, size);
-    if (!moved && size && b->swift_on_stack) moved = lend(b, block, old, size);
+    if (!moved && size && b->swift_on_stack) moved = allocate_fallback(b, block, old, size);
   }
   if (moved || !size) b->used += size - old;
   // The block of the main thread, which begins with its extra space, is freed last.
   if (!size && block && block == lua_getextraspace(b->main)) {
-    free(a->lent);
+    free(a->fallback);
     free(b->reserve);
     free(a);
     free(b);

@@ -33,7 +33,7 @@ static int call_swift(lua_State *L) {
     lunerv_collect_all(L, b);
   }
   if (status == LUNERV_AGAIN) return call_swift(L);
-  if ((b->overdrawn || (b->limit && b->used > b->limit)) && lunerv_beyond_limit(L, b))
+  if ((b->over_limit || (b->limit && b->used > b->limit)) && lunerv_beyond_limit(L, b))
     return lunerv_raise_memory(L);
   return status >= 0 ? status : lunerv_raise_failure(L, b, status);
 }

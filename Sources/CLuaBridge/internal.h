@@ -72,7 +72,7 @@ int lunerv_raise_memory(lua_State *L);
 /// Reserves memory for when the allocator must not refuse.
 void lunerv_keep_reserve(lunerv_bridge *b);
 /// Frees it; whether there was any.
-bool lunerv_spend_reserve(lunerv_bridge *b);
+bool lunerv_free_reserve(lunerv_bridge *b);
 /// Ends the process: Swift is on the stack, and no memory is left.
 _Noreturn void lunerv_out_of_memory(void);
 

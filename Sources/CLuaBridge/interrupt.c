@@ -20,9 +20,9 @@ enum { stop_count = sizeof stops / sizeof *stops };
 static atomic_bool requested;
 static atomic_int reason;
 static atomic_int shields;
-// Writes to a standard output that has lost its reader. They become a request at the end of a
-// training step, which keeps the work done; so does a number of them greater than what a program
-// prints before it starts work.
+// Writes to a standard output that has lost its reader. The first few request a stop only at the
+// end of a training step, so that its work is kept. Any more request it immediately: a program
+// prints less before it starts work.
 static atomic_int lost_writes;
 enum { lost_writes_allowed = 8 };
 static struct sigaction before[stop_count];

@@ -14,7 +14,7 @@ void lunerv_keep_reserve(lunerv_bridge *b) {
   if (!b->reserve) b->reserve = malloc(reserve_size);
 }
 
-bool lunerv_spend_reserve(lunerv_bridge *b) {
+bool lunerv_free_reserve(lunerv_bridge *b) {
   bool had = b->reserve != NULL;
   free(b->reserve);
   b->reserve = NULL;
@@ -41,8 +41,8 @@ void *lunerv_allocate(void *context, void *block, size_t old_size, size_t size) 
   if (!moved) {
     // The machine itself has no memory left.
     if (!b->swift_on_stack) return NULL;
-    b->overdrawn = true;
-    if (lunerv_spend_reserve(b)) moved = realloc(block, size);
+    b->over_limit = true;
+    if (lunerv_free_reserve(b)) moved = realloc(block, size);
     if (!moved) lunerv_out_of_memory();
   }
   b->used += size - old;
@@ -60,8 +60,8 @@ void lunerv_collect_all(lua_State *L, lunerv_bridge *b) {
 
 /// After Swift has returned: whether memory still exceeds the limit after a full collection.
 bool lunerv_beyond_limit(lua_State *L, lunerv_bridge *b) {
-  bool refused = b->overdrawn;
-  b->overdrawn = false;
+  bool refused = b->over_limit;
+  b->over_limit = false;
   if (refused) return true;
   if (!b->limit || b->used <= b->limit) return false;
   lunerv_collect_all(L, b);
@@ -78,7 +78,7 @@ int lunerv_raise_memory(lua_State *L) {
 
 void lunerv_collect(lua_State *L) { lunerv_collect_all(L, lunerv_bridge_of(L)); }
 
-bool lunerv_would_overdraw(lua_State *L, size_t count) {
+bool lunerv_would_exceed_limit(lua_State *L, size_t count) {
   lunerv_bridge *b = lunerv_bridge_of(L);
   if (b->limit && (b->used > 2 * b->limit || count > 2 * b->limit - b->used)) return true;
   if (count < probed_size) return false;

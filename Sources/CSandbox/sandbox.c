@@ -44,7 +44,7 @@ static uint64_t crash_probe = 1 << 28;
 #define REFUSED ANSWER(SECCOMP_RET_ERRNO | EPERM)
 #define ALLOW(name) \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), ANSWER(SECCOMP_RET_ALLOW)
-/// What no library calls by itself, but a program that has broken out would.
+/// Kills the process: no library makes this call, but an exploit would.
 #define KILL(name) \
   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), ANSWER(SECCOMP_RET_KILL_PROCESS)
 /// Memory that cannot be executed: the third argument is the protection.

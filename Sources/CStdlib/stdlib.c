@@ -104,8 +104,8 @@ END
 MODULE("lunerv.codec.program")
 #embed "../../stdlib/lunerv/codec/program.lua"
 END
-MODULE("lunerv.codec.since")
-#embed "../../stdlib/lunerv/codec/since.lua"
+MODULE("lunerv.codec.required_level")
+#embed "../../stdlib/lunerv/codec/required_level.lua"
 END
 MODULE("lunerv.codec.video")
 #embed "../../stdlib/lunerv/codec/video.lua"
@@ -121,9 +121,6 @@ MODULE("lunerv.commands")
 END
 MODULE("lunerv.compress")
 #embed "../../stdlib/lunerv/compress/init.lua"
-END
-MODULE("lunerv.compress.account")
-#embed "../../stdlib/lunerv/compress/account.lua"
 END
 MODULE("lunerv.compress.camera")
 #embed "../../stdlib/lunerv/compress/camera.lua"
@@ -154,6 +151,9 @@ MODULE("lunerv.compress.price")
 END
 MODULE("lunerv.compress.rate")
 #embed "../../stdlib/lunerv/compress/rate.lua"
+END
+MODULE("lunerv.compress.record")
+#embed "../../stdlib/lunerv/compress/record.lua"
 END
 MODULE("lunerv.compress.request")
 #embed "../../stdlib/lunerv/compress/request.lua"
@@ -362,6 +362,9 @@ END
 MODULE("lunerv.nn.buffers")
 #embed "../../stdlib/lunerv/nn/buffers.lua"
 END
+MODULE("lunerv.nn.call_hooks")
+#embed "../../stdlib/lunerv/nn/call_hooks.lua"
+END
 MODULE("lunerv.nn.class")
 #embed "../../stdlib/lunerv/nn/class.lua"
 END
@@ -466,9 +469,6 @@ MODULE("lunerv.nn.two_conv_block")
 END
 MODULE("lunerv.nn.upsample")
 #embed "../../stdlib/lunerv/nn/upsample.lua"
-END
-MODULE("lunerv.nn.watch")
-#embed "../../stdlib/lunerv/nn/watch.lua"
 END
 MODULE("lunerv.nn.with_parameters")
 #embed "../../stdlib/lunerv/nn/with_parameters.lua"

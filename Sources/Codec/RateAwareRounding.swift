@@ -1,14 +1,14 @@
 import Coder
 import Glibc
 
-/// Rounds numbers with regard to the bits they cost.
+/// Rate–distortion optimised quantisation: rounds numbers with regard to the bits they cost.
 ///
 /// Among the symbols between a number's nearest one and the most probable one, it takes the one
-/// with the least D + price·R. D = sensitivity·error² is the effect of the error on the pictures if
-/// no other number has one, and R is the number of bits under the model of the tensor's symbols. A
-/// number of little effect moves to a cheap symbol; one of large effect stays. That changes the
-/// best model, so the model is refitted a few times. Step sizes do not change: parameters that were
-/// trained at one step size do not tolerate another, even if it suits the symbols better.
+/// with the least D + price·R. D = sensitivity·error² is the effect of this error alone on the
+/// pictures, and R is the number of bits under the model of the tensor's symbols. A number of
+/// little effect moves to a cheap symbol; one of large effect stays. That changes the best model,
+/// so the model is refitted a few times. Step sizes do not change: parameters that were trained at
+/// one step size do not tolerate another, even if it suits the symbols better.
 public enum RateAwareRounding {
   private static let rounds = 3
 

@@ -114,7 +114,7 @@ public enum Convolution {
       NarrowConvolution.forward(x, weights: view, bias: b, padY: s.padY, padX: s.padX, y)
     case .depthwise:
       DepthwiseConvolution.forward(
-        x, weights: w, turned: false, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, bias: b, y)
+        x, weights: w, rotated: false, kh: s.kh, kw: s.kw, padY: s.padY, padX: s.padX, bias: b, y)
     case .grouped: GroupedConvolution.forward(s, x, weights: w, bias: b, y)
     }
   }
@@ -152,7 +152,7 @@ public enum Convolution {
       DirectConvolution.dataGradient(s, g, weights: view, bias: bias, dx)
     case .depthwise:
       DepthwiseConvolution.forward(
-        g, weights: w, turned: true, kh: s.kh, kw: s.kw, padY: s.kh - 1 - s.padY,
+        g, weights: w, rotated: true, kh: s.kh, kw: s.kw, padY: s.kh - 1 - s.padY,
         padX: s.kw - 1 - s.padX, bias: bias, dx)
     case .grouped: GroupedConvolution.dataGradient(s, g, weights: w, bias: bias, dx)
     }

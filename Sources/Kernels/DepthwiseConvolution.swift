@@ -1,9 +1,9 @@
 /// Depthwise convolution, stride 1: one k×k filter per channel, eight channels at a time.
 enum DepthwiseConvolution {
-  /// The forward product, or with `turned` weights the data gradient (padding then k − 1 −
+  /// The forward product, or with `rotated` weights the data gradient (padding then k − 1 −
   /// padding).
   static func forward(
-    _ input: ImageOperand, weights: UnsafePointer<Float>, turned: Bool, kh: Int, kw: Int,
+    _ input: ImageOperand, weights: UnsafePointer<Float>, rotated: Bool, kh: Int, kw: Int,
     padY: Int, padX: Int, bias: UnsafePointer<Float>?, _ output: ImageTarget
   ) {
     let layout = output.layout
@@ -19,7 +19,7 @@ enum DepthwiseConvolution {
       w.update(repeating: 0, count: taps * lanes)
       for c in 0..<channels {
         for tap in 0..<taps {
-          w[tap * lanes + c] = weights[c * taps + (turned ? taps - 1 - tap : tap)]
+          w[tap * lanes + c] = weights[c * taps + (rotated ? taps - 1 - tap : tap)]
         }
       }
       let b = scratch.floats(lanes)

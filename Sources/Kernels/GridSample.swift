@@ -30,8 +30,8 @@ public struct GridSample {
   /// Segments per item.
   public var segments: Int { (places + GridSample.segment - 1) / GridSample.segment }
 
-  /// Rows of the map are cut into bands for its gradient. A band looks at every segment that
-  /// touches it, so few bands keep that cheap where places are in no order.
+  /// For its gradient, the map's rows are cut into bands. A band reads every segment that touches
+  /// it; with few bands, that is cheap even if the places are unordered.
   var rows: Int { depth * height }
   var bands: Int { max(1, min(rows / 16, 16 / max(n, 1))) }
 

@@ -9,8 +9,8 @@ public enum PointwiseOperator: UInt8, Sendable {
   case copy, negate, absolute, exp, log, sqrt, reciprocalSqrt, sin, cos, tanh, sigmoid, relu, gelu
   case geluGradient, silu, siluGradient, erf, square, sign, round, floor, reciprocal
   case softplus, hardswish, hardswishGradient, log1p, expm1, log2
-  /// x + p, x·p, xᵖ, min(max(x, p), q), 1 where p ≤ x ≤ q else 0, 1 where x > 0 else 0, x·p where
-  /// x < 0 else x.
+  /// In this order: x + p; x·p; xᵖ; min(max(x, p), q); 1 where p ≤ x ≤ q, else 0; 1 where x > 0,
+  /// else 0; x·p where x < 0, else x.
   case addConstant, multiplyConstant, powerConstant, clamp, inRange, isPositive, leakyRelu
   // Two operands.
   case add, subtract, multiply, divide, maximum, minimum, power

@@ -163,8 +163,8 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
   ) {
     let sources = self.sources
     let registers = scratch.take(leaves.count + instructions.count, of: UnsafePointer<T>.self)
-    // Buffers a multiple of 4096 bytes apart would make every load wait for the store before it,
-    // whose address looks the same. So they are staggered.
+    // Staggered against 4K aliasing: if buffers were a multiple of 4096 bytes apart, each load
+    // would wait for the store before it.
     let stagger = piece + 208
     let buffers = scratch.take(slotCount * stagger, of: T.self)
     let fills = scratch.take(leaves.count, of: UnsafeMutablePointer<T>?.self)

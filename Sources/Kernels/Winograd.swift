@@ -41,13 +41,13 @@ enum Winograd {
           let half = scratch.floats(
             tile * outputs * grid.batchTiles * mLanes + vectorWidth)
           let store = TileStore(output, form: form, bias: lanesBias, scratch)
-          var ahead = Ahead(scratch)
+          var prefetcher = Prefetcher(scratch)
           for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
             let batchRows = min(grid.batchRows, task.rows - batch)
             let tiles = roundUp(columns * batchRows, 4)
             let end = outputs * (batch + batchRows) + border
             region.fill(outputs * batch..<end)
-            ahead.set((region, end..<(end + outputs * grid.batchRows)))
+            prefetcher.set((region, end..<(end + outputs * grid.batchRows)))
             for y in 0..<batchRows {
               form.rows(
                 .input, region.row(outputs * (batch + y)), rowPitch: region.pitch,
@@ -75,7 +75,7 @@ enum Winograd {
                       width: width, rows: tiles, a, weights, width, m + j * tiles * width, width,
                       accumulate: false)
                   }
-                  if first == 0 { ahead.fetch(tile * i + j, of: tile * tile) }
+                  if first == 0 { prefetcher.fetch(tile * i + j, of: tile * tile) }
                 }
                 form.outputColumns(
                   m, width: width, tiles: tiles,

@@ -43,14 +43,14 @@ extension Winograd {
               scratch)
             let v = scratch.floats(tile * grid.batchTiles * vLanes)
             let e = scratch.floats(tile * grid.batchTiles * eLanes)
-            var ahead = Ahead(scratch)
+            var prefetcher = Prefetcher(scratch)
             for batch in stride(from: 0, to: task.rows, by: grid.batchRows) {
               let batchRows = min(grid.batchRows, task.rows - batch)
               let tiles = columns * batchRows
               let end = outputs * (batch + batchRows), next = outputs * grid.batchRows
               region.fill(outputs * batch..<end + border)
               gRegion.fill(outputs * batch..<end)
-              ahead.set(
+              prefetcher.set(
                 (region, (end + border)..<(end + border + next)), (gRegion, end..<(end + next)))
               for y in 0..<batchRows {
                 form.rows(
@@ -77,7 +77,7 @@ extension Winograd {
                   let a = PanelA(
                     base: v + j * tiles * vLanes, rowStride: 1, kStride: vLanes, taps: 1,
                     tapOffsets: zeroOffset, depth: tiles)
-                  ahead.fetch(tile * i + j, of: tile * tile)
+                  prefetcher.fetch(tile * i + j, of: tile * tile)
                   var first = 0
                   for width in panels {
                     runPanel(

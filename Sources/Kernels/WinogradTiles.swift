@@ -98,22 +98,22 @@ struct Region {
 }
 
 /// Memory that the next batch will read, prefetched bit by bit while this one computes.
-struct Ahead {
+struct Prefetcher {
   private static let most = 96
   private let first: UnsafeMutablePointer<UnsafePointer<Float>>
   private let lines: UnsafeMutablePointer<Int>
   private var count = 0
 
   init(_ scratch: Scratch) {
-    first = scratch.take(Ahead.most, of: UnsafePointer<Float>.self)
-    lines = scratch.take(Ahead.most, of: Int.self)
+    first = scratch.take(Prefetcher.most, of: UnsafePointer<Float>.self)
+    lines = scratch.take(Prefetcher.most, of: Int.self)
   }
 
   mutating func set(_ regions: (Region, Range<Int>)...) {
     var n = 0
     for (region, rows) in regions {
       region.stretches(rows) { p, floats in
-        guard n < Ahead.most else { return }
+        guard n < Prefetcher.most else { return }
         first[n] = p
         lines[n] = floats / 16
         n += 1

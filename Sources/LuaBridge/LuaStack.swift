@@ -187,8 +187,8 @@ public struct LuaStack {
   /// Pushes a string of these bytes. A string above the memory limit fails the call.
   public func push(bytes: UnsafeRawBufferPointer) {
     room()
-    if lunerv_would_overdraw(thread, bytes.count) {
-      lunerv_bridge_of(thread).pointee.overdrawn = true
+    if lunerv_would_exceed_limit(thread, bytes.count) {
+      lunerv_bridge_of(thread).pointee.over_limit = true
       lua_pushnil(thread)
     } else {
       lua_pushlstring(thread, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count)
@@ -207,8 +207,8 @@ public struct LuaStack {
     room()
     // Lua's bytes per element and per field. Many small tables count like a large one.
     let size = 16 * elements + 40 * fields
-    guard !lunerv_would_overdraw(thread, size) else {
-      lunerv_bridge_of(thread).pointee.overdrawn = true
+    guard !lunerv_would_exceed_limit(thread, size) else {
+      lunerv_bridge_of(thread).pointee.over_limit = true
       lua_pushnil(thread)
       return false
     }
@@ -217,7 +217,7 @@ public struct LuaStack {
   }
 
   /// Whether the running call has exceeded the memory limit: it fails when it returns.
-  public var isOverdrawn: Bool { lunerv_bridge_of(thread).pointee.overdrawn }
+  public var isOverLimit: Bool { lunerv_bridge_of(thread).pointee.over_limit }
 
   /// Pops a value and makes it element `position` of the table below it.
   public func setElement(_ position: Int) { lua_rawseti(thread, -2, lua_Integer(position)) }

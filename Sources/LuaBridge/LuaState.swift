@@ -108,7 +108,7 @@ public final class LuaState {
     lunerv_set_owner(bridge, Unmanaged.passRetained(owner).toOpaque())
   }
 
-  /// Pushes an error for the caller of this state's code, if that is not Lua code itself.
+  /// Pushes an error object, for a caller in C that raises it.
   public func push(_ error: LunervError) { current.push(error) }
 
   /// An object that stops the running call of this state, from any thread; nil if another program
@@ -377,7 +377,7 @@ public final class LuaState {
     return LuaRaisedError(error: error, serial: keptSerial)
   }
 
-  /// Pushes Lua's own value of the error that was raised last, which is not kept any longer.
+  /// Pushes the Lua value that was kept for the last raised error, and no longer keeps it.
   func takeKeptError(on stack: LuaStack) {
     keptSerial += 1
     stack.room()

@@ -71,13 +71,13 @@ public indirect enum LuaValue: LuaArgument, LuaResult {
     switch self {
     case .array(let elements):
       guard stack.pushTable(elements: elements.count) else { return }
-      for (position, element) in elements.enumerated() where !stack.isOverdrawn {
+      for (position, element) in elements.enumerated() where !stack.isOverLimit {
         element.push(to: stack, depth: depth)
         stack.setElement(position + 1)
       }
     case .table(let pairs):
       guard stack.pushTable(fields: pairs.count) else { return }
-      for (key, value) in pairs where key.canBeKey && !stack.isOverdrawn {
+      for (key, value) in pairs where key.canBeKey && !stack.isOverLimit {
         key.push(to: stack, depth: depth)
         guard !stack.isNil(at: -1) else { return lunerv_pop(stack.thread, 1) }
         value.push(to: stack, depth: depth)

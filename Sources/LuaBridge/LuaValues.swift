@@ -175,7 +175,7 @@ extension Array: LuaArgument where Element: LuaArgument {
 extension Array: LuaResult where Element: LuaResult {
   public func push(to stack: LuaStack) {
     guard stack.pushTable(elements: count) else { return }
-    for (position, element) in enumerated() where !stack.isOverdrawn {
+    for (position, element) in enumerated() where !stack.isOverLimit {
       element.push(to: stack)
       stack.setElement(position + 1)
     }
@@ -207,7 +207,7 @@ extension Dictionary: LuaArgument where Key == String, Value: LuaArgument {
 extension Dictionary: LuaResult where Key == String, Value: LuaResult {
   public func push(to stack: LuaStack) {
     guard stack.pushTable(fields: count) else { return }
-    for (name, value) in self where !stack.isOverdrawn {
+    for (name, value) in self where !stack.isOverLimit {
       value.push(to: stack)
       stack.setField(name)
     }

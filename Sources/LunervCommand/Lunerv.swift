@@ -21,7 +21,7 @@ struct Lunerv: ParsableCommand {
   static func main() {
     // A file that may not grow is an error like a full disk, not the end of the process.
     signal(SIGXFSZ, SIG_IGN)
-    nameSuddenEnds()
+    explainFatalSignals()
     DecoderProgram.declareCommand()
     if CommandLine.arguments.dropFirst().first == ConfinedDecoder.command {
       Glibc.exit(ConfinedDecoder.run(Array(CommandLine.arguments.dropFirst(2))))
@@ -60,7 +60,7 @@ struct Lunerv: ParsableCommand {
 
   /// The runtime and the libraries abort if the system has no more memory, and a mapped file that
   /// cannot be read raises a signal. In both cases, the last line of the output says so.
-  private static func nameSuddenEnds() {
+  private static func explainFatalSignals() {
     func name(_ signal: Int32, _ handler: @escaping @convention(c) (Int32) -> Void) {
       var action = sigaction()
       action.__sigaction_handler.sa_handler = handler
@@ -70,7 +70,7 @@ struct Lunerv: ParsableCommand {
     }
     name(SIGABRT) { _ in
       let line: StaticString = """
-        lunerv: aborted, as libraries do where the system has no more memory; files are whole, and \
+        lunerv: aborted, probably because the system has no more memory; files are complete, and \
         --resume continues\n
         """
       _ = write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
@@ -78,8 +78,8 @@ struct Lunerv: ParsableCommand {
     }
     name(SIGBUS) { _ in
       let line: StaticString = """
-        lunerv: a file could not be read where it is mapped into memory: its disk failed, or another \
-        program cut it short\n
+        lunerv: a memory-mapped file could not be read: its disk failed, or another program \
+        shortened it\n
         """
       _ = write(STDERR_FILENO, line.utf8Start, line.utf8CodeUnitCount)
       raise(SIGBUS)
@@ -173,7 +173,8 @@ struct Lunerv: ParsableCommand {
 }
 
 extension Ranks {
-  /// Joins the others where mpirun started this process. The output of the first one is enough.
+  /// Joins the ranks if mpirun started this process. Only the first rank keeps its standard output,
+  /// unless LUNERV_RANK_OUTPUT is set.
   func join() throws {
     try start()
     guard rank > 0, getenv("LUNERV_RANK_OUTPUT") == nil else { return }

@@ -73,7 +73,7 @@ struct Watch {
     var child = pid_t()
     let status = posix_spawn(&child, "/proc/self/exe", nil, nil, &argv, environ)
     guard status == 0 else {
-      throw LunervError(.io, "lunerv does not start: \(String(cString: strerror(status)))")
+      throw LunervError(.io, "cannot start lunerv: \(String(cString: strerror(status)))")
     }
     return child
   }

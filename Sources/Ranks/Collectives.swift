@@ -50,7 +50,8 @@ extension Ranks {
     where peer != rank && (other.number != head.number || other.name != head.name) {
       throw LunervError(
         .argument,
-        "\(what): \(name(of: peer)) is at another collective than \(name(of: rank)): every rank has to call the same ones in the same order"
+        "\(what): \(name(of: peer)) and \(name(of: rank)) called different collectives: all ranks "
+          + "must call the same ones in the same order"
       )
     }
     return try exchange(own, theirs.map { Int($0.count) }, Tag.body, what)

@@ -12,11 +12,11 @@ public final class Ranks {
   public nonisolated(unsafe) static let shared = Ranks()
 
   /// The rank of this process, from 0.
-  public var rank: Int { isApart ? 0 : joined.rank }
+  public var rank: Int { worksAlone ? 0 : joined.rank }
   /// The number of ranks.
-  public var size: Int { isApart ? 1 : joined.size }
+  public var size: Int { worksAlone ? 1 : joined.size }
   /// Whether this process works independently for now: `rank` is 0 and `size` is 1.
-  public var isApart = false
+  public var worksAlone = false
   private var joined = (rank: 0, size: 1)
   /// The host name of each rank.
   public private(set) var hosts: [String] = []
@@ -82,7 +82,7 @@ public final class Ranks {
 
   /// Leaves the ranks: waits for the others, or after a failure ends them.
   public func end(code: Int32) {
-    isApart = false
+    worksAlone = false
     guard size > 1 else { return }
     do {
       if code != 0 || isBroken { throw LunervError(.io, "ranks") }

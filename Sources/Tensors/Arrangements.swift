@@ -5,12 +5,12 @@ import Support
 
 extension Value {
   /// Cumulative sums along a dimension, up to each number or from each number on.
-  func runningSum(_ dim: Int, backwards: Bool) throws -> Value {
+  func cumulativeSum(_ dim: Int, backwards: Bool) throws -> Value {
     let (source, outer, length, inner) = try lines(along: dim)
     try Work.charge(count, 2)
     let out = try Value.allocate(shape, dtype, source.layout)
     func go<T: PointwiseScalar>(_: T.Type) throws {
-      try RunningSum.run(
+      try CumulativeSum.run(
         source.memory(T.self), outer: outer, length: length, inner: inner, backwards: backwards,
         into: out.memory(T.self))
     }
@@ -92,12 +92,12 @@ extension Tensor {
   }
 
   /// Cumulative sums along a dimension. Integers are summed in f64, as by ``sum(_:keep:)``.
-  public func runningSum(_ dim: Int) throws -> Tensor {
-    if !isFloating { return try cast(to: .f64).runningSum(dim) }
+  public func cumulativeSum(_ dim: Int) throws -> Tensor {
+    if !isFloating { return try cast(to: .f64).cumulativeSum(dim) }
     if shape.isEmpty, dim == 0 { return self }
     try check([dim], "cumsum")
-    return Tensor.result(try value.runningSum(dim, backwards: false), of: [self]) {
-      [try $0.runningSum(dim, backwards: true)]
+    return Tensor.result(try value.cumulativeSum(dim, backwards: false), of: [self]) {
+      [try $0.cumulativeSum(dim, backwards: true)]
     }
   }
 

@@ -16,7 +16,7 @@ extension Tensor {
   public func backward(
     _ seed: Tensor? = nil, retaining: Bool = false, each: ((Tensor) throws -> Void)? = nil
   ) throws {
-    defer { Session.current.waiting.removeAll { $0.sums == nil } }
+    defer { Session.current.pendingSums.removeAll { $0.sums == nil } }
     let root = try root(seed, "backward")
     try root.tape.backward(from: node, root.seed, retaining: retaining, each: each)
   }
@@ -28,7 +28,7 @@ extension Tensor {
   public static func gradients(
     of outputs: [Tensor], _ seeds: [Tensor?], by inputs: [Tensor], retaining: Bool = false
   ) throws -> [Tensor?] {
-    defer { Session.current.waiting.removeAll { $0.sums == nil } }
+    defer { Session.current.pendingSums.removeAll { $0.sums == nil } }
     guard !outputs.isEmpty, seeds.count == outputs.count else {
       throw LunervError(
         .argument, "grad: expected a seed for each of \(outputs.count) outputs, got \(seeds.count)")
@@ -136,9 +136,9 @@ extension Tensor {
     }
   }
 
-  /// The values of `results` as those of one operator over entries of the tape. Without entries, or
-  /// while recording is off, nothing requires a gradient; nor do results for which `isConstant` is
-  /// true.
+  /// New tensors with the values of `results`, recorded as the results of one operator over the
+  /// tape's entries `slots`. Without entries, or while recording is off, nothing requires a
+  /// gradient; nor do results for which `isConstant` is true.
   private static func joint(
     _ results: [Tensor], over slots: [Int], _ name: String,
     isConstant: (Tensor) -> Bool = { _ in false }, _ backward: @escaping Tape.JointBackward
@@ -163,7 +163,7 @@ extension Tensor {
 
   // MARK: - Checkpointing
 
-  /// The results of a function, and the leaves, all separate, that it computed them from.
+  /// The leaves that a function was called with, all of them distinct, and its results.
   public typealias Recorded = (inputs: [Tensor], results: [Tensor])
 
   /// The results of a checkpointed function: its graph is not stored, and the function runs again

@@ -2,7 +2,7 @@ import Kernels
 import Support
 
 // Operators that only move numbers or reduce dimensions: reductions, permutations, slices and
-// concatenations. They are computed at once, except sums per channel (Sweep.swift).
+// concatenations. They are computed immediately, except sums per channel (Sweep.swift).
 
 extension Value {
   // MARK: - Reductions

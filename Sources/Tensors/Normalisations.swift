@@ -96,7 +96,7 @@ extension Tensor {
   }
 
   /// Each element becomes 0 with probability p, and is divided by 1 − p otherwise.
-  public func droppedOut(_ p: Double, _ random: inout Philox) throws -> Tensor {
+  public func dropout(_ p: Double, _ random: inout Philox) throws -> Tensor {
     guard p >= 0, p <= 1 else {
       throw LunervError(.argument, "dropout: expected a probability from 0 to 1, got \(p)")
     }

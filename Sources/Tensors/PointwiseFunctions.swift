@@ -44,14 +44,14 @@ extension Tensor {
   }
 
   /// log(1 + x), accurate near 0.
-  public func logOfOnePlus() throws -> Tensor {
+  public func log1p() throws -> Tensor {
     try function(.log1p) { x, _, g in
       try Value.pointwise(.divide, [g, Value.pointwise(.addConstant, [x], p: 1)])
     }
   }
 
   /// eˣ − 1, accurate near 0.
-  public func expMinusOne() throws -> Tensor {
+  public func expm1() throws -> Tensor {
     try function(.expm1) { _, y, g in
       try Value.pointwise(.multiply, [g, Value.pointwise(.addConstant, [y], p: 1)])
     }

@@ -6,10 +6,10 @@ import Kernels
 ///
 /// Operators are evaluated when they are read, so a value and an entry of the tape store their
 /// caller (``Origin``), and later costs are charged to it. Regions nest, and each is charged for
-/// what no inner one takes: the sum of all records is the time since the start.
+/// the time not spent in a region inside it: the sum of all records is the time since the start.
 ///
 /// A session has a profiler while it measures; otherwise ``Session/profiler`` is nil, and an
-/// operator pays for one test.
+/// operator only tests for nil.
 public final class Profiler {
   /// The cost of one operator, called at one place, in one direction.
   public struct Record {

@@ -12,7 +12,7 @@ public final class Session {
   let tape = Tape()
   let memory = MemoryAccount()
   /// Pending sums over feature maps (Sweep.swift).
-  var waiting: [WaitingSums] = []
+  var pendingSums: [PendingSums] = []
   /// Buffers for operands of few numbers (FewNumbers.swift).
   let fewNumbers = UnsafeMutablePointer<Float>.allocate(capacity: fewNumbersCapacity)
 

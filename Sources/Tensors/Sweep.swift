@@ -4,17 +4,17 @@ import Kernels
 // (Σg, Σg·f) and, soon after, a map computed from them: one pass gives all. So the sums stay
 // pending until a map that shares an operand with them is stored, or until they are read.
 
-struct WaitingSums {
+struct PendingSums {
   weak var sums: Value?
   var source: Value
 }
 
-/// Sums of smaller maps are computed at once.
+/// Sums of smaller maps are computed immediately.
 private let leastElements = 1 << 14
 
 extension Value {
   /// Whether this value is a pending sum.
-  var isWaiting: Bool { if case .channelSums = state { true } else { false } }
+  var isPendingSum: Bool { if case .channelSums = state { true } else { false } }
 
   /// Σ over images and pixels, one per channel, shape (1, C, 1, 1), pending; nil if this is not a
   /// large feature map.
@@ -27,16 +27,16 @@ extension Value {
     let sums = Value(
       shape: [1, shape[1], 1, 1], dtype: dtype, layout: .channelsLast, state: .channelSums(self))
     let session = Session.current
-    session.waiting.removeAll { $0.sums == nil }
-    session.waiting.append(WaitingSums(sums: sums, source: self))
+    session.pendingSums.removeAll { $0.sums == nil }
+    session.pendingSums.append(PendingSums(sums: sums, source: self))
     return sums
   }
 
   /// Computes all pending sums, which would otherwise keep maps in memory.
   static func computePendingSums() throws {
     let session = Session.current
-    while let next = session.waiting.last {
-      if let sums = next.sums { try sums.materialise() } else { session.waiting.removeLast() }
+    while let next = session.pendingSums.last {
+      if let sums = next.sums { try sums.materialise() } else { session.pendingSums.removeLast() }
     }
   }
 
@@ -45,20 +45,22 @@ extension Value {
   @discardableResult
   func sweep() throws -> Bool {
     var map: Value?
-    var members: [WaitingSums] = []
+    var members: [PendingSums] = []
     let session = Session.current
-    session.waiting.removeAll { $0.sums == nil }
+    session.pendingSums.removeAll { $0.sums == nil }
     let lead: Value
     if case .channelSums(let source) = state {
       lead = source
-      members = [WaitingSums(sums: self, source: source)]
+      members = [PendingSums(sums: self, source: source)]
     } else {
-      guard !session.waiting.isEmpty, dtype == .f32, layout == .channelsLast else { return false }
+      guard !session.pendingSums.isEmpty, dtype == .f32, layout == .channelsLast else {
+        return false
+      }
       lead = self
       map = self
     }
     var maps = lead.fullLeaves
-    for w in session.waiting where w.sums !== self {
+    for w in session.pendingSums where w.sums !== self {
       guard w.source.shape == lead.shape, w.source.layout == lead.layout else { continue }
       let leaves = w.source.fullLeaves
       guard !leaves.isDisjoint(with: maps), maps.union(leaves).count <= mostMaps else { continue }
@@ -67,7 +69,7 @@ extension Value {
     }
     if members.isEmpty { return false }
     // Removed first: computing an operand may sweep too.
-    session.waiting.removeAll { w in members.contains { $0.sums === w.sums } }
+    session.pendingSums.removeAll { w in members.contains { $0.sums === w.sums } }
     let stored = try map.map { try Value.allocate($0.shape, $0.dtype, $0.layout) }
     let sums = try members.map {
       try Value.allocate([1, $0.source.shape[1], 1, 1], .f32, .channelsLast)

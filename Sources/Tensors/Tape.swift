@@ -20,14 +20,14 @@ final class Tape {
     /// The result of this index of the joint operator that is its only input.
     case part(Int)
     /// The saved values are freed.
-    case spent
+    case freed
   }
 
   struct Entry {
     var sequence = 0
     var references = 0
     var inputs: [Int] = []
-    var role = Role.spent
+    var role = Role.freed
     weak var leaf: Tensor?
     /// The operator's caller, under the profiler.
     var origin = Profiler.Origin()
@@ -39,8 +39,8 @@ final class Tape {
   private var free: [Int] = []
   /// The number of entries recorded so far.
   private(set) var sequence = 0
-  private var doomed: [Int] = []
-  private var draining = false
+  private var releaseQueue: [Int] = []
+  private var isReleasing = false
 
   /// Off while gradients are computed: they cannot be differentiated again.
   var isOn = true
@@ -101,18 +101,18 @@ final class Tape {
   /// Drops one reference. Values saved by an entry may hold the last reference to tensors whose
   /// entries then go too; these are queued instead of nesting.
   func release(_ slot: Int) {
-    doomed.append(slot)
-    if draining { return }
-    draining = true
-    defer { draining = false }
-    while let slot = doomed.popLast() {
+    releaseQueue.append(slot)
+    if isReleasing { return }
+    isReleasing = true
+    defer { isReleasing = false }
+    while let slot = releaseQueue.popLast() {
       entries[slot].references -= 1
       if entries[slot].references > 0 { continue }
       let dead = entries[slot]
       let unused = hooks.isEmpty ? nil : hooks.removeValue(forKey: slot)
       entries[slot] = Entry()
       free.append(slot)
-      doomed.append(contentsOf: dead.inputs)
+      releaseQueue.append(contentsOf: dead.inputs)
       withExtendedLifetime((dead, unused)) {}
     }
   }

@@ -287,9 +287,9 @@ public final class Tensor {
   /// the other.
   public func another() -> Tensor { Tensor.result(value, of: [self]) { [$0] } }
 
-  /// `part`, taken from this tensor's elements by `op` (named as users write it). If it has all
-  /// elements unchanged, it is still another tensor, so that whether writing to it is an error does
-  /// not depend on shapes.
+  /// Marks `part` as taken from this tensor's elements by `op` (named as users write it), so that
+  /// writing to it is an error. If `part` is this tensor, a new tensor of the same value is marked
+  /// instead, so that the error does not depend on shapes.
   public func giving(_ part: Tensor, as op: String) -> Tensor {
     let part = part === self ? another() : part
     part.takenFrom = op

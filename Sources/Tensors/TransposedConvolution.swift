@@ -89,7 +89,8 @@ extension ConvolutionShape {
       size[i] = steps - 2 * axis.before + axis.dilation * (kernel[i] - 1) + more[i] + 1
       guard size[i] >= 1 else {
         throw fail(
-          "a kernel of \(kernel[i]) with padding \(axis.before) leaves nothing of \(x.shape[2 + i])"
+          "a kernel of \(kernel[i]) with padding \(axis.before) gives an empty result for size "
+            + "\(x.shape[2 + i])"
         )
       }
     }

@@ -124,11 +124,11 @@ extension Tape {
         for i in inputs {
           guard let left = consumers[i] else { continue }
           consumers[i] = left - 1
-          if left == 1, visit.gradients[i]?.isWaiting != true { try go(i) }
+          if left == 1, visit.gradients[i]?.isPendingSum != true { try go(i) }
         }
       }
       for (_, slot) in reached {
-        if isLate.contains(slot) || visit.gradients[slot]?.isWaiting == true {
+        if isLate.contains(slot) || visit.gradients[slot]?.isPendingSum == true {
           late.append(slot)
           isLate.formUnion(entries[slot].inputs)
         } else {
@@ -138,7 +138,7 @@ extension Tape {
       try Value.computePendingSums()
       for slot in late { try goThrough(slot) }
     } catch {
-      if !retaining { for (_, slot) in reached { spend(slot) } }
+      if !retaining { for (_, slot) in reached { freeSavedValues(of: slot) } }
       throw error
     }
     return (goal.targets ?? []).map { visit.found[$0] }
@@ -206,7 +206,7 @@ extension Tape {
     default: throw Tape.isSpent
     }
     try betweenKernels?()
-    if !retaining { spend(slot) }
+    if !retaining { freeSavedValues(of: slot) }
     let profiler = Session.current.profiler
     profiler?.begin(origin, backward: true, counting: .results)
     defer { profiler?.end() }
@@ -223,10 +223,10 @@ extension Tape {
   }
 
   /// Frees an entry's saved values. The caller may still use the entry: it does not die here.
-  private func spend(_ slot: Int) {
+  private func freeSavedValues(of slot: Int) {
     let (role, unused) = (entries[slot].role, hooks.isEmpty ? nil : hooks[slot])
     if case .leaf = role { return }
-    entries[slot].role = .spent
+    entries[slot].role = .freed
     if unused != nil { hooks[slot] = nil }
     withExtendedLifetime((role, unused)) {}
   }

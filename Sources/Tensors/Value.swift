@@ -6,7 +6,7 @@ enum Layout { case contiguous, channelsLast }
 
 /// An immutable array of numbers, computed when it is first read.
 ///
-/// Pointwise operators and convolutions return pending values at once. A pointwise value is
+/// Pointwise operators and convolutions return pending values immediately. A pointwise value is
 /// evaluated by its reader: a reduction or a convolution computes it piece by piece and stores
 /// nothing, any other reader stores it. Values never change, so operands of a gradient or of a
 /// pending expression cannot become stale: a tensor that is written in place gets a new value (or

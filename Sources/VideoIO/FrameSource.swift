@@ -25,7 +25,7 @@ struct Damage {
   /// The first finding, as text.
   var what: String
   /// The number of frames according to the container, if it has one.
-  var promised: Int?
+  var declared: Int?
   /// The damage comes after the pictures so far, which are sound.
   var comesLater = false
   /// How many pictures were returned although the decoder knows that they are wrong.

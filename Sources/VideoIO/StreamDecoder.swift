@@ -14,7 +14,7 @@ final class StreamDecoder: FrameSource {
   private(set) var warnings: [String] = []
   private var found: Damage?
   /// The index of the first damaged picture, whether or not it has been decoded yet.
-  private var sound = Int.max
+  private var firstDamaged = Int.max
   private var concealed = 0
   private(set) var decoded = 0
 
@@ -252,8 +252,8 @@ final class StreamDecoder: FrameSource {
         hasBegun = true
       } else if !hasBegun {
         warn(
-          "the video begins in the middle of a group of pictures; what cannot be decoded before "
-            + "the next one is left out")
+          "the video begins in the middle of a group of pictures; frames that cannot be decoded "
+            + "before the next one are left out")
       }
       if packet.pointee.pos >= 0 {
         if tail.position >= 0 { tail.pitch = packet.pointee.pos - tail.position }
@@ -286,17 +286,17 @@ final class StreamDecoder: FrameSource {
 
   /// - Parameter atLeast: the number of sound pictures; nil is all that have been decoded.
   private func record(
-    _ what: String, promised: Int? = nil, atEnd: Bool = false, atLeast: Int? = nil
+    _ what: String, declared: Int? = nil, atEnd: Bool = false, atLeast: Int? = nil
   ) {
     if found == nil { found = Damage(what: what) }
-    if !atEnd { sound = min(sound, atLeast ?? decoded) }
-    if let promised { found?.promised = promised }
+    if !atEnd { firstDamaged = min(firstDamaged, atLeast ?? decoded) }
+    if let declared { found?.declared = declared }
   }
 
   /// The damage found in the file so far.
   var damage: Damage? {
     var damage = found
-    damage?.comesLater = decoded <= sound
+    damage?.comesLater = decoded <= firstDamaged
     damage?.concealed = concealed
     return damage
   }
@@ -368,12 +368,12 @@ final class StreamDecoder: FrameSource {
       // The index lists every packet, and unlike `nb_frames` none that edit lists cut. Some
       // demuxers skip empty ones silently.
       let entries = avformat_index_get_entries_count(stream)
-      let promised = (0..<entries).count { avformat_index_get_entry(stream, $0).pointee.size > 0 }
-      if promised < entries { warn("empty samples (dropped frames) are skipped") }
-      if promised > packets { record("the file ends early", promised: promised, atEnd: true) }
+      let declared = (0..<entries).count { avformat_index_get_entry(stream, $0).pointee.size > 0 }
+      if declared < entries { warn("empty samples (dropped frames) are skipped") }
+      if declared > packets { record("the file ends early", declared: declared, atEnd: true) }
     }
-    if let size = input.size, let end = AnnouncedEnd.of(input), end > size {
-      record("the file ends early", promised: promisedByDuration, atEnd: true)
+    if let size = input.size, let end = DeclaredEnd.of(input), end > size {
+      record("the file ends early", declared: declaredByDuration, atEnd: true)
     }
     if input.isFormat("yuv4mpegpipe"), let io = format.pointee.pb {
       // This demuxer silently drops a partial last frame. Frame headers may have parameters, so the
@@ -381,13 +381,13 @@ final class StreamDecoder: FrameSource {
       let end = avio_tell(io)
       let expected = tail.position + (tail.pitch ?? tail.size + 6)
       if packets > 0, end > expected {
-        record("the last frame is cut short", promised: packets + 1, atEnd: true)
+        record("the last frame is cut short", declared: packets + 1, atEnd: true)
       }
     }
   }
 
   /// How many frames the container's duration holds; nil if the audio may be longer.
-  private var promisedByDuration: Int? {
+  private var declaredByDuration: Int? {
     guard let duration = input.format?.pointee.duration, duration > 0, !hasAudio else { return nil }
     return FrameTime(pts: duration, timeBase: Rational(1, 1_000_000))
       .ticks(of: frameRate.inverse).map { Int($0) }

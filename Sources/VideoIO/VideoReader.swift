@@ -157,7 +157,7 @@ public final class VideoReader {
   private func finish(stoppedEarly: Bool) throws {
     if let damage = source.damage, !(stoppedEarly && damage.comesLater) {
       let sound = max(0, source.decoded - damage.concealed)
-      let count = damage.promised.map { "\(sound) of \(max($0, sound))" } ?? "\(sound)"
+      let count = damage.declared.map { "\(sound) of \(max($0, sound))" } ?? "\(sound)"
       let text =
         stoppedEarly
         ? "damaged: \(damage.what)"
@@ -169,11 +169,12 @@ public final class VideoReader {
     guard framesRead > 0 else {
       throw LunervError(
         .argument,
-        "\(path): the first requested frame lies after the end, there are only "
+        "\(path): the first requested frame is after the end: there are only "
           + "\(position) frames")
     }
     if let last = options.last, last >= position {
-      ownWarnings.append("the last requested frame lies after the end, there are only \(position)")
+      ownWarnings.append(
+        "the last requested frame is after the end: there are only \(position) frames")
     }
   }
 

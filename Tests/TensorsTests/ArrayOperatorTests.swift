@@ -21,7 +21,7 @@ private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -
   }
   let x = try input("x")
   switch op {
-  case "cumsum": return try x.runningSum(o.int("dim"))
+  case "cumsum": return try x.cumulativeSum(o.int("dim"))
   case "sort": return try x.sorted(o.int("dim"), descending: flag("descending")).values
   case "topk": return try x.top(o.int("k"), o.int("dim"), largest: flag("largest")).values
   case "gather": return try x.gathered(o.int("dim"), index())
@@ -42,8 +42,8 @@ private func apply(_ op: String, _ o: JSON, _ inputs: [String: Tensor]) throws -
   case "softplus": return try x.softplus(o["beta"]?.doubleValue ?? 1)
   case "hardswish": return try x.hardswish()
   case "leaky_relu": return try x.leakyRelu(0.1)
-  case "expm1": return try x.expMinusOne()
-  case "log1p": return try x.logOfOnePlus()
+  case "expm1": return try x.expm1()
+  case "log1p": return try x.log1p()
   case "log2": return try x.log2()
   case "atan2": return try x.angle(over: input("y"))
   case "logsumexp": return try x.logSumExp(integers("dims"), keep: flag("keep"))
@@ -105,8 +105,8 @@ private let catalogue: [Operator] = {
     try Tensor.from(numbers.map(Double.init), shape ?? [numbers.count], .i32)
   }
   for dim in 0..<4 {
-    all.append(Operator("cumsum \(dim)", image) { try $0[0].runningSum(dim) })
-    all.append(Operator("cumsum \(dim)", [1, 17, 2, 3]) { try $0[0].sin().runningSum(dim) })
+    all.append(Operator("cumsum \(dim)", image) { try $0[0].cumulativeSum(dim) })
+    all.append(Operator("cumsum \(dim)", [1, 17, 2, 3]) { try $0[0].sin().cumulativeSum(dim) })
     all.append(
       Operator("sort \(dim)", image) { try $0[0].sorted(dim, descending: dim % 2 == 0).values })
     all.append(Operator("topk \(dim)", image) { try $0[0].top(2, dim, largest: dim < 2).values })
@@ -170,8 +170,8 @@ private let catalogue: [Operator] = {
   unary("softplus 3") { try $0.softplus(3) }
   unary("leaky_relu") { try $0.leakyRelu(0.2) }
   unary("hardswish") { try $0.hardswish() }
-  unary("log1p", lo: -0.8) { try $0.logOfOnePlus() }
-  unary("expm1") { try $0.expMinusOne() }
+  unary("log1p", lo: -0.8) { try $0.log1p() }
+  unary("expm1") { try $0.expm1() }
   unary("log2", lo: 0.2) { try $0.log2() }
   for (a, b) in [(image, image), (image, [5, 1, 1]), ([2, 1, 3, 1], image), ([3], [2, 3])] {
     all.append(Operator("atan2", a, b, lo: 0.3, hi: 2) { try $0[0].angle(over: $0[1]) })
@@ -318,12 +318,12 @@ extension TensorsTests {
         let index = try Tensor.from(
           noise(20_000, seed: 5, 1, 40).map { $0.rounded(.down) }, [20_000], .i32)
         let sums = try Tensor.full(0, [40]).scatterAdded(0, index, list)
-        let moved = try x.runningSum(2).flipped([3]).rolled([3], [1])
+        let moved = try x.cumulativeSum(2).flipped([3]).rolled([3], [1])
         let slices = try Tensor.full(0, [3, 4, 60, 50]).addingSlices(
           1, Tensor.from([1, 4, 1, 2, 2, 2, 3, 1], [8], .i32), x)
         let (q, r) = try x.viewed([24, 60, 50]).qr()
         let loss = try moved.squared().sum().adding(sums.squared().sum())
-          .adding(list.sorted(0, descending: true).values.runningSum(0).squared().mean())
+          .adding(list.sorted(0, descending: true).values.cumulativeSum(0).squared().mean())
           .adding(slices.squared().sum()).adding(q.sum()).adding(r.sum())
         try loss.backward()
         return [
@@ -353,7 +353,7 @@ extension TensorsTests {
       #expect(try x.scatterAdded(0, one, list([600], .i32)).numbers() == [2_147_483_600, 5])
       #expect(throws: LunervError.self) { try x.scatterAdded(0, one, list([700], .i32)) }
       #expect(throws: LunervError.self) { try x.addingSlices(0, one, list([700], .i32)) }
-      let sums = try x.runningSum(0)
+      let sums = try x.cumulativeSum(0)
       #expect(try sums.numbers() == [2_147_483_000, 2_147_483_005] && sums.dtype == .f64)
       let levels = try list([3, 250, 3], .u8)
       #expect(try levels.rolled([1], nil).numbers() == [3, 3, 250])
@@ -363,7 +363,7 @@ extension TensorsTests {
 
     @Test func emptyTensors() throws {
       let none = try Tensor.full(1, [3, 0]), nothing = try Tensor.full(0, [0], .i32)
-      #expect(try none.runningSum(1).shape == [3, 0] && none.runningSum(0).shape == [3, 0])
+      #expect(try none.cumulativeSum(1).shape == [3, 0] && none.cumulativeSum(0).shape == [3, 0])
       for dim in 0...1 {
         #expect(try none.sorted(dim, descending: false).values.shape == [3, 0])
         #expect(try none.flipped([dim]).rolled([5], [dim]).shape == [3, 0])
@@ -402,12 +402,12 @@ extension TensorsTests {
       // Sizes that would take forever to traverse.
       let vast = try Tensor.full(0, [1 << 40, 1, 0])
       #expect(try vast.selected(1, [0, 0]).shape == [1 << 40, 2, 0])
-      #expect(try vast.runningSum(0).flipped([0]).rolled([1], [0]).shape == vast.shape)
+      #expect(try vast.cumulativeSum(0).flipped([0]).rolled([1], [0]).shape == vast.shape)
       #expect(try vast.sorted(1, descending: true).values.shape == vast.shape)
       #expect(try vast.triangle(0, lower: true).shape == vast.shape)
       // Tensors without dimensions are treated as lists of one element.
       let number = try Tensor.full(4, [])
-      #expect(try number.runningSum(0).item() == 4)
+      #expect(try number.cumulativeSum(0).item() == 4)
       #expect(try number.sorted(0, descending: true).values.shape == [])
       #expect(try number.argExtremum(0, largest: true, keep: true).shape == [])
       #expect(try number.distinct().values.numbers() == [4])
@@ -462,17 +462,17 @@ extension TensorsTests {
       var random = Philox(seed: 4)
       let x = try Tensor.leaf(
         [Double](repeating: 2, count: 20_000), [2, 5, 40, 50], channelsLast: true)
-      let y = try x.droppedOut(0.25, &random)
+      let y = try x.dropout(0.25, &random)
       let numbers = try y.numbers()
       #expect(Set(numbers) == [0, Double(2 / Float(0.75))])
       #expect(abs(numbers.reduce(0, +) / 40_000 - 1) < 0.03)
       try y.sum().backward()
       let kept = try #require(try x.grad?.numbers())
       #expect(zip(numbers, kept).allSatisfy { ($0 == 0) == ($1 == 0) })
-      #expect(try x.droppedOut(1, &random).numbers().allSatisfy { $0 == 0 })
-      #expect(try x.droppedOut(0, &random) === x)
+      #expect(try x.dropout(1, &random).numbers().allSatisfy { $0 == 0 })
+      #expect(try x.dropout(0, &random) === x)
       var again = Philox(seed: 4)
-      let planar = try Tensor.full(2, [2, 5, 40, 50]).droppedOut(0.25, &again)
+      let planar = try Tensor.full(2, [2, 5, 40, 50]).dropout(0.25, &again)
       #expect(try planar.numbers() == numbers)
     }
 
@@ -483,7 +483,7 @@ extension TensorsTests {
       }
       let singular = try Tensor.full(1, [2, 3, 3])
       let wrong: [(String, () throws -> Tensor)] = [
-        ("cumsum", { try x.runningSum(4) }),
+        ("cumsum", { try x.cumulativeSum(4) }),
         ("sort", { try x.sorted(-1, descending: true).values }),
         ("topk", { try x.top(5, 1, largest: true).values }),
         ("topk", { try x.top(-1, 1, largest: true).values }),
@@ -534,7 +534,7 @@ extension TensorsTests {
           "dropout",
           {
             var random = Philox(seed: 1)
-            return try x.droppedOut(1.5, &random)
+            return try x.dropout(1.5, &random)
           }
         ),
         ("eigh", { try list.eigenvectors().values }),

@@ -66,11 +66,11 @@ extension TensorsTests {
       let product = try Value.pointwise(.multiply, [g, f])
       let sums = try #require(try product.channelSums())
       let plain = try #require(try g.channelSums())
-      #expect(sums.isWaiting && plain.isWaiting)
+      #expect(sums.isPendingSum && plain.isPendingSum)
       // Storing a map of the same operands computes both sums too.
       let map = try Value.pointwise(.add, [g, product])
       try map.materialise()
-      #expect(!sums.isWaiting && !plain.isWaiting)
+      #expect(!sums.isPendingSum && !plain.isPendingSum)
       let (gs, fs) = (try g.numbers(), try f.numbers())
       let pixels = Self.map[2] * Self.map[3]
       for c in 0..<Self.map[1] {

@@ -66,7 +66,7 @@ test("a batch skips the clip that fails, says so, and resumes", function()
   os.remove(clips .. "/broken.mp4")
   text, code = script("batch.lua", words .. " --resume")
   equal(code, 0)
-  assert(text:find("two.mkv: done before", 1, true), text)
+  assert(text:find("two.mkv: already done", 1, true), text)
   equal(manifest()["two.mkv"], rows["two.mkv"])
 
   -- A list of paths; options that compress does not know are refused before anything is done.
@@ -77,6 +77,35 @@ test("a batch skips the clip that fails, says so, and resumes", function()
   assert(text:find("--nonsense", 1, true), text)
 end)
 
+test("a clip keeps its name when others join the batch or leave it", function()
+  local folder <close> = harness.folder()
+  local clips, out = folder.path .. "/clips", folder.path .. "/out"
+  lv.make_dirs(clips)
+  local function names(call)
+    local batch = ([[
+      local lv = require "lunerv"
+      local result = lv.batch { clips = %q, out = %q, resume = true, suffix = ".x",
+        each = function(clip, out) return { name = out:match "[^/]*$" } end }
+      for _, row in ipairs(result.rows) do
+        print(row.clip:match "[^/]*$" .. "=" .. row.name)
+      end]]):format(call, out)
+    assert(lv.write_file(folder.path .. "/batch.lua", batch))
+    return (lunerv("run " .. quoted(folder.path .. "/batch.lua")))
+  end
+  write_clip(clips .. "/a.mov", 0.2)
+  equal(names(clips), "a.mov=a\n")
+  write_clip(clips .. "/a.mkv", 0.4)
+  equal(names(clips), "a.mkv=a.mkv\na.mov=a\n")
+  os.remove(clips .. "/a.mov")
+  equal(names(clips), "a.mkv=a.mkv\n")
+  -- One that was moved is still itself; another of that name is not.
+  os.rename(clips, folder.path .. "/moved")
+  equal(names(folder.path .. "/moved"), "a.mkv=a.mkv\n")
+  lv.make_dirs(clips)
+  write_clip(clips .. "/a.mkv", 0.6)
+  equal(names(clips), "a.mkv=a.mkv-2\n")
+end)
+
 test("finished clips and points are kept only if the same was asked for", function()
   local folder <close> = harness.folder()
   local clips, out = folder.path .. "/clips", folder.path .. "/out"
@@ -85,7 +114,7 @@ test("finished clips and points are kept only if the same was asked for", functi
   local words = ("%s --out %s --bytes %%s %s"):format(quoted(clips), quoted(out), options)
   equal(select(2, script("batch.lua", words:format "4k")), 0)
   local text, code = script("batch.lua", words:format "4k" .. " --resume")
-  assert(code == 0 and text:find("one.mkv: done before", 1, true), text)
+  assert(code == 0 and text:find("one.mkv: already done", 1, true), text)
   text, code = script("batch.lua", words:format "3k" .. " --resume")
   assert(code == 1 and text:find("cannot resume: option 'bytes' is 4096", 1, true), text)
 

@@ -258,7 +258,7 @@ test("the roofline is a picture of every kernel and phase", function()
 end)
 
 test("memory is read at a speed", function()
-  local roof = native.memory_roof()
+  local roof = native.peak_bandwidth()
   assert(roof > 0.5 and roof < 2000, roof)
 end)
 
@@ -293,7 +293,7 @@ test("the roof is not below what a matrix product reaches", function()
   -- A machine that does something else for a moment would show too low a roof: the best of five.
   local roof, least = 0, 0.7 * 2e-9 * n ^ 3 / best
   for _ = 1, 5 do
-    if roof <= least then roof = math.max(roof, native.fma_roof()) end
+    if roof <= least then roof = math.max(roof, native.peak_flops()) end
   end
   assert(roof > least, ("roof %g"):format(roof))
 end)

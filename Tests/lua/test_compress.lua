@@ -96,7 +96,7 @@ test("the price of a bit follows the loss, and the user", function()
     strides = { 2, 2 } }
   local function lambda(given, model)
     given.compress_epochs, given.bits, given.channel = 1, 8, false
-    return lv.compress.plan(model or boosted, given).lambda
+    return lv.compress.prepare(model or boosted, given).lambda
   end
   equal(lambda { loss = "l2" }, 5e-5)
   equal(lambda { loss = "boosted" }, 0.05)

@@ -311,7 +311,7 @@ test("gradients of a step's frames are complete when they are taken, or it is an
   outer.grad, inner.grad = nil, nil
   local other = outer:sum()
   raises(function() exchange:backward(1, loss(function() other:backward() end)) end,
-    "a backward pass within that of the loss added to a gradient that was complete")
+    "a backward pass inside that of the loss changed a gradient that was complete")
   raises(function() exchange:take(math.mininteger) end, "belongs to another rank")
   exchange:drop()
   raises(function() exchange:finish(false) end, "expected a step that has begun")

@@ -35,7 +35,7 @@ test("a method is found by what people call its object", function()
   -- A field with its own comment is documented by it.
   assert(help "nn.List":find("lv.nn.List(modules?)", 1, true) == 1)
   local _, problem = help "clip:prat"
-  equal(tostring(problem), "help: nothing is called 'clip:prat': did you mean 'part'?")
+  equal(tostring(problem), "help: unknown name 'clip:prat': did you mean 'part'?")
 end)
 
 test("a name without a description is found", function()

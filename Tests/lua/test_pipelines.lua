@@ -212,7 +212,7 @@ test("batch: a custom pipeline, with retries, a manifest, and resume", function(
   os.remove(path "out/manifest.json")
   text, code = run(folder, pipeline)
   equal(code, 2)
-  has(text, "is there already, and no batch wrote it")
+  has(text, "exists and no batch wrote it")
 end)
 
 test("batch: an interrupt ends its processes, and what is done stays", function()

@@ -163,7 +163,7 @@ test("without a profile there are no records", function()
   net(x):mean():backward()
   equal(#before.records, count)
   equal(native.profile_is_on(), false)
-  equal(require "lunerv.nn.watch".enter, nil)
+  equal(require "lunerv.nn.call_hooks".enter, nil)
   -- Values older than the profile are charged to their reader.
   local pending = net(x)
   local report = lv.profile(function() pending:evaluate() end)

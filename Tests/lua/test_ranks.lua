@@ -370,7 +370,7 @@ test("ranks share the segments of a clip, and resume with another number of them
   equal(lv.exists(folder.path .. "/parts.lnv.work/segment-003.json"), true)
   equal(lv.exists(folder.path .. "/parts.lnv"), false)
   said, code = ranks(3, compress, folder, "none " .. words .. "-o parts.lnv --resume")
-  assert(code == 0 and said:find("segment 3 of 4: done before", 1, true), said)
+  assert(code == 0 and said:find("segment 3 of 4: already done", 1, true), said)
   expect_whole "parts.lnv"
 end)
 

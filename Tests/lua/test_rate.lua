@@ -119,6 +119,19 @@ test("a budget of bytes includes a map that all frames share", function()
   equal(channels "--bytes 60000 --params 60000", 0)
 end)
 
+test("a plan keeps options that were typed, even at their defaults", function()
+  local folder <close> = harness.folder()
+  local function widths(words)
+    local decoder = compress(folder, words .. " --epochs 1 --compress-epochs 1").decoder
+    return decoder:match '"ch_t":(%d+)', decoder:match '"dec_blks":(%b[])'
+  end
+  -- A file does not name options that are at their defaults.
+  assert(tonumber((widths "--bytes 12000")) < 32)
+  equal((widths "--bytes 12000 --ch-t 32"), nil)
+  equal(select(2, widths "--bytes 12000 --head-scale 2"), "[2]")
+  equal(select(2, widths "--bytes 12000 --head-scale 2 --dec-blks 1,1,2"), nil)
+end)
+
 test("trained step sizes are kept if the bytes allow it", function()
   local folder <close> = harness.folder()
   local clip <close> = assert(lv.video.open(clip_in(folder, 66, 50, 3)))
@@ -276,7 +289,7 @@ test("a network too small for the quality asked for grows, also where it was sto
   o = options_of(folder, clip, "--psnr 45 --enc-dim 4,2 --fc-dim 2 --epochs 1")
   _, said = run_until(nil, clip, o)
   equal(select(2, said:gsub("stored parameters", "")), 1)
-  assert(said:find("this is the best that was found", 1, true), said)
+  assert(said:find("this is the best result", 1, true), said)
 end)
 
 test("a run that missed its quality within its minutes is resumed, and does not grow", function()

@@ -69,10 +69,10 @@ end)
 test("a half trunk by the fast recipe has the blocks of the finest map, no more in all", function()
   local folder <close> = harness.folder()
   local clip <close> = tiny.noise_clip(folder)
-  local function blocks_and_size(name, given)
+  local function blocks_and_size(name, given, chosen)
     local settings = lv.options.for_model("hnerv_boost", { strides = { 2, 2 }, enc_dim = { 8, 4 } })
     for key, value in pairs(given) do settings[key] = value end
-    settings = recipes.settings(name, settings, "hnerv_boost", clip)
+    recipes.change(name, settings, "hnerv_boost", clip, chosen)
     settings.clip = clip
     local model = lv.models.hnerv_boost(settings)
     return model.config.dec_blks, model:stored_parameters()
@@ -85,6 +85,8 @@ test("a half trunk by the fast recipe has the blocks of the finest map, no more 
     assert(count <= published and count > 0.9 * published, count)
   end
   equal((blocks_and_size("fast", { size = 0.05, head_scale = 2, dec_blks = { 3 } })), { 3 })
+  equal((blocks_and_size("fast", { size = 0.05, head_scale = 2 }, { dec_blks = true })),
+    { 1, 1, 2 })
   equal((blocks_and_size("fast", { params = 40000, head_scale = 2 })), { 2 })
   equal((blocks_and_size("published", { size = 0.05, head_scale = 2 })), { 1, 1, 2 })
 end)
@@ -106,8 +108,8 @@ test("NeRV and E-NeRV by the fast recipe leave their parameters to the trunk", f
   local clip = { height = 180, width = 320, frames = 132 }
   setmetatable(clip, { __len = function(c) return c.frames end })
   local function of(name, kind, given)
-    local settings = recipes.settings(name, lv.options(given or {}, {}, { "size", "stem_dim",
-      "block_dim", "fc_dim" }), kind, clip)
+    local settings = lv.options(given or {}, {}, { "size", "stem_dim", "block_dim", "fc_dim" })
+    recipes.change(name, settings, kind, clip)
     settings.clip = clip
     return lv.models[kind](settings)
   end
@@ -133,7 +135,7 @@ test("the second stage does not get the recipe's optimiser of the first", functi
   assert(lv.write_file(path, 'return { about = "mine", options = { optimiser = "muon" } }'))
   local function planned(...)
     local o = parsed("compress_file", "--recipe", ...)
-    local _, training = lv.compress.plan(tiny.model(clip), o)
+    local _, training = lv.compress.prepare(tiny.model(clip), o)
     return training.optimiser
   end
   equal(planned(path), "adam")
@@ -141,8 +143,22 @@ test("the second stage does not get the recipe's optimiser of the first", functi
   equal(type(planned "fast"), "function")
   equal(planned("published", "--method", "three_step"), "adan")
   local o = parsed("compress_file", "--method", "three_step", "--families", "laplace")
-  raises(function() request.check_method(o, "compress_file") end,
-    "--families: expected the method cem, got three_step")
+  raises(function() request.check_effects(o) end, "--families: expected the method cem")
+  for words, expected in pairs {
+    ["--method three_step --lambda 0.1"] = "--lambda: expected the method cem",
+    ["--prune 0.5"] = "--prune: expected the method three_step",
+    ["--bpp 0.1 --target-bpp 0.1"] = "--target-bpp: expected no --bpp",
+    ["--min-gop 9"] = "--min-gop: expected --scene-cuts",
+    ["--chain 2"] = "--chain: expected --gop or --scene-cuts",
+  } do
+    local list = {}
+    for word in words:gmatch "%S+" do list[#list + 1] = word end
+    local given = parsed("compress_file", table.unpack(list))
+    raises(function() request.check_effects(given) end, expected)
+  end
+  request.check_effects(parsed("compress_file", "--method", "three_step", "--no-seeded"))
+  raises(function() parsed("regress", "--size", "1", "--params", "1M") end,
+    "expected one of --size and --params")
 end)
 
 test("an invalid recipe is a one-line error", function()

@@ -1,10 +1,11 @@
--- Calls that fail leave nothing behind, and a file that cannot be read is not taken for an absent
--- one.
+-- Nothing is lost: calls that fail leave nothing behind, a file that cannot be read is not taken
+-- for an absent one, and a run neither removes nor continues what is not its own.
 local harness <const> = require "harness"
 local lv <const> = require "lunerv"
 local native <const> = require "lunerv.native"
 local saved <const> = require "lunerv.saved"
 local scratch <const> = require "lunerv.scratch"
+local segment_files <const> = require "lunerv.compress.segment_files"
 
 local equal <const>, raises <const>, test <const> = harness.equal, harness.raises, harness.test
 
@@ -49,7 +50,7 @@ test("a file of a run that is there but cannot be read is an error", function()
   equal(saved.table(path), { epochs = 3 })
   assert(lv.write_file(path, "{"))
   equal(saved.any_table(path), nil)
-  raises(function() saved.table(path) end, "plan.json is damaged: without --resume")
+  raises(function() saved.table(path) end, "plan.json is damaged: omit --resume")
   -- A folder cannot be read.
   native.make_dirs(folder.path .. "/best.json")
   for _, read in ipairs { saved.bytes, saved.table, saved.any_table } do
@@ -73,4 +74,72 @@ test("temporary files and folders are removed with all that is in them", functio
   rawset(os, "tmpname", made)
   equal(ok, false)
   assert(tostring(problem):find("a temporary file cannot be created", 1, true), problem)
+end)
+
+test("a new run removes nothing but the files of earlier runs", function()
+  local folder <close> = harness.folder()
+  local kept = { "joined.mp4", "fit.lua", "network-1.safetensors", "segment-1.json",
+    "fit_a/checkpoint-000009.safetensors" }
+  local removed = { "joined.json", "network-001.safetensors", "segment-001.json", "segments.json",
+    "plan.json", "metrics.json" }
+  native.make_dirs(folder.path .. "/fit_a")
+  for _, names in ipairs { kept, removed } do
+    for _, name in ipairs(names) do assert(lv.write_file(folder.path .. "/" .. name, "{}")) end
+  end
+  segment_files.forget(folder.path)
+  for _, name in ipairs(kept) do
+    equal({ name, lv.exists(folder.path .. "/" .. name) }, { name, true })
+  end
+  for _, name in ipairs(removed) do
+    equal({ name, lv.exists(folder.path .. "/" .. name) }, { name, false })
+  end
+end)
+
+test("a false start does not replace the checkpoints of a long run", function()
+  local folder <close> = harness.folder()
+  local function begin(steps)
+    local path = ("%s/fit/checkpoint-%06d.safetensors"):format(folder.path, steps)
+    assert(lv.save_safetensors(path, { { "x", lv.ones(1) } }))
+    assert(lv.write_file(folder.path .. "/plan.json", tostring(steps)))
+    segment_files.set_aside(folder.path)
+    equal(lv.exists(path), false)
+  end
+  native.make_dirs(folder.path .. "/fit")
+  local function previous() return lv.list_dir(folder.path .. "/fit/previous") end
+  begin(5000)
+  equal(previous(), { "checkpoint-005000.safetensors" })
+  equal(lv.read_file(folder.path .. "/previous-plan.json"), "5000")
+  begin(3)
+  equal(previous(), { "checkpoint-005000.safetensors" })
+  equal(lv.read_file(folder.path .. "/previous-plan.json"), "5000")
+  begin(600)
+  equal(previous(), { "checkpoint-000600.safetensors" })
+end)
+
+test("a run is not resumed with another clip of the same size", function()
+  local folder <close> = harness.folder()
+  local function clip_of(name, tint)
+    local path = folder.path .. "/" .. name
+    local writer = assert(lv.video.writer(path, { width = 16, height = 12, fps = 25 }))
+    for _ = 1, 4 do writer:write(lv.full(tint, 1, 3, 12, 16)) end
+    writer:close()
+    return path
+  end
+  local one, other, same = clip_of("one.mkv", 0.2), clip_of("other.mkv", 0.7),
+    clip_of("same.mkv", 0.2)
+  for _, words in ipairs { {}, { "--bytes", "9k" }, { "--gop", "2" } } do
+    local function run(path, ...)
+      local list = table.move(words, 1, #words, 6, { path, "-o", folder.path .. "/clip.lnv",
+        "--out", folder.path .. "/work" .. #words })
+      for _, word in ipairs { "--strides", "2,2", "--epochs", "1", "--compress-epochs", "1",
+        ... } do list[#list + 1] = word end
+      local o = lv.options.parse(list,
+        { command = "compress_file", usage = "", positional = { "clip" } })
+      local clip <close> = assert(lv.video.open(path))
+      return assert(lv.compress.file(o.output, clip, o, function() end))
+    end
+    run(one)
+    raises(function() run(other, "--resume") end, "cannot resume", "of another clip")
+    run(same, "--resume")
+  end
 end)

@@ -262,7 +262,7 @@ test("a run in segments resumes", function()
     equal(lv.exists(folder.path .. "/kept/segment-001.lnv"), true)
     compress(folder, source, words .. " --resume", asked // 5)
     local _, said, rest = compress(folder, source, words .. " --resume")
-    assert(said:find("segment 1 of 3: done before", 1, true), said)
+    assert(said:find("segment 1 of 3: already done", 1, true), said)
     assert(rest < asked * 2 // 3, rest)
     equal(lv.read_file(folder.path .. "/clip.lnv") == whole, true)
     raises(function() compress(folder, source, words .. " --resume --gop 4") end, "cannot resume",

@@ -6,7 +6,7 @@ local bridge <const> = require "lunerv.bridge"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local pinned <const> = require "pinned"
-local since <const> = require "lunerv.codec.since"
+local required_level <const> = require "lunerv.codec.required_level"
 local Module <const> = require "lunerv.nn.module"
 
 local equal <const>, raises <const> = harness.equal, harness.raises
@@ -151,13 +151,13 @@ test("every name that programs may use has a level", function()
     local listed = {}
     for _, list in pairs(lists) do
       for _, name in ipairs(list) do
-        if listed[name] then error(("since.lua has %s '%s' twice"):format(what, name)) end
+        if listed[name] then error(("required_level.lua has %s '%s' twice"):format(what, name)) end
         listed[name] = true
       end
     end
     for _, name in ipairs(names) do
       if not listed[name] then
-        error(("since.lua does not say of which level %s '%s' is"):format(what, name))
+        error(("required_level.lua does not say of which level %s '%s' is"):format(what, name))
       end
       listed[name] = nil
     end
@@ -185,10 +185,10 @@ test("every name that programs may use has a level", function()
       of_modules[#of_modules + 1] = name
     end
   end
-  compare("lv's", pure, since.names.lv)
-  compare("a tensor's", of_tensors, since.names.tensor)
-  compare("lv.nn's", classes, since.names.nn)
-  compare("a module's", of_modules, since.names.module)
+  compare("lv's", pure, required_level.names.lv)
+  compare("a tensor's", of_tensors, required_level.names.tensor)
+  compare("lv.nn's", classes, required_level.names.nn)
+  compare("a module's", of_modules, required_level.names.module)
 end)
 
 test("every operator and class of lv.nn has a file whose program uses it", function()
@@ -200,7 +200,7 @@ test("every operator and class of lv.nn has a file whose program uses it", funct
     end
     for name in file.info.decoder:gmatch '"lunerv%.nn%.([%w_]+)"' do used[name] = true end
   end
-  for _, list in ipairs { since.names.lv, since.names.nn } do
+  for _, list in ipairs { required_level.names.lv, required_level.names.nn } do
     for _, names in pairs(list) do
       for _, name in ipairs(names) do
         if not used[name] then
@@ -229,14 +229,14 @@ test("the level that a program needs follows from its tokens", function()
     { 1, "x:sum(f({ keepdim = true }))" }, { 1, "x:sum(2) y = { keepdim = true }" },
     { 1, 'x:to "f32" x:clone()' }, { 3, "m:apply(f)" },
   } do
-    local level, name = since.level { case[2] }
+    local level, name = required_level.of_program { case[2] }
     if level ~= case[1] then
       error(("level %d for '%s' (%s), expected %d"):format(level, case[2], name, case[1]))
     end
   end
   -- Hostile sources are read in one pass.
-  equal((since.level { ("conv2d("):rep(1 << 16) .. ("{"):rep(1 << 16) }), 1)
-  equal((since.level { "[==[", "'", "--[[", "x:", "" }), 1)
+  equal((required_level.of_program { ("conv2d("):rep(1 << 16) .. ("{"):rep(1 << 16) }), 1)
+  equal((required_level.of_program { "[==[", "'", "--[[", "x:", "" }), 1)
 end)
 
 test("files of old names keep the level that they had", function()
@@ -251,7 +251,7 @@ test("files of old names keep the level that they had", function()
       error(("%s: level %d became %d"):format(name, file.bytes:byte(6), said))
     end
     if file.info.level == 1 and #file.sources > 0 then
-      equal((since.level(file.sources)), 1)
+      equal((required_level.of_program(file.sources)), 1)
     end
   end
 end)

@@ -208,17 +208,17 @@ add("NaN", {
 lv.train { model = Net(), clip = clip, epochs = 1, loss = function(output)
   return output:mean() * (0/0)
 end }]],
-    "wrong.lua:2: train: the loss became nan after step 0 (lr 0.0003): lower lr, or look for a "
-    .. "division by 0 or a log or root of what can be 0 in the loss and the model; there is no "
-    .. "checkpoint (`out` names a folder for them)" },
+    "wrong.lua:2: train: the loss became nan after step 0 (lr 0.0003): lower lr, or look in the "
+    .. "loss and the model for a division by 0, or the log or root of a value that can be 0; there "
+    .. "is no checkpoint (`out` names a folder for them)" },
   { toy .. [[
 lv.train { model = Net(), clip = clip, epochs = 3, guard = false, out = "run",
   checkpoint_steps = 1, loss = function(output, _, _, share)
     return output:mean() * (share > 0.4 and 0/0 or 1)
   end }]],
-    "wrong.lua:2: train: the loss became nan after step 3 (lr 0.00176): lower lr, or look for a "
-    .. "division by 0 or a log or root of what can be 0 in the loss and the model; the last good "
-    .. "checkpoint is run/checkpoint-000003.safetensors" },
+    "wrong.lua:2: train: the loss became nan after step 3 (lr 0.00176): lower lr, or look in "
+    .. "the loss and the model for a division by 0, or the log or root of a value that can be 0; "
+    .. "the last good checkpoint is run/checkpoint-000003.safetensors" },
 })
 
 add("gradient", {

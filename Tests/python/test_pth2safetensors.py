@@ -217,7 +217,7 @@ class Conversion(unittest.TestCase):
     def test_a_key_names_an_inner_dictionary(self):
         path = os.path.join(FILES, "trained_legacy.pth")
         result = self.run_script(path, self.out)
-        self.assertIn("taken: the entries of 'state_dict'", result.stderr)
+        self.assertIn("using the entries of 'state_dict'", result.stderr)
         self.assertIn("with tensors (--key takes one): optimizer", result.stderr)
         self.assertEqual(self.converted(path, "--key", "state_dict"), read(self.out))
         moments = self.converted(path, "--key", "optimizer.state")
@@ -228,7 +228,7 @@ class Conversion(unittest.TestCase):
                      words=("--key", "states"))
         inner = dictionary(w=tensor(storage()))
         self.refused(archive(whole(dictionary(a=inner, b=inner))),
-                     "several entries hold tensors: say --key, one of a, b")
+                     "several entries hold tensors: choose one by --key: a, b")
 
     def test_one_tensor_and_lists_of_them(self):
         one = self.converted(self.written(archive(whole(tensor(storage())))))

@@ -230,12 +230,12 @@ def variants(titles):
 
 
 GAINS = {
-    "published": "as published: Adan, every embedding by itself, Gaussians, one step a tensor",
+    "published": "as published: Adan, no prediction, Gaussians, one step size per tensor",
     "families": "`--families all`: the cheapest of all distributions",
-    "seeded": "`--seeded`: weights as changes of the random numbers they began with",
+    "seeded": "`--seeded`: weights as differences from their random initial values",
     "predict": "`--predict`: embeddings as differences from the previous frame",
     "adam": "`--compress-optimiser adam`", "channel": "`--channel`: a step for each output channel",
-    "rdo": "`--rdo 0.03`: weights rounded to what is worth its bits",
+    "rdo": "`--rdo 0.03`: rate-aware rounding of the weights",
     "default": "Adam, prediction, all distributions, seeded",
 }
 
@@ -326,7 +326,7 @@ def tasks(run):
 # Codecs of the field ------------------------------------------------------------------------------
 
 FIELD = {"hnerv_boost": "HNeRV-Boost", "hinerv": "HiNeRV", "motion": "with motion",
-         "ffnerv": "FFNeRV", "coolchic": "Cool-chic, whose latents see no motion"}
+         "ffnerv": "FFNeRV", "coolchic": "Cool-chic, without motion compensation"}
 
 
 def field_table(v):

@@ -2,7 +2,7 @@
 -- statistics, and is stored in files.
 local lv <const> = require "lunerv"
 
--- Rounds to eighths; the gradient does not know.
+-- Rounds to eighths, with a straight-through gradient.
 local eighths <const> = lv.func {
   forward = function(_, x) return (x * 8):round() / 8 end,
   backward = function(_, g) return g end,

@@ -124,7 +124,7 @@ def session_of(pid):
 
 
 def computed(session):
-    """The seconds of processors that the living processes of a session have had."""
+    """The CPU seconds that the live processes of a session have used."""
     ticks = 0
     for pid in members(session):
         try:

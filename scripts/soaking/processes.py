@@ -134,7 +134,7 @@ class Run:
 
 
 def call(world, words, log, temporary="tmp"):
-    """Runs it to its end, which must be a good one."""
+    """Runs lunerv to its end; returns its output lines. Raises Failure unless it exits with 0."""
     run = Run(world, words, log, temporary)
     code = run.end()
     if code != 0:

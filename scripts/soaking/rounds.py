@@ -100,7 +100,7 @@ class Rounds:
         ledger.count("rounds", kind)
 
     def choice(self, what, names):
-        """A name at random, but the first one first: a short soak compares with that alone."""
+        """A random name; in the first call for `what`, names[0], which a short soak always runs."""
         first = what not in self.chosen
         self.chosen.add(what)
         return names[0] if first else self.random.choice(names)

@@ -43,7 +43,7 @@ class Refused(Exception):
 
 
 def printable(text, limit=200):
-    """A text of a file without what could steer a terminal."""
+    """Text from a file, with characters escaped that could control a terminal."""
     text = "".join(c if c.isprintable() else "\\u{%X}" % ord(c) for c in text[:limit + 1])
     return text if len(text) <= limit else text[:limit] + "…"
 

@@ -248,7 +248,7 @@ local function measure_all(o, cases, left_out, progress)
   end
   local k = result.kernels
   result.roof_gflops = math.max(o.roof, k and k.roof_gflops or 0)
-  result.memory_gbs = native.memory_roof() -- last: it takes memory, and cases report their peak
+  result.memory_gbs = native.peak_bandwidth() -- last: it takes memory, and cases report their peak
   if k then k.memory_gbs = result.memory_gbs end
   result.seconds = native.time() - began
   return result
@@ -280,7 +280,7 @@ end
 function bench.run(given, announce, say)
   local o, progress = read_options(given), Progress.new()
   if o.modes and o.modes[1] == "quality" then return measure_quality(o, progress, say) end
-  o.roof = native.fma_roof()
+  o.roof = native.peak_flops()
   local cases, left_out, seconds = chosen(o, o.roof)
   if announce then announce(seconds, o.roof, left_out) end
   local before = native.threads()
@@ -336,7 +336,7 @@ local outputs <const> = { "json", "save", "svg", "markdown", "from", "command" }
 ---@return string?
 function bench.main(given)
   if given.ranks then return ranks.main(given) end
-  if given.work then return "--work: expected --ranks with it" end
+  if given.work then return "--work: expected --ranks too, got only --work" end
   local o, wrong = read(given)
   if wrong then return wrong end
   -- Checked before hours of measuring, not after.

@@ -86,21 +86,33 @@ function checkpoint.weights(found)
   return parts.model
 end
 
+-- A run this many times shorter than another is a false start, compared with it.
+local false_start <const> = 10
+
 -- Moves the checkpoints of an earlier run out of the way of a new one. Results of hours of
--- computing are never deleted, except those of an even earlier run.
+-- computing are never deleted, except those of an even earlier run, if that was not much longer.
+-- Returns whether there were any.
 function checkpoint.set_aside(folder)
   -- Otherwise that run's record would be mistaken for the new one's.
   if native.exists(join(folder, "run.json")) then native.remove(join(folder, "run.json")) end
   local found = present(folder)
-  if #found == 0 then return end
+  if #found == 0 then return false end
   local previous = join(folder, "previous")
   native.work_folder(previous)
-  for _, entry in ipairs(present(previous)) do native.remove(entry[2]) end
+  local earlier = present(previous)
+  if #earlier > 0 and earlier[1][1] > false_start * found[1][1] then
+    for _, entry in ipairs(found) do native.remove(entry[2]) end
+    native.stderr(("note: checkpoints of %d steps are removed; those of a longer run stay in %s\n")
+      :format(found[1][1], previous))
+    return false
+  end
+  for _, entry in ipairs(earlier) do native.remove(entry[2]) end
   for _, entry in ipairs(found) do
     native.rename(entry[2], join(previous, entry[2]:match "[^/]+$"))
   end
-  native.stderr(("note: checkpoints of an earlier run are now in %s (resume continues one)\n")
+  native.stderr(("note: checkpoints of an earlier run are now in %s; move them back to resume it\n")
     :format(previous))
+  return true
 end
 
 -- Removes the checkpoints in `folder`, including those of earlier runs: no run will resume there.
@@ -117,6 +129,19 @@ local function show(value)
   return #value > 0 and table.concat(value, ",") or native.json_encode(value)
 end
 
+-- How far, in 8-bit levels, a first frame that another machine decoded may differ.
+local decoders_differ <const> = 3
+
+-- Whether two descriptions of a first frame (compress/request.lua) are of different clips. Older
+-- runs have none.
+local function is_other_clip(a, b)
+  if not a or not b then return false end
+  for i, level in ipairs(a) do
+    if math.abs(level - (b[i] or level)) > decoders_differ then return true end
+  end
+  return false
+end
+
 -- Raises an error that names the first option in which a run to be resumed differs from the current
 -- options. Both are tables of plain data by option name. `what` names the caller.
 function checkpoint.compare(what, path, stored, given)
@@ -127,10 +152,15 @@ function checkpoint.compare(what, path, stored, given)
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    if not options.same(stored[name], given[name]) then
+    if name ~= "first_frame" and not options.same(stored[name], given[name]) then
       errors.fail("usage", "%s: cannot resume: option '%s' is %s in %s, but %s now", what, name,
         show(stored[name]), path, show(given[name]))
     end
+  end
+  -- Last: other frames of the same clip are an option.
+  if is_other_clip(stored.first_frame, given.first_frame) then
+    errors.fail("usage", "%s: cannot resume: %s is of another clip (their first frames differ)",
+      what, path)
   end
 end
 

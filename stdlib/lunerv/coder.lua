@@ -134,7 +134,7 @@ function coder.decode(bytes, parts, ...)
       part.model)
     if part.dtype == "u8" then
       if t:numel() > 0 and exceeds_bytes(t:to "f32") then
-        errors.data("coder.decode: part %d: a symbol beyond those of u8", i)
+        errors.data("coder.decode: part %d: expected symbols from 0 to 255 (u8), got others", i)
       end
       t = t:to "u8"
     end

@@ -50,10 +50,13 @@ function commands.compress_file(o, say, words)
     errors.fail("usage",
       "output: expected a .lnv file, got '%s' (lunerv decompress makes videos)", o.output)
   end
-  errors.must(native.check_writable(o.output, o.bytes))
+  if o.out == o.output then
+    errors.fail("usage", "out: expected a folder other than the output, got '%s'", o.out)
+  end
+  errors.must(native.check_writable(o.output))
   -- Only compression needs these modules.
   local compress, request = require "lunerv.compress", require "lunerv.compress.request"
-  request.check_method(o, "compress_file")
+  request.check_effects(o)
   -- In segments, only one segment's frames are in memory.
   local in_segments = require("lunerv.compress.segments").wanted(o)
   local open = in_segments and video.scan or video.open
@@ -77,7 +80,7 @@ function commands.compress(words)
       .. "by decoding it. Set a target with --bpp, --bytes or --psnr.",
     details = "Checkpoints are in FILE.lnv.work, unless --out names another folder; --resume "
       .. "continues from there. --gop and --scene-cuts split a long clip into segments: --bpp, "
-      .. "--bytes and --minutes hold for all segments together, --psnr, --size and --params for "
+      .. "--bytes and --minutes apply to all segments together, --psnr, --size and --params to "
       .. "each one.",
     positional = { "clip" }, required = { "output" },
   })

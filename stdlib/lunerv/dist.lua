@@ -221,14 +221,14 @@ function dist.queue(items, given)
     errors.must(native.write_file(path_of(i), "done\n"))
   end)
   return function()
-    native.set_ranks_apart(false)
+    native.set_ranks_alone(false)
     local i = next_one()
     if not i then return nil end
-    native.set_ranks_apart(true)
+    native.set_ranks_alone(true)
     return items[i], i
   end, nil, nil, setmetatable({}, { __close = function()
     local _ <close> = guard
-    native.set_ranks_apart(false)
+    native.set_ranks_alone(false)
   end })
 end
 

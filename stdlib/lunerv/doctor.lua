@@ -107,13 +107,13 @@ end
 local function library()
   local folder = os.getenv "LUNERV_STDLIB" or ""
   if folder == "" then
-    return finding("Lua library", "ok", "the one in the program", nil, "embedded")
+    return finding("Lua library", "ok", "embedded in the program", nil, "embedded")
   end
   return finding("Lua library", "note", "read from " .. folder,
     "unset LUNERV_STDLIB unless you work on the library", folder)
 end
 
-local function room()
+local function disk()
   local bytes = native.disk_free "."
   if not bytes then return finding("disk", "ok", "the file system does not report it", nil, nil) end
   local text = gigabytes(bytes) .. " free in this folder"
@@ -157,7 +157,7 @@ local function timing()
   for _, c in ipairs(kernels.shapes()) do
     if kernels.name(c) == "42→42 3x3 180x320" then shape = c end
   end
-  local bandwidth = native.memory_roof()
+  local bandwidth = native.peak_bandwidth()
   local result = kernels.measure({ shape }, function() end)
   local c = result.kernels[1]
   local value = { roof_gflops = result.roof_gflops, memory_gbytes = bandwidth,
@@ -170,8 +170,8 @@ local function timing()
         :format(100 * others), value)
   end
   if value.share < least_share then
-    return finding("speed", "note", text, "slower than it should be: is this a virtual machine "
-      .. "that shares its processors, or one that is hot?", value)
+    return finding("speed", "note", text, "slower than expected: the machine may be virtual and "
+      .. "share its processors, or its processor may be throttled by heat", value)
   end
   return finding("speed", "ok", text, nil, value)
 end
@@ -187,13 +187,13 @@ end
 ---
 ---@param timed boolean  whether kernels are timed
 ---@return table
-function doctor.look(timed)
+function doctor.examine(timed)
   local facts, threads = processor(), native.threads()
   local findings = {
     finding("processor", "ok", ("%s, %d thread%s"):format(facts["model name"] or "unknown",
       threads, threads == 1 and "" or "s"), nil, { model = facts["model name"],
       threads = threads }),
-    instruction_set(facts), memory(), room(), libav(), filters(), sandbox(), library(), ranks(),
+    instruction_set(facts), memory(), disk(), libav(), filters(), sandbox(), library(), ranks(),
     pytorch(),
   }
   if timed then findings[#findings + 1] = timing() end
@@ -204,21 +204,21 @@ end
 
 -- lunerv doctor: prints the findings, and returns whether lunerv works.
 function doctor.main(form, timed)
-  local looked = doctor.look(timed == "timing")
+  local report = doctor.examine(timed == "timing")
   if form == "json" then
-    print(native.json_encode(looked))
-    return looked.usable
+    print(native.json_encode(report))
+    return report.usable
   end
-  local v = looked.versions
+  local v = report.versions
   print(("lunerv %s, API %d; %s, %s, %s, libav %s"):format(v.lunerv, v.api, v.lua, v.openblas,
     v.fftw, v.libav))
   local marks = { ok = "ok", note = "note", bad = "BAD" }
-  for _, found in ipairs(looked.findings) do
+  for _, found in ipairs(report.findings) do
     print(native.printable(("%-4s  %-15s  %s"):format(marks[found.state], found.name, found.text)))
     if found.advice then print("      → " .. found.advice) end
   end
-  print(looked.usable and "lunerv can be used." or "lunerv does not work in this state.")
-  return looked.usable
+  print(report.usable and "lunerv can be used." or "lunerv does not work in this state.")
+  return report.usable
 end
 
 return doctor

@@ -10,17 +10,18 @@ Guard.__index = Guard
 -- The most returns to a good state in a run.
 local most_returns <const> = 2
 -- The decay of the smoothed loss per step. Single frames differ; a spike lasts.
-local memory <const> = 0.9
+local loss_decay <const> = 0.9
 -- A loss this many times the lowest one is a divergence. The size of a loss that may be negative,
 -- such as a logarithm, means nothing.
-local bound <const> = 3
--- The same for the PSNR: a network that lost its embeddings still has less than three times the
--- loss. It differs more between frames, and a price costs some decibels on purpose.
-local long_memory <const>, most_decibels <const> = 0.98, 6
--- A black frame says nothing of the others: higher values count as this one.
-local perfect <const> = 50
+local loss_factor <const> = 3
+-- The decay of the smoothed PSNR, and a fall in decibels that is a divergence. The loss alone does
+-- not show it: a network that lost its embeddings has less than three times the loss. The PSNR
+-- differs more between frames, hence the slow decay; a price of bits costs it some decibels.
+local psnr_decay <const>, most_decibels <const> = 0.98, 6
+-- The highest PSNR that counts: black frames have more, and would dominate the mean.
+local psnr_cap <const> = 50
 -- Steps before the smoothed loss, and the PSNR, are reliable; steps between two snapshots.
-local settled <const>, long_settled <const>, between <const> = 20, 100, 50
+local loss_warmup <const>, psnr_warmup <const>, between <const> = 20, 100, 50
 
 -- `average` is that of train/average.lua, or nil.
 function Guard.new(model, optimiser, average)
@@ -87,11 +88,14 @@ local function go_back(self)
   self.smooth, self.quality, self.count, snapshot.count = nil, nil, 0, 0
 end
 
+-- Whether it can return to an earlier state.
+function Guard:can_return() return self.snapshot ~= nil and self.returns < most_returns end
+
 -- Judges the loss of a step, and the PSNR if it is known, before its update: "good"; "bad", if this
 -- step makes no update and `commit` returns to an earlier state; or "lost", if the loss is NaN and
 -- no returns are left. It changes nothing: an interrupt may come before `commit`.
 function Guard:judge(loss, psnr)
-  local spent = self.returns >= most_returns or not self.snapshot
+  local spent = not self:can_return()
   local finite = loss - loss == 0
   self.verdict = nil
   if not finite then
@@ -100,13 +104,13 @@ function Guard:judge(loss, psnr)
     return "bad"
   end
   local next = { count = self.count + 1, lowest = self.lowest, highest = self.highest }
-  next.smooth = self.smooth and memory * self.smooth + (1 - memory) * loss or loss
+  next.smooth = self.smooth and loss_decay * self.smooth + (1 - loss_decay) * loss or loss
   if psnr and psnr - psnr == 0 then
     local quality = self.quality
-    psnr = math.min(psnr, perfect)
+    psnr = math.min(psnr, psnr_cap)
     next.rated = (quality and self.rated or 0) + 1
-    next.quality = quality and long_memory * quality + (1 - long_memory) * psnr or psnr
-    if next.rated >= long_settled then
+    next.quality = quality and psnr_decay * quality + (1 - psnr_decay) * psnr or psnr
+    if next.rated >= psnr_warmup then
       if not spent and next.highest and next.quality < next.highest - most_decibels then
         self.verdict = { back = true }
         return "bad"
@@ -114,9 +118,9 @@ function Guard:judge(loss, psnr)
       next.highest = math.max(next.highest or next.quality, next.quality)
     end
   end
-  if next.count >= settled then
+  if next.count >= loss_warmup then
     local lowest = next.lowest
-    if lowest and lowest > 0 and next.smooth > bound * lowest and not spent then
+    if lowest and lowest > 0 and next.smooth > loss_factor * lowest and not spent then
       self.verdict = { back = true }
       return "bad"
     end

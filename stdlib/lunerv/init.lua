@@ -50,7 +50,7 @@ local renamed <const> = {
   json_null = { "lv.json.null", native.json_null },
 }
 
--- Modules of networks, where they are loaded, also know which of them computes.
+-- lunerv.nn.class, if it is loaded, has set this already, with the path of the running module.
 if not package.loaded["lunerv.nn.class"] then
   bridge.set_error_path(nil, function(...) return require("lunerv.methods")(...) end)
 end

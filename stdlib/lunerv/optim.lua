@@ -73,8 +73,8 @@ local function complete(name, given, basis)
   return takes[name](given)
 end
 
---- Whether a parameter is a matrix (its first dimension by all others) that Muon and SOAP can
---- improve on; a vector has one singular value.
+--- Whether Muon and SOAP treat a parameter as a matrix, its first dimension by all others: it has
+--- at least two rows and two columns.
 ---
 ---     if lv.optim.is_matrix(parameter) then matrices[#matrices + 1] = parameter end
 ---
@@ -174,7 +174,7 @@ end
 ---@return lunerv.Optimiser
 function optim.Adam(parameters, given) return make("adam", parameters, given) end
 
---- Adan (arXiv 2208.06677): Adam with the change of the gradient as a third moment.
+--- Adan (arXiv 2208.06677): Adam with Nesterov momentum from the change of the gradient.
 ---
 ---     local optimiser = lv.optim.Adan(model:parameters(), { lr = 3e-3 })
 ---

@@ -131,8 +131,8 @@ quant.Scale, quant.ScaleOffset = Scale, ScaleOffset
 ---@return lunerv.Tensor
 function quant.round_straight(x) return native.round_straight(x) end
 
---- The bits of codes under a normal distribution fitted to them, a tensor of one number, with
---- gradients.
+--- The total bits of codes under a normal distribution fitted to them: a scalar tensor,
+--- differentiable.
 ---
 ---     local price = lv.quant.bits(codes) * lambda
 ---

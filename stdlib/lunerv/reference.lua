@@ -17,7 +17,8 @@ local reference <const> = { codecs = { "x264", "x265" } }
 local extensions <const> = { x264 = ".264", x265 = ".265" }
 local best_crf <const>, worst_crf <const> = 0, 51
 
--- Encodes the clip into `path`. Odd sizes are padded by a copy of the last row or column.
+-- Encodes the clip into `path`, with one thread. Odd sizes are padded by a copy of the last row or
+-- column.
 local function write(path, clip, o)
   local bottom, right = clip.height % 2, clip.width % 2
   local writer <close> = errors.must(native.open_writer(path, {
@@ -63,14 +64,14 @@ local takes_at_bytes <const> = options.takes("reference.at_bytes", {
 })
 
 --- Encodes a clip with x264 or x265 and measures the decoded frames.
---- The result is { codec, crf, bytes, bpp, psnr_8bit }.
+--- The result is { codec, crf, bytes, bpp, psnr_8bit, seconds }.
 ---
 ---     local point = lv.reference.encode(clip, { codec = "x265", crf = 30 })
 ---     print(point.bpp, point.psnr_8bit)
 ---
 ---@param clip lunerv.Clip  the clip to encode
 ---@param given? lunerv.reference.encode.Options
----@return table  codec, crf, bytes, bits per pixel, and PSNR of 8-bit RGB
+---@return table  codec, crf, bytes, bits per pixel, PSNR of 8-bit RGB, and seconds of encoding
 function reference.encode(clip, given)
   local o = takes_encode(given)
   if not extensions[o.codec] then
@@ -78,13 +79,15 @@ function reference.encode(clip, given)
       errors.list(reference.codecs), tostring(o.codec))
   end
   local file = scratch.file(extensions[o.codec])
-  local bytes, psnr = bridge.on_error(function()
+  local bytes, psnr, seconds = bridge.on_error(function()
+    local began = native.time()
     write(file.path, clip, o)
-    return #errors.must(native.read_file(file.path)), quality(file.path, clip)
+    local took = native.time() - began
+    return #errors.must(native.read_file(file.path)), quality(file.path, clip), took
   end, function() file:remove() end)
   file:remove()
   return {
-    codec = o.codec, crf = o.crf, bytes = bytes, psnr_8bit = psnr,
+    codec = o.codec, crf = o.crf, bytes = bytes, psnr_8bit = psnr, seconds = seconds,
     bpp = 8 * bytes / (#clip * clip.height * clip.width),
   }
 end

@@ -24,7 +24,7 @@ end
 function saved.table(path)
   local data = saved.any_table(path)
   if not data and native.exists(path) then
-    errors.data("%s is damaged: without --resume, a new run begins", path)
+    errors.data("%s is damaged: omit --resume to start a new run", path)
   end
   return data
 end

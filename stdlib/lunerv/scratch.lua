@@ -3,7 +3,7 @@
 --   local file <close> = scratch.file ".png"
 --   write(file.path)
 --
--- Ctrl-C skips the closing of a variable. Where seconds pass, bridge.on_error calls `remove` too.
+-- Ctrl-C skips the closing of a variable: code that runs for seconds uses bridge.on_error as well.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 

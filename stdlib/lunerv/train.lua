@@ -72,13 +72,13 @@ end
 
 -- A function that receives frames of the last evaluation, and the indices of those that it needs
 -- (nil: all); nil if none are needed.
-local function spectator(self)
+local function frame_listener(self)
   local callbacks = self.callbacks
   local keeps = self.out and self.o.frames and #self.clip > 0
   if not keeps and not callbacks.on_frame then return nil end
   local kept = keeps and frames.of(self.out, self.clip)
   return function(frame, output, quality)
-    if kept then kept:see(frame.index, frame.original or frame.image, output) end
+    if kept then kept:add(frame.index, frame.original or frame.image, output) end
     callbacks:notify("on_frame", frame, output, quality)
   end, not callbacks.on_frame and metrics.spread(#self.clip, frames.count) or nil
 end
@@ -125,7 +125,7 @@ local function finish(self)
     self.average = nil
   end
   best.restore(self)
-  local result = report.evaluate(self, spectator(self))
+  local result = report.evaluate(self, frame_listener(self))
   if self.o.eval_every > 0 and not self.o.keep_best then
     report.evaluation(self, self.source:epoch(), result)
   end
@@ -142,8 +142,7 @@ local function open_folder(self)
   if found then resume.restore(self, found) end
   if not self.out then return end
   if not o.resume then
-    checkpoint.set_aside(self.out)
-    best.clear(self)
+    best.set_aside(self, checkpoint.set_aside(self.out))
   end
   self.events = native.event_writer(self.out, found and self.step + 1 or nil)
   record.start(self, report.command(o))

@@ -109,7 +109,7 @@ local takes_writer <const> = options.takes("video.writer", {
 
 local takes_scenes <const> = options.takes("video.scenes", {
   { "threshold", options.default "scene_threshold",
-    "luma difference that starts a scene, in levels of 255 above the recent mean" },
+    "luma difference that starts a scene, in 8-bit levels above the recent mean" },
   { "least", options.default "min_gop", "minimum frames of a scene" },
 })
 
@@ -238,7 +238,7 @@ local function opened(self, what)
   return self.handle
 end
 
-local function let_go(self)
+local function release(self)
   if self.handle then self.handle:close() end
   self.handle = nil
 end
@@ -329,7 +329,7 @@ end
 
 --- Closes the clip: its frames are no longer available.
 function Clip:close()
-  let_go(self)
+  release(self)
   self.closed = true
 end
 
@@ -372,7 +372,7 @@ function Clip:batches(given)
   end
   local guard = setmetatable({}, {
     __close = function()
-      if not finished then let_go(self) end
+      if not finished then release(self) end
     end,
   })
   return next_frame, nil, 0, guard

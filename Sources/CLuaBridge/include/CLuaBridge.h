@@ -65,7 +65,7 @@ typedef struct lunerv_bridge {
   /// the allocator exceeds the limit instead, and the trampoline raises afterwards.
   bool swift_on_stack;
   /// A value exceeded the limit and was refused, or the machine had no memory left for one.
-  bool overdrawn;
+  bool over_limit;
   bool collect_requested;
   bool interrupt_raised;
   bool forming_path;
@@ -183,7 +183,7 @@ static inline const char *_Nullable lunerv_string(
 }
 static inline void lunerv_pop(lua_State *_Nonnull L, int count) { lua_settop(L, -count - 1); }
 /// Whether a string of `count` bytes exceeds the limit, or the machine's memory.
-bool lunerv_would_overdraw(lua_State *_Nonnull L, size_t count);
+bool lunerv_would_exceed_limit(lua_State *_Nonnull L, size_t count);
 
 // Ctrl-C
 

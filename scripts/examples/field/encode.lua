@@ -38,6 +38,11 @@ end
 local encoder <const>, probabilities <const> = sibling "_encoder", sibling "_model"
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
+local native <const> = require "lunerv.native"
+local sources <const> = require "lunerv.sources"
+-- A wrong path is reported before the minutes are spent.
+sources.keep(o.output, o.clip)
+assert(native.check_writable(o.output))
 local clip <close> = assert(lv.video.open_for(o, o.output))
 local bytes <const> = o.bpp * #clip * clip.height * clip.width // 8 | 0
 local function say(...) if not o.json then print(...) end end

@@ -87,19 +87,34 @@ function clips.of(given)
   errors.fail("io", "batch: clips: expected a folder or a pattern, got '%s'", given)
 end
 
--- A unique name for each path: NAME; NAME.EXT or NAME-2 if that is taken.
-function clips.names(paths)
-  local list, taken = {}, {}
+local function last_part(path) return path:gsub("/+$", ""):match "[^/]*$" end
+
+-- Whether the clip at `path` may be the one that was at `earlier`: the same file, or one that was
+-- moved.
+function clips.is_same(path, earlier)
+  if path == earlier or native.same_file(path, earlier) then return true end
+  return last_part(path) == last_part(earlier) and not native.exists(earlier)
+end
+
+-- A unique name for each path: NAME; NAME.EXT or NAME-2 if that is taken. If a batch is continued,
+-- owner(name) is the clip of an earlier result of that name: the clip keeps it, whatever clips are
+-- new in the list.
+function clips.names(paths, owner)
+  local list, is_used = {}, {}
   for i, path in ipairs(paths) do
-    local full = path:gsub("/+$", ""):match "[^/]*$"
+    local full = last_part(path)
     local name = full:gsub("(.)%.[^.]*$", "%1")
-    if taken[name] then name = full end
+    local function is_taken(candidate)
+      local earlier = owner and owner(candidate)
+      return is_used[candidate] or earlier and not clips.is_same(path, earlier)
+    end
+    if is_taken(name) then name = full end
     local unique, count = name, 1
-    while taken[unique] do
+    while is_taken(unique) do
       count = count + 1
       unique = ("%s-%d"):format(name, count)
     end
-    taken[unique], list[i] = true, unique
+    is_used[unique], list[i] = true, unique
   end
   return list
 end

@@ -40,10 +40,27 @@ local takes <const> = options.takes("batch", {
   { "on_clip", nil, "fun(row): called when a clip is done or has failed", type = "function" },
 })
 
+-- The clip of an earlier result, by its name: that of a row of the manifest, or of NAME.json.
+local function owners(o)
+  local by_name, manifest = {}, saved.any_table(o.out .. "/manifest.json")
+  for _, row in ipairs(manifest and manifest.clips or {}) do
+    local name = type(row.file) == "string" and o.suffix and row.file:match "[^/]*$"
+    if name and name:sub(-#o.suffix) == o.suffix then
+      by_name[name:sub(1, -#o.suffix - 1)] = row.clip
+    end
+  end
+  return function(name)
+    local result = saved.any_table(("%s/%s.json"):format(o.out, name))
+    local clip = by_name[name] or result and result.clip
+    return type(clip) == "string" and clip or nil
+  end
+end
+
 -- The clips as { clip, base, row }; rows do not have results yet.
 local function jobs_of(o, paths)
   local jobs = {}
-  for i, name in ipairs(clips.names(paths)) do
+  local is_new = not (o.resume or o.share or o.part or o.merge)
+  for i, name in ipairs(clips.names(paths, not is_new and owners(o) or nil)) do
     local base = o.out .. "/" .. name
     jobs[i] = { clip = paths[i], base = base, row = { clip = paths[i], status = "waiting",
       file = o.suffix and base .. o.suffix or nil } }
@@ -52,7 +69,7 @@ local function jobs_of(o, paths)
 end
 
 -- Raises if the output would replace files that no earlier batch wrote.
-local function own_folder(o, jobs)
+local function check_folder(o, jobs)
   local earlier = saved.any_table(o.out .. "/manifest.json")
   if earlier and earlier.clips then return end
   local names = { o.out .. "/manifest.json", o.out .. "/manifest.csv" }
@@ -64,7 +81,7 @@ local function own_folder(o, jobs)
   for _, path in ipairs(names) do
     if native.exists(path) then
       errors.fail("usage",
-        "batch: out: '%s' is there already, and no batch wrote it: name another folder", path)
+        "batch: out: expected another folder, '%s' exists and no batch wrote it", path)
     end
   end
 end
@@ -193,9 +210,10 @@ end
 --- clip there and exits. So the code before the call runs in every process; the code after it runs
 --- once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which the paths of its
 --- files must begin. Its printed output goes to out/NAME.log. It returns a table of plain data,
---- which is stored in out/NAME.json; numbers and texts in it also go to out/manifest.json. A failed
---- clip is reported and skipped. Ctrl-C ends all processes. With `resume`, finished clips are kept,
---- and interrupted ones continue if `each` can resume them, as lv.train can.
+--- which is stored in out/NAME.json, with the path of the clip as `clip`; numbers and texts in it
+--- also go to out/manifest.json. A failed clip is reported and skipped. Ctrl-C ends all processes.
+--- With `resume`, finished clips are kept, and interrupted ones continue if `each` can resume them,
+--- as lv.train can.
 ---
 ---     local result = lv.batch {
 ---       clips = "clips/*.mp4", out = "small", jobs = 2, resume = true,
@@ -223,7 +241,9 @@ local function batch(given)
       local function work()
         local result = o.each(item.clip, item.base)
         if type(result) ~= "table" then result = { result = result } end
-        local text = errors.on_behalf("batch", "json.encode", native.json_encode, result)
+        local stored = options.copy(result)
+        if #result == 0 then stored.clip = item.clip end
+        local text = errors.on_behalf("batch", "json.encode", native.json_encode, stored)
         errors.must(native.write_file(item.base .. ".json", text .. "\n"))
         return result
       end
@@ -241,11 +261,11 @@ local function batch(given)
   local rank = native.ranks()
   -- Of several ranks, the first prepares the folder.
   if not o.share or rank == 0 then
-    own_folder(o, jobs)
+    check_folder(o, jobs)
     native.work_folder(o.out)
     -- Only a new batch tries failed clips again; a process that joins one does not.
     local is_new = not o.share or select(2, native.ranks()) > 1
-    if is_new and not o.part and not o.merge then share.forgive(jobs) end
+    if is_new and not o.part and not o.merge then share.clear_failures(jobs) end
   end
   if o.share then native.ranks_gather("", "batch") end
 
@@ -272,7 +292,7 @@ local function batch(given)
       waiting[#waiting + 1] = i
     end
   end
-  if o.merge then share.forgive(jobs) end
+  if o.merge then share.clear_failures(jobs) end
   -- The manifest is that of the whole batch, which a part does not know.
   local writes = not o.part and rank == 0
   -- A new folder needs one in any case: it marks the folder as a batch's.

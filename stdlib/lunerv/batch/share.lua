@@ -20,7 +20,7 @@ function share.write_failure(job, problem)
 end
 
 -- Allows failed clips to be tried again.
-function share.forgive(jobs)
+function share.clear_failures(jobs)
   for _, job in ipairs(jobs) do
     if native.exists(failure_path(job)) then native.remove(failure_path(job)) end
   end

@@ -254,7 +254,7 @@ end
 -- work, intensity (operations per byte), choice (of algorithm), and for each product
 -- <product>_gflops and <product>_share (of the roof).
 function kernels.measure(list, show, algorithms)
-  local roof, total = native.fma_roof(), 0
+  local roof, total = native.peak_flops(), 0
   for _, c in ipairs(list) do total = total + c.count * c.gflop end
   local timed = {}
   for i, c in ipairs(list) do
@@ -267,7 +267,7 @@ function kernels.measure(list, show, algorithms)
         c.algorithms = compare_algorithms(c)
       end
       timed[#timed + 1] = c
-      roof = math.max(roof, native.fma_roof())
+      roof = math.max(roof, native.peak_flops())
     end
   end
   for _, c in ipairs(timed) do

@@ -39,7 +39,7 @@ function quality.wrong(o, given)
   if not values.contains(o.modes, "quality") then
     for _, name in ipairs { "clip", "to", "head_scale", "guess" } do
       if o[name] ~= nil then
-        return ("%s: expected --quality with it, got only %s"):format(name, shown(o[name]))
+        return ("%s: expected --quality too, got only %s"):format(name, shown(o[name]))
       end
     end
     return nil

@@ -201,14 +201,14 @@ local foreign <const> = { "modes", "minutes", "compiled", "algorithms", "markdow
 local function without_effect(o, work)
   for _, name in ipairs(foreign) do
     local spelt = name == "modes" and o.modes and o.modes[1] or name:gsub("_", "-")
-    if o[name] then return ("--%s: expected no --ranks with it"):format(spelt) end
+    if o[name] then return ("--%s: expected no --ranks, got both"):format(spelt) end
   end
-  if o.torch == false then return "--no-torch: expected no --ranks with it" end
+  if o.torch == false then return "--no-torch: expected no --ranks, got both" end
   if work == "training" then
     return o.clip and "CLIP: expected --work segments or batch with it"
   end
   for _, name in ipairs { "model", "size" } do
-    if o[name] then return ("--%s: expected --work training with it"):format(name) end
+    if o[name] then return ("--%s: expected --work training, got %s"):format(name, work) end
   end
 end
 
@@ -252,15 +252,15 @@ function ranks.main(o)
   end
   print(("%s, %s: %d ranks of one thread, medians of %d rounds in turns"):format(model, size,
     o.ranks, rounds))
-  print(("  processes alone   %8.3f frames/s together"):format(result.alone_frames_per_second))
+  print(("  independent       %8.3f frames/s in total"):format(result.alone_frames_per_second))
   print(("  ranks             %8.3f frames/s (%.1f %%)"):format(result.ranks_frames_per_second,
     100 * result.share))
   print(("  a step            %8.4f s, %.1f %% of it waiting; a rank sends %.2f MB"):format(
     result.seconds_per_step, 100 * result.waiting_share, result.bytes_per_step / 1e6))
   print(("  an exchange       %8.1f µs; %.2f GB/s from one to another"):format(
     1e6 * result.latency, result.bandwidth / 1e9))
-  print "  on machines of their own, by latency and bandwidth alone:"
-  print "       ranks    s/step   frames/s   of the ideal"
+  print "  predicted for separate machines, from latency and bandwidth:"
+  print "       ranks    s/step   frames/s     efficiency"
   for _, row in ipairs(result.scale) do
     print(("    %8d %9.4f %10.2f %12.1f %%"):format(row.ranks, row.seconds_per_step,
       row.frames_per_second, 100 * row.share))

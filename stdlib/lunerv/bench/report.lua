@@ -72,7 +72,7 @@ function report.case(s)
     lines[#lines + 1] = "  * jemalloc is not installed: glibc is set to keep freed pages"
   end
   lines[#lines + 1] = "  of lunerv's step: " .. phases_of(ours)
-  lines[#lines + 1] = ("  %d minor page faults per step; Lua itself takes %.2f %% of it"):format(
+  lines[#lines + 1] = ("  %d minor page faults per step; Lua takes %.2f %% of its time"):format(
     ours.page_faults_per_step // 1, 100 * ours.lua_share)
   return table.concat(lines, "\n")
 end
@@ -80,7 +80,7 @@ end
 -- Kernels -----------------------------------------------------------------------------------
 
 local product_titles <const> = {
-  forward = "forward", data_gradient = "by data", weight_gradient = "by weight",
+  forward = "forward", data_gradient = "data gradient", weight_gradient = "weight gradient",
 }
 
 -- The result of kernels.measure for a terminal.
@@ -88,7 +88,7 @@ function report.kernels(result)
   local has_algorithms = false
   local lines = {
     ("multiply-add roof: %.1f GFLOP/s, %d threads"):format(result.roof_gflops, result.threads),
-    "                                            forward     by data    by weight",
+    "                                            forward    data grad.  weight grad.",
     "                                        effective GFLOP/s, of the roof",
   }
   for _, c in ipairs(result.kernels) do
@@ -218,7 +218,7 @@ function report.markdown(result)
   if result.kernels then
     local k = result.kernels
     add ""
-    add("| convolution | forward | by data | by weight |")
+    add("| convolution | forward | data gradient | weight gradient |")
     add "|---|---|---|---|"
     for _, c in ipairs(k.kernels) do
       add("| %s | %.0f (%.2f) | %.0f (%.2f) | %.0f (%.2f) |", kernels.name(c), c.forward_gflops,

@@ -100,7 +100,7 @@ local function add_roofs(picture, result, x, y)
   local ridge, start = roof / memory, math.max(x.from, y.from / memory)
   picture:line(("memory: %.1f GB/s"):format(memory), { start, ridge }, { start * memory, roof },
     { along = true, colour = ink })
-  local flat = ("multiply-adds: %.0f GFLOP/s; above it only Winograd's saving reaches"):format(roof)
+  local flat = ("multiply-adds: %.0f GFLOP/s; only Winograd exceeds this"):format(roof)
   picture:line(flat, { ridge, x.to }, { roof, roof }, { colour = ink })
   picture:line(flat, { x.from, x.to }, { roof, roof }, { along = true, dashed = true, width = 1 })
 end
@@ -116,7 +116,7 @@ function roofline.svg(result)
     end
   end
   local x, y = powers(xs), powers(ys)
-  x.label, y.label = "operations for each byte that must be moved", "effective GFLOP/s"
+  x.label, y.label = "arithmetic intensity, operations per byte", "effective GFLOP/s"
   local picture = plot {
     title = "Convolutions and training steps under the machine's roofs",
     notes = { ("%s, %d threads"):format(result.machine.processor, result.machine.threads) },

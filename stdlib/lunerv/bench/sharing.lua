@@ -148,7 +148,7 @@ function sharing.main(o)
   print(("%s: %d of %d frames, %d passes; %d ranks of one thread, medians of %d rounds in turns")
     :format(o.work == "batch" and "batch of clips" or "segments", result.pieces,
       result.frames_per_piece, result.passes, o.ranks, rounds))
-  print(("  processes alone   %8.3f frames/s together"):format(result.alone_frames_per_second))
+  print(("  independent       %8.3f frames/s in total"):format(result.alone_frames_per_second))
   print(("  ranks             %8.3f frames/s (%.1f %%), %.0f s for all"):format(
     result.ranks_frames_per_second, 100 * result.share, result.seconds))
 end

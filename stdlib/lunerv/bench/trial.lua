@@ -22,7 +22,7 @@ end
 
 -- The model of these options, for `clip`.
 function trial.model(o, clip)
-  local settings = compress.model_options(o)
+  local settings = compress.model_options(o, clip)
   settings.clip = clip
   return models[o.model](settings)
 end

@@ -131,9 +131,10 @@ local function is_bounded(value, most)
   return #value <= 64
 end
 
--- A parameter of high probability takes almost no bits. This bounds them: a fixed number, plus a
--- number per byte of the weights. StoredTensors has the same numbers for symbols.
-local free_parameters <const>, parameters_a_byte <const> = 1 << 20, 1 << 10
+-- A probable symbol takes almost no bits, so a few bytes can stand for any number of parameters.
+-- These limits bound that number: a constant, plus a number per byte of the weights. StoredTensors
+-- has the same limits for symbols.
+local free_parameters <const>, parameters_per_byte <const> = 1 << 20, 1 << 10
 
 -- Checks a file's options before anything is built; `bytes` are its weights', or nil.
 local function check(class, o, bytes)
@@ -157,7 +158,7 @@ local function check(class, o, bytes)
   if parameters > most_parameters then
     fail("expected at most %d parameters, got %d", most_parameters, parameters)
   end
-  if bytes and parameters > free_parameters + parameters_a_byte * bytes then
+  if bytes and parameters > free_parameters + parameters_per_byte * bytes then
     fail("%d parameters are more than %d bytes of weights can hold", parameters, bytes)
   end
   local rows, columns = shape.grid[1] * (c.unfold or 1), shape.grid[2] * (c.unfold or 1)

@@ -180,10 +180,11 @@ end
 --- file, as is that of a custom decoder. A function that returns models also gets the previous
 --- tensors: `codes[name]` are the symbols of one, as i32.
 ---
---- A custom decoder may make a frame from others. With a method `references(i)`, which returns a
---- list of numbers, its `forward` is called as (t, i, images), with those frames. With a method
---- `restart()` it may store state: frames come in order. Both apply within a `group` of frames, an
---- integer (all frames); decoding any frame starts at the beginning of its group.
+--- A custom decoder may predict a frame from others. If it has a method `references(i)`, which
+--- returns a list of frame numbers, its `forward` is called as (t, i, images), with those frames.
+--- If it has a method `restart()`, it may keep state between frames, which are then requested in
+--- order. Both apply within a group of frames, whose length is the field `group` (all frames);
+--- decoding any frame starts at the beginning of its group.
 ---
 ---     local bytes = lv.codec.encode(cem, { clip = clip })
 ---

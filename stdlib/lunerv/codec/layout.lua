@@ -2,7 +2,7 @@
 -- segment needs no table of segments.
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
-local since <const> = require "lunerv.codec.since"
+local required_level <const> = require "lunerv.codec.required_level"
 
 local layout <const> = {}
 
@@ -108,7 +108,8 @@ end
 -- The bytes of a file of these sections. The header states what readers must support: the container
 -- adds the forms of the sections, this function their content. The result is at least `level`.
 function layout.pack(names, payloads, level)
-  return native.lnv_pack(names, payloads, math.max(level or 1, since.of_sections(names, payloads)))
+  level = math.max(level or 1, required_level.of_sections(names, payloads))
+  return native.lnv_pack(names, payloads, level)
 end
 
 -- Joining ------------------------------------------------------------------------------------

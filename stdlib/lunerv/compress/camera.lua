@@ -149,9 +149,9 @@ local function knots_of(positions, first, last)
   end
 end
 
--- Where the frames lie on a picture large enough for all of them: rows and columns in pixels, at
--- evenly spaced times from 0 to 1, in one list, as models take it for `static_path`. nil if the
--- camera rests, or if the picture does not move as a whole.
+-- The positions of the frames on a mosaic of all of them: row and column in pixels, at evenly
+-- spaced times from 0 to 1, in one list, as models take it for `static_path`. nil if the camera
+-- does not move, or if the picture does not move as a whole.
 function camera.path(clip)
   local factor = math.max(1, math.floor(math.max(clip.height, clip.width) / longest + 0.5))
   local height, width = clip.height // factor, clip.width // factor

@@ -28,7 +28,7 @@ local remembered <const> = { "size", "bytes", "bpp", "psnr", "psnr_8bit", "ms_ss
 -- evaluated on some of their frames.
 function Candidates.open(path, clip, wanted, o, say, is_short)
   local self = setmetatable({ path = path, clip = clip, goal = wanted, say = say,
-    note = o.out .. "/best.json", is_short = is_short, spent = {} }, Candidates)
+    note = o.out .. "/best.json", is_short = is_short, spent = {}, earlier = 0 }, Candidates)
   if not native.exists(self.note) then return self end
   if not o.resume then
     native.remove(self.note) -- an earlier run's

@@ -17,8 +17,8 @@ local slots <const> = require "lunerv.compress.slots"
 local subject <const> = require "lunerv.compress.subject"
 local with_parameters <const> = require "lunerv.nn.with_parameters"
 
---- A model that computes with quantised parameters and embeddings, and pays for their bits:
---- consistent entropy minimisation (arXiv 2402.18152, section 3.3).
+--- A model that computes with quantised parameters and embeddings, and whose loss includes their
+--- bits: consistent entropy minimisation (arXiv 2402.18152, section 3.3).
 ---
 --- lv.train trains it, lv.codec.write writes its file. The normal distributions that price the
 --- codes in training also code them in the file. A custom `quantiser` or `penalty` changes the
@@ -303,8 +303,8 @@ local function mean(costs)
   return sum / math.max(count, 1)
 end
 
---- The bits of all embeddings, if this frame's takes `bits`. All others count the same as this one;
---- or, with `steerable`, as much as they last did.
+--- An estimate of the bits of all embeddings, if this frame's takes `bits`: as many for every frame
+--- or, with `steerable`, the mean of the latest bits of the frames seen so far.
 ---
 ---@param bits number
 ---@param index? integer
@@ -340,7 +340,7 @@ function CEM:penalty(frame)
   end
   trace.seen, trace.codes = codes, nil
   trace.bpp = (trace.weights + total) / self.pixels
-  -- Under control the price is always paid: an intermittent one would have to be twice as high.
+  -- A controlled price always applies: above the target alone, it would have to be twice as high.
   if not bits or not self.is_controlled and trace.bpp <= self:aimed_bpp() then return nil end
   return bits * (self:current_price() * self.frames / self.pixels)
 end
@@ -380,9 +380,10 @@ function CEM:scalars() return { bpp = self.trace.bpp, price = self:current_price
 function CEM:is_averaged(name) return not name:match "^latents%." end
 
 --- Called by lv.train with each update: records the frame's codes. In a steerable model that
---- `is_controlled`, the price of bits rises while they exceed what a constant price that meets the
---- target would give at this step, and falls while they are fewer. If a clock ends the training,
---- the field `progress` is a function (step, steps) that returns its progress and this step's.
+--- `is_controlled`, it also adjusts the price: up while there are more bits than a constant price
+--- that meets the target would give at this step, down while there are fewer. If a clock ends the
+--- training, the field `progress` is a function (step, steps) that returns the completed share of
+--- the training, and the share that this step adds.
 ---
 ---@param step integer
 ---@param steps integer

@@ -1,6 +1,7 @@
 -- lv.compress: methods that compress a model; each returns a model for lv.train and lv.codec.write.
 local Progress <const> = require "lunerv.progress"
-local account <const> = require "lunerv.compress.account"
+local bridge <const> = require "lunerv.bridge"
+local record <const> = require "lunerv.compress.record"
 local camera <const> = require "lunerv.compress.camera"
 local checkpoint <const> = require "lunerv.checkpoint"
 local codec <const> = require "lunerv.codec"
@@ -9,7 +10,6 @@ local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local rate <const> = require "lunerv.compress.rate"
-local recipes <const> = require "lunerv.recipes"
 local request <const> = require "lunerv.compress.request"
 local saved <const> = require "lunerv.saved"
 local segment_files <const> = require "lunerv.compress.segment_files"
@@ -20,7 +20,7 @@ local compress <const> = {
   cem = require "lunerv.compress.cem",
   three_step = require "lunerv.compress.three_step",
   model_options = request.model_options, train_options = request.train_options,
-  plan = request.small,
+  prepare = request.prepare,
 }
 
 -- Builds the model that `o` asks for; o.start, { settings, parameters }, is a network to continue
@@ -30,7 +30,7 @@ local function build(o, clip)
   if o.start then
     given = continuation.settings(o.start, clip, o.follow_camera)
   else
-    given = recipes.settings(o.recipe, request.model_options(o), o.model, clip)
+    given = request.model_options(o, clip)
     given.static_path = o.follow_camera and (o.static_dim or 0) > 0 and camera.path(clip) or nil
   end
   given.clip = clip
@@ -49,8 +49,8 @@ local function hold_to_its_kind(o, clip)
     { "plan.json", rate.wanted(o) or in_segments and native.exists(o.out .. "/segments.json"),
       "within a budget (--bpp, --bytes, --psnr, --minutes)" },
   }
-  for _, record in ipairs(records) do
-    local path, is_ours, name = o.out .. "/" .. record[1], record[2], record[3]
+  for _, entry in ipairs(records) do
+    local path, is_ours, name = o.out .. "/" .. entry[1], entry[2], entry[3]
     if not is_ours and native.exists(path) then
       if not o.resume and not o.share then
         native.remove(path)
@@ -92,18 +92,33 @@ function compress.file(path, clip, o, say)
   end
   if native.exists(o.out) then native.work_folder(o.out) end
   if native.ranks() == 0 then hold_to_its_kind(o, clip) end
-  account.begin(clip, o, segments.shared(o))
-  local function finish(file) account.finish(path, clip, o, file) end
-  local file, problem
-  if segments.wanted(o) then
-    file, problem = segments.file(path, clip, o, say, compress.segment, finish)
-  else
-    file, problem = compress.segment(path, clip, o, say)
-    if file then finish(file) end
-  end
+  local earlier = record.begin(clip, o, segments.shared(o))
+  local function finish(file) record.finish(path, clip, o, file) end
+  local file, problem = bridge.on_error(function()
+    if segments.wanted(o) then
+      return segments.file(path, clip, o, say, compress.segment, finish)
+    end
+    local result, message = compress.segment(path, clip, o, say)
+    if result then finish(result) end
+    return result, message
+  end, function(failure)
+    -- A refusal to resume leaves the earlier run as it was.
+    if errors.is(failure, "usage") then record.restore(o, earlier) end
+  end)
   if not file then return nil, problem end
   file.contents = nil
   return file
+end
+
+--- The old name of lv.compress.prepare.
+---
+---@param model lunerv.Module
+---@param o table
+---@return lunerv.Module
+---@return table
+function compress.plan(model, o)
+  errors.renamed("lv.compress.plan", "lv.compress.prepare")
+  return request.prepare(model, o)
 end
 
 --- lv.compress.file for a clip, or a part of one, that is one segment.
@@ -122,13 +137,13 @@ function compress.segment(path, clip, o, say)
   -- A run that is stopped early must not continue with an earlier run's second stage.
   if not o.resume then segment_files.set_aside(o.out) end
 
-  local fitting = request.train_options(o)
+  local fitting = request.train_options(o, clip)
   fitting.model, fitting.clip, fitting.out, fitting.label = model, clip, o.out .. "/fit", o.label
   fitting.frames = false -- the file's own frames are kept
   local fitted = train(fitting)
   say(("fitted in %s: %s"):format(Progress.duration(fitted.seconds), fitted.metrics))
 
-  local small, training = request.small(model, o)
+  local small, training = request.prepare(model, o)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   training.frames = false
   local run = train(training)

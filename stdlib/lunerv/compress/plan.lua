@@ -60,20 +60,19 @@ local smaller <const> = {
   { lower_width = 6, dec_blks = { 1 } },
 }
 
--- The channels of a vector. The step from a multiple of it to one channel more costs most: a map of
--- 18 channels takes almost as long as one of 24.
+-- Channels are computed in vectors, so widths just above a multiple of this waste most: a map of 18
+-- channels takes almost as long as one of 24.
 local vector <const> = 16
 -- The factor by which each stage is narrower than the previous one. The last maps are the largest:
 -- with fewer parameters there and more in the first stages, every frame is seen more often.
 local narrowing <const> = 1.4
 
--- `settings`, with options that are at the default for `kind` replaced by those of `others`.
-local function replaced(settings, others, kind)
+-- `settings`, with options that are at their defaults replaced by those of `others`.
+local function replaced(settings, others)
   local result = {}
   for name, value in pairs(settings) do
-    local other = others[name]
-    local is_default = other ~= nil and options.same(value, options.default(name, kind))
-    result[name] = is_default and other or value
+    local is_free = others[name] ~= nil and model_settings.is_usual(settings, name)
+    result[name] = is_free and others[name] or value
   end
   return result
 end
@@ -101,7 +100,7 @@ end
 local function conditioned(settings, params, clip)
   local kind = kinds.by_name[settings.kind]
   for i = kind and kind.embeds and widest_with_embeddings or 1, #narrower do
-    local chosen = replaced(settings, narrower[i], settings.kind)
+    local chosen = replaced(settings, narrower[i])
     chosen.params = params
     local ok, model = errors.attempt(build, chosen, clip)
     chosen.params = nil
@@ -166,17 +165,16 @@ end
 -- width, nil and the settings that would take the fewest parameters, and their number.
 local function with_static_map(settings, dim, params, clip)
   local static = dim * static_values(settings, clip)
-  local kind = settings.kind
   settings.static_dim = dim > 0 and dim or nil
   if dim == 0 then settings.static_path = nil end
   params = params + static // 2
-  settings = replaced(settings, { enc_dim = { 64, embedding_share } }, kind)
+  settings = replaced(settings, { enc_dim = { 64, embedding_share } })
   settings = with_narrow_stem(conditioned(settings, params, clip), params, clip)
   local blocks = blocks_of_trunk(settings, clip)
   local last
   for _, others in ipairs(smaller) do
-    local cheaper = replaced(settings, others, kind)
-    if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }, kind) end
+    local cheaper = replaced(settings, others)
+    if blocks then cheaper = replaced(cheaper, { dec_blks = blocks }) end
     cheaper.params = params
     if not least_of(cheaper, math.max(1, (params + static) // 2), clip) then
       return narrowed(cheaper, settings, clip)
@@ -202,12 +200,13 @@ end
 -- the user chose them; `path` is the camera's, or nil.
 local function sized(o, clip, wanted, path, head_scale, bits)
   local settings = request.model_options(o)
-  settings.kind, settings.head_scale, settings.static_path = o.model, head_scale, path
+  settings.head_scale, settings.static_path = head_scale, path
   if not by_bytes(o, wanted) then
-    settings = recipes.settings(o.recipe, settings, o.model, clip)
+    recipes.change(o.recipe, settings, o.model, clip, o.chosen)
     settings.kind = o.model
     return settings
   end
+  settings.kind, settings.chosen = o.model, o.chosen
   bits = bits or bits_per_parameter(#clip)
   local params = math.max(1, math.floor(8 * wanted.bytes / bits))
   local room = math.floor(static_share * params / static_values(settings, clip))
@@ -217,7 +216,10 @@ local function sized(o, clip, wanted, path, head_scale, bits)
   for dim = most, fewest, -1 do
     local found
     found, last, most_params = with_static_map(options.copy(settings), dim, params, clip)
-    if found then return found end
+    if found then
+      found.chosen = nil
+      return found
+    end
   end
   local least = least_of(last, most_params, clip)
   if least then
@@ -225,6 +227,7 @@ local function sized(o, clip, wanted, path, head_scale, bits)
       .. "expected at least about %d", o.label and o.label .. ": " or "", wanted.bytes,
       math.ceil(least * bits / 8))
   end
+  last.chosen = nil
   return last
 end
 
@@ -253,6 +256,9 @@ local function passes_asked(o, wanted)
   return fitting, all - fitting
 end
 
+-- A limit for budgets that no run uses up.
+local most_passes <const> = 1e8
+
 -- The numbers of epochs of fitting and of compression that fit into the time, from the seconds per
 -- step.
 local function epochs_within(o, clip, wanted, step)
@@ -261,20 +267,20 @@ local function epochs_within(o, clip, wanted, step)
   passes = passes - (plan.is_short(passes) and 1 or 3) * evaluation_cost
   -- The clock ends a stage, and the learning rate follows the clock: a few passes too many cost
   -- nothing, but one too few would leave time unused.
-  passes = math.max(2, math.ceil(1.15 * passes))
+  passes = math.ceil(math.min(math.max(2, 1.15 * passes), most_passes))
   local fitting, compressing = passes_asked(o, wanted)
   local share = compressing / (fitting + compressing)
   local small = math.max(1, math.min(passes - 1, math.floor(share * passes + 0.5)))
   return math.tointeger(passes - small), math.tointeger(small)
 end
 
--- Per network size: the bits per parameter of the budget, from the smallest network on, and the
--- number of passes from which on a network that large is better than the previous one. The largest
--- one is that of `bits_per_parameter`.
+-- Network sizes, smallest first: the bits of the budget per parameter, and the number of passes
+-- that make a network of this size better than the next smaller one. The largest size is that of
+-- `bits_per_parameter`.
 local sizes <const> = { { 64, 0 }, { 32, 2.5 }, { 16, 3 }, { 8, 5 }, { 5, 8 } }
 local passes_of_largest <const> = 24
--- The head's scales, and the number of passes from which on a finer trunk is worth its time: at
--- twice the resolution it takes about twice as long, and learns more in each pass.
+-- The head's scales, and the number of passes that make the finer trunk worth its time: at twice
+-- the resolution it takes about twice as long, and learns more in each pass.
 local head_scales <const> = { { 4, 0 }, { 2, 12 }, { 1, 400 } }
 
 -- The settings and seconds per step for the available time: the largest network, and the finest
@@ -295,16 +301,20 @@ local function within_time(o, clip, wanted, path)
   end
 
   local scales = o.head_scale and { { o.head_scale, 0 } } or head_scales
-  local all, chosen, problem = {}, nil, nil
+  local all, chosen, problem, is_slow = {}, nil, nil, false
   if by_bytes(o, wanted) then table.move(sizes, 1, #sizes, 1, all) end
   all[#all + 1] = { bits_per_parameter(#clip), passes_of_largest }
   for _, scale in ipairs(scales) do
     for _, size in ipairs(best and { { chosen, scale[2] } } or all) do
       local fits, why = try(scale[1], size[1], size[2])
-      problem = problem or why
-      if not fits then break end
+      -- If no network works, the last error is raised.
+      problem = why or problem
+      is_slow = not fits
+      if is_slow then break end
       if best and not why then chosen = size[1] end
     end
+    -- A finer trunk is slower still.
+    if is_slow and chosen and scale[2] > 0 then break end
   end
   if not best then error(problem, 0) end
   return best, step
@@ -320,8 +330,8 @@ function plan.tail_seconds(made, clip)
   return made.step and (1.5 * evaluation_cost * #clip + probes) * made.step + 1 or 0
 end
 
--- The decisions, stored so that a resumed run keeps them: settings, epochs, small_epochs, and the
--- current attempt at the network.
+-- The decisions: settings, epochs, small_epochs, and the current attempt at the network. A resumed
+-- run keeps the stored ones; otherwise the second result is true, and `write` stores them.
 function plan.make(o, clip, wanted)
   local path = o.out .. "/plan.json"
   local asked = request.facts(o, clip)
@@ -332,6 +342,10 @@ function plan.make(o, clip, wanted)
       found.asked.rates, found.asked.x26x_preset = nil, nil
     end
     checkpoint.compare("compress.file", path, found.asked or {}, asked)
+    if (found.step ~= nil) ~= (wanted.deadline ~= nil) then
+      errors.fail("usage", "compress.file: cannot resume: %s is of a run with%s --minutes", path,
+        found.step and "" or "out")
+    end
     found.attempt = math.tointeger(found.attempt)
     return found
   end
@@ -361,14 +375,19 @@ function plan.make(o, clip, wanted)
   if wanted.deadline then
     step = step or seconds_per_step(made.settings, clip, o.loss)
     made.step = step
+    -- Encoding and checking the file of a long clip may take longer than that.
+    local least = 2 * evaluation_cost * #clip * step
+    if least > goal.seconds_left(wanted) then
+      errors.data("--minutes: expected at least about %.2g to encode and check %d frames, got %g",
+        2 * least / 60, #clip, o.minutes)
+    end
     made.epochs, made.small_epochs = epochs_within(o, clip, wanted, step)
   end
-  native.work_folder(o.out)
-  plan.write(o, made)
-  return made
+  return made, true
 end
 
 function plan.write(o, made)
+  native.work_folder(o.out)
   saved.write(o.out .. "/plan.json", made)
 end
 

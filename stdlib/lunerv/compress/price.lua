@@ -12,9 +12,9 @@ local elasticity <const> = 0.29
 -- The bits per parameter at which a kind's own price is right, and the largest initial price in
 -- its multiples: under a price that is too high, a network learns next to nothing.
 local usual_bits <const>, most <const> = 3.5, 2
--- The steps per parameter from which on a network has learnt enough to be limited by its bits, and
--- not by the time. With fewer, the price is lower in proportion, but not below a share; and not
--- lower if bits are scarce: a short training could not remove too many.
+-- With at least this many steps per parameter, a network has learned enough to be limited by its
+-- bits, not by the time. With fewer, the price is lower in proportion, but not below a share; and
+-- not lower if bits are scarce, since a short training could not remove an excess.
 local enough <const>, lowest <const> = 0.1, 0.01
 local scarce <const>, plenty <const> = 2.3, 3.3
 
@@ -65,8 +65,8 @@ function price.initial(bits, steps, parameters)
   return learnt ^ spare * math.min(most, settled)
 end
 
---- The power of e by which the price changes in a step, if bits are `ratio` times those of
---- `course`.
+--- The change of the natural logarithm of the price in a step, if the bits are `ratio` times those
+--- of `course`.
 ---
 ---@param ratio number
 ---@param step number

@@ -15,6 +15,7 @@ local plan <const> = require "lunerv.compress.plan"
 local price <const> = require "lunerv.compress.price"
 local Progress <const> = require "lunerv.progress"
 local request <const> = require "lunerv.compress.request"
+local saved <const> = require "lunerv.saved"
 local schedule <const> = require "lunerv.schedule"
 local segment_files <const> = require "lunerv.compress.segment_files"
 local Candidates <const> = require "lunerv.compress.candidates"
@@ -37,8 +38,9 @@ end
 -- Epochs after which the file size is compared with its estimate: about every twelfth of all.
 local function is_measured(epoch, epochs) return epoch % math.max(1, epochs // 12) == 0 end
 
--- The result of body(), unless those before with the same key of `spent`, a table of seconds, have
--- used a share of the time since the work began; without a deadline, there is always time.
+-- The result of body(); nil if earlier calls with the same `key` have already taken more than
+-- `share` of the time since the work began. `spent` holds their seconds by key. Without a deadline,
+-- body() is always called.
 local function if_time(wanted, spent, key, share, body)
   local now, used = native.time(), spent[key] or 0
   if wanted.deadline and used > share * (now - wanted.began) then return nil end
@@ -104,6 +106,15 @@ local function train_within(wanted, training, kind, share, is_short)
   return train(training)
 end
 
+-- Trains; seconds that earlier sessions of a resumed training took are added to `candidates`.
+local function timed(candidates, ...)
+  local began = native.time()
+  local run = train_within(...)
+  local now = native.time()
+  candidates.earlier = candidates.earlier + math.max(0, run.seconds - (now - began))
+  return run
+end
+
 local function fit(model, clip, o, made, candidates)
   local folder = o.out .. "/fit"
   if made.attempt > 1 then folder = ("%s-%d"):format(folder, made.attempt) end
@@ -117,7 +128,7 @@ local function fit(model, clip, o, made, candidates)
     end
   end
   local share = made.epochs / (made.epochs + made.small_epochs)
-  local run = train_within(candidates.goal, training, o.model, share, candidates.is_short)
+  local run = timed(candidates, candidates.goal, training, o.model, share, candidates.is_short)
   candidates.say(("fitted in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
   return run
 end
@@ -131,7 +142,7 @@ local function compress(model, clip, o, made, candidates)
   given.compress_epochs, given.steerable = made.small_epochs, true
   if wanted.bytes then given.target_bpp = aim * 8 * wanted.bytes / pixels end
   if wanted.psnr and not wanted.bytes then given.target_bpp = 1e-9 end
-  local small, training = request.small(model, given)
+  local small, training = request.prepare(model, given)
   training.clip, training.out, training.label = clip, o.out .. "/small", o.label
   if candidates.is_short then small.probes = plan.probes end
   local on_epoch = training.on_epoch
@@ -165,7 +176,7 @@ local function compress(model, clip, o, made, candidates)
   local left = goal.seconds_left(wanted)
   local tail = plan.tail_seconds(made, clip)
   local share = left < math.huge and math.max(0.2, 1 - tail / math.max(left, 1e-9)) or 1
-  local run = train_within(wanted, training, o.model, share, candidates.is_short)
+  local run = timed(candidates, wanted, training, o.model, share, candidates.is_short)
   candidates.say(("compressed in %s: %s"):format(Progress.duration(run.seconds), run.metrics))
   candidates:offer(small, 2, true)
   return run
@@ -176,12 +187,16 @@ end
 -- model; nil and a message if the goal could not be met.
 function rate.file(path, clip, o, say)
   local began, wanted = native.time(), goal.of(clip, o)
-  local made = plan.make(o, clip, wanted)
+  if o.resume and (saved.any_table(o.out .. "/small/run.json") or {}).finished then
+    say("note: this run is finished; omit --resume to start a new one")
+  end
+  local made, is_new = plan.make(o, clip, wanted)
   local passes = made.epochs + made.small_epochs
   local is_short = wanted.deadline ~= nil and plan.is_short(passes)
-  local candidates = Candidates.open(path, clip, wanted, o, say, is_short)
   -- A run that is stopped early must not continue with an earlier run's later stages.
   if not o.resume then segment_files.set_aside(o.out) end
+  if is_new then plan.write(o, made) end
+  local candidates = Candidates.open(path, clip, wanted, o, say, is_short)
   native.seed(o.seed)
   local model = plan.build(made.settings, clip)
   if o.start and made.attempt == 1 then continuation.load(model, o.start) end
@@ -212,12 +227,12 @@ function rate.file(path, clip, o, say)
       .. "or allow more bytes", wanted.bytes)
   end
   if wanted.psnr and file.psnr_8bit < wanted.psnr then
-    say(("note: %.2f dB were requested, this is the best that was found"):format(wanted.psnr))
+    say(("note: %.2f dB were requested; this is the best result"):format(wanted.psnr))
   end
   if wanted.bytes and not wanted.psnr and file.size < 0.97 * wanted.bytes then
-    say(("note: %d bytes were allowed, the model needs no more"):format(wanted.bytes))
+    say(("note: the file needs fewer than the %d bytes allowed"):format(wanted.bytes))
   end
-  file.seconds, file.path = native.time() - began, path
+  file.seconds, file.path = native.time() - began + candidates.earlier, path
   file.model, file.contents = model, candidates.contents
   return setmetatable(file, codec.File)
 end

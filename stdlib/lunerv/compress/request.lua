@@ -3,39 +3,80 @@
 local catalogue <const> = require "lunerv.options.catalogue"
 local cem <const> = require "lunerv.compress.cem"
 local errors <const> = require "lunerv.errors"
+local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local recipes <const> = require "lunerv.recipes"
 local three_step <const> = require "lunerv.compress.three_step"
 
 local request <const> = {}
 
-local function chosen(o, names)
+local function values_of(o, names)
   local values = {}
   for _, name in ipairs(names) do values[name] = o[name] end
   return values
 end
 
---- The options of a command line that belong to its kind of model.
+--- The options of a command line that belong to its kind of model. If a clip is given, the recipe
+--- may change them for it.
 ---
 ---@param o table  a result of lv.options.parse
+---@param clip? lunerv.Clip
 ---@return table
-function request.model_options(o) return chosen(o, options.model_names(o.model)) end
+function request.model_options(o, clip)
+  local settings = values_of(o, options.model_names(o.model))
+  if clip then recipes.change(o.recipe, settings, o.model, clip, o.chosen) end
+  return settings
+end
 
---- The options of a command line that belong to lv.train.
+-- Cells per row and column of the description of a frame.
+local cells <const> = 4
+
+-- Describes the first frame of a clip, so that a run is not resumed with another clip: the mean
+-- level of each cell, from 0 to 255. nil if a clip of the user's own has no frames to read.
+local function first_frame(clip)
+  if not clip.frame then return nil end
+  return native.no_grad(function()
+    local image
+    if clip.handle or not clip.part then
+      image = clip:frame(1)
+    else
+      -- Of a clip that is not in memory, only this frame is read.
+      local part <close> = clip:part(1, 1)
+      image = part:frame(1)
+    end
+    local height, width, levels = image:size(3), image:size(4), {}
+    for row = 0, cells - 1 do
+      local top = row * height // cells
+      local band = image:slice(3, top + 1, math.max(top + 1, (row + 1) * height // cells))
+      for column = 0, cells - 1 do
+        local left = column * width // cells
+        local cell = band:slice(4, left + 1, math.max(left + 1, (column + 1) * width // cells))
+        levels[#levels + 1] = math.floor(255 * cell:mean():item() + 0.5)
+      end
+    end
+    return levels
+  end)
+end
+
+--- The options of a command line that belong to lv.train. If the clip is given, the training cannot
+--- be resumed with another one.
 ---
 ---@param o table  a result of lv.options.parse
+---@param clip? lunerv.Clip
 ---@return table
-function request.train_options(o)
-  local training = chosen(o, options.train_names())
+function request.train_options(o, clip)
+  local training = values_of(o, options.train_names())
   training.command = o.command
   -- Which part of a clip a run has learned.
   training.facts = { frames_asked = options.plain(o.frames), crop = options.plain(o.crop),
-    deinterlace = o.deinterlace or nil }
+    deinterlace = o.deinterlace or nil, first_frame = clip and first_frame(clip) }
   return training
 end
 
 -- Fields of a command line's result that are not options.
-local extras <const> = { clip = true, label = true, start = true, command = true }
+local extras <const> = {
+  clip = true, label = true, start = true, command = true, chosen = true,
+}
 
 -- Raises if `o` holds anything else.
 function request.check(o)
@@ -56,7 +97,8 @@ local without_effect <const> = { "out", "output", "resume", "json", "threads", "
 -- The facts that a run shares with the one it continues: all options of the command line that
 -- affect the result, and the clip's size.
 function request.facts(o, clip)
-  local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width }
+  local facts = { clip_frames = #clip, clip_height = clip.height, clip_width = clip.width,
+    first_frame = first_frame(clip) }
   for _, option in ipairs(options.catalogue) do
     facts[option.name] = options.plain(o[option.name])
   end
@@ -75,18 +117,26 @@ function request.bytes(o, clip)
   return bytes or nil
 end
 
--- Options that the three-step method has no use of.
-local only_cem <const> = { "channel", "families", "rdo", "latents_after", "seeded" }
+-- Options that have an effect only under a condition: { names, condition, what is expected }.
+local conditional <const> = {
+  { { "channel", "families", "rdo", "latents_after", "seeded", "lambda", "target_bpp",
+    "rate_every" }, function(o) return o.method ~= "three_step" end, "the method cem" },
+  { { "prune" }, function(o) return o.method == "three_step" end, "the method three_step" },
+  { { "target_bpp" }, function(o) return not (o.bpp or o.bytes or o.psnr or o.rates) end,
+    "no --bpp, --bytes, --psnr or --rates, which set it" },
+  { { "min_gop", "scene_threshold" }, function(o) return o.scene_cuts end, "--scene-cuts" },
+  { { "chain", "warm_start" }, function(o) return o.gop or o.scene_cuts end,
+    "--gop or --scene-cuts" },
+}
 
--- Raises if the command line has any of those for that method.
-function request.check_method(o, command)
-  if o.method ~= "three_step" then return end
-  local kind = o.model
-  for _, name in ipairs(only_cem) do
-    local value = o[name]
-    local is_recipes = options.same(value, recipes.options(o.recipe, kind, command)[name])
-    if value ~= nil and not is_recipes and not options.same(value, options.default(name, kind)) then
-      errors.usage("--%s: expected the method cem, got three_step", (name:gsub("_", "-")))
+-- Raises if an option on the command line would have no effect.
+function request.check_effects(o)
+  for _, case in ipairs(conditional) do
+    local names, condition, expected = table.unpack(case)
+    for _, name in ipairs(names) do
+      if o.chosen and o.chosen[name] and o[name] ~= false and not condition(o) then
+        errors.usage("--%s: expected %s", (name:gsub("_", "-")), expected)
+      end
     end
   end
 end
@@ -98,7 +148,7 @@ end
 ---@param o table  a result of lv.options.parse
 ---@return lunerv.Module
 ---@return table
-function request.small(model, o)
+function request.prepare(model, o)
   local training = request.train_options(o)
   training.epochs, training.lr, training.warmup = o.compress_epochs, o.compress_lr, 0
   training.schedule, training.beta1 = o.compress_schedule, nil

@@ -28,9 +28,9 @@ function rounding.by_rate(sensitivities, origins)
   end
 end
 
--- `values` in their training codes times storable steps; and those steps. A file rounds step sizes:
--- dividing by the rounded ones would change codes close to the middle between two, where training
--- leaves many.
+-- Moves `values` to the grid of the step sizes that a file stores, which are rounded; returns them
+-- and these step sizes. Codes are computed with the exact step size: with the stored one, values
+-- near the midpoint of two codes, where training leaves many, would get another code.
 function rounding.on_stored_grid(values, step)
   step = step:abs()
   local function held(x)

@@ -1,6 +1,6 @@
 -- Scene detection by frame differences. A frame's change is the mean luma difference from the
 -- previous frame, or from two frames before if that is less: the frame after a flash starts no
--- new scene. A scene starts where the change is `threshold` levels of 255 above its recent mean,
+-- new scene. A scene starts where the change is `threshold` 8-bit levels above its recent mean,
 -- unless the next frame shows the old scene again, or scenes would be shorter than `least` frames.
 -- Fades and pans are no cuts.
 local scenes <const> = {}

@@ -29,18 +29,28 @@ function files.base(o, k) return ("%s/segment-%03d"):format(o.out, k) end
 local base <const> = files.base
 
 local function network_path(o, k) return ("%s/network-%03d.safetensors"):format(o.out, k) end
+local function is_network(name) return name:match "^network%-%d%d%d+%.safetensors$" ~= nil end
 
 -- The split ----------------------------------------------------------------------------------
 
 -- Calls body(folder) for each training folder inside a segment's folder.
 local function each_run(folder, body)
   for _, name in ipairs(native.exists(folder) and native.list_dir(folder) or {}) do
-    if name:match "^fit" or name == "small" then body(folder .. "/" .. name) end
+    if name == "fit" or name:match "^fit%-%d+$" or name == "small" then
+      body(folder .. "/" .. name)
+    end
   end
 end
 
--- Moves the checkpoints of all stages of an earlier run out of the way of a new one.
-function files.set_aside(folder) each_run(folder, checkpoint.set_aside) end
+-- Moves the checkpoints of all stages of an earlier run, and its plan, out of the way of a new one.
+function files.set_aside(folder)
+  local was_moved = false
+  each_run(folder, function(run) was_moved = checkpoint.set_aside(run) or was_moved end)
+  for _, name in ipairs(was_moved and { "plan.json", "best.json" } or {}) do
+    local path = folder .. "/" .. name
+    if native.exists(path) then native.rename(path, folder .. "/previous-" .. name) end
+  end
+end
 
 -- The same, with the run's plan: a later run that resumes does not find it.
 local function clear_run(folder)
@@ -55,11 +65,11 @@ local function clear(o)
   remove(o.out .. "/metrics.json")
   for _, name in ipairs(native.list_dir(o.out)) do
     local left = o.out .. "/" .. name
-    if name:match "^segment%-%d+%.json$" or name:match "^network%-%d+%.safetensors$"
-      or name:match "^segment%-%d+%.claim%-%d+$" or name:match "^joined%."
+    if name:match "^segment%-%d%d%d+%.json$" or name:match "^segment%-%d%d%d+%.claim%-%d+$"
+      or name:match "^joined%.claim%-%d+$" or is_network(name) or name == "joined.json"
     then
       remove(left)
-    elseif name:match "^segment%-%d+$" then
+    elseif name:match "^segment%-%d%d%d+$" then
       clear_run(left)
     end
   end
@@ -98,6 +108,7 @@ function files.settle(o, asked, split)
   end
   local list = split()
   native.work_folder(o.out)
+  if not o.resume then clear_run(o.out) end -- of one without segments
   clear(o)
   saved.write(path, { asked = asked, segments = list, program = program() })
   return list, program()
@@ -123,7 +134,6 @@ function files.settle_together(o, asked, split)
   resumed.resume = true
   native.work_folder(o.out)
   if rank == 0 and size > 1 and not o.resume and not o.share then
-    clear_run(o.out) -- of a clip that was a single segment
     files.settle(o, asked, split)
   elseif rank == 0 then
     local first <const> = pieces.open(o.out, o.deadline, { "segments" }, function()
@@ -196,7 +206,7 @@ end
 -- Marks the segments as joined, and removes what hanging processes left.
 function files.mark_joined(o, path, bytes)
   for _, name in ipairs(native.list_dir(o.out)) do
-    if name:match "^network%-%d+%.safetensors$" then remove(o.out .. "/" .. name) end
+    if is_network(name) then remove(o.out .. "/" .. name) end
   end
   saved.write(o.out .. "/joined.json", { path = path, bytes = bytes })
 end

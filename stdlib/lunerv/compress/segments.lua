@@ -129,8 +129,7 @@ end
 local function work(run, k, chain)
   local o, range = run.o, run.list[k]
   local part <close> = run.clip:part(range.first, range.last)
-  -- Each segment has its own random numbers, so that a resumed run, which skips segments, draws the
-  -- same.
+  -- The first weights of a segment do not depend on earlier segments, which a resumed run skips.
   native.seed(o.seed + k - 1)
   local own, shared = own_options(run, k, part, chain)
   local name = own.label
@@ -163,7 +162,7 @@ local function work_chain(run, chain, is_held)
     end
     local result = files.done(run.o, k)
     if result then
-      run.say(("segment %d of %d: done before"):format(k, #run.list))
+      run.say(("segment %d of %d: already done"):format(k, #run.list))
     else
       result = work(run, k, chain)
     end

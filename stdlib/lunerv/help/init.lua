@@ -75,7 +75,7 @@ function help.text(what)
   end
   if not entry then
     local meant = near and #near > 0 and ": did you mean '" .. table.concat(near, "', '") .. "'?"
-    return errors.failure("help: nothing is called '%s'%s", tostring(what), meant or "")
+    return errors.failure("help: unknown name '%s'%s", tostring(what), meant or "")
   end
   return table.concat(text.lines(entry, width(), members_of(entry)), "\n")
 end

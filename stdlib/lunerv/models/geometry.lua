@@ -5,7 +5,7 @@ local native <const> = require "lunerv.native"
 local geometry <const> = {}
 
 -- The start of an error message about the options `o`.
-local function of(o) return o.kind and ("models.%s: "):format(o.kind) or "" end
+local function prefix(o) return o.kind and ("models.%s: "):format(o.kind) or "" end
 
 function geometry.product(list)
   local product = 1
@@ -28,17 +28,17 @@ function geometry.up(n, unit) return (n + unit - 1) // unit * unit end
 function geometry.frame(o)
   local clip = o.clip or {}
   if type(clip) ~= "table" and (type(clip) ~= "userdata" or native.is_tensor(clip)) then
-    errors.raise("%sclip: expected a clip, got %s", of(o), errors.type_of(clip))
+    errors.raise("%sclip: expected a clip, got %s", prefix(o), errors.type_of(clip))
   end
   local height, width = o.height or clip.height, o.width or clip.width
   local frames = o.frames or clip.frames
   if not (height and width and frames) then
-    errors.raise("%sexpected a clip, or height, width and frames", of(o))
+    errors.raise("%sexpected a clip, or height, width and frames", prefix(o))
   end
   for _, pair in ipairs { { "height", height }, { "width", width }, { "frames", frames } } do
     local name, value = pair[1], pair[2]
     if not math.tointeger(value) or value < 1 then
-      errors.raise("%s%s: expected an integer of at least 1, got %s", of(o), name,
+      errors.raise("%s%s: expected an integer of at least 1, got %s", prefix(o), name,
         errors.show(value))
     end
   end
@@ -99,7 +99,7 @@ end
 function geometry.trunk(o)
   local scale = o.head_scale or 1
   return without(o.strides, scale)
-    or errors.raise("%shead_scale: expected strides that end in a factor of %d, got %s", of(o),
+    or errors.raise("%shead_scale: expected strides that end in a factor of %d, got %s", prefix(o),
       scale, table.concat(o.strides, ","))
 end
 
@@ -138,14 +138,14 @@ end
 function geometry.stages(o, fc_dim, next_width)
   local stages, width, strides = {}, fc_dim, geometry.trunk(o)
   if o.widths and #o.widths ~= #strides then
-    errors.raise("%swidths: expected %d numbers, one for each stage, got %d", of(o), #strides,
+    errors.raise("%swidths: expected %d numbers, one for each stage, got %d", prefix(o), #strides,
       #o.widths)
   end
   for i, stride in ipairs(strides) do
     local kernel = math.min(o.ks[2] + 2 * (i - 1), o.ks[3], o.largest_kernel or math.huge)
     if kernel % 2 == 0 then
-      errors.raise("%sks: expected odd kernels in the decoder, got %d in stage %d", of(o), kernel,
-        i)
+      errors.raise("%sks: expected odd kernels in the decoder, got %d in stage %d", prefix(o),
+        kernel, i)
     end
     local to = o.widths and o.widths[i] or next_width(o, i, width, stride)
     for j = 1, o.dec_blks[i] or o.dec_blks[#o.dec_blks] do

@@ -78,7 +78,7 @@ function HNeRV:reconstruct(frame) return self(frame.image, frame.t) end
 --- Sets the grid and the padding, and fills in the options that depend on them.
 ---
 ---@param o table  the options
-function HNeRV:place(o)
+function HNeRV:set_grid(o)
   local trunk, scale = geometry.trunk(o), o.head_scale
   o.enc_strides = o.enc_strides or trunk
   local down, up = geometry.product(o.enc_strides), geometry.product(trunk)
@@ -89,7 +89,7 @@ function HNeRV:place(o)
   o.unfold = down // up
   local unit = down * scale
   self.grid = { geometry.up(o.height, unit) // unit, geometry.up(o.width, unit) // unit }
-  self.padding = self:surplus(unit)
+  self.padding = self:padding_at(unit)
   self.padding.mode = "edge"
 
   if o.enc_dim[2] < 1 then

@@ -2,7 +2,7 @@
 -- budget, stages that may be boosted, images without padding.
 --
 -- A kind is a class with `kind`, `least_width`, `largest_kernel` where it caps kernels, and
---   place(o)              sets self.grid and self.padding, completes what they depend on
+--   set_grid(o)           sets self.grid and self.padding, completes what they depend on
 --   next_width            one of geometry.next_width
 --   stem_weights(o)       b of the published size rule: the first layer's weights per channel
 --   embedding_parameters  stored with the decoder
@@ -39,7 +39,7 @@ function Model:configure(given)
     o.size = 1.5 * math.sqrt(o.height * o.width * o.frames / (720 * 1280 * 132))
   end
   self.config = o
-  self:place(o)
+  self:set_grid(o)
   self:place_static(o)
 
   local embeddings = self:embedding_parameters()
@@ -54,7 +54,7 @@ function Model:configure(given)
     o.fc_dim = self:width_within(o.params)
   elseif o.head_scale > 1 then
     -- A size gives the same number of parameters for every head scale.
-    local whole = self:whole(given)
+    local whole = self:full_resolution(given)
     local limit = whole:count(whole.config, whole.config.fc_dim) + whole:embedding_parameters()
     o.fc_dim = self:width_within(limit)
   else
@@ -66,7 +66,7 @@ end
 
 -- A model with the options `given` and a trunk of the frame's full resolution, as a shape only: it
 -- has a configuration and a grid, but no layers.
-function Model:whole(given)
+function Model:full_resolution(given)
   local shape = setmetatable({}, { __index = self })
   local others = options.copy(given)
   others.head_scale, others.strides, others.size = 1, self.config.strides, self.config.size
@@ -134,7 +134,7 @@ function Model:embedding_parameters() return 0 end
 
 -- The padding at the bottom and the right: how far self.grid, upsampled by `unit`, exceeds the
 -- frame. The trunk upsamples by its strides, the head by its scale.
-function Model:surplus(unit)
+function Model:padding_at(unit)
   local o = self.config
   return { bottom = self.grid[1] * unit - o.height, right = self.grid[2] * unit - o.width }
 end

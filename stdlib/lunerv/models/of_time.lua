@@ -16,13 +16,13 @@ function OfTime:add_position()
 end
 
 -- The first map has fc_hw cells; by default, as many as the frame needs.
-function OfTime:place(o)
+function OfTime:set_grid(o)
   local unit = geometry.product(o.strides)
   o.expansion = self.expansion
   o.fc_hw = o.fc_hw
     or { geometry.up(o.height, unit) // unit, geometry.up(o.width, unit) // unit }
   self.grid = o.fc_hw
-  self.padding = self:surplus(unit)
+  self.padding = self:padding_at(unit)
   if self.padding.bottom < 0 or self.padding.right < 0 then
     errors.raise("models.%s: fc_hw: expected at least %d,%d for frames of %dx%d, got %d,%d", o.kind,
       geometry.up(o.height, unit) // unit, geometry.up(o.width, unit) // unit, o.height, o.width,

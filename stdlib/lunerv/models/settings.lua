@@ -1,4 +1,5 @@
--- Settings of a model before it is built: its options by name, `kind` among them.
+-- Settings of a model before it is built: its options by name, `kind`, and `chosen`, the set of the
+-- options that the user chose.
 local errors <const> = require "lunerv.errors"
 local models <const> = require "lunerv.models"
 local options <const> = require "lunerv.options"
@@ -9,12 +10,13 @@ local settings <const> = {}
 function settings.build(given, clip, changes)
   local own = options.copy(given)
   for name, value in pairs(changes or {}) do own[name] = value end
-  own.clip, own.preset, own.kind = clip, nil, nil
+  own.clip, own.preset, own.kind, own.chosen = clip, nil, nil, nil
   return models[given.kind](own)
 end
 
--- Whether option `name` is at the default of its kind of model.
+-- Whether option `name` is at the default of its kind of model, and the user did not choose that.
 function settings.is_usual(given, name)
+  if given.chosen and given.chosen[name] then return false end
   local usual = options.default(name, given.kind)
   return usual ~= nil and options.same(given[name], usual)
 end

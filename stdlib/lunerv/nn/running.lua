@@ -1,6 +1,6 @@
 -- The modules being computed, for paths in errors and for measurements.
 local tree <const> = require "lunerv.nn.tree"
-local watch <const> = require "lunerv.nn.watch"
+local call_hooks <const> = require "lunerv.nn.call_hooks"
 
 local running <const> = {}
 
@@ -10,7 +10,7 @@ local stacks <const> = setmetatable({}, { __mode = "k" })
 local Stack <const> = {
   __close = function(stack)
     stack[#stack] = nil
-    if watch.leave then watch.leave(stack) end
+    if call_hooks.leave then call_hooks.leave(stack) end
   end,
 }
 
@@ -23,7 +23,7 @@ function running.enter(module)
     stacks[thread] = stack
   end
   stack[#stack + 1] = module
-  if watch.enter then watch.enter(stack) end
+  if call_hooks.enter then call_hooks.enter(stack) end
   return stack
 end
 

@@ -22,10 +22,10 @@ local lobes <const> = 6
 -- Small against the map it is added to, but large enough for its own gradients.
 local spread <const> = 0.1
 
---- Any block that makes a map, and a trained map of few channels that is added to it, mixed by a
---- convolution. Convolutions compute the same function at every place: differences between places
---- come from the embedding alone, whose grid is coarse. Here every place has values of its own,
---- for all frames, as the static codes of DS-NeRV (arXiv 2403.15679).
+--- Any block that makes a map, plus a trained map of few channels, mixed by a convolution.
+--- Convolutions compute the same function at every position: positions differ only by the
+--- embedding, whose grid is coarse. The trained map has separate values for every position, shared
+--- by all frames, like the static codes of DS-NeRV (arXiv 2403.15679).
 ---
 ---     local block = nn.StaticMap(nn.NeRVBlock(32, 16), 16, { dim = 3, height = 90, width = 160 })
 ---     local y = block(x)                     -- x: (n, 32, 45, 80), y: (n, 16, 90, 160)
@@ -106,9 +106,9 @@ local function positions(self, times)
   return near:matmul(path:view(knots, 2))
 end
 
--- The shares of `size` cells in `count` cells that begin at the positions `at`, (n, 1), by a
+-- The weights of `size` cells in `count` cells that begin at the positions `at`, (n, 1), by a
 -- Lanczos kernel, which keeps the detail of what it moves: (n, 1, count, size).
-local function shares(at, count, size, dtype)
+local function lanczos_weights(at, count, size, dtype)
   local from = native.arange(0, size - 1):to(dtype):view(1, 1, size)
   local to = native.arange(0, count - 1):to(dtype):view(1, count, 1)
   local u = (from - to - at:view(-1, 1, 1)) * math.pi
@@ -120,10 +120,10 @@ local function shares(at, count, size, dtype)
 end
 
 -- The window of the trained map at `times`: (n, dim, height, width).
-local function seen(self, times)
+local function window_at(self, times)
   local static, window, at = self.static, self.window, positions(self, times)
-  local rows = shares(at:slice(2, 1, 1), window.height, static:size(3), static.dtype)
-  local columns = shares(at:slice(2, 2, 2), window.width, static:size(4), static.dtype)
+  local rows = lanczos_weights(at:slice(2, 1, 1), window.height, static:size(3), static.dtype)
+  local columns = lanczos_weights(at:slice(2, 2, 2), window.width, static:size(4), static.dtype)
   return rows:matmul(static):matmul(columns:transpose(3, 4))
 end
 
@@ -134,7 +134,7 @@ function StaticMap:forward(...)
   if times == nil then
     errors.raise "nn.StaticMap: expected the frame's time as the last argument, got none"
   end
-  return self.up(table.unpack({ ... }, 1, count - 1)) + self.mix(seen(self, times))
+  return self.up(table.unpack({ ... }, 1, count - 1)) + self.mix(window_at(self, times))
 end
 
 return StaticMap

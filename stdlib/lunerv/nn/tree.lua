@@ -141,7 +141,7 @@ function tree.is_unseen(value, seen)
 end
 
 -- The place in a plain table `value`, called `name`, of something that `seen` lacks; nil if none.
-local function hiding_place(value, name, seen, visited)
+local function path_of_unseen(value, name, seen, visited)
   if type(value) ~= "table" or is_module(value) or visited[value] then return nil end
   local meta = getmetatable(value)
   if type(meta) == "table" and rawget(meta, "__name") then return nil end -- for example a clip
@@ -150,7 +150,7 @@ local function hiding_place(value, name, seen, visited)
     if tree.is_unseen(key, seen) then return name end
     local place = math.type(key) and ("%s[%s]"):format(name, key) or name .. "." .. tostring(key)
     if tree.is_unseen(item, seen) then return place end
-    place = hiding_place(item, place, seen, visited)
+    place = path_of_unseen(item, place, seen, visited)
     if place then return place end
   end
 end
@@ -161,7 +161,7 @@ function tree.refuse_hidden(module)
   tree.traverse(module, "", seen, nothing, function(_, inner) modules[#modules + 1] = inner end)
   for _, inner in ipairs(modules) do
     for _, key in ipairs(inner[ORDER]) do
-      local place = hiding_place(rawget(inner, key), tostring(key), seen, visited)
+      local place = path_of_unseen(rawget(inner, key), tostring(key), seen, visited)
       if place then
         errors.raise("%s: '%s' is in a plain table, whose parameters would not be trained: make it "
           .. "nn.List { … }, or a field of its own", inner.class_name, place)

@@ -108,14 +108,15 @@ group("Input and output", {
 })
 
 group("Quality and size", {
-  { name = "bpp", type = "number", above = 0, commands = joined(to_file, "encode_field"),
+  { name = "bpp", type = "number", above = 0, most = 1000,
+    commands = joined(to_file, "encode_field"),
     command_defaults = { encode_field = 0.1 }, common = true,
     doc = "bits per pixel of the file; also sizes the network" },
   { name = "bytes", type = "bytes", least = 1, commands = to_file, common = true,
     doc = "maximum size of the file; also sizes the network" },
   { name = "psnr", type = "number", above = 0, most = 80, commands = to_file, common = true,
     doc = "8-bit PSNR in dB to reach with the fewest bytes" },
-  { name = "minutes", type = "number", above = 0, commands = timed,
+  { name = "minutes", type = "number", above = 0, most = 1e9, commands = timed,
     command_defaults = { encode_field = 5 }, common = true,
     doc = "minutes to spend on encoding; sets epochs" },
   { name = "rates", type = "list", above = 0, default = { 0.03, 0.06, 0.12, 0.3 },
@@ -259,7 +260,7 @@ group("Compression", {
     doc = "optimiser of these passes (adam for cem; published: adan)" },
   { name = "target_bpp", type = "number", above = 0, commands = compressing,
     common = { "compress" },
-    doc = "bits per pixel that are free (4 per parameter)" },
+    doc = "bits per pixel below which bits cost nothing in the loss (4 per parameter)" },
   { name = "lambda", type = "number", least = 0, commands = compressing,
     doc = "weight of the bits per pixel in the loss (5e-5 with l2, 8e-4 with l1; otherwise 0.05 "
       .. "for hnerv and hnerv_boost, 0.2 for other kinds)" },
@@ -294,7 +295,7 @@ group("Segments", {
     doc = "split the clip at scene cuts" },
   { name = "scene_threshold", type = "number", above = 0, most = 255, default = 10,
     commands = to_file,
-    doc = "mean change of luma at a scene cut, in levels of 255 above the usual change" },
+    doc = "mean luma change at a scene cut, in 8-bit levels above that of recent frames" },
   { name = "min_gop", type = "integer", default = 8, commands = to_file,
     doc = "minimum number of frames between scene cuts" },
   { name = "warm_start", type = "boolean", default = true, commands = to_file,

@@ -73,6 +73,9 @@ local function own_option(given)
     errors.raise("options.parse: options: expected a name such as 'width', got %s",
       errors.show(option.name))
   end
+  if option.name == "chosen" then
+    errors.raise "options.parse: options: expected another name, got 'chosen', which is reserved"
+  end
   if not values.is_type(option.type) then
     errors.raise("options.parse: option '%s': expected a type (%s), got %s", option.name,
       errors.list(values.types), errors.show(option.type))
@@ -220,14 +223,30 @@ local function scan(arguments, known, shorts)
   return given, positional, typed
 end
 
+-- The options in `given` that belong to the catalogue, as a set of names.
+local function names_of(given, known)
+  local set = {}
+  for name in pairs(given) do
+    if known[name] and not known[name].is_own then set[name] = true end
+  end
+  return set
+end
+
 -- Sets the options that were left out to the defaults of the chosen kind of model.
 local function fill(given, known, spec)
   local kind = nil
   if spec.command and not spec.any_model and not (known.model and known.model.is_own) then
     kind = given.model or catalogue.default("model")
   end
+  if given.size and given.params and spec.command then
+    usage_error("expected one of --size and --params, got both")
+  end
   if kind then
     catalogue.apply_preset(given, kind)
+  end
+  -- Before the defaults: a recipe or a plan may change those, but not what the user chose.
+  local chosen = names_of(given, known)
+  if kind then
     if known.recipe and given.recipe == nil then
       given.recipe = catalogue.default("recipe", kind, spec.command)
     end
@@ -250,6 +269,7 @@ local function fill(given, known, spec)
       usage_error("%s does not apply to model '%s'", flag(name), kind)
     end
   end
+  if spec.command then given.chosen = chosen end
 end
 
 --- Parses a command line.
@@ -273,7 +293,8 @@ end
 ---
 ---@param arguments string[]  the words, such as `arg`
 ---@param spec table
----@return table?  the values, with the defaults of the chosen model kind; nil after --help
+---@return table?  the values, with the defaults of the chosen model kind; with spec.command also
+--- `chosen`, the set of the names of options that were typed or set by a preset; nil after --help
 ---@return table?  the options as typed, in order: a list of { name = NAME, WORD… }
 function command_line.parse(arguments, spec)
   command_line.is_used = true

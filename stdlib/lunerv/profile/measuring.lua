@@ -3,7 +3,7 @@
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local tree <const> = require "lunerv.nn.tree"
-local watch <const> = require "lunerv.nn.watch"
+local call_hooks <const> = require "lunerv.nn.call_hooks"
 
 local measuring <const> = {}
 
@@ -38,12 +38,12 @@ function measuring.begin()
   if native.profile_is_on() then errors.raise("profile: a profile is already running") end
   numbers, known_moves = nil, nil
   native.profile_start()
-  watch.enter, watch.leave = enter, leave
+  call_hooks.enter, call_hooks.leave = enter, leave
 end
 
 -- The measurement as plain data; nil if there was none.
 function measuring.stop()
-  watch.enter, watch.leave = nil, nil
+  call_hooks.enter, call_hooks.leave = nil, nil
   return native.profile_stop()
 end
 

@@ -1,6 +1,6 @@
--- A sharp picture after minutes. Its ingredients: Muon on every matrix, including the head's and
--- the encoder's; a learning rate that falls linearly; bits priced from early on, in one long stage,
--- instead of being reduced afterwards. The experiments for these numbers are in
+-- The recipe `fast`: high quality after minutes of training. It uses Muon for every matrix, also
+-- those of the head and the encoder; a learning rate that falls linearly; and a price of bits from
+-- early on, in one long stage, instead of a later reduction. The experiments for its numbers are in
 -- stdlib/docs/experiments.md. To change them, copy this file: --recipe ./mine.lua.
 local geometry <const> = require "lunerv.models.geometry"
 local kinds <const> = require "lunerv.models.kinds"
@@ -8,9 +8,9 @@ local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local settings <const> = require "lunerv.models.settings"
 
--- Whether a parameter belongs to the time embedding or to a TAT. Muon's updates have the same size
--- however small the gradient is. In the few numbers of these matrices they add up over thousands of
--- steps, until a frame's affine depends on every digit of its time, and single frames fail.
+-- Whether a parameter belongs to the time embedding or to a TAT. The size of Muon's updates does
+-- not depend on that of the gradient. In these small matrices they add up over thousands of steps,
+-- until the affine transform is so sensitive to the time that single frames fail.
 local function is_conditioning(name)
   return name:match "%f[%w]time%.%d+%." or name:match "%.tat%d+%."
 end

@@ -8,7 +8,8 @@
 --             the model (head_scale, ch_t, …), for training (optimiser, lr, schedule, loss,
 --             guard, …), and for the passes with priced bits (compress_optimiser, lambda, …).
 --   model     a function (settings, clip) that may change the settings of a model of the kind
---             settings.kind before it is built, if no budget sets the network size
+--             settings.kind before it is built, if no budget sets the network size;
+--             settings.chosen is the set of the options that the user chose
 --
 -- Functions are allowed where lv.train takes them:
 --   optimiser, compress_optimiser   function (model, { lr = }) → optimiser, including groups
@@ -86,14 +87,14 @@ function recipes.options(name, kind, command)
   return options
 end
 
--- Applies recipe `name` (nil: none) to `settings`, the options of a model of `kind` for `clip`.
-function recipes.settings(name, settings, kind, clip)
+-- Changes `settings`, the options of a model of `kind` for `clip`, as recipe `name` (nil: none)
+-- does. `chosen` is the set of the options that the user chose, if it is known.
+function recipes.change(name, settings, kind, clip, chosen)
   local model = name and recipes.get(name).model
-  if not model then return settings end
-  settings.kind = kind
+  if not model then return end
+  settings.kind, settings.chosen = kind, chosen
   model(settings, clip)
-  settings.kind = nil
-  return settings
+  settings.kind, settings.chosen = nil, nil
 end
 
 -- The text for recipe `name` in a checkpoint; nil for none.

@@ -50,7 +50,7 @@ end
 
 -- Saves frame `index` if it is one of the few. They are only for the page: if they cannot be
 -- written, a warning says so once.
-function Frames:see(index, source, decoded)
+function Frames:add(index, source, decoded)
   if not self.wanted[index] or self.failed then return end
   local ok, problem = errors.attempt(write, self, index, source, decoded)
   if ok then return end

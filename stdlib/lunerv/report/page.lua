@@ -139,7 +139,7 @@ end
 local function training_section(out, training)
   if #training == 0 then return end
   out[#out + 1] = '<section class="card" data-training><div class="bar"><h2>Training</h2>'
-    .. '<span class="choice" role="group" aria-label="along">'
+    .. '<span class="choice" role="group" aria-label="horizontal axis">'
     .. '<button type="button" value="epochs" aria-pressed="true">epochs</button>'
     .. '<button type="button" value="seconds" aria-pressed="false">seconds</button></span></div>'
     .. '<div class="legend"></div><div class="two">'

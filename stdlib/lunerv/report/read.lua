@@ -202,8 +202,9 @@ end
 local function file_of(folder)
   local stem = folder:match "^(.*)%.work$"
   local metrics = json(joined(folder, "metrics.json"))
-  for _, path in ipairs { metrics and text(metrics.file) or false, stem or false,
-    stem and stem .. ".lnv", joined(folder, "clip.lnv") } do
+  -- The record's path is relative to the folder in which that command ran.
+  for _, path in ipairs { stem or false, stem and stem .. ".lnv" or false,
+    joined(folder, "clip.lnv"), metrics and text(metrics.file) or false } do
     if path and path:match "%.lnv$" and native.exists(path) then return path end
   end
 end

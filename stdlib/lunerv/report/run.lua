@@ -62,7 +62,7 @@ local function frame(out, picture, height, width)
       ("frame %d, %s"):format(picture.index, image[3]))
   end
   out[#out + 1] = fill('<input type="range" min="0" max="100" value="50" step="1" '
-    .. 'aria-label="share of the picture that is source, frame %d"><span class="handle"></span>'
+    .. 'aria-label="percentage of frame %d that shows the source"><span class="handle"></span>'
     .. '<span class="tag a">source</span><span class="tag b">decoded</span></div>', picture.index)
   out[#out + 1] = fill('<p class="note">Frame %d, %s dB%s<span class="map-note" hidden>. Error: '
     .. 'black: 0, white: %d levels or more</span></p></div>', picture.index,

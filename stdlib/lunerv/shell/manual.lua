@@ -41,13 +41,13 @@ return function(commands)
     end
     for _, option in ipairs(command.options) do option_lines(out, option) end
   end
-  out[#out + 1] = ".SH EXIT STATUS\n0 done, 1 failed, 2 wrong usage, 130 interrupted, with "
-    .. "a state on disk from which \\-\\-resume continues."
+  out[#out + 1] = ".SH EXIT STATUS\n0 success, 1 failure, 2 usage error, 130 interrupted; then "
+    .. "\\-\\-resume continues from the state on disk."
   out[#out + 1] = ".SH ENVIRONMENT"
   for _, entry in ipairs {
     { "LUNERV_HISTORY", "The file of the prompt's history; empty for none." },
-    { "LUNERV_STDLIB", "A folder with the Lua library, used instead of the one inside." },
-    { "NO_COLOR", "If set, no colours." },
+    { "LUNERV_STDLIB", "A folder with the Lua library, used instead of the embedded one." },
+    { "NO_COLOR", "If set, output has no colours." },
   } do
     out[#out + 1] = ".TP\n.B " .. entry[1] .. "\n" .. plain(entry[2])
   end

@@ -20,7 +20,7 @@ end
 
 -- Options that say where and how to run, and do not affect the result.
 local without_effect <const> = { "out", "resume", "threads", "cache", "checkpoint_every",
-  "checkpoint_steps", "plan" }
+  "checkpoint_steps", "plan", "chosen" }
 
 -- The options on which a variant's result depends.
 local function facts_of(o)
@@ -41,7 +41,7 @@ local function fitting_of(o)
 end
 
 local function model_of(clip, o)
-  local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, clip)
+  local settings = compress.model_options(o, clip)
   settings.clip = clip
   return models[o.model](settings)
 end
@@ -49,7 +49,8 @@ end
 -- Reuses the finished fit of another variant.
 local function share_fit(from, to)
   local path = checkpoint.newest_path(from)
-  if checkpoint.newest_path(to) then return end
+  -- It may have been deleted to save space; then the variant fits its own.
+  if not path or checkpoint.newest_path(to) then return end
   native.work_folder(to)
   write(to .. "/" .. path:match "[^/]+$", (assert(native.read_file(path))))
 end
@@ -60,8 +61,7 @@ local function run(clip, variant, fits, say)
   local out = o.out
   local stored, facts = saved.table(out .. "/result.json"), facts_of(o)
   if o.resume and stored then
-    checkpoint.compare("ablate", out .. "/result.json", stored.options, facts)
-    say(("%s: done before"):format(variant.name))
+    say(("%s: already done"):format(variant.name))
     fits[fitting_of(o)] = out .. "/fit"
     return stored
   end
@@ -226,6 +226,12 @@ return function(clip, o, say)
       if native.exists(out .. "/result.json") then native.remove(out .. "/result.json") end
       segment_files.forget(out)
     end
+  end
+  -- Before anything is computed, or the tables are written again.
+  for _, variant in ipairs(o.resume and variants or {}) do
+    local path = variant.options.out .. "/result.json"
+    local stored = saved.table(path)
+    if stored then checkpoint.compare("ablate", path, stored.options, facts_of(variant.options)) end
   end
 
   local rows, fits, failed = {}, {}, 0

@@ -15,7 +15,6 @@ local models <const> = require "lunerv.models"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
 local pages <const> = require "lunerv.report.write"
-local recipes <const> = require "lunerv.recipes"
 local sources <const> = require "lunerv.sources"
 local train <const> = require "lunerv.train"
 local video <const> = require "lunerv.video"
@@ -156,7 +155,7 @@ end
 ---@param say fun(line: string)  receives progress, line by line
 ---@return table  what lv.train returns
 function tasks.fit(clip, task, o, say)
-  local settings = recipes.settings(o.recipe, compress.model_options(o), o.model, task.clip)
+  local settings = compress.model_options(o, task.clip)
   settings.clip = task.clip
   local model = models[o.model](settings)
   say(model:summary())
@@ -164,7 +163,7 @@ function tasks.fit(clip, task, o, say)
   local writes <const> = native.ranks() == 0
   if writes then native.work_folder(o.out) end -- only after all checks
 
-  local training = compress.train_options(o)
+  local training = compress.train_options(o, clip)
   local videos = writes and tasks.videos(o.out, clip, { frames = task.written,
     panels = task.panels, source = task.source })
   training.model, training.clip, training.evaluate = model, task.clip, task.evaluate
@@ -175,7 +174,7 @@ function tasks.fit(clip, task, o, say)
   training.frames = false
   training.on_frame = writes and function(frame, output)
     videos:write(frame, output)
-    shown:see(frame.index, frame.original or frame.image, output)
+    shown:add(frame.index, frame.original or frame.image, output)
   end or nil
 
   local steps_made = 0

@@ -8,8 +8,8 @@ Callbacks.__index = Callbacks
 
 local events <const> = { "on_start", "on_step", "on_epoch", "on_frame", "on_end" }
 
--- Adds the methods of an object, also those of its class. A name that starts like one of the events
--- but is none is a mistake.
+-- Adds the methods of an object, also those of its class. A field `on_…` that is not one of the
+-- events is an error.
 local function listen(self, object, number)
   if type(object) ~= "table" then
     errors.raise("train: callbacks: expected objects, got %s at %d", type(object), number)

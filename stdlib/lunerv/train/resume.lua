@@ -123,23 +123,37 @@ end
 function resume.fail_numerically(self, what)
   self.diverged = true
   local path = self.out and checkpoint.newest_path(self.out)
-  errors.fail("numeric", "train: %s after step %d (lr %.3g): lower lr, or look for a division by 0 "
-    .. "or a log or root of what can be 0 in the loss and the model; %s", what, self.step,
-    self.optimiser.lr, path and "the last good checkpoint is " .. path
+  errors.fail("numeric", "train: %s after step %d (lr %.3g): lower lr, or look in the loss and the "
+    .. "model for a division by 0, or the log or root of a value that can be 0; %s", what,
+    self.step, self.optimiser.lr, path and "the last good checkpoint is " .. path
     or self.out and "there is no checkpoint yet"
     or "there is no checkpoint (`out` names a folder for them)")
 end
 
--- Writes the state of the last mark: all ranks together, of which the first writes.
+-- Whether the guard is expected to return to an earlier state: it can, and this step is the first
+-- whose update gave parameters that are not finite.
+local function is_guarded(self)
+  local guard = self.guard
+  if not guard or self.finished or not guard:can_return() then return false end
+  self.unsound_at = self.unsound_at or self.step
+  return self.unsound_at == self.step
+end
+
+-- Writes the state of the last mark: all ranks together, of which the first writes. Returns whether
+-- there is a checkpoint of it.
 function resume.save(self)
-  if not self.team.has_out then return end
-  if not is_sound(self.model) then resume.fail_numerically(self, "a parameter is not finite") end
+  if not self.team.has_out then return false end
+  if not is_sound(self.model) then
+    if is_guarded(self) then return false end
+    resume.fail_numerically(self, "a parameter is not finite")
+  end
+  self.unsound_at = nil
   self.saving = true
   local tensors, numbers = tensors_of(self)
   self.team:collect(tensors)
   if not self.out then
     self.saving, self.saved, self.saved_at = false, self.state, native.time()
-    return
+    return true
   end
   record.write(self)
   local state = options.copy(self.state)
@@ -148,6 +162,7 @@ function resume.save(self)
   self.checkpoint = checkpoint.save(self.out, state.step, tensors, state)
   self.saving = false
   self.saved, self.saved_at = self.state, native.time()
+  return true
 end
 
 -- Restores the state of a checkpoint.
@@ -211,10 +226,10 @@ function resume.rescue(self)
   if (self.saving or self.step == 0) and not bridge.interrupted() then return end
   -- The other ranks save nothing for a problem that only this rank knows.
   if self.team.size > 1 and (native.ranks_broken() or not self.team.agreed) then return end
-  local ok, message = pcall(resume.save, self)
+  local ok, result = pcall(resume.save, self)
   if not ok then
-    native.stderr(("warning: %s\n"):format(tostring(message)))
-  elseif self.out and bridge.interrupted() then
+    native.stderr(("warning: %s\n"):format(tostring(result)))
+  elseif result and self.out and bridge.interrupted() then
     native.stderr(("note: step %d is in %s; resume continues there\n"):format(
       self.step, self.checkpoint))
   end

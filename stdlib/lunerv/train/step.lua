@@ -92,7 +92,7 @@ end
 
 -- A step of one frame, or of one joint batch, in this process alone. A diverged loss is not
 -- propagated back: its gradients are useless.
-local function simple(self, frames, share)
+local function step_alone(self, frames, share)
   local count = #frames
   local frame, image, mask = batch.of(frames, 1, count)
   local value, number, distortion, output = forward(self, frame, image, mask, share)
@@ -105,7 +105,7 @@ local function simple(self, frames, share)
 end
 
 -- This rank's part of a step: losses of its units, three numbers each, and their gradients.
-local function learn(self, frames, units, first, last, together, share)
+local function accumulate(self, frames, units, first, last, together, share)
   local count, numbers, base = #frames, {}, native.rng_state()
   for unit = first, last do
     local from = (unit - 1) * together + 1
@@ -146,13 +146,13 @@ end
 
 -- A step of several units, over all ranks. The order in which gradients are added depends only on
 -- the number of units: the result does not depend on which rank computed which.
-local function shared(self, frames, units, first, last, together, share)
+local function step_on_ranks(self, frames, units, first, last, together, share)
   local team, count = self.team, #frames
   local base = native.rng_state()
   -- Gradients are sent before the ranks agree that the step counts.
   local _ <close> = team:ending()
   local list = team:agree(function()
-    local numbers = learn(self, frames, units, first, last, together, share)
+    local numbers = accumulate(self, frames, units, first, last, together, share)
     -- A single unit draws as a single process does, and the others follow.
     if units == 1 and team.size > 1 then
       local state = native.rng_state()
@@ -194,6 +194,6 @@ return function(self)
   if team:adds(units) then first, last = team:begin(units) end
   local frames = source:take(count, (first - 1) * together + 1, last * together)
   if o.patch then frames = batch.windows(frames, o.patch) end
-  if not team:adds(units) then return simple(self, frames, share) end
-  shared(self, frames, units, first, last, together, share)
+  if not team:adds(units) then return step_alone(self, frames, share) end
+  step_on_ranks(self, frames, units, first, last, together, share)
 end

@@ -14,8 +14,8 @@ Team.__index = Team
 
 -- Calls body(...), in which this process trains alone, independently of the other ranks.
 function Team.apart(body, ...)
-  local outer <const> = native.set_ranks_apart(true)
-  local _ <close> = setmetatable({}, { __close = function() native.set_ranks_apart(outer) end })
+  local outer <const> = native.set_ranks_alone(true)
+  local _ <close> = setmetatable({}, { __close = function() native.set_ranks_alone(outer) end })
   return body(...)
 end
 

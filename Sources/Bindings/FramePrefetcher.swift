@@ -8,7 +8,7 @@ import VideoIO
 /// At most one frame is prepared. Its memory belongs to the caller's thread (it is the arena's),
 /// which neither reads nor frees it before the worker is done; the worker touches nothing else. An
 /// error ahead of time is dropped: it occurs again when the frame is requested.
-final class FrameAhead {
+final class FramePrefetcher {
   let clip: Clip
   /// Seconds that callers of ``frame(_:)`` have waited so far.
   private(set) var waited = 0.0

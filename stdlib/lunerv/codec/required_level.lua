@@ -7,7 +7,7 @@
 -- arguments (`clamp(0, 1)`), and options passed in a variable are not detected.
 local native <const> = require "lunerv.native"
 
-local since <const> = {}
+local required_level <const> = {}
 
 local function words(text)
   local list = {}
@@ -16,7 +16,7 @@ local function words(text)
 end
 
 -- Names by where programs have them, and by level.
-since.names = {
+required_level.names = {
   -- Functions of lv; operators are methods of tensors as well.
   lv = {
     [1] = words [[
@@ -69,7 +69,7 @@ since.names = {
 }
 
 -- Options that operators and classes got later.
-since.options = {
+required_level.options = {
   Conv2d = { dilation = 4 }, conv2d = { dilation = 4 },
   pad = { mode = 4, value = 4 },
   amax = { dim = 3, keepdim = 3 }, amin = { dim = 3, keepdim = 3 }, mean = { dim = 3, keepdim = 3 },
@@ -89,9 +89,10 @@ local function by_name(...)
   return levels
 end
 
-local fields <const> = by_name(since.names.lv)
-local classes <const> = by_name(since.names.nn)
-local methods <const> = by_name(since.names.lv, since.names.tensor, since.names.module)
+local fields <const> = by_name(required_level.names.lv)
+local classes <const> = by_name(required_level.names.nn)
+local methods <const> = by_name(required_level.names.lv, required_level.names.tensor,
+  required_level.names.module)
 
 -- Tokens --------------------------------------------------------------------------------------
 
@@ -205,7 +206,7 @@ local function scan(kinds, texts, own, need)
   for i = 1, #kinds do
     local kind = kinds[i]
     if use(kinds, texts, i, library, own, need) then
-      later = since.options[texts[i]]
+      later = required_level.options[texts[i]]
     elseif opens[kind] then
       local around = open[#open]
       local is_argument = kind == "{" and around and around.sign == "("
@@ -230,7 +231,7 @@ end
 ---@param sources string[]  of its modules
 ---@return integer
 ---@return string?
-function since.level(sources)
+function required_level.of_program(sources)
   local level, cause, lists, own = 1, nil, {}, {}
   for k, source in ipairs(sources) do
     lists[k] = table.pack(tokens_of(source))
@@ -257,7 +258,7 @@ local function level_of_decoder(text)
 end
 
 -- The level that readers of these sections, given by name, must support, apart from their forms.
-function since.of_sections(names, payloads)
+function required_level.of_sections(names, payloads)
   local level = 1
   for i, name in ipairs(names) do
     if name == "decoder" or name == "ordered decoder" then
@@ -265,10 +266,10 @@ function since.of_sections(names, payloads)
     elseif name == "decoder program" then
       -- Unreadable sections are reported when they are decoded.
       local ok, _, sources = pcall(native.lnv_read_program, payloads[i])
-      if ok then level = math.max(level, (since.level(sources))) end
+      if ok then level = math.max(level, (required_level.of_program(sources))) end
     end
   end
   return level
 end
 
-return since
+return required_level

@@ -2,7 +2,7 @@ import Glibc
 
 /// The peak rate of multiply-adds of this machine's cores. Kernels are measured against it in the
 /// same run, because clocks drift with load and temperature.
-public enum Roof {
+public enum Roofline {
   /// GFLOP/s of the pool's threads together on fused multiply-adds in registers alone; a
   /// multiply-add counts as two. The best of many short rounds, measured for about `seconds`.
   public static func measure(seconds: Double = 0.2) -> Double {

@@ -3,7 +3,7 @@ import Support
 
 /// Where a file should end according to its own headers: a recording that was cut off ends
 /// elsewhere.
-enum AnnouncedEnd {
+enum DeclaredEnd {
   /// In bytes from the file's beginning; nil if its format, or this file, does not say.
   static func of(_ input: InputFile) -> Int? {
     guard let size = input.size else { return nil }

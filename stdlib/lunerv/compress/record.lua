@@ -8,26 +8,34 @@ local native <const> = require "lunerv.native"
 local report <const> = require "lunerv.train.report"
 local sources <const> = require "lunerv.sources"
 
-local account <const> = {}
+local record <const> = {}
 
 local function path_of(o) return o.out .. "/metrics.json" end
 
 -- Removes the record of an earlier run in the folder, unless other processes may share the run.
-function account.begin(clip, o, shared)
+-- Returns it as text, if there was one, for `restore`.
+function record.begin(clip, o, shared)
   sources.keep(path_of(o), clip.source)
-  if not shared and native.exists(path_of(o)) then native.remove(path_of(o)) end
+  if shared or not native.exists(path_of(o)) then return nil end
+  local text = native.read_file(path_of(o))
+  native.remove(path_of(o))
+  return text
+end
+
+function record.restore(o, text)
+  if text then native.write_file(path_of(o), text) end
 end
 
 local function write(path, o, file)
   local model = file.model
-  local record = {
+  local facts = {
     file = path, model = o.model, seed = o.seed, threads = native.threads(),
     parameters_stored = model and model:stored_parameters() or nil,
     bytes = file.bytes, bpp = file.bpp, psnr = file.psnr, psnr_8bit = file.psnr_8bit,
     ms_ssim = file.ms_ssim, seconds = file.seconds,
     peak_rss_bytes = native.stats().peak_rss_bytes, command = report.command(o),
   }
-  errors.must(native.write_file(path_of(o), native.json_encode(record) .. "\n"))
+  errors.must(native.write_file(path_of(o), native.json_encode(facts) .. "\n"))
 end
 
 -- Decoded frames of the file. If the clip is not in memory, only these frames are read.
@@ -41,12 +49,12 @@ local function write_frames(path, clip, o)
       local part <close> = clip:part(index, index)
       image = part:frame(1)
     end
-    kept:see(index, image, decoded:frame(index))
+    kept:add(index, image, decoded:frame(index))
   end
 end
 
 -- Writes the record of `file`, which is at `path`.
-function account.finish(path, clip, o, file)
+function record.finish(path, clip, o, file)
   for _, step in ipairs { function() write(path, o, file) end,
     function() write_frames(path, clip, o) end } do
     local ok, problem = errors.attempt(step)
@@ -57,4 +65,4 @@ function account.finish(path, clip, o, file)
   end
 end
 
-return account
+return record

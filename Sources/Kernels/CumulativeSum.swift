@@ -1,5 +1,5 @@
 /// Running sums along a line.
-public enum RunningSum {
+public enum CumulativeSum {
   /// y[o][j][i] = Σ x[o][k][i] over k ≤ j, or over k ≥ j if `backwards`. Sums are accumulated in
   /// f64.
   @_specialize(where T == Float)
