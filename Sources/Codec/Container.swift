@@ -77,7 +77,8 @@ public struct Container: Sendable {
 
   public static let version: UInt8 = 1
   /// The newest level that this program decodes. Level 2 adds second forms of sections, level 3
-  /// modelled weights, level 4 ordered decoders and sliced weights. Names that programs call have
+  /// modelled weights, level 4 ordered decoders and sliced weights. Release 0.2.0 has level 4: what
+  /// is added later needs 5. Names that programs call have
   /// levels too (stdlib/lunerv/codec/required_level.lua).
   public static let level: UInt8 = 4
   static let mark: [UInt8] = [0x4c, 0x4e, 0x56, 0x1a]

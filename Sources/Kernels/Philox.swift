@@ -38,13 +38,17 @@ public struct Philox: Sendable, Equatable {
   /// [0, 1) with 24 bits.
   private static func unit(_ word: UInt32) -> Double { Double(word >> 8) * 0x1p-24 }
 
-  /// `count` draws from [lo, hi).
+  /// `count` draws from [lo, hi), whose length must be finite.
   public mutating func uniform<T: BinaryFloatingPoint>(
     _ out: UnsafeMutablePointer<T>, count: Int, lo: Double, hi: Double
   ) {
+    // The largest draw may be rounded to hi.
+    let most = lo < hi ? T(hi).nextDown : T(hi)
     for i in Swift.stride(from: 0, to: count, by: 4) {
       let block = next()
-      for j in 0..<min(4, count - i) { out[i + j] = T(lo + (hi - lo) * Philox.unit(block[j])) }
+      for j in 0..<min(4, count - i) {
+        out[i + j] = min(T(lo + (hi - lo) * Philox.unit(block[j])), most)
+      }
     }
   }
 

@@ -191,7 +191,8 @@ public final class PointwiseProgramOf<T: PointwiseScalar> {
         let source = sources.all[i]
         switch source.kind {
         case .flat: registers[i] = source.memory + at
-        case .short: break
+        // A piece that was shortened for a long period ends anywhere in a short one.
+        case .short: if sources.hasLong { registers[i] = source.memory + at % source.period }
         case .long: registers[i] = source.memory + at % source.period
         case .repeated:
           guard let fill = fills[i] else { break }

@@ -48,6 +48,8 @@ enum ConvolutionProducts {
     try checkRoom(s)
     let (w, bias) = (try w.contiguous(), try bias?.contiguous())
     let shape = [s.n, s.inputs, s.height, s.width]
+    // An image without pixels, of padding alone.
+    if s.height == 0 || s.width == 0 { return try Value.allocate(shape, w.dtype) }
     var algorithm = algorithm(s, w.dtype)
     if algorithm == .narrow, bias != nil { algorithm = .direct }
     guard let algorithm else {

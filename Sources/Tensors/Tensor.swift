@@ -395,7 +395,7 @@ public final class Tensor {
 
   /// Uniform draws from [lo, hi).
   public func fillUniform(_ random: inout Philox, lo: Double, hi: Double) throws {
-    guard lo.isFinite, hi.isFinite, lo <= hi else {
+    guard lo <= hi, (hi - lo).isFinite else {
       throw LunervError(
         .argument,
         "uniform_: expected finite bounds, lo first, got \(lo.printable) and \(hi.printable)")

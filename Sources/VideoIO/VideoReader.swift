@@ -120,6 +120,10 @@ public final class VideoReader {
     }
     var stoppedEarly = false
     while !isAtEnd {
+      // A repeated frame is not read again, and so the decoder does not ask.
+      if options.interrupted?() == true {
+        throw LunervError(.interrupted, "\(path): reading was interrupted")
+      }
       if let last = options.last, position > last {
         stoppedEarly = true
         break

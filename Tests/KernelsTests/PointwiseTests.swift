@@ -128,6 +128,14 @@ extension KernelsTests {
         for i in 0..<n { pieces.append(values[i]) }
       }
       #expect(pieces == out.values)
+      // Reductions begin anywhere.
+      for start in [1, 268, b - 1, c + 5] {
+        pieces = []
+        program.forEachPiece(start: start, count: count - start) { _, n, values in
+          for i in 0..<n { pieces.append(values[i]) }
+        }
+        #expect(pieces == Array(out.values[start...]))
+      }
       #expect(areIntact([x, y, z, out]))
     }
 

@@ -141,7 +141,7 @@ extension TensorsTests {
       }
       #expect(Session.current.tapeEntries == entries)
       #expect(Session.current.living.blocks == blocks)
-      #expect(Session.current.waiting.isEmpty && Session.current.isRecording)
+      #expect(Session.current.pendingSums.isEmpty && Session.current.isRecording)
     }
 
     @Test func straightThrough() throws {

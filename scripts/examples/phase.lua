@@ -33,7 +33,7 @@ function Decoder:init(height, width, options)
     error(("expected a frame of multiples of %d pixels, got %dx%d"):format(unit, height, width))
   end
   self.grid = { o.channels, height // unit, width // unit }
-  self.encode = nn.PositionEncoding { levels = o.levels }
+  self.encode_time = nn.PositionEncoding { levels = o.levels }
   self.time = nn.MLP({ 2 * o.levels, 64, 32 }, { act = "sin" })
   self.scene = nn.parameter(lv.randn(1, table.unpack(self.grid)))
   self.change = nn.Linear(32, #self.scene:view(-1))
@@ -47,7 +47,7 @@ function Decoder:init(height, width, options)
 end
 
 function Decoder:forward(t)
-  local z = self.time(self.encode(t))
+  local z = self.time(self.encode_time(t))
   local x = self.scene + self.change(z):view(-1, table.unpack(self.grid))
   for _, block in ipairs(self.body) do x = block(x, z) end
   return nn.out_image(self.head(x))

@@ -117,7 +117,7 @@ local takes <const> = options.takes("nn.boost", {
 --- decoder's and the added ones.
 ---
 ---     local boosted = nn.boost { decoder = MyDecoder(16), clip = clip }
----     lv.train(boosted, clip, { epochs = 10 })
+---     lv.train { model = boosted, clip = clip, epochs = 10 }
 ---
 ---@param options lunerv.nn.boost.Options
 local Boost <const> = class "Boost"

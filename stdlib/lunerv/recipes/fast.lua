@@ -8,7 +8,8 @@ local native <const> = require "lunerv.native"
 local optim <const> = require "lunerv.optim"
 local settings <const> = require "lunerv.models.settings"
 
--- Whether a parameter belongs to the time embedding or to a TAT. The size of Muon's updates does
+-- Whether a parameter belongs to the time embedding or to a TAT, by its name in the built-in kinds
+-- (model:named_parameters()). The size of Muon's updates does
 -- not depend on that of the gradient. In these small matrices they add up over thousands of steps,
 -- until the affine transform is so sensitive to the time that single frames fail.
 local function is_conditioning(name)
@@ -56,7 +57,8 @@ local function options(kind, command)
     epochs = 30, compress_epochs = 30, compress_lr = 0.012, compress_schedule = falling,
     compress_optimiser = with_quantisers, rate_every = 4, latents_after = 0.6,
   }
-  -- The network of a file trains in its compressed form almost from the start.
+  -- The network of a file trains in its compressed form almost from the start. These are the passes
+  -- of `lunerv compress` and rd_curve.lua without --minutes.
   if command == "compress_file" or command == "rd_curve" then
     o.epochs, o.compress_epochs = 3, 57
   end
