@@ -260,7 +260,7 @@ group("Compression", {
     doc = "optimiser of these passes (adam for cem; published: adan)" },
   { name = "target_bpp", type = "number", above = 0, commands = compressing,
     common = { "compress" },
-    doc = "bits per pixel below which bits cost nothing in the loss (4 per parameter)" },
+    doc = "bits per pixel that cost nothing (4 per parameter)" },
   { name = "lambda", type = "number", least = 0, commands = compressing,
     doc = "weight of the bits per pixel in the loss (5e-5 with l2, 8e-4 with l1; otherwise 0.05 "
       .. "for hnerv and hnerv_boost, 0.2 for other kinds)" },
