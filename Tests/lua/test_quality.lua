@@ -81,7 +81,8 @@ test("time to quality is that of the shortest whole schedule that reaches it", f
   end
   equal(q.sides[1].ratio, 1)
   harness.near(q.sides[2].ratio, q.sides[2].reached.seconds / q.sides[1].reached.seconds, 1e-12)
-  equal(q.sides[1].parameters, q.sides[2].parameters)
+  -- A recipe may change the network, but has no more parameters for it.
+  assert(q.sides[1].parameters <= q.sides[2].parameters)
   equal(q.sides[3].skipped, "--no-torch")
   equal(#spoken, tried + 1)
   equal(spoken[1], "PyTorch is left out: --no-torch\n")

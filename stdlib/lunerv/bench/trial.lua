@@ -20,7 +20,7 @@ function trial.options(words)
   })
 end
 
--- The model of these options, for `clip`.
+-- The model of these options for `clip`, as the recipe changes it.
 function trial.model(o, clip)
   local settings = compress.model_options(o, clip)
   settings.clip = clip
