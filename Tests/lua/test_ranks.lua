@@ -219,7 +219,7 @@ test("ranks at different collectives are an error", function()
     local lv = require "lunerv"
     if lv.dist.rank() == 1 then lv.dist.barrier() else lv.dist.gather(1) end
   ]], folder)
-  assert(code ~= 0 and said:find("is at another collective", 1, true), said)
+  assert(code ~= 0 and said:find("called different collectives", 1, true), said)
 end)
 
 test("values are gathered, broadcast and added", function()
