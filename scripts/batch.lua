@@ -10,6 +10,7 @@ local errors <const> = require "lunerv.errors"
 local lv <const> = require "lunerv"
 local options <const> = require "lunerv.options"
 local request <const> = require "lunerv.compress.request"
+local saved <const> = require "lunerv.saved"
 local segment_files <const> = require "lunerv.compress.segment_files"
 local printable <const> = require("lunerv.native").printable
 local say_aside <const> = require("lunerv.native").stderr
@@ -122,10 +123,15 @@ local function print_start(batch)
   print(("%d clips to compress, %d at once"):format(batch.waiting, o.jobs))
 end
 
-local function has_other_minutes(out)
-  local text = lv.read_file(out .. ".json")
-  local earlier = text and lv.json.decode(text).asked
-  return earlier ~= nil and not options.same(earlier.minutes, asked.minutes)
+-- Whether the finished clip starts over: something else is asked for. With --resume, that is an
+-- error later, except for --minutes, which a finished clip has used up.
+local function is_outdated(out)
+  local result = saved.any_table(out .. ".json")
+  local earlier = result and result.asked
+  if type(earlier) ~= "table" or options.same(earlier, asked) then return false end
+  if not o.resume then return true end
+  earlier.minutes = asked.minutes
+  return options.same(earlier, asked)
 end
 
 local result <const> = lv.batch {
@@ -136,9 +142,12 @@ local result <const> = lv.batch {
     "seconds", "message" },
   each = function(clip, out)
     local given, words = options_of(clip, out .. ".lnv")
-    -- A clip whose process failed or died is resumed: lv.batch has removed the files of earlier
-    -- batches. A finished clip starts over if --minutes has changed, because it has used them up.
-    given.resume = not has_other_minutes(out)
+    if is_outdated(out) then
+      segment_files.forget(out .. ".lnv.work")
+      os.remove(out .. ".json")
+    end
+    -- A clip whose process failed or died is resumed; a new batch has removed what was before it.
+    given.resume = true
     local facts = commands.compress_file(given, function(line) say_aside(line .. "\n") end, words)
     facts.asked = asked
     return facts

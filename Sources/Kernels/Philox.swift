@@ -43,7 +43,7 @@ public struct Philox: Sendable, Equatable {
     _ out: UnsafeMutablePointer<T>, count: Int, lo: Double, hi: Double
   ) {
     // The largest draw may be rounded to hi.
-    let most = lo < hi ? T(hi).nextDown : T(hi)
+    let most = lo < hi ? max(T(lo), T(hi).nextDown) : T(hi)
     for i in Swift.stride(from: 0, to: count, by: 4) {
       let block = next()
       for j in 0..<min(4, count - i) {

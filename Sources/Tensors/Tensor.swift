@@ -398,7 +398,8 @@ public final class Tensor {
     guard lo <= hi, (hi - lo).isFinite else {
       throw LunervError(
         .argument,
-        "uniform_: expected finite bounds, lo first, got \(lo.printable) and \(hi.printable)")
+        "uniform_: expected lo ≤ hi with a finite difference, got \(lo.printable) and \(hi.printable)"
+      )
     }
     try refill("uniform_") { p, n in
       random.uniform(p, count: n, lo: lo, hi: hi)

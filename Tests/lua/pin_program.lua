@@ -1,6 +1,7 @@
 -- lunerv run Tests/lua/pin_program.lua MODULE.lua OUT.lnv: writes a small file whose decoder is the
 -- class that MODULE.lua returns, called as Decoder(12, 20) for frames of 12 rows and 20 columns. If
--- the class uses a new layer or operator, pin.lua makes the file one that later versions must decode.
+-- the class uses a new layer or operator, pin.lua adds the file to those that later versions must
+-- decode.
 local folder <const> = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = folder .. "/?.lua;" .. package.path
 local errors <const> = require "lunerv.errors"

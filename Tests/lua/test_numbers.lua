@@ -305,7 +305,7 @@ test("a distribution needs finite numbers in order", function()
   end
   for _, numbers in ipairs { { 0, inf }, { -inf, 0 }, { 0 / 0, 1 }, { 1, 0 } } do
     harness.raises(function() x:uniform_(numbers[1], numbers[2]) end,
-      "uniform_: expected finite bounds")
+      "uniform_: expected lo ≤ hi")
   end
   x:normal_(2, 0)
   assert(x:eq(2):amin():item() == 1)

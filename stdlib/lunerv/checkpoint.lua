@@ -3,6 +3,7 @@
 local errors <const> = require "lunerv.errors"
 local native <const> = require "lunerv.native"
 local options <const> = require "lunerv.options"
+local saved <const> = require "lunerv.saved"
 
 local checkpoint <const> = {}
 
@@ -86,27 +87,34 @@ function checkpoint.weights(found)
   return parts.model
 end
 
--- A run this many times shorter than another is a false start, compared with it.
-local false_start <const> = 10
+-- A run of at most this many seconds, and this many times fewer steps than another, is a false
+-- start.
+local false_seconds <const>, false_share <const> = 60, 10
 
 -- Moves the checkpoints of an earlier run out of the way of a new one. Results of hours of
--- computing are never deleted, except those of an even earlier run, if that was not much longer.
--- Returns whether there were any.
+-- computing are never deleted, except those of an even earlier run, unless the later one is a false
+-- start. Returns whether any were moved.
 function checkpoint.set_aside(folder)
+  local record = saved.any_table(join(folder, "run.json"))
+  local seconds = record and tonumber(record.seconds) or math.huge
   -- Otherwise that run's record would be mistaken for the new one's.
   if native.exists(join(folder, "run.json")) then native.remove(join(folder, "run.json")) end
   local found = present(folder)
   if #found == 0 then return false end
   local previous = join(folder, "previous")
   native.work_folder(previous)
-  local earlier = present(previous)
-  if #earlier > 0 and earlier[1][1] > false_start * found[1][1] then
+  local earlier, best = present(previous), join(folder, "best.safetensors")
+  if #earlier > 0 and seconds <= false_seconds and earlier[1][1] > false_share * found[1][1] then
     for _, entry in ipairs(found) do native.remove(entry[2]) end
+    if native.exists(best) then native.remove(best) end
     native.stderr(("note: checkpoints of %d steps are removed; those of a longer run stay in %s\n")
       :format(found[1][1], previous))
     return false
   end
   for _, entry in ipairs(earlier) do native.remove(entry[2]) end
+  local earlier_best = join(previous, "best.safetensors")
+  if native.exists(earlier_best) then native.remove(earlier_best) end
+  if native.exists(best) then native.rename(best, earlier_best) end
   for _, entry in ipairs(found) do
     native.rename(entry[2], join(previous, entry[2]:match "[^/]+$"))
   end

@@ -142,7 +142,7 @@ local function open_folder(self)
   if found then resume.restore(self, found) end
   if not self.out then return end
   if not o.resume then
-    best.set_aside(self, checkpoint.set_aside(self.out))
+    checkpoint.set_aside(self.out)
   end
   self.events = native.event_writer(self.out, found and self.step + 1 or nil)
   record.start(self, report.command(o))

@@ -89,32 +89,53 @@ end
 
 local function last_part(path) return path:gsub("/+$", ""):match "[^/]*$" end
 
--- Whether the clip at `path` may be the one that was at `earlier`: the same file, or one that was
--- moved.
-function clips.is_same(path, earlier)
-  if path == earlier or native.same_file(path, earlier) then return true end
-  return last_part(path) == last_part(earlier) and not native.exists(earlier)
+-- The bytes of a clip; nil for a folder.
+function clips.size(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read(0) and file:seek "end" or nil
+end
+
+-- Whether the clip at `path` is that of an earlier result, { path, size }; with `may_have_moved`,
+-- it need not be at its path.
+local function is_same(path, earlier, may_have_moved)
+  if path == earlier.path or native.same_file(path, earlier.path) then return true end
+  return may_have_moved and last_part(path) == last_part(earlier.path)
+    and not native.exists(earlier.path)
+    and (not earlier.size or earlier.size == clips.size(path))
 end
 
 -- A unique name for each path: NAME; NAME.EXT or NAME-2 if that is taken. If a batch is continued,
--- owner(name) is the clip of an earlier result of that name: the clip keeps it, whatever clips are
--- new in the list.
+-- owner(name) is the clip of an earlier result of that name, { path, size }: the clip keeps it,
+-- whatever clips are new in the list, and also if it was moved.
 function clips.names(paths, owner)
   local list, is_used = {}, {}
-  for i, path in ipairs(paths) do
+  local function settle(i, path, may_have_moved, must_own)
     local full = last_part(path)
-    local name = full:gsub("(.)%.[^.]*$", "%1")
-    local function is_taken(candidate)
+    local name, count = full:gsub("(.)%.[^.]*$", "%1"), 1
+    local candidate = name
+    while true do
       local earlier = owner and owner(candidate)
-      return is_used[candidate] or earlier and not clips.is_same(path, earlier)
+      local is_free = not is_used[candidate]
+      if is_free and earlier and is_same(path, earlier, may_have_moved)
+        or is_free and not earlier and not must_own then
+        is_used[candidate], list[i] = true, candidate
+        return
+      end
+      if must_own and not earlier and candidate ~= name then return end
+      if candidate == name and name ~= full then
+        candidate = full
+      else
+        count = count + 1
+        candidate = ("%s-%d"):format(full, count)
+      end
     end
-    if is_taken(name) then name = full end
-    local unique, count = name, 1
-    while is_taken(unique) do
-      count = count + 1
-      unique = ("%s-%d"):format(name, count)
+  end
+  -- First the clips that are where they were, then those that were moved, then new ones.
+  for _, pass in ipairs(owner and { { false, true }, { true, true }, { true, false } }
+    or { { false, false } }) do
+    for i, path in ipairs(paths) do
+      if not list[i] then settle(i, path, pass[1], pass[2]) end
     end
-    is_used[unique], list[i] = true, unique
   end
   return list
 end

@@ -51,8 +51,9 @@ local function owners(o)
   end
   return function(name)
     local result = saved.any_table(("%s/%s.json"):format(o.out, name))
-    local clip = by_name[name] or result and result.clip
-    return type(clip) == "string" and clip or nil
+    local clip = by_name[name] or result and result.clip_path
+    if type(clip) ~= "string" then return nil end
+    return { path = clip, size = result and result.clip_path == clip and result.clip_bytes or nil }
   end
 end
 
@@ -106,6 +107,7 @@ local function finish(o, job, result)
   for _, name in ipairs(o.columns or {}) do names[name] = true end
   for name, value in pairs(result) do
     local is_own = name == "clip" or name == "status" or name == "file"
+      or name == "clip_path" or name == "clip_bytes"
     if type(name) == "string" and plain[type(value)] and not is_own
       and (not o.columns or names[name])
     then
@@ -210,8 +212,8 @@ end
 --- clip there and exits. So the code before the call runs in every process; the code after it runs
 --- once. `each(clip, out)` gets the path of a clip, and `out/NAME`, with which the paths of its
 --- files must begin. Its printed output goes to out/NAME.log. It returns a table of plain data,
---- which is stored in out/NAME.json, with the path of the clip as `clip`; numbers and texts in it
---- also go to out/manifest.json. A failed clip is reported and skipped. Ctrl-C ends all processes.
+--- which is stored in out/NAME.json, with `clip_path` and `clip_bytes`; its numbers and texts also
+--- go to out/manifest.json. A failed clip is reported and skipped. Ctrl-C ends all processes.
 --- With `resume`, finished clips are kept, and interrupted ones continue if `each` can resume them,
 --- as lv.train can.
 ---
@@ -242,7 +244,9 @@ local function batch(given)
         local result = o.each(item.clip, item.base)
         if type(result) ~= "table" then result = { result = result } end
         local stored = options.copy(result)
-        if #result == 0 then stored.clip = item.clip end
+        if #result == 0 then
+          stored.clip_path, stored.clip_bytes = item.clip, clips.size(item.clip)
+        end
         local text = errors.on_behalf("batch", "json.encode", native.json_encode, stored)
         errors.must(native.write_file(item.base .. ".json", text .. "\n"))
         return result

@@ -40,7 +40,7 @@ local function build(o, clip)
 end
 
 -- A run started in segments, or within a budget, cannot be resumed as a run of another kind: its
--- work would be lost silently. If the run is not resumed, its record in o.out is removed.
+-- work would be lost silently. If the run is not resumed, its record in o.out is renamed.
 local function hold_to_its_kind(o, clip)
   local in_segments = segments.wanted(o)
   local records <const> = {
@@ -53,7 +53,7 @@ local function hold_to_its_kind(o, clip)
     local path, is_ours, name = o.out .. "/" .. entry[1], entry[2], entry[3]
     if not is_ours and native.exists(path) then
       if not o.resume and not o.share then
-        native.remove(path)
+        native.rename(path, o.out .. "/previous-" .. entry[1])
       else
         local found = saved.table(path)
         if found then
@@ -93,6 +93,9 @@ function compress.file(path, clip, o, say)
   if native.exists(o.out) then native.work_folder(o.out) end
   if native.ranks() == 0 then hold_to_its_kind(o, clip) end
   local earlier = record.begin(clip, o, segments.shared(o))
+  if earlier and o.resume then
+    say("note: this run is finished; omit --resume to start a new one")
+  end
   local function finish(file) record.finish(path, clip, o, file) end
   local file, problem = bridge.on_error(function()
     if segments.wanted(o) then

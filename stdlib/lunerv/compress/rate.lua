@@ -15,7 +15,6 @@ local plan <const> = require "lunerv.compress.plan"
 local price <const> = require "lunerv.compress.price"
 local Progress <const> = require "lunerv.progress"
 local request <const> = require "lunerv.compress.request"
-local saved <const> = require "lunerv.saved"
 local schedule <const> = require "lunerv.schedule"
 local segment_files <const> = require "lunerv.compress.segment_files"
 local Candidates <const> = require "lunerv.compress.candidates"
@@ -187,9 +186,6 @@ end
 -- model; nil and a message if the goal could not be met.
 function rate.file(path, clip, o, say)
   local began, wanted = native.time(), goal.of(clip, o)
-  if o.resume and (saved.any_table(o.out .. "/small/run.json") or {}).finished then
-    say("note: this run is finished; omit --resume to start a new one")
-  end
   local made, is_new = plan.make(o, clip, wanted)
   local passes = made.epochs + made.small_epochs
   local is_short = wanted.deadline ~= nil and plan.is_short(passes)

@@ -32,9 +32,10 @@ end
 local cells <const> = 4
 
 -- Describes the first frame of a clip, so that a run is not resumed with another clip: the mean
--- level of each cell, from 0 to 255. nil if a clip of the user's own has no frames to read.
+-- level of each cell, from 0 to 255. nil for a clip of the user's own.
 local function first_frame(clip)
-  if not clip.frame then return nil end
+  local class = getmetatable(clip)
+  if not (class and class.__name == "clip") then return nil end
   return native.no_grad(function()
     local image
     if clip.handle or not clip.part then

@@ -238,7 +238,7 @@ local function fill(given, known, spec)
   if spec.command and not spec.any_model and not (known.model and known.model.is_own) then
     kind = given.model or catalogue.default("model")
   end
-  if given.size and given.params and spec.command then
+  if given.size and given.params and spec.command and not given.resume then
     usage_error("expected one of --size and --params, got both")
   end
   if kind then

@@ -202,9 +202,13 @@ end
 local function file_of(folder)
   local stem = folder:match "^(.*)%.work$"
   local metrics = json(joined(folder, "metrics.json"))
-  -- The record's path is relative to the folder in which that command ran.
-  for _, path in ipairs { stem or false, stem and stem .. ".lnv" or false,
-    joined(folder, "clip.lnv"), metrics and text(metrics.file) or false } do
+  local named = metrics and text(metrics.file)
+  -- The record's path is relative to the folder in which that command ran: here it may be another
+  -- file.
+  local info = named and native.exists(named) and codec.info(named)
+  if not info or info.bytes ~= metrics.bytes then named = nil end
+  for _, path in ipairs { named or false, stem or false, stem and stem .. ".lnv" or false,
+    joined(folder, "clip.lnv") } do
     if path and path:match "%.lnv$" and native.exists(path) then return path end
   end
 end

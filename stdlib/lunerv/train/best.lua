@@ -21,18 +21,6 @@ function best.write(self)
   errors.must(ok, problem, "the best weights could not be written")
 end
 
--- Moves the file of an earlier run to its checkpoints, which were moved if `was_moved`. If those
--- are of a longer run, this one's file is removed with its checkpoints.
-function best.set_aside(self, was_moved)
-  local path, folder = path_of(self), self.out .. "/previous"
-  local kept = folder .. "/best.safetensors"
-  if was_moved and native.exists(kept) then native.remove(kept) end
-  if not native.exists(path) then return end
-  if native.exists(kept) then return native.remove(path) end
-  native.work_folder(folder)
-  native.rename(path, kept)
-end
-
 -- The tensors of the model as evaluated.
 local function copies(self)
   local list = {}

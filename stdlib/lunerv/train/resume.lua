@@ -135,8 +135,12 @@ end
 local function is_guarded(self)
   local guard = self.guard
   if not guard or self.finished or not guard:can_return() then return false end
-  self.unsound_at = self.unsound_at or self.step
-  return self.unsound_at == self.step
+  local first = self.unsound
+  if not first or first.returns ~= guard.returns then
+    self.unsound = { step = self.step, returns = guard.returns }
+    return true
+  end
+  return first.step == self.step
 end
 
 -- Writes the state of the last mark: all ranks together, of which the first writes. Returns whether
@@ -147,7 +151,7 @@ function resume.save(self)
     if is_guarded(self) then return false end
     resume.fail_numerically(self, "a parameter is not finite")
   end
-  self.unsound_at = nil
+  self.unsound = nil
   self.saving = true
   local tensors, numbers = tensors_of(self)
   self.team:collect(tensors)
