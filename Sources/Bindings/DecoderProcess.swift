@@ -230,7 +230,7 @@ final class DecoderProcess: LuaObject {
     switch signal {
     case SIGXCPU:
       return
-        "it took more than \(share.seconds) seconds of processor time for \(isStarting ? "its start" : "a frame") (raise max_work, now \(share.work), to allow more)"
+        "it took more than \(share.seconds) seconds of processor time for \(isStarting ? "its start" : "a frame") (max_work is \(share.work); raise it to allow more)"
     case 0 where code != 0: return "its process ended with exit code \(code)"
     case 0: return "its process ended before its work was done"
     case SIGKILL:

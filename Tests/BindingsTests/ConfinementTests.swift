@@ -102,7 +102,7 @@ import Testing
       megabytes: 300, in: scratch)
     // What a user allows is allowed, more or less than that.
     try expectRefusal(
-      many, ["more than 2 seconds of processor time for a frame (raise max_work, now 1000000"],
+      many, ["more than 2 seconds of processor time for a frame (max_work is 1000000"],
       megabytes: 300, ["--max-work", "1e6"], in: scratch)
     // Frames that memory cannot hold are refused before anything runs.
     let large = try forge(scratch, endless + clip("16384, 16384, 1"))
