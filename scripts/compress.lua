@@ -18,7 +18,7 @@ if not o then return end
 
 if o.threads then lv.set_threads(o.threads) end
 lv.seed(o.seed)
-if not o.resume then request.check_effects(o) end
+request.check_effects(o)
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 

@@ -23,7 +23,7 @@ if not o then return end
 
 if o.threads then lv.set_threads(o.threads) end
 o.out = o.out:gsub("(.)/+$", "%1")
-if not o.resume then request.check_effects(o) end
+request.check_effects(o)
 local clip <close> = assert(lv.video.open_for(o, o.out))
 print(clip)
 native.work_folder(o.out)

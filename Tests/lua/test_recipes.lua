@@ -157,6 +157,7 @@ test("the second stage does not get the recipe's optimiser of the first", functi
     raises(function() request.check_effects(given) end, expected)
   end
   request.check_effects(parsed("compress_file", "--method", "three_step", "--no-seeded"))
+  request.check_effects(parsed("compress_file", "--prune", "0.5", "--resume"))
   raises(function() parsed("regress", "--size", "1", "--params", "1M") end,
     "expected one of --size and --params")
 end)

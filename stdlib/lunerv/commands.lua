@@ -56,7 +56,7 @@ function commands.compress_file(o, say, words)
   errors.must(native.check_writable(o.output))
   -- Only compression needs these modules.
   local compress, request = require "lunerv.compress", require "lunerv.compress.request"
-  if not o.resume then request.check_effects(o) end
+  request.check_effects(o)
   -- In segments, only one segment's frames are in memory.
   local in_segments = require("lunerv.compress.segments").wanted(o)
   local open = in_segments and video.scan or video.open

@@ -379,7 +379,7 @@ function plan.make(o, clip, wanted)
     local least = 2 * evaluation_cost * #clip * step
     -- A late segment is finished with the least effort.
     if not o.label and least > goal.seconds_left(wanted) then
-      errors.data("--minutes: expected at least about %.2g to encode and check %d frames, got %g",
+      errors.data("--minutes: expected at least about %.3g to encode and check %d frames, got %g",
         (native.time() - wanted.began + 2 * least) / 60, #clip, o.minutes)
     end
     made.epochs, made.small_epochs = epochs_within(o, clip, wanted, step)

@@ -130,8 +130,10 @@ local conditional <const> = {
     "--gop or --scene-cuts" },
 }
 
--- Raises if an option on the command line would have no effect.
+-- Raises if an option on the command line would have no effect. A run that is resumed keeps the
+-- options with which it began: older versions accepted these.
 function request.check_effects(o)
+  if o.resume then return end
   for _, case in ipairs(conditional) do
     local names, condition, expected = table.unpack(case)
     for _, name in ipairs(names) do

@@ -192,7 +192,7 @@ function Team:compare(facts)
     for _, name in ipairs(sorted) do
       local a, b = first[name], other[name]
       -- Machines may decode it with small differences.
-      if prefix .. name == "first_frame" or prefix .. name == "options.first_frame" then a = b end
+      if prefix .. name == "options.first_frame" then a = b end
       if type(a) == "table" and type(b) == "table" then
         check(i, a, b, prefix .. name .. ".")
       elseif a ~= b then
